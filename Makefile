@@ -1,0 +1,32 @@
+# Two commands for a new user: `make demo` and `make test`. Everything lives in .venv and .crypto_assets.
+PYTHON ?= python3
+VENV   := .venv
+BIN    := $(VENV)/bin
+READY  := $(VENV)/.installed
+
+.PHONY: demo test dev lint docs clean
+
+demo: $(READY)  ## materialise the whole graph for recent days on the sandbox (DATA=DIR replays recordings)
+	$(BIN)/crypto-assets demo $(if $(DATA),--data $(DATA)) $(ARGS)
+
+test: $(READY)  ## every test, in parallel
+	$(BIN)/python -m pytest -n 2 --dist loadfile $(ARGS)
+
+dev: $(READY)  ## UI and daemon on http://127.0.0.1:3000 over the same state
+	$(BIN)/crypto-assets dev
+
+lint: $(READY)  ## ruff and mypy
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+docs: $(READY)  ## regenerate docs/data-dictionary.md
+	$(BIN)/python -m crypto_assets.data_dictionary
+
+$(READY): setup.py
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev]'
+	touch $@
+
+clean:  ## forget the environment; the state in .crypto_assets stays
+	rm -rf $(VENV)

@@ -1,0 +1,34 @@
+"""The resource through which assets reach providers: one client per materialisation, settings read at run time."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from datetime import datetime, timezone
+
+import dagster as dg
+
+from crypto_assets.catalog import Coin, select
+from crypto_assets.settings import Settings
+from crypto_assets.sources.client import Client
+from crypto_assets.sources.fetched import Fetched
+
+
+class Providers(dg.ConfigurableResource):  # type: ignore[type-arg]
+    """Calls a source's coroutine with a fresh client. Raises the source's own ``SourceError``."""
+
+    def settings(self) -> Settings:
+        return Settings.from_env()
+
+    def coins(self) -> tuple[Coin, ...]:
+        return select(self.settings().coins)
+
+    def now(self) -> datetime:
+        return datetime.now(timezone.utc)
+
+    def fetch(self, source: Callable[[Client, Settings], Awaitable[Fetched]]) -> Fetched:
+        async def call() -> Fetched:
+            async with Client() as client:
+                return await source(client, self.settings())
+
+        return asyncio.run(call())

@@ -1,0 +1,45 @@
+"""Group ``ml``: the feature table, point-in-time."""
+
+from __future__ import annotations
+
+import dagster as dg
+import polars as pl
+
+from crypto_assets import schemas
+from crypto_assets.assets import shell
+from crypto_assets.assets.access import Providers
+from crypto_assets.catalog import symbols
+from crypto_assets.transforms.features import LOOKBACK_DAYS, build_features
+
+
+@dg.asset(
+    **shell.of(schemas.ML_FEATURES, group="ml", kinds={"polars"}, layer="derived", policy=shell.DERIVED),
+    ins={table: shell.look_back(days) for table, days in LOOKBACK_DAYS.items()},
+)
+def ml_features(
+    context: dg.AssetExecutionContext,
+    providers: Providers,
+    prices: pl.DataFrame,
+    ohlc: pl.DataFrame,
+    onchain_base: pl.DataFrame,
+    onchain_enhanced: pl.DataFrame,
+    market_sentiment: pl.DataFrame,
+    defi_metrics: pl.DataFrame,
+    narratives: pl.DataFrame,
+) -> pl.DataFrame:
+    start, end = shell.days_of(context)
+    return build_features(
+        prices=prices,
+        ohlc=ohlc,
+        onchain_base=onchain_base,
+        onchain_enhanced=onchain_enhanced,
+        market_sentiment=market_sentiment,
+        defi_metrics=defi_metrics,
+        narratives=narratives,
+        symbols=symbols(providers.coins()),
+        start=start,
+        end=end,
+    )
+
+
+ASSETS = [ml_features]

@@ -1,0 +1,53 @@
+"""Group ``news``: articles, what each one says, and what the market is talking about hour by hour."""
+
+from __future__ import annotations
+
+import dagster as dg
+import pandas as pd
+
+from crypto_assets import schemas
+from crypto_assets.assets import shell
+from crypto_assets.assets.access import Providers
+from crypto_assets.catalog import all_coins, symbols
+from crypto_assets.sources import rss
+from crypto_assets.transforms import lexicon
+from crypto_assets.transforms import narratives as aggregates
+from crypto_assets.transforms import news as tagging
+
+
+@dg.asset(
+    **shell.of(schemas.NEWS_ARTICLES, group="news", kinds={"rss"}, layer="source", policy=shell.FROM_PROVIDER),
+    pool="news",
+)
+def news_articles(context: dg.AssetExecutionContext, providers: Providers) -> pd.DataFrame:
+    start, end = shell.days_of(context)
+    fetched = providers.fetch(lambda client, settings: rss.fetch_articles(client, settings, providers.now()))
+    shell.note(context, fetched)
+    return tagging.tag_articles(fetched.frame, all_coins(), start, end)
+
+
+@dg.asset(
+    **shell.of(schemas.ARTICLE_NARRATIVES, group="news", kinds={"vader"}, layer="derived", policy=shell.DERIVED),
+)
+def article_narratives(news_articles: pd.DataFrame) -> pd.DataFrame:
+    return lexicon.analyse(news_articles)
+
+
+@dg.asset(
+    **shell.of(schemas.NARRATIVES, group="news", kinds={"pandas"}, layer="derived", policy=shell.DERIVED),
+    ins={
+        "news_articles": shell.look_back(aggregates.LOOKBACK_DAYS),
+        "article_narratives": shell.look_back(aggregates.LOOKBACK_DAYS),
+    },
+)
+def narratives(
+    context: dg.AssetExecutionContext,
+    providers: Providers,
+    news_articles: pd.DataFrame,
+    article_narratives: pd.DataFrame,
+) -> pd.DataFrame:
+    start, end = shell.days_of(context)
+    return aggregates.aggregate(news_articles, article_narratives, symbols(providers.coins()), start, end)
+
+
+ASSETS = [news_articles, article_narratives, narratives]

@@ -1,0 +1,184 @@
+"""Measures that every table has: its contract, its rows, the freshness of its partitions."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+
+import polars as pl
+
+from crypto_assets.automation import FRESHNESS
+from crypto_assets.catalog import select
+from crypto_assets.checks.outcome import Measure, Outcome, Scope
+from crypto_assets.contract import Contract
+from crypto_assets.partitions import DAY, days, midnight
+from crypto_assets.schemas import CONTRACTS
+
+# Recorded exchanges miss a handful of hours a year; below this the provider or we lost something.
+ROWS_THRESHOLD = 0.98
+HOURLY = ("prices", "ohlc")
+
+
+def contract(table: Contract) -> Measure:
+    """Every stored row of the range against the contract. ERROR: a broken structure breaks every reader."""
+
+    def measure(scope: Scope) -> Outcome:
+        rows = scope.warehouse.read(table, start=scope.start, end=scope.end)
+        problems = table.violations(rows)
+        return Outcome(
+            not problems,
+            "; ".join(problems[:3]) if problems else f"all {rows.height} rows keep the contract",
+            "ERROR",
+            {"rows": rows.height, "rules_broken": len(problems)},
+        )
+
+    return measure
+
+
+def rows_expected(table: Contract) -> Measure:
+    """Rows present against rows expected over the closed days of the range, gaps and duplicates counted.
+
+    WARN, since providers have outages of their own; ERROR where a key occurs twice, which is ours.
+    """
+
+    def measure(scope: Scope) -> Outcome:
+        frame = scope.warehouse.read(table, start=scope.start, end=scope.end, columns=sorted({*table.key, "date"}))
+        duplicates = frame.height - frame.unique(list(table.key)).height
+        closed = [day for day in days(scope.start, scope.end) if midnight(day + DAY) <= scope.now]
+        present = frame.filter(pl.col("date").is_in(closed))
+        expected, present_count, note = _expectation(table, scope, present, len(closed))
+        ratio = present_count / expected if expected else (1.0 if not closed else 0.0)
+        missing_days = len(closed) - present["date"].n_unique()
+        passed = ratio >= ROWS_THRESHOLD and duplicates == 0
+        text = f"{present_count} of {expected} expected rows ({ratio:.2%}), {duplicates} duplicate(s)"
+        if missing_days:
+            text += f", {missing_days} of {len(closed)} day(s) without rows"
+        return Outcome(
+            passed,
+            f"{text}; {note}" if note else text,
+            "ERROR" if duplicates else "WARN",
+            {
+                "rows": frame.height, "rows_expected": expected, "rows_present": present_count, "ratio": ratio,
+                "duplicates": duplicates, "gaps": max(expected - present_count, 0), "days_without_rows": missing_days,
+            },
+        )  # fmt: skip
+
+    return measure
+
+
+def _expectation(table: Contract, scope: Scope, present: pl.DataFrame, closed: int) -> tuple[int, int, str]:
+    """Rows expected, rows present among them, and a remark."""
+    if table.table in HOURLY:
+        return _by_coin(scope, present, per_day=24, source=None)
+    if table.table == "onchain_base":
+        return _by_coin(scope, present, per_day=1, source="coinmetrics")
+    if table.table == "onchain_enhanced":
+        base = _rows(scope, "onchain_base")
+        return base, present.height, "base rows are expected, each of them"
+    if table.table == "defi_metrics":
+        return closed, present.filter(pl.col("entity") == "all").height, "one row a day for all chains together"
+    if table.table == "market_sentiment":
+        return closed, present.height, ""
+    if table.table == "article_narratives":
+        return _rows(scope, "news_articles"), present["article_id"].n_unique(), "each article is analysed"
+    if table.table == "narratives":
+        market = present.filter(pl.col("symbol") == "MARKET").height
+        return closed * 24, market, "hours in which no news at all was seen have no row"
+    if table.table == "news_articles":
+        return closed, present["date"].n_unique(), "a day with at least one article counts; feeds show only the newest"
+    return _features_expected(scope, present)
+
+
+def _rows(scope: Scope, table: str) -> int:
+    return sum(scope.warehouse.days_with_rows(table, scope.start, scope.end).values())
+
+
+def _by_coin(scope: Scope, present: pl.DataFrame, *, per_day: int, source: str | None) -> tuple[int, int, str]:
+    """Coins count from their first day in the range on; a coin never seen is named, not counted as a gap."""
+    coins = [c.symbol for c in select(scope.settings.coins) if source is None or getattr(c, source)]
+    present = present.filter(pl.col("symbol").is_in(coins))
+    first = present.group_by("symbol").agg(pl.col("date").min(), rows=pl.len())
+    last_closed = min(scope.end, (scope.now - DAY).date())
+    expected = sum(((last_closed - day).days + 1) * per_day for day in first["date"])
+    if per_day == 24 and "ts" in present.columns:  # a coin listed in mid-day is expected from its first hour
+        expected -= sum(present.group_by("symbol").agg(pl.col("ts").min())["ts"].dt.hour())
+    unseen = sorted(set(coins) - set(first["symbol"]))
+    worst = (
+        first.with_columns(gap=((pl.lit(last_closed) - pl.col("date")).dt.total_days() + 1) * per_day - pl.col("rows"))
+        .filter(pl.col("gap") > 0)
+        .sort("gap", "symbol", descending=[True, False])
+    )
+    notes = []
+    if worst.height:
+        notes.append("most missing: " + ", ".join(f"{s} {g}" for s, g in worst.select("symbol", "gap").head(3).rows()))
+    if unseen:
+        notes.append(f"{len(unseen)} coin(s) without any row: {', '.join(unseen[:8])}{'…' if len(unseen) > 8 else ''}")
+    return expected, present.height, "; ".join(notes)
+
+
+def _features_expected(scope: Scope, present: pl.DataFrame) -> tuple[int, int, str]:
+    """A features row is expected for each coin and hour with a price at it or a bar closing at it."""
+    hours = [
+        scope.warehouse.read("prices", start=scope.start, end=scope.end, columns=["symbol", "ts"]),
+        scope.warehouse.read("ohlc", start=scope.start - DAY, end=scope.end, columns=["symbol", "ts"]).with_columns(
+            pl.col("ts") + timedelta(hours=1)
+        ),
+    ]
+    coins = [coin.symbol for coin in select(scope.settings.coins)]
+    wanted = (
+        pl.concat(hours)
+        .unique()
+        .filter(
+            pl.col("symbol").is_in(coins),
+            pl.col("ts").dt.date().is_between(scope.start, scope.end),
+            pl.col("ts").dt.date() < scope.now.date(),
+        )
+    )
+    return wanted.height, wanted.join(present, on=["symbol", "ts"], how="semi").height, ""
+
+
+def fresh_partitions(table: Contract) -> Measure:
+    """Does each due partition reach the end of its day? Old days that were backfilled cannot hide a late new one."""
+
+    def measure(scope: Scope) -> Outcome:
+        late_after = FRESHNESS[table.table].late_after
+        newest = dict(
+            scope.warehouse.read(table, start=scope.start, end=scope.end, columns=["date", "available_at"])
+            .group_by("date")
+            .agg(pl.col("available_at").max())
+            .rows()
+        )
+        due = [day for day in days(scope.start, scope.end) if midnight(day + DAY) + late_after <= scope.now]
+        late = [day for day in due if day not in newest or newest[day] < _reached(table.table, day, late_after)]
+        text = f"{len(due) - len(late)} of {len(due)} due partition(s) hold rows up to their day's end"
+        if late:
+            text += f"; behind: {', '.join(map(str, late[:5]))}{'…' if len(late) > 5 else ''}"
+        return Outcome(
+            not late,
+            text,
+            "WARN",
+            {
+                "partitions_due": len(due),
+                "partitions_behind": len(late),
+                "newest_available_at": max(newest.values()).isoformat() if newest else "none",
+            },
+        )
+
+    return measure
+
+
+def _reached(table: str, day: object, late_after: timedelta) -> datetime:
+    return midnight(day) + max(DAY - late_after, timedelta())  # type: ignore[arg-type]
+
+
+def fresh_now(scope: Scope, table: str) -> bool | None:
+    """Is the newest row young enough? None where the range ends in the past: recorded data is not late."""
+    if scope.end < (scope.now - DAY).date():
+        return None
+    newest = scope.warehouse.newest_available_at(table, scope.start, scope.end)
+    return newest is not None and scope.now - newest <= FRESHNESS[table].late_after
+
+
+FAMILIES = {"contract": contract, "rows_expected": rows_expected, "fresh_partitions": fresh_partitions}
+MEASURES: dict[str, dict[str, Measure]] = {
+    name: {family: build(table) for family, build in FAMILIES.items()} for name, table in CONTRACTS.items()
+}

@@ -1,0 +1,35 @@
+"""The result of a measure, before anyone shows it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import date, datetime
+from typing import Any
+
+from crypto_assets.settings import Settings
+from crypto_assets.storage.warehouse import Warehouse
+
+
+@dataclass(frozen=True)
+class Scope:
+    """What a measure looks at: the warehouse, the settings, an inclusive range of days, and the clock."""
+
+    warehouse: Warehouse
+    settings: Settings
+    start: date
+    end: date
+    now: datetime
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """Whether it holds, how bad it is if not, one sentence, and the numbers."""
+
+    passed: bool
+    description: str
+    severity: str = "WARN"  # structure is ERROR, coverage is WARN
+    numbers: Mapping[str, Any] = field(default_factory=dict)
+
+
+Measure = Callable[[Scope], Outcome]

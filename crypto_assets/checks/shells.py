@@ -1,0 +1,69 @@
+"""Measures as Dagster asset checks: the range comes from the run, the numbers go to the check's metadata."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import date, datetime, timedelta, timezone
+from typing import Any
+
+import dagster as dg
+
+from crypto_assets.assets.access import Providers
+from crypto_assets.checks import coverage, measures
+from crypto_assets.checks.outcome import Measure, Outcome, Scope
+from crypto_assets.schemas import CONTRACTS
+from crypto_assets.settings import Settings
+from crypto_assets.storage.warehouse import Warehouse
+
+PARTITION = "dagster/partition"
+RANGE = ("dagster/asset_partition_range_start", "dagster/asset_partition_range_end")
+# A check started without a partition (from the checks page) looks at this much of the recent past.
+RECENT = timedelta(days=30)
+
+
+def every_measure() -> dict[str, dict[str, Measure]]:
+    """Table -> check name -> measure."""
+    return {table: {**measures.MEASURES[table], **coverage.MEASURES.get(table, {})} for table in CONTRACTS}
+
+
+def all_checks() -> list[dg.AssetChecksDefinition]:
+    return [_check(table, name, measure) for table, found in every_measure().items() for name, measure in found.items()]
+
+
+def _check(table: str, name: str, measure: Measure) -> dg.AssetChecksDefinition:
+    @dg.asset_check(asset=table, name=name, description=(measure.__doc__ or _family_text(name)))
+    def check(context: dg.AssetCheckExecutionContext, providers: Providers) -> dg.AssetCheckResult:
+        outcome = measure(scope_of(context.run.tags, providers.settings()))
+        return as_result(outcome)
+
+    return check
+
+
+def _family_text(name: str) -> str:
+    return measures.FAMILIES[name].__doc__ or name
+
+
+def scope_of(tags: Mapping[str, str], settings: Settings) -> Scope:
+    """The days that the run's tags name, or the recent past."""
+    now = datetime.now(timezone.utc)
+    if RANGE[0] in tags:
+        start, end = date.fromisoformat(tags[RANGE[0]]), date.fromisoformat(tags[RANGE[1]])
+    elif PARTITION in tags:
+        start = end = date.fromisoformat(tags[PARTITION])
+    else:
+        end = now.date() - timedelta(days=1)
+        start = max(settings.start, end - RECENT)
+    return Scope(Warehouse(settings.warehouse), settings, start, end, now)
+
+
+def as_result(outcome: Outcome) -> dg.AssetCheckResult:
+    metadata: dict[str, Any] = {
+        key: dg.MetadataValue.json(value) if isinstance(value, dict) else value
+        for key, value in outcome.numbers.items()
+    }
+    return dg.AssetCheckResult(
+        passed=outcome.passed,
+        severity=dg.AssetCheckSeverity[outcome.severity],
+        description=outcome.description,
+        metadata=metadata,
+    )

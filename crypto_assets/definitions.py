@@ -1,0 +1,36 @@
+"""The whole graph at a glance. Tests and production differ only in ``overrides``."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import dagster as dg
+
+from crypto_assets import automation
+from crypto_assets.assets import context, ml, news, onchain, prices
+from crypto_assets.assets.access import Providers
+from crypto_assets.assets.shell import DAILY
+from crypto_assets.checks import all_checks
+from crypto_assets.settings import Settings
+from crypto_assets.storage.io_manager import DeltaIOManager
+
+ASSETS = [*prices.ASSETS, *onchain.ASSETS, *context.ASSETS, *news.ASSETS, *ml.ASSETS]
+
+
+def build_defs(overrides: Mapping[str, Any] | None = None) -> dg.Definitions:
+    """Assets, checks, schedules and resources; ``overrides`` replaces resources by key."""
+    resources: dict[str, Any] = {
+        "io_manager": DeltaIOManager(uri=Settings.from_env().warehouse),
+        "providers": Providers(),
+    }
+    return dg.Definitions(
+        assets=ASSETS,
+        asset_checks=all_checks(),
+        schedules=automation.schedules(DAILY),
+        resources={**resources, **(overrides or {})},
+        executor=dg.in_process_executor,  # step processes cost 2-4 s each to import
+    )
+
+
+defs = build_defs()

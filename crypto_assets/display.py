@@ -1,0 +1,107 @@
+"""How results look: tables and progress bars on a terminal, plain lines elsewhere. No measuring here."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+import click
+import polars as pl
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.table import Table
+
+if TYPE_CHECKING:
+    from crypto_assets.operate.backfill import Report
+    from crypto_assets.operate.doctor import Finding
+
+
+def _console() -> Console:
+    # Without a terminal there is no width to fit: tables must not be cut.
+    return Console(width=None if sys.stdout.isatty() else 160)
+
+
+@contextmanager
+def progress() -> Iterator[Callable[[str, int, int], None]]:
+    """A callable (what, done, total) that moves a bar on a terminal or prints a line to stderr elsewhere."""
+    if not sys.stderr.isatty():
+        yield lambda what, done, total: print(f"[{done}/{total} partitions] {what}", file=sys.stderr, flush=True)
+        return
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    with Progress(*columns, TimeRemainingColumn(), console=Console(stderr=True), transient=True) as bar:
+        task = bar.add_task("starting", total=None)
+        yield lambda what, done, total: bar.update(task, description=what, completed=done, total=total)
+
+
+def backfill_table(report: Report) -> None:
+    table = Table(title=f"Backfill: {report.seconds:.1f} s", title_justify="left")
+    for name in ("asset", "requested", "materialized", "failed", "rows in range"):
+        table.add_column(name, justify="left" if name == "asset" else "right")
+    for asset, counts in report.partitions.items():
+        cells = [f"{counts[name]:,}" for name in ("requested", "materialized", "failed")]
+        table.add_row(asset, *cells, f"{report.rows[asset]:,}")
+    _console().print(table)
+
+
+def status_table(document: dict[str, Any]) -> None:
+    table = Table(title=f"Status {document['start']} to {document['end']}", title_justify="left")
+    for name in ("asset", "partitions", "coverage", "failed", "rows", "newest known", "fresh", "checks"):
+        table.add_column(name, justify="left" if name in ("asset", "checks", "newest known") else "right")
+    for asset, found in document["assets"].items():
+        partitions = found["partitions"]
+        broken = [f"{name} ({c['severity']})" for name, c in found["checks"].items() if not c["passed"]]
+        table.add_row(
+            asset,
+            f"{partitions['materialized']}/{partitions['expected']}",
+            f"{found['coverage']:.1%}",
+            str(partitions["failed"]),
+            f"{found['rows']:,}",
+            (found["newest_available_at"] or "-")[:16].replace("T", " "),
+            {True: "yes", False: "[red]no[/red]", None: "-"}[found["fresh"]],
+            "all pass" if not broken else f"[yellow]{', '.join(broken)}[/yellow]",
+        )
+    console = _console()
+    console.print(table)
+    for asset, found in document["assets"].items():
+        for name, check in found["checks"].items():
+            if not check["passed"]:
+                console.print(
+                    f"{check['severity']} {asset}.{name}: {check['description']}", markup=False, soft_wrap=True
+                )
+    population = document["population"]
+    empty = [name for name, share in population["columns"].items() if share == 0]
+    console.print(
+        f"Population of ml_features: {population['overall']:.1%} of cells over {population['rows']:,} rows"
+        + (f" (empty: {', '.join(empty)})" if empty else "")
+        + f". Enhanced over base: {document['enhanced_over_base']:.1%}.",
+        soft_wrap=True,
+    )
+
+
+def result_table(frame: pl.DataFrame, form: str) -> None:
+    if form == "json":
+        click.echo(frame.write_json())
+    elif form == "csv":
+        flat = frame.with_columns(
+            pl.col(name).cast(pl.List(pl.String)).list.join("|")
+            for name, kind in frame.schema.items()
+            if isinstance(kind, pl.List)
+        )
+        click.echo(flat.write_csv(), nl=False)
+    else:
+        table = Table()
+        for name in frame.columns:
+            table.add_column(name)
+        for row in frame.iter_rows():
+            table.add_row(*("" if value is None else str(value) for value in row))
+        _console().print(table)
+
+
+def doctor_lines(findings: list[Finding]) -> None:
+    console = _console()
+    style = {"ok": "green", "warn": "yellow", "fail": "red"}
+    for finding in findings:
+        console.print(f"[{style[finding.state]}]{finding.state:4}[/] {finding.name}: ", end="")
+        console.print(finding.text, markup=False, highlight=False, soft_wrap=True)

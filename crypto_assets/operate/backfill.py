@@ -1,0 +1,150 @@
+"""Backfills from the command line: ranged Dagster runs in bounded chunks, then whatever became stale by them."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from datetime import date
+from typing import Any
+
+from dagster import AssetKey, DagsterInstance
+
+from crypto_assets.assets.shell import DERIVED_CHUNK_DAYS, SOURCE_CHUNK_DAYS
+from crypto_assets.operate import graph, runs, staleness
+from crypto_assets.partitions import DAY, chunks, days, runs_of
+from crypto_assets.storage.warehouse import Warehouse
+
+GIVE_UP_AFTER = 3  # chunks in a row that fail completely: the provider is down, not one day of it
+HEAL_ROUNDS = 6  # each round follows one edge of the graph; more means someone else keeps writing
+
+Progress = Callable[[str, int, int], None]  # what, partitions done, partitions in all
+
+
+@dataclass
+class Report:
+    """What a backfill did: per table the requested, materialised and failed partitions, rows in the range, seconds."""
+
+    partitions: dict[str, dict[str, int]] = field(default_factory=dict)
+    rows: dict[str, int] = field(default_factory=dict)
+    seconds: float = 0.0
+    failures: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def ok(self) -> bool:
+        return not self.failures and all(p["materialized"] == p["requested"] for p in self.partitions.values())
+
+    def as_json(self) -> dict[str, Any]:
+        document: dict[str, Any] = {"partitions": self.partitions, "rows": self.rows, "seconds": round(self.seconds, 3)}
+        if self.failures:
+            document["failures"] = self.failures
+        return document
+
+
+def backfill(
+    instance: DagsterInstance,
+    warehouse: Warehouse,
+    tables: Sequence[str],
+    start: date,
+    end: date,
+    *,
+    missing_only: bool = False,
+    progress: Progress = lambda *_: None,
+) -> Report:
+    """Materialise the inclusive range of these tables. Failed chunks are reported, the others go on."""
+    began = time.monotonic()
+    runs.bury_dead_runs(instance)
+    wanted = _wanted(instance, tables, start, end, missing_only)
+    report = Report()
+    _run_all(instance, _plan(wanted), report, progress)
+    if not report.failures:
+        _heal(instance, warehouse, [table for table in tables if wanted[table]], start, end, report, progress)
+    for table in tables:
+        statuses = partition_statuses(instance, table, wanted[table])
+        report.partitions[table] = {
+            "requested": len(wanted[table]),
+            "materialized": sum(status == "MATERIALIZED" for status in statuses.values()),
+            "failed": sum(status == "FAILED" for status in statuses.values()),
+        }
+        report.rows[table] = sum(warehouse.days_with_rows(table, start, end).values())
+    report.seconds = time.monotonic() - began
+    return report
+
+
+def partition_statuses(instance: DagsterInstance, table: str, wanted: Sequence[date]) -> dict[str, str]:
+    """Partition key -> MATERIALIZED, FAILED, IN_PROGRESS or MISSING, as the UI has it."""
+    if not wanted:
+        return {}
+    keys = [day.isoformat() for day in wanted]
+    known = instance.get_status_by_partition(AssetKey(table), keys, runs.partitions_def()) or {}
+    return {key: status.value if (status := known.get(key)) else "MISSING" for key in keys}
+
+
+def _wanted(
+    instance: DagsterInstance, tables: Sequence[str], start: date, end: date, missing_only: bool
+) -> dict[str, list[date]]:
+    everything = days(start, end)
+    if not missing_only:
+        return {table: everything for table in tables}
+    return {
+        table: [
+            date.fromisoformat(key)
+            for key, status in partition_statuses(instance, table, everything).items()
+            if status != "MATERIALIZED"
+        ]
+        for table in tables
+    }
+
+
+def _plan(wanted: dict[str, list[date]]) -> list[tuple[tuple[str, ...], date, date]]:
+    """Runs as (tables, first day, last day): days that want the same tables go together, in chunks, oldest first."""
+    by_set: dict[tuple[str, ...], list[date]] = {}
+    for day in sorted({day for found in wanted.values() for day in found}):
+        by_set.setdefault(tuple(t for t, found in wanted.items() if day in found), []).append(day)
+    plan = []
+    for tables, found in by_set.items():
+        size = DERIVED_CHUNK_DAYS if set(tables) <= set(graph.REACH) else SOURCE_CHUNK_DAYS
+        plan += [(tables, *chunk) for first, last in runs_of(found) for chunk in chunks(first, last, size)]
+    return sorted(plan, key=lambda run: run[1])
+
+
+def _run_all(
+    instance: DagsterInstance, plan: list[tuple[tuple[str, ...], date, date]], report: Report, progress: Progress
+) -> None:
+    total = sum(len(tables) * ((last - first) // DAY + 1) for tables, first, last in plan)
+    done = failed_in_a_row = 0
+    for tables, first, last in plan:
+        progress(f"{first} to {last}: {len(tables)} table(s)", done, total)
+        outcome = runs.execute(instance, tables, first, last)
+        done += len(tables) * ((last - first) // DAY + 1)
+        for table, sentence in outcome.failures.items():
+            report.failures.setdefault(table, sentence)
+        failed_in_a_row = 0 if outcome.success else failed_in_a_row + 1
+        if failed_in_a_row >= GIVE_UP_AFTER:
+            return
+    progress("done", total, total)
+
+
+def _heal(
+    instance: DagsterInstance,
+    warehouse: Warehouse,
+    tables: Sequence[str],
+    start: date,
+    end: date,
+    report: Report,
+    progress: Progress,
+) -> None:
+    """Materialise derived partitions again whose look-back was written after they read it, until none is left."""
+    last = min(staleness.horizon(tables, end), max(end, date.today()))
+    for _ in range(HEAL_ROUNDS):
+        plan: list[tuple[tuple[str, ...], date, date]] = []
+        for table in graph.REACH:
+            found = staleness.stale_days(instance, warehouse, table, start, last)
+            if found:
+                plan = [((table,), first, until) for first, until in runs_of(found)]
+                break  # what follows from this table is found in the next round
+        if not plan:
+            return
+        _run_all(instance, plan, report, progress)
+        if report.failures:
+            return

@@ -1,0 +1,70 @@
+"""The demo: the main job on the sandbox, over the same state that ``make dev`` shows afterwards."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from datetime import date
+from pathlib import Path
+
+from dagster import DagsterInstance
+
+from crypto_assets.operate import graph
+from crypto_assets.operate.backfill import Progress, Report, backfill
+from crypto_assets.partitions import DAY, today
+from crypto_assets.sandbox.server import Sandbox
+from crypto_assets.settings import Settings
+from crypto_assets.storage.warehouse import Warehouse
+
+DEFAULT_DAYS = 7
+# History that the features of the first demo day need: the longest look-back of a derived table.
+WARM_UP_DAYS = max(reach for inputs in graph.REACH.values() for reach in inputs.values())
+WARM_UP_TABLES = ("prices", "ohlc", "onchain_base", "defi_metrics", "market_sentiment", "onchain_enhanced")
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Which days the demo shows, and from which day on it fetches history for them."""
+
+    start: date
+    end: date
+    warm_up: date
+
+
+def plan(settings: Settings, count: int, end: date | None, data: Path | None) -> Plan:
+    """The last ``count`` days up to ``end``: today, or the newest day for which every kind of recording overlaps."""
+    from crypto_assets.sandbox.replay import overlap
+
+    first = settings.start
+    if data is not None:
+        first, newest = overlap(data)
+        first = max(first, settings.start)
+        end = end or newest
+    end = end or today()
+    start = max(end - DAY * (count - 1), first)
+    return Plan(start, end, max(start - DAY * WARM_UP_DAYS, first))
+
+
+def point_at(sandbox: Sandbox) -> None:
+    """Send this process's requests to the sandbox, and no key with them."""
+    for name in ("COINGECKO_API_KEY", "COINGECKO_PLAN", "COINMETRICS_API_KEY"):
+        os.environ.pop(name, None)
+    os.environ.update(sandbox.env())
+
+
+def run(instance: DagsterInstance, settings: Settings, days: Plan, progress: Progress) -> Report:
+    """History first where it is missing, then every table for the days of the plan."""
+    warehouse = Warehouse(settings.warehouse)
+    if days.warm_up < days.start:
+        history = backfill(
+            instance,
+            warehouse,
+            WARM_UP_TABLES,
+            days.warm_up,
+            days.start - DAY,
+            missing_only=True,
+            progress=progress,
+        )
+        if history.failures:
+            return history
+    return backfill(instance, warehouse, graph.tables(), days.start, days.end, progress=progress)

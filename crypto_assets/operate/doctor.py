@@ -1,0 +1,122 @@
+"""One finding a line about everything the platform needs, and what to do where it is not well."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+
+import ollama
+
+from crypto_assets.catalog import select
+from crypto_assets.errors import CryptoAssetsError
+from crypto_assets.settings import Settings
+from crypto_assets.sources.client import Client
+
+OLLAMA_TIMEOUT_S = 5
+
+
+@dataclass(frozen=True)
+class Finding:
+    """``ok``: nothing to do. ``warn``: works with less. ``fail``: mend it first."""
+
+    name: str
+    state: str
+    text: str
+
+    def as_json(self) -> dict[str, str]:
+        return asdict(self)
+
+
+def examine() -> list[Finding]:
+    """Configuration, storage, database, each source, Ollama and its model."""
+    try:
+        settings = Settings.from_env()
+        coins = select(settings.coins)
+    except CryptoAssetsError as error:
+        return [Finding("configuration", "fail", str(error))]
+    findings = [
+        Finding(
+            "configuration", "ok",
+            f"{len(coins)} coins from {settings.start}; CoinGecko plan {settings.coingecko_plan}; "
+            f"state in {settings.home}",
+        )
+    ]  # fmt: skip
+    findings.append(_guard("warehouse", lambda: _warehouse(settings)))
+    findings.append(_guard("database", lambda: _database(settings)))
+    findings.extend(asyncio.run(_sources(settings)))
+    findings.append(_ollama(settings))
+    return findings
+
+
+def _guard(name: str, probe: Callable[[], str]) -> Finding:
+    try:
+        return Finding(name, "ok", probe())
+    except CryptoAssetsError as error:
+        return Finding(name, "fail", str(error))
+
+
+def _warehouse(settings: Settings) -> str:
+    from crypto_assets.storage.warehouse import Warehouse
+
+    versions = {name: v for name, v in Warehouse(settings.warehouse).versions().items() if v is not None}
+    return f"{settings.warehouse} holds {len(versions)} table(s)"
+
+
+def _database(settings: Settings) -> str:
+    from crypto_assets.instance.home import open_instance
+
+    with open_instance(settings) as instance:
+        return f"{'external' if settings.postgres_url else 'embedded'} Postgres answers; {instance.get_runs_count()} run(s)"
+
+
+async def _sources(settings: Settings) -> list[Finding]:
+    day = "2024-01-01"
+    probes = {
+        "coingecko": f"{settings.coingecko_base_url}/ping",
+        "coinmetrics": f"{settings.coinmetrics_base_url}/timeseries/asset-metrics"
+        f"?assets=btc&metrics=PriceUSD&frequency=1d&start_time={day}&end_time={day}",
+        "binance": f"{settings.binance_base_url}/klines?symbol=BTCUSDT&interval=1h&limit=1",
+        "kraken": f"{settings.kraken_base_url}/OHLC?pair=XBTUSD&interval=60",
+        "defillama": f"{settings.defillama_base_url}/v2/historicalChainTvl",
+        "fear_greed": f"{settings.fear_greed_base_url}/fng/?limit=1",
+    }
+    headers = _coingecko_headers(settings)
+    async with Client(max_attempts=2) as client:
+        found = [
+            await _reach(client, name, url, headers if name == "coingecko" else None) for name, url in probes.items()
+        ]
+        feeds = [await _reach(client, f"news:{name}", url, None) for name, url in settings.news_feeds.items()]
+    return found + feeds
+
+
+def _coingecko_headers(settings: Settings) -> dict[str, str] | None:
+    if settings.coingecko_api_key is None:
+        return None
+    tier = "demo" if settings.coingecko_plan == "demo" else "pro"
+    return {f"x-cg-{tier}-api-key": settings.coingecko_api_key.get_secret_value()}
+
+
+async def _reach(client: Client, name: str, url: str, headers: dict[str, str] | None) -> Finding:
+    get = client.get_text if name.startswith("news:") else client.get_json
+    try:
+        await get(name, url, headers=headers)
+    except CryptoAssetsError as error:
+        return Finding(name, "warn", f"{error}; its tables cannot be filled until it answers")
+    return Finding(name, "ok", "answers")
+
+
+def _ollama(settings: Settings) -> Finding:
+    """The lexicon analyser works without a model, so that its absence is a warning."""
+    model = settings.ollama_model
+    try:
+        present = {m.model for m in ollama.Client(settings.ollama_host, timeout=OLLAMA_TIMEOUT_S).list().models}
+    except Exception as error:  # the client raises builtins, httpx and its own errors alike
+        return Finding(
+            "ollama", "warn",
+            f"{settings.ollama_host} does not answer ({type(error).__name__}); narratives use the lexicon; "
+            "start it with `ollama serve`",
+        )  # fmt: skip
+    if model not in present and f"{model}:latest" not in present:
+        return Finding("ollama", "warn", f"model {model} is not there; run `ollama pull {model}`")
+    return Finding("ollama", "ok", f"model {model} is ready")

@@ -1,0 +1,51 @@
+"""The asset graph as the operations need it: selection, order, look-backs."""
+
+from __future__ import annotations
+
+from functools import cache
+
+import dagster as dg
+from dagster import AssetKey, AssetSelection
+
+from crypto_assets.definitions import defs
+from crypto_assets.errors import UsageError
+from crypto_assets.transforms import features, narratives, onchain
+
+# Derived table -> input table -> days it reaches back, in topological order.
+REACH: dict[str, dict[str, int]] = {
+    "onchain_enhanced": {"onchain_base": onchain.LOOKBACK_DAYS},
+    "article_narratives": {"news_articles": 0},
+    "narratives": {
+        "news_articles": narratives.LOOKBACK_DAYS,
+        "article_narratives": narratives.LOOKBACK_DAYS,
+    },
+    "ml_features": dict(features.LOOKBACK_DAYS),
+}
+
+
+@cache
+def job() -> dg.JobDefinition:
+    """The implicit job of every asset."""
+    return defs.resolve_implicit_global_asset_job_def()
+
+
+@cache
+def tables() -> tuple[str, ...]:
+    """Every table, inputs before what is derived from them."""
+    return tuple(key.to_user_string() for key in defs.resolve_asset_graph().toposorted_asset_keys)
+
+
+def select(selection: str | None) -> tuple[str, ...]:
+    """Tables by Dagster's asset-selection syntax, in topological order. Raises :class:`UsageError`."""
+    if selection is None:
+        return tables()
+    try:
+        keys = AssetSelection.from_string(selection).resolve(defs.resolve_asset_graph())
+    except Exception as error:
+        raise UsageError(
+            f"--select {selection!r} cannot be read ({' '.join(str(error).split())[:120]}); "
+            'write e.g. key:"ml_features", group:"onchain" or +key:"ml_features"'
+        ) from error
+    if not keys:
+        raise UsageError(f"--select {selection!r} matches no asset; the assets are {', '.join(tables())}")
+    return tuple(table for table in tables() if AssetKey(table) in keys)

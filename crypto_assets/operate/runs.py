@@ -1,0 +1,90 @@
+"""One Dagster run over a range of days, in this process; and the tidying of runs whose process died."""
+
+from __future__ import annotations
+
+import os
+import socket
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import date
+from pathlib import Path
+
+import dagster as dg
+from dagster import AssetKey, DagsterInstance, DagsterRunStatus, RunsFilter
+from dagster._utils.error import SerializableErrorInfo
+
+from crypto_assets.checks.shells import RANGE
+from crypto_assets.operate import graph
+
+PROCESS_TAG = "crypto_assets/process"
+_QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
+
+
+@dataclass(frozen=True)
+class RunOutcome:
+    """How a run ended: the sentence of each step that failed, by table."""
+
+    run_id: str
+    success: bool
+    failures: dict[str, str] = field(default_factory=dict)
+
+
+def execute(instance: DagsterInstance, tables: Sequence[str], start: date, end: date) -> RunOutcome:
+    """Materialise the tables for start..end in one ranged run. A failing step fails alone; its dependants are skipped."""
+    job = graph.job().get_subset(asset_selection={AssetKey(table) for table in tables})
+    result = job.execute_in_process(
+        instance=instance,
+        run_config=_QUIET,
+        tags={RANGE[0]: start.isoformat(), RANGE[1]: end.isoformat(), PROCESS_TAG: _process()},
+        raise_on_error=False,
+    )
+    failures = {
+        str(event.step_key): _sentence(event.step_failure_data.error)
+        for event in result.all_events
+        if event.is_step_failure
+    }
+    if not result.success and not failures:
+        failures["run"] = f"run {result.run_id} failed before its first step; see it in the UI"
+    return RunOutcome(result.run_id, result.success, failures)
+
+
+def _sentence(error: SerializableErrorInfo | None) -> str:
+    """The innermost cause as one line, without the class name of our own errors."""
+    while error is not None and error.cause is not None:
+        error = error.cause
+    if error is None:
+        return "failed without an error; see the run in the UI"
+    text = " ".join(error.message.split())
+    head, _, rest = text.partition(": ")
+    return rest if rest and head.startswith("crypto_assets.errors.") else text
+
+
+def _process() -> str:
+    return f"{socket.gethostname()}:{os.getpid()}:{_started(os.getpid())}"
+
+
+def _started(pid: int) -> str:
+    """When the process started, in clock ticks since boot, so that a reused pid is not mistaken for it."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[19]
+    except (OSError, IndexError):
+        return "0"
+
+
+def bury_dead_runs(instance: DagsterInstance) -> int:
+    """Mark as failed the runs of this host whose command-line process is gone. Returns how many."""
+    buried = 0
+    unfinished = [DagsterRunStatus.NOT_STARTED, DagsterRunStatus.STARTING, DagsterRunStatus.STARTED]
+    for run in instance.get_runs(RunsFilter(statuses=unfinished)):
+        host, _, rest = run.tags.get(PROCESS_TAG, "").partition(":")
+        pid, _, started = rest.partition(":")
+        if host == socket.gethostname() and pid.isdigit() and _started(int(pid)) != started:
+            instance.report_run_failed(run, "the process that ran it was killed; run the same command again")
+            buried += 1
+    return buried
+
+
+def partitions_def() -> dg.PartitionsDefinition:
+    from crypto_assets.assets.shell import DAILY
+
+    return DAILY

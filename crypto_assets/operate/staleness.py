@@ -1,0 +1,67 @@
+"""Which materialised partitions of derived tables are older than the inputs they rest on.
+
+A derived partition looks back over days of its inputs. When one of those days is written later (another order of
+backfill, a second process on the neighbouring range, a late value), the derived partition is stale and must be
+materialised again, else the order of runs would show in the values (rule 3).
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections.abc import Iterable
+from datetime import date
+
+from dagster import AssetKey, AssetRecordsFilter, DagsterInstance
+
+from crypto_assets.operate.graph import REACH
+from crypto_assets.partitions import DAY, days
+from crypto_assets.storage.io_manager import INPUTS_READ_AT
+from crypto_assets.storage.warehouse import Warehouse
+
+
+def horizon(tables: Iterable[str], end: date) -> date:
+    """The last day that new rows of these tables up to ``end`` can reach, through every derived table."""
+    reached = {table: end for table in tables}
+    for derived, inputs in REACH.items():
+        ends = [reached[table] + DAY * reach for table, reach in inputs.items() if table in reached]
+        if ends:
+            reached[derived] = max([*ends, reached.get(derived, end)])
+    return max(reached.values())
+
+
+def stale_days(instance: DagsterInstance, warehouse: Warehouse, table: str, start: date, end: date) -> list[date]:
+    """Days of start..end whose materialisation of this derived table began before an input in its window was written."""
+    read_at = _inputs_read_at(instance, table, start, end)
+    if not read_at:
+        return []
+    found: set[date] = set()
+    for name, reach in REACH[table].items():
+        written = warehouse.written_at(name, start - DAY * reach, end)
+        ordered = sorted(written)
+        for day, moment in read_at.items():
+            low, high = bisect_right(ordered, day - DAY * (reach + 1)), bisect_right(ordered, day)
+            if any(written[other] > moment for other in ordered[low:high]):
+                found.add(day)
+    return sorted(found)
+
+
+def _inputs_read_at(instance: DagsterInstance, table: str, start: date, end: date) -> dict[date, float]:
+    """Day -> epoch seconds at which its newest materialisation began to read its inputs."""
+    moments: dict[date, float] = {}
+    cursor = None
+    while True:
+        page = instance.fetch_materializations(
+            AssetRecordsFilter(AssetKey(table), asset_partitions=[day.isoformat() for day in days(start, end)]),
+            limit=1000,
+            cursor=cursor,
+        )
+        for record in page.records:
+            materialization = record.asset_materialization
+            if materialization is None or materialization.partition is None:
+                continue
+            day = date.fromisoformat(materialization.partition)
+            note = materialization.metadata.get(INPUTS_READ_AT)
+            moments.setdefault(day, float(note.value) if note is not None else 0.0)  # newest come first
+        if not page.has_more:
+            return moments
+        cursor = page.cursor

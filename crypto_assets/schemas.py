@@ -1,0 +1,337 @@
+"""Every table's contract: grain, key, columns, units, bounds, nullability, and when a value becomes known.
+
+Add a table by adding a :class:`Contract` here; validation, the contract check, the UI's column metadata and
+``docs/data-dictionary.md`` follow. The columns of ``ml_features`` come from ``feature_columns.py``.
+"""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import polars as pl
+
+from crypto_assets.contract import TEXTS, TIMESTAMP, Column, Contract, WriteMode
+from crypto_assets.feature_columns import FEATURE_COLUMNS
+
+THEMES = (
+    "regulation", "adoption", "technology", "macro_economic", "institutional",
+    "defi", "security", "market_structure", "geopolitical", "other",
+)  # fmt: skip
+ANALYSIS_STATUSES = ("ok", "invalid", "timeout", "refused", "unavailable")
+
+ONCHAIN_STALENESS = timedelta(days=2)
+DAILY_STALENESS = timedelta(days=2)
+
+# Lags from the end of a day until a provider has it, where the provider does not say so itself.
+COINMETRICS_LAG = timedelta(hours=6)  # docs.coinmetrics.io: daily metrics are computed in the hours after midnight UTC
+COINMETRICS_PLAUSIBLE = timedelta(days=7)  # a completion time later than this is a re-computation, not the first one
+DEFILLAMA_LAG = timedelta(hours=1)  # api-docs.defillama.com: the daily point is final once the UTC day is over
+FEAR_GREED_LAG = timedelta(minutes=15)  # alternative.me: "updated daily" at 00:00 UTC of the stamped day
+DECISION_DELAY = timedelta(minutes=5)  # a features row labelled ts decides at ts + 5 minutes
+
+
+def _date() -> Column:
+    return Column("date", pl.Date, "UTC day", "Partition: the UTC day of the key's time.", nullable=False)
+
+
+def _available_at(rule: str) -> Column:
+    return Column(
+        "available_at", TIMESTAMP, "UTC", f"Instant from which the row could be known: {rule}", nullable=False
+    )
+
+
+def _source() -> Column:
+    return Column(
+        "source", pl.String, "name", "Provider of the row; starts with 'sandbox' for sandbox data.", nullable=False
+    )
+
+
+def _key(name: str, description: str) -> Column:
+    return Column(name, pl.String, "name", description, nullable=False)
+
+
+def _symbol(extra: str = "") -> Column:
+    return _key("symbol", f"Coin of the catalogue, exact symbol{extra}.")
+
+
+def _ts(description: str) -> Column:
+    return Column("ts", TIMESTAMP, "UTC", description, nullable=False)
+
+
+def _value(name: str, unit: str, description: str, **more: object) -> Column:
+    return Column(name, pl.Float64, unit, description, **more)  # type: ignore[arg-type]
+
+
+PRICES = Contract(
+    table="prices",
+    description="Hourly observations of price, market capitalisation and rolling 24 h volume.",
+    grain="coin x hour",
+    key=("symbol", "ts"),
+    columns=(
+        _symbol(),
+        _ts("Hour mark whose observation this is; the first point within 15 minutes after it."),
+        _date(),
+        _available_at("the provider's own instant of the observation"),
+        _source(),
+        _value("price_usd", "USD", "Price.", nullable=False, above=0),
+        _value("market_cap_usd", "USD", "Market capitalisation.", above=0, placeholder="0"),
+        _value("volume_24h_usd", "USD", "Volume of the last 24 hours over all venues.", above=0, placeholder="0"),
+    ),
+    available_at_rule="the provider's own instant of the observation",
+    write_mode=WriteMode.MERGE,
+    reference="https://docs.coingecko.com/reference/coins-id-market-chart-range",
+)
+
+OHLC = Contract(
+    table="ohlc",
+    description="Hourly bars, each coin from the first source in OHLC_SOURCES that lists it.",
+    grain="coin x hour",
+    key=("symbol", "ts"),
+    columns=(
+        _symbol(),
+        _ts("Open of the bar."),
+        _date(),
+        _available_at("the bar's close, one hour after ts"),
+        _source(),
+        _value("open", "quote", "First price; quote is USD, USDT where the source says so.", nullable=False, above=0),
+        _value("high", "quote", "Highest price.", nullable=False, above=0),
+        _value("low", "quote", "Lowest price.", nullable=False, above=0),
+        _value("close", "quote", "Last price.", nullable=False, above=0),
+        _value("volume", "base units", "Volume in the bar; null where the source has none (CoinGecko).", lower=0),
+    ),
+    available_at_rule="the bar's close",
+    write_mode=WriteMode.MERGE,
+    reference="https://developers.binance.com/docs/binance-spot-api-docs/rest-api/market-data-endpoints",
+)
+
+# Our name -> the provider's metric: Coin Metrics' numbers, unchanged.
+COINMETRICS_METRICS = {
+    "active_addresses": "AdrActCnt",
+    "transaction_count": "TxCnt",
+    "transfer_volume_usd": "TxTfrValAdjUSD",
+    "transfer_volume_native": "TxTfrValAdjNtv",
+    "fees_usd": "FeeTotUSD",
+    "hash_rate": "HashRate",
+    "difficulty": "DiffMean",
+    "supply_current": "SplyCur",
+    "market_cap_usd": "CapMrktCurUSD",
+    "realized_cap_usd": "CapRealUSD",
+    "exchange_inflow_usd": "FlowInExUSD",
+    "exchange_outflow_usd": "FlowOutExUSD",
+    "price_usd": "PriceUSD",
+    "mvrv_provider": "CapMVRVCur",
+    "nvt_provider": "NVTAdj",
+}
+_ONCHAIN_UNITS = {
+    "active_addresses": ("addresses", "Distinct addresses active in the day"),
+    "transaction_count": ("transactions", "Transactions in the day"),
+    "transfer_volume_usd": ("USD", "Adjusted value transferred in the day"),
+    "transfer_volume_native": ("native units", "Adjusted value transferred in the day"),
+    "fees_usd": ("USD", "Fees paid in the day"),
+    "hash_rate": ("TH/s", "Mean hash rate"),
+    "difficulty": ("dimensionless", "Mean difficulty"),
+    "supply_current": ("native units", "Supply visible on chain at the day's end"),
+    "market_cap_usd": ("USD", "Supply times price at the day's end"),
+    "realized_cap_usd": ("USD", "Each unit at the price of its last move"),
+    "exchange_inflow_usd": ("USD", "Sent to exchanges in the day"),
+    "exchange_outflow_usd": ("USD", "Withdrawn from exchanges in the day"),
+    "price_usd": ("USD", "Price at the day's end"),
+    "mvrv_provider": ("ratio", "The provider's own MVRV"),
+    "nvt_provider": ("ratio", "The provider's own NVT (adjusted)"),
+}
+_ONCHAIN_AVAILABLE = (
+    "AssetEODCompletionTime where it lies within 7 days after the day's end, else the day's end plus 6 hours"
+)
+
+ONCHAIN_BASE = Contract(
+    table="onchain_base",
+    description="Daily on-chain activity and valuation: the provider's numbers, unchanged.",
+    grain="coin x day",
+    key=("symbol", "date"),
+    columns=(
+        _symbol(),
+        _date(),
+        _available_at(_ONCHAIN_AVAILABLE),
+        _source(),
+        *(
+            _value(
+                name,
+                _ONCHAIN_UNITS[name][0],
+                f"{_ONCHAIN_UNITS[name][1]} ({metric}).",
+                lower=None if name.endswith("_provider") else 0,
+                max_staleness=ONCHAIN_STALENESS,
+            )
+            for name, metric in COINMETRICS_METRICS.items()
+        ),
+    ),
+    available_at_rule=_ONCHAIN_AVAILABLE,
+    write_mode=WriteMode.MERGE,
+    reference="https://docs.coinmetrics.io/api/v4 (timeseries/asset-metrics)",
+    time_column=None,
+)
+
+ONCHAIN_ENHANCED = Contract(
+    table="onchain_enhanced",
+    description="Ratios and rolling measures derived from onchain_base; its rows are base's rows, all of them.",
+    grain="coin x day",
+    key=("symbol", "date"),
+    columns=(
+        _symbol(),
+        _date(),
+        _available_at("that of the base row; windows use only base rows known by then"),
+        _source(),
+        *(
+            _value(name, unit, text, max_staleness=ONCHAIN_STALENESS, lower=lower)
+            for name, unit, text, lower in (
+                ("nvt_ratio", "ratio", "market_cap_usd / transfer_volume_usd of the day.", 0),
+                ("mvrv_ratio", "ratio", "market_cap_usd / realized_cap_usd; mvrv_provider where that is not given.", 0),
+                ("avg_transaction_value_usd", "USD", "transfer_volume_usd / transaction_count.", 0),
+                ("price_volatility_7d", "per day", "Sample std of the last 7 daily log returns of price_usd.", 0),
+                ("active_addresses_change_7d", "fraction", "active_addresses against 7 days before, simple.", -1),
+                ("active_addresses_zscore_30d", "sigma", "z-score over the last 30 days incl. today, ddof 1.", None),
+                ("nvt_signal_90d", "ratio", "market_cap_usd / mean transfer_volume_usd of the last 90 days.", 0),
+                ("supply_growth_30d", "fraction", "supply_current against 30 days before, simple.", -1),
+            )
+        ),
+    ),
+    available_at_rule="that of the base row",
+    reference="https://docs.coinmetrics.io/asset-metrics (NVT, MVRV); Kalichkin 2018 (NVT signal)",
+    time_column=None,
+)
+
+DEFI_METRICS = Contract(
+    table="defi_metrics",
+    description="Total value locked and stablecoin supply, for all chains together (entity 'all') and by chain.",
+    grain="chain or protocol group x day",
+    key=("entity", "date"),
+    columns=(
+        _key("entity", "'all', or a chain as DefiLlama spells it."),
+        _date(),
+        _available_at("the day's end plus 1 hour"),
+        _source(),
+        _value("tvl_usd", "USD", "Total value locked.", lower=0, max_staleness=DAILY_STALENESS),
+        _value("stablecoin_supply_usd", "USD", "Stablecoins in circulation.", lower=0, max_staleness=DAILY_STALENESS),
+    ),
+    available_at_rule="the day's end plus 1 hour",
+    write_mode=WriteMode.MERGE,
+    reference="https://api-docs.defillama.com (historicalChainTvl, stablecoincharts)",
+    time_column=None,
+)
+
+MARKET_SENTIMENT = Contract(
+    table="market_sentiment",
+    description="Crypto Fear & Greed index.",
+    grain="day",
+    key=("date",),
+    columns=(
+        _date(),
+        _available_at("the stamped midnight plus 15 minutes"),
+        _source(),
+        _value(
+            "fear_greed_index", "0 (fear) to 100 (greed)", "Index value.",
+            nullable=False, lower=0, upper=100, max_staleness=DAILY_STALENESS,
+        ),
+    ),
+    available_at_rule="the stamped midnight plus 15 minutes",
+    write_mode=WriteMode.MERGE,
+    reference="https://alternative.me/crypto/fear-and-greed-index/#api",
+    time_column=None,
+)  # fmt: skip
+
+NEWS_ARTICLES = Contract(
+    table="news_articles",
+    description="Articles from RSS and Atom feeds; what a feed no longer lists is kept.",
+    grain="article",
+    key=("article_id",),
+    columns=(
+        _key("article_id", "Hash of normalised address and title."),
+        _date(),
+        _available_at("the feed's publication time"),
+        _source(),
+        Column("published_at", TIMESTAMP, "UTC", "Publication time as the feed gives it.", nullable=False),
+        _key("feed", "Name of the feed in NEWS_FEEDS."),
+        _key("title", "Title, plain text."),
+        Column("summary", pl.String, "text", "Summary, plain text, at most 2,000 characters."),
+        Column("url", pl.String, "address", "Link to the article."),
+        Column("symbols", TEXTS, "coins", "Coins named in title or summary: whole words and cashtags only.", nullable=False),
+    ),
+    available_at_rule="the feed's publication time",
+    write_mode=WriteMode.MERGE,
+    reference="RSS 2.0, Atom (RFC 4287)",
+    time_column="published_at",
+)  # fmt: skip
+
+ARTICLE_NARRATIVES = Contract(
+    table="article_narratives",
+    description="What each article says: theme, sentiment, drivers, affected coins.",
+    grain="article x analyser",
+    key=("article_id", "analyzer"),
+    columns=(
+        _key("article_id", "Article."),
+        _key("analyzer", "Who said so: 'lexicon-<version>' or the model's name."),
+        _date(),
+        _available_at("that of the article"),
+        _source(),
+        Column("theme", pl.String, "name", "Dominant theme.", allowed=THEMES),
+        _value("sentiment", "-1 to 1", "Tone towards the market.", lower=-1, upper=1),
+        _value("confidence", "0 to 1", "How sure the analyser is.", lower=0, upper=1),
+        Column("drivers", TEXTS, "phrases", "Words of the article the judgement rests on, at most 5.", nullable=False),
+        Column("affected_symbols", TEXTS, "coins", "Coins concerned; only such as the text names.", nullable=False),
+        Column("status", pl.String, "name", "How the analysis ended.", nullable=False, allowed=ANALYSIS_STATUSES),
+    ),
+    available_at_rule="that of the article",
+    time_column=None,
+)
+
+NARRATIVES = Contract(
+    table="narratives",
+    description="News by coin and hour: counts, sentiment and theme shares of the last 24 hours.",
+    grain="coin (or MARKET) x hour",
+    key=("symbol", "ts"),
+    columns=(
+        _symbol(", or MARKET for all articles"),
+        _ts("Hour mark; articles with available_at in (ts - 24 h, ts] count."),
+        _date(),
+        _available_at("ts"),
+        _source(),
+        Column("article_count_24h", pl.Int64, "articles", "Articles in the window.", nullable=False, lower=0),
+        _value("sentiment_24h", "-1 to 1", "Confidence-weighted mean sentiment; null without articles.", lower=-1, upper=1),
+        Column("dominant_theme", pl.String, "name", "Most frequent theme; null without articles.", allowed=THEMES),
+        *(
+            _value(f"theme_{theme}_share_24h", "fraction", f"Share of articles with theme {theme}.", lower=0, upper=1)
+            for theme in THEMES
+        ),
+    ),
+    available_at_rule="ts",
+)  # fmt: skip
+
+ML_FEATURES = Contract(
+    table="ml_features",
+    description="Point-in-time features: every value was known at ts + 5 minutes.",
+    grain="coin x hour",
+    key=("symbol", "ts"),
+    columns=(
+        _symbol(),
+        _ts("Hour mark the row is labelled with; it decides at ts + 5 minutes."),
+        _date(),
+        _available_at("ts + 5 minutes"),
+        _source(),
+        *FEATURE_COLUMNS,
+    ),
+    available_at_rule="ts + 5 minutes",
+)
+
+CONTRACTS: dict[str, Contract] = {
+    contract.table: contract
+    for contract in (
+        PRICES, OHLC, ONCHAIN_BASE, ONCHAIN_ENHANCED, DEFI_METRICS, MARKET_SENTIMENT,
+        NEWS_ARTICLES, ARTICLE_NARRATIVES, NARRATIVES, ML_FEATURES,
+    )
+}  # fmt: skip
+
+# The ten on-chain fields the old system was judged by.
+TEN_ONCHAIN_FIELDS = (
+    "transaction_count_24h", "onchain_market_cap_usd", "onchain_volume_24h", "onchain_price_volatility_7d",
+    "onchain_active_addresses", "onchain_transaction_volume", "onchain_avg_transaction_value", "onchain_nvt_ratio",
+    "onchain_mvrv_ratio", "onchain_whale_transactions",
+)  # fmt: skip

@@ -1,0 +1,123 @@
+"""Every environment variable, read once, typed. Secrets are wrapped and never printed.
+
+Nothing else in the package reads ``os.environ`` for configuration.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import date
+from pathlib import Path
+
+from pydantic import SecretStr
+
+from crypto_assets.errors import UsageError
+from crypto_assets.partitions import parse_day
+
+OHLC_SOURCES = ("binance", "kraken", "coingecko")
+PLANS = ("public", "demo", "basic", "analyst", "lite", "enterprise")
+DEFAULT_FEEDS = (
+    "coindesk=https://www.coindesk.com/arc/outboundfeeds/rss/,"
+    "cointelegraph=https://cointelegraph.com/rss,"
+    "decrypt=https://decrypt.co/feed,"
+    "bitcoinmagazine=https://bitcoinmagazine.com/feed,"
+    "theblock=https://www.theblock.co/rss.xml"
+)
+
+
+@dataclass(frozen=True)
+class Settings:
+    """The configuration of one process. Build it with :meth:`from_env`."""
+
+    home: Path
+    warehouse: str
+    start: date
+    coins: str
+    postgres_url: SecretStr | None
+    coingecko_api_key: SecretStr | None
+    coingecko_plan: str
+    coingecko_base_url: str
+    coinmetrics_api_key: SecretStr | None
+    coinmetrics_base_url: str
+    kraken_base_url: str
+    binance_base_url: str
+    ohlc_sources: tuple[str, ...]
+    defillama_base_url: str
+    stablecoins_base_url: str
+    fear_greed_base_url: str
+    news_feeds: Mapping[str, str] = field(default_factory=dict)
+    ollama_host: str = "http://127.0.0.1:11434"
+    ollama_model: str = "llama3.2:3b"
+
+    @classmethod
+    def from_env(cls, env: Mapping[str, str] | None = None) -> Settings:
+        """Read the environment. Raises :class:`UsageError` naming the variable that makes no sense."""
+        env = os.environ if env is None else env
+
+        def text(name: str, default: str) -> str:
+            return (env.get(name) or "").strip() or default
+
+        def url(name: str, default: str) -> str:
+            value = text(name, default).rstrip("/")
+            if not value.startswith(("http://", "https://")):
+                raise UsageError(f"{name} {value!r} is not an http(s) address; write e.g. {default}")
+            return value
+
+        def secret(name: str) -> SecretStr | None:
+            value = text(name, "")
+            return SecretStr(value) if value else None
+
+        home = Path(text("CRYPTO_ASSETS_HOME", ".crypto_assets")).expanduser().resolve()
+        key = secret("COINGECKO_API_KEY")
+        plan = text("COINGECKO_PLAN", "demo" if key else "public").lower()
+        if plan not in PLANS:
+            raise UsageError(f"COINGECKO_PLAN {plan!r} is unknown; choose one of {', '.join(PLANS)}")
+        if plan != "public" and key is None:
+            raise UsageError(f"COINGECKO_PLAN is {plan} but COINGECKO_API_KEY is not set; set the key or use public")
+        host = "api" if plan in ("public", "demo") else "pro-api"
+        llama = url("DEFILLAMA_BASE_URL", "https://api.llama.fi")
+        return cls(
+            home=home,
+            warehouse=text("CRYPTO_ASSETS_WAREHOUSE", str(home / "warehouse")),
+            start=parse_day(text("CRYPTO_ASSETS_START", "2017-01-01"), "CRYPTO_ASSETS_START"),
+            coins=text("CRYPTO_ASSETS_COINS", "top:20"),
+            postgres_url=secret("DAGSTER_POSTGRES_URL"),
+            coingecko_api_key=key,
+            coingecko_plan=plan,
+            coingecko_base_url=url("COINGECKO_BASE_URL", f"https://{host}.coingecko.com/api/v3"),
+            coinmetrics_api_key=secret("COINMETRICS_API_KEY"),
+            coinmetrics_base_url=url(
+                "COINMETRICS_BASE_URL",
+                f"https://{'api' if env.get('COINMETRICS_API_KEY') else 'community-api'}.coinmetrics.io/v4",
+            ),
+            kraken_base_url=url("KRAKEN_BASE_URL", "https://api.kraken.com/0/public"),
+            binance_base_url=url("BINANCE_BASE_URL", "https://api.binance.com/api/v3"),
+            ohlc_sources=_ohlc_sources(text("OHLC_SOURCES", ",".join(OHLC_SOURCES))),
+            defillama_base_url=llama,
+            # Stablecoins live on a host of their own; a replaced base serves both (INTERFACE).
+            stablecoins_base_url=llama if env.get("DEFILLAMA_BASE_URL") else "https://stablecoins.llama.fi",
+            fear_greed_base_url=url("FEAR_GREED_BASE_URL", "https://api.alternative.me"),
+            news_feeds=_feeds(text("NEWS_FEEDS", DEFAULT_FEEDS)),
+            ollama_host=text("OLLAMA_HOST", "http://127.0.0.1:11434"),
+            ollama_model=text("OLLAMA_MODEL", "llama3.2:3b"),
+        )
+
+
+def _ohlc_sources(text: str) -> tuple[str, ...]:
+    names = tuple(name.strip().lower() for name in text.split(",") if name.strip())
+    unknown = [name for name in names if name not in OHLC_SOURCES]
+    if unknown or not names or len(set(names)) != len(names):
+        raise UsageError(f"OHLC_SOURCES {text!r} is not a list of distinct names from {', '.join(OHLC_SOURCES)}")
+    return names
+
+
+def _feeds(text: str) -> dict[str, str]:
+    feeds: dict[str, str] = {}
+    for item in filter(None, (part.strip() for part in text.split(","))):
+        name, equals, address = item.partition("=")
+        if not equals or not address.startswith(("http://", "https://")) or name in feeds:
+            raise UsageError(f"NEWS_FEEDS has {item!r}; write name=url,name=url with distinct names and http(s) urls")
+        feeds[name.strip()] = address.strip()
+    return feeds

@@ -1,0 +1,144 @@
+"""A few hand-written days that tell a story, in the layout that the sandbox replays.
+
+2021-03-01 to 2021-03-06, three coins:
+
+- BTC: three hours are missing on the 3rd (05:00 to 07:00); the on-chain day of the 3rd completes only on the 5th.
+- ETH: one bar of the 2nd comes twice; on the 4th at 12:00 the price spikes by half and falls back.
+- UNI: lists on the 3rd at 14:00.
+- News: one article about each coin, one about none, one that two feeds carry.
+
+``write(folder)`` makes the recording; ``until`` forgets everything that became known later.
+"""
+
+from __future__ import annotations
+
+import math
+from datetime import date, datetime, timedelta, timezone
+from pathlib import Path
+
+import pandas as pd
+
+START, END = date(2021, 3, 1), date(2021, 3, 6)
+COINS = "BTC,ETH,UNI"
+GAP = [datetime(2021, 3, 3, hour, tzinfo=timezone.utc) for hour in (5, 6, 7)]
+DUPLICATE = datetime(2021, 3, 2, 4, tzinfo=timezone.utc)
+SPIKE = datetime(2021, 3, 4, 12, tzinfo=timezone.utc)
+LISTING = datetime(2021, 3, 3, 14, tzinfo=timezone.utc)
+LATE_DAY, LATE_COMPLETION = date(2021, 3, 3), datetime(2021, 3, 5, 10, tzinfo=timezone.utc)
+HOUR, DAY = timedelta(hours=1), timedelta(days=1)
+_LEVEL = {"BTC": 48_000.0, "ETH": 1_500.0, "UNI": 28.0}
+
+
+def level(symbol: str, ts: datetime) -> float:
+    """The price at an instant: a level with two waves, so that every indicator has something to see."""
+    hours = (ts - datetime(2021, 3, 1, tzinfo=timezone.utc)) / HOUR
+    wave = 1 + 0.03 * math.sin(hours / 7) + 0.01 * math.cos(hours / 2.3 + len(symbol))
+    spike = 1.5 if symbol == "ETH" and ts == SPIKE + HOUR else 1.0
+    return _LEVEL[symbol] * wave * spike
+
+
+def bars() -> pd.DataFrame:
+    """Hourly bars in the recording's columns; the duplicate is in it, the gap is not."""
+    rows = []
+    for symbol in _LEVEL:
+        ts = datetime(2021, 2, 28, tzinfo=timezone.utc)
+        while ts < datetime(2021, 3, 7, tzinfo=timezone.utc):
+            known = not (symbol == "BTC" and ts in GAP) and not (symbol == "UNI" and ts < LISTING)
+            if known:
+                first, last = level(symbol, ts), level(symbol, ts + HOUR)
+                row = {
+                    "exchange": "binance",
+                    "market": "spot",
+                    "symbol": f"{symbol}/USDT",
+                    "ts": ts,
+                    "open": first,
+                    "high": max(first, last) * 1.002,
+                    "low": min(first, last) * 0.998,
+                    "close": last,
+                    "volume": 100.0 + ts.hour,
+                }
+                rows += [row, row] if symbol == "ETH" and ts == DUPLICATE else [row]
+            ts += HOUR
+    frame = pd.DataFrame(rows)
+    frame["ts"] = frame["ts"].astype("datetime64[us, UTC]")
+    return frame
+
+
+def onchain() -> pd.DataFrame:
+    """Daily on-chain metrics under Coin Metrics' names. ETH has no realised cap, as in the real recording."""
+    rows = []
+    for asset, supply in (("btc", 18_640_000.0), ("eth", 114_900_000.0)):
+        for n in range(-9, 6):
+            day = START + DAY * n
+            midnight = datetime(day.year, day.month, day.day, tzinfo=timezone.utc)
+            late = asset == "btc" and day == LATE_DAY
+            completed = LATE_COMPLETION if late else midnight + DAY + 2 * HOUR
+            price = _LEVEL[asset.upper()] * (1 + 0.01 * n)
+            rows.append(
+                {
+                    "asset": asset,
+                    "date": day,
+                    "AdrActCnt": 900_000.0 + 1_000 * n,
+                    "TxCnt": 300_000.0 + 500 * n,
+                    "TxTfrValAdjUSD": 9e9 + 1e8 * n,
+                    "TxTfrValAdjNtv": (9e9 + 1e8 * n) / price,
+                    "SplyCur": supply + 900 * n,
+                    "CapMrktCurUSD": (supply + 900 * n) * price,
+                    "CapRealUSD": 3.6e11 if asset == "btc" else None,
+                    "PriceUSD": price,
+                    "AssetEODCompletionTime": completed.timestamp(),
+                    "origin": "scenario",
+                }
+            )
+    return pd.DataFrame(rows)
+
+
+ARTICLES = pd.DataFrame(
+    [
+        ("01-03-2021 08:15", "CryptoNews", "Bitcoin rallies as fund adds to holdings", "https://news.example/a"),
+        ("02-03-2021 10:40", "CryptoNews", "Ethereum exchange hacked, funds stolen", "https://news.example/b"),
+        ("03-03-2021 15:05", "CoinTelegraph", "Uniswap token UNI lists on a large exchange", "https://news.example/c"),
+        ("04-03-2021 12:30", "CoinTelegraph", "Regulator opens inquiry into digital assets", "https://news.example/d"),
+        ("05-03-2021 18:00", "CryptoNews", "Bitcoin miners expand in the north", "https://news.example/e"),
+        ("05-03-2021 18:00", "CoinTelegraph", "Bitcoin miners expand in the north", "https://news.example/e?utm_source=x"),
+        ("06-03-2021 09:00", "CryptoNews", "Markets are calm before the weekend", "https://news.example/f"),
+    ],
+    columns=["date", "source", "title", "url"],
+).assign(sentiment="{}", subject="bitcoin", text=lambda frame: frame["title"] + ".")
+
+
+def _daily(column: str, values: dict[date, float]) -> pd.DataFrame:
+    return pd.DataFrame({column: [str(day) for day in values], "value": list(values.values()), "status": "ok"})
+
+
+def write(folder: Path, until: datetime | None = None) -> Path:
+    """Write the recording; with ``until``, only what was known by then."""
+    spot, chain = bars(), onchain()
+    every_day = [START - DAY * 2 + DAY * n for n in range(9)]
+    midnight = {day: datetime(day.year, day.month, day.day, tzinfo=timezone.utc) for day in every_day}
+    if until is not None:
+        spot = spot[spot["ts"] + HOUR <= until]
+        chain = chain[chain["AssetEODCompletionTime"] <= until.timestamp()]
+    for name in ("ohlcv_hourly", "news", "sentiment", "tvl"):
+        (folder / name).mkdir(parents=True, exist_ok=True)
+    spot.to_parquet(folder / "ohlcv_hourly" / "binance_spot_1h_2020-12_2021-07.parquet")
+    chain.to_parquet(folder / "coinmetrics_daily_2020-04_2021-04.parquet")
+    greed = pd.DataFrame(
+        {
+            "timestamp": [int(midnight[day].timestamp()) for day in every_day],
+            "date": [str(day) for day in every_day],
+            "value": [40 + n for n in range(9)],
+            "value_classification": "Neutral",
+        }
+    )
+    greed.to_csv(folder / "sentiment" / "fear_greed_2018-02_2023-12.csv.gz", index=False)
+    tvl = _daily("as_of", {day: 4.0e10 + 1e8 * n for n, day in enumerate(every_day)})
+    tvl.to_csv(folder / "tvl" / "defillama_total_tvl_2017-09_2023-12.csv.gz", index=False)
+    stable = _daily("as_of", {day: 5.0e10 + 1e8 * n for n, day in enumerate(every_day)})
+    stable.to_csv(folder / "tvl" / "defillama_stablecoin_supply_2017-11_2023-12.csv.gz", index=False)
+    news = ARTICLES
+    if until is not None:
+        published = pd.to_datetime(news["date"], format="%d-%m-%Y %H:%M", utc=True)
+        news = news[published <= until]
+    news.to_csv(folder / "news" / "cryptonews_2021-10_2022-04.csv.gz", sep=";", index=False)
+    return folder

