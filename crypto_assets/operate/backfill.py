@@ -12,7 +12,7 @@ from dagster import AssetKey, DagsterInstance
 
 from crypto_assets.assets.shell import DERIVED_CHUNK_DAYS, SOURCE_CHUNK_DAYS
 from crypto_assets.operate import graph, runs, staleness
-from crypto_assets.partitions import DAY, chunks, days, runs_of
+from crypto_assets.partitions import DAY, chunks, days, runs_of, today
 from crypto_assets.storage.warehouse import Warehouse
 
 GIVE_UP_AFTER = 3  # chunks in a row that fail completely: the provider is down, not one day of it
@@ -135,7 +135,7 @@ def _heal(
     progress: Progress,
 ) -> None:
     """Materialise derived partitions again whose look-back was written after they read it, until none is left."""
-    last = min(staleness.horizon(tables, end), max(end, date.today()))
+    last = min(staleness.horizon(tables, end), max(end, today()))
     for _ in range(HEAL_ROUNDS):
         plan: list[tuple[tuple[str, ...], date, date]] = []
         for table in graph.REACH:

@@ -1,0 +1,86 @@
+"""Assets in and out of the warehouse: a run's days in one write, inputs by partition, range or look-back window."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import date
+from typing import Any
+
+import dagster as dg
+import pandas as pd
+import polars as pl
+
+from crypto_assets.contract import Contract
+from crypto_assets.errors import ContractError
+from crypto_assets.schemas import CONTRACTS
+from crypto_assets.storage.warehouse import Warehouse, now
+
+# Metadata key: epoch seconds at which a materialisation began to read its inputs (see operate/staleness.py).
+INPUTS_READ_AT = "inputs_read_at"
+
+
+class DeltaIOManager(dg.IOManager):
+    """Writes an asset's frame to its table and loads upstream frames as the annotation asks.
+
+    ``open_warehouse`` is called for every use, so that the address is read when a run needs it, not at import.
+    """
+
+    def __init__(self, open_warehouse: Callable[[], Warehouse]) -> None:
+        self._open = open_warehouse
+        self._read_at: dict[tuple[str, str], float] = {}
+
+    def handle_output(self, context: dg.OutputContext, obj: Any) -> None:
+        contract = _contract(context.asset_key)
+        if not isinstance(obj, pd.DataFrame | pl.DataFrame):
+            raise ContractError(
+                f"{contract.table}: the asset gave {type(obj).__name__}, not a frame; nothing was written; "
+                "return a pandas or Polars frame"
+            )
+        report = self._open().write(contract, obj, [date.fromisoformat(key) for key in context.asset_partition_keys])
+        metadata: dict[str, Any] = {
+            "dagster/row_count": report.rows,
+            "bytes": report.bytes,
+            "delta_version": report.version,
+            "changed": report.changed,
+            "first": report.first,
+            "last": report.last,
+            "null_shares": dg.MetadataValue.json(dict(report.null_shares)),
+        }
+        moment = self._read_at.pop((context.run_id, context.step_key), None)
+        if moment is not None:
+            metadata[INPUTS_READ_AT] = moment
+        context.add_output_metadata(metadata)
+
+    def load_input(self, context: dg.InputContext) -> pd.DataFrame | pl.DataFrame | pl.LazyFrame:
+        # A file's time is cut to milliseconds; a write in the same millisecond must count as later than this read.
+        self._read_at.setdefault((context.run_id, context.step_key), now() - 0.002)
+        contract = _contract(context.asset_key)
+        keys = context.asset_partition_keys if context.has_asset_partitions else []
+        columns = (context.definition_metadata or {}).get("columns")
+        if keys:
+            start, end = date.fromisoformat(min(keys)), date.fromisoformat(max(keys))
+            frame = self._open().read(contract, start=start, end=end, columns=columns)
+        else:
+            frame = self._open().read(contract, columns=columns)
+        wanted = context.dagster_type.typing_type
+        if wanted is pl.DataFrame:
+            return frame
+        if wanted is pl.LazyFrame:
+            return frame.lazy()
+        return to_pandas(frame)
+
+
+def to_pandas(frame: pl.DataFrame) -> pd.DataFrame:
+    """The frame in pandas: UTC timestamps in microseconds, days as ``datetime.date``, lists as Python lists."""
+    data = frame.to_pandas(use_pyarrow_extension_array=False)
+    for name, kind in frame.schema.items():
+        if kind == pl.Date or isinstance(kind, pl.List):
+            data[name] = pd.Series(frame[name].to_list(), dtype=object)
+    return data
+
+
+def _contract(key: dg.AssetKey) -> Contract:
+    table = key.to_user_string()
+    if table not in CONTRACTS:
+        raise ContractError(f"asset {table} has no contract; add one to schemas.py")
+    return CONTRACTS[table]

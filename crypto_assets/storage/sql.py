@@ -1,0 +1,81 @@
+"""Read-only SQL (DuckDB) over the warehouse: a view a table, on exactly the files of its newest snapshot.
+
+The connection may open those files and nothing else, and its configuration is locked.
+"""
+
+from __future__ import annotations
+
+import duckdb
+import polars as pl
+
+from crypto_assets.contract import Contract
+from crypto_assets.errors import UsageError, WarehouseError
+from crypto_assets.schemas import CONTRACTS
+from crypto_assets.storage.warehouse import Warehouse
+
+_READING = {duckdb.StatementType.SELECT, duckdb.StatementType.EXPLAIN}
+
+
+def query(warehouse: Warehouse, sql: str) -> pl.DataFrame:
+    """The result of one SELECT (or WITH, DESCRIBE, SHOW, EXPLAIN). Raises :class:`UsageError` for anything else."""
+    statement = _only_statement(sql)
+    connection = duckdb.connect()
+    try:
+        connection.execute("SET TimeZone = 'UTC'")
+        files = {name: warehouse.files(name)["path"].to_list() for name in CONTRACTS}
+        for name, paths in files.items():
+            _view(connection, warehouse, CONTRACTS[name], paths)
+        _lock(connection, [f"{warehouse.path(name)}/{path}" for name, paths in files.items() for path in paths])
+        return _frame(connection.execute(statement))
+    except duckdb.PermissionException as error:
+        raise UsageError(f"the query reaches outside the warehouse ({_one_line(error)}); query the tables only") from error
+    except duckdb.IOException as error:
+        raise WarehouseError(f"the warehouse cannot be read ({_one_line(error)}); run crypto-assets doctor") from error
+    except duckdb.Error as error:
+        raise UsageError(f"the query fails ({_one_line(error)}); tables: {', '.join(CONTRACTS)}") from error
+    finally:
+        connection.close()
+
+
+def _only_statement(sql: str) -> duckdb.Statement:
+    try:
+        statements = duckdb.extract_statements(sql)
+    except duckdb.Error as error:
+        raise UsageError(f"the query cannot be read ({_one_line(error)}); write one SELECT") from error
+    if len(statements) != 1 or statements[0].type not in _READING:
+        kinds = ", ".join(statement.type.name for statement in statements) or "nothing"
+        raise UsageError(f"only one reading statement is allowed, not {kinds}; the warehouse is written by assets only")
+    return statements[0]
+
+
+def _view(connection: duckdb.DuckDBPyConnection, warehouse: Warehouse, contract: Contract, paths: list[str]) -> None:
+    if not paths or not warehouse.is_local:
+        connection.register(contract.table, (warehouse.read(contract) if paths else contract.empty()).to_arrow())
+        return
+    quoted = ", ".join("'" + f"{warehouse.path(contract.table)}/{path}".replace("'", "''") + "'" for path in paths)
+    reader = f"read_parquet([{quoted}], hive_partitioning=true, hive_types={{'date': DATE}}, union_by_name=true)"
+    stored = {row[0] for row in connection.execute(f"DESCRIBE SELECT * FROM {reader}").fetchall()}
+    empty = contract.empty().to_arrow()
+    connection.register(f"empty_{contract.table}", empty)
+    types = {row[0]: row[1] for row in connection.execute(f"DESCRIBE empty_{contract.table}").fetchall()}
+    columns = ", ".join(
+        f'"{name}"' if name in stored else f'CAST(NULL AS {types[name]}) AS "{name}"' for name in contract.names
+    )
+    connection.unregister(f"empty_{contract.table}")
+    connection.execute(f"CREATE VIEW {contract.table} AS SELECT {columns} FROM {reader}")
+
+
+def _lock(connection: duckdb.DuckDBPyConnection, files: list[str]) -> None:
+    quoted = ", ".join("'" + file.replace("'", "''") + "'" for file in files)
+    connection.execute(f"SET allowed_paths = [{quoted}]")
+    connection.execute("SET enable_external_access = false")
+    connection.execute("SET lock_configuration = true")
+
+
+def _one_line(error: Exception) -> str:
+    return " ".join(str(error).split())[:200]
+
+
+def _frame(result: duckdb.DuckDBPyConnection) -> pl.DataFrame:
+    found = pl.from_arrow(result.to_arrow_table())
+    return found if isinstance(found, pl.DataFrame) else found.to_frame()

@@ -1,0 +1,156 @@
+"""The hourly grid: tables laid out as coins x consecutive hours, and who knew which row when.
+
+Indicators do not belong here. A panel's column is an hour mark; an hour without a row is NaN, so a window of columns
+is a window of time. Kernels are functions from such arrays to such arrays (``price.py``, ``technical.py``).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date, timedelta
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from crypto_assets.contract import TIMESTAMP
+from crypto_assets.errors import ContractError
+from crypto_assets.schemas import DECISION_DELAY
+
+Floats = NDArray[np.float64]
+Ints = NDArray[np.int64]
+Flags = NDArray[np.bool_]
+Arrays = dict[str, Floats]
+Kernel = Callable[[Mapping[str, Floats]], Arrays]
+
+MICROSECOND = timedelta(microseconds=1)
+HOUR_US = timedelta(hours=1) // MICROSECOND
+DELAY_US = DECISION_DELAY // MICROSECOND
+HOURS_A_DAY = 24
+EPOCH = date(1970, 1, 1)
+GATHER_CELLS = 1 << 19  # cells of windows rebuilt at once for late rows: bounds memory at some 4 MB a column
+
+
+def hour_of(day: date) -> int:
+    """Hours from 1970-01-01 to the day's opening."""
+    return (day - EPOCH).days * HOURS_A_DAY
+
+
+def decision_hour(instants: Ints) -> Ints:
+    """The first hour mark (hours since 1970) whose row may use a value known from ``instants`` (microseconds)."""
+    return -((DELAY_US - instants) // HOUR_US)  # ceiling of (instant - delay) / hour
+
+
+@dataclass(frozen=True)
+class Grid:
+    """Coins in order, and consecutive hours of which ``first`` (hours since 1970) is column 0."""
+
+    symbols: tuple[str, ...]
+    first: int
+    hours: int
+
+
+@dataclass(frozen=True)
+class Panel:
+    """One table on a grid. ``lateness``: for how many hour marks a row stayed unknown after its own; None: all 0."""
+
+    values: Arrays
+    exists: Flags
+    lateness: Ints | None
+
+    def coins(self, part: slice) -> Panel:
+        late = None if self.lateness is None else self.lateness[part]
+        late = None if late is None or not late.any() else late
+        return Panel({name: array[part] for name, array in self.values.items()}, self.exists[part], late)
+
+
+def coin_numbers(frame: pl.DataFrame, symbols: Sequence[str]) -> pl.DataFrame:
+    """The rows of these coins, with ``coin``: the position of the row's symbol in ``symbols``."""
+    symbol = pl.col("symbol").cast(pl.String)
+    return frame.filter(symbol.is_in(list(symbols))).with_columns(
+        coin=symbol.cast(pl.Enum(list(symbols))).to_physical().cast(pl.Int64)
+    )
+
+
+def micros(name: str) -> pl.Expr:
+    return pl.col(name).cast(TIMESTAMP).to_physical()
+
+
+def panel(frame: pl.DataFrame, table: str, grid: Grid, columns: Sequence[str], *, delay_hours: int = 0) -> Panel:
+    """``frame`` on the grid; a row stands at the hour mark ``ts`` + ``delay_hours`` (1 for bars: their close).
+
+    Rows of other coins or hours are left out. Raises :class:`ContractError` if a ``ts`` is not an hour mark or a
+    key occurs twice.
+    """
+    rows = coin_numbers(frame.select("symbol", "ts", "available_at", *columns), grid.symbols)
+    rows = rows.with_columns(micros("ts"), micros("available_at"))
+    if rows.filter(pl.col("ts") % HOUR_US != 0).height:
+        raise ContractError(
+            f"{table}: ts is not an hour mark in some rows, so features cannot place them; fix the source"
+        )
+    rows = rows.with_columns(hour=pl.col("ts") // HOUR_US + delay_hours)
+    rows = rows.filter(pl.col("hour").is_between(grid.first, grid.first + grid.hours - 1))
+
+    shape = (len(grid.symbols), grid.hours)
+    hour = rows["hour"].to_numpy()
+    place = rows["coin"].to_numpy() * grid.hours + (hour - grid.first)
+    exists = np.zeros(shape, dtype=np.bool_)
+    exists.reshape(-1)[place] = True
+    if np.count_nonzero(exists) != rows.height:
+        raise ContractError(f"{table}: more than one row for a coin and hour; merge by key before computing features")
+    late = np.maximum(decision_hour(rows["available_at"].to_numpy()) - hour, 0)
+    lateness = None
+    if late.any():
+        lateness = np.zeros(shape, dtype=np.int64)
+        lateness.reshape(-1)[place] = late
+    return Panel({name: scatter(rows[name], place, shape) for name in columns}, exists, lateness)
+
+
+def scatter(column: pl.Series, place: Ints, shape: tuple[int, int]) -> Floats:
+    """The column's values at flat positions ``place``; NaN elsewhere and where null."""
+    array = np.full(shape, np.nan)
+    array.reshape(-1)[place] = column.cast(pl.Float64).to_numpy()  # null becomes NaN
+    return array
+
+
+def as_known(source: Panel, kernel: Kernel, window: int, first_out: int) -> Arrays:
+    """The kernel's output from column ``first_out`` on, each column computed from rows known at its own decision time.
+
+    ``window`` is the number of columns the kernel looks at for one output column, its own included. Rows on time need
+    one pass over the whole panel. For the hours during which some row was still unknown, the window is rebuilt with
+    that row missing and given to the same kernel, so nothing about late rows is approximate.
+    """
+    result = {name: array[:, first_out:] for name, array in kernel(source.values).items()}
+    if source.lateness is None:
+        return result
+    coins, hours = np.nonzero(_unsettled(source.lateness)[:, first_out:])
+    for part in _parts(len(coins), max(1, GATHER_CELLS // window)):
+        coin, hour = coins[part], hours[part]
+        then = kernel(_windows(source, source.lateness, coin, hour + first_out, window))
+        for name, array in then.items():
+            result[name][coin, hour] = array[:, -1]
+    return result
+
+
+def _unsettled(lateness: Ints) -> Flags:
+    """Hours at which at least one earlier (or the same) hour's row was still unknown."""
+    coins, hours = np.nonzero(lateness)
+    until = np.minimum(hours + lateness[coins, hours], lateness.shape[1])
+    steps = np.zeros((lateness.shape[0], lateness.shape[1] + 1), dtype=np.int64)
+    np.add.at(steps, (coins, hours), 1)
+    np.add.at(steps, (coins, until), -1)
+    return np.asarray(np.cumsum(steps[:, :-1], axis=1) > 0)
+
+
+def _windows(source: Panel, lateness: Ints, coin: Ints, hour: Ints, window: int) -> Arrays:
+    age = np.arange(window - 1, -1, -1)
+    columns = hour[:, None] - age
+    inside = np.maximum(columns, 0)
+    unknown = (columns < 0) | (age < lateness[coin[:, None], inside])
+    return {name: np.where(unknown, np.nan, array[coin[:, None], inside]) for name, array in source.values.items()}
+
+
+def _parts(count: int, size: int) -> Iterator[slice]:
+    for begin in range(0, count, size):
+        yield slice(begin, begin + size)

@@ -1,0 +1,137 @@
+"""The rules that never bend, each by name, on the whole graph over real sockets, Postgres and Delta tables."""
+
+from __future__ import annotations
+
+import random
+from datetime import datetime, timedelta, timezone
+
+import polars as pl
+import pytest
+from polars.testing import assert_frame_equal
+
+from crypto_assets.partitions import days
+from crypto_assets.schemas import CONTRACTS, ML_FEATURES
+from crypto_assets_tests import scenario
+from crypto_assets_tests.platform import Platform, open_platform
+
+START, END = scenario.START, scenario.END
+
+
+def assert_same_tables(one: Platform, other: Platform) -> None:
+    for table in CONTRACTS:
+        assert_frame_equal(one.read(table), other.read(table), rel_tol=1e-9, abs_tol=0, obj=table)
+
+
+def test_rule_1_nothing_is_made_up(platform: Platform) -> None:
+    """Only what the recording holds is there: gaps stay gaps, unknown is null, the source says sandbox."""
+    assert platform.backfill(START, END).ok
+    ohlc = platform.read("ohlc")
+    btc = set(ohlc.filter(pl.col("symbol") == "BTC")["ts"])
+    assert not btc & set(scenario.GAP)
+    assert ohlc.filter(pl.col("symbol") == "UNI")["ts"].min() == scenario.LISTING
+    base = platform.read("onchain_base")
+    assert base.filter(pl.col("symbol") == "ETH")["realized_cap_usd"].null_count() == 6
+    assert base["hash_rate"].null_count() == base.height
+    assert "UNI" not in set(base["symbol"])
+    features = platform.read("ml_features")
+    assert features["onchain_whale_transactions"].null_count() == features.height
+    for table in CONTRACTS:
+        assert platform.read(table)["source"].str.starts_with("sandbox").all(), table
+
+
+def test_rule_2_no_look_ahead(platform: Platform, platforms) -> None:
+    """Forget everything that became known after t, recompute, and every row decided by t is the same."""
+    assert platform.backfill(START, END).ok
+    for moment in (datetime(2021, 3, 4, 12, 20, tzinfo=timezone.utc), datetime(2021, 3, 5, 9, 59, tzinfo=timezone.utc)):
+        truncated = platforms(until=moment)
+        truncated.backfill(START, moment.date())
+        for table in ("onchain_enhanced", "narratives", "ml_features"):
+            known = [p.read(table).filter(pl.col("available_at") <= moment) for p in (platform, truncated)]
+            assert known[0].height > 0
+            assert_frame_equal(*known, rel_tol=1e-9, abs_tol=0)
+
+
+def test_rule_2_a_late_onchain_value_changes_only_hours_that_could_have_seen_it(platform: Platform) -> None:
+    platform.backfill(START, END)
+    btc = platform.read("ml_features").filter(pl.col("symbol") == "BTC")
+    seen = dict(btc.select("ts", "transaction_count_24h").rows())
+    late = 300_000.0 + 500 * 2  # the recording's TxCnt of the 3rd, known on the 5th at 10:00
+    before, after = (datetime(2021, 3, 5, hour, tzinfo=timezone.utc) for hour in (9, 10))
+    # From the 5th at 02:00 the 4th is known, which is newer: the late day must never surface.
+    assert late not in set(seen.values())
+    assert seen[before] == seen[after] == 300_000.0 + 500 * 3
+
+
+def test_rule_3_chunking_does_not_show(platform: Platform, platforms) -> None:
+    """One run, a run a day, and a run a day in random order give the same tables."""
+    assert platform.backfill(START, END).ok
+    daily, shuffled = platforms(), platforms()
+    order = days(START, END)
+    for day in order:
+        assert daily.backfill(day, day).ok
+    random.Random(4).shuffle(order)
+    for day in order:
+        assert shuffled.backfill(day, day).ok
+    assert_same_tables(platform, daily)
+    assert_same_tables(platform, shuffled)
+
+
+def test_rule_4_idempotent(platform: Platform) -> None:
+    """The second run with the same responses changes nothing, not even a table version."""
+    assert platform.backfill(START, END).ok
+    before = {table: (platform.warehouse.version(table), platform.read(table)) for table in CONTRACTS}
+    assert platform.backfill(START, END).ok
+    for table, (version, frame) in before.items():
+        assert platform.warehouse.version(table) == version, table
+        assert_frame_equal(platform.read(table), frame)
+        assert frame.unique(list(CONTRACTS[table].key)).height == frame.height, table
+
+
+@pytest.mark.parametrize(
+    ("route", "table"),
+    [("market_chart", "prices"), ("klines", "ohlc"), ("asset-metrics", "onchain_base"), ("fng", "market_sentiment")],
+)
+@pytest.mark.parametrize("fault", ["status=403", "html=1", "malformed=1"])
+def test_rule_5_a_failed_fetch_writes_nothing(platforms, route: str, table: str, fault: str) -> None:
+    broken = platforms(fault=f"route={route},{fault},rate=1")
+    report = broken.backfill(START, START, tables=[table])
+    assert not report.ok
+    assert report.partitions[table] == {"requested": 1, "materialized": 0, "failed": 1}
+    assert report.failures[table].count("\n") == 0
+    assert not broken.warehouse.exists(table)
+
+
+def test_rule_5_a_shorter_answer_never_overwrites(platform: Platform, tmp_path, monkeypatch) -> None:
+    """A feed that forgot its history, and bars cut short, leave what is stored."""
+    assert platform.backfill(START, START, tables=["ohlc", "news_articles"]).ok
+    before = {table: platform.read(table) for table in ("ohlc", "news_articles")}
+    noon = datetime(2021, 3, 1, 12, tzinfo=timezone.utc)
+    recording = scenario.write(tmp_path / "shorter", until=noon)
+    with open_platform(platform.instance, tmp_path / "other", recording, monkeypatch) as shorter:
+        monkeypatch.setenv("CRYPTO_ASSETS_WAREHOUSE", platform.settings.warehouse)
+        shorter.backfill(START, START, tables=["ohlc", "news_articles"])
+    for table, frame in before.items():
+        assert_frame_equal(platform.read(table), frame)
+
+
+def test_rule_6_validate_before_the_write(platform: Platform) -> None:
+    """A frame that breaks its contract leaves the table as it was, version and all."""
+    from crypto_assets.errors import ContractError
+
+    assert platform.backfill(START, END).ok
+    version, rows = platform.warehouse.version("ml_features"), platform.read("ml_features")
+    bad = rows.with_columns(rsi_14=pl.lit(101.0))
+    with pytest.raises(ContractError, match="rsi_14"):
+        platform.warehouse.write(ML_FEATURES, bad, days(START, END))
+    assert platform.warehouse.version("ml_features") == version
+    assert_frame_equal(platform.read("ml_features"), rows)
+
+
+def test_features_wait_for_their_decision_time(platform: Platform) -> None:
+    """Each features row decides at ts + 5 minutes, and the price in it was known by then."""
+    platform.backfill(START, END)
+    features, prices = platform.read("ml_features"), platform.read("prices")
+    assert (features["available_at"] - features["ts"] == timedelta(minutes=5)).all()
+    joined = features.join(prices, on=["symbol", "ts"], suffix="_observed").drop_nulls("price_usd")
+    assert (joined["available_at_observed"] <= joined["available_at"]).all()
+    assert (joined["price_usd"] == joined["price_usd_observed"]).all()

@@ -1,0 +1,1 @@
+"""Tests of the pure transforms: frames in, frames out; no network, no Dagster, no files."""

@@ -1,0 +1,1 @@
+"""Tests of ``ml_features``: hand-written values, an independent implementation, and the rules that never bend."""

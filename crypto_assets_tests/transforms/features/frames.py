@@ -1,0 +1,121 @@
+"""Input frames for the tests: tidy or messy, always following the contracts."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import date, datetime, timedelta, timezone
+
+import numpy as np
+import polars as pl
+
+from crypto_assets import schemas
+from crypto_assets.contract import Contract
+from crypto_assets.transforms.features import LOOKBACK_DAYS, build_features
+
+HOUR, DAY, DELAY = timedelta(hours=1), timedelta(days=1), timedelta(minutes=5)
+TABLES = (
+    "prices", "ohlc", "onchain_base", "onchain_enhanced", "market_sentiment", "defi_metrics", "narratives",
+)  # fmt: skip
+Inputs = dict[str, pl.DataFrame]
+
+
+def at(day: date, hours: float = 0) -> datetime:
+    return datetime(day.year, day.month, day.day, tzinfo=timezone.utc) + hours * HOUR
+
+
+def table(name: str, rows: list[dict]) -> pl.DataFrame:
+    """Rows as the contract's frame, validated; ``date`` and ``source`` are filled in."""
+    contract = schemas.CONTRACTS[name]
+    full = []
+    for row in rows:
+        given = {"source": "test"} | ({"date": row["ts"].date()} if "ts" in row else {})
+        full.append({column: (given | row).get(column) for column in contract.names})
+    return contract.validate(pl.DataFrame(full, schema=contract.polars_schema))
+
+
+def inputs(**rows: list[dict]) -> Inputs:
+    return {name: table(name, rows.get(name, [])) for name in TABLES}
+
+
+def price(symbol: str, ts: datetime, value: float, late: timedelta = timedelta(seconds=20)) -> dict:
+    return {"symbol": symbol, "ts": ts, "available_at": ts + late, "price_usd": value}
+
+
+def bar(
+    symbol: str, ts: datetime, close: float, spread: float = 0.01, volume: float | None = 1.0, late: timedelta = 0 * DAY
+) -> dict:
+    return {
+        "symbol": symbol, "ts": ts, "available_at": ts + HOUR + late,
+        "open": close, "high": close * (1 + spread), "low": close * (1 - spread), "close": close, "volume": volume,
+    }  # fmt: skip
+
+
+def features(data: Mapping[str, pl.DataFrame], symbols: list[str], start: date, end: date) -> pl.DataFrame:
+    return schemas.ML_FEATURES.validate(build_features(**data, symbols=symbols, start=start, end=end))
+
+
+def loaded(data: Inputs, start: date, end: date) -> Inputs:
+    """What the asset loads for start..end: partitions from the look-back to the range's last day."""
+    return {
+        name: frame.filter(pl.col("date").is_between(start - LOOKBACK_DAYS[name] * DAY, end))
+        for name, frame in data.items()
+    }
+
+
+def known_by(data: Inputs, instant: datetime) -> Inputs:
+    return {name: frame.filter(pl.col("available_at") <= instant) for name, frame in data.items()}
+
+
+def walk(rng: np.random.Generator, count: int, level: float) -> np.ndarray:
+    return level * np.exp(np.cumsum(rng.normal(0, 0.01, count)))
+
+
+def _lateness(rng: np.random.Generator, late: float) -> timedelta:
+    return timedelta(minutes=float(rng.choice([6, 64, 66, 300, 3000]))) if rng.random() < late else timedelta(seconds=9)
+
+
+def messy(seed: int, start: date, days: int, *, history: int = 34, gaps: float = 0.002, late: float = 0.01) -> Inputs:
+    """Three coins with gaps, late rows, a listing in the middle of a day, flat stretches and tiny prices."""
+    rng = np.random.default_rng(seed)
+    first = start - history * DAY
+    hours = (history + days) * 24
+    rows: dict[str, list[dict]] = {name: [] for name in TABLES}
+    for symbol, level, listed in (("BTC", 6e4, 0), ("SHIB", 1e-5, 0), ("NEW", 3.0, (history - 9) * 24 + 7)):
+        closes = walk(rng, hours, level)
+        closes[hours // 2 : hours // 2 + 30] = closes[hours // 2]
+        for hour in range(listed, hours):
+            ts = at(first, hour)
+            if rng.random() >= gaps:
+                rows["prices"].append(price(symbol, ts, float(closes[hour]), _lateness(rng, late)))
+            if rng.random() >= gaps / 4:
+                volume = None if rng.random() < gaps else float(rng.gamma(2.0))
+                spread = float(rng.uniform(0, 0.02)) if rng.random() < 0.9 else 0.0
+                delay = _lateness(rng, late / 10) - timedelta(seconds=9)
+                rows["ohlc"].append(bar(symbol, ts, float(closes[hour]), spread, volume, delay))
+            if rng.random() < 0.9:
+                rows["narratives"].append(
+                    {"symbol": symbol, "ts": ts, "available_at": ts + (0 if rng.random() < 0.9 else 1) * HOUR,
+                     "article_count_24h": int(rng.integers(0, 9)), "sentiment_24h": float(rng.uniform(-1, 1))}
+                )  # fmt: skip
+        rows["onchain_base"] += _daily(rng, schemas.ONCHAIN_BASE, {"symbol": symbol}, first, history + days)
+        rows["onchain_enhanced"] += _daily(rng, schemas.ONCHAIN_ENHANCED, {"symbol": symbol}, first, history + days)
+    for entity in ("all", "Ethereum"):
+        for row in _daily(rng, schemas.DEFI_METRICS, {"entity": entity}, first, history + days):
+            rows["defi_metrics"].append(row | {"available_at": at(row["date"], 25)})
+    for row in _daily(rng, schemas.MARKET_SENTIMENT, {}, first, history + days):
+        if row["fear_greed_index"] is not None:
+            rows["market_sentiment"].append(row | {"available_at": at(row["date"], 0.25)})
+    return inputs(**rows)
+
+
+def _daily(rng: np.random.Generator, contract: Contract, key: dict, first: date, days: int) -> list[dict]:
+    """A tenth of the cells null, a fifth of the days missing, some days complete only after their successors."""
+    found = []
+    for number in range(days):
+        day = first + number * DAY
+        if rng.random() < 0.2:
+            continue
+        lag = float(rng.choice([25.0, 27.5, 30.0, 80.0, 24 + 7 * 24]))
+        values = {c: float(rng.uniform(0, 90)) if rng.random() < 0.9 else None for c in contract.value_columns}
+        found.append({**key, "date": day, "available_at": at(day, lag), **values})
+    return found
