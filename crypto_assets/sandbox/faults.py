@@ -1,0 +1,100 @@
+"""Faults on demand: ``route=klines,status=503,rate=0.2;route=*,delay=1`` (rules by ``;``, options by ``,``)."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import random
+from dataclasses import dataclass, fields
+from typing import Any
+
+from starlette.responses import Response
+
+from crypto_assets.errors import UsageError
+
+
+@dataclass
+class Rule:
+    """One fault: on which route (a part of its path, or ``*``), how often, for how many requests, and what."""
+
+    route: str = "*"
+    rate: float = 1.0
+    count: int = -1  # first K matching requests only; -1: all
+    status: int = 0
+    retry_after: int = -1
+    html: int = 0  # 1: HTML where JSON belongs (with ``status`` or 200)
+    delay: float = 0.0
+    cut: int = 0  # 1: the body ends in the middle
+    malformed: int = 0  # 1: not JSON
+    duplicate: int = 0  # 1: every row of a list twice
+    gap: int = 0  # n: every n-th row of a list is dropped
+    empty: int = 0  # 1: an empty list
+
+
+def parse(spec: str | None) -> list[Rule]:
+    """Raises :class:`UsageError` for an unknown option or a value that is no number."""
+    rules = []
+    known = {f.name: f.type for f in fields(Rule)}
+    for part in filter(None, (p.strip() for p in (spec or "").split(";"))):
+        rule = Rule()
+        for option in part.split(","):
+            name, equals, value = (text.strip() for text in option.partition("="))
+            if name not in known or not equals:
+                raise UsageError(f"--fault option {option!r} is unknown; choose from {', '.join(known)}")
+            try:
+                setattr(rule, name, value if name == "route" else float(value) if name in ("rate", "delay") else int(value))
+            except ValueError as error:
+                raise UsageError(f"--fault {name}={value!r} is not a number") from error
+        rules.append(rule)
+    return rules
+
+
+class Faults:
+    """Applies rules to responses; the seed decides which requests are hit."""
+
+    def __init__(self, rules: list[Rule], seed: int) -> None:
+        self._rules = rules
+        self._random = random.Random(seed)
+
+    async def apply(self, path: str, response: Response) -> Response:
+        for rule in self._rules:
+            if (rule.route != "*" and rule.route not in path) or rule.count == 0 or self._random.random() >= rule.rate:
+                continue
+            rule.count -= rule.count > 0
+            if rule.delay:
+                await asyncio.sleep(rule.delay)
+            response = _broken(rule, response)
+        return response
+
+
+def _broken(rule: Rule, response: Response) -> Response:
+    if rule.html:
+        return Response("<html><body>Attention required</body></html>", rule.status or 200, media_type="text/html")
+    if rule.status:
+        headers = {"Retry-After": str(rule.retry_after)} if rule.retry_after >= 0 else {}
+        body = json.dumps({"status": {"error_code": rule.status, "error_message": "injected fault"}})
+        return Response(body, rule.status, headers, "application/json")
+    body = bytes(response.body)
+    if rule.malformed:
+        return Response(body[: len(body) // 2], response.status_code, media_type="application/json")
+    if rule.cut:
+        response.body = body[: len(body) // 2]  # Content-Length still promises the whole
+        return response
+    if rule.duplicate or rule.gap or rule.empty:
+        changed = json.dumps(_rows(json.loads(body), rule)).encode()
+        mark = {k: v for k, v in response.headers.items() if k.lower().startswith("x-")}
+        return Response(changed, response.status_code, mark, "application/json")
+    return response
+
+
+def _rows(body: Any, rule: Rule) -> Any:
+    """The same shape with rows doubled, dropped or gone, in every list of rows it holds."""
+    if isinstance(body, dict):
+        return {name: _rows(value, rule) if isinstance(value, list | dict) else value for name, value in body.items()}
+    if not isinstance(body, list) or not all(isinstance(row, list | dict) for row in body):
+        return body
+    if rule.empty:
+        return []
+    if rule.gap:
+        body = [row for n, row in enumerate(body) if n % rule.gap]
+    return [row for row in body for _ in range(2 if rule.duplicate else 1)]

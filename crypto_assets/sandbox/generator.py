@@ -1,0 +1,182 @@
+"""A seeded, plausible market: regimes, correlated coins, volume, on-chain activity that follows it, headlines.
+
+Nothing of it is real, and the response header says so. The same seed gives the same market whatever window is asked.
+"""
+
+from __future__ import annotations
+
+import zlib
+from datetime import date, datetime, timedelta, timezone
+from functools import cached_property, lru_cache
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from crypto_assets.catalog import Coin, by_symbol
+from crypto_assets.sandbox.market import HOUR_S, Bars, Item
+
+FIRST = datetime(2017, 1, 1, tzinfo=timezone.utc)
+MEMORY_H = 24 * 90  # prices wander around their level with this half-life, so that no coin leaves the plausible
+NEWS_DAYS = 60
+FEEDS = ("coindesk", "cointelegraph", "decrypt", "bitcoinmagazine", "theblock")
+LEVELS = {"BTC": 60_000.0, "ETH": 2_800.0, "BNB": 550.0, "SOL": 140.0, "XRP": 0.9, "ADA": 0.6, "DOGE": 0.15}
+SUPPLIES = {"BTC": 19.7e6, "ETH": 120e6, "BNB": 150e6, "SOL": 460e6, "XRP": 55e9, "ADA": 35e9, "DOGE": 145e9}
+HEADLINES = (
+    ("{name} rallies as institutional inflows reach a record", "Traders point to steady buying of {symbol}."),
+    ("{name} plunges after liquidations sweep the market", "Leveraged positions in {name} were closed within hours."),
+    ("Regulator opens inquiry into {name} products", "The agency asks issuers how {name} reserves are kept."),
+    ("Developers schedule the next {name} network upgrade", "The upgrade lowers fees, testers say."),
+    ("Exchange hack drains wallets holding {name}", "Stolen funds are being traced on chain."),
+    ("Large retailer accepts {name} payments", "Customers can pay with {symbol} from next month."),
+    ("Central bank decision moves {name} and stocks alike", "Inflation figures came in above expectations."),
+    ("DeFi lending on {name} grows", "Deposits reached a new high for the quarter."),
+    ("Fund files for a {name} ETF", "The filing names a custodian for {symbol}."),
+    ("Sanctions debate reaches {name} miners", "Lawmakers from several countries met."),
+)
+
+
+class Generator:
+    """The generated market as a back end."""
+
+    mark = "sandbox"
+
+    def __init__(self, seed: int = 7, now: datetime | None = None) -> None:
+        self._seed = seed
+        self._fixed_now = now
+
+    def now(self) -> datetime:
+        return self._fixed_now or datetime.now(timezone.utc)
+
+    def _random(self, *name: str) -> np.random.Generator:
+        return np.random.default_rng([self._seed, zlib.crc32("/".join(name).encode())])
+
+    def _hours(self) -> int:
+        return int((self.now() - FIRST).total_seconds() // HOUR_S) + 2
+
+    @cached_property
+    def _capacity(self) -> int:
+        """Hours generated at once: a year ahead, so that a long-lived sandbox does not run out."""
+        return self._hours() + 24 * 366
+
+    @cached_property
+    def _market(self) -> NDArray[np.float64]:
+        """Hourly log returns that all coins share; volatility and drift change by regime, every 40 days."""
+        random = self._random("market")
+        noise = random.standard_normal(self._capacity)
+        regimes = self._random("regimes").integers(0, 3, self._capacity // (24 * 40) + 1).repeat(24 * 40)
+        regimes = regimes[: self._capacity]
+        return np.array([0.003, 0.005, 0.009])[regimes] * noise + np.array([0.0, 1.5e-4, -1.5e-4])[regimes]
+
+    @lru_cache(maxsize=512)
+    def _full(self, symbol: str) -> Bars:
+        coin = by_symbol()[symbol]
+        random = self._random("coin", symbol)
+        own = random.standard_normal(self._capacity)
+        stable = coin.consensus == "stable"
+        returns = 2e-4 * own if stable else 0.9 * self._market + 0.004 * own
+        alpha = 1 - 0.5 ** (1 / (24 if stable else MEMORY_H))
+        wander = pl.Series(returns).ewm_mean(alpha=alpha, adjust=False).to_numpy() / alpha
+        close = self._level(coin) * np.exp(np.clip(wander, -2.5, 2.5))
+        opened = np.concatenate([close[:1], close[:-1]])
+        spread = np.abs(self._random("spread", symbol).standard_normal((2, self._capacity))) * (1e-4 if stable else 0.002)
+        high, low = np.maximum(opened, close) * (1 + spread[0]), np.minimum(opened, close) * (1 - spread[1])
+        turnover = self._supply(coin) * 0.002 * np.exp(0.4 * self._random("volume", symbol).standard_normal(self._capacity))
+        volume = turnover * (1 + 60 * np.abs(np.log(close / opened)))
+        ts = int(FIRST.timestamp()) + HOUR_S * np.arange(self._capacity)
+        return Bars(ts, opened, high, low, close, volume)
+
+    def bars(self, symbol: str) -> Bars | None:
+        if symbol not in by_symbol():
+            return None
+        return self._full(symbol).between(0, self.now().timestamp())
+
+    def _level(self, coin: Coin) -> float:
+        if coin.consensus == "stable":
+            return 1.0
+        return LEVELS.get(coin.symbol) or float(10 ** self._random("level", coin.symbol).uniform(-2, 2))
+
+    def _supply(self, coin: Coin) -> float:
+        return SUPPLIES.get(coin.symbol) or float(10 ** self._random("cap", coin.symbol).uniform(8.5, 10.5)) / self._level(coin)
+
+    def _days(self) -> list[date]:
+        return [FIRST.date() + timedelta(days=n) for n in range((self.now().date() - FIRST.date()).days + 1)]
+
+    def market_cap(self, symbol: str) -> dict[date, float]:
+        bars = self.bars(symbol)
+        if bars is None:
+            return {}
+        supply = self._supply(by_symbol()[symbol])
+        return dict(zip(self._days(), (bars.close[::24] * supply).tolist(), strict=False))
+
+    @lru_cache(maxsize=512)
+    def _onchain_rows(self, symbol: str, today: date) -> list[dict[str, str]]:
+        """Closed days only, each completed one to four hours after its end."""
+        coin, bars = by_symbol()[symbol], self._full(symbol)
+        count = (today - FIRST.date()).days
+        close = bars.close[23 :: 24][:count]
+        volume = bars.volume[: count * 24].reshape(count, 24).sum(axis=1)
+        random = self._random("onchain", symbol)
+        noise = np.exp(0.1 * random.standard_normal((4, self._capacity // 24)))[:, :count]
+        supply = self._supply(coin) * (1 + 5e-5 * np.arange(count))
+        moved = volume * close * 0.8 * noise[0]
+        transactions = np.round(20_000 + moved ** 0.5 * noise[1])
+        realized = pl.Series(close).ewm_mean(half_life=200, adjust=False).to_numpy() * supply
+        series = {
+            "AdrActCnt": np.round(transactions * 1.7 * noise[2]), "TxCnt": transactions, "TxTfrValAdjUSD": moved,
+            "TxTfrValAdjNtv": moved / close, "FeeTotUSD": transactions * 1.3 * noise[3], "SplyCur": supply,
+            "CapMrktCurUSD": supply * close, "CapRealUSD": realized, "PriceUSD": close,
+            "CapMVRVCur": supply * close / realized, "NVTAdj": supply * close / moved,
+            "FlowInExUSD": moved * 0.11 * noise[1], "FlowOutExUSD": moved * 0.11 * noise[2],
+        }  # fmt: skip
+        if coin.consensus == "pow":
+            growth = np.exp(np.arange(count) / 900)
+            series |= {"HashRate": 1e7 * growth * noise[3], "DiffMean": 1e12 * growth}
+        lag = self._random("completion", symbol).integers(3600, 4 * 3600, self._capacity // 24)[:count]
+        completed = int(FIRST.timestamp()) + 86_400 * np.arange(1, count + 1) + lag
+        rows = []
+        for n in range(count):
+            row = {name: repr(float(values[n])) for name, values in series.items()}
+            rows.append({"time": str(FIRST.date() + timedelta(days=n)), **row, "AssetEODCompletionTime": str(completed[n])})
+        return rows
+
+    def onchain(self, asset: str) -> list[dict[str, str]] | None:
+        symbol = next((coin.symbol for coin in by_symbol().values() if coin.coinmetrics == asset), None)
+        if symbol is None:
+            return None
+        rows = self._onchain_rows(symbol, self.now().date())
+        return rows if int(rows[-1]["AssetEODCompletionTime"]) <= self.now().timestamp() else rows[:-1]
+
+    def _daily_level(self, name: str, level: float) -> dict[date, float]:
+        daily = np.exp(np.clip(self._market.cumsum()[::24], -1, 1)) if name.startswith("tvl") else np.ones(self._capacity // 24)
+        noise = np.exp(0.02 * self._random(name).standard_normal(self._capacity // 24 + 1))
+        return {day: level * float(daily[n] * noise[n]) for n, day in enumerate(self._days())}
+
+    def tvl(self, chain: str) -> dict[date, float] | None:
+        return self._daily_level(f"tvl/{chain}", 9e10 if chain == "all" else 10 ** self._random("chain", chain).uniform(8, 10))
+
+    def stablecoins(self, chain: str) -> dict[date, float] | None:
+        return self._daily_level(f"stable/{chain}", 1.6e11 if chain == "all" else 10 ** self._random("peg", chain).uniform(8, 10))
+
+    def fear_greed(self) -> list[tuple[date, int]]:
+        weekly = np.convolve(self._market, np.ones(168), "full")[: self._capacity][::24]
+        return [(day, int(np.clip(50 + 180 * weekly[n], 5, 95))) for n, day in enumerate(self._days())]
+
+    def feeds(self) -> dict[str, list[Item]]:
+        """About 30 articles a day over five feeds, the newest ``NEWS_DAYS`` days."""
+        now, coins = self.now(), list(by_symbol().values())[:40]
+        found: dict[str, list[Item]] = {name: [] for name in FEEDS}
+        for back in range(NEWS_DAYS):
+            day = now.date() - timedelta(days=back)
+            random = self._random("news", day.isoformat())
+            for n in range(30):
+                at = datetime(day.year, day.month, day.day, tzinfo=timezone.utc) + timedelta(seconds=int(random.integers(86_400)))
+                coin = coins[int(len(coins) * random.random() ** 2)]
+                title, text = HEADLINES[int(random.integers(len(HEADLINES)))]
+                if at > now:
+                    continue
+                words = {"name": coin.name, "symbol": coin.symbol}
+                url = f"https://sandbox.example/{day}/{n}"
+                item = Item(title.format(**words), f"<p>{text.format(**words)}</p>", url, at)
+                found[FEEDS[int(random.integers(len(FEEDS)))]].append(item)
+        return {name: sorted(items, key=lambda item: item.published, reverse=True) for name, items in found.items()}

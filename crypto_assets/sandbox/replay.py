@@ -1,0 +1,177 @@
+"""Recorded real data as a back end: the wire formats around numbers that a provider once gave.
+
+The folder's layout: ``ohlcv_hourly/*.parquet``, ``coinmetrics_daily*.parquet``, ``sentiment/*.csv.gz``,
+``tvl/*.csv.gz``, ``news/*.csv.gz``. A kind that is not recorded answers as a provider that does not have it.
+"""
+
+from __future__ import annotations
+
+from datetime import date, datetime, timedelta, timezone
+from functools import cached_property, lru_cache
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import polars as pl
+
+from crypto_assets.errors import UsageError
+from crypto_assets.sandbox.market import HOUR_S, Bars, Item
+
+# Newest first: an hour that two recordings hold is taken from the earlier name in this list.
+BARS = (
+    "binance_spot_1h_2020-12_2021-07.parquet", "binance_perp_1h_2020-01_2022-12.parquet",
+    "coinbase_btcusd_1h_2017-07_2019-10.parquet",
+)  # fmt: skip
+DAY = timedelta(days=1)
+
+
+class Replay:
+    """A folder of recordings as a back end. Raises :class:`UsageError` for a folder without any."""
+
+    mark = "sandbox-replay"
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        if not folder.is_dir():
+            raise UsageError(f"--data {folder} is not a folder; name the folder of the recordings")
+        if self._bars.is_empty() and self._chain.is_empty():
+            raise UsageError(f"--data {folder} holds no recording that is known; see docs/architecture.md for the layout")
+
+    def now(self) -> datetime:
+        return datetime.now(timezone.utc)
+
+    @cached_property
+    def _bars(self) -> pl.DataFrame:
+        """symbol, ts (epoch seconds), open, high, low, close, volume, in order."""
+        frames = []
+        for rank, name in enumerate(BARS):
+            path = self.folder / "ohlcv_hourly" / name
+            if path.exists():
+                frame = pl.read_parquet(path).with_columns(rank=pl.lit(rank), symbol=pl.col("symbol").str.split("/").list[0])
+                frames.append(
+                    frame.select(
+                        "symbol", pl.col("ts").dt.epoch("s"), "rank",
+                        *(pl.col(c).cast(pl.Float64) for c in ("open", "high", "low", "close", "volume")),
+                    )
+                )  # fmt: skip
+        if not frames:
+            return pl.DataFrame()
+        return pl.concat(frames).sort("symbol", "ts", "rank").unique(["symbol", "ts", "rank"], maintain_order=True).unique(
+            ["symbol", "ts"], keep="first", maintain_order=True
+        )
+
+    @lru_cache(maxsize=256)
+    def bars(self, symbol: str) -> Bars | None:
+        if self._bars.is_empty():
+            return None
+        rows = self._bars.filter(pl.col("symbol") == symbol)
+        if rows.is_empty():
+            return None
+        return Bars(*(rows[name].to_numpy() for name in ("ts", "open", "high", "low", "close", "volume")))
+
+    @cached_property
+    def _chain(self) -> pd.DataFrame:
+        paths = sorted(self.folder.glob("coinmetrics_daily*.parquet"))
+        if not paths:
+            return pl.DataFrame()  # type: ignore[return-value]
+        frame = pl.concat([pl.read_parquet(path).with_columns(pl.col("date").cast(pl.Date)) for path in paths], how="diagonal_relaxed")
+        return frame.sort("asset", "date")  # type: ignore[return-value]
+
+    @lru_cache(maxsize=256)
+    def onchain(self, asset: str) -> list[dict[str, str]] | None:
+        """Numbers as the shortest text that reads back as the same float."""
+        if self._chain.is_empty():
+            return None
+        rows = self._chain.filter(pl.col("asset") == asset)
+        if rows.is_empty():
+            return None
+        found = []
+        for row in rows.drop("asset", "origin", strict=False).iter_rows(named=True):
+            numbers = {n: v for n, v in row.items() if n != "date" and v is not None and v == v}
+            texts = {n: str(int(v)) if n == "AssetEODCompletionTime" else repr(float(v)) for n, v in numbers.items()}
+            found.append({"time": str(row["date"]), **texts})
+        return found
+
+    def market_cap(self, symbol: str) -> dict[date, float]:
+        rows = self.onchain(symbol.lower()) or []
+        return {date.fromisoformat(row["time"]): float(row["CapMrktCurUSD"]) for row in rows if "CapMrktCurUSD" in row}
+
+    def _daily(self, path: str) -> dict[date, float] | None:
+        file = self.folder / path
+        if not file.exists():
+            return None
+        frame = pd.read_csv(file)
+        return {date.fromisoformat(str(d)[:10]): float(v) for d, v in zip(frame["as_of"], frame["value"], strict=True)}
+
+    @lru_cache(maxsize=4)
+    def tvl(self, chain: str) -> dict[date, float] | None:
+        return self._daily("tvl/defillama_total_tvl_2017-09_2023-12.csv.gz") if chain == "all" else None
+
+    @lru_cache(maxsize=4)
+    def stablecoins(self, chain: str) -> dict[date, float] | None:
+        return self._daily("tvl/defillama_stablecoin_supply_2017-11_2023-12.csv.gz") if chain == "all" else None
+
+    @lru_cache(maxsize=1)
+    def fear_greed(self) -> list[tuple[date, int]]:
+        file = self.folder / "sentiment" / "fear_greed_2018-02_2023-12.csv.gz"
+        if not file.exists():
+            return []
+        frame = pd.read_csv(file)
+        return [(date.fromisoformat(str(d)[:10]), int(v)) for d, v in zip(frame["date"], frame["value"], strict=True)]
+
+    @lru_cache(maxsize=1)
+    def feeds(self) -> dict[str, list[Item]]:
+        found = {"cryptonews": self._cryptonews(), "cryptolin": self._cryptolin()}
+        return {name: items for name, items in found.items() if items}
+
+    def _cryptonews(self) -> list[Item]:
+        file = self.folder / "news" / "cryptonews_2021-10_2022-04.csv.gz"
+        if not file.exists():
+            return []
+        frame = pd.read_csv(file, sep=";")
+        published = pd.to_datetime(frame["date"], format="%d-%m-%Y %H:%M", utc=True)
+        return [
+            Item(str(row.title), str(row.text), str(row.url), at.to_pydatetime())
+            for row, at in zip(frame.itertuples(), published, strict=True)
+        ]
+
+    def _cryptolin(self) -> list[Item]:
+        """The recording has days only: the hour within the day follows from the id, spread over the day."""
+        file = self.folder / "news" / "cryptolin_labelled_dev.csv.gz"
+        if not file.exists():
+            return []
+        frame = pd.read_csv(file)
+        items = []
+        for row in frame.itertuples():
+            opened = datetime.fromisoformat(str(row.date)).replace(tzinfo=timezone.utc)
+            at = opened + timedelta(seconds=int(row.id) * 40_503 % 86_400)  # type: ignore[arg-type]
+            items.append(Item(str(row.news), "", f"https://cryptolin.example/{row.id}", at))
+        return items
+
+
+def overlap(folder: Path) -> tuple[date, date]:
+    """First and last day that every recorded kind covers. Raises :class:`UsageError` where there is none."""
+    replay = Replay(folder)
+    spans: list[tuple[date, date]] = []
+    if not replay._bars.is_empty():
+        ts = replay._bars.filter(pl.col("rank") == 0)["ts"]
+        ts = ts if len(ts) else replay._bars["ts"]
+        # The last day counts when its last hour is there.
+        first, last = (datetime.fromtimestamp(int(t), timezone.utc) for t in (ts.min() or 0, (ts.max() or 0) + HOUR_S))
+        spans.append((first.date() if first.hour == 0 else first.date() + DAY, last.date() - DAY))
+    if not replay._chain.is_empty():
+        dates = replay._chain["date"].to_list()
+        spans.append((min(dates), max(dates)))
+    news = [item.published.date() for items in replay.feeds().values() for item in items]
+    for days in ((replay.tvl("all") or {}), (replay.stablecoins("all") or {}), dict(replay.fear_greed()), dict.fromkeys(news)):
+        if days:
+            spans.append((min(days), max(days)))
+    first_day, last_day = max(span[0] for span in spans), min(span[1] for span in spans)
+    if first_day > last_day:
+        raise UsageError(f"the recordings in {folder} have no day in common; give --end and --days for what you want")
+    return first_day, last_day
+
+
+def recorded_symbols(folder: Path) -> list[str]:
+    """Coins with recorded bars."""
+    return sorted(np.unique(Replay(folder)._bars["symbol"].to_numpy()))

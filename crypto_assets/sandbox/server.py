@@ -1,0 +1,137 @@
+"""The sandbox as a server: in a thread for the demo and tests, in the foreground for ``crypto-assets sandbox``."""
+
+from __future__ import annotations
+
+import socket
+import sys
+import threading
+import time
+from collections import Counter
+from datetime import datetime
+from pathlib import Path
+from types import TracebackType
+
+import uvicorn
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from crypto_assets.errors import InstanceError
+from crypto_assets.sandbox import others, prices
+from crypto_assets.sandbox.faults import Faults, parse
+from crypto_assets.sandbox.generator import Generator
+from crypto_assets.sandbox.market import Backend
+from crypto_assets.sandbox.replay import Replay
+from crypto_assets.sources.client import SANDBOX_HEADER
+
+HOST = "127.0.0.1"
+START_S = 10.0
+
+
+class _Marked:
+    """Counts requests, marks responses as the sandbox's, and applies faults to whole bodies."""
+
+    def __init__(self, app: ASGIApp, backend: Backend, faults: Faults, hits: Counter[str]) -> None:
+        self._app, self._backend, self._faults, self._hits = app, backend, faults, hits
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        self._hits[scope["path"]] += 1
+        start: Message = {}
+        parts: list[bytes] = []
+
+        async def collect(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                start.update(message)
+            elif message["type"] == "http.response.body":
+                parts.append(message.get("body", b""))
+
+        await self._app(scope, receive, collect)
+        response = Response(b"".join(parts), start["status"])
+        response.raw_headers = list(start["headers"])
+        response = await self._faults.apply(Request(scope).url.path, response)
+        response.headers[SANDBOX_HEADER] = self._backend.mark
+        await response(scope, receive, send)
+
+
+class Sandbox:
+    """A sandbox on a loopback port, as a context manager. ``requests`` counts requests by path.
+
+    Raises :class:`~crypto_assets.errors.InstanceError` when the port is in use, ``UsageError`` for a folder without
+    recordings or a fault that cannot be read.
+    """
+
+    def __init__(
+        self,
+        data: Path | None = None,
+        seed: int = 7,
+        fault: str | None = None,
+        port: int = 0,
+        now: datetime | None = None,
+    ) -> None:
+        self.backend: Backend = Replay(data) if data is not None else Generator(seed, now)
+        self.requests: Counter[str] = Counter()
+        app = Starlette(routes=[*prices.routes(self.backend), *others.routes(self.backend)])
+        wrapped = _Marked(app, self.backend, Faults(parse(fault), seed), self.requests)
+        self._server = uvicorn.Server(uvicorn.Config(wrapped, log_level="critical", lifespan="off"))
+        self._socket = _bind(port)
+        self.url = f"http://{HOST}:{self._socket.getsockname()[1]}"
+
+    def env(self) -> dict[str, str]:
+        """The variables that send the platform's requests here."""
+        feeds = ",".join(f"{name}={self.url}/rss/{name}" for name in self.backend.feeds())
+        return {
+            "COINGECKO_BASE_URL": f"{self.url}/api/v3",
+            "COINMETRICS_BASE_URL": f"{self.url}/v4",
+            "KRAKEN_BASE_URL": f"{self.url}/0/public",
+            "BINANCE_BASE_URL": f"{self.url}/binance/api/v3",
+            "DEFILLAMA_BASE_URL": self.url,
+            "FEAR_GREED_BASE_URL": self.url,
+            "NEWS_FEEDS": feeds or f"none={self.url}/rss/none",
+        }
+
+    def __enter__(self) -> Sandbox:
+        self._thread = threading.Thread(target=self._server.run, args=([self._socket],), daemon=True)
+        self._thread.start()
+        deadline = time.monotonic() + START_S
+        while not self._server.started:
+            if time.monotonic() > deadline or not self._thread.is_alive():
+                raise InstanceError(f"the sandbox does not start on {self.url}; run the command again")
+            time.sleep(0.01)
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._server.should_exit = True
+        self._thread.join(START_S)
+        self._socket.close()
+
+    def serve_forever(self) -> None:
+        self._server.run([self._socket])
+
+
+def _bind(port: int) -> socket.socket:
+    found = socket.socket()
+    found.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        found.bind((HOST, port))
+    except OSError as error:
+        found.close()
+        raise InstanceError(
+            f"port {port} on {HOST} is in use ({error.strerror}); stop what uses it or give another --port"
+        ) from error
+    return found
+
+
+def serve(port: int, data: Path | None, seed: int, fault: str | None) -> None:
+    """Serve in the foreground; print the variables to export on stdout."""
+    sandbox = Sandbox(data, seed, fault, port)
+    for name, value in sandbox.env().items():
+        print(f"export {name}='{value}'")
+    sys.stdout.flush()
+    print(f"sandbox on {sandbox.url} (stop with Ctrl-C)", file=sys.stderr, flush=True)
+    sandbox.serve_forever()

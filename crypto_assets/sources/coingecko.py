@@ -1,0 +1,228 @@
+"""CoinGecko: hourly prices (market_chart/range), current markets, hourly candles (ohlc/range).
+
+https://docs.coingecko.com/reference/coins-id-market-chart-range: from/to in UNIX seconds, answers in milliseconds;
+``interval=hourly`` at most 100 days a request; points come some seconds after the hour.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import date, datetime, timedelta, timezone
+from typing import Any
+
+import pandas as pd
+
+from crypto_assets.catalog import Coin
+from crypto_assets.errors import NotListedError, SourceError
+from crypto_assets.partitions import DAY, chunks, midnight
+from crypto_assets.settings import Settings
+from crypto_assets.sources.client import Answer, Client, ResponseError
+from crypto_assets.sources.fetched import Fetched, gather, number, positive, require_days, rows_of, source_name, utc
+
+NAME = "coingecko"
+CHART_DAYS = 100  # hourly points: days a request
+OHLC_DAYS = 31  # hourly candles: days a request
+PAGE = 250  # coins a page of /coins/markets
+ON_THE_MARK = timedelta(minutes=15)  # a point later after the hour is not the hour's observation
+HOUR = timedelta(hours=1)
+FREE_PLANS = ("public", "demo")
+_MILLISECONDS_FROM = 10**11  # no instant since 1973 is smaller in milliseconds; none before 5138 is larger in seconds
+
+
+def headers(settings: Settings) -> dict[str, str]:
+    """The key in the header that its plan wants; none without a key."""
+    if settings.coingecko_api_key is None:
+        return {}
+    name = "x-cg-demo-api-key" if settings.coingecko_plan in FREE_PLANS else "x-cg-pro-api-key"
+    return {name: settings.coingecko_api_key.get_secret_value()}
+
+
+async def get(client: Client, settings: Settings, path: str, params: Mapping[str, Any], subject: str) -> Answer:
+    """One request. An unknown coin raises :class:`NotListedError`; a wrong key or plan says what to change."""
+    url = f"{settings.coingecko_base_url}{path}"
+    try:
+        return await client.get_json(NAME, url, params=params, headers=headers(settings), subject=subject)
+    except ResponseError as error:
+        code = _code(error.body)
+        if error.status == 404:
+            raise NotListedError(f"coingecko does not know {subject}; correct the catalogue", status=404) from error
+        advice = {
+            10002: "the key is missing; set COINGECKO_API_KEY",
+            10005: "the plan does not include this route; set COINGECKO_PLAN to yours or leave the route out",
+            10010: "a pro key went to the public host; set COINGECKO_PLAN to the key's plan",
+            10011: "a demo key went to the pro host; set COINGECKO_PLAN=demo",
+            10012: "the range is older than the plan's history; choose a later --start or a larger plan",
+        }.get(code or 0)
+        if advice is None:
+            raise
+        raise SourceError(
+            f"coingecko {path} for {subject} was refused with code {code}: {advice}; nothing was written",
+            status=error.status,
+        ) from error
+
+
+def _code(body: object) -> int | None:
+    """The error code of any of the provider's error shapes."""
+    seen: list[object] = [body]
+    while seen:
+        found = seen.pop()
+        if isinstance(found, dict):
+            if isinstance(found.get("error_code"), int):
+                return int(found["error_code"])
+            seen += [found.get("status"), found.get("error")]
+    return None
+
+
+async def fetch_prices(
+    client: Client, settings: Settings, coins: Sequence[Coin], start: date, end: date, now: datetime
+) -> Fetched:
+    """Hourly prices of these coins for the inclusive days (contract ``prices``). One request a coin and 100 days."""
+    before = client.calls
+    missing = {coin.symbol: "no identifier in the catalogue" for coin in coins if coin.coingecko is None}
+    asked = [coin for coin in coins if coin.coingecko is not None]
+    answers = await gather(_prices_of(client, settings, coin, start, end, now) for coin in asked)
+    rows, digests = [], []
+    for coin, answer in zip(asked, answers, strict=True):
+        if isinstance(answer, str):
+            missing[coin.symbol] = answer
+            continue
+        rows += answer[0]
+        digests += answer[1]
+    columns = ["symbol", "ts", "date", "available_at", "source", "price_usd", "market_cap_usd", "volume_24h_usd"]
+    frame = utc(pd.DataFrame(rows, columns=columns), "ts", "available_at")
+    require_days(frame["date"], start, end, now, "CoinGecko")
+    return Fetched(frame, tuple(digests), missing, client.calls - before)
+
+
+async def _prices_of(
+    client: Client, settings: Settings, coin: Coin, start: date, end: date, now: datetime
+) -> tuple[list[tuple[Any, ...]], list[str]] | str:
+    found: list[tuple[Any, ...]] = []
+    digests = []
+    for first, last in chunks(start, end, CHART_DAYS):
+        # Below two days the answer without ``interval`` would be 5-minutely; with it, hourly whatever the length.
+        params = {
+            "vs_currency": "usd",
+            "from": int(midnight(first).timestamp()),
+            "to": int(midnight(last + DAY).timestamp()) - 1,
+            "interval": "hourly",
+        }
+        subject = f"{coin.symbol} {first} to {last}"
+        try:
+            answer = await get(client, settings, f"/coins/{coin.coingecko}/market_chart/range", params, subject)
+        except NotListedError as error:
+            return str(error)
+        digests.append(answer.digest)
+        points = parse_market_chart(answer.body, subject)
+        source = source_name(NAME, answer)
+        for ts, at, price, cap, volume in points:
+            if midnight(first) <= ts < midnight(last + DAY) and at <= now:
+                found.append((coin.symbol, ts, ts.date(), at, source, price, cap, volume))
+    return (found, digests) if found else "no rows in the range"
+
+
+def parse_market_chart(body: object, subject: str) -> list[tuple[datetime, datetime, float, float | None, float | None]]:
+    """(hour mark, instant, price, market cap, 24 h volume) in order of time, the first point of each hour on its mark.
+
+    Raises :class:`SourceError` for another shape, a price that is not above zero, or times in seconds. A market cap
+    or volume of 0 is the provider's placeholder and becomes None.
+    """
+    what = f"coingecko market_chart of {subject}"
+    if not isinstance(body, dict) or not isinstance(body.get("prices"), list):
+        raise SourceError(f"{what} has no list of prices; nothing was written; try again later")
+    caps, volumes = (_series(body.get(name, []), f"{what} {name}") for name in ("market_caps", "total_volumes"))
+    points = {}
+    for at, value in sorted(_series(body["prices"], f"{what} prices").items()):
+        if value is None:
+            continue
+        ts = at.replace(minute=0, second=0, microsecond=0)
+        if at - ts > ON_THE_MARK or ts in points:
+            continue
+        price = positive(value, f"{what} price at {at:%Y-%m-%d %H:%M}")
+        points[ts] = (ts, at, price, _known(caps.get(at)), _known(volumes.get(at)))
+    return list(points.values())
+
+
+def _known(value: float | None) -> float | None:
+    return value if value is not None and value > 0 else None
+
+
+def _series(points: object, what: str) -> dict[datetime, float | None]:
+    found = {}
+    for point in rows_of(points, what):
+        if not isinstance(point, list) or len(point) < 2:
+            raise SourceError(f"{what} has a point that is not [time, value]; nothing was written; try again later")
+        found[_instant(point[0], what)] = number(point[1], what)
+    return found
+
+
+def _instant(value: object, what: str) -> datetime:
+    milliseconds = number(value, f"{what} time")
+    if milliseconds is None or not _MILLISECONDS_FROM <= milliseconds <= 10**13:
+        raise SourceError(f"{what} has time {str(value)[:20]}, not in milliseconds; nothing was written; try again later")
+    return datetime.fromtimestamp(int(milliseconds) // 1000, timezone.utc) + timedelta(
+        milliseconds=int(milliseconds) % 1000
+    )
+
+
+async def fetch_markets(client: Client, settings: Settings, coins: Sequence[Coin]) -> Fetched:
+    """The present market of these coins: symbol, price_usd, market_cap_usd, volume_24h_usd, rank, available_at, source."""
+    before = client.calls
+    by_id = {coin.coingecko: coin for coin in coins if coin.coingecko}
+    ids, rows, digests = list(by_id), [], []
+    for page in (ids[n : n + PAGE] for n in range(0, len(ids), PAGE)):
+        params = {"vs_currency": "usd", "ids": ",".join(page), "per_page": PAGE, "page": 1}
+        answer = await get(client, settings, "/coins/markets", params, f"{len(page)} coins")
+        digests.append(answer.digest)
+        for item in rows_of(answer.body, "coingecko /coins/markets"):
+            coin = by_id.get(item.get("id")) if isinstance(item, dict) else None
+            if coin is None:
+                raise SourceError("coingecko /coins/markets has a coin that was not asked for; try again later")
+            what = f"coingecko /coins/markets {coin.symbol}"
+            price = number(item.get("current_price"), what)
+            if price is not None:
+                cap, volume = (_known(number(item.get(n), what)) for n in ("market_cap", "total_volume"))
+                row = (coin.symbol, positive(price, what), cap, volume, number(item.get("market_cap_rank"), what))
+                rows.append((*row, item.get("last_updated"), source_name(NAME, answer)))
+    columns = ["symbol", "price_usd", "market_cap_usd", "volume_24h_usd", "rank", "available_at", "source"]
+    frame = pd.DataFrame(rows, columns=columns)
+    try:
+        frame = utc(frame, "available_at")
+    except ValueError as error:
+        raise SourceError("coingecko /coins/markets has a last_updated that is no time; try again later") from error
+    absent = {coin.symbol: "no price" for coin in by_id.values() if coin.symbol not in set(frame["symbol"])}
+    return Fetched(frame, tuple(digests), absent, client.calls - before)
+
+
+async def fetch_ohlc(
+    client: Client, settings: Settings, coin: Coin, start: date, end: date, now: datetime
+) -> tuple[list[tuple[Any, ...]], list[str]]:
+    """Hourly candles of one coin as (ts, open, high, low, close, None, source); paid plans only.
+
+    The provider stamps a candle with its close; ``ts`` is the open, one hour earlier.
+    """
+    if settings.coingecko_plan in FREE_PLANS:
+        raise NotListedError(f"coingecko has hourly candles of {coin.symbol} on paid plans only")
+    if coin.coingecko is None:
+        raise NotListedError(f"coingecko does not list {coin.symbol}")
+    rows: list[tuple[Any, ...]] = []
+    digests = []
+    for first, last in chunks(start, end, OHLC_DAYS):
+        params = {
+            "vs_currency": "usd",
+            "from": int(midnight(first).timestamp()),
+            "to": int(midnight(last + DAY).timestamp()),
+            "interval": "hourly",
+        }
+        subject = f"{coin.symbol} {first} to {last}"
+        answer = await get(client, settings, f"/coins/{coin.coingecko}/ohlc/range", params, subject)
+        digests.append(answer.digest)
+        what = f"coingecko ohlc of {subject}"
+        for row in rows_of(answer.body, what):
+            if not isinstance(row, list) or len(row) != 5:
+                raise SourceError(f"{what} has a row that is not 5 values; nothing was written; try again later")
+            close_time = _instant(row[0], what)
+            if close_time <= now:
+                values = [positive(value, what) for value in row[1:]]
+                rows.append((close_time - HOUR, *values, None, source_name(NAME, answer)))
+    return rows, digests

@@ -1,0 +1,103 @@
+"""What a source hands over, and the small rules that all of them share."""
+
+from __future__ import annotations
+
+import asyncio
+import math
+from collections.abc import Coroutine, Iterable, Mapping
+from dataclasses import dataclass, field
+from datetime import date, datetime, timedelta
+from typing import Any, TypeVar
+
+import pandas as pd
+
+from crypto_assets.errors import SourceError
+from crypto_assets.partitions import DAY, days, midnight
+from crypto_assets.sources.client import Answer
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Fetched:
+    """Rows, the hashes of the responses they came from, and what the provider did not have, by coin or route."""
+
+    frame: pd.DataFrame
+    digests: tuple[str, ...] = ()
+    missing: Mapping[str, str] = field(default_factory=dict)
+    calls: int = 0
+
+
+def source_name(provider: str, answer: Answer) -> str:
+    """The provider's name, behind the sandbox's mark where the answer came from one."""
+    return f"{answer.sandbox}/{provider}" if answer.sandbox else provider
+
+
+def number(value: object, what: str) -> float | None:
+    """A finite float from JSON, exactly; None for absent, empty and "NaN". Raises :class:`SourceError` otherwise."""
+    if value is None or value == "" or value == "NaN":
+        return None
+    if isinstance(value, bool) or not isinstance(value, int | float | str):
+        raise SourceError(f"{what} is {str(value)[:40]!r}, not a number; nothing was written; report it to the provider")
+    try:
+        parsed = float(value)
+    except (ValueError, OverflowError) as error:
+        raise SourceError(
+            f"{what} is {str(value)[:40]!r}, not a number; nothing was written; report it to the provider"
+        ) from error
+    if not math.isfinite(parsed):
+        raise SourceError(f"{what} is not finite; nothing was written; report it to the provider")
+    return parsed
+
+
+def positive(value: object, what: str) -> float:
+    """A number above zero. Raises :class:`SourceError`."""
+    parsed = number(value, what)
+    if parsed is None or parsed <= 0:
+        raise SourceError(f"{what} is {str(value)[:40]!r}, not above zero; nothing was written; try again later")
+    return parsed
+
+
+def rows_of(body: object, what: str) -> list[Any]:
+    """The list that a route documents. Raises :class:`SourceError` for any other type."""
+    if not isinstance(body, list):
+        raise SourceError(f"{what} answered {type(body).__name__} instead of a list; nothing was written; try again later")
+    return body
+
+
+def require_days(
+    covered: Iterable[date],
+    start: date,
+    end: date,
+    now: datetime,
+    provider: str,
+    lag: timedelta = timedelta(),
+) -> None:
+    """Every day that is over since ``lag`` must have a row, else the answer is short and nothing may be written."""
+    present = set(covered)
+    absent = [day for day in days(start, end) if midnight(day + DAY) + lag <= now and day not in present]
+    if absent:
+        more = f" and {len(absent) - 3} more day(s)" if len(absent) > 3 else ""
+        raise SourceError(
+            f"{provider} gave no row for {', '.join(map(str, absent[:3]))}{more} in {start} to {end}; nothing was "
+            "written; try again later, or choose a range that the provider has"
+        )
+
+
+async def gather(calls: Iterable[Coroutine[Any, Any, T]]) -> list[T]:
+    """Results in order; the first failure cancels the rest."""
+    tasks = [asyncio.ensure_future(call) for call in calls]
+    try:
+        return list(await asyncio.gather(*tasks))
+    except BaseException:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        raise
+
+
+def utc(frame: pd.DataFrame, *columns: str) -> pd.DataFrame:
+    """The frame with these columns as UTC timestamps in microseconds (right also when it is empty)."""
+    for name in columns:
+        frame[name] = pd.to_datetime(frame[name], utc=True).astype("datetime64[us, UTC]")
+    return frame
