@@ -4,8 +4,6 @@ Freshness is about rows: a table is fresh while its newest ``available_at`` is y
 Dagster freshness policy beside it watches materialisations; the freshness checks watch the rows.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta, timezone
 

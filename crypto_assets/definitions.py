@@ -14,6 +14,14 @@ from crypto_assets.assets.shell import DAILY
 from crypto_assets.checks import all_checks
 from crypto_assets.settings import Settings
 from crypto_assets.storage.io_manager import DeltaIOManager
+from crypto_assets.storage.warehouse import Warehouse
+
+
+@dg.io_manager
+def warehouse_io_manager(_: dg.InitResourceContext) -> DeltaIOManager:
+    """The warehouse that the environment names when a run needs it."""
+    return DeltaIOManager(lambda: Warehouse(Settings.from_env().warehouse))
+
 
 ASSETS = [*prices.ASSETS, *onchain.ASSETS, *context.ASSETS, *news.ASSETS, *ml.ASSETS]
 
@@ -21,7 +29,7 @@ ASSETS = [*prices.ASSETS, *onchain.ASSETS, *context.ASSETS, *news.ASSETS, *ml.AS
 def build_defs(overrides: Mapping[str, Any] | None = None) -> dg.Definitions:
     """Assets, checks, schedules and resources; ``overrides`` replaces resources by key."""
     resources: dict[str, Any] = {
-        "io_manager": DeltaIOManager(uri=Settings.from_env().warehouse),
+        "io_manager": warehouse_io_manager,
         "providers": Providers(),
     }
     return dg.Definitions(

@@ -1,7 +1,5 @@
 """Group ``context``: the market around the coins. DeFi's value locked, stablecoins, fear and greed."""
 
-from __future__ import annotations
-
 import dagster as dg
 import pandas as pd
 

@@ -1,7 +1,5 @@
 """Group ``ml``: the feature table, point-in-time."""
 
-from __future__ import annotations
-
 import dagster as dg
 import polars as pl
 

@@ -1,7 +1,5 @@
 """Group ``news``: articles, what each one says, and what the market is talking about hour by hour."""
 
-from __future__ import annotations
-
 import dagster as dg
 import pandas as pd
 

@@ -1,7 +1,5 @@
 """Group ``onchain``: the provider's daily numbers, and everything derived from each of their rows."""
 
-from __future__ import annotations
-
 import dagster as dg
 import pandas as pd
 

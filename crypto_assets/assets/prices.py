@@ -1,7 +1,5 @@
 """Group ``prices``: hourly observations and hourly bars."""
 
-from __future__ import annotations
-
 import dagster as dg
 import pandas as pd
 

@@ -1,7 +1,5 @@
 """Measures as Dagster asset checks: the range comes from the run, the numbers go to the check's metadata."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from datetime import date, datetime, timedelta, timezone
 from typing import Any

@@ -33,6 +33,13 @@ _UNSEEN = {"script", "style", "template", "noscript", "iframe", "svg"}  # their 
 _BREAKS = {"p", "br", "div", "li", "ul", "ol", "tr", "td", "h1", "h2", "h3", "h4", "blockquote", "figure", "figcaption"}
 # C0/C1 controls, surrogates, zero-width space, byte-order mark and the marks that reverse text; joiners stay.
 _CONTROLS = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ud800-\udfff\u200b\u202a-\u202e\u2066-\u2069\ufeff]")
+# feedparser lets an empty dc:description or itunes:summary wipe the item's own description (CoinDesk sends both), and
+# takes an image's media:title and media:description for the item's where they come first. Neither is read.
+_NOISE = re.compile(
+    rb"<((?:dc|itunes|content):(?:title|description|summary|subtitle|encoded))\b[^<>]*(?:/>|>\s*</\1\s*>)"
+    rb"|<(media:(?:title|description))\b[^<>]*(?:/>|>(?:(?!<media:).)*?</\2\s*>)",
+    re.DOTALL,
+)
 _CLOSED = re.compile(rb"</(rss|feed|[\w.-]+:RDF|RDF)\s*>\s*(<!--.*?-->\s*)*\x00*$", re.DOTALL | re.IGNORECASE)
 
 
@@ -121,7 +128,7 @@ def _parse(body: bytes, what: str) -> Any:
             warnings.simplefilter("ignore", DeprecationWarning)
             # A stream, never the text itself: feedparser takes a string for an address or a file name and opens it.
             # Markup is taken off below, so its own (slower) cleaning of HTML is not needed.
-            return feedparser.parse(io.BytesIO(body), sanitize_html=False, resolve_relative_uris=False)
+            return feedparser.parse(io.BytesIO(_NOISE.sub(b"", body)), sanitize_html=False, resolve_relative_uris=False)
     except Exception as error:  # its fallback parser was written for well-meant input; any crash means "not a feed"
         raise SourceError(
             f"{what} cannot be parsed ({type(error).__name__}); it was not read; correct its address in NEWS_FEEDS"
@@ -135,7 +142,7 @@ def _text(entry: Any, name: str) -> str:
 
 def _content(entry: Any) -> str:
     parts = dict.get(entry, "content") or []
-    return next((part["value"] for part in parts if isinstance(part.get("value"), str)), "")
+    return next((part["value"] for part in parts if isinstance(part.get("value"), str) and part["value"].strip()), "")
 
 
 def _url(entry: Any) -> str | None:

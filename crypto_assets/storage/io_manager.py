@@ -53,7 +53,8 @@ class DeltaIOManager(dg.IOManager):
 
     def load_input(self, context: dg.InputContext) -> pd.DataFrame | pl.DataFrame | pl.LazyFrame:
         # A file's time is cut to milliseconds; a write in the same millisecond must count as later than this read.
-        self._read_at.setdefault((context.run_id, context.step_key), now() - 0.002)
+        step = context.step_context
+        self._read_at.setdefault((step.run_id, step.step.key), now() - 0.002)
         contract = _contract(context.asset_key)
         keys = context.asset_partition_keys if context.has_asset_partitions else []
         columns = (context.definition_metadata or {}).get("columns")

@@ -51,7 +51,7 @@ def test_days_of_the_window():
     assert (request.path, request.query) == ("/fng/", {"limit": "0", "format": "json"})
     MARKET_SENTIMENT.validate(result.frame)
     assert list(result.frame["date"]) == [D2, D3] and list(result.frame["fear_greed_index"]) == [20.0, 30.0]
-    assert list(result.frame["available_at"])[0] == datetime(2021, 1, 2, 0, 15, tzinfo=timezone.utc)
+    assert result.frame["available_at"].iloc[0] == datetime(2021, 1, 2, 0, 15, tzinfo=timezone.utc)
     assert set(result.frame["source"]) == {"alternative_me"} and result.calls == 1 and len(result.digests) == 1
 
 

@@ -1,4 +1,4 @@
-"""Coin Metrics over real sockets: pages, absent metrics, completion times, unknown assets, and every way to be wrong."""
+"""Coin Metrics over real sockets: pages, absent metrics, completion times, unknown assets, every way to be wrong."""
 
 from __future__ import annotations
 

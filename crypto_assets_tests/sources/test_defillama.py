@@ -59,7 +59,7 @@ def test_totals_by_day():
     result = run(WHOLE)
     DEFI_METRICS.validate(result.frame)
     assert values(result.frame) == [(D1, 10.5, 20.25), (D2, 11.0, 21.0), (D3, 12.0, 22.0)]
-    assert list(result.frame["available_at"])[0] == datetime(2021, 1, 2, 1, tzinfo=timezone.utc)
+    assert result.frame["available_at"].iloc[0] == datetime(2021, 1, 2, 1, tzinfo=timezone.utc)
     assert set(result.frame["source"]) == {"defillama"}
     assert result.calls == 2 and len(result.digests) == 2 and result.missing == {}
 

@@ -71,7 +71,7 @@ def test_markup_becomes_plain_text():
     record = one(
         feed(
             item(
-                title="<![CDATA[ <b>AT&amp;T</b> &lt;3\x85 Bitcoin\n\t’s ]]>",
+                title="<![CDATA[ <b>AT&amp;T</b> &lt;3\x7f Bitcoin\n\t’s ]]>",
                 summary="<![CDATA[<p>One&nbsp;two</p><p>three</p><script>alert('x')</script><style>p{}</style>"
                 "<img src=x onerror=alert(1) alt='no'/> 5 < 6 &#x1F680;\u200b\u202e</p><!-- hidden -->end]]>",
             )
@@ -129,6 +129,17 @@ def test_items_without_title_or_plausible_date_are_counted_not_stored():
     result = run({"a": feed(item(), item("Ahead", date="2026-11-24T12:00:00Z"), *bad)})
     assert list(result.frame["title"]) == ["Bitcoin rallies", "Ahead"]
     assert result.missing == {"a": "6 of 8 items skipped (5 without a plausible date, 1 without a title)"}
+
+
+def test_empty_and_foreign_descriptions_do_not_hide_the_items_own():
+    other = (
+        "<media:content><media:title>Photo</media:title><media:description>Caption</media:description></media:content>"
+    )
+    text = feed(item(summary="Real")).decode().replace("<item>", f"<item>{other}").replace("</item>", "%s</item>")
+    for empty in ("<dc:description/>", "<itunes:summary></itunes:summary>", "<content:encoded />", ""):
+        record = one((text % empty).encode())
+        assert (record["title"], record["summary"]) == ("Bitcoin rallies", "Real"), empty
+    assert one((text % "").replace("Real", "").encode())["summary"] is None
 
 
 def test_only_web_addresses_are_links():
@@ -210,8 +221,10 @@ def test_recorded_feeds():
 
 
 MARKUP = st.lists(
-    st.sampled_from(["<![", "<!", "<?", "</", "<rss>", "<item>", "<title>", "&#x", "&amp;", "]]>", "<!--", "-->", "CDATA[",
-                     "<feed>", "<script", ">", "&#99999999;", "<pubDate>", "<!DOCTYPE ", "<svg:a b='"])
+    st.sampled_from(
+        ["<![", "<!", "<?", "</", "<rss>", "<item>", "<title>", "&#x", "&amp;", "]]>", "<!--", "-->", "CDATA[",
+                     "<feed>", "<script", ">", "&#99999999;", "<pubDate>", "<!DOCTYPE ", "<svg:a b='"]
+    )
     | st.text(max_size=6),
     max_size=30,
 ).map("".join)  # fmt: skip
