@@ -30,6 +30,14 @@ class NotListedError(SourceError):
     """The provider answered properly that it does not know this coin, pair or chain."""
 
 
+class ShortAnswerError(SourceError):
+    """A proper answer that lacks rows for days on which rows are expected; ``days`` names them (ISO)."""
+
+    def __init__(self, message: str, days: list[str]) -> None:
+        super().__init__(message)
+        self.days = days
+
+
 class ContractError(CryptoAssetsError):
     """Rows break their table's contract; nothing was written."""
 

@@ -44,9 +44,7 @@ class Platform:
         self, start: date, end: date, *, tables: Sequence[str] | None = None, missing_only: bool = False
     ) -> Report:
         self.activate()
-        return backfill(
-            self.instance, self.warehouse, tables or graph.tables(), start, end, missing_only=missing_only
-        )
+        return backfill(self.instance, self.warehouse, tables or graph.tables(), start, end, missing_only=missing_only)
 
     def read(self, table: str) -> pl.DataFrame:
         return self.warehouse.read(table, start=scenario.START, end=scenario.END)

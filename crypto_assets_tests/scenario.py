@@ -100,7 +100,12 @@ ARTICLES = pd.DataFrame(
         ("03-03-2021 15:05", "CoinTelegraph", "Uniswap token UNI lists on a large exchange", "https://news.example/c"),
         ("04-03-2021 12:30", "CoinTelegraph", "Regulator opens inquiry into digital assets", "https://news.example/d"),
         ("05-03-2021 18:00", "CryptoNews", "Bitcoin miners expand in the north", "https://news.example/e"),
-        ("05-03-2021 18:00", "CoinTelegraph", "Bitcoin miners expand in the north", "https://news.example/e?utm_source=x"),
+        (
+            "05-03-2021 18:00",
+            "CoinTelegraph",
+            "Bitcoin miners expand in the north",
+            "https://news.example/e?utm_source=x",
+        ),
         ("06-03-2021 09:00", "CryptoNews", "Markets are calm before the weekend", "https://news.example/f"),
     ],
     columns=["date", "source", "title", "url"],

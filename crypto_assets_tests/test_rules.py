@@ -19,7 +19,7 @@ START, END = scenario.START, scenario.END
 
 def assert_same_tables(one: Platform, other: Platform) -> None:
     for table in CONTRACTS:
-        assert_frame_equal(one.read(table), other.read(table), rel_tol=1e-9, abs_tol=0, obj=table)
+        assert_frame_equal(one.read(table), other.read(table), rel_tol=1e-9, abs_tol=0)
 
 
 def test_rule_1_nothing_is_made_up(platform: Platform) -> None:

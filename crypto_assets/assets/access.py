@@ -9,9 +9,12 @@ from datetime import datetime, timezone
 import dagster as dg
 
 from crypto_assets.catalog import Coin, select
+from crypto_assets.errors import ShortAnswerError
 from crypto_assets.settings import Settings
 from crypto_assets.sources.client import Client
 from crypto_assets.sources.fetched import Fetched
+
+ABSENT_DAYS = "absent_days"  # metadata of a failure: the days for which the provider gave no row
 
 
 class Providers(dg.ConfigurableResource):  # type: ignore[type-arg]
@@ -31,4 +34,7 @@ class Providers(dg.ConfigurableResource):  # type: ignore[type-arg]
             async with Client() as client:
                 return await source(client, self.settings())
 
-        return asyncio.run(call())
+        try:
+            return asyncio.run(call())
+        except ShortAnswerError as error:  # the other days can be had without these
+            raise dg.Failure(str(error), metadata={ABSENT_DAYS: dg.MetadataValue.json(error.days)}) from error

@@ -116,6 +116,8 @@ def _run_all(
     for tables, first, last in plan:
         progress(f"{first} to {last}: {len(tables)} table(s)", done, total)
         outcome = runs.execute(instance, tables, first, last)
+        if not outcome.success:
+            _salvage(instance, outcome, tables, first, last)
         done += len(tables) * ((last - first) // DAY + 1)
         for table, sentence in outcome.failures.items():
             report.failures.setdefault(table, sentence)
@@ -123,6 +125,31 @@ def _run_all(
         if failed_in_a_row >= GIVE_UP_AFTER:
             return
     progress("done", total, total)
+
+
+def _salvage(
+    instance: DagsterInstance, outcome: runs.RunOutcome, tables: Sequence[str], first: date, last: date
+) -> None:
+    """Materialise what a failed run could have: the days that a short answer did hold, and what can be derived.
+
+    One provider's outage must not empty the features of every coin. What its rows would have filled stays null, and
+    is derived again when they are there (``staleness``).
+    """
+    everything = set(days(first, last))
+    good = {table: everything for table in tables if table in outcome.materialized}
+    for table in tables:
+        if table in good:
+            continue
+        wanted: set[date] = set()
+        if table in graph.ROW_GIVERS and table not in outcome.failures:
+            for giver in graph.ROW_GIVERS[table]:
+                wanted |= good[giver] if giver in tables else everything
+        elif outcome.absent.get(table):
+            wanted = everything - set(outcome.absent[table])
+        good[table] = set()
+        for start, end in runs_of(wanted):
+            if runs.execute(instance, [table], start, end).success:
+                good[table] |= set(days(start, end))
 
 
 def _heal(

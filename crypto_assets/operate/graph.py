@@ -22,6 +22,14 @@ REACH: dict[str, dict[str, int]] = {
     "ml_features": dict(features.LOOKBACK_DAYS),
 }
 
+# Derived table -> the inputs of which any one is enough for it to have rows; the others only fill columns.
+ROW_GIVERS: dict[str, tuple[str, ...]] = {
+    "onchain_enhanced": ("onchain_base",),
+    "article_narratives": ("news_articles",),
+    "narratives": ("article_narratives",),
+    "ml_features": ("prices", "ohlc"),
+}
+
 
 @cache
 def job() -> dg.JobDefinition:

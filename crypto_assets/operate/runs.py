@@ -13,6 +13,7 @@ import dagster as dg
 from dagster import AssetKey, DagsterInstance, DagsterRunStatus, RunsFilter
 from dagster._utils.error import SerializableErrorInfo
 
+from crypto_assets.assets.access import ABSENT_DAYS
 from crypto_assets.checks.shells import RANGE
 from crypto_assets.operate import graph
 
@@ -27,6 +28,8 @@ class RunOutcome:
     run_id: str
     success: bool
     failures: dict[str, str] = field(default_factory=dict)
+    absent: dict[str, list[date]] = field(default_factory=dict)  # days a provider had nothing for, by table
+    materialized: frozenset[str] = frozenset()
 
 
 def execute(instance: DagsterInstance, tables: Sequence[str], start: date, end: date) -> RunOutcome:
@@ -38,14 +41,23 @@ def execute(instance: DagsterInstance, tables: Sequence[str], start: date, end: 
         tags={RANGE[0]: start.isoformat(), RANGE[1]: end.isoformat(), PROCESS_TAG: _process()},
         raise_on_error=False,
     )
-    failures = {
-        str(event.step_key): _sentence(event.step_failure_data.error)
+    failures, absent = {}, {}
+    for event in result.all_events:
+        if event.is_step_failure:
+            table, data = str(event.step_key), event.step_failure_data
+            failures[table] = _sentence(data.error)
+            if data.user_failure_data is not None:
+                failures[table] = str(data.user_failure_data.description)
+                note = data.user_failure_data.metadata.get(ABSENT_DAYS)
+                absent[table] = [date.fromisoformat(day) for day in note.value] if note is not None else []
+    done = frozenset(
+        event.asset_key.to_user_string()
         for event in result.all_events
-        if event.is_step_failure
-    }
+        if event.is_step_materialization and event.asset_key is not None
+    )
     if not result.success and not failures:
         failures["run"] = f"run {result.run_id} failed before its first step; see it in the UI"
-    return RunOutcome(result.run_id, result.success, failures)
+    return RunOutcome(result.run_id, result.success, failures, absent, done)
 
 
 def _sentence(error: SerializableErrorInfo | None) -> str:

@@ -42,7 +42,9 @@ def parse(spec: str | None) -> list[Rule]:
             if name not in known or not equals:
                 raise UsageError(f"--fault option {option!r} is unknown; choose from {', '.join(known)}")
             try:
-                setattr(rule, name, value if name == "route" else float(value) if name in ("rate", "delay") else int(value))
+                setattr(
+                    rule, name, value if name == "route" else float(value) if name in ("rate", "delay") else int(value)
+                )
             except ValueError as error:
                 raise UsageError(f"--fault {name}={value!r} is not a number") from error
         rules.append(rule)

@@ -79,9 +79,13 @@ class Generator:
         wander = pl.Series(returns).ewm_mean(alpha=alpha, adjust=False).to_numpy() / alpha
         close = self._level(coin) * np.exp(np.clip(wander, -2.5, 2.5))
         opened = np.concatenate([close[:1], close[:-1]])
-        spread = np.abs(self._random("spread", symbol).standard_normal((2, self._capacity))) * (1e-4 if stable else 0.002)
+        spread = np.abs(self._random("spread", symbol).standard_normal((2, self._capacity))) * (
+            1e-4 if stable else 0.002
+        )
         high, low = np.maximum(opened, close) * (1 + spread[0]), np.minimum(opened, close) * (1 - spread[1])
-        turnover = self._supply(coin) * 0.002 * np.exp(0.4 * self._random("volume", symbol).standard_normal(self._capacity))
+        turnover = (
+            self._supply(coin) * 0.002 * np.exp(0.4 * self._random("volume", symbol).standard_normal(self._capacity))
+        )
         volume = turnover * (1 + 60 * np.abs(np.log(close / opened)))
         ts = int(FIRST.timestamp()) + HOUR_S * np.arange(self._capacity)
         return Bars(ts, opened, high, low, close, volume)
@@ -97,7 +101,9 @@ class Generator:
         return LEVELS.get(coin.symbol) or float(10 ** self._random("level", coin.symbol).uniform(-2, 2))
 
     def _supply(self, coin: Coin) -> float:
-        return SUPPLIES.get(coin.symbol) or float(10 ** self._random("cap", coin.symbol).uniform(8.5, 10.5)) / self._level(coin)
+        return SUPPLIES.get(coin.symbol) or float(
+            10 ** self._random("cap", coin.symbol).uniform(8.5, 10.5)
+        ) / self._level(coin)
 
     def _days(self) -> list[date]:
         return [FIRST.date() + timedelta(days=n) for n in range((self.now().date() - FIRST.date()).days + 1)]
@@ -114,13 +120,13 @@ class Generator:
         """Closed days only, each completed one to four hours after its end."""
         coin, bars = by_symbol()[symbol], self._full(symbol)
         count = (today - FIRST.date()).days
-        close = bars.close[23 :: 24][:count]
+        close = bars.close[23::24][:count]
         volume = bars.volume[: count * 24].reshape(count, 24).sum(axis=1)
         random = self._random("onchain", symbol)
         noise = np.exp(0.1 * random.standard_normal((4, self._capacity // 24)))[:, :count]
         supply = self._supply(coin) * (1 + 5e-5 * np.arange(count))
         moved = volume * close * 0.8 * noise[0]
-        transactions = np.round(20_000 + moved ** 0.5 * noise[1])
+        transactions = np.round(20_000 + moved**0.5 * noise[1])
         realized = pl.Series(close).ewm_mean(half_life=200, adjust=False).to_numpy() * supply
         series = {
             "AdrActCnt": np.round(transactions * 1.7 * noise[2]), "TxCnt": transactions, "TxTfrValAdjUSD": moved,
@@ -137,7 +143,9 @@ class Generator:
         rows = []
         for n in range(count):
             row = {name: repr(float(values[n])) for name, values in series.items()}
-            rows.append({"time": str(FIRST.date() + timedelta(days=n)), **row, "AssetEODCompletionTime": str(completed[n])})
+            rows.append(
+                {"time": str(FIRST.date() + timedelta(days=n)), **row, "AssetEODCompletionTime": str(completed[n])}
+            )
         return rows
 
     def onchain(self, asset: str) -> list[dict[str, str]] | None:
@@ -148,15 +156,23 @@ class Generator:
         return rows if int(rows[-1]["AssetEODCompletionTime"]) <= self.now().timestamp() else rows[:-1]
 
     def _daily_level(self, name: str, level: float) -> dict[date, float]:
-        daily = np.exp(np.clip(self._market.cumsum()[::24], -1, 1)) if name.startswith("tvl") else np.ones(self._capacity // 24)
+        daily = (
+            np.exp(np.clip(self._market.cumsum()[::24], -1, 1))
+            if name.startswith("tvl")
+            else np.ones(self._capacity // 24)
+        )
         noise = np.exp(0.02 * self._random(name).standard_normal(self._capacity // 24 + 1))
         return {day: level * float(daily[n] * noise[n]) for n, day in enumerate(self._days())}
 
     def tvl(self, chain: str) -> dict[date, float] | None:
-        return self._daily_level(f"tvl/{chain}", 9e10 if chain == "all" else 10 ** self._random("chain", chain).uniform(8, 10))
+        return self._daily_level(
+            f"tvl/{chain}", 9e10 if chain == "all" else 10 ** self._random("chain", chain).uniform(8, 10)
+        )
 
     def stablecoins(self, chain: str) -> dict[date, float] | None:
-        return self._daily_level(f"stable/{chain}", 1.6e11 if chain == "all" else 10 ** self._random("peg", chain).uniform(8, 10))
+        return self._daily_level(
+            f"stable/{chain}", 1.6e11 if chain == "all" else 10 ** self._random("peg", chain).uniform(8, 10)
+        )
 
     def fear_greed(self) -> list[tuple[date, int]]:
         weekly = np.convolve(self._market, np.ones(168), "full")[: self._capacity][::24]
@@ -170,7 +186,9 @@ class Generator:
             day = now.date() - timedelta(days=back)
             random = self._random("news", day.isoformat())
             for n in range(30):
-                at = datetime(day.year, day.month, day.day, tzinfo=timezone.utc) + timedelta(seconds=int(random.integers(86_400)))
+                at = datetime(day.year, day.month, day.day, tzinfo=timezone.utc) + timedelta(
+                    seconds=int(random.integers(86_400))
+                )
                 coin = coins[int(len(coins) * random.random() ** 2)]
                 title, text = HEADLINES[int(random.integers(len(HEADLINES)))]
                 if at > now:

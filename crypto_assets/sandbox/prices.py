@@ -162,6 +162,8 @@ def _kraken(pair: str, bars: Bars, since: float) -> dict[str, Any]:
     recent = bars.between(max(since + 1, bars.ts[-KRAKEN_WINDOW] if len(bars.ts) >= KRAKEN_WINDOW else 0), 10**11)
     rows = []
     for n in range(len(recent.ts)):
-        o, h, low, c, v = (repr(float(a[n])) for a in (recent.open, recent.high, recent.low, recent.close, recent.volume))
+        o, h, low, c, v = (
+            repr(float(a[n])) for a in (recent.open, recent.high, recent.low, recent.close, recent.volume)
+        )
         rows.append([int(recent.ts[n]), o, h, low, c, c, v, 100])
     return {pair: rows, "last": rows[-2][0] if len(rows) > 1 else 0}

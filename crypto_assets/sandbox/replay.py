@@ -35,7 +35,9 @@ class Replay:
         if not folder.is_dir():
             raise UsageError(f"--data {folder} is not a folder; name the folder of the recordings")
         if self._bars.is_empty() and self._chain.is_empty():
-            raise UsageError(f"--data {folder} holds no recording that is known; see docs/architecture.md for the layout")
+            raise UsageError(
+                f"--data {folder} holds no recording that is known; see docs/architecture.md for the layout"
+            )
 
     def now(self) -> datetime:
         return datetime.now(timezone.utc)
@@ -47,7 +49,9 @@ class Replay:
         for rank, name in enumerate(BARS):
             path = self.folder / "ohlcv_hourly" / name
             if path.exists():
-                frame = pl.read_parquet(path).with_columns(rank=pl.lit(rank), symbol=pl.col("symbol").str.split("/").list[0])
+                frame = pl.read_parquet(path).with_columns(
+                    rank=pl.lit(rank), symbol=pl.col("symbol").str.split("/").list[0]
+                )
                 frames.append(
                     frame.select(
                         "symbol", pl.col("ts").dt.epoch("s"), "rank",
@@ -56,8 +60,11 @@ class Replay:
                 )  # fmt: skip
         if not frames:
             return pl.DataFrame()
-        return pl.concat(frames).sort("symbol", "ts", "rank").unique(["symbol", "ts", "rank"], maintain_order=True).unique(
-            ["symbol", "ts"], keep="first", maintain_order=True
+        return (
+            pl.concat(frames)
+            .sort("symbol", "ts", "rank")
+            .unique(["symbol", "ts", "rank"], maintain_order=True)
+            .unique(["symbol", "ts"], keep="first", maintain_order=True)
         )
 
     @lru_cache(maxsize=256)
@@ -74,7 +81,9 @@ class Replay:
         paths = sorted(self.folder.glob("coinmetrics_daily*.parquet"))
         if not paths:
             return pl.DataFrame()  # type: ignore[return-value]
-        frame = pl.concat([pl.read_parquet(path).with_columns(pl.col("date").cast(pl.Date)) for path in paths], how="diagonal_relaxed")
+        frame = pl.concat(
+            [pl.read_parquet(path).with_columns(pl.col("date").cast(pl.Date)) for path in paths], how="diagonal_relaxed"
+        )
         return frame.sort("asset", "date")  # type: ignore[return-value]
 
     @lru_cache(maxsize=256)
@@ -163,7 +172,12 @@ def overlap(folder: Path) -> tuple[date, date]:
         dates = replay._chain["date"].to_list()
         spans.append((min(dates), max(dates)))
     news = [item.published.date() for items in replay.feeds().values() for item in items]
-    for days in ((replay.tvl("all") or {}), (replay.stablecoins("all") or {}), dict(replay.fear_greed()), dict.fromkeys(news)):
+    for days in (
+        (replay.tvl("all") or {}),
+        (replay.stablecoins("all") or {}),
+        dict(replay.fear_greed()),
+        dict.fromkeys(news),
+    ):
         if days:
             spans.append((min(days), max(days)))
     first_day, last_day = max(span[0] for span in spans), min(span[1] for span in spans)

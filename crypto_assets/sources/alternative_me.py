@@ -62,7 +62,7 @@ def parse_fng(body: object) -> dict[datetime, float]:
     metadata = body.get("metadata") if isinstance(body, dict) else None
     error = metadata.get("error") if isinstance(metadata, dict) else None
     if error is not None:
-        raise SourceError(f"{_WHAT} answered an error ({str(error)[:120]}); nothing was written; try again later")
+        raise SourceError(f"{_WHAT} answered an error ({str(error)[:120]!r}); nothing was written; try again later")
     items = body.get("data") if isinstance(body, dict) else None
     if not isinstance(items, list):
         raise SourceError(f"{_WHAT} has no data list; nothing was written; check FEAR_GREED_BASE_URL")

@@ -41,7 +41,9 @@ async def fetch_ohlc(
             "limit": LIMIT,
         }
         try:
-            answer = await client.get_json("binance", f"{settings.binance_base_url}/klines", params=params, subject=subject)
+            answer = await client.get_json(
+                "binance", f"{settings.binance_base_url}/klines", params=params, subject=subject
+            )
         except ResponseError as error:
             if isinstance(error.body, dict) and error.body.get("code") == INVALID_SYMBOL:
                 raise NotListedError(f"binance does not list {coin.binance}", status=error.status) from error
@@ -70,7 +72,9 @@ def parse_klines(body: object, subject: str) -> list[tuple[datetime, float, floa
             raise SourceError(f"{what} has a row of another shape; nothing was written; try again later")
         opened = number(row[0], f"{what} time")
         if opened is None or not 10**11 <= opened <= 10**13 or opened % 3_600_000:
-            raise SourceError(f"{what} has open time {str(row[0])[:20]}, not an hour in milliseconds; nothing was written")
+            raise SourceError(
+                f"{what} has open time {str(row[0])[:20]}, not an hour in milliseconds; nothing was written"
+            )
         values = [positive(value, f"{what} price") for value in row[1:5]]
         volume = number(row[5], f"{what} volume")
         if volume is not None and volume < 0:

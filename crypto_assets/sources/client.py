@@ -95,9 +95,7 @@ class Client:
         """GET the body as bytes, for formats that declare their own encoding (XML)."""
         return await self._get(provider, url, params, headers, subject, lambda body, where: body)
 
-    async def _get(
-        self, provider: str, url: str, params: Any, headers: Any, subject: str, parse: Any
-    ) -> Answer:
+    async def _get(self, provider: str, url: str, params: Any, headers: Any, subject: str, parse: Any) -> Answer:
         where = f"{provider} {httpx.URL(url).path}" + (f" for {subject}" if subject else "")
         for attempt in range(1, self._max_attempts + 1):
             wait: float | None = None

@@ -121,7 +121,9 @@ async def _prices_of(
     return (found, digests) if found else "no rows in the range"
 
 
-def parse_market_chart(body: object, subject: str) -> list[tuple[datetime, datetime, float, float | None, float | None]]:
+def parse_market_chart(
+    body: object, subject: str
+) -> list[tuple[datetime, datetime, float, float | None, float | None]]:
     """(hour mark, instant, price, market cap, 24 h volume) in order of time, the first point of each hour on its mark.
 
     Raises :class:`SourceError` for another shape, a price that is not above zero, or times in seconds. A market cap
@@ -159,7 +161,9 @@ def _series(points: object, what: str) -> dict[datetime, float | None]:
 def _instant(value: object, what: str) -> datetime:
     milliseconds = number(value, f"{what} time")
     if milliseconds is None or not _MILLISECONDS_FROM <= milliseconds <= 10**13:
-        raise SourceError(f"{what} has time {str(value)[:20]}, not in milliseconds; nothing was written; try again later")
+        raise SourceError(
+            f"{what} has time {str(value)[:20]}, not in milliseconds; nothing was written; try again later"
+        )
     return datetime.fromtimestamp(int(milliseconds) // 1000, timezone.utc) + timedelta(
         milliseconds=int(milliseconds) % 1000
     )

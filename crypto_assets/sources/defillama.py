@@ -144,7 +144,7 @@ def _pegged(point: Point, what: str) -> float | None:
     """
     usd, units = point.get("totalCirculatingUSD"), point.get("totalCirculating")
     if isinstance(usd, dict):
-        parts = [number(value, f"{what} ({peg})") for peg, value in usd.items()]
+        parts = [number(value, f"{what} ({peg[:40]!r})") for peg, value in usd.items()]
         known = [value for value in parts if value is not None]
         return math.fsum(known) if known else None
     if usd is None and isinstance(units, dict):

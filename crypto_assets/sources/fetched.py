@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 
 import pandas as pd
 
-from crypto_assets.errors import SourceError
+from crypto_assets.errors import ShortAnswerError, SourceError
 from crypto_assets.partitions import DAY, days, midnight
 from crypto_assets.sources.client import Answer
 
@@ -38,7 +38,9 @@ def number(value: object, what: str) -> float | None:
     if value is None or value == "" or value == "NaN":
         return None
     if isinstance(value, bool) or not isinstance(value, int | float | str):
-        raise SourceError(f"{what} is {str(value)[:40]!r}, not a number; nothing was written; report it to the provider")
+        raise SourceError(
+            f"{what} is {str(value)[:40]!r}, not a number; nothing was written; report it to the provider"
+        )
     try:
         parsed = float(value)
     except (ValueError, OverflowError) as error:
@@ -61,7 +63,9 @@ def positive(value: object, what: str) -> float:
 def rows_of(body: object, what: str) -> list[Any]:
     """The list that a route documents. Raises :class:`SourceError` for any other type."""
     if not isinstance(body, list):
-        raise SourceError(f"{what} answered {type(body).__name__} instead of a list; nothing was written; try again later")
+        raise SourceError(
+            f"{what} answered {type(body).__name__} instead of a list; nothing was written; try again later"
+        )
     return body
 
 
@@ -78,9 +82,10 @@ def require_days(
     absent = [day for day in days(start, end) if midnight(day + DAY) + lag <= now and day not in present]
     if absent:
         more = f" and {len(absent) - 3} more day(s)" if len(absent) > 3 else ""
-        raise SourceError(
+        raise ShortAnswerError(
             f"{provider} gave no row for {', '.join(map(str, absent[:3]))}{more} in {start} to {end}; nothing was "
-            "written; try again later, or choose a range that the provider has"
+            "written; try again later, or choose a range that the provider has",
+            [day.isoformat() for day in absent],
         )
 
 

@@ -28,7 +28,9 @@ def query(warehouse: Warehouse, sql: str) -> pl.DataFrame:
         _lock(connection, [f"{warehouse.path(name)}/{path}" for name, paths in files.items() for path in paths])
         return _frame(connection.execute(statement))
     except duckdb.PermissionException as error:
-        raise UsageError(f"the query reaches outside the warehouse ({_one_line(error)}); query the tables only") from error
+        raise UsageError(
+            f"the query reaches outside the warehouse ({_one_line(error)}); query the tables only"
+        ) from error
     except duckdb.IOException as error:
         raise WarehouseError(f"the warehouse cannot be read ({_one_line(error)}); run crypto-assets doctor") from error
     except duckdb.Error as error:

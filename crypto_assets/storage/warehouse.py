@@ -106,12 +106,16 @@ class Warehouse:
                 lazy = lazy.filter(pl.col("symbol").is_in(list(symbols)))
             stored = lazy.collect_schema()
             order = [name for name in contract.key if name in wanted]
-            return lazy.select(
-                pl.col(name).cast(contract.polars_schema[name])
-                if name in stored  # a column added to the contract later is null in older files
-                else pl.lit(None, contract.polars_schema[name]).alias(name)
-                for name in wanted
-            ).collect().sort(order or wanted[:1])
+            return (
+                lazy.select(
+                    pl.col(name).cast(contract.polars_schema[name])
+                    if name in stored  # a column added to the contract later is null in older files
+                    else pl.lit(None, contract.polars_schema[name]).alias(name)
+                    for name in wanted
+                )
+                .collect()
+                .sort(order or wanted[:1])
+            )
         except (pl.exceptions.PolarsError, DeltaError, OSError) as error:
             raise self._unreadable(contract.table, error) from error
 

@@ -60,7 +60,9 @@ def _one_analysis_each(articles: pd.DataFrame, analyses: pd.DataFrame) -> pd.Dat
     best = ranked.sort_values(["article_id", "_rank", "analyzer"]).drop_duplicates("article_id")
     best = best[best["status"] == "ok"]
     columns = ["article_id", "theme", "sentiment", "confidence"]
-    joined = articles[["article_id", "available_at", "symbols", "source"]].merge(best[columns], on="article_id", how="left")
+    joined = articles[["article_id", "available_at", "symbols", "source"]].merge(
+        best[columns], on="article_id", how="left"
+    )
     return joined.sort_values("article_id").reset_index(drop=True)
 
 
@@ -89,7 +91,9 @@ class _Grid:
                 self._tone[n, span] += row["confidence"] * row["sentiment"]
             if pd.notna(row["theme"]):
                 self._themes[n, span, THEMES.index(row["theme"])] += 1
-                self._trust[n, span, THEMES.index(row["theme"])] += row["confidence"] if pd.notna(row["confidence"]) else 0
+                self._trust[n, span, THEMES.index(row["theme"])] += (
+                    row["confidence"] if pd.notna(row["confidence"]) else 0
+                )
 
     def frame(self, opened: datetime, source: str) -> pd.DataFrame:
         seen = np.flatnonzero(self._count[0] > 0)

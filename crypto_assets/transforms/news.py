@@ -20,17 +20,142 @@ from crypto_assets.catalog import Coin
 _TRACKING = re.compile(r"^(utm_.*|fbclid|gclid|ref|ref_src|source|src|mc_[ce]id|cmpid|guccounter)$", re.IGNORECASE)
 # Names that are ordinary words: they count only as cashtag, in parentheses, or followed by a word that says so.
 _WORD_NAMES = frozenset(
-    """near cosmos maker compound dash harmony optimism stacks flow render graph the-graph aptos sand gala waves celo
-    mask blur synthetix ark ocean energy conflux ontology icon icp theta rose horizen siacoin decentraland core mantle
-    sei sui injective fantom gas neo helium flux loom audius ankr chia bone jasmy story ethena sky movement worldcoin
-    internet-computer origin lisk kava terra luna band wink celsius status civic golem augur hive steem nano zen ont
-    portal stargate metal request sushi people loopring radix secret request-network sonic kaspa quant beam
-    mina astar oasis ravencoin zilliqa tron pepe bonk floki immutable bittorrent dymension ondo jupiter""".split()
+    [
+        "near",
+        "cosmos",
+        "maker",
+        "compound",
+        "dash",
+        "harmony",
+        "optimism",
+        "stacks",
+        "flow",
+        "render",
+        "graph",
+        "the-graph",
+        "aptos",
+        "sand",
+        "gala",
+        "waves",
+        "celo",
+        "mask",
+        "blur",
+        "synthetix",
+        "ark",
+        "ocean",
+        "energy",
+        "conflux",
+        "ontology",
+        "icon",
+        "icp",
+        "theta",
+        "rose",
+        "horizen",
+        "siacoin",
+        "decentraland",
+        "core",
+        "mantle",
+        "sei",
+        "sui",
+        "injective",
+        "fantom",
+        "gas",
+        "neo",
+        "helium",
+        "flux",
+        "loom",
+        "audius",
+        "ankr",
+        "chia",
+        "bone",
+        "jasmy",
+        "story",
+        "ethena",
+        "sky",
+        "movement",
+        "worldcoin",
+        "internet-computer",
+        "origin",
+        "lisk",
+        "kava",
+        "terra",
+        "luna",
+        "band",
+        "wink",
+        "celsius",
+        "status",
+        "civic",
+        "golem",
+        "augur",
+        "hive",
+        "steem",
+        "nano",
+        "zen",
+        "ont",
+        "portal",
+        "stargate",
+        "metal",
+        "request",
+        "sushi",
+        "people",
+        "loopring",
+        "radix",
+        "secret",
+        "request-network",
+        "sonic",
+        "kaspa",
+        "quant",
+        "beam",
+        "mina",
+        "astar",
+        "oasis",
+        "ravencoin",
+        "zilliqa",
+        "tron",
+        "pepe",
+        "bonk",
+        "floki",
+        "immutable",
+        "bittorrent",
+        "dymension",
+        "ondo",
+        "jupiter",
+    ]
 )
 _STILL_A_NAME = frozenset(
-    """synthetix aptos conflux siacoin decentraland injective fantom kava celo tron floki zilliqa ravencoin bittorrent
-    audius ankr jasmy ethena worldcoin kaspa loopring dymension ondo horizen sui sei theta gala golem zen
-    internet-computer""".split()
+    [
+        "synthetix",
+        "aptos",
+        "conflux",
+        "siacoin",
+        "decentraland",
+        "injective",
+        "fantom",
+        "kava",
+        "celo",
+        "tron",
+        "floki",
+        "zilliqa",
+        "ravencoin",
+        "bittorrent",
+        "audius",
+        "ankr",
+        "jasmy",
+        "ethena",
+        "worldcoin",
+        "kaspa",
+        "loopring",
+        "dymension",
+        "ondo",
+        "horizen",
+        "sui",
+        "sei",
+        "theta",
+        "gala",
+        "golem",
+        "zen",
+        "internet-computer",
+    ]
 )
 _ORDINARY = _WORD_NAMES - _STILL_A_NAME
 _SAYS_SO = r"(?=\s+(?:protocol|network|token|coin|blockchain|finance|chain|labs|foundation|dao|mainnet)\b)"
@@ -99,7 +224,9 @@ def tag_articles(raw: pd.DataFrame, coins: Sequence[Coin], start: date, end: dat
     day = raw["published_at"].dt.date
     rows = raw[(day >= start) & (day <= end)].copy()
     if rows.empty:
-        return pd.DataFrame(columns=columns).astype({"published_at": raw["published_at"].dtype, "available_at": raw["published_at"].dtype})
+        return pd.DataFrame(columns=columns).astype(
+            {"published_at": raw["published_at"].dtype, "available_at": raw["published_at"].dtype}
+        )
     rows["article_id"] = [article_id(url, title) for url, title in zip(rows["url"], rows["title"], strict=True)]
     rows = rows.sort_values(["article_id", "feed", "published_at"]).drop_duplicates("article_id")
     texts = rows["title"].str.cat(rows["summary"].fillna("").astype(str), sep=". ")
