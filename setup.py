@@ -8,6 +8,7 @@ REQUIRES = [
     "dagster-postgres>=0.29,<0.30",  # run, event and schedule storage
     "dagster-k8s>=0.29,<0.30",  # run pods in production
     "pandas>=3.0,<4",  # frames between sources and assets
+    "numpy>=2.0,<3",  # the feature kernels: windows over coins x hours arrays
     "polars>=2.0,<3",  # the feature engine and contract frames
     "pyarrow>=24,<27",  # the bridge between pandas, Polars and Delta
     "pandera[polars]>=0.32,<0.40",  # checks value bounds of every contract before the write
@@ -33,6 +34,7 @@ DEV = [
     "hypothesis>=6.130,<7",  # property tests of the rules
     "ruff>=0.14,<1",  # lint and format
     "mypy>=1.18,<3",  # types
+    "TA-Lib>=0.6.8,<0.9",  # an independent library to hold the indicators against
     "pandas-stubs>=2.3,<4",  # pandas' types for mypy
 ]
 

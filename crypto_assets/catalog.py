@@ -34,7 +34,7 @@ class Coin:
 @cache
 def all_coins() -> tuple[Coin, ...]:
     """Every coin, in catalogue order (by market capitalisation when the row was added)."""
-    with (files("crypto_assets") / "data" / "coins.csv").open(encoding="utf-8", newline="") as handle:
+    with (files("crypto_assets") / "data" / "coins.csv").open(encoding="utf-8") as handle:
         return tuple(
             Coin(
                 symbol=row["symbol"],

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from enum import Enum
 from functools import cached_property
+from typing import TypeAlias
 
 import pandas as pd
 import pandera.polars as pa
@@ -23,7 +24,7 @@ from crypto_assets.errors import ContractError
 TIMESTAMP = pl.Datetime("us", "UTC")
 TEXTS = pl.List(pl.String)
 
-Frame = pd.DataFrame | pl.DataFrame
+Frame: TypeAlias = pd.DataFrame | pl.DataFrame
 
 
 class WriteMode(Enum):

@@ -162,6 +162,8 @@ def _heal(
     progress: Progress,
 ) -> None:
     """Materialise derived partitions again whose look-back was written after they read it, until none is left."""
+    if not tables:
+        return
     last = min(staleness.horizon(tables, end), max(end, today()))
     for _ in range(HEAL_ROUNDS):
         plan: list[tuple[tuple[str, ...], date, date]] = []

@@ -49,7 +49,8 @@ def execute(instance: DagsterInstance, tables: Sequence[str], start: date, end: 
             if data.user_failure_data is not None:
                 failures[table] = str(data.user_failure_data.description)
                 note = data.user_failure_data.metadata.get(ABSENT_DAYS)
-                absent[table] = [date.fromisoformat(day) for day in note.value] if note is not None else []
+                listed = note.value if note is not None and isinstance(note.value, list) else []
+                absent[table] = [date.fromisoformat(str(day)) for day in listed]
     done = frozenset(
         event.asset_key.to_user_string()
         for event in result.all_events
@@ -61,14 +62,15 @@ def execute(instance: DagsterInstance, tables: Sequence[str], start: date, end: 
 
 
 def _sentence(error: SerializableErrorInfo | None) -> str:
-    """The innermost cause as one line, without the class name of our own errors."""
-    while error is not None and error.cause is not None:
+    """Our own error in the chain of causes as one line, without its class name; else the innermost cause."""
+    text = "failed without an error; see the run in the UI"
+    while error is not None:
+        text = " ".join(error.message.split())
+        head, _, rest = text.partition(": ")
+        if rest and head.startswith("crypto_assets."):
+            return rest
         error = error.cause
-    if error is None:
-        return "failed without an error; see the run in the UI"
-    text = " ".join(error.message.split())
-    head, _, rest = text.partition(": ")
-    return rest if rest and head.startswith("crypto_assets.errors.") else text
+    return text
 
 
 def _process() -> str:

@@ -61,7 +61,7 @@ def _inputs_read_at(instance: DagsterInstance, table: str, start: date, end: dat
                 continue
             day = date.fromisoformat(materialization.partition)
             note = materialization.metadata.get(INPUTS_READ_AT)
-            moments.setdefault(day, float(note.value) if note is not None else 0.0)  # newest come first
+            moments.setdefault(day, float(str(note.value)) if note is not None else 0.0)  # newest come first
         if not page.has_more:
             return moments
         cursor = page.cursor

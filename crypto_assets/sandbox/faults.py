@@ -74,8 +74,8 @@ def _broken(rule: Rule, response: Response) -> Response:
         return Response("<html><body>Attention required</body></html>", rule.status or 200, media_type="text/html")
     if rule.status:
         headers = {"Retry-After": str(rule.retry_after)} if rule.retry_after >= 0 else {}
-        body = json.dumps({"status": {"error_code": rule.status, "error_message": "injected fault"}})
-        return Response(body, rule.status, headers, "application/json")
+        error = json.dumps({"status": {"error_code": rule.status, "error_message": "injected fault"}})
+        return Response(error, rule.status, headers, "application/json")
     body = bytes(response.body)
     if rule.malformed:
         return Response(body[: len(body) // 2], response.status_code, media_type="application/json")

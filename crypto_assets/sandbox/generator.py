@@ -117,7 +117,7 @@ class Generator:
 
     @lru_cache(maxsize=512)
     def _onchain_rows(self, symbol: str, today: date) -> list[dict[str, str]]:
-        """Closed days only, each completed one to four hours after its end."""
+        """Closed days only, each completed within minutes of its end, so that a demo at any hour is whole."""
         coin, bars = by_symbol()[symbol], self._full(symbol)
         count = (today - FIRST.date()).days
         close = bars.close[23::24][:count]
@@ -138,7 +138,7 @@ class Generator:
         if coin.consensus == "pow":
             growth = np.exp(np.arange(count) / 900)
             series |= {"HashRate": 1e7 * growth * noise[3], "DiffMean": 1e12 * growth}
-        lag = self._random("completion", symbol).integers(3600, 4 * 3600, self._capacity // 24)[:count]
+        lag = self._random("completion", symbol).integers(30, 600, self._capacity // 24)[:count]
         completed = int(FIRST.timestamp()) + 86_400 * np.arange(1, count + 1) + lag
         rows = []
         for n in range(count):

@@ -57,7 +57,7 @@ def routes(backend: Backend) -> list[Route]:
         return JSONResponse([{"id": c.coingecko, "symbol": c.symbol.lower(), "name": c.name} for c in by_id.values()])
 
     def klines(request: Request) -> Response:
-        coin = by_pair.get(request.query_params.get("symbol"))
+        coin = by_pair.get(request.query_params.get("symbol", ""))
         bars = backend.bars(coin.symbol) if coin else None
         if bars is None:
             return JSONResponse({"code": -1121, "msg": "Invalid symbol."}, 400)

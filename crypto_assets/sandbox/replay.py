@@ -77,14 +77,14 @@ class Replay:
         return Bars(*(rows[name].to_numpy() for name in ("ts", "open", "high", "low", "close", "volume")))
 
     @cached_property
-    def _chain(self) -> pd.DataFrame:
+    def _chain(self) -> pl.DataFrame:
         paths = sorted(self.folder.glob("coinmetrics_daily*.parquet"))
         if not paths:
-            return pl.DataFrame()  # type: ignore[return-value]
+            return pl.DataFrame()
         frame = pl.concat(
             [pl.read_parquet(path).with_columns(pl.col("date").cast(pl.Date)) for path in paths], how="diagonal_relaxed"
         )
-        return frame.sort("asset", "date")  # type: ignore[return-value]
+        return frame.sort("asset", "date")
 
     @lru_cache(maxsize=256)
     def onchain(self, asset: str) -> list[dict[str, str]] | None:
@@ -166,7 +166,8 @@ def overlap(folder: Path) -> tuple[date, date]:
         ts = replay._bars.filter(pl.col("rank") == 0)["ts"]
         ts = ts if len(ts) else replay._bars["ts"]
         # The last day counts when its last hour is there.
-        first, last = (datetime.fromtimestamp(int(t), timezone.utc) for t in (ts.min() or 0, (ts.max() or 0) + HOUR_S))
+        seconds = ts.to_numpy()
+        first, last = (datetime.fromtimestamp(int(t), timezone.utc) for t in (seconds.min(), seconds.max() + HOUR_S))
         spans.append((first.date() if first.hour == 0 else first.date() + DAY, last.date() - DAY))
     if not replay._chain.is_empty():
         dates = replay._chain["date"].to_list()

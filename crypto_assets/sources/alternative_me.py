@@ -11,7 +11,7 @@ from datetime import date, datetime, timezone
 
 import pandas as pd
 
-from crypto_assets.errors import SourceError
+from crypto_assets.errors import ShortAnswerError, SourceError
 from crypto_assets.partitions import DAY, days, midnight
 from crypto_assets.schemas import FEAR_GREED_LAG
 from crypto_assets.settings import Settings
@@ -47,9 +47,10 @@ async def fetch_fear_greed(client: Client, settings: Settings, start: date, end:
             stamp, value = by_day[day]
             rows.append((day, stamp + FEAR_GREED_LAG, source, value))
         elif day > newest and midnight(day + DAY) <= now:
-            raise SourceError(
+            raise ShortAnswerError(
                 f"{_WHAT} has not published {day} yet (its newest day is {newest}); nothing was written; "
-                "run again later"
+                "run again later",
+                [late.isoformat() for late in days(day, end)],
             )
         elif day < newest:
             missing[str(day)] = "before the provider's history" if day < min(by_day) else "the provider left it out"

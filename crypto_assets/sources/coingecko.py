@@ -179,7 +179,7 @@ async def fetch_markets(client: Client, settings: Settings, coins: Sequence[Coin
         answer = await get(client, settings, "/coins/markets", params, f"{len(page)} coins")
         digests.append(answer.digest)
         for item in rows_of(answer.body, "coingecko /coins/markets"):
-            coin = by_id.get(item.get("id")) if isinstance(item, dict) else None
+            coin = by_id.get(str(item.get("id"))) if isinstance(item, dict) else None
             if coin is None:
                 raise SourceError("coingecko /coins/markets has a coin that was not asked for; try again later")
             what = f"coingecko /coins/markets {coin.symbol}"

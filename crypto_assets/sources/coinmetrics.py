@@ -17,7 +17,7 @@ from typing import Any
 import pandas as pd
 
 from crypto_assets.catalog import Coin
-from crypto_assets.errors import SourceError
+from crypto_assets.errors import ShortAnswerError, SourceError
 from crypto_assets.partitions import DAY, days, midnight
 from crypto_assets.schemas import COINMETRICS_LAG, COINMETRICS_METRICS, COINMETRICS_PLAUSIBLE, ONCHAIN_BASE
 from crypto_assets.settings import Settings
@@ -75,9 +75,10 @@ def _require_published(covered: Any, start: date, last: date, now: datetime) -> 
     require_days(present, start, last, now, NAME, lag=COINMETRICS_LAG)
     late = [day for day in days(start, last) if day not in present]
     if late:
-        raise SourceError(
+        raise ShortAnswerError(
             f"{NAME} has not published {late[0]} yet, which takes some hours after the day's end; nothing was written; "
-            f"run again after {midnight(late[-1] + DAY) + COINMETRICS_LAG:%Y-%m-%d %H:%M} UTC"
+            f"run again after {midnight(late[-1] + DAY) + COINMETRICS_LAG:%Y-%m-%d %H:%M} UTC",
+            [day.isoformat() for day in late],
         )
 
 

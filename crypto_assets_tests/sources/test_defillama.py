@@ -178,7 +178,7 @@ JSON = st.recursive(
     max_leaves=8,
 )
 STAMP = st.sampled_from([S1, str(S2), S3, S1 + 60]) | JSON
-POINTS = st.lists(st.fixed_dictionaries({"date": STAMP}, optional={"tvl": JSON, "totalCirculatingUSD": JSON, "totalCirculating": JSON}), max_size=4)  # fmt: skip  # noqa: E501
+POINTS = st.lists(st.fixed_dictionaries({"date": STAMP}, optional={"tvl": JSON, "totalCirculatingUSD": JSON, "totalCirculating": JSON}), max_size=4)  # fmt: skip
 
 
 def test_any_body_gives_rows_or_a_source_error():
