@@ -45,7 +45,8 @@ def narratives(
     article_narratives: pd.DataFrame,
 ) -> pd.DataFrame:
     start, end = shell.days_of(context)
-    return aggregates.aggregate(news_articles, article_narratives, symbols(providers.coins()), start, end)
+    frame = aggregates.aggregate(news_articles, article_narratives, symbols(providers.coins()), start, end)
+    return frame[frame["ts"] <= providers.now()]  # hours of the day in progress that are still to come say nothing
 
 
 ASSETS = [news_articles, article_narratives, narratives]
