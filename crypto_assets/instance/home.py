@@ -2,23 +2,30 @@
 
 from __future__ import annotations
 
-import fcntl
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from alembic.util.exc import CommandError
 from dagster import DagsterInstance
+from dagster_postgres.utils import DagsterPostgresException
+from sqlalchemy import create_engine, exc, pool, text
 
 from crypto_assets.errors import InstanceError
 from crypto_assets.instance.postgres import ensure_postgres
 from crypto_assets.settings import Settings
 
 TEMPLATE = Path(__file__).parent / "dagster.yaml"  # a link to the top-level file in a checkout
+EVENT_BATCH_SIZE = 1000  # events an insert: a ranged run's events go to Postgres a thousand at a time
+SCHEMA_LOCK = 0x63_61_73_73_65_74  # any number that no other program on the same Postgres locks
 
 
 def prepare(settings: Settings) -> Path:
-    """Make DAGSTER_HOME, start or reach Postgres, and set what Dagster and child processes read from the environment."""
+    """Make DAGSTER_HOME, start or reach Postgres, and set what Dagster and child processes read from the environment.
+
+    Raises :class:`InstanceError`.
+    """
     home = settings.home / "dagster"
     try:
         home.mkdir(parents=True, exist_ok=True)
@@ -27,11 +34,11 @@ def prepare(settings: Settings) -> Path:
         raise InstanceError(
             f"{settings.home} cannot be written ({error.strerror}); set CRYPTO_ASSETS_HOME to a folder you may write"
         ) from error
+    os.environ["DAGSTER_POSTGRES_URL"] = ensure_postgres(settings)
     os.environ["DAGSTER_HOME"] = str(home)
     os.environ["CRYPTO_ASSETS_HOME"] = str(settings.home)
     os.environ["CRYPTO_ASSETS_LOGS"] = str(settings.home / "logs")
-    os.environ["DAGSTER_POSTGRES_URL"] = ensure_postgres(settings)
-    os.environ.setdefault("DAGSTER_EVENT_BATCH_SIZE", "1000")  # one statement for many events of a ranged run
+    os.environ.setdefault("DAGSTER_EVENT_BATCH_SIZE", str(EVENT_BATCH_SIZE))
     os.environ.setdefault("DAGSTER_DISABLE_TELEMETRY", "1")
     return home
 
@@ -45,11 +52,42 @@ def _refresh(path: Path, text: str) -> None:
 
 @contextmanager
 def open_instance(settings: Settings) -> Iterator[DagsterInstance]:
-    """The Dagster instance of this home. Raises :class:`InstanceError` when Postgres does not answer."""
-    home = prepare(settings)
-    with (home / "schema.lock").open("a") as handle:
-        fcntl.flock(handle, fcntl.LOCK_EX)  # two first commands at once must not both create the tables
-        instance = DagsterInstance.get()
-        instance.get_runs_count()
-    with instance:
+    """The Dagster instance of this home, its tables made or brought up to date. Raises :class:`InstanceError`."""
+    prepare(settings)
+    with _instance() as instance:
         yield instance
+
+
+def _instance() -> DagsterInstance:
+    try:
+        with _one_at_a_time(os.environ["DAGSTER_POSTGRES_URL"]):
+            instance = DagsterInstance.get()
+            _bring_up_to_date(instance)
+    except CommandError as error:
+        raise InstanceError(
+            "the tables in Dagster's Postgres were made by another version of Dagster and cannot be brought up to date "
+            f"({error}); install that version or point DAGSTER_POSTGRES_URL at an empty database"
+        ) from error
+    except (exc.SQLAlchemyError, DagsterPostgresException) as error:
+        reason = str(getattr(error, "orig", None) or error).strip().splitlines()
+        raise InstanceError(
+            f"Dagster's tables in Postgres cannot be used ({reason[0] if reason else type(error).__name__}); "
+            "give the user of DAGSTER_POSTGRES_URL the right to create tables, or start the server again"
+        ) from error
+    return instance
+
+
+@contextmanager
+def _one_at_a_time(url: str) -> Iterator[None]:
+    """Two first commands at once, even on two machines, must not both create the tables."""
+    engine = create_engine(url, poolclass=pool.NullPool)
+    with engine.connect() as connection:  # the lock goes with the connection, however this process ends
+        connection.execute(text("SELECT pg_advisory_lock(:number)"), {"number": SCHEMA_LOCK})
+        yield
+
+
+def _bring_up_to_date(instance: DagsterInstance) -> None:
+    stores = (instance.run_storage, instance.event_log_storage, instance.schedule_storage)
+    revisions = [store.alembic_version() for store in stores if store is not None]
+    if any(found != wanted for found, wanted in filter(None, revisions)):
+        instance.upgrade()

@@ -1,72 +1,107 @@
-"""``crypto-assets dev``: webserver and daemon as children of one foreground process."""
+"""``crypto-assets dev``: webserver and daemon as children of one foreground process, over the same state."""
 
 from __future__ import annotations
 
+import os
 import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from types import FrameType
 
 from crypto_assets.errors import InstanceError
 from crypto_assets.instance.home import open_instance
 from crypto_assets.settings import Settings
 
-HOST = "127.0.0.1"
-CODE = ["-m", "crypto_assets.definitions"]
-STOP_S = 15
+CODE = ["-m", "crypto_assets.definitions"]  # the module, not workspace.yaml: works from any folder
+STOP_S = 20.0
 
 
-def dev(settings: Settings, port: int = 3000) -> None:
-    """Run until interrupted; when one child dies, stop the other and raise :class:`InstanceError`."""
-    _check_port(port)
-    with open_instance(settings):
-        commands = {
-            "webserver": ["-m", "dagster_webserver", "-h", HOST, "-p", str(port), *CODE],
-            "daemon": ["-m", "dagster._daemon", "run", *CODE],
-        }
-        children = {name: subprocess.Popen([sys.executable, *args]) for name, args in commands.items()}
-        print(f"UI on http://{HOST}:{port} (stop with Ctrl-C)", file=sys.stderr, flush=True)
-        signal.signal(signal.SIGTERM, _interrupt)
+def dev(settings: Settings, port: int = 3000, host: str = "127.0.0.1") -> None:
+    """Run the UI and the daemon until SIGINT or SIGTERM; when one ends by itself, stop the other.
+
+    Raises :class:`InstanceError` before anything starts if the port is taken, and when a child ended by itself.
+    """
+    _check_port(host, port)
+    commands = {
+        "webserver": ["dagster_webserver", "-h", host, "-p", str(port), *CODE],
+        "daemon": ["dagster._daemon", "run", *CODE],
+    }
+    with open_instance(settings), _stoppable() as stopped:
+        ended, leash = os.pipe()
+        children: dict[str, subprocess.Popen[bytes]] = {}
         try:
-            dead = _wait_for_one(children)
-        except KeyboardInterrupt:
-            return
+            for name, arguments in commands.items():
+                children[name] = _spawn(ended, arguments)
+            print(f"UI on http://{host}:{port} (stop with Ctrl-C)", file=sys.stderr, flush=True)
+            dead = _watch(children, stopped)
         finally:
             _stop(children)
-    raise InstanceError(f"the {dead} ended by itself; read its messages above, then start again")
+            os.close(leash)
+            os.close(ended)
+    if dead is not None:
+        raise InstanceError(f"the {dead} ended by itself; read its messages above, then start again")
 
 
-def _interrupt(signum: int, frame: FrameType | None) -> None:
-    raise KeyboardInterrupt
+def _spawn(leash: int, arguments: list[str]) -> subprocess.Popen[bytes]:
+    # A session of its own: a terminal's Ctrl-C reaches us, and each child hears it once, from us.
+    return subprocess.Popen(
+        [sys.executable, "-m", "crypto_assets.instance.leash", str(leash), *arguments],
+        stdin=subprocess.DEVNULL,
+        stdout=sys.stderr,
+        pass_fds=(leash,),
+        start_new_session=True,
+    )
 
 
-def _check_port(port: int) -> None:
-    with socket.socket() as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind((HOST, port))
-        except OSError as error:
-            raise InstanceError(
-                f"port {port} on {HOST} is in use ({error.strerror}); stop what uses it or give another --port"
-            ) from error
+@contextmanager
+def _stoppable() -> Iterator[threading.Event]:
+    """An event that SIGINT and SIGTERM set."""
+    stopped = threading.Event()
+
+    def note(signum: int, frame: FrameType | None) -> None:
+        stopped.set()
+
+    former = {number: signal.signal(number, note) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield stopped
+    finally:
+        for number, handler in former.items():
+            signal.signal(number, handler)
 
 
-def _wait_for_one(children: dict[str, subprocess.Popen[bytes]]) -> str:
-    while True:
+def _check_port(host: str, port: int) -> None:
+    try:
+        with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # as the webserver does
+            probe.bind((host, port))
+    except OSError as error:
+        raise InstanceError(
+            f"port {port} on {host} cannot be used ({error.strerror}); stop what uses it or give another --port"
+        ) from error
+
+
+def _watch(children: dict[str, subprocess.Popen[bytes]], stopped: threading.Event) -> str | None:
+    """The name of the first child to end, or None once told to stop."""
+    while not stopped.wait(0.2):
         for name, child in children.items():
             if child.poll() is not None:
                 return name
-        time.sleep(0.5)
+    return None
 
 
 def _stop(children: dict[str, subprocess.Popen[bytes]]) -> None:
     for child in children.values():
         if child.poll() is None:
-            child.send_signal(signal.SIGINT)
+            child.send_signal(signal.SIGTERM)
+    deadline = time.monotonic() + STOP_S
     for child in children.values():
         try:
-            child.wait(STOP_S)
+            child.wait(max(0.1, deadline - time.monotonic()))
         except subprocess.TimeoutExpired:
             child.kill()
+            child.wait()

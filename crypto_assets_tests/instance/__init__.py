@@ -1,0 +1,1 @@
+"""The instance on real Postgres servers, real processes and real kills."""

@@ -1,0 +1,129 @@
+"""The batching event log writes what the stock one writes."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+
+import pytest
+from dagster import AssetKey, AssetObservation, DagsterInstance
+from dagster._core.definitions.asset_checks.asset_check_evaluation import AssetCheckEvaluationPlanned
+from dagster._core.events import (
+    AssetMaterializationPlannedData,
+    AssetObservationData,
+    DagsterEvent,
+    DagsterEventType,
+)
+from dagster._core.events.log import EventLogEntry
+from dagster._core.storage.event_log.schema import AssetCheckExecutionsTable, AssetKeyTable, SqlEventLogStorageTable
+from dagster._core.utils import make_new_run_id
+from dagster_postgres.event_log import PostgresEventLogStorage
+from sqlalchemy import select, text
+
+from crypto_assets.instance.event_log import BatchingPostgresEventLogStorage
+
+DAYS = [f"2025-01-{day:02d}" for day in range(1, 29)]
+TABLES = ["ohlc", "prices"]
+Storages = tuple[BatchingPostgresEventLogStorage, PostgresEventLogStorage]
+
+
+def planned(run_id: str) -> list[EventLogEntry]:
+    """What a ranged run announces: every partition of two tables, then a check each."""
+    events = [
+        (DagsterEventType.ASSET_MATERIALIZATION_PLANNED, AssetMaterializationPlannedData(AssetKey(table), day))
+        for table in TABLES
+        for day in DAYS
+    ] + [
+        (
+            DagsterEventType.ASSET_CHECK_EVALUATION_PLANNED,
+            AssetCheckEvaluationPlanned(asset_key=AssetKey(table), check_name="contract"),
+        )
+        for table in TABLES
+    ]
+    now = time.time()
+    return [
+        EventLogEntry(
+            error_info=None,
+            level="debug",
+            user_message="",
+            run_id=run_id,
+            timestamp=now + number / 1000,
+            step_key=None,
+            job_name="all",
+            dagster_event=DagsterEvent(kind.value, "all", event_specific_data=data),
+        )
+        for number, (kind, data) in enumerate(events)
+    ]
+
+
+@pytest.fixture
+def storages(new_instance: Callable[[], DagsterInstance]) -> Iterator[Storages]:
+    """Ours and the stock one, each on a database of its own."""
+    with ExitStack() as stack:
+        ours, other = new_instance().event_log_storage, new_instance().event_log_storage
+        assert isinstance(ours, BatchingPostgresEventLogStorage), "the instance's own configuration names ours"
+        assert isinstance(other, BatchingPostgresEventLogStorage)
+        stock = PostgresEventLogStorage(other.postgres_url, should_autocreate_tables=False)
+        stack.callback(stock.dispose)
+        yield ours, stock
+
+
+def content(storage: PostgresEventLogStorage) -> dict[str, list[tuple[object, ...]]]:
+    """Every column of the three tables but clocks and numbers that the database gives."""
+    log, keys, checks = SqlEventLogStorageTable.c, AssetKeyTable.c, AssetCheckExecutionsTable.c
+    queries = {
+        "event_logs": select(
+            log.run_id, log.event, log.dagster_event_type, log.timestamp, log.step_key, log.asset_key, log.partition
+        ).order_by(log.id),
+        "asset_keys": select(keys.asset_key, keys.last_run_id, keys.last_materialization).order_by(keys.asset_key),
+        "checks": select(
+            checks.asset_key, checks.check_name, checks.partition, checks.run_id, checks.execution_status
+        ).order_by(checks.asset_key),
+    }
+    with storage.index_connection() as connection:
+        return {name: [tuple(row) for row in connection.execute(query)] for name, query in queries.items()}
+
+
+def test_a_batch_leaves_the_rows_that_stock_leaves(storages: Storages) -> None:
+    events = planned(make_new_run_id())
+    for storage in storages:
+        storage.store_event_batch(events)
+    ours, stock = map(content, storages)
+    assert ours == stock
+    assert len(ours["event_logs"]) == len(TABLES) * (len(DAYS) + 1)
+    assert [row[0] for row in ours["checks"]] == ['["ohlc"]', '["prices"]']
+
+
+def test_events_of_another_kind_among_them_take_the_stock_way(storages: Storages) -> None:
+    events = planned(make_new_run_id())[:3]
+    seen = AssetObservationData(AssetObservation("prices", partition=DAYS[0]))
+    observation = DagsterEvent(DagsterEventType.ASSET_OBSERVATION.value, "all", event_specific_data=seen)
+    mixture = [events[0]._replace(dagster_event=observation), *events]
+    for storage in storages:
+        storage.store_event_batch(mixture)
+    ours, stock = map(content, storages)
+    assert ours == stock
+    assert len(ours["event_logs"]) == 4
+
+
+def test_a_failing_batch_leaves_nothing_and_the_next_one_works(storages: Storages) -> None:
+    ours, _ = storages
+    events = planned(make_new_run_id())
+    with ours.index_connection() as connection:
+        connection.execute(text("ALTER TABLE asset_keys RENAME TO hidden"))
+        connection.commit()
+    with pytest.raises(Exception, match="asset_keys"):
+        ours.store_event_batch(events)
+    with ours.index_connection() as connection:
+        connection.execute(text("ALTER TABLE hidden RENAME TO asset_keys"))
+        connection.commit()
+    assert content(ours)["event_logs"] == []
+    ours.store_event_batch(events)
+    assert len(content(ours)["event_logs"]) == len(events)
+
+
+def test_nothing_is_no_event(storages: Storages) -> None:
+    ours, _ = storages
+    ours.store_event_batch([])
+    assert content(ours)["event_logs"] == []

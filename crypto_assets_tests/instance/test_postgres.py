@@ -1,0 +1,267 @@
+"""The embedded server: started once, shared, stopped with its last user, recovered after any kill."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import psycopg2
+import pytest
+from pydantic import SecretStr
+
+from crypto_assets.errors import InstanceError
+from crypto_assets.instance import cluster
+from crypto_assets.instance.postgres import ensure_postgres, normalised
+from crypto_assets.settings import Settings
+from crypto_assets_tests.instance.conftest import Client, wait_for
+
+Clients = Callable[[], Client]
+
+
+def connect(url: str):
+    return psycopg2.connect(url.replace("+psycopg2", ""), connect_timeout=5)
+
+
+def ask(url: str, query: str):
+    connection = connect(url)
+    connection.autocommit = True
+    with connection.cursor() as cursor:
+        cursor.execute(query)
+        answer = cursor.fetchone()[0] if cursor.description else None
+    connection.close()
+    return answer
+
+
+def up(url: str) -> bool:
+    try:
+        connect(url).close()
+    except psycopg2.OperationalError:
+        return False
+    return True
+
+
+def pid(home: Path) -> int:
+    return int((home / "postgres" / "data" / "postmaster.pid").read_text().splitlines()[0])
+
+
+def test_two_at_once_share_one_server_that_stops_with_the_last(clients: Clients, home: Path) -> None:
+    first, second = clients(), clients()
+    url = first.url()
+    assert second.url() == url
+    assert ask(url, "SELECT 1") == 1
+    first.leave()
+    assert not wait_for(lambda: not up(url), 3), "one user is left"
+    second.leave()
+    assert wait_for(lambda: not up(url), 10)
+    assert wait_for(lambda: not (home / "postgres" / "data" / "postmaster.pid").exists())
+    log = (home / "postgres" / "log").read_text()
+    assert log.count("ready to accept connections") == 1
+    assert "database system is shut down" in log
+
+
+def test_a_killed_client_leaves_no_server(clients: Clients, home: Path) -> None:
+    client = clients()
+    url = client.url()
+    ask(url, "CREATE TABLE kept AS SELECT 42 AS n")
+    server = pid(home)
+    client.process.kill()
+    assert wait_for(lambda: not Path(f"/proc/{server}").exists() and not up(url), 10)
+    again = clients().url()
+    assert again == url, "the same port and password, so that who stayed finds it"
+    assert ask(again, "SELECT n FROM kept") == 42
+
+
+def test_a_client_killed_while_it_starts_the_server_leaves_nothing(clients: Clients, home: Path) -> None:
+    client = clients()
+    assert wait_for(lambda: (home / "postgres" / "data.new").exists())
+    client.process.kill()
+    next_one = clients()
+    assert ask(next_one.url(), "SELECT 1") == 1
+
+
+def test_everything_killed_is_recovered(clients: Clients, home: Path) -> None:
+    client = clients()
+    url = client.url()
+    ask(url, "CREATE TABLE kept AS SELECT 42 AS n")
+    _kill_guardian(home)
+    time.sleep(0.3)  # more than the window in which a commit is not yet on disk
+    os.kill(pid(home), signal.SIGKILL)
+    client.process.kill()
+    assert (home / "postgres" / "data" / "postmaster.pid").exists()
+    assert ask(clients().url(), "SELECT n FROM kept") == 42
+
+
+def test_a_pid_that_now_belongs_to_another_is_no_obstacle(clients: Clients, home: Path) -> None:
+    client = clients()
+    client.url()
+    file = home / "postgres" / "data" / "postmaster.pid"
+    stale = file.read_text().split("\n", 1)[1]
+    client.leave()
+    assert wait_for(lambda: not file.exists())
+    file.write_text(f"{os.getpid()}\n{stale}")
+    assert ask(clients().url(), "SELECT 1") == 1
+
+
+def test_a_killed_postmaster_is_replaced_where_its_users_look(clients: Clients, home: Path) -> None:
+    stays = clients()
+    url = stays.url()
+    dead = pid(home)
+    os.kill(dead, signal.SIGKILL)
+    assert clients().url() == url
+    assert up(url)
+    assert pid(home) != dead
+
+
+def test_a_killed_guardian_is_replaced_by_the_next_client(clients: Clients, home: Path) -> None:
+    first = clients()
+    url = first.url()
+    _kill_guardian(home)
+    second = clients()
+    second.url()
+    for client in (first, second):
+        client.process.kill()
+    assert wait_for(lambda: not up(url), 10)
+
+
+def _kill_guardian(home: Path) -> None:
+    found = subprocess.run(["pgrep", "-f", f"guardian.py {home / 'postgres'}$"], capture_output=True, text=True).stdout
+    assert len(found.split()) == 1, found
+    os.kill(int(found), signal.SIGKILL)
+
+
+def test_a_taken_port_is_left_to_its_owner(clients: Clients, home: Path) -> None:
+    client = clients()
+    url = client.url()
+    client.leave()
+    assert wait_for(lambda: not (home / "postgres" / "data" / "postmaster.pid").exists())
+    with socket.socket() as squatter:
+        squatter.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        squatter.bind(("127.0.0.1", int((home / "postgres" / "port").read_text())))
+        squatter.listen()
+        squatter.settimeout(0.1)
+        stop = threading.Event()
+        refuse = threading.Thread(target=_refuse, args=(squatter, stop))
+        refuse.start()
+        try:
+            other = clients().url()
+        finally:
+            stop.set()
+            refuse.join()
+    assert other != url
+    assert up(other)
+
+
+def _refuse(server: socket.socket, stop: threading.Event) -> None:
+    """Ask for the password in clear, as a thief would; whoever sends it has failed."""
+    while not stop.is_set():
+        try:
+            connection, _ = server.accept()
+        except TimeoutError:
+            continue
+        with connection:
+            connection.settimeout(2)
+            connection.recv(1024)
+            connection.sendall(b"R\x00\x00\x00\x08\x00\x00\x00\x03")
+            assert connection.recv(1024) in (b"", b"X\x00\x00\x00\x04")
+
+
+def test_what_a_parent_handed_down_is_joined(clients: Clients, settings: Settings) -> None:
+    url = clients().url()
+    handed = Settings.from_env({"CRYPTO_ASSETS_HOME": str(settings.home), "DAGSTER_POSTGRES_URL": url})
+    assert ensure_postgres(handed) == url
+    assert settings.home / "postgres" in cluster._leases
+
+
+def test_settings_that_matter(clients: Clients) -> None:
+    url = clients().url()
+    for name, value in {"fsync": "on", "timezone": "UTC", "listen_addresses": "127.0.0.1"}.items():
+        assert ask(url, f"SHOW {name}") == value
+    with pytest.raises(psycopg2.OperationalError):
+        connect(url.replace(url.split(":")[2].split("@")[0], "wrong"))
+
+
+def test_the_password_is_private(clients: Clients, home: Path) -> None:
+    url = clients().url()
+    password = url.split(":")[2].split("@")[0]
+    root = home / "postgres"
+    assert (root / "password").stat().st_mode & 0o777 == 0o600
+    assert password not in (root / "log").read_text()
+    listing = subprocess.run(["ps", "axww", "-o", "args"], capture_output=True, text=True).stdout
+    assert password not in listing
+
+
+def test_an_unwritable_home_is_one_sentence(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(InstanceError, match="CRYPTO_ASSETS_HOME"):
+        ensure_postgres(Settings.from_env({"CRYPTO_ASSETS_HOME": str(tmp_path / "file" / "home")}))
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root may change users")
+def test_without_root_it_runs_as_oneself(tmp_path: Path) -> None:
+    tmp_path.chmod(0o755)
+    for parent in (*tmp_path.parents, *Path(os.__file__).resolve().parents, *Path(sys.executable).parents):
+        if not parent.stat().st_mode & 0o001:
+            pytest.skip(f"{parent} is closed to other users")
+    home = tmp_path / "home"
+    home.mkdir()
+    os.chown(home, 65534, 65534)
+    code = (
+        "import os; os.setgid(65534); os.setuid(65534);"
+        "from crypto_assets.instance.postgres import ensure_postgres; from crypto_assets.settings import Settings;"
+        f"ensure_postgres(Settings.from_env({{'CRYPTO_ASSETS_HOME': {str(home)!r}}}))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd="/")
+    assert done.returncode == 0, done.stderr
+    assert (home / "postgres" / "data").stat().st_uid == 65534
+    assert wait_for(lambda: not (home / "postgres" / "data" / "postmaster.pid").exists())
+
+
+@pytest.mark.parametrize("scheme", ["postgresql", "postgres", "postgresql+psycopg2"])
+def test_external_urls_are_normalised(postgres_url: str, settings: Settings, scheme: str) -> None:
+    assert normalised(f"{scheme}://u@h/d") == "postgresql+psycopg2://u@h/d"
+    given = scheme + postgres_url.removeprefix("postgresql+psycopg2")
+    assert ensure_postgres(_with(settings, given)) == postgres_url
+    assert not (settings.home / "postgres").exists(), "nothing embedded beside it"
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "postgresql://u:hunter%402@127.0.0.1:1/x",
+        "postgresql://u@127.0.0.1:1/x?password=hunter%402",
+        "postgresql://u:hunter%402@127.0.0.1:nonsense/x",
+        "mysql://u:hunter%402@127.0.0.1/x",
+        "{real}",
+    ],
+)
+def test_an_external_server_that_fails_is_one_sentence_without_the_password(
+    postgres_url: str, settings: Settings, url: str
+) -> None:
+    real = postgres_url.replace(postgres_url.split(":")[2].split("@")[0], "hunter%402")
+    with pytest.raises(InstanceError) as caught:
+        ensure_postgres(_with(settings, url.replace("{real}", real)))
+    text = str(caught.value)
+    assert "DAGSTER_POSTGRES_URL" in text
+    assert "\n" not in text
+    assert "hunter" not in text
+    assert "hunter" not in repr(caught.value.__cause__)
+
+
+def test_an_external_server_that_accepts_and_says_nothing(settings: Settings) -> None:
+    with socket.socket() as mute:
+        mute.bind(("127.0.0.1", 0))
+        mute.listen()
+        with pytest.raises(InstanceError, match="does not answer"):
+            ensure_postgres(_with(settings, f"postgresql://u:p@127.0.0.1:{mute.getsockname()[1]}/x"))
+
+
+def _with(settings: Settings, url: str) -> Settings:
+    return replace(settings, postgres_url=SecretStr(url))

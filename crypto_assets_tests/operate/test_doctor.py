@@ -1,0 +1,62 @@
+"""The doctor: one finding about each thing, and what to do."""
+
+from __future__ import annotations
+
+import pytest
+
+from crypto_assets.operate.doctor import examine
+from crypto_assets_tests.platform import Platform
+
+SOURCES = {"coingecko", "coinmetrics", "binance", "kraken", "defillama", "fear_greed"}
+
+
+@pytest.fixture
+def findings(platform: Platform, monkeypatch: pytest.MonkeyPatch):
+    platform.activate()
+    monkeypatch.setenv("OLLAMA_HOST", "http://127.0.0.1:9")
+
+    def look() -> dict[str, tuple[str, str]]:
+        return {finding.name: (finding.state, finding.text) for finding in examine()}
+
+    return look
+
+
+def test_all_is_well_but_the_model(findings) -> None:
+    found = findings()
+    assert {name for name, (state, _) in found.items() if state == "ok"} >= SOURCES | {
+        "configuration",
+        "warehouse",
+        "database",
+    }
+    assert found["ollama"][0] == "warn"
+    assert "ollama serve" in found["ollama"][1]
+
+
+def test_a_source_that_is_away_is_named(findings, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("BINANCE_BASE_URL", "http://127.0.0.1:9/binance/api/v3")
+    state, text = findings()["binance"]
+    assert state == "warn"
+    assert "binance" in text
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "words"),
+    [
+        ("CRYPTO_ASSETS_COINS", "BTC,NOSUCH", "NOSUCH"),
+        ("CRYPTO_ASSETS_START", "someday", "CRYPTO_ASSETS_START"),
+        ("COINGECKO_PLAN", "gold", "COINGECKO_PLAN"),
+    ],
+)
+def test_a_configuration_that_makes_no_sense(findings, monkeypatch, name: str, value: str, words: str) -> None:
+    monkeypatch.setenv(name, value)
+    (finding,) = findings().items()
+    assert finding[0] == "configuration"
+    assert finding[1][0] == "fail"
+    assert words in finding[1][1]
+
+
+def test_a_database_that_is_away(findings, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DAGSTER_POSTGRES_URL", "postgresql://u:hunter2@127.0.0.1:9/x")
+    state, text = findings()["database"]
+    assert state == "fail"
+    assert "hunter2" not in text

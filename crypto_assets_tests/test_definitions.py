@@ -1,0 +1,75 @@
+"""The graph as Dagster has it: every table an asset with what a reader of the UI needs, schedules that say their day."""
+
+from __future__ import annotations
+
+from datetime import datetime, timezone
+
+import dagster as dg
+import pytest
+
+from crypto_assets.definitions import build_defs, defs
+from crypto_assets.operate import graph
+from crypto_assets.schemas import CONTRACTS
+
+SPECS = {spec.key.to_user_string(): spec for spec in defs.resolve_all_asset_specs()}
+GROUPS = {"prices", "onchain", "context", "news", "ml"}
+
+
+def test_every_contract_is_an_asset_and_every_asset_has_a_contract() -> None:
+    assert set(SPECS) == set(CONTRACTS)
+
+
+@pytest.mark.parametrize("table", CONTRACTS)
+def test_an_asset_tells_what_it_is(table: str) -> None:
+    spec = SPECS[table]
+    assert spec.group_name in GROUPS
+    assert spec.owners
+    assert spec.kinds
+    assert spec.tags["layer"]
+    assert spec.freshness_policy is not None
+    assert CONTRACTS[table].grain in (spec.description or "")
+    assert isinstance(spec.partitions_def, dg.DailyPartitionsDefinition)
+    columns = {column.name for column in spec.metadata["dagster/column_schema"].columns}
+    assert columns == {column.name for column in CONTRACTS[table].columns}
+
+
+def test_one_calendar_for_the_whole_graph() -> None:
+    assert len({spec.partitions_def for spec in SPECS.values()}) == 1
+
+
+def test_every_table_has_its_checks() -> None:
+    graph_of = defs.resolve_asset_graph()
+    for table in CONTRACTS:
+        names = {key.name for key in graph_of.asset_check_keys if key.asset_key == dg.AssetKey(table)}
+        assert {"contract", "rows_expected", "fresh_partitions"} <= names, table
+
+
+def test_lineage_is_what_the_data_do() -> None:
+    parents = {
+        table: {dep.asset_key.to_user_string() for dep in spec.deps if dep.asset_key.to_user_string() in CONTRACTS}
+        for table, spec in SPECS.items()
+    }
+    for derived, inputs in graph.REACH.items():
+        assert set(inputs) <= parents[derived] | set(parents[derived]), derived
+    assert parents["prices"] == set()
+
+
+def test_overrides_replace_resources() -> None:
+    other = build_defs({"io_manager": dg.mem_io_manager})
+    assert other.resources is not None
+    assert other.resources["io_manager"] is dg.mem_io_manager
+
+
+@pytest.mark.parametrize(
+    ("schedule", "now", "day"),
+    [
+        ("every_15_minutes", datetime(2024, 5, 4, 10, 15, tzinfo=timezone.utc), "2024-05-04"),
+        ("every_15_minutes", datetime(2024, 5, 4, 0, 0, tzinfo=timezone.utc), "2024-05-04"),
+        ("settle_yesterday", datetime(2024, 5, 4, 9, 0, tzinfo=timezone.utc), "2024-05-03"),
+    ],
+)
+def test_a_tick_asks_for_its_day(schedule: str, now: datetime, day: str) -> None:
+    with dg.build_schedule_context(scheduled_execution_time=now, repository_def=defs.get_repository_def()) as context:
+        data = defs.resolve_schedule_def(schedule).evaluate_tick(context)
+    assert data.run_requests is not None
+    assert [request.tags.get("dagster/partition") for request in data.run_requests] == [day]
