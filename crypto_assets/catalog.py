@@ -29,6 +29,7 @@ class Coin:
     consensus: str  # "pow", "pos", "token", "stable" or "other"
     aliases: tuple[str, ...]  # names that news uses beside name and symbol: ("ether",)
     symbol_is_word: bool  # the symbol is also an English word (OP, ONE, NEAR): only its cashtag counts in news
+    name_is_word: bool  # so are its name or aliases (Optimism, Cosmos): they need a word that says so, "Cosmos network"
 
 
 @cache
@@ -47,6 +48,7 @@ def all_coins() -> tuple[Coin, ...]:
                 consensus=row["consensus"],
                 aliases=tuple(filter(None, row["aliases"].split("|"))),
                 symbol_is_word=row["symbol_is_word"] == "1",
+                name_is_word=row["name_is_word"] == "1",
             )
             for row in csv.DictReader(handle)
         )

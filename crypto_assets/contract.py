@@ -82,6 +82,7 @@ class Contract:
     reference: str = ""
     time_column: str | None = "ts"  # the timestamp whose UTC day is ``date``; None where ``date`` is the key's time
     metadata_columns: tuple[str, ...] = field(default=("date", "available_at", "source"))
+    ordered: tuple[tuple[str, str], ...] = ()  # pairs of columns of which the first is never above the second
 
     @cached_property
     def by_name(self) -> dict[str, Column]:
@@ -167,6 +168,10 @@ class Contract:
                     f"{column or '/'.join(self.key)} breaks {check} in {group.height} row(s), e.g. {example}"
                 )
         problems.extend(self._time_violations(data))
+        for low, high in self.ordered:
+            crossed = data.filter(pl.col(low) > pl.col(high))
+            if not crossed.is_empty():
+                problems.append(f"{low} is above {high} in {crossed.height} row(s), e.g. {crossed.row(0)[:2]}")
         return problems
 
     def _time_violations(self, data: pl.DataFrame) -> Iterable[str]:

@@ -28,6 +28,8 @@ def _table(contract: Contract) -> str:
         f"Known from: {contract.available_at_rule}.",
         f"A materialisation {'merges by key into' if contract.write_mode.value == 'merge' else 'replaces'} its partitions.",
     ]
+    if contract.ordered:
+        facts.append(f"Always {', '.join(f'{low} ≤ {high}' for low, high in contract.ordered)}.")
     if contract.reference:
         facts.append(f"Reference: {contract.reference}.")
     rows = "\n".join(_row(column) for column in contract.columns)

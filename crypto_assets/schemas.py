@@ -100,6 +100,7 @@ OHLC = Contract(
         _value("volume", "base units", "Volume in the bar; null where the source has none (CoinGecko).", lower=0),
     ),
     available_at_rule="the bar's close",
+    ordered=(("low", "open"), ("low", "close"), ("open", "high"), ("close", "high")),
     write_mode=WriteMode.MERGE,
     reference="https://developers.binance.com/docs/binance-spot-api-docs/rest-api/market-data-endpoints",
 )
