@@ -16,6 +16,7 @@ from crypto_assets.sandbox.market import HOUR_S, Backend, Bars
 
 KRAKEN_WINDOW = 720
 CHART_DAYS, OHLC_DAYS = 100, 31
+AUTO_HOURLY_DAYS = 90  # without ``interval``: hourly up to here, daily above
 
 
 def routes(backend: Backend) -> list[Route]:
@@ -33,9 +34,11 @@ def routes(backend: Backend) -> list[Route]:
         found, first, last = coin_of(request), *_window(request)
         if found is None:
             return JSONResponse({"error": "coin not found"}, 404)
-        if last - first > CHART_DAYS * 86_400:
+        hourly = request.query_params.get("interval") == "hourly"
+        if hourly and last - first > CHART_DAYS * 86_400:
             return _coingecko_error(400, 10012, f"hourly data is limited to {CHART_DAYS} days a request")
-        return JSONResponse(_chart(backend, *found, first, last))
+        daily = not hourly and last - first > AUTO_HOURLY_DAYS * 86_400
+        return JSONResponse(_chart(backend, *found, first, last, daily=daily))
 
     def ohlc_range(request: Request) -> Response:
         found, first, last = coin_of(request), *_window(request)
@@ -110,7 +113,7 @@ def _coingecko_error(status: int, code: int, message: str) -> Response:
     return JSONResponse({"error": {"status": {"error_code": code, "error_message": message}}}, status)
 
 
-def _chart(backend: Backend, coin: Coin, bars: Bars, first: float, last: float) -> dict[str, Any]:
+def _chart(backend: Backend, coin: Coin, bars: Bars, first: float, last: float, *, daily: bool) -> dict[str, Any]:
     """The point of an hour mark is the close of the bar before it, stamped some seconds later."""
     size = len(bars.ts)
     marks = bars.ts + HOUR_S
@@ -121,6 +124,8 @@ def _chart(backend: Backend, coin: Coin, bars: Bars, first: float, last: float) 
     volume = np.where(whole, turnover[1:] - turnover[np.maximum(start, 0)], 0.0)
     stamps = marks + (marks // HOUR_S * 7 + crc32(coin.symbol.encode())) % 40 + 1
     keep = (stamps >= first) & (stamps <= last) & (stamps <= backend.now().timestamp())
+    if daily:
+        keep &= marks % 86_400 == 0
     caps = backend.market_cap(coin.symbol)
     days = [datetime.fromtimestamp(int(mark), timezone.utc).date() for mark in marks[keep]]
     milliseconds = (stamps[keep] * 1000).tolist()

@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import json
+import math
 import random
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -130,7 +131,7 @@ class Client:
             self.calls += 1
             async with self._http.stream("GET", target, params=query, headers=headers) as response:
                 if response.is_redirect:
-                    target, query = target.join(response.headers.get("Location", "")), None
+                    target, query = _redirect(target, response, where), None
                     if target.host != host:
                         raise SourceError(
                             f"{where} redirects to another host ({target.host}), which is not followed with a key; "
@@ -150,6 +151,13 @@ class Client:
                 )
             parts.append(part)
         return b"".join(parts)
+
+
+def _redirect(target: httpx.URL, response: httpx.Response, where: str) -> httpx.URL:
+    try:
+        return target.join(response.headers.get("Location", ""))
+    except (httpx.InvalidURL, ValueError) as error:
+        raise SourceError(f"{where} redirects to no address; correct the base address") from error
 
 
 def parse_json(body: bytes, where: str) -> Any:
@@ -205,7 +213,8 @@ def retry_after(value: str | None) -> float | None:
     if value is None:
         return None
     try:
-        return max(0.0, float(value))
+        seconds = float(value)
+        return max(0.0, seconds) if math.isfinite(seconds) else None
     except ValueError:
         pass
     try:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from datetime import date, datetime, timedelta, timezone
+from itertools import pairwise
 from typing import Any
 
 import pandas as pd
@@ -20,7 +21,8 @@ from crypto_assets.sources.client import Answer, Client, ResponseError
 from crypto_assets.sources.fetched import Fetched, gather, number, positive, require_days, rows_of, source_name, utc
 
 NAME = "coingecko"
-CHART_DAYS = 100  # hourly points: days a request
+CHART_DAYS = 100  # paid plans, interval=hourly: days a request
+FREE_CHART_DAYS = 90  # free plans know no interval: hourly up to 90 days, 5-minutely for one, daily above
 OHLC_DAYS = 31  # hourly candles: days a request
 PAGE = 250  # coins a page of /coins/markets
 ON_THE_MARK = timedelta(minutes=15)  # a point later after the hour is not the hour's observation
@@ -99,13 +101,13 @@ async def _prices_of(
 ) -> tuple[list[tuple[Any, ...]], list[str]] | str:
     found: list[tuple[Any, ...]] = []
     digests = []
-    for first, last in chunks(start, end, CHART_DAYS):
-        # Below two days the answer without ``interval`` would be 5-minutely; with it, hourly whatever the length.
+    free = settings.coingecko_plan in FREE_PLANS
+    for first, last in chunks(start, end, FREE_CHART_DAYS if free else CHART_DAYS):
         params = {
             "vs_currency": "usd",
             "from": int(midnight(first).timestamp()),
             "to": int(midnight(last + DAY).timestamp()) - 1,
-            "interval": "hourly",
+            **({} if free else {"interval": "hourly"}),
         }
         subject = f"{coin.symbol} {first} to {last}"
         try:
@@ -114,6 +116,7 @@ async def _prices_of(
             return str(error)
         digests.append(answer.digest)
         points = parse_market_chart(answer.body, subject)
+        _refuse_daily(points, subject)
         source = source_name(NAME, answer)
         for ts, at, price, cap, volume in points:
             if midnight(first) <= ts < midnight(last + DAY) and at <= now:
@@ -143,6 +146,16 @@ def parse_market_chart(
         price = positive(value, f"{what} price at {at:%Y-%m-%d %H:%M}")
         points[ts] = (ts, at, price, _known(caps.get(at)), _known(volumes.get(at)))
     return list(points.values())
+
+
+def _refuse_daily(points: Sequence[tuple[datetime, Any, Any, Any, Any]], subject: str) -> None:
+    """A day's point is not an hour's: a coarser answer must not pass as hours with gaps."""
+    marks = [point[0] for point in points]
+    if len(marks) > 2 and all(later - earlier >= DAY for earlier, later in pairwise(marks)):
+        raise SourceError(
+            f"coingecko market_chart of {subject} has daily points where hourly ones were asked; nothing was written; "
+            "set COINGECKO_PLAN to the plan of your key"
+        )
 
 
 def _known(value: float | None) -> float | None:

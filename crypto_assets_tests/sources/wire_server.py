@@ -44,6 +44,9 @@ class Server:
 
     def settings(self, **env: str) -> Settings:
         base = {
+            "COINGECKO_BASE_URL": f"{self.url}/api/v3",
+            "BINANCE_BASE_URL": f"{self.url}/binance/api/v3",
+            "KRAKEN_BASE_URL": f"{self.url}/0/public",
             "COINMETRICS_BASE_URL": f"{self.url}/v4",
             "DEFILLAMA_BASE_URL": self.url,
             "FEAR_GREED_BASE_URL": self.url,

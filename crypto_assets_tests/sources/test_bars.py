@@ -1,0 +1,144 @@
+"""Hourly bars from Binance, Kraken and CoinGecko: preference, windows, unfinished bars, refusals."""
+
+from __future__ import annotations
+
+import json
+from datetime import date, datetime, timedelta, timezone
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from crypto_assets.catalog import Coin, by_symbol
+from crypto_assets.errors import NotListedError, SourceError
+from crypto_assets.schemas import CONTRACTS
+from crypto_assets.sources import binance, kraken, ohlc
+from crypto_assets_tests.sources.test_coingecko import JSON
+from crypto_assets_tests.sources.wire_server import Reply, Request, fetch, serve, shared
+
+BTC = by_symbol()["BTC"]
+DAY = date(2024, 1, 2)
+START = datetime(2024, 1, 2, tzinfo=timezone.utc)
+NOW = datetime(2024, 6, 1, tzinfo=timezone.utc)
+
+
+def kline(opened: datetime, **changes: str) -> list:
+    row = {"open": "10", "high": "12", "low": "9", "close": "11", "volume": "5.5", **changes}
+    stamp = int(opened.timestamp() * 1000)
+    return [stamp, *row.values(), stamp + 3_599_999, "60", 100, "0", "0", "0"]
+
+
+def klines(request: Request) -> list:
+    """Binance: hours from startTime to endTime, at most limit."""
+    first, last = int(request.query["startTime"]), int(request.query["endTime"])
+    hours = range(-(-first // 3_600_000) * 3_600_000, last + 1, 3_600_000)
+    return [kline(datetime.fromtimestamp(h / 1000, timezone.utc)) for h in hours][: int(request.query["limit"])]
+
+
+def candles(first: datetime, count: int) -> dict:
+    rows = [[int(first.timestamp()) + 3600 * n, "10", "12", "9", "11", "10.5", "7", 3] for n in range(count)]
+    return {"error": [], "result": {"XXBTZUSD": rows, "last": rows[-2][0] if len(rows) > 1 else 0}}
+
+
+def bars(server, coins: tuple[Coin, ...] = (BTC,), start=DAY, end=DAY, now=NOW, **env):
+    return fetch(lambda client: ohlc.fetch_ohlc(client, server.settings(**env), coins, start, end, now))
+
+
+def test_pages_of_a_thousand_to_the_last_partial_one() -> None:
+    with serve(klines) as server:
+        frame = bars(server, start=date(2024, 1, 1), end=date(2024, 3, 31)).frame
+        assert len(server.requests) == 3
+    assert len(frame) == 91 * 24
+    assert frame["ts"].is_unique
+    assert set(frame["source"]) == {"binance_usdt"}
+    CONTRACTS["ohlc"].validate(frame)
+
+
+def test_the_bar_in_progress_is_not_a_bar() -> None:
+    with serve(klines) as server:
+        frame = bars(server, now=START + timedelta(hours=5, minutes=30)).frame
+    assert frame["ts"].max() == START + timedelta(hours=4)
+    assert (frame["available_at"] - frame["ts"] == timedelta(hours=1)).all()
+
+
+def test_the_first_source_that_lists_the_coin_gives_all_its_bars() -> None:
+    def answer(request: Request) -> Reply | dict:
+        if "klines" in request.path:
+            return Reply({"code": -1121, "msg": "Invalid symbol."}, 400)
+        return candles(START, 25)
+
+    with serve(answer) as server:
+        assert set(bars(server).frame["source"]) == {"kraken"}
+        assert set(bars(server, OHLC_SOURCES="kraken").frame["source"]) == {"kraken"}
+        with pytest.raises(SourceError, match="no row for 2024-01-02"):
+            bars(server, OHLC_SOURCES="coingecko")  # hourly candles need a paid plan there
+
+
+def test_a_source_that_fails_does_not_hand_over() -> None:
+    """Else the bars of one coin would change their venue with the weather."""
+
+    def answer(request: Request) -> Reply | dict:
+        return Reply(b"", 403) if "klines" in request.path else candles(START, 25)
+
+    with serve(answer) as server, pytest.raises(SourceError, match="binance"):
+        bars(server)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [{"high": "10.5"}, {"low": "10.5"}, {"open": "0"}, {"close": "-1"}, {"close": "x"}, {"volume": "-1"}],
+)
+def test_impossible_bars_are_refused(changes: dict[str, str]) -> None:
+    rows = [kline(START + timedelta(hours=n), **(changes if n == 3 else {})) for n in range(24)]
+    with serve(lambda _: rows) as server, pytest.raises(SourceError, match="nothing was written"):
+        bars(server)
+
+
+def test_kraken_drops_the_unfinished_candle_and_what_is_outside() -> None:
+    with serve(lambda _: candles(START - timedelta(hours=2), 12)) as server:
+        frame = bars(server, OHLC_SOURCES="kraken").frame
+    assert list(frame["ts"].dt.hour) == list(range(9)), "two before the day, one unfinished"
+
+
+@pytest.mark.parametrize("name", ["invalid_arguments", "rate_limit", "throttled", "unknown_pair"])
+def test_krakens_envelope_of_errors_comes_with_http_200(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    body = shared("wire", "kraken", "errors", f"{name}.json").read_bytes()
+    monkeypatch.setattr(kraken, "PAUSE_S", 0.01)
+    with serve(lambda _: Reply(body)) as server:
+        with pytest.raises(SourceError) as caught:
+            fetch(lambda client: kraken.fetch_ohlc(client, server.settings(), BTC, DAY, DAY, NOW))
+        calls = len(server.requests)
+    assert isinstance(caught.value, NotListedError) == (name == "unknown_pair")
+    assert calls == (kraken.ATTEMPTS if name in ("rate_limit", "throttled") else 1)
+    assert (
+        "EA" in str(caught.value) or "EG" in str(caught.value) or "EQ" in str(caught.value) or "ES" in str(caught.value)
+    )
+
+
+@pytest.mark.parametrize("name", ["ohlc_60m"])
+def test_recorded_candles_parse_to_what_they_say(name: str) -> None:
+    body = json.loads(shared("wire", "kraken", f"{name}.json").read_text())
+    rows = body["result"]["XXBTZUSD"]
+    found = kraken.parse_ohlc(body, "BTC")
+    assert [(int(ts.timestamp()), o, h, low, c, v) for ts, o, h, low, c, v in found] == [
+        (row[0], *map(float, row[1:5]), float(row[6])) for row in rows[:-1]
+    ]
+
+
+@given(JSON | st.lists(st.lists(JSON, min_size=7, max_size=9), max_size=3))
+def test_any_json_is_bars_or_our_error(body) -> None:
+    for parse in (binance.parse_klines, kraken.parse_ohlc):
+        try:
+            found = parse(body, "fuzz")
+        except SourceError:
+            continue
+        assert all(min(row[1:5]) > 0 for row in found)
+
+
+@given(st.lists(st.lists(JSON, min_size=8, max_size=8), max_size=3))
+def test_any_kraken_rows_are_bars_or_our_error(rows) -> None:
+    try:
+        found = kraken.parse_ohlc({"error": [], "result": {"XXBTZUSD": rows}}, "fuzz")
+    except SourceError:
+        return
+    assert all(min(row[1:5]) > 0 for row in found)
