@@ -74,7 +74,7 @@ class Generator:
         random = self._random("coin", symbol)
         own = random.standard_normal(self._capacity)
         stable = coin.consensus == "stable"
-        returns = 2e-4 * own if stable else 0.9 * self._market + 0.004 * own
+        returns = 2e-4 * own if stable else 0.9 * self._market + 0.002 * own
         alpha = 1 - 0.5 ** (1 / (24 if stable else MEMORY_H))
         wander = pl.Series(returns).ewm_mean(alpha=alpha, adjust=False).to_numpy() / alpha
         close = self._level(coin) * np.exp(np.clip(wander, -2.5, 2.5))

@@ -1,7 +1,9 @@
 """Recorded real data as a back end: the wire formats around numbers that a provider once gave.
 
-The folder's layout: ``ohlcv_hourly/*.parquet``, ``coinmetrics_daily*.parquet``, ``sentiment/*.csv.gz``,
-``tvl/*.csv.gz``, ``news/*.csv.gz``. A kind that is not recorded answers as a provider that does not have it.
+The folder's layout: ``ohlcv_hourly/*.parquet`` (spot markets before others), ``coinmetrics_daily*.parquet``,
+``sentiment/fear_greed*.csv*``, ``tvl/defillama_total_tvl*.csv*``, ``tvl/defillama_stablecoin_supply*.csv*``,
+``news/cryptonews*.csv*``, ``news/cryptolin*.csv*``. A kind that is not recorded answers as a provider that does not
+have it.
 """
 
 from __future__ import annotations
@@ -9,6 +11,7 @@ from __future__ import annotations
 from datetime import date, datetime, timedelta, timezone
 from functools import cached_property, lru_cache
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -17,11 +20,6 @@ import polars as pl
 from crypto_assets.errors import UsageError
 from crypto_assets.sandbox.market import HOUR_S, Bars, Item
 
-# Newest first: an hour that two recordings hold is taken from the earlier name in this list.
-BARS = (
-    "binance_spot_1h_2020-12_2021-07.parquet", "binance_perp_1h_2020-01_2022-12.parquet",
-    "coinbase_btcusd_1h_2017-07_2019-10.parquet",
-)  # fmt: skip
 DAY = timedelta(days=1)
 
 
@@ -36,7 +34,7 @@ class Replay:
             raise UsageError(f"--data {folder} is not a folder; name the folder of the recordings")
         if self._bars.is_empty() and self._chain.is_empty():
             raise UsageError(
-                f"--data {folder} holds no recording that is known; see docs/architecture.md for the layout"
+                f"--data {folder} holds no recording that is known; the layout is in crypto_assets/sandbox/replay.py"
             )
 
     def now(self) -> datetime:
@@ -46,18 +44,20 @@ class Replay:
     def _bars(self) -> pl.DataFrame:
         """symbol, ts (epoch seconds), open, high, low, close, volume, in order."""
         frames = []
-        for rank, name in enumerate(BARS):
-            path = self.folder / "ohlcv_hourly" / name
-            if path.exists():
-                frame = pl.read_parquet(path).with_columns(
-                    rank=pl.lit(rank), symbol=pl.col("symbol").str.split("/").list[0]
+        # An hour that two recordings hold is taken from the first of them.
+        paths = sorted(
+            self.folder.glob("ohlcv_hourly/*.parquet"), key=lambda path: ("spot" not in path.name, path.name)
+        )
+        for rank, path in enumerate(paths):
+            frame = pl.read_parquet(path).with_columns(
+                rank=pl.lit(rank), symbol=pl.col("symbol").str.split("/").list[0]
+            )
+            frames.append(
+                frame.select(
+                    "symbol", pl.col("ts").dt.epoch("s"), "rank",
+                    *(pl.col(c).cast(pl.Float64) for c in ("open", "high", "low", "close", "volume")),
                 )
-                frames.append(
-                    frame.select(
-                        "symbol", pl.col("ts").dt.epoch("s"), "rank",
-                        *(pl.col(c).cast(pl.Float64) for c in ("open", "high", "low", "close", "volume")),
-                    )
-                )  # fmt: skip
+            )  # fmt: skip
         if not frames:
             return pl.DataFrame()
         return (
@@ -105,28 +105,29 @@ class Replay:
         rows = self.onchain(symbol.lower()) or []
         return {date.fromisoformat(row["time"]): float(row["CapMrktCurUSD"]) for row in rows if "CapMrktCurUSD" in row}
 
-    def _daily(self, path: str) -> dict[date, float] | None:
-        file = self.folder / path
-        if not file.exists():
+    def _table(self, pattern: str, **options: Any) -> pd.DataFrame | None:
+        """The recordings of one kind, one below the other; None where there is none."""
+        paths = sorted(self.folder.glob(pattern))
+        return pd.concat([pd.read_csv(path, **options) for path in paths]) if paths else None
+
+    def _daily(self, pattern: str, day: str = "as_of") -> dict[date, float] | None:
+        frame = self._table(pattern)
+        if frame is None:
             return None
-        frame = pd.read_csv(file)
-        return {date.fromisoformat(str(d)[:10]): float(v) for d, v in zip(frame["as_of"], frame["value"], strict=True)}
+        return {date.fromisoformat(str(d)[:10]): float(v) for d, v in zip(frame[day], frame["value"], strict=True)}
 
     @lru_cache(maxsize=4)
     def tvl(self, chain: str) -> dict[date, float] | None:
-        return self._daily("tvl/defillama_total_tvl_2017-09_2023-12.csv.gz") if chain == "all" else None
+        return self._daily("tvl/defillama_total_tvl*.csv*") if chain == "all" else None
 
     @lru_cache(maxsize=4)
     def stablecoins(self, chain: str) -> dict[date, float] | None:
-        return self._daily("tvl/defillama_stablecoin_supply_2017-11_2023-12.csv.gz") if chain == "all" else None
+        return self._daily("tvl/defillama_stablecoin_supply*.csv*") if chain == "all" else None
 
     @lru_cache(maxsize=1)
     def fear_greed(self) -> list[tuple[date, int]]:
-        file = self.folder / "sentiment" / "fear_greed_2018-02_2023-12.csv.gz"
-        if not file.exists():
-            return []
-        frame = pd.read_csv(file)
-        return [(date.fromisoformat(str(d)[:10]), int(v)) for d, v in zip(frame["date"], frame["value"], strict=True)]
+        found = self._daily("sentiment/fear_greed*.csv*", day="date") or {}
+        return [(day, int(value)) for day, value in sorted(found.items())]
 
     @lru_cache(maxsize=1)
     def feeds(self) -> dict[str, list[Item]]:
@@ -134,10 +135,9 @@ class Replay:
         return {name: items for name, items in found.items() if items}
 
     def _cryptonews(self) -> list[Item]:
-        file = self.folder / "news" / "cryptonews_2021-10_2022-04.csv.gz"
-        if not file.exists():
+        frame = self._table("news/cryptonews*.csv*", sep=";")
+        if frame is None:
             return []
-        frame = pd.read_csv(file, sep=";")
         published = pd.to_datetime(frame["date"], format="%d-%m-%Y %H:%M", utc=True)
         return [
             Item(str(row.title), str(row.text), str(row.url), at.to_pydatetime())
@@ -146,10 +146,9 @@ class Replay:
 
     def _cryptolin(self) -> list[Item]:
         """The recording has days only: the hour within the day follows from the id, spread over the day."""
-        file = self.folder / "news" / "cryptolin_labelled_dev.csv.gz"
-        if not file.exists():
+        frame = self._table("news/cryptolin*.csv*")
+        if frame is None:
             return []
-        frame = pd.read_csv(file)
         items = []
         for row in frame.itertuples():
             opened = datetime.fromisoformat(str(row.date)).replace(tzinfo=timezone.utc)

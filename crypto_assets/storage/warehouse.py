@@ -16,6 +16,7 @@ from functools import cached_property
 from pathlib import Path
 
 import polars as pl
+import pyarrow as arrow
 from deltalake import DeltaTable, write_deltalake
 from deltalake.exceptions import CommitFailedError, DeltaError, TableNotFoundError
 
@@ -23,6 +24,7 @@ from crypto_assets.contract import Contract, Frame, WriteMode
 from crypto_assets.errors import ContractError, WarehouseError
 from crypto_assets.schemas import CONTRACTS
 
+_FILES = {"path": pl.String, "day": pl.Date, "rows": pl.Int64, "bytes": pl.Int64, "written_at": pl.Float64}
 ATTEMPTS = 25  # of a commit; each one lost means that another writer's went through
 
 
@@ -97,11 +99,7 @@ class Warehouse:
         if snapshot is None:
             return contract.empty().select(wanted)
         try:
-            lazy = pl.scan_delta(snapshot)
-            if start is not None:
-                lazy = lazy.filter(pl.col("date") >= start)
-            if end is not None:
-                lazy = lazy.filter(pl.col("date") <= end)
+            lazy = self._scan(contract, snapshot, start, end)
             if symbols is not None:
                 lazy = lazy.filter(pl.col("symbol").is_in(list(symbols)))
             stored = lazy.collect_schema()
@@ -119,6 +117,27 @@ class Warehouse:
         except (pl.exceptions.PolarsError, DeltaError, OSError) as error:
             raise self._unreadable(contract.table, error) from error
 
+    def _scan(self, contract: Contract, snapshot: DeltaTable, start: date | None, end: date | None) -> pl.LazyFrame:
+        within = pl.lit(value=True)
+        if start is not None:
+            within &= pl.col("date") >= start
+        if end is not None:
+            within &= pl.col("date") <= end
+        if not self.is_local:
+            return pl.scan_delta(snapshot).filter(within)
+        # Polars' Delta reader takes the encoded address for the path: a folder with a blank in its name is not found.
+        stored = _schema(snapshot)
+        paths = _adds(snapshot).rename({"day": "date"}).filter(within)["path"]
+        if paths.is_empty():
+            return pl.LazyFrame(schema=stored)
+        return pl.scan_parquet(
+            [f"{self.path(contract.table)}/{path}" for path in paths],
+            schema=stored,
+            hive_schema={"date": pl.Date},
+            missing_columns="insert",
+            glob=False,
+        )
+
     def exists(self, table: str) -> bool:
         return self.snapshot(table) is not None
 
@@ -131,20 +150,8 @@ class Warehouse:
 
     def files(self, table: str) -> pl.DataFrame:
         """One row a data file of the newest snapshot: path, day, rows, bytes, written_at (epoch seconds)."""
-        empty = {"path": pl.String, "day": pl.Date, "rows": pl.Int64, "bytes": pl.Int64, "written_at": pl.Float64}
         snapshot = self.snapshot(table)
-        if snapshot is None:
-            return pl.DataFrame(schema=empty)
-        actions = pl.DataFrame(snapshot.get_add_actions(flatten=True))
-        if actions.is_empty():
-            return pl.DataFrame(schema=empty)
-        return actions.select(
-            pl.col("path"),
-            pl.col("partition.date").cast(pl.Date).alias("day"),
-            pl.col("num_records").cast(pl.Int64).alias("rows"),
-            pl.col("size_bytes").cast(pl.Int64).alias("bytes"),
-            (pl.col("modification_time").cast(pl.Int64) / 1000).alias("written_at"),
-        )
+        return pl.DataFrame(schema=_FILES) if snapshot is None else _adds(snapshot)
 
     def _files_between(self, table: str, start: date, end: date) -> pl.DataFrame:
         return self.files(table).filter(pl.col("day").is_between(start, end))
@@ -241,7 +248,7 @@ class Warehouse:
 
     def _check_types(self, contract: Contract, snapshot: DeltaTable) -> None:
         """A new nullable column is additive; a changed type is refused with the way out."""
-        stored = pl.scan_delta(snapshot).collect_schema()
+        stored = _schema(snapshot)
         changed = [n for n, kind in contract.polars_schema.items() if n in stored and stored[n] != kind]
         if changed:
             raise WarehouseError(
@@ -277,6 +284,24 @@ class Warehouse:
             f"{table} in {self.uri} cannot be read ({_one_line(error)}); check CRYPTO_ASSETS_WAREHOUSE and its rights, "
             "or restore the table from a backup"
         )
+
+
+def _schema(snapshot: DeltaTable) -> pl.Schema:
+    return pl.DataFrame(arrow.schema(snapshot.schema()).empty_table()).schema
+
+
+def _adds(snapshot: DeltaTable) -> pl.DataFrame:
+    """One row a data file of the snapshot (see :meth:`Warehouse.files`)."""
+    actions = pl.DataFrame(snapshot.get_add_actions(flatten=True))
+    if actions.is_empty():
+        return pl.DataFrame(schema=_FILES)
+    return actions.select(
+        pl.col("path"),
+        pl.col("partition.date").cast(pl.Date).alias("day"),
+        pl.col("num_records").cast(pl.Int64).alias("rows"),
+        pl.col("size_bytes").cast(pl.Int64).alias("bytes"),
+        (pl.col("modification_time").cast(pl.Int64) / 1000).alias("written_at"),
+    )
 
 
 def now() -> float:

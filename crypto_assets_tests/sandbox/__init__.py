@@ -1,0 +1,1 @@
+"""Tests of the sandbox: the wire formats, the generated and the recorded market, faults."""

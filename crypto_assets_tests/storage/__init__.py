@@ -1,0 +1,1 @@
+"""Tables, the IO manager and SQL over them."""

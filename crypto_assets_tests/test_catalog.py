@@ -1,0 +1,70 @@
+"""Coins are rows: no identifier twice by mistake, none that the providers' own lists contradict."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+import polars as pl
+import pytest
+
+from crypto_assets.catalog import all_coins, by_symbol, select, symbols
+from crypto_assets.errors import UsageError
+
+
+def test_a_hundred_coins_and_more() -> None:
+    assert len(all_coins()) >= 100
+    assert symbols(select("top:3")) == ["BTC", "ETH", "XRP"]
+
+
+@pytest.mark.parametrize("name", ["symbol", "name", "coingecko", "coinmetrics", "kraken", "binance", "defillama"])
+def test_no_identifier_is_used_twice(name: str) -> None:
+    found = Counter(getattr(coin, name) for coin in all_coins() if getattr(coin, name))
+    assert [value for value, count in found.items() if count > 1] == []
+
+
+def test_no_two_coins_share_a_name_in_the_news() -> None:
+    found = Counter(name.lower() for coin in all_coins() for name in {coin.name, *coin.aliases})
+    assert [name for name, count in found.items() if count > 1] == []
+
+
+def test_identifiers_have_their_providers_form() -> None:
+    for coin in all_coins():
+        assert coin.symbol == coin.symbol.upper()
+        assert coin.coingecko is None or coin.coingecko == coin.coingecko.lower()
+        assert coin.binance is None or coin.binance.endswith("USDT")
+        assert coin.kraken is None or coin.kraken.endswith("USD")
+        assert coin.coinmetrics is None or coin.coinmetrics == coin.coinmetrics.lower()
+        assert coin.consensus in {"pow", "pos", "token", "stable", "other"}
+
+
+def test_each_source_knows_most_coins() -> None:
+    for name, least in (("coingecko", 1.0), ("binance", 0.6), ("kraken", 0.5), ("coinmetrics", 0.4)):
+        assert sum(getattr(coin, name) is not None for coin in all_coins()) >= least * len(all_coins()), name
+
+
+def test_coingecko_identifiers_are_in_its_recorded_list(shared) -> None:
+    recorded = pl.read_parquet(shared / "data" / "markets_snapshot" / "coingecko_top2500_2026-01-28.parquet")
+    column = next(name for name in ("asset_id", "coingecko_id", "id", "coin_id") if name in recorded.columns)
+    listed = set(recorded[column].str.to_lowercase())
+    unknown = [
+        coin.symbol for coin in all_coins() if coin.coingecko not in listed and coin.symbol.lower() not in listed
+    ]
+    assert len(unknown) <= 0.2 * len(all_coins()), f"the list holds the largest only, but lacks {unknown}"
+
+
+def test_words_that_are_also_symbols_say_so() -> None:
+    for symbol in ("OP", "ONE", "NEAR", "LINK", "DOT", "GAS", "FLOW"):
+        assert by_symbol()[symbol].symbol_is_word, symbol
+    for symbol in ("ATOM", "OP", "DASH", "FLOW"):
+        assert by_symbol()[symbol].name_is_word, symbol
+
+
+def test_lists_keep_their_order_once() -> None:
+    assert symbols(select(" eth, BTC,eth ")) == ["ETH", "BTC"]
+    assert select("all") == all_coins()
+
+
+@pytest.mark.parametrize("spec", ["BTC,NOSUCH", "", ",", "top:0", "top:x", "top:100000", "top:"])
+def test_a_selection_that_makes_no_sense(spec: str) -> None:
+    with pytest.raises(UsageError, match="CRYPTO_ASSETS_COINS"):
+        select(spec)

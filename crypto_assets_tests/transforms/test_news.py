@@ -1,0 +1,139 @@
+"""Articles: an identity that survives tracking links, and only the coins that a text names."""
+
+from __future__ import annotations
+
+from datetime import date, datetime, timezone
+
+import pandas as pd
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from crypto_assets.catalog import all_coins
+from crypto_assets.schemas import NEWS_ARTICLES
+from crypto_assets.transforms.news import article_id, find_symbols, tag_articles
+
+NAMED = [
+    ("Bitcoin tops 60,000", "BTC"),
+    ("BITCOIN and ethereum fall", "BTC ETH"),
+    ("Ether's supply shrinks", "ETH"),
+    ("BTC/USD slips below support", "BTC"),
+    ("Traders buy $btc? No: $BTC", "BTC"),
+    ("Bitcoin Cash (BCH) forks again", "BCH"),
+    ("Ethereum Classic jumps, Ethereum does not", "ETH ETC"),
+    ("XRP wins in court; Ripple celebrates", "XRP"),
+    ("Dogecoin (DOGE) to the moon", "DOGE"),
+    ("Solana outage ends after 5 hours", "SOL"),
+    ("Chainlink integrates with a bank", "LINK"),
+    ("Polkadot auctions begin", "DOT"),
+    ("$OP airdrop claims open", "OP"),
+    ("Optimism network upgrades to Bedrock", "OP"),
+    ("$ONE bridge drained", "ONE"),
+    ("Harmony protocol offers a bounty", "ONE"),
+    ("$NEAR rises", "NEAR"),
+    ("NEAR Protocol raises funds", "NEAR"),
+    ("$LINK leads", "LINK"),
+    ("$DOT and $ATOM lead", "DOT ATOM"),
+    ("Cosmos network (ATOM) votes", "ATOM"),
+    ("Cardano’s founder speaks", "ADA"),
+    ("Litecoin&#39;s halving nears", "LTC"),
+    ("Uniswap token UNI lists", "UNI"),
+    ("比特币 Bitcoin 价格", "BTC"),
+]
+NOT_NAMED = [
+    "An op-ed on the economy",
+    "OP-ED: why regulation matters",
+    "One bank, one rule",
+    "ONE MORE THING ABOUT MONEY",
+    "Deadline is near for tax filings",
+    "NEAR RECORD HIGH, STOCKS PAUSE",
+    "Click the link in our bio",
+    "LINK TO THE FULL REPORT",
+    "Connect the dots: dot plot of the Fed",
+    "The Fed's DOT PLOT surprises",
+    "Every atom of the universe",
+    "The cosmos is large",
+    "Optimism returns to markets",
+    "A wave of optimism sweeps exchanges",
+    "Traders in harmony with the Fed",
+    "The maker of the device",
+    "Compound interest explained",
+    "A dash for cash",
+    "Cash flow improves",
+    "Natural gas prices rise",
+    "bitcoinist.com is a news site",
+    "Wrapped Bitcoin supply grows",
+    "Bitcoin Depot installs machines",
+    "etherscan is down",
+    "Solar farms expand",
+    "Adaptation of the law",
+    "UNIT sales rise",
+]
+
+
+@pytest.mark.parametrize(("text", "symbols"), NAMED)
+def test_coins_that_are_named(text: str, symbols: str) -> None:
+    assert set(find_symbols(text, all_coins())) == set(symbols.split())
+
+
+@pytest.mark.parametrize("text", NOT_NAMED)
+def test_words_that_are_no_coins(text: str) -> None:
+    assert find_symbols(text, all_coins()) == []
+
+
+@given(st.text(max_size=60))
+def test_any_text_gives_coins_of_the_catalogue_once(text: str) -> None:
+    found = find_symbols(text, all_coins())
+    assert len(set(found)) == len(found)
+    assert set(found) <= {coin.symbol for coin in all_coins()}
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        "http://example.com/a/b",
+        "https://www.example.com/a/b/",
+        "https://EXAMPLE.com/a/b?utm_source=x&utm_medium=rss",
+        "https://example.com/a/b#top",
+        "https://example.com/a/b?fbclid=1",
+    ],
+)
+def test_one_article_under_many_addresses(other: str) -> None:
+    one = article_id("https://example.com/a/b", "Bitcoin tops 60,000")
+    assert article_id(other, "Bitcoin  tops 60,000!") == one
+
+
+def test_other_articles_are_others() -> None:
+    one = article_id("https://example.com/a", "Bitcoin")
+    assert one != article_id("https://example.com/a?id=2", "Bitcoin")
+    assert one != article_id("https://example.com/A", "Bitcoin"), "paths are case-sensitive"
+    assert one != article_id("https://example.com/a", "Ethereum")
+    assert article_id(None, "Bitcoin") == article_id("", "Bitcoin")
+
+
+def raw(*rows: tuple[str, str, str, datetime]) -> pd.DataFrame:
+    frame = pd.DataFrame(rows, columns=["feed", "title", "url", "published_at"]).assign(summary="", source="rss")
+    frame["published_at"] = frame["published_at"].astype("datetime64[us, UTC]")
+    return frame
+
+
+def at(hour: int, day: int = 2) -> datetime:
+    return datetime(2024, 1, day, hour, tzinfo=timezone.utc)
+
+
+def test_rows_of_the_asked_days_once_each() -> None:
+    frame = raw(
+        ("b", "Bitcoin up", "https://x.com/1?utm_source=b", at(3)),
+        ("a", "Bitcoin up", "https://x.com/1", at(4)),
+        ("a", "Ethereum up", "https://x.com/2", at(23)),
+        ("a", "Tomorrow", "https://x.com/3", at(0, day=3)),
+        ("a", "Yesterday", "https://x.com/4", at(23, day=1)),
+    )
+    found = tag_articles(frame, all_coins(), date(2024, 1, 2), date(2024, 1, 2))
+    NEWS_ARTICLES.validate(found)
+    assert sorted(found["title"]) == ["Bitcoin up", "Ethereum up"]
+    assert found.set_index("title").loc["Bitcoin up", "feed"] == "a"
+    assert list(found.set_index("title").loc["Ethereum up", "symbols"]) == ["ETH"]
+    empty = tag_articles(frame, all_coins(), date(2025, 1, 2), date(2025, 1, 2))
+    NEWS_ARTICLES.validate(empty)
+    assert empty.empty
