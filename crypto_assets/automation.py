@@ -37,9 +37,25 @@ FRESHNESS: dict[str, Freshness] = {
     "article_narratives": _NEWS,
     "narratives": _INTRADAY,
     "ml_features": _INTRADAY,
+    "kraken_ohlc": _INTRADAY,
+    "derivatives": _INTRADAY,
+    "social_metrics": _DAILY,
+    "developer_activity": _DAILY,
+    "defi_protocols": _DAILY,
+    "defi_yields": _DAILY,
+    "api_usage": _DAILY,
 }
 
-INTRADAY_TABLES = ("prices", "ohlc", "news_articles", "article_narratives", "narratives", "ml_features")
+INTRADAY_TABLES = (
+    "prices",
+    "ohlc",
+    "kraken_ohlc",
+    "derivatives",
+    "news_articles",
+    "article_narratives",
+    "narratives",
+    "ml_features",
+)
 
 
 def schedules(calendar: dg.PartitionsDefinition) -> list[dg.ScheduleDefinition]:

@@ -11,6 +11,7 @@ import sys
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from datetime import datetime, timezone
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -44,6 +45,15 @@ def main() -> None:
         _fail(str(error), 1)
     except BrokenPipeError:
         sys.exit(1)
+
+
+def _moment(text: str) -> datetime:
+    """A UTC instant from ISO text."""
+    try:
+        found = datetime.fromisoformat(text.strip().replace("Z", "+00:00"))
+    except ValueError as error:
+        raise UsageError(f"{text!r} is not an instant; write YYYY-MM-DDTHH:MM in UTC, e.g. 2024-01-02T15:00") from error
+    return found.replace(tzinfo=timezone.utc) if found.tzinfo is None else found.astimezone(timezone.utc)
 
 
 def _fail(sentence: str, code: int) -> None:
@@ -117,6 +127,21 @@ def backfill(start_text: str, end_text: str, selection: str | None, missing: boo
             f"partitions are left unmaterialised: { ({t: n for t, n in short.items() if n}) }; "
             "run the same command with --missing"
         )
+
+
+@cli.command()
+@click.argument("symbol")
+@click.argument("ts")
+def release(symbol: str, ts: str) -> None:
+    """Believe a price that is held in quarantine: SYMBOL at the hour mark TS (2024-01-02T15:00, UTC)."""
+    settings = _settings()
+    moment = _moment(ts)
+    from crypto_assets.assets.quarantine import release as let_go
+    from crypto_assets.storage.warehouse import Warehouse
+
+    price = let_go(Warehouse(settings.warehouse), symbol.upper(), moment)
+    click.echo(f"{symbol.upper()} at {moment:%Y-%m-%d %H:%M} UTC is stored with {price:g} USD")
+    click.echo(f"derive from it: crypto-assets backfill --start {moment.date()} --end {moment.date()}", err=True)
 
 
 @cli.command()

@@ -32,6 +32,7 @@ class WriteMode(Enum):
 
     REPLACE = "replace"  # derived tables: the partition becomes exactly the new rows
     MERGE = "merge"  # tables fed by providers: new rows win by key, rows the answer lacks stay (rule 5)
+    KEEP = "keep"  # snapshots of the present: the first row of a key stays, since that is what was known then
 
 
 @dataclass(frozen=True)
@@ -165,7 +166,7 @@ class Contract:
             for (column, check), group in cases.group_by(["column", "check"], maintain_order=True):
                 example = str(group["failure_case"][0])[:120]
                 problems.append(
-                    f"{column or '/'.join(self.key)} breaks {check} in {group.height} row(s), e.g. {example}"
+                    f"{column if column in self.by_name else '/'.join(self.key)} breaks {check} in {group.height} row(s), e.g. {example}"
                 )
         problems.extend(self._time_violations(data))
         for low, high in self.ordered:

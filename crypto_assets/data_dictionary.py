@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-from crypto_assets.contract import Column, Contract
+from crypto_assets.contract import Column, Contract, WriteMode
 from crypto_assets.schemas import CONTRACTS
 
 PATH = Path(__file__).parent.parent / "docs" / "data-dictionary.md"
@@ -22,11 +22,18 @@ def render() -> str:
     return "\n".join([HEAD, contents, "", *(_table(contract) for contract in CONTRACTS.values())])
 
 
+_WRITES = {
+    WriteMode.REPLACE: "replaces",
+    WriteMode.MERGE: "merges by key into",
+    WriteMode.KEEP: "adds what is new by key to",
+}
+
+
 def _table(contract: Contract) -> str:
     facts = [
         f"One row is {contract.grain}; key: {', '.join(f'`{name}`' for name in contract.key)}.",
         f"Known from: {contract.available_at_rule}.",
-        f"A materialisation {'merges by key into' if contract.write_mode.value == 'merge' else 'replaces'} its partitions.",
+        f"A materialisation {_WRITES[contract.write_mode]} its partitions.",
     ]
     if contract.ordered:
         facts.append(f"Always {', '.join(f'{low} ≤ {high}' for low, high in contract.ordered)}.")

@@ -10,8 +10,18 @@ from datetime import timedelta
 
 import polars as pl
 
+from crypto_assets.columns import available_at, day, key, source, symbol, ts, value
 from crypto_assets.contract import TEXTS, TIMESTAMP, Column, Contract, WriteMode
 from crypto_assets.feature_columns import FEATURE_COLUMNS
+from crypto_assets.schemas_context import (
+    DEFI_PROTOCOLS,
+    DEFI_YIELDS,
+    DERIVATIVES,
+    DEVELOPER_ACTIVITY,
+    KRAKEN_OHLC,
+    SOCIAL_METRICS,
+)
+from crypto_assets.schemas_operations import API_USAGE, QUARANTINE
 
 THEMES = (
     "regulation", "adoption", "technology", "macro_economic", "institutional",
@@ -30,52 +40,20 @@ FEAR_GREED_LAG = timedelta(minutes=15)  # alternative.me: "updated daily" at 00:
 DECISION_DELAY = timedelta(minutes=5)  # a features row labelled ts decides at ts + 5 minutes
 
 
-def _date() -> Column:
-    return Column("date", pl.Date, "UTC day", "Partition: the UTC day of the key's time.", nullable=False)
-
-
-def _available_at(rule: str) -> Column:
-    return Column(
-        "available_at", TIMESTAMP, "UTC", f"Instant from which the row could be known: {rule}", nullable=False
-    )
-
-
-def _source() -> Column:
-    return Column(
-        "source", pl.String, "name", "Provider of the row; starts with 'sandbox' for sandbox data.", nullable=False
-    )
-
-
-def _key(name: str, description: str) -> Column:
-    return Column(name, pl.String, "name", description, nullable=False)
-
-
-def _symbol(extra: str = "") -> Column:
-    return _key("symbol", f"Coin of the catalogue, exact symbol{extra}.")
-
-
-def _ts(description: str) -> Column:
-    return Column("ts", TIMESTAMP, "UTC", description, nullable=False)
-
-
-def _value(name: str, unit: str, description: str, **more: object) -> Column:
-    return Column(name, pl.Float64, unit, description, **more)  # type: ignore[arg-type]
-
-
 PRICES = Contract(
     table="prices",
     description="Hourly observations of price, market capitalisation and rolling 24 h volume.",
     grain="coin x hour",
     key=("symbol", "ts"),
     columns=(
-        _symbol(),
-        _ts("Hour mark whose observation this is; the first point within 15 minutes after it."),
-        _date(),
-        _available_at("the provider's own instant of the observation"),
-        _source(),
-        _value("price_usd", "USD", "Price.", nullable=False, above=0),
-        _value("market_cap_usd", "USD", "Market capitalisation.", above=0, placeholder="0"),
-        _value("volume_24h_usd", "USD", "Volume of the last 24 hours over all venues.", above=0, placeholder="0"),
+        symbol(),
+        ts("Hour mark whose observation this is; the first point within 15 minutes after it."),
+        day(),
+        available_at("the provider's own instant of the observation"),
+        source(),
+        value("price_usd", "USD", "Price.", nullable=False, above=0),
+        value("market_cap_usd", "USD", "Market capitalisation.", above=0, placeholder="0"),
+        value("volume_24h_usd", "USD", "Volume of the last 24 hours over all venues.", above=0, placeholder="0"),
     ),
     available_at_rule="the provider's own instant of the observation",
     write_mode=WriteMode.MERGE,
@@ -88,16 +66,16 @@ OHLC = Contract(
     grain="coin x hour",
     key=("symbol", "ts"),
     columns=(
-        _symbol(),
-        _ts("Open of the bar."),
-        _date(),
-        _available_at("the bar's close, one hour after ts"),
-        _source(),
-        _value("open", "quote", "First price; quote is USD, USDT where the source says so.", nullable=False, above=0),
-        _value("high", "quote", "Highest price.", nullable=False, above=0),
-        _value("low", "quote", "Lowest price.", nullable=False, above=0),
-        _value("close", "quote", "Last price.", nullable=False, above=0),
-        _value("volume", "base units", "Volume in the bar; null where the source has none (CoinGecko).", lower=0),
+        symbol(),
+        ts("Open of the bar."),
+        day(),
+        available_at("the bar's close, one hour after ts"),
+        source(),
+        value("open", "quote", "First price; quote is USD, USDT where the source says so.", nullable=False, above=0),
+        value("high", "quote", "Highest price.", nullable=False, above=0),
+        value("low", "quote", "Lowest price.", nullable=False, above=0),
+        value("close", "quote", "Last price.", nullable=False, above=0),
+        value("volume", "base units", "Volume in the bar; null where the source has none (CoinGecko).", lower=0),
     ),
     available_at_rule="the bar's close",
     ordered=(("low", "open"), ("low", "close"), ("open", "high"), ("close", "high")),
@@ -150,12 +128,12 @@ ONCHAIN_BASE = Contract(
     grain="coin x day",
     key=("symbol", "date"),
     columns=(
-        _symbol(),
-        _date(),
-        _available_at(_ONCHAIN_AVAILABLE),
-        _source(),
+        symbol(),
+        day(),
+        available_at(_ONCHAIN_AVAILABLE),
+        source(),
         *(
-            _value(
+            value(
                 name,
                 _ONCHAIN_UNITS[name][0],
                 f"{_ONCHAIN_UNITS[name][1]} ({metric}).",
@@ -177,12 +155,12 @@ ONCHAIN_ENHANCED = Contract(
     grain="coin x day",
     key=("symbol", "date"),
     columns=(
-        _symbol(),
-        _date(),
-        _available_at("that of the base row; windows use only base rows known by then"),
-        _source(),
+        symbol(),
+        day(),
+        available_at("that of the base row; windows use only base rows known by then"),
+        source(),
         *(
-            _value(name, unit, text, max_staleness=ONCHAIN_STALENESS, lower=lower)
+            value(name, unit, text, max_staleness=ONCHAIN_STALENESS, lower=lower)
             for name, unit, text, lower in (
                 ("nvt_ratio", "ratio", "market_cap_usd / transfer_volume_usd of the day.", 0),
                 ("mvrv_ratio", "ratio", "market_cap_usd / realized_cap_usd; mvrv_provider where that is not given.", 0),
@@ -206,12 +184,12 @@ DEFI_METRICS = Contract(
     grain="chain or protocol group x day",
     key=("entity", "date"),
     columns=(
-        _key("entity", "'all', or a chain as DefiLlama spells it."),
-        _date(),
-        _available_at("the day's end plus 1 hour"),
-        _source(),
-        _value("tvl_usd", "USD", "Total value locked.", lower=0, placeholder="0", max_staleness=DAILY_STALENESS),
-        _value(
+        key("entity", "'all', or a chain as DefiLlama spells it."),
+        day(),
+        available_at("the day's end plus 1 hour"),
+        source(),
+        value("tvl_usd", "USD", "Total value locked.", lower=0, placeholder="0", max_staleness=DAILY_STALENESS),
+        value(
             "stablecoin_supply_usd",
             "USD",
             "Stablecoins in circulation.",
@@ -232,10 +210,10 @@ MARKET_SENTIMENT = Contract(
     grain="day",
     key=("date",),
     columns=(
-        _date(),
-        _available_at("the stamped midnight plus 15 minutes"),
-        _source(),
-        _value(
+        day(),
+        available_at("the stamped midnight plus 15 minutes"),
+        source(),
+        value(
             "fear_greed_index", "0 (fear) to 100 (greed)", "Index value.",
             nullable=False, lower=0, upper=100, max_staleness=DAILY_STALENESS,
         ),
@@ -252,13 +230,13 @@ NEWS_ARTICLES = Contract(
     grain="article",
     key=("article_id",),
     columns=(
-        _key("article_id", "Hash of normalised address and title."),
-        _date(),
-        _available_at("the feed's publication time"),
-        _source(),
+        key("article_id", "Hash of normalised address and title."),
+        day(),
+        available_at("the feed's publication time"),
+        source(),
         Column("published_at", TIMESTAMP, "UTC", "Publication time as the feed gives it.", nullable=False),
-        _key("feed", "Name of the feed in NEWS_FEEDS."),
-        _key("title", "Title, plain text."),
+        key("feed", "Name of the feed in NEWS_FEEDS."),
+        key("title", "Title, plain text."),
         Column("summary", pl.String, "text", "Summary, plain text, at most 2,000 characters."),
         Column("url", pl.String, "address", "Link to the article."),
         Column("symbols", TEXTS, "coins", "Coins named in title or summary: whole words and cashtags only.", nullable=False),
@@ -275,14 +253,14 @@ ARTICLE_NARRATIVES = Contract(
     grain="article x analyser",
     key=("article_id", "analyzer"),
     columns=(
-        _key("article_id", "Article."),
-        _key("analyzer", "Who said so: 'lexicon-<version>' or the model's name."),
-        _date(),
-        _available_at("that of the article"),
-        _source(),
+        key("article_id", "Article."),
+        key("analyzer", "Who said so: 'lexicon-<version>' or the model's name."),
+        day(),
+        available_at("that of the article"),
+        source(),
         Column("theme", pl.String, "name", "Dominant theme.", allowed=THEMES),
-        _value("sentiment", "-1 to 1", "Tone towards the market.", lower=-1, upper=1),
-        _value("confidence", "0 to 1", "How sure the analyser is.", lower=0, upper=1),
+        value("sentiment", "-1 to 1", "Tone towards the market.", lower=-1, upper=1),
+        value("confidence", "0 to 1", "How sure the analyser is.", lower=0, upper=1),
         Column("drivers", TEXTS, "phrases", "Words of the article the judgement rests on, at most 5.", nullable=False),
         Column("affected_symbols", TEXTS, "coins", "Coins concerned; only such as the text names.", nullable=False),
         Column("status", pl.String, "name", "How the analysis ended.", nullable=False, allowed=ANALYSIS_STATUSES),
@@ -297,16 +275,16 @@ NARRATIVES = Contract(
     grain="coin (or MARKET) x hour",
     key=("symbol", "ts"),
     columns=(
-        _symbol(", or MARKET for all articles"),
-        _ts("Hour mark; articles with available_at in (ts - 24 h, ts] count."),
-        _date(),
-        _available_at("ts"),
-        _source(),
+        symbol(", or MARKET for all articles"),
+        ts("Hour mark; articles with available_at in (ts - 24 h, ts] count."),
+        day(),
+        available_at("ts"),
+        source(),
         Column("article_count_24h", pl.Int64, "articles", "Articles in the window.", nullable=False, lower=0),
-        _value("sentiment_24h", "-1 to 1", "Confidence-weighted mean sentiment; null without articles.", lower=-1, upper=1),
+        value("sentiment_24h", "-1 to 1", "Confidence-weighted mean sentiment; null without articles.", lower=-1, upper=1),
         Column("dominant_theme", pl.String, "name", "Most frequent theme; null without articles.", allowed=THEMES),
         *(
-            _value(f"theme_{theme}_share_24h", "fraction", f"Share of articles with theme {theme}.", lower=0, upper=1)
+            value(f"theme_{theme}_share_24h", "fraction", f"Share of articles with theme {theme}.", lower=0, upper=1)
             for theme in THEMES
         ),
     ),
@@ -319,11 +297,11 @@ ML_FEATURES = Contract(
     grain="coin x hour",
     key=("symbol", "ts"),
     columns=(
-        _symbol(),
-        _ts("Hour mark the row is labelled with; it decides at ts + 5 minutes."),
-        _date(),
-        _available_at("ts + 5 minutes"),
-        _source(),
+        symbol(),
+        ts("Hour mark the row is labelled with; it decides at ts + 5 minutes."),
+        day(),
+        available_at("ts + 5 minutes"),
+        source(),
         *FEATURE_COLUMNS,
     ),
     available_at_rule="ts + 5 minutes",
@@ -334,6 +312,8 @@ CONTRACTS: dict[str, Contract] = {
     for contract in (
         PRICES, OHLC, ONCHAIN_BASE, ONCHAIN_ENHANCED, DEFI_METRICS, MARKET_SENTIMENT,
         NEWS_ARTICLES, ARTICLE_NARRATIVES, NARRATIVES, ML_FEATURES,
+        KRAKEN_OHLC, DERIVATIVES, SOCIAL_METRICS, DEVELOPER_ACTIVITY, DEFI_PROTOCOLS, DEFI_YIELDS,
+        API_USAGE, QUARANTINE,
     )
 }  # fmt: skip
 

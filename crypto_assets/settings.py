@@ -46,8 +46,11 @@ class Settings:
     ohlc_sources: tuple[str, ...]
     defillama_base_url: str
     stablecoins_base_url: str
+    yields_base_url: str
     fear_greed_base_url: str
     news_feeds: Mapping[str, str] = field(default_factory=dict)
+    rate_limits: Mapping[str, tuple[int, float]] = field(default_factory=dict)  # provider -> calls in seconds
+    api_budgets: Mapping[str, int] = field(default_factory=dict)  # provider -> calls a month
     ollama_host: str = "http://127.0.0.1:11434"
     ollama_model: str = "llama3.2:3b"
 
@@ -96,10 +99,13 @@ class Settings:
             binance_base_url=url("BINANCE_BASE_URL", "https://api.binance.com/api/v3"),
             ohlc_sources=_ohlc_sources(text("OHLC_SOURCES", ",".join(OHLC_SOURCES))),
             defillama_base_url=llama,
-            # Stablecoins live on a host of their own; a replaced base serves both (INTERFACE).
+            # Stablecoins and yields live on hosts of their own; a replaced base serves all.
             stablecoins_base_url=llama if env.get("DEFILLAMA_BASE_URL") else "https://stablecoins.llama.fi",
+            yields_base_url=llama if env.get("DEFILLAMA_BASE_URL") else "https://yields.llama.fi",
             fear_greed_base_url=url("FEAR_GREED_BASE_URL", "https://api.alternative.me"),
             news_feeds=_feeds(text("NEWS_FEEDS", DEFAULT_FEEDS)),
+            rate_limits=_rate_limits(text("RATE_LIMITS", "")),
+            api_budgets=_api_budgets(text("API_BUDGETS", "")),
             ollama_host=text("OLLAMA_HOST", "http://127.0.0.1:11434"),
             ollama_model=text("OLLAMA_MODEL", "llama3.2:3b"),
         )
@@ -121,3 +127,36 @@ def _feeds(text: str) -> dict[str, str]:
             raise UsageError(f"NEWS_FEEDS has {item!r}; write name=url,name=url with distinct names and http(s) urls")
         feeds[name.strip()] = address.strip()
     return feeds
+
+
+def _pairs(name: str, text: str, example: str) -> dict[str, str]:
+    found: dict[str, str] = {}
+    for item in filter(None, (part.strip() for part in text.split(","))):
+        provider, equals, value = (part.strip() for part in item.partition("="))
+        if not equals or not provider or provider in found:
+            raise UsageError(f"{name} has {item!r}; write e.g. {example}")
+        found[provider.lower()] = value
+    return found
+
+
+def _rate_limits(text: str) -> dict[str, tuple[int, float]]:
+    example = "coingecko=500/60,kraken=1/1 (calls/seconds)"
+    found = {}
+    for provider, value in _pairs("RATE_LIMITS", text, example).items():
+        calls, _, seconds = value.partition("/")
+        try:
+            found[provider] = int(calls), float(seconds)
+        except ValueError:
+            found[provider] = 0, 0.0
+        if found[provider][0] < 1 or not 0 < found[provider][1] < float("inf"):
+            raise UsageError(f"RATE_LIMITS has {provider}={value!r}; write e.g. {example}")
+    return found
+
+
+def _api_budgets(text: str) -> dict[str, int]:
+    example = "coingecko=500000 (calls a month)"
+    found = _pairs("API_BUDGETS", text, example)
+    for provider, value in found.items():
+        if not value.isdigit():
+            raise UsageError(f"API_BUDGETS has {provider}={value!r}; write e.g. {example}")
+    return {provider: int(value) for provider, value in found.items()}

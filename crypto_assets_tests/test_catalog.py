@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from pathlib import Path
 
 import polars as pl
 import pytest
@@ -27,6 +28,27 @@ def test_no_two_coins_share_a_name_in_the_news() -> None:
     assert [name for name, count in found.items() if count > 1] == []
 
 
+def test_no_coin_is_called_by_anothers_name_or_symbol() -> None:
+    """An article about one coin must not count for another."""
+    for coin in all_coins():
+        called = {name.lower() for name in (coin.name, *coin.aliases)}
+        others = {
+            text.lower()
+            for other in all_coins()
+            if other is not coin
+            for text in (other.symbol, other.name, *other.aliases)
+        }
+        assert not called & others, coin.symbol
+
+
+def test_no_cell_has_blanks_at_its_ends_and_none_is_half_filled() -> None:
+    for coin in all_coins():
+        names = [coin.symbol, coin.name, coin.coingecko, coin.coinmetrics, coin.kraken, coin.binance, coin.defillama]
+        assert all(name is None or name == name.strip() != "" for name in (*names, *coin.aliases)), coin.symbol
+        assert coin.symbol.isalnum()
+        assert all(alias == alias.lower() for alias in coin.aliases), coin.symbol
+
+
 def test_identifiers_have_their_providers_form() -> None:
     for coin in all_coins():
         assert coin.symbol == coin.symbol.upper()
@@ -42,7 +64,7 @@ def test_each_source_knows_most_coins() -> None:
         assert sum(getattr(coin, name) is not None for coin in all_coins()) >= least * len(all_coins()), name
 
 
-def test_coingecko_identifiers_are_in_its_recorded_list(shared) -> None:
+def test_coingecko_identifiers_are_in_its_recorded_list(shared: Path) -> None:
     recorded = pl.read_parquet(shared / "data" / "markets_snapshot" / "coingecko_top2500_2026-01-28.parquet")
     column = next(name for name in ("asset_id", "coingecko_id", "id", "coin_id") if name in recorded.columns)
     listed = set(recorded[column].str.to_lowercase())
@@ -68,3 +90,28 @@ def test_lists_keep_their_order_once() -> None:
 def test_a_selection_that_makes_no_sense(spec: str) -> None:
     with pytest.raises(UsageError, match="CRYPTO_ASSETS_COINS"):
         select(spec)
+
+
+def test_a_selection_is_by_the_exact_symbol() -> None:
+    assert symbols(select("btc")) == ["BTC"]
+    assert symbols(select("UNI")) == ["UNI"]
+    for part in ("BT", "BITCOIN", "UNISWAP", "BTC ETH"):
+        with pytest.raises(UsageError, match=part):
+            select(part)
+
+
+def test_top_and_all_in_any_case() -> None:
+    assert select("TOP:5") == select(" top: 5 ") == all_coins()[:5]
+    assert select(f"top:{len(all_coins())}") == select("ALL") == all_coins()
+    with pytest.raises(UsageError, match=f"from 1 to {len(all_coins())}"):
+        select(f"top:{len(all_coins()) + 1}")
+
+
+def test_the_sentence_names_the_unknown_coins_only() -> None:
+    with pytest.raises(UsageError, match="names NOSUCH, OTHER, not in the catalogue; use symbols such as") as caught:
+        select("btc,nosuch,other")
+    assert "\n" not in str(caught.value)
+
+
+def test_every_coin_is_found_by_its_symbol() -> None:
+    assert [by_symbol()[coin.symbol] for coin in all_coins()] == list(all_coins())

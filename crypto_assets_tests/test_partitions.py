@@ -10,7 +10,18 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from crypto_assets.errors import UsageError
-from crypto_assets.partitions import DAY, check_range, chunks, daily, days, midnight, parse_day, runs_of, today
+from crypto_assets.partitions import (
+    DAY,
+    check_range,
+    chunks,
+    daily,
+    days,
+    midnight,
+    parse_day,
+    runs_of,
+    today,
+    yesterday,
+)
 
 Day = st.dates(date(2015, 1, 1), date(2030, 1, 1))
 
@@ -48,6 +59,58 @@ def test_the_calendar_holds_the_day_in_progress() -> None:
 def test_ranges_that_make_no_sense(start: date, end: date, words: str) -> None:
     with pytest.raises(UsageError, match=words):
         check_range(start, end, date(2020, 1, 1))
+
+
+@pytest.mark.parametrize(
+    ("start", "end"),
+    [
+        (date(2020, 1, 1), date(2020, 1, 1)),
+        (date(2020, 1, 1), today()),
+        (today(), today()),
+        (yesterday(), today()),
+        (date(2023, 12, 31), date(2024, 1, 1)),
+    ],
+)
+def test_ranges_up_to_both_borders_are_legal(start: date, end: date) -> None:
+    check_range(start, end, date(2020, 1, 1))
+
+
+@pytest.mark.parametrize(
+    ("start", "end"),
+    [(date(2019, 12, 31), date(2020, 1, 1)), (date(2020, 1, 2), date(2020, 1, 1)), (today(), today() + DAY * 2)],
+)
+def test_one_day_too_far_is_one_sentence_with_its_day(start: date, end: date) -> None:
+    with pytest.raises(UsageError) as caught:
+        check_range(start, end, date(2020, 1, 1))
+    assert "\n" not in str(caught.value)
+    assert str(start) in str(caught.value) or str(end) in str(caught.value)
+    assert "--start" in str(caught.value) or "--end" in str(caught.value)
+
+
+def test_the_calendar_begins_where_it_is_told_and_skips_no_day() -> None:
+    now = datetime(2024, 4, 2, 12, tzinfo=timezone.utc)
+    keys = daily(date(2024, 2, 27)).get_partition_keys(current_time=now)
+    assert list(keys) == [str(day) for day in days(date(2024, 2, 27), date(2024, 4, 2))]
+    assert "2024-02-29" in keys
+
+
+@given(Day, st.integers(0, 800))
+def test_days_are_consecutive_and_both_ends_are_in(start: date, length: int) -> None:
+    found = days(start, start + DAY * length)
+    assert len(found) == length + 1
+    assert (found[0], found[-1]) == (start, start + DAY * length)
+    assert all(later - earlier == DAY for earlier, later in pairwise(found))
+
+
+def test_a_range_that_ends_before_it_starts_holds_no_day() -> None:
+    late, early = date(2024, 1, 2), date(2024, 1, 1)
+    assert days(late, early) == []
+    assert list(chunks(late, early, 7)) == []
+    assert runs_of([]) == []
+
+
+def test_dates_are_read_with_blanks_around_them() -> None:
+    assert parse_day(" 2024-02-29\n", "--end") == date(2024, 2, 29)
 
 
 @pytest.mark.parametrize("text", ["2021-13-01", "tomorrow", "", "2021-02-29", "1.2.2021"])

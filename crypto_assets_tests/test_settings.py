@@ -2,18 +2,107 @@
 
 from __future__ import annotations
 
-from dataclasses import fields
+import re
+from dataclasses import asdict, fields
 from datetime import date
 from pathlib import Path
+from typing import Any
 
 import pytest
+from pydantic import SecretStr
 
+import crypto_assets
 from crypto_assets.errors import UsageError
 from crypto_assets.settings import Settings
+
+README = Path(crypto_assets.__file__).parent.parent / "README.md"
+SECRETS = {
+    "COINGECKO_API_KEY": "coingecko_api_key",
+    "COINMETRICS_API_KEY": "coinmetrics_api_key",
+    "DAGSTER_POSTGRES_URL": "postgres_url",
+}
+# variable -> (value, field, what the field then holds)
+READ: dict[str, tuple[str, str, Any]] = {
+    "CRYPTO_ASSETS_HOME": ("/srv/x", "home", Path("/srv/x")),
+    "CRYPTO_ASSETS_WAREHOUSE": ("s3://bucket/x", "warehouse", "s3://bucket/x"),
+    "CRYPTO_ASSETS_START": (" 2021-02-03 ", "start", date(2021, 2, 3)),
+    "CRYPTO_ASSETS_COINS": ("BTC,ETH", "coins", "BTC,ETH"),
+    "COINGECKO_PLAN": (" Public ", "coingecko_plan", "public"),
+    "COINGECKO_BASE_URL": ("http://h/1/", "coingecko_base_url", "http://h/1"),
+    "COINMETRICS_BASE_URL": ("http://h/2", "coinmetrics_base_url", "http://h/2"),
+    "KRAKEN_BASE_URL": ("http://h/3", "kraken_base_url", "http://h/3"),
+    "BINANCE_BASE_URL": ("http://h/4", "binance_base_url", "http://h/4"),
+    "DEFILLAMA_BASE_URL": ("http://h/5", "defillama_base_url", "http://h/5"),
+    "FEAR_GREED_BASE_URL": ("http://h/6", "fear_greed_base_url", "http://h/6"),
+    "OHLC_SOURCES": ("Kraken, binance", "ohlc_sources", ("kraken", "binance")),
+    "NEWS_FEEDS": ("a=http://h/?q=1", "news_feeds", {"a": "http://h/?q=1"}),
+    "RATE_LIMITS": ("Kraken=1/2.5, x=30/60", "rate_limits", {"kraken": (1, 2.5), "x": (30, 60.0)}),
+    "API_BUDGETS": ("CoinGecko=500000", "api_budgets", {"coingecko": 500_000}),
+    "OLLAMA_HOST": ("http://h:7", "ollama_host", "http://h:7"),
+    "OLLAMA_MODEL": ("tiny", "ollama_model", "tiny"),
+}
+
+
+def documented() -> set[str]:
+    """The variables in the table of the README."""
+    if not README.exists():
+        pytest.skip("an installed package has no README")
+    table = [line for line in README.read_text(encoding="utf-8").splitlines() if line.startswith("| `")]
+    return {name for line in table for name in re.findall(r"`([A-Z][A-Z_]+)`", line.split("|")[1])}
+
+
+def test_every_documented_variable_is_covered_here() -> None:
+    found = documented()
+    assert {"CRYPTO_ASSETS_HOME", "OLLAMA_MODEL", "BINANCE_BASE_URL"} <= found, "the table was found"
+    assert found <= READ.keys() | SECRETS.keys()
+
+
+@pytest.mark.parametrize("name", READ)
+def test_each_variable_reaches_its_field_and_blank_is_unset(name: str) -> None:
+    value, attribute, expected = READ[name]
+    assert getattr(Settings.from_env({name: value}), attribute) == expected
+    if name != "COINGECKO_PLAN":  # public is what it is anyway
+        assert getattr(Settings.from_env({}), attribute) != expected
+    for blank in ("", "  "):
+        assert getattr(Settings.from_env({name: blank}), attribute) == getattr(Settings.from_env({}), attribute)
+
+
+@pytest.mark.parametrize("name", SECRETS)
+def test_each_secret_is_wrapped_and_can_be_had(name: str) -> None:
+    found = getattr(Settings.from_env({name: " planted "}), SECRETS[name])
+    assert isinstance(found, SecretStr)
+    assert found.get_secret_value() == "planted"
+    assert getattr(Settings.from_env({name: ""}), SECRETS[name]) is None
+
+
+def test_the_process_environment_is_the_default(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CRYPTO_ASSETS_COINS", "DOGE")
+    assert Settings.from_env().coins == "DOGE"
+    monkeypatch.delenv("CRYPTO_ASSETS_COINS")
+    assert Settings.from_env().coins == "top:20"
+
+
+def test_a_key_alone_is_the_demo_plan_and_a_coinmetrics_key_the_paid_host() -> None:
+    found = Settings.from_env({"COINGECKO_API_KEY": "k", "COINMETRICS_API_KEY": "k"})
+    assert found.coingecko_plan == "demo"
+    assert found.coinmetrics_base_url == "https://api.coinmetrics.io/v4"
+
+
+def test_the_warehouse_lies_in_the_home_unless_it_is_named() -> None:
+    assert Settings.from_env({"CRYPTO_ASSETS_HOME": "/srv/x"}).warehouse == "/srv/x/warehouse"
+    assert Settings.from_env({"CRYPTO_ASSETS_HOME": "~/x"}).home == Path.home() / "x"
 
 
 def test_defaults_need_nothing() -> None:
     found = Settings.from_env({})
+    assert found.start == date(2017, 1, 1)
+    assert found.coins == "top:20"
+    assert found.coingecko_plan == "public"
+    assert found.coingecko_api_key is None
+    assert found.coinmetrics_api_key is None
+    assert found.fear_greed_base_url == "https://api.alternative.me"
+    assert found.rate_limits == found.api_budgets == {}
+    assert (found.ollama_host, found.ollama_model) == ("http://127.0.0.1:11434", "llama3.2:3b")
     assert found.coingecko_base_url == "https://api.coingecko.com/api/v3"
     assert found.coinmetrics_base_url == "https://community-api.coinmetrics.io/v4"
     assert found.kraken_base_url == "https://api.kraken.com/0/public"
@@ -65,6 +154,22 @@ def test_values_are_read() -> None:
         ("OHLC_SOURCES", "coinbase"),
         ("NEWS_FEEDS", "a"),
         ("NEWS_FEEDS", "a=http://h,a=http://i"),
+        ("NEWS_FEEDS", "a=ftp://h"),
+        ("CRYPTO_ASSETS_START", "yesterday"),
+        ("FEAR_GREED_BASE_URL", "https:/one-slash"),
+        ("DEFILLAMA_BASE_URL", "nonsense"),
+        ("OHLC_SOURCES", ","),
+        ("RATE_LIMITS", "kraken"),
+        ("RATE_LIMITS", "kraken=fast"),
+        ("RATE_LIMITS", "kraken=5"),
+        ("RATE_LIMITS", "kraken=0/1"),
+        ("RATE_LIMITS", "kraken=1/0"),
+        ("RATE_LIMITS", "kraken=1/inf"),
+        ("RATE_LIMITS", "kraken=1/nan"),
+        ("RATE_LIMITS", "=1/1"),
+        ("API_BUDGETS", "coingecko=many"),
+        ("API_BUDGETS", "coingecko=-1"),
+        ("API_BUDGETS", "coingecko=1,coingecko=2"),
     ],
 )
 def test_a_value_that_makes_no_sense_is_one_sentence_with_its_variable(name: str, value: str) -> None:
@@ -78,3 +183,10 @@ def test_secrets_do_not_show() -> None:
     found = Settings.from_env(planted)
     assert "planted" not in repr(found) + str(found)
     assert all("planted" not in str(getattr(found, field.name)) for field in fields(found))
+    assert "planted" not in repr(asdict(found))
+
+
+def test_a_refusal_does_not_tell_the_key() -> None:
+    with pytest.raises(UsageError, match="COINGECKO_PLAN") as caught:
+        Settings.from_env({"COINGECKO_API_KEY": "planted", "COINGECKO_PLAN": "gold"})
+    assert "planted" not in str(caught.value)

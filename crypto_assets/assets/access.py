@@ -11,6 +11,7 @@ import dagster as dg
 from crypto_assets.catalog import Coin, select
 from crypto_assets.errors import ShortAnswerError
 from crypto_assets.settings import Settings
+from crypto_assets.sources.book import Book, open_book
 from crypto_assets.sources.client import Client
 from crypto_assets.sources.fetched import Fetched
 
@@ -29,10 +30,16 @@ class Providers(dg.ConfigurableResource):  # type: ignore[type-arg]
     def now(self) -> datetime:
         return datetime.now(timezone.utc)
 
+    def book(self) -> Book:
+        """Where calls are counted: Dagster's Postgres, which every process of this platform shares."""
+        url = self.settings().postgres_url
+        return open_book(url.get_secret_value() if url else None)
+
     def fetch(self, source: Callable[[Client, Settings], Awaitable[Fetched]]) -> Fetched:
         async def call() -> Fetched:
-            async with Client() as client:
-                return await source(client, self.settings())
+            settings = self.settings()
+            async with Client(settings=settings, book=self.book()) as client:
+                return await source(client, settings)
 
         try:
             return asyncio.run(call())

@@ -1,4 +1,6 @@
-"""Group ``context``: the market around the coins. DeFi's value locked, stablecoins, fear and greed."""
+"""Group ``context``: the market around the coins. DeFi, stablecoins, fear and greed, communities, developers."""
+
+from collections.abc import Iterator
 
 import dagster as dg
 import pandas as pd
@@ -6,7 +8,11 @@ import pandas as pd
 from crypto_assets import schemas
 from crypto_assets.assets import shell
 from crypto_assets.assets.access import Providers
-from crypto_assets.sources import alternative_me, defillama
+from crypto_assets.partitions import days
+from crypto_assets.settings import Settings
+from crypto_assets.sources import alternative_me, coingecko_context, defillama, defillama_snapshots
+from crypto_assets.sources.client import Client
+from crypto_assets.sources.fetched import Fetched
 
 
 @dg.asset(
@@ -38,4 +44,61 @@ def market_sentiment(context: dg.AssetExecutionContext, providers: Providers) ->
     return fetched.frame
 
 
-ASSETS = [defi_metrics, market_sentiment]
+@dg.asset(
+    **shell.of(
+        schemas.DEFI_PROTOCOLS, group="context", kinds={"defillama"}, layer="source", policy=shell.FROM_PROVIDER
+    ),
+    pool="defillama",
+)
+def defi_protocols(context: dg.AssetExecutionContext, providers: Providers) -> pd.DataFrame:
+    now = providers.now()
+    if now.date() not in days(*shell.days_of(context)):
+        return shell.not_shown(context, schemas.DEFI_PROTOCOLS)
+    fetched = providers.fetch(
+        lambda client, settings: defillama_snapshots.fetch_protocols(client, settings, providers.coins(), now)
+    )
+    shell.note(context, fetched)
+    return fetched.frame
+
+
+@dg.asset(
+    **shell.of(schemas.DEFI_YIELDS, group="context", kinds={"defillama"}, layer="source", policy=shell.FROM_PROVIDER),
+    pool="defillama",
+)
+def defi_yields(context: dg.AssetExecutionContext, providers: Providers) -> pd.DataFrame:
+    now = providers.now()
+    if now.date() not in days(*shell.days_of(context)):
+        return shell.not_shown(context, schemas.DEFI_YIELDS)
+    fetched = providers.fetch(lambda client, settings: defillama_snapshots.fetch_pools(client, settings, now))
+    shell.note(context, fetched)
+    return fetched.frame
+
+
+@dg.multi_asset(
+    outs={
+        contract.table: shell.out_of(contract, group="context", kinds={"coingecko"}, layer="source")
+        for contract in (schemas.SOCIAL_METRICS, schemas.DEVELOPER_ACTIVITY)
+    },
+    partitions_def=shell.DAILY,
+    backfill_policy=shell.FROM_PROVIDER,
+    can_subset=True,
+    pool="coingecko",
+)
+def community(context: dg.AssetExecutionContext, providers: Providers) -> Iterator[dg.Output[pd.DataFrame]]:
+    """One answer of the provider fills both tables."""
+    start, end = shell.days_of(context)
+    coins, now = shell.coins_of(context, providers), providers.now()
+    found: list[Fetched] = []
+
+    async def both(client: Client, settings: Settings) -> Fetched:
+        found.extend(await coingecko_context.fetch_community(client, settings, coins, start, end, now))
+        return found[0]
+
+    providers.fetch(both)
+    for table, fetched in zip(("social_metrics", "developer_activity"), found, strict=True):
+        if table in context.selected_output_names:
+            shell.note(context, fetched, output=table)
+            yield dg.Output(fetched.frame, output_name=table)
+
+
+ASSETS = [defi_metrics, market_sentiment, defi_protocols, defi_yields, community]

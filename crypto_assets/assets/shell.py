@@ -7,8 +7,11 @@ from datetime import date
 from typing import Any
 
 import dagster as dg
+import pandas as pd
 
+from crypto_assets.assets.access import Providers
 from crypto_assets.automation import FRESHNESS
+from crypto_assets.catalog import Coin
 from crypto_assets.contract import Contract
 from crypto_assets.partitions import daily
 from crypto_assets.settings import Settings
@@ -16,6 +19,8 @@ from crypto_assets.sources.fetched import Fetched
 
 DAILY = daily(Settings.from_env().start)
 OWNER = "team:market-data"
+COINS_TAG = "crypto_assets/coins"  # run tag: fetch these coins only
+FAILED_COINS = "failed_coins"  # metadata of a materialisation: coins whose rows it lacks, and why
 
 # Days a run of a provider-fed asset covers at most: CoinGecko's hourly range limit, so that one coin is one call.
 SOURCE_CHUNK_DAYS = 100
@@ -37,10 +42,17 @@ def of(contract: Contract, *, group: str, kinds: set[str], layer: str, policy: d
         "description": f"{contract.description}\n\nOne row is {contract.grain}. Known from: {contract.available_at_rule}.",
         "partitions_def": DAILY,
         "backfill_policy": policy,
-        "freshness_policy": FRESHNESS[contract.table].policy(),
+        "freshness_policy": FRESHNESS[contract.table].policy() if contract.table in FRESHNESS else None,
         "metadata": {"dagster/column_schema": column_schema(contract), "dagster/table_name": contract.table},
         "io_manager_key": "io_manager",
     }
+
+
+def out_of(contract: Contract, *, group: str, kinds: set[str], layer: str) -> dg.AssetOut:
+    """The same for one table of a multi-asset; calendar and backfill policy belong to the whole of it."""
+    said = of(contract, group=group, kinds=kinds, layer=layer, policy=FROM_PROVIDER)
+    names = ("group_name", "kinds", "owners", "tags", "description", "freshness_policy", "metadata", "io_manager_key")
+    return dg.AssetOut(**{name: said[name] for name in names}, is_required=False)
 
 
 def column_schema(contract: Contract) -> dg.TableSchema:
@@ -76,20 +88,37 @@ def look_back(days: int, *, columns: list[str] | None = None) -> dg.AssetIn:
     )
 
 
+def not_shown(context: dg.AssetExecutionContext, contract: Contract) -> pd.DataFrame:
+    """No rows: the provider shows the present only, and none of the run's days is today. Stored rows stay."""
+    context.add_output_metadata({"not_shown": "the provider shows the present only; no request was made"})
+    return contract.empty().to_pandas()
+
+
 def days_of(context: dg.AssetExecutionContext) -> tuple[date, date]:
     """First and last requested day of this run, both included."""
     keys = context.partition_key_range
     return date.fromisoformat(keys.start), date.fromisoformat(keys.end)
 
 
-def note(context: dg.AssetExecutionContext, fetched: Fetched) -> None:
-    """Where the rows came from: response hashes, calls made, and what the provider did not have."""
+def coins_of(context: dg.AssetExecutionContext, providers: Providers) -> tuple[Coin, ...]:
+    """The configured coins, or those of them that the run was started for: coins that failed are tried alone."""
+    coins = providers.coins()
+    only = context.run.tags.get(COINS_TAG)
+    return coins if only is None else tuple(coin for coin in coins if coin.symbol in only.split(","))
+
+
+def note(context: dg.AssetExecutionContext, fetched: Fetched, output: str | None = None, **more: Any) -> None:
+    """Where the rows came from: response hashes, calls made, what the provider did not have, and which coins failed."""
     metadata: Mapping[str, Any] = {
+        **more,
+        FAILED_COINS: dg.MetadataValue.json(dict(fetched.failed)),
         "response_sha256": dg.MetadataValue.json(sorted(fetched.digests)),
         "requests": fetched.calls,
         "not_given": dg.MetadataValue.json(dict(fetched.missing)),
         "not_given_count": len(fetched.missing),
     }
-    context.add_output_metadata(metadata)
+    context.add_output_metadata(metadata, output_name=output)
     for subject, reason in fetched.missing.items():
         context.log.info(f"{subject}: {reason}")
+    for subject, reason in fetched.failed.items():
+        context.log.warning(f"{subject} failed, the other coins were stored: {reason}")

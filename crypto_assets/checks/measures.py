@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 
 import polars as pl
 
@@ -15,7 +15,9 @@ from crypto_assets.schemas import CONTRACTS
 
 # Recorded exchanges miss a handful of hours a year; below this the provider or we lost something.
 ROWS_THRESHOLD = 0.98
-HOURLY = ("prices", "ohlc")
+HOURLY = {"prices": None, "ohlc": None, "kraken_ohlc": "kraken"}  # table -> identifier without which it has no coin
+# Tables whose past cannot be fetched: a day is expected from the first one that was stored on.
+SNAPSHOTS = ("derivatives", "social_metrics", "developer_activity", "defi_protocols", "defi_yields")
 
 
 def contract(table: Contract) -> Measure:
@@ -46,7 +48,8 @@ def rows_expected(table: Contract) -> Measure:
         closed = [day for day in days(scope.start, scope.end) if midnight(day + DAY) <= scope.now]
         present = frame.filter(pl.col("date").is_in(closed))
         expected, present_count, note = _expectation(table, scope, present, len(closed))
-        ratio = present_count / expected if expected else (1.0 if not closed else 0.0)
+        idle = not closed or (table.table in SNAPSHOTS or table.table == "kraken_ohlc")
+        ratio = present_count / expected if expected else float(idle)
         missing_days = len(closed) - present["date"].n_unique()
         passed = ratio >= ROWS_THRESHOLD and duplicates == 0
         text = f"{present_count} of {expected} expected rows ({ratio:.2%}), {duplicates} duplicate(s)"
@@ -68,7 +71,11 @@ def rows_expected(table: Contract) -> Measure:
 def _expectation(table: Contract, scope: Scope, present: pl.DataFrame, closed: int) -> tuple[int, int, str]:
     """Rows expected, rows present among them, and a remark."""
     if table.table in HOURLY:
-        return _by_coin(scope, present, per_day=24, source=None)
+        return _by_coin(scope, present, per_day=24, source=HOURLY[table.table])
+    if table.table in SNAPSHOTS:
+        first = present["date"].min()
+        due = (min(scope.end, (scope.now - DAY).date()) - first).days + 1 if isinstance(first, date) else 0
+        return due, present["date"].n_unique(), "days with rows count, from the first stored one on"
     if table.table == "onchain_base":
         return _by_coin(scope, present, per_day=1, source="coinmetrics")
     if table.table == "onchain_enhanced":
@@ -148,6 +155,8 @@ def fresh_partitions(table: Contract) -> Measure:
             .rows()
         )
         due = [day for day in days(scope.start, scope.end) if midnight(day + DAY) + late_after <= scope.now]
+        if table.table in (*SNAPSHOTS, "kraken_ohlc"):
+            due = [day for day in due if newest and day >= min(newest)]
         late = [day for day in due if day not in newest or newest[day] < _reached(table.table, day, late_after)]
         text = f"{len(due) - len(late)} of {len(due)} due partition(s) hold rows up to their day's end"
         if late:
@@ -172,13 +181,15 @@ def _reached(table: str, day: object, late_after: timedelta) -> datetime:
 
 def fresh_now(scope: Scope, table: str) -> bool | None:
     """Is the newest row young enough? None where the range ends in the past: recorded data is not late."""
-    if scope.end < (scope.now - DAY).date():
+    if scope.end < (scope.now - DAY).date() or table not in FRESHNESS:
         return None
     newest = scope.warehouse.newest_available_at(table, scope.start, scope.end)
     return newest is not None and scope.now - newest <= FRESHNESS[table].late_after
 
 
 FAMILIES = {"contract": contract, "rows_expected": rows_expected, "fresh_partitions": fresh_partitions}
+RECORDS = ("api_usage", "quarantine")  # no rows are expected of the platform's own records
 MEASURES: dict[str, dict[str, Measure]] = {
-    name: {family: build(table) for family, build in FAMILIES.items()} for name, table in CONTRACTS.items()
+    name: {family: build(table) for family, build in FAMILIES.items() if name not in RECORDS or family == "contract"}
+    for name, table in CONTRACTS.items()
 }

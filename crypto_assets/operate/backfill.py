@@ -12,6 +12,7 @@ from dagster import AssetKey, DagsterInstance
 
 from crypto_assets.assets.shell import DERIVED_CHUNK_DAYS, SOURCE_CHUNK_DAYS
 from crypto_assets.operate import graph, runs, staleness
+from crypto_assets.operate.staleness import newest_metadata
 from crypto_assets.partitions import DAY, chunks, days, runs_of, today
 from crypto_assets.storage.warehouse import Warehouse
 
@@ -57,6 +58,10 @@ def backfill(
     wanted = _wanted(instance, tables, start, end, missing_only)
     report = Report()
     _run_all(instance, _plan(wanted), report, progress)
+    if missing_only:
+        for table in tables:
+            for coins, first, last in incomplete(instance, table, start, end):
+                _retry_coins(instance, table, list(coins), first, last, report)
     if not report.failures:
         _heal(instance, warehouse, [table for table in tables if wanted[table]], start, end, report, progress)
     for table in tables:
@@ -96,6 +101,17 @@ def _wanted(
     }
 
 
+def incomplete(
+    instance: DagsterInstance, table: str, start: date, end: date
+) -> list[tuple[tuple[str, ...], date, date]]:
+    """(coins, first day, last day) of materialised partitions that lack the rows of coins that failed."""
+    by_coins: dict[tuple[str, ...], list[date]] = {}
+    for day, metadata in newest_metadata(instance, table, start, end).items():
+        if found := runs.failed_coins_of(metadata):
+            by_coins.setdefault(tuple(sorted(found)), []).append(day)
+    return [(coins, *span) for coins, found_days in by_coins.items() for span in runs_of(found_days)]
+
+
 def _plan(wanted: dict[str, list[date]]) -> list[tuple[tuple[str, ...], date, date]]:
     """Runs as (tables, first day, last day): days that want the same tables go together, in chunks, oldest first."""
     by_set: dict[tuple[str, ...], list[date]] = {}
@@ -118,6 +134,8 @@ def _run_all(
         outcome = runs.execute(instance, tables, first, last)
         if not outcome.success:
             _salvage(instance, outcome, tables, first, last)
+        for table, coins in outcome.failed_coins.items():
+            _retry_coins(instance, table, sorted(coins), first, last, report)
         done += len(tables) * ((last - first) // DAY + 1)
         for table, sentence in outcome.failures.items():
             report.failures.setdefault(table, sentence)
@@ -125,6 +143,20 @@ def _run_all(
         if failed_in_a_row >= GIVE_UP_AFTER:
             return
     progress("done", total, total)
+
+
+def _retry_coins(
+    instance: DagsterInstance, table: str, coins: list[str], first: date, last: date, report: Report
+) -> None:
+    """Once more for the coins that failed alone; what fails again is reported, and ``--missing`` will ask for it."""
+    outcome = runs.execute(instance, [table], first, last, coins)
+    still = outcome.failed_coins.get(table, {})
+    sentence = outcome.failures.get(table) or next(iter(still.values()), None)
+    if sentence is not None:
+        names = ", ".join(sorted(still) or coins)
+        report.failures.setdefault(
+            table, f"{table} {first} to {last} lacks {names}, the other coins are stored: {sentence}"
+        )
 
 
 def _salvage(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 
@@ -11,7 +12,10 @@ import ollama
 from crypto_assets.catalog import select
 from crypto_assets.errors import CryptoAssetsError
 from crypto_assets.settings import Settings
+from crypto_assets.sources.book import Book, open_book
 from crypto_assets.sources.client import Client
+from crypto_assets.sources.coingecko_context import fetch_ids, fetch_key
+from crypto_assets.sources.limits import PREMIUM_PLANS, limit_of, plan_of
 
 OLLAMA_TIMEOUT_S = 5
 
@@ -43,8 +47,12 @@ def examine() -> list[Finding]:
         )
     ]  # fmt: skip
     findings.append(_guard("warehouse", lambda: _warehouse(settings)))
-    findings.append(_guard("database", lambda: _database(settings)))
-    findings.extend(asyncio.run(_sources(settings)))
+    database = _guard("database", lambda: _database(settings))
+    # These calls count against the month's budget too, where the book of calls can be reached.
+    book = open_book(os.environ.get("DAGSTER_POSTGRES_URL") if database.state == "ok" else None)
+    findings.append(database)
+    findings.extend(asyncio.run(_sources(settings, book)))
+    findings.extend(asyncio.run(_coingecko(settings, book)))
     findings.append(_ollama(settings))
     return findings
 
@@ -70,7 +78,7 @@ def _database(settings: Settings) -> str:
         return f"{'external' if settings.postgres_url else 'embedded'} Postgres answers; {instance.get_runs_count()} run(s)"
 
 
-async def _sources(settings: Settings) -> list[Finding]:
+async def _sources(settings: Settings, book: Book) -> list[Finding]:
     day = "2024-01-01"
     probes = {
         "coingecko": f"{settings.coingecko_base_url}/ping",
@@ -82,12 +90,49 @@ async def _sources(settings: Settings) -> list[Finding]:
         "fear_greed": f"{settings.fear_greed_base_url}/fng/?limit=1",
     }
     headers = _coingecko_headers(settings)
-    async with Client(max_attempts=2) as client:
+    async with Client(max_attempts=2, settings=settings, book=book) as client:
         found = [
             await _reach(client, name, url, headers if name == "coingecko" else None) for name, url in probes.items()
         ]
         feeds = [await _reach(client, f"news:{name}", url, None) for name, url in settings.news_feeds.items()]
     return found + feeds
+
+
+async def _coingecko(settings: Settings, book: Book) -> list[Finding]:
+    """The plan, its limit and budget; with a paid key the provider's own count; the catalogue against its list."""
+    found = []
+    name, plan = plan_of("coingecko", settings) or ("", None)
+    limit = limit_of("coingecko", settings)
+    if plan is not None:
+        budget = f", {limit.budget:,} a month" if limit is not None and limit.budget is not None else ""
+        found.append(Finding("plan", "ok", f"CoinGecko {name}: {plan.calls} calls in {plan.seconds:g} s{budget}"))
+    async with Client(max_attempts=2, settings=settings, book=book) as client:
+        if settings.coingecko_plan in PREMIUM_PLANS:
+            found.append(await _credits(client, settings))
+        found.append(await _catalogue(client, settings))
+    return found
+
+
+async def _credits(client: Client, settings: Settings) -> Finding:
+    try:
+        usage = await fetch_key(client, settings)
+    except CryptoAssetsError as error:
+        return Finding("credits", "warn", str(error))
+    text = f"{usage.used:,} of {usage.credits:,} credits used, {usage.left:,} left; {usage.calls_per_minute} calls a minute"
+    return Finding("credits", "ok" if usage.left > usage.credits * 0.2 else "warn", text)
+
+
+async def _catalogue(client: Client, settings: Settings) -> Finding:
+    try:
+        listed = await fetch_ids(client, settings)
+    except CryptoAssetsError as error:
+        return Finding("catalogue", "warn", f"{error}; the identifiers were not checked")
+    gone = [c.symbol for c in select(settings.coins) if c.coingecko is not None and c.coingecko not in listed]
+    if gone:
+        return Finding(
+            "catalogue", "warn", f"CoinGecko no longer lists {', '.join(gone)}; correct crypto_assets/data/coins.csv"
+        )
+    return Finding("catalogue", "ok", "CoinGecko lists every configured coin")
 
 
 def _coingecko_headers(settings: Settings) -> dict[str, str] | None:

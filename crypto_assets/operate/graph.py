@@ -39,8 +39,16 @@ def job() -> dg.JobDefinition:
 
 @cache
 def tables() -> tuple[str, ...]:
-    """Every table, inputs before what is derived from them."""
-    return tuple(key.to_user_string() for key in defs.resolve_asset_graph().toposorted_asset_keys)
+    """Every table that a run can fill, inputs before what is derived from them."""
+    graph = defs.resolve_asset_graph()
+    return tuple(key.to_user_string() for key in graph.toposorted_asset_keys if graph.get(key).is_materializable)
+
+
+@cache
+def tables_of_step(step: str) -> tuple[str, ...]:
+    """The tables that a step of a run fills: its own name's, or those of a multi-asset."""
+    found = next((a for a in defs.assets or () if isinstance(a, dg.AssetsDefinition) and a.op.name == step), None)
+    return (step,) if found is None else tuple(key.to_user_string() for key in found.keys)
 
 
 def select(selection: str | None) -> tuple[str, ...]:

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import os
 import socket
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date
 from pathlib import Path
 
 import dagster as dg
 from dagster import AssetKey, DagsterInstance, DagsterRunStatus, RunsFilter
+from dagster._core.execution.plan.objects import StepFailureData
 from dagster._utils.error import SerializableErrorInfo
 
 from crypto_assets.assets.access import ABSENT_DAYS
+from crypto_assets.assets.shell import COINS_TAG, FAILED_COINS
 from crypto_assets.checks.shells import RANGE
 from crypto_assets.operate import graph
 
@@ -30,35 +32,61 @@ class RunOutcome:
     failures: dict[str, str] = field(default_factory=dict)
     absent: dict[str, list[date]] = field(default_factory=dict)  # days a provider had nothing for, by table
     materialized: frozenset[str] = frozenset()
+    failed_coins: dict[str, dict[str, str]] = field(default_factory=dict)  # table -> coin -> why its rows are not there
 
 
-def execute(instance: DagsterInstance, tables: Sequence[str], start: date, end: date) -> RunOutcome:
-    """Materialise the tables for start..end in one ranged run. A failing step fails alone; its dependants are skipped."""
+def execute(
+    instance: DagsterInstance, tables: Sequence[str], start: date, end: date, coins: Sequence[str] = ()
+) -> RunOutcome:
+    """Materialise the tables for start..end in one ranged run, for these coins only if any are named.
+
+    A failing step fails alone; its dependants are skipped.
+    """
     job = graph.job().get_subset(asset_selection={AssetKey(table) for table in tables})
     result = job.execute_in_process(
         instance=instance,
         run_config=_QUIET,
-        tags={RANGE[0]: start.isoformat(), RANGE[1]: end.isoformat(), PROCESS_TAG: _process()},
+        tags={
+            RANGE[0]: start.isoformat(),
+            RANGE[1]: end.isoformat(),
+            PROCESS_TAG: _process(),
+            **({COINS_TAG: ",".join(coins)} if coins else {}),
+        },
         raise_on_error=False,
     )
-    failures, absent = {}, {}
+    failures: dict[str, str] = {}
+    absent: dict[str, list[date]] = {}
+    failed_coins: dict[str, dict[str, str]] = {}
+    done = set()
     for event in result.all_events:
         if event.is_step_failure:
-            table, data = str(event.step_key), event.step_failure_data
-            failures[table] = _sentence(data.error)
-            if data.user_failure_data is not None:
-                failures[table] = str(data.user_failure_data.description)
-                note = data.user_failure_data.metadata.get(ABSENT_DAYS)
-                listed = note.value if note is not None and isinstance(note.value, list) else []
-                absent[table] = [date.fromisoformat(str(day)) for day in listed]
-    done = frozenset(
-        event.asset_key.to_user_string()
-        for event in result.all_events
-        if event.is_step_materialization and event.asset_key is not None
-    )
+            for table in graph.tables_of_step(str(event.step_key)):
+                if table in tables:
+                    failures[table], absent[table] = _failure(event.step_failure_data)
+        elif event.is_step_materialization and event.asset_key is not None:
+            table = event.asset_key.to_user_string()
+            done.add(table)
+            if found := failed_coins_of(event.materialization.metadata):
+                failed_coins[table] = found
     if not result.success and not failures:
         failures["run"] = f"run {result.run_id} failed before its first step; see it in the UI"
-    return RunOutcome(result.run_id, result.success, failures, absent, done)
+    return RunOutcome(result.run_id, result.success, failures, absent, frozenset(done), failed_coins)
+
+
+def failed_coins_of(metadata: Mapping[str, dg.MetadataValue]) -> dict[str, str]:
+    """The coins whose rows a materialisation lacks because the provider failed for them, and why."""
+    note = metadata.get(FAILED_COINS)
+    listed = note.value if note is not None and isinstance(note.value, dict) else {}
+    return {str(coin): str(reason) for coin, reason in listed.items()}
+
+
+def _failure(data: StepFailureData) -> tuple[str, list[date]]:
+    """The sentence of a step that failed, and the days for which its provider had nothing."""
+    if data.user_failure_data is None:
+        return _sentence(data.error), []
+    note = data.user_failure_data.metadata.get(ABSENT_DAYS)
+    listed = note.value if note is not None and isinstance(note.value, list) else []
+    return str(data.user_failure_data.description), [date.fromisoformat(str(day)) for day in listed]
 
 
 def _sentence(error: SerializableErrorInfo | None) -> str:

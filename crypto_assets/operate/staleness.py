@@ -8,10 +8,10 @@ materialised again, else the order of runs would show in the values (rule 3).
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from datetime import date
 
-from dagster import AssetKey, AssetRecordsFilter, DagsterInstance
+from dagster import AssetKey, AssetRecordsFilter, DagsterInstance, MetadataValue
 
 from crypto_assets.operate.graph import REACH
 from crypto_assets.partitions import DAY, days
@@ -45,9 +45,11 @@ def stale_days(instance: DagsterInstance, warehouse: Warehouse, table: str, star
     return sorted(found)
 
 
-def _inputs_read_at(instance: DagsterInstance, table: str, start: date, end: date) -> dict[date, float]:
-    """Day -> epoch seconds at which its newest materialisation began to read its inputs."""
-    moments: dict[date, float] = {}
+def newest_metadata(
+    instance: DagsterInstance, table: str, start: date, end: date
+) -> dict[date, Mapping[str, MetadataValue]]:
+    """Day -> metadata of its newest materialisation."""
+    found: dict[date, Mapping[str, MetadataValue]] = {}
     cursor = None
     while True:
         page = instance.fetch_materializations(
@@ -55,13 +57,18 @@ def _inputs_read_at(instance: DagsterInstance, table: str, start: date, end: dat
             limit=1000,
             cursor=cursor,
         )
-        for record in page.records:
+        for record in page.records:  # newest come first
             materialization = record.asset_materialization
-            if materialization is None or materialization.partition is None:
-                continue
-            day = date.fromisoformat(materialization.partition)
-            note = materialization.metadata.get(INPUTS_READ_AT)
-            moments.setdefault(day, float(str(note.value)) if note is not None else 0.0)  # newest come first
+            if materialization is not None and materialization.partition is not None:
+                found.setdefault(date.fromisoformat(materialization.partition), materialization.metadata)
         if not page.has_more:
-            return moments
+            return found
         cursor = page.cursor
+
+
+def _inputs_read_at(instance: DagsterInstance, table: str, start: date, end: date) -> dict[date, float]:
+    """Day -> epoch seconds at which its newest materialisation began to read its inputs."""
+    return {
+        day: float(str(note.value)) if (note := metadata.get(INPUTS_READ_AT)) is not None else 0.0
+        for day, metadata in newest_metadata(instance, table, start, end).items()
+    }

@@ -47,8 +47,21 @@ def parse(spec: str | None) -> list[Rule]:
                 )
             except ValueError as error:
                 raise UsageError(f"--fault {name}={value!r} is not a number") from error
+        _check(rule)
         rules.append(rule)
     return rules
+
+
+def _check(rule: Rule) -> None:
+    sensible = {
+        "rate": 0 <= rule.rate <= 1,
+        "delay": 0 <= rule.delay < float("inf"),
+        "status": rule.status == 0 or 200 <= rule.status <= 599,
+        "gap": rule.gap >= 0,
+    }
+    for name, good in sensible.items():
+        if not good:
+            raise UsageError(f"--fault {name}={getattr(rule, name)} makes no sense; see the README")
 
 
 class Faults:
@@ -83,7 +96,10 @@ def _broken(rule: Rule, response: Response) -> Response:
         response.body = body[: len(body) // 2]  # Content-Length still promises the whole
         return response
     if rule.duplicate or rule.gap or rule.empty:
-        changed = json.dumps(_rows(json.loads(body), rule)).encode()
+        try:
+            changed = json.dumps(_rows(json.loads(body), rule)).encode()
+        except ValueError:
+            return response  # feeds are not JSON: their rows are left as they are
         mark = {k: v for k, v in response.headers.items() if k.lower().startswith("x-")}
         return Response(changed, response.status_code, mark, "application/json")
     return response

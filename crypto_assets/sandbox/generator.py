@@ -13,7 +13,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from crypto_assets.catalog import Coin, by_symbol
+from crypto_assets.catalog import Coin, all_coins, by_symbol
 from crypto_assets.sandbox.market import HOUR_S, Bars, Item
 
 FIRST = datetime(2017, 1, 1, tzinfo=timezone.utc)
@@ -22,6 +22,7 @@ NEWS_DAYS = 60
 FEEDS = ("coindesk", "cointelegraph", "decrypt", "bitcoinmagazine", "theblock")
 LEVELS = {"BTC": 60_000.0, "ETH": 2_800.0, "BNB": 550.0, "SOL": 140.0, "XRP": 0.9, "ADA": 0.6, "DOGE": 0.15}
 SUPPLIES = {"BTC": 19.7e6, "ETH": 120e6, "BNB": 150e6, "SOL": 460e6, "XRP": 55e9, "ADA": 35e9, "DOGE": 145e9}
+CHAINS = frozenset({"all", *(coin.defillama for coin in all_coins() if coin.defillama)})
 HEADLINES = (
     ("{name} rallies as institutional inflows reach a record", "Traders point to steady buying of {symbol}."),
     ("{name} plunges after liquidations sweep the market", "Leveraged positions in {name} were closed within hours."),
@@ -79,9 +80,11 @@ class Generator:
         wander = pl.Series(returns).ewm_mean(alpha=alpha, adjust=False).to_numpy() / alpha
         close = self._level(coin) * np.exp(np.clip(wander, -2.5, 2.5))
         opened = np.concatenate([close[:1], close[:-1]])
-        spread = np.abs(self._random("spread", symbol).standard_normal((2, self._capacity))) * (
-            1e-4 if stable else 0.002
-        )
+        # One stream a series: rows of one array would shift when the capacity grows with the clock.
+        spread = [
+            np.abs(self._random("spread", side, symbol).standard_normal(self._capacity)) * (1e-4 if stable else 0.002)
+            for side in ("high", "low")
+        ]
         high, low = np.maximum(opened, close) * (1 + spread[0]), np.minimum(opened, close) * (1 - spread[1])
         turnover = (
             self._supply(coin) * 0.002 * np.exp(0.4 * self._random("volume", symbol).standard_normal(self._capacity))
@@ -113,7 +116,7 @@ class Generator:
         if bars is None:
             return {}
         supply = self._supply(by_symbol()[symbol])
-        return dict(zip(self._days(), (bars.close[::24] * supply).tolist(), strict=False))
+        return dict(zip(self._days(), (bars.open[::24] * supply).tolist(), strict=False))
 
     @lru_cache(maxsize=512)
     def _onchain_rows(self, symbol: str, today: date) -> list[dict[str, str]]:
@@ -122,8 +125,10 @@ class Generator:
         count = (today - FIRST.date()).days
         close = bars.close[23::24][:count]
         volume = bars.volume[: count * 24].reshape(count, 24).sum(axis=1)
-        random = self._random("onchain", symbol)
-        noise = np.exp(0.1 * random.standard_normal((4, self._capacity // 24)))[:, :count]
+        noise = [
+            np.exp(0.1 * self._random("onchain", str(n), symbol).standard_normal(self._capacity // 24))[:count]
+            for n in range(4)
+        ]
         supply = self._supply(coin) * (1 + 5e-5 * np.arange(count))
         moved = volume * close * 0.8 * noise[0]
         transactions = np.round(20_000 + moved**0.5 * noise[1])
@@ -165,11 +170,15 @@ class Generator:
         return {day: level * float(daily[n] * noise[n]) for n, day in enumerate(self._days())}
 
     def tvl(self, chain: str) -> dict[date, float] | None:
+        if chain not in CHAINS:
+            return None
         return self._daily_level(
             f"tvl/{chain}", 9e10 if chain == "all" else 10 ** self._random("chain", chain).uniform(8, 10)
         )
 
     def stablecoins(self, chain: str) -> dict[date, float] | None:
+        if chain not in CHAINS:
+            return None
         return self._daily_level(
             f"stable/{chain}", 1.6e11 if chain == "all" else 10 ** self._random("peg", chain).uniform(8, 10)
         )
@@ -191,10 +200,11 @@ class Generator:
                 )
                 coin = coins[int(len(coins) * random.random() ** 2)]
                 title, text = HEADLINES[int(random.integers(len(HEADLINES)))]
+                feed = FEEDS[int(random.integers(len(FEEDS)))]
                 if at > now:
                     continue
                 words = {"name": coin.name, "symbol": coin.symbol}
                 url = f"https://sandbox.example/{day}/{n}"
                 item = Item(title.format(**words), f"<p>{text.format(**words)}</p>", url, at)
-                found[FEEDS[int(random.integers(len(FEEDS)))]].append(item)
+                found[feed].append(item)
         return {name: sorted(items, key=lambda item: item.published, reverse=True) for name, items in found.items()}

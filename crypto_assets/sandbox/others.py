@@ -29,11 +29,11 @@ def routes(backend: Backend) -> list[Route]:
                 message = f"Bad parameter 'assets'. Value '{asset}' is not supported."
                 return JSONResponse({"error": {"type": "bad_parameter", "message": message}}, 400)
             for row in found:
-                if asked.get("start_time", "") <= row["time"] <= asked.get("end_time", "9999"):
+                if asked.get("start_time", "")[:10] <= row["time"] <= asked.get("end_time", "9999")[:10]:
                     values = {name: row[name] for name in metrics if name in row}
                     if values:
                         rows.append({"asset": asset, "time": f"{row['time']}T00:00:00.000000000Z", **values})
-        return JSONResponse(_page(rows, int(asked.get("page_size", 100)), asked.get("next_page_token")))
+        return JSONResponse(_page(rows, max(1, int(asked.get("page_size", 100))), asked.get("next_page_token")))
 
     def tvl(request: Request) -> Response:
         days = backend.tvl(request.path_params.get("chain", "all"))
@@ -51,7 +51,7 @@ def routes(backend: Backend) -> list[Route]:
     def fear_greed(request: Request) -> Response:
         limit = int(request.query_params.get("limit", 1))
         rows = [
-            {"value": str(value), "value_classification": "", "timestamp": str(_epoch(day))}
+            {"value": str(value), "value_classification": _mood(value), "timestamp": str(_epoch(day))}
             for day, value in sorted(backend.fear_greed(), reverse=True)
         ]
         return JSONResponse(
@@ -73,6 +73,11 @@ def routes(backend: Backend) -> list[Route]:
         Route("/fng/", fear_greed),
         Route("/rss/{feed}", feed),
     ]
+
+
+def _mood(value: int) -> str:
+    limits = ((25, "Extreme Fear"), (46, "Fear"), (55, "Neutral"), (76, "Greed"))
+    return next((name for limit, name in limits if value < limit), "Extreme Greed")
 
 
 def _epoch(day: date) -> int:

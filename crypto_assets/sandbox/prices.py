@@ -36,7 +36,7 @@ def routes(backend: Backend) -> list[Route]:
             return JSONResponse({"error": "coin not found"}, 404)
         hourly = request.query_params.get("interval") == "hourly"
         if hourly and last - first > CHART_DAYS * 86_400:
-            return _coingecko_error(400, 10012, f"hourly data is limited to {CHART_DAYS} days a request")
+            return _coingecko_error(401, 10012, f"hourly data is limited to {CHART_DAYS} days a request")
         daily = not hourly and last - first > AUTO_HOURLY_DAYS * 86_400
         return JSONResponse(_chart(backend, *found, first, last, daily=daily))
 
@@ -45,7 +45,7 @@ def routes(backend: Backend) -> list[Route]:
         if found is None:
             return JSONResponse({"error": "coin not found"}, 404)
         if last - first > (OHLC_DAYS + 1) * 86_400:
-            return _coingecko_error(400, 10012, f"hourly candles are limited to {OHLC_DAYS} days a request")
+            return _coingecko_error(401, 10012, f"hourly candles are limited to {OHLC_DAYS} days a request")
         bars = found[1].between(first - HOUR_S, last - HOUR_S)
         columns = ((bars.ts + HOUR_S) * 1000, bars.open, bars.high, bars.low, bars.close)
         return JSONResponse([list(row) for row in zip(*(c.tolist() for c in columns), strict=True)])
@@ -64,6 +64,8 @@ def routes(backend: Backend) -> list[Route]:
         bars = backend.bars(coin.symbol) if coin else None
         if bars is None:
             return JSONResponse({"code": -1121, "msg": "Invalid symbol."}, 400)
+        if request.query_params.get("interval", "1h") != "1h":
+            return JSONResponse({"code": -1120, "msg": "Invalid interval."}, 400)
         first = int(request.query_params.get("startTime", 0)) / 1000
         last = int(request.query_params.get("endTime", 10**13)) / 1000
         limit = min(int(request.query_params.get("limit", 500)), 1000)
@@ -75,6 +77,8 @@ def routes(backend: Backend) -> list[Route]:
         bars = backend.bars(coin.symbol) if coin else None
         if bars is None:
             return JSONResponse({"error": ["EQuery:Unknown asset pair"]})
+        if request.query_params.get("interval", "60") != "60":
+            return JSONResponse({"error": ["EGeneral:Invalid arguments"]})
         since = float(request.query_params.get("since", 0))
         return JSONResponse({"error": [], "result": _kraken(pair, bars, since)})
 
@@ -149,7 +153,9 @@ def _market(backend: Backend, coin: Coin) -> dict[str, Any] | None:
         "current_price": float(bars.close[-1]),
         "market_cap": caps[max(caps)] if caps else None,
         "total_volume": float((bars.close[-24:] * bars.volume[-24:]).sum()),
-        "last_updated": datetime.fromtimestamp(int(bars.ts[-1]), timezone.utc).strftime("%Y-%m-%dT%H:%M:%S.000Z"),
+        "last_updated": min(backend.now(), datetime.fromtimestamp(int(bars.ts[-1]) + HOUR_S, timezone.utc)).strftime(
+            "%Y-%m-%dT%H:%M:%S.000Z"
+        ),
     }
 
 

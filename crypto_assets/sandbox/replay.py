@@ -13,10 +13,10 @@ from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pandas as pd
 import polars as pl
 
+from crypto_assets.catalog import by_symbol
 from crypto_assets.errors import UsageError
 from crypto_assets.sandbox.market import HOUR_S, Bars, Item
 
@@ -44,7 +44,7 @@ class Replay:
     def _bars(self) -> pl.DataFrame:
         """symbol, ts (epoch seconds), open, high, low, close, volume, in order."""
         frames = []
-        # An hour that two recordings hold is taken from the first of them.
+        # Within the span of one recording no other fills its gaps: an outage stays an outage.
         paths = sorted(
             self.folder.glob("ohlcv_hourly/*.parquet"), key=lambda path: ("spot" not in path.name, path.name)
         )
@@ -60,12 +60,12 @@ class Replay:
             )  # fmt: skip
         if not frames:
             return pl.DataFrame()
-        return (
-            pl.concat(frames)
-            .sort("symbol", "ts", "rank")
-            .unique(["symbol", "ts", "rank"], maintain_order=True)
-            .unique(["symbol", "ts"], keep="first", maintain_order=True)
-        )
+        kept = frames[:1]
+        for frame in frames[1:]:
+            spans = pl.concat(kept).group_by("symbol").agg(first=pl.col("ts").min(), last=pl.col("ts").max())
+            outside = ~pl.col("ts").is_between("first", "last") | pl.col("first").is_null()
+            kept.append(frame.join(spans, on="symbol", how="left").filter(outside).drop("first", "last"))
+        return pl.concat(kept).sort("symbol", "ts", "rank").unique(["symbol", "ts"], keep="first", maintain_order=True)
 
     @lru_cache(maxsize=256)
     def bars(self, symbol: str) -> Bars | None:
@@ -102,8 +102,11 @@ class Replay:
         return found
 
     def market_cap(self, symbol: str) -> dict[date, float]:
-        rows = self.onchain(symbol.lower()) or []
-        return {date.fromisoformat(row["time"]): float(row["CapMrktCurUSD"]) for row in rows if "CapMrktCurUSD" in row}
+        """What was known on each day: the capitalisation at the end of the day before."""
+        coin = by_symbol().get(symbol)
+        rows = (self.onchain(coin.coinmetrics) if coin and coin.coinmetrics else None) or []
+        caps = {date.fromisoformat(row["time"]): row["CapMrktCurUSD"] for row in rows if "CapMrktCurUSD" in row}
+        return {day + DAY: float(value) for day, value in caps.items()}
 
     def _table(self, pattern: str, **options: Any) -> pd.DataFrame | None:
         """The recordings of one kind, one below the other; None where there is none."""
@@ -138,6 +141,7 @@ class Replay:
         frame = self._table("news/cryptonews*.csv*", sep=";")
         if frame is None:
             return []
+        frame[["title", "text", "url"]] = frame[["title", "text", "url"]].fillna("")
         published = pd.to_datetime(frame["date"], format="%d-%m-%Y %H:%M", utc=True)
         return [
             Item(str(row.title), str(row.text), str(row.url), at.to_pydatetime())
@@ -184,8 +188,3 @@ def overlap(folder: Path) -> tuple[date, date]:
     if first_day > last_day:
         raise UsageError(f"the recordings in {folder} have no day in common; give --end and --days for what you want")
     return first_day, last_day
-
-
-def recorded_symbols(folder: Path) -> list[str]:
-    """Coins with recorded bars."""
-    return sorted(np.unique(Replay(folder)._bars["symbol"].to_numpy()))

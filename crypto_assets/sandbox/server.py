@@ -14,11 +14,11 @@ from types import TracebackType
 import uvicorn
 from starlette.applications import Starlette
 from starlette.requests import Request
-from starlette.responses import Response
+from starlette.responses import JSONResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from crypto_assets.errors import InstanceError
-from crypto_assets.sandbox import others, prices
+from crypto_assets.sandbox import others, prices, snapshots
 from crypto_assets.sandbox.faults import Faults, parse
 from crypto_assets.sandbox.generator import Generator
 from crypto_assets.sandbox.market import Backend
@@ -49,9 +49,12 @@ class _Marked:
             elif message["type"] == "http.response.body":
                 parts.append(message.get("body", b""))
 
-        await self._app(scope, receive, collect)
-        response = Response(b"".join(parts), start["status"])
-        response.raw_headers = list(start["headers"])
+        try:
+            await self._app(scope, receive, collect)
+            response = Response(b"".join(parts), start["status"])
+            response.raw_headers = list(start["headers"])
+        except ValueError as error:  # a parameter that is no number, date or token
+            response = JSONResponse({"error": f"bad parameter: {error}"}, 400)
         response = await self._faults.apply(Request(scope).url.path, response)
         response.headers[SANDBOX_HEADER] = self._backend.mark
         await response(scope, receive, send)
@@ -74,7 +77,7 @@ class Sandbox:
     ) -> None:
         self.backend: Backend = Replay(data) if data is not None else Generator(seed, now)
         self.requests: Counter[str] = Counter()
-        app = Starlette(routes=[*prices.routes(self.backend), *others.routes(self.backend)])
+        app = Starlette(routes=[r for part in (prices, others, snapshots) for r in part.routes(self.backend)])
         wrapped = _Marked(app, self.backend, Faults(parse(fault), seed), self.requests)
         self._server = uvicorn.Server(uvicorn.Config(wrapped, log_level="critical", lifespan="off"))
         self._socket = _bind(port)

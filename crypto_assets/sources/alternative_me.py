@@ -35,6 +35,7 @@ async def fetch_fear_greed(client: Client, settings: Settings, start: date, end:
         f"{settings.fear_greed_base_url}/fng/",
         params={"limit": "0", "format": "json"},
         subject=f"{start} to {end}",
+        endpoint="/fng/",
     )
     found = {stamp: value for stamp, value in parse_fng(answer.body).items() if stamp <= now}
     if not found:

@@ -42,7 +42,7 @@ async def fetch_ohlc(
         }
         try:
             answer = await client.get_json(
-                "binance", f"{settings.binance_base_url}/klines", params=params, subject=subject
+                "binance", f"{settings.binance_base_url}/klines", params=params, subject=subject, endpoint="/klines"
             )
         except ResponseError as error:
             if isinstance(error.body, dict) and error.body.get("code") == INVALID_SYMBOL:

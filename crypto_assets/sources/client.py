@@ -20,10 +20,17 @@ from typing import Any, NoReturn
 import httpx
 
 from crypto_assets.errors import SourceError
+from crypto_assets.settings import Settings
+from crypto_assets.sources.book import Book, Tally
+from crypto_assets.sources.limits import limit_of
+from crypto_assets.sources.pace import Pace
 
 HEALING = frozenset({408, 429, 500, 502, 503, 504})  # what waiting can mend; other 5xx are retried as well
 SANDBOX_HEADER = "X-Crypto-Assets-Sandbox"
 MAX_REDIRECTS = 3
+TOO_MANY = 429
+RECORD_EVERY = 50  # calls between two entries in the book: what a kill can leave uncounted
+PREMIUM_HEADER = "x-cg-pro-api-key"
 
 
 @dataclass(frozen=True)
@@ -41,8 +48,19 @@ class ResponseError(SourceError):
     body: Any = None
 
 
+@dataclass(frozen=True)
+class _Route:
+    """Who is called, and under which name the call is counted."""
+
+    provider: str
+    endpoint: str
+
+
 class Client:
-    """Asynchronous client; use as ``async with Client() as client``. Times in seconds, sizes in bytes."""
+    """Asynchronous client; use as ``async with Client() as client``. Times in seconds, sizes in bytes.
+
+    With ``settings`` and ``book`` it keeps to the plans' limits and budgets and counts every call in the book.
+    """
 
     def __init__(
         self,
@@ -50,10 +68,12 @@ class Client:
         connect_timeout: float = 10,
         read_timeout: float = 30,
         max_bytes: int = 64 * 2**20,
-        concurrency: int = 8,
+        concurrency: int = 16,
         max_attempts: int = 5,
         max_wait: float = 120,
         backoff: float = 0.5,
+        settings: Settings | None = None,
+        book: Book | None = None,
     ) -> None:
         self._timeout = httpx.Timeout(read_timeout, connect=connect_timeout)
         self._max_bytes = max_bytes
@@ -61,6 +81,10 @@ class Client:
         self._max_attempts = max_attempts
         self._max_wait = max_wait
         self._backoff = backoff
+        self._settings = settings
+        self._book = book
+        self._paces: dict[str, Pace | None] = {}
+        self._tallies: dict[tuple[str, str, datetime], Tally] = {}
         self.calls = 0
 
     async def __aenter__(self) -> Client:
@@ -71,6 +95,10 @@ class Client:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         await self._http.aclose()
+        for pace in self._paces.values():
+            if pace is not None:
+                await pace.close()
+        await self._record(at_least=1)
 
     async def get_json(
         self,
@@ -80,9 +108,14 @@ class Client:
         params: Mapping[str, Any] | None = None,
         headers: Mapping[str, str] | None = None,
         subject: str = "",
+        endpoint: str | None = None,
     ) -> Answer:
-        """GET and parse JSON. Raises :class:`SourceError`; ``subject`` names coin and window in its sentence."""
-        return await self._get(provider, url, params, headers, subject, parse_json)
+        """GET and parse JSON. Raises :class:`SourceError`; ``subject`` names coin and window in its sentence.
+
+        ``endpoint`` is the route's name in ``api_usage`` where the path holds a coin or chain; default: the path.
+        """
+        route = _Route(provider, endpoint or httpx.URL(url).path)
+        return await self._get(route, url, params, headers, subject, parse_json)
 
     async def get_text(
         self,
@@ -92,20 +125,24 @@ class Client:
         params: Mapping[str, Any] | None = None,
         headers: Mapping[str, str] | None = None,
         subject: str = "",
+        endpoint: str | None = None,
     ) -> Answer:
         """GET the body as bytes, for formats that declare their own encoding (XML)."""
-        return await self._get(provider, url, params, headers, subject, lambda body, where: body)
+        route = _Route(provider, endpoint or httpx.URL(url).path)
+        return await self._get(route, url, params, headers, subject, lambda body, where: body)
 
-    async def _get(self, provider: str, url: str, params: Any, headers: Any, subject: str, parse: Any) -> Answer:
-        where = f"{provider} {httpx.URL(url).path}" + (f" for {subject}" if subject else "")
+    async def _get(self, route: _Route, url: str, params: Any, headers: Any, subject: str, parse: Any) -> Answer:
+        where = f"{route.provider} {httpx.URL(url).path}" + (f" for {subject}" if subject else "")
         for attempt in range(1, self._max_attempts + 1):
             wait: float | None = None
             try:
                 async with self._slots:
-                    status, sent, body = await self._fetch(url, params, headers, where)
+                    status, sent, body = await self._fetch(route, url, params, headers, where, retry=attempt > 1)
                 if status < 400:
                     return Answer(parse(body, where), hashlib.sha256(body).hexdigest(), sent.get(SANDBOX_HEADER))
                 wait = retry_after(sent.get("Retry-After"))
+                if status == TOO_MANY:
+                    wait = await self._cool(route, wait, attempt)
                 _raise_status(where, status, body)
             except SourceError as error:
                 if not error.transient or attempt == self._max_attempts or (wait or 0) > self._max_wait:
@@ -124,11 +161,54 @@ class Client:
         """Exponential with full jitter, so that many clients do not come back together."""
         return min(self._max_wait, self._backoff * 2 ** (attempt - 1)) * random.uniform(0.5, 1.5)
 
-    async def _fetch(self, url: str, params: Any, headers: Any, where: str) -> tuple[int, httpx.Headers, bytes]:
+    def _pace(self, provider: str) -> Pace | None:
+        if provider not in self._paces:
+            limit = limit_of(provider, self._settings) if self._settings is not None else None
+            self._paces[provider] = Pace(limit, self._book) if limit is not None and self._book is not None else None
+        return self._paces[provider]
+
+    async def _cool(self, route: _Route, wait: float | None, attempt: int) -> float:
+        """The provider has had enough: everyone who shares the limit waits, not only this request."""
+        seconds = wait if wait is not None else self._pause(attempt)
+        pace = self._pace(route.provider)
+        if pace is not None and seconds <= self._max_wait:
+            await pace.pause(seconds)
+        return seconds
+
+    async def _record(self, at_least: int = RECORD_EVERY) -> None:
+        if self._book is None or sum(tally.calls for tally in self._tallies.values()) < at_least:
+            return
+        entries, self._tallies = self._tallies, {}
+        await asyncio.to_thread(self._book.record, entries)
+
+    async def _fetch(
+        self, route: _Route, url: str, params: Any, headers: Any, where: str, *, retry: bool
+    ) -> tuple[int, httpx.Headers, bytes]:
+        pace = self._pace(route.provider)
+        if pace is not None:
+            await pace.turn()
+        hour = datetime.now(timezone.utc).replace(minute=0, second=0, microsecond=0)
+        tally = self._tallies.setdefault((route.provider, route.endpoint, hour), Tally())
+        tally.retries += retry
+        tally.premium_calls += PREMIUM_HEADER in (headers or {})
+        ended_well = False
+        try:
+            status, sent, body = await self._exchange(tally, url, params, headers, where)
+            ended_well = status < 400
+            tally.rate_limited += status == TOO_MANY
+            return status, sent, body
+        finally:
+            tally.errors += not ended_well
+            await self._record()
+
+    async def _exchange(
+        self, tally: Tally, url: str, params: Any, headers: Any, where: str
+    ) -> tuple[int, httpx.Headers, bytes]:
         host = httpx.URL(url).host
         target, query = httpx.URL(url), params
         for _ in range(MAX_REDIRECTS + 1):
             self.calls += 1
+            tally.calls += 1
             async with self._http.stream("GET", target, params=query, headers=headers) as response:
                 if response.is_redirect:
                     target, query = _redirect(target, response, where), None
@@ -138,7 +218,10 @@ class Client:
                             "correct the base address"
                         )
                     continue
-                return response.status_code, response.headers, await self._body(response, where)
+                try:
+                    return response.status_code, response.headers, await self._body(response, where)
+                finally:
+                    tally.bytes += response.num_bytes_downloaded
         raise SourceError(f"{where} redirects more than {MAX_REDIRECTS} times; correct the base address")
 
     async def _body(self, response: httpx.Response, where: str) -> bytes:

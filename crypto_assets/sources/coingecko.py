@@ -6,8 +6,10 @@ https://docs.coingecko.com/reference/coins-id-market-chart-range: from/to in UNI
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from datetime import date, datetime, timedelta, timezone
+from functools import partial
 from itertools import pairwise
 from typing import Any
 
@@ -18,7 +20,7 @@ from crypto_assets.errors import NotListedError, SourceError
 from crypto_assets.partitions import DAY, chunks, midnight
 from crypto_assets.settings import Settings
 from crypto_assets.sources.client import Answer, Client, ResponseError
-from crypto_assets.sources.fetched import Fetched, gather, number, positive, require_days, rows_of, source_name, utc
+from crypto_assets.sources.fetched import Fetched, each, number, positive, require_days, rows_of, source_name, utc
 
 NAME = "coingecko"
 CHART_DAYS = 100  # paid plans, interval=hourly: days a request
@@ -28,6 +30,7 @@ PAGE = 250  # coins a page of /coins/markets
 ON_THE_MARK = timedelta(minutes=15)  # a point later after the hour is not the hour's observation
 HOUR = timedelta(hours=1)
 FREE_PLANS = ("public", "demo")
+_ONE_COIN = re.compile(r"^/coins/(?!markets|list)[^/]+")
 _MILLISECONDS_FROM = 10**11  # no instant since 1973 is smaller in milliseconds; none before 5138 is larger in seconds
 
 
@@ -43,7 +46,14 @@ async def get(client: Client, settings: Settings, path: str, params: Mapping[str
     """One request. An unknown coin raises :class:`NotListedError`; a wrong key or plan says what to change."""
     url = f"{settings.coingecko_base_url}{path}"
     try:
-        return await client.get_json(NAME, url, params=params, headers=headers(settings), subject=subject)
+        return await client.get_json(
+            NAME,
+            url,
+            params=params,
+            headers=headers(settings),
+            subject=subject,
+            endpoint=_ONE_COIN.sub("/coins/{id}", path),
+        )
     except ResponseError as error:
         code = _code(error.body)
         if error.status == 404:
@@ -82,23 +92,24 @@ async def fetch_prices(
     before = client.calls
     missing = {coin.symbol: "no identifier in the catalogue" for coin in coins if coin.coingecko is None}
     asked = [coin for coin in coins if coin.coingecko is not None]
-    answers = await gather(_prices_of(client, settings, coin, start, end, now) for coin in asked)
+    answers, failed = await each(
+        {coin.symbol: partial(_prices_of, client, settings, coin, start, end, now) for coin in asked}, missing
+    )
     rows, digests = [], []
-    for coin, answer in zip(asked, answers, strict=True):
-        if isinstance(answer, str):
-            missing[coin.symbol] = answer
-            continue
-        rows += answer[0]
-        digests += answer[1]
+    for symbol, (found, hashes) in answers.items():
+        if not found:
+            missing[symbol] = "no rows in the range"
+        rows += found
+        digests += hashes
     columns = ["symbol", "ts", "date", "available_at", "source", "price_usd", "market_cap_usd", "volume_24h_usd"]
     frame = utc(pd.DataFrame(rows, columns=columns), "ts", "available_at")
     require_days(frame["date"], start, end, now, "CoinGecko")
-    return Fetched(frame, tuple(digests), missing, client.calls - before)
+    return Fetched(frame, tuple(digests), missing, client.calls - before, failed)
 
 
 async def _prices_of(
     client: Client, settings: Settings, coin: Coin, start: date, end: date, now: datetime
-) -> tuple[list[tuple[Any, ...]], list[str]] | str:
+) -> tuple[list[tuple[Any, ...]], list[str]]:
     found: list[tuple[Any, ...]] = []
     digests = []
     free = settings.coingecko_plan in FREE_PLANS
@@ -110,10 +121,7 @@ async def _prices_of(
             **({} if free else {"interval": "hourly"}),
         }
         subject = f"{coin.symbol} {first} to {last}"
-        try:
-            answer = await get(client, settings, f"/coins/{coin.coingecko}/market_chart/range", params, subject)
-        except NotListedError as error:
-            return str(error)
+        answer = await get(client, settings, f"/coins/{coin.coingecko}/market_chart/range", params, subject)
         digests.append(answer.digest)
         points = parse_market_chart(answer.body, subject)
         _refuse_daily(points, subject)
@@ -121,7 +129,7 @@ async def _prices_of(
         for ts, at, price, cap, volume in points:
             if midnight(first) <= ts < midnight(last + DAY) and at <= now:
                 found.append((coin.symbol, ts, ts.date(), at, source, price, cap, volume))
-    return (found, digests) if found else "no rows in the range"
+    return found, digests
 
 
 def parse_market_chart(
@@ -239,7 +247,7 @@ async def fetch_ohlc(
             if not isinstance(row, list) or len(row) != 5:
                 raise SourceError(f"{what} has a row that is not 5 values; nothing was written; try again later")
             close_time = _instant(row[0], what)
-            if close_time <= now:
+            if close_time <= now and midnight(first) <= close_time - HOUR < midnight(last + DAY):
                 values = [positive(value, what) for value in row[1:]]
                 rows.append((close_time - HOUR, *values, None, source_name(NAME, answer)))
     return rows, digests

@@ -25,6 +25,7 @@ from crypto_assets.sources.client import Answer, Client, ResponseError
 from crypto_assets.sources.fetched import Fetched, number, require_days, source_name, utc
 
 NAME = "coinmetrics"
+ENDPOINT = "/timeseries/asset-metrics"
 BATCH = 100  # assets a request: the address stays far below what answers 414
 PAGE = 10_000  # rows a page, the documented maximum
 COMPLETION = "AssetEODCompletionTime"  # epoch seconds at which the provider had completed the day
@@ -133,16 +134,16 @@ async def _get(
     if token is not None:
         # Not the answer's ``next_page_url``: its host is the provider's word, and it spells out the key.
         params["next_page_token"] = token
-    url = f"{settings.coinmetrics_base_url}/timeseries/asset-metrics"
+    url = f"{settings.coinmetrics_base_url}{ENDPOINT}"
     first, *others = asked.values()
     subject = f"{first}{f' and {len(others)} more' if others else ''}, {start} to {last}"
     if settings.coinmetrics_api_key is None:
-        return await client.get_json(NAME, url, params=params, subject=subject)
+        return await client.get_json(NAME, url, params=params, subject=subject, endpoint=ENDPOINT)
     key = settings.coinmetrics_api_key.get_secret_value()
     watch = _HideKey(key)
     logging.getLogger("httpx").addFilter(watch)
     try:
-        return await client.get_json(NAME, url, params={**params, "api_key": key}, subject=subject)
+        return await client.get_json(NAME, url, params={**params, "api_key": key}, subject=subject, endpoint=ENDPOINT)
     except SourceError as error:
         error.args = tuple(str(part).replace(key, "***") for part in error.args)
         error.__cause__, error.__suppress_context__ = None, True  # httpx's exceptions carry the address

@@ -116,7 +116,8 @@ async def _series(client: Client, settings: Settings, entity: str, kind: str) ->
         url = f"{settings.stablecoins_base_url}/stablecoincharts/{quote(entity, safe='')}"
         series = _Series(f"{NAME} stablecoin supply of {entity}", _pegged)
     try:
-        answer = await client.get_json(NAME, url, subject=series.what)
+        endpoint = "/v2/historicalChainTvl" if kind == "tvl" else "/stablecoincharts"
+        answer = await client.get_json(NAME, url, subject=series.what, endpoint=endpoint)
     except SourceError as error:
         if entity == ALL or error.status not in _UNKNOWN_CHAIN:
             raise

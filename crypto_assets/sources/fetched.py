@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import asyncio
 import math
-from collections.abc import Coroutine, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Coroutine, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
 from typing import Any, TypeVar
 
 import pandas as pd
 
-from crypto_assets.errors import ShortAnswerError, SourceError
+from crypto_assets.errors import NotListedError, ShortAnswerError, SourceError
 from crypto_assets.partitions import DAY, days, midnight
+from crypto_assets.sources.book import BudgetError
 from crypto_assets.sources.client import Answer
 
 T = TypeVar("T")
+FAILURES_BORNE = 0.1  # share of the coins that may fail without taking the others' rows with them
+REFUSALS = (401, 402, 403)  # of the key or the plan: no coin will fare better
 
 
 @dataclass(frozen=True)
@@ -26,6 +29,7 @@ class Fetched:
     digests: tuple[str, ...] = ()
     missing: Mapping[str, str] = field(default_factory=dict)
     calls: int = 0
+    failed: Mapping[str, str] = field(default_factory=dict)  # coins whose rows could not be had this time, and why
 
 
 def source_name(provider: str, answer: Answer) -> str:
@@ -87,6 +91,32 @@ def require_days(
             "written; try again later, or choose a range that the provider has",
             [day.isoformat() for day in absent],
         )
+
+
+async def each(
+    calls: Mapping[str, Callable[[], Awaitable[T]]], missing: dict[str, str]
+) -> tuple[dict[str, T], dict[str, str]]:
+    """(results, failures) by coin: one coin's failure is its own while at most ``FAILURES_BORNE`` of all coins fail.
+
+    A coin that the provider does not list goes to ``missing`` with the reason. More failures than that, a refusal of
+    the key or plan, or a used-up budget concern everyone: the first such error is raised and the other calls end.
+    """
+    results: dict[str, T] = {}
+    failed: dict[str, str] = {}
+    borne = int(len(calls) * FAILURES_BORNE)
+
+    async def one(name: str, call: Callable[[], Awaitable[T]]) -> None:
+        try:
+            results[name] = await call()
+        except NotListedError as error:
+            missing[name] = str(error)
+        except SourceError as error:
+            failed[name] = str(error)
+            if len(failed) > borne or error.status in REFUSALS or isinstance(error, BudgetError):
+                raise
+
+    await gather(one(name, call) for name, call in calls.items())
+    return {name: results[name] for name in calls if name in results}, dict(sorted(failed.items()))
 
 
 async def gather(calls: Iterable[Coroutine[Any, Any, T]]) -> list[T]:

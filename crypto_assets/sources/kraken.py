@@ -7,17 +7,35 @@ last row is the unfinished candle; numbers are strings, times seconds.
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 from datetime import date, datetime, timedelta, timezone
-from typing import Any
+from functools import partial
+from typing import Any, TypeAlias
+
+import pandas as pd
 
 from crypto_assets.catalog import Coin
 from crypto_assets.errors import NotListedError, SourceError
 from crypto_assets.partitions import DAY, midnight
+from crypto_assets.schemas_context import KRAKEN_WINDOW
 from crypto_assets.settings import Settings
 from crypto_assets.sources.client import Client
-from crypto_assets.sources.fetched import number, positive, rows_of, source_name
+from crypto_assets.sources.fetched import (
+    Fetched,
+    each,
+    number,
+    positive,
+    require_days,
+    rows_of,
+    source_name,
+    utc,
+)
 
 NAME = "kraken"
+Candle: TypeAlias = tuple[datetime, float, float, float, float, float | None, float | None, int | None]
+COLUMNS = [
+    "symbol", "ts", "date", "available_at", "source", "open", "high", "low", "close", "vwap", "volume", "trades",
+]  # fmt: skip
 HOUR = timedelta(hours=1)
 ATTEMPTS = 4
 PAUSE_S = 2.0
@@ -28,14 +46,44 @@ async def fetch_ohlc(
     client: Client, settings: Settings, coin: Coin, start: date, end: date, now: datetime
 ) -> tuple[list[tuple[Any, ...]], list[str]]:
     """Finished hourly bars as (ts, open, high, low, close, volume, source); hours older than the window are not given."""
+    candles, digests, source = await _candles(client, settings, coin, start, end, now)
+    return [(*candle[:5], candle[6], source) for candle in candles], digests
+
+
+async def fetch_kraken(
+    client: Client, settings: Settings, coins: Sequence[Coin], start: date, end: date, now: datetime
+) -> Fetched:
+    """Rows of contract ``kraken_ohlc``: one request a coin, whatever the range; days older than 720 hours have no rows."""
+    before = client.calls
+    listed = [coin for coin in coins if coin.kraken is not None]
+    missing = {coin.symbol: "no pair in the catalogue" for coin in coins if coin.kraken is None}
+    answers, failed = await each(
+        {coin.symbol: partial(_candles, client, settings, coin, start, end, now) for coin in listed}, missing
+    )
+    rows, digests = [], []
+    for symbol, (candles, hashes, source) in answers.items():
+        digests += hashes
+        rows += [(symbol, ts, ts.date(), ts + HOUR, source, *values) for ts, *values in candles]
+    frame = utc(pd.DataFrame(rows, columns=COLUMNS), "ts", "available_at")
+    first = max(start, (now - KRAKEN_WINDOW + DAY).date())
+    if answers and first <= end:
+        require_days(frame["date"], first, end, now, "Kraken")
+    return Fetched(frame, tuple(digests), missing, client.calls - before, failed)
+
+
+async def _candles(
+    client: Client, settings: Settings, coin: Coin, start: date, end: date, now: datetime
+) -> tuple[list[Candle], list[str], str]:
     if coin.kraken is None:
         raise NotListedError(f"kraken does not list {coin.symbol}")
     params = {"pair": coin.kraken, "interval": 60, "since": int(midnight(start).timestamp()) - 1}
     subject = f"{coin.symbol} {start} to {end}"
     for attempt in range(ATTEMPTS):
-        answer = await client.get_json(NAME, f"{settings.kraken_base_url}/OHLC", params=params, subject=subject)
+        answer = await client.get_json(
+            NAME, f"{settings.kraken_base_url}/OHLC", params=params, subject=subject, endpoint="/OHLC"
+        )
         try:
-            bars = parse_ohlc(answer.body, subject)
+            found = parse_candles(answer.body, subject)
             break
         except SourceError as error:
             if not error.transient or attempt == ATTEMPTS - 1:
@@ -43,33 +91,71 @@ async def fetch_ohlc(
             await asyncio.sleep(PAUSE_S * 2**attempt)
     source = source_name(NAME, answer)
     inside = [
-        (*bar, source) for bar in bars if midnight(start) <= bar[0] < midnight(end + DAY) and bar[0] + HOUR <= now
+        candle for candle in found if midnight(start) <= candle[0] < midnight(end + DAY) and candle[0] + HOUR <= now
     ]
-    return inside, [answer.digest]
+    return inside, [answer.digest], source
 
 
 def parse_ohlc(body: object, subject: str) -> list[tuple[datetime, float, float, float, float, float | None]]:
     """(open time, open, high, low, close, volume) of the finished candles. Raises :class:`SourceError`."""
+    return [(*candle[:5], candle[6]) for candle in parse_candles(body, subject)]
+
+
+def parse_candles(body: object, subject: str) -> list[Candle]:
+    """(open time, open, high, low, close, vwap, volume, trades) of the finished candles. Raises :class:`SourceError`."""
     what = f"kraken OHLC of {subject}"
-    if not isinstance(body, dict) or not isinstance(body.get("error"), list):
-        raise SourceError(f"{what} has no error list; nothing was written; check KRAKEN_BASE_URL")
-    if body["error"]:
-        _raise_envelope(what, str(body["error"][0]))
-    result = body.get("result")
-    series = [rows for name, rows in result.items() if name != "last"] if isinstance(result, dict) else []
+    series = [rows for name, rows in _result(body, what).items() if name != "last"]
     if len(series) != 1:
         raise SourceError(f"{what} does not hold exactly one pair; nothing was written; try again later")
     found = []
     for row in rows_of(series[0], what)[:-1]:  # the last row is the candle in progress
-        if not isinstance(row, list) or len(row) < 7:
+        if not isinstance(row, list) or len(row) < 8:
             raise SourceError(f"{what} has a row of another shape; nothing was written; try again later")
         seconds = number(row[0], f"{what} time")
         if seconds is None or not 10**8 <= seconds <= 10**10 or seconds % 3600:
             raise SourceError(f"{what} has time {str(row[0])[:20]}, not an hour in seconds; nothing was written")
         values = [positive(value, f"{what} price") for value in row[1:5]]
         ts = datetime.fromtimestamp(int(seconds), timezone.utc)
-        found.append((ts, values[0], values[1], values[2], values[3], number(row[6], f"{what} volume")))
+        vwap, volume, trades = (
+            number(row[n], f"{what} {name}") for n, name in ((5, "vwap"), (6, "volume"), (7, "trades"))
+        )
+        if (volume or 0) < 0 or (trades or 0) < 0 or (vwap or 0) < 0:
+            raise SourceError(f"{what} has a volume below zero; nothing was written; try again later")
+        count = None if trades is None else int(trades)
+        found.append((ts, values[0], values[1], values[2], values[3], vwap or None, volume, count))
     return found
+
+
+async def fetch_pairs(client: Client, settings: Settings) -> frozenset[str]:
+    """Altnames of every pair that Kraken lists (``/AssetPairs``)."""
+    answer = await client.get_json(NAME, f"{settings.kraken_base_url}/AssetPairs", endpoint="/AssetPairs")
+    result = _result(answer.body, "kraken AssetPairs")
+    return frozenset(str(pair.get("altname", name)) for name, pair in result.items() if isinstance(pair, dict))
+
+
+async def fetch_ticker(client: Client, settings: Settings, coin: Coin) -> float:
+    """The last trade's price in USD (``/Ticker``). Raises :class:`SourceError`."""
+    params = {"pair": coin.kraken}
+    answer = await client.get_json(
+        NAME, f"{settings.kraken_base_url}/Ticker", params=params, subject=coin.symbol, endpoint="/Ticker"
+    )
+    what = f"kraken Ticker of {coin.symbol}"
+    (pair, *_) = [*_result(answer.body, what).values(), None]
+    last = pair.get("c") if isinstance(pair, dict) else None
+    if not isinstance(last, list) or not last:
+        raise SourceError(f"{what} has no last trade; try again later")
+    return positive(last[0], what)
+
+
+def _result(body: object, what: str) -> dict[str, Any]:
+    """What is in the envelope. Raises :class:`SourceError` for an error in it or another shape."""
+    if not isinstance(body, dict) or not isinstance(body.get("error"), list):
+        raise SourceError(f"{what} has no error list; nothing was written; check KRAKEN_BASE_URL")
+    if body["error"]:
+        _raise_envelope(what, str(body["error"][0]))
+    if not isinstance(body.get("result"), dict):
+        raise SourceError(f"{what} has no result; nothing was written; try again later")
+    return dict(body["result"])
 
 
 def _raise_envelope(what: str, text: str) -> None:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import date, datetime, timedelta
+from functools import partial
 from typing import Any
 
 import pandas as pd
@@ -16,7 +17,7 @@ from crypto_assets.errors import NotListedError, SourceError
 from crypto_assets.settings import Settings
 from crypto_assets.sources import binance, coingecko, kraken
 from crypto_assets.sources.client import Client
-from crypto_assets.sources.fetched import Fetched, gather, require_days, utc
+from crypto_assets.sources.fetched import Fetched, each, require_days, utc
 
 SOURCES = {"binance": binance.fetch_ohlc, "kraken": kraken.fetch_ohlc, "coingecko": coingecko.fetch_ohlc}
 HOUR = timedelta(hours=1)
@@ -27,26 +28,22 @@ async def fetch_ohlc(
 ) -> Fetched:
     """Bars of these coins that open in the inclusive days and are finished (contract ``ohlc``)."""
     before = client.calls
-    answers = await gather(_bars_of(client, settings, coin, start, end, now) for coin in coins)
+    missing: dict[str, str] = {}
+    answers, failed = await each(
+        {coin.symbol: partial(_bars_of, client, settings, coin, start, end, now) for coin in coins}, missing
+    )
     rows: list[tuple[Any, ...]] = []
     digests: list[str] = []
-    missing = {}
-    for coin, answer in zip(coins, answers, strict=True):
-        bars, hashes = answer
+    for symbol, (bars, hashes) in answers.items():
         digests += hashes
         if not bars:
-            missing[coin.symbol] = "no source lists it" if not hashes else "no bars in the range"
+            missing[symbol] = "no source lists it" if not hashes else "no bars in the range"
         for ts, opened, high, low, close, volume, source in bars:
-            if high < max(opened, close, low) or low > min(opened, close):
-                raise SourceError(
-                    f"{source} bar of {coin.symbol} at {ts:%Y-%m-%d %H:%M} has a high or low inside its open and "
-                    "close; nothing was written; try again later"
-                )
-            rows.append((coin.symbol, ts, ts.date(), ts + HOUR, source, opened, high, low, close, volume))
+            rows.append((symbol, ts, ts.date(), ts + HOUR, source, opened, high, low, close, volume))
     columns = ["symbol", "ts", "date", "available_at", "source", "open", "high", "low", "close", "volume"]
     frame = utc(pd.DataFrame(rows, columns=columns), "ts", "available_at")
     require_days(frame["date"], start, end, now, "The bar sources together")
-    return Fetched(frame, tuple(digests), missing, client.calls - before)
+    return Fetched(frame, tuple(digests), missing, client.calls - before, failed)
 
 
 async def _bars_of(
@@ -54,7 +51,14 @@ async def _bars_of(
 ) -> tuple[list[tuple[Any, ...]], list[str]]:
     for name in settings.ohlc_sources:
         try:
-            return await SOURCES[name](client, settings, coin, start, end, now)
+            bars, hashes = await SOURCES[name](client, settings, coin, start, end, now)
         except NotListedError:
             continue
+        for ts, opened, high, low, close, *_ in bars:
+            if high < max(opened, close, low) or low > min(opened, close):
+                raise SourceError(
+                    f"{name} bar of {coin.symbol} at {ts:%Y-%m-%d %H:%M} has a high or low inside its open and "
+                    "close; nothing was written; try again later"
+                )
+        return bars, hashes
     return [], []

@@ -81,7 +81,7 @@ async def fetch_articles(client: Client, settings: Settings, now: datetime) -> F
 async def _fetch(client: Client, name: str, url: str) -> Answer | SourceError:
     """The answer, or the failure as a value: one feed's failure is its own."""
     try:
-        return await client.get_text(NAME, url, subject=name)
+        return await client.get_text(NAME, url, subject=name, endpoint=name)
     except SourceError as error:
         return error
 

@@ -211,12 +211,34 @@ class Warehouse:
             "written; run again when they are done"
         )
 
+    def forget(self, contract: Contract, keys: pl.DataFrame) -> int:
+        """Remove the rows of these keys (with their ``date``) in one commit; returns how many there were."""
+        wanted = sorted(set(keys["date"]))
+        if not wanted or not self.exists(contract.table):
+            return 0
+        for attempt in range(ATTEMPTS):
+            snapshot = self.snapshot(contract.table)
+            stored = self._read(contract, snapshot, wanted[0], wanted[-1]).filter(pl.col("date").is_in(wanted))
+            left = stored.join(keys, on=list(contract.key), how="anti", nulls_equal=True)
+            if snapshot is None or left.height == stored.height:
+                return 0
+            try:
+                write_deltalake(snapshot, left.to_arrow(), mode="overwrite", predicate=_predicate(wanted))
+            except CommitFailedError:
+                time.sleep(random.uniform(0.01, 0.05) * (attempt + 1))
+            else:
+                return stored.height - left.height
+        raise WarehouseError(f"{contract.table}: {ATTEMPTS} commits in a row lost to other writers; run again")
+
     def _write_once(self, contract: Contract, data: pl.DataFrame, days: list[date]) -> WriteReport:
         snapshot = self._open_or_create(contract)
         stored = self._read(contract, snapshot, days[0], days[-1]).filter(pl.col("date").is_in(days))
         if contract.write_mode is WriteMode.MERGE:
             kept = stored.join(data, on=list(contract.key), how="anti", nulls_equal=True)
             data = pl.concat([kept, data]).sort(contract.key)
+        elif contract.write_mode is WriteMode.KEEP:
+            fresh = data.join(stored, on=list(contract.key), how="anti", nulls_equal=True)
+            data = pl.concat([stored, fresh]).sort(contract.key)
         if data.equals(stored):
             return self._report(contract, data, days, snapshot.version(), changed=False)
         write_deltalake(

@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import csv
+import hashlib
+import io
+import json
 from datetime import date
 from pathlib import Path
 
 import polars as pl
 import pytest
 
-from crypto_assets.errors import CryptoAssetsError, UsageError
-from crypto_assets.schemas import CONTRACTS, PRICES
+from crypto_assets.display import result_table
+from crypto_assets.errors import CryptoAssetsError, UsageError, WarehouseError
+from crypto_assets.schemas import CONTRACTS, NEWS_ARTICLES, PRICES
 from crypto_assets.storage.sql import query
 from crypto_assets.storage.warehouse import Warehouse
-from crypto_assets_tests.storage.test_warehouse import rows
+from crypto_assets_tests.storage.test_warehouse import articles, rows
 
 START = date(2024, 1, 1)
 
@@ -22,6 +27,12 @@ def warehouse(tmp_path: Path) -> Warehouse:
     found = Warehouse(str(tmp_path / "it's a warehouse"))
     found.write(PRICES, rows(START), [START])
     return found
+
+
+def content(folder: Path) -> dict[str, str]:
+    """Every file below the folder with its hash: what must be the same after an attack."""
+    files = [path for path in folder.rglob("*") if path.is_file()]
+    return {str(path): hashlib.sha256(path.read_bytes()).hexdigest() for path in files}
 
 
 def test_rows_types_and_time_zone(warehouse: Warehouse) -> None:
@@ -38,48 +49,134 @@ def test_every_table_is_there_even_before_its_first_row(warehouse: Warehouse, ta
     assert frame.height == (24 if table == "prices" else 0)
 
 
-def test_only_the_newest_snapshot_is_seen(warehouse: Warehouse) -> None:
-    warehouse.write(PRICES, rows(START, price=1.0), [START])
-    assert query(warehouse, "select count(*) n, max(price_usd) p from prices").row(0) == (24, 24.0)
+def test_an_empty_warehouse_answers_and_is_not_created(tmp_path: Path) -> None:
+    nothing = Warehouse(str(tmp_path / "nothing"))
+    assert query(nothing, "select count(*) n, max(price_usd) p from prices").rows() == [(0, None)]
+    assert set(query(nothing, "show tables")["name"]) == set(CONTRACTS)
+    assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.parametrize(
     "statement",
     [
-        "insert into prices values (1)",
-        "delete from prices",
-        "update prices set price_usd = 1",
-        "drop view prices",
-        "create table x as select 1",
-        "copy prices to '/tmp/stolen.csv'",
-        "copy (select 1) to '/tmp/stolen.csv'",
-        "attach '/tmp/x.db'",
-        "install httpfs",
-        "load httpfs",
-        "set enable_external_access = true",
-        "pragma database_list",
-        "export database '/tmp/x'",
-        "call pragma_version()",
-        "select 1; drop view prices",
-        "",
-        "select * from read_csv('/etc/passwd')",
-        "select * from read_text('/etc/passwd')",
-        "select * from '/etc/passwd'",
-        "select * from glob('/etc/*')",
-        "select * from read_parquet('/tmp/*.parquet')",
-        "select * from read_json('http://127.0.0.1:1/x')",
-        "from nosuch",
-        "selec 1",
+        "select count(*) from prices",
+        "select count(*) from prices;",
+        "SELECT count(*) FROM Prices -- with a comment; and a semicolon",
+        "with a as (select * from prices) select count(*) from a",
+        "from prices select count(*)",
+        "select count(*) from prices p left join ohlc o using (symbol, ts) where o.close is null",
+        "select 24 union select count(*) from prices",
     ],
 )
-def test_everything_else_is_one_sentence(warehouse: Warehouse, statement: str) -> None:
-    version = warehouse.version("prices")
-    with pytest.raises(CryptoAssetsError) as caught:
-        query(warehouse, statement)
+def test_one_reading_statement_in_any_form(warehouse: Warehouse, statement: str) -> None:
+    assert query(warehouse, statement).rows() == [(24,)]
+
+
+def test_the_tables_describe_themselves(warehouse: Warehouse) -> None:
+    assert query(warehouse, "describe prices")["column_name"].to_list() == PRICES.names
+    assert "price_usd" in str(query(warehouse, "explain select price_usd from prices").rows())
+
+
+def test_only_the_newest_snapshot_is_seen(warehouse: Warehouse) -> None:
+    warehouse.write(PRICES, rows(START, price=1.0), [START])
+    assert query(warehouse, "select count(*) n, max(price_usd) p from prices").row(0) == (24, 24.0)
+
+
+ATTACKS = [
+    "insert into prices values (1)",
+    "insert into prices select * from prices",
+    "delete from prices",
+    "update prices set price_usd = 1",
+    "with gone as (delete from prices returning *) select * from gone",
+    "truncate prices",
+    "drop view prices",
+    "drop table prices",
+    "alter view prices rename to x",
+    "create table x as select 1",
+    "create or replace view prices as select 1",
+    "create macro x() as 1",
+    "copy prices to '{out}/stolen.csv'",
+    "copy (select 1) to '{out}/stolen.parquet' (format parquet)",
+    "explain analyze copy prices to '{out}/stolen.csv'",
+    "explain analyze insert into prices select * from prices",
+    "copy prices from '/etc/passwd'",
+    "attach '{out}/x.db'",
+    "detach memory",
+    "use memory",
+    "install httpfs",
+    "force install httpfs from 'http://127.0.0.1:1'",
+    "load httpfs",
+    "set enable_external_access = true",
+    "set global lock_configuration = false",
+    "reset allowed_paths",
+    "explain analyze set enable_external_access = true",
+    "pragma database_list",
+    "pragma enable_external_access",
+    "export database '{out}/x'",
+    "import database '{out}/x'",
+    "call pragma_version()",
+    "begin transaction",
+    "checkpoint",
+    "vacuum",
+    "prepare v as select 1",
+    "select 1; drop view prices",
+    "select 1; select 2",
+    "",
+    "-- nothing",
+]
+OUTSIDE = [
+    "select * from read_csv('/etc/passwd')",
+    "select * from read_csv_auto('/etc/passwd')",
+    "select * from read_text('/etc/passwd')",
+    "select * from read_blob('/etc/passwd')",
+    "select * from sniff_csv('/etc/passwd')",
+    "select * from '/etc/passwd'",
+    "select * from glob('/etc/*')",
+    "select * from query('select * from read_text(''/etc/passwd'')')",
+    "select * from read_parquet('{out}/outside.parquet')",
+    "select * from read_parquet('{out}/*.parquet')",
+    "select * from '{out}/outside.parquet'",
+    "select * from parquet_metadata('{out}/outside.parquet')",
+    "select * from read_json('http://127.0.0.1:1/x')",
+    "explain analyze select * from read_text('/etc/passwd')",
+]
+
+
+@pytest.mark.parametrize("statement", ATTACKS + OUTSIDE)
+def test_an_attack_is_one_sentence_and_changes_nothing(warehouse: Warehouse, tmp_path: Path, statement: str) -> None:
+    pl.DataFrame({"secret": [1]}).write_parquet(tmp_path / "outside.parquet")
+    before = content(tmp_path)
+    with pytest.raises(UsageError) as caught:
+        query(warehouse, statement.replace("{out}", str(tmp_path)))
     assert "\n" not in str(caught.value)
     assert "root:" not in str(caught.value)
-    assert warehouse.version("prices") == version
-    assert not Path("/tmp/stolen.csv").exists()
+    assert content(tmp_path) == before
+    assert query(warehouse, "select count(*) from prices").item() == 24
+
+
+@pytest.mark.parametrize(
+    ("statement", "words"),
+    [
+        ("delete from prices", "only one reading statement is allowed, not DELETE"),
+        ("select 1; select 2", "only one reading statement is allowed, not SELECT, SELECT"),
+        ("select * from read_text('/etc/passwd')", "reaches outside the warehouse .*; query the tables only"),
+        ("from nosuch", "nosuch .*; tables: prices, ohlc, "),
+        ("select nosuch from prices", "nosuch"),
+        ("select price_usd::date from prices", "the query fails"),
+        ("selec 1", "cannot be read .*; write one SELECT"),
+    ],
+)
+def test_the_sentence_says_what_and_what_to_do(warehouse: Warehouse, statement: str, words: str) -> None:
+    with pytest.raises(UsageError, match=words) as caught:
+        query(warehouse, statement)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("name", ["warehouse", "statement", "files", "connection", "sql", "CONTRACTS", "pl"])
+def test_python_variables_are_no_tables(warehouse: Warehouse, name: str) -> None:
+    """DuckDB would look a missing table up among the variables of its caller."""
+    with pytest.raises(UsageError, match="does not exist"):
+        query(warehouse, f"select * from {name}")
 
 
 def test_getenv_gives_nothing_away(warehouse: Warehouse, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -91,7 +188,75 @@ def test_getenv_gives_nothing_away(warehouse: Warehouse, monkeypatch: pytest.Mon
     assert "planted" not in str(found.rows())
 
 
-def test_a_file_of_the_warehouse_that_is_no_table_is_outside(warehouse: Warehouse, tmp_path: Path) -> None:
+def test_a_file_of_the_warehouse_that_is_no_table_is_outside(warehouse: Warehouse) -> None:
+    """Neither a loose file, nor the commit log, nor a file that the newest snapshot no longer has."""
+    (forgotten,) = warehouse.files("prices")["path"]
+    warehouse.write(PRICES, rows(START, price=1.0), [START])
     pl.DataFrame({"secret": [1]}).write_parquet(Path(warehouse.uri) / "loose.parquet")
-    with pytest.raises(CryptoAssetsError):
-        query(warehouse, f"select * from read_parquet('{Path(warehouse.uri)}/loose.parquet')".replace("it's", "it''s"))
+    log = "prices/_delta_log/00000000000000000001.json"
+    assert (Path(warehouse.uri) / log).exists()
+    assert (Path(warehouse.path("prices")) / forgotten).exists()
+    for call in (
+        "read_parquet('{}/loose.parquet')",
+        "read_text('{}/" + log + "')",
+        "read_blob('{}/prices/" + forgotten + "')",
+    ):
+        statement = f"select * from {call.format(warehouse.uri.replace(chr(39), chr(39) * 2))}"
+        with pytest.raises(UsageError, match="reaches outside"):
+            query(warehouse, statement)
+
+
+def test_a_lost_data_file_is_the_warehouses_fault_not_the_querys(warehouse: Warehouse) -> None:
+    Path(warehouse.path("prices"), warehouse.files("prices")["path"][0]).unlink()
+    with pytest.raises(CryptoAssetsError) as caught:
+        query(warehouse, "select * from prices")
+    assert isinstance(caught.value, WarehouseError)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.fixture
+def mixed(warehouse: Warehouse) -> pl.DataFrame:
+    """A row with each kind of cell: text with a comma and a quote, a list, an instant, a day, null."""
+    warehouse.write(NEWS_ARTICLES, articles(START, "a", "b", title='He said "up", she "down"'), [START])
+    statement = "select article_id, title, symbols, published_at, date, summary from news_articles order by 1"
+    return query(warehouse, statement)
+
+
+def test_csv_is_read_back_by_a_csv_reader(mixed: pl.DataFrame, capsys: pytest.CaptureFixture[str]) -> None:
+    result_table(mixed, "csv")
+    found = list(csv.DictReader(io.StringIO(capsys.readouterr().out)))
+    assert [row["symbols"] for row in found] == ["BTC|ETH", ""]
+    assert found[0]["title"] == 'He said "up", she "down"'
+    assert found[0]["published_at"].startswith("2024-01-01T12:00:00")
+    assert (found[0]["date"], found[0]["summary"]) == ("2024-01-01", "")
+
+
+def test_json_is_one_document_with_nulls_and_lists(mixed: pl.DataFrame, capsys: pytest.CaptureFixture[str]) -> None:
+    result_table(mixed, "json")
+    found = json.loads(capsys.readouterr().out)
+    assert [(row["article_id"], row["symbols"], row["summary"]) for row in found] == [
+        ("a", ["BTC", "ETH"], None),
+        ("b", [], None),
+    ]
+
+
+def test_a_table_has_every_column_and_row(mixed: pl.DataFrame, capsys: pytest.CaptureFixture[str]) -> None:
+    result_table(mixed.select("article_id", "date", "summary"), "table")
+    lines = capsys.readouterr().out.splitlines()
+    assert all(name in lines[1] for name in ("article_id", "date", "summary"))
+    assert sum("2024-01-01" in line for line in lines) == 2
+    assert "None" not in "".join(lines), "null is an empty cell"
+
+
+@pytest.mark.parametrize("form", ["table", "csv", "json"])
+def test_no_rows_are_no_rows_in_every_format(
+    warehouse: Warehouse, capsys: pytest.CaptureFixture[str], form: str
+) -> None:
+    result_table(query(warehouse, "select symbol, close from ohlc"), form)
+    out = capsys.readouterr().out
+    if form == "json":
+        assert json.loads(out) == []
+    else:
+        assert "symbol" in out
+        assert "close" in out
+        assert "24" not in out

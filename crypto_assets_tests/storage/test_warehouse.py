@@ -2,12 +2,7 @@
 
 from __future__ import annotations
 
-import os
-import signal
-import subprocess
-import sys
 import tempfile
-import time
 from dataclasses import replace
 from datetime import date, datetime, timedelta, timezone
 from pathlib import Path
@@ -21,12 +16,13 @@ from polars.testing import assert_frame_equal
 from crypto_assets.contract import Column, Contract, WriteMode
 from crypto_assets.errors import ContractError, WarehouseError
 from crypto_assets.partitions import DAY, days
-from crypto_assets.schemas import MARKET_SENTIMENT, ONCHAIN_ENHANCED, PRICES
+from crypto_assets.schemas import MARKET_SENTIMENT, NEWS_ARTICLES, ONCHAIN_ENHANCED, PRICES
 from crypto_assets.storage.warehouse import Warehouse
 
 START = date(2024, 1, 1)
 HOUR = timedelta(hours=1)
-REPLACING = replace(PRICES, write_mode=WriteMode.REPLACE)
+BY_MODE = {mode: replace(PRICES, write_mode=mode) for mode in WriteMode}
+REPLACING, KEEPING = BY_MODE[WriteMode.REPLACE], BY_MODE[WriteMode.KEEP]
 
 
 @pytest.fixture
@@ -47,6 +43,15 @@ def rows(day: date, count: int = 24, price: float = 100.0, symbol: str = "BTC") 
             "price_usd": [price + n for n in range(count)],
         },
         schema_overrides={"ts": pl.Datetime("us", "UTC"), "available_at": pl.Datetime("us", "UTC")},
+    )
+
+
+def articles(day: date, *names: str, title: str = "Title") -> pl.DataFrame:
+    noon = datetime(day.year, day.month, day.day, 12, tzinfo=timezone.utc)
+    known = {"date": day, "available_at": noon, "published_at": noon, "source": "sandbox", "feed": "f", "title": title}
+    return pl.DataFrame(
+        [{**known, "article_id": name, "symbols": ["BTC", "ETH"] if name == "a" else []} for name in names],
+        schema=NEWS_ARTICLES.polars_schema,
     )
 
 
@@ -90,6 +95,76 @@ def test_replace_forgets_and_merge_keeps(warehouse: Warehouse) -> None:
     assert warehouse.read("prices").is_empty(), "a day may become empty"
 
 
+def test_keep_never_changes_what_was_known(warehouse: Warehouse) -> None:
+    warehouse.write(KEEPING, rows(START, count=3), [START])
+    later = warehouse.write(KEEPING, rows(START, count=5, price=7.0), [START])
+    assert warehouse.read("prices")["price_usd"].to_list() == [100.0, 101.0, 102.0, 10.0, 11.0]
+    assert later.rows == 5
+    assert not warehouse.write(KEEPING, rows(START, price=9.0, count=5), [START]).changed
+
+
+def test_articles_are_merged_by_key_and_none_is_lost(warehouse: Warehouse) -> None:
+    wanted = [START, START + DAY]
+    warehouse.write(NEWS_ARTICLES, pl.concat([articles(START, "a", "b"), articles(START + DAY, "c")]), wanted)
+    again = warehouse.write(NEWS_ARTICLES, articles(START, "b", "d", title="Corrected"), wanted)
+    assert (again.rows, again.version) == (4, 2)
+    found = warehouse.read("news_articles")
+    assert dict(found.select("article_id", "title").rows()) == {
+        "a": "Title",
+        "b": "Corrected",
+        "c": "Title",
+        "d": "Corrected",
+    }
+    assert found["symbols"].to_list()[:2] == [["BTC", "ETH"], []], "a list comes back, empty ones too"
+    assert not warehouse.write(NEWS_ARTICLES, articles(START, "a"), wanted).changed
+    assert warehouse.write(NEWS_ARTICLES, articles(START), wanted).rows == 4, "an empty answer takes nothing away"
+
+
+def test_days_apart_in_one_commit_spare_the_day_between(warehouse: Warehouse) -> None:
+    wanted = days(START, START + DAY * 2)
+    warehouse.write(REPLACING, pl.concat(rows(day) for day in wanted), wanted)
+    ends = [wanted[2], wanted[0], wanted[2]]
+    report = warehouse.write(REPLACING, pl.concat(rows(day, price=7.0) for day in set(ends)), ends)
+    assert (report.version, report.rows) == (2, 48)
+    levels = warehouse.read("prices").group_by("date").agg(pl.col("price_usd").min()).sort("date")["price_usd"]
+    assert levels.to_list() == [7.0, 100.0, 7.0]
+
+
+def test_pandas_and_polars_frames_give_the_same_rows(warehouse: Warehouse, tmp_path: Path) -> None:
+    other = Warehouse(str(tmp_path / "pandas"))
+    warehouse.write(PRICES, rows(START), [START])
+    other.write(PRICES, rows(START).to_pandas().sample(frac=1, random_state=1), [START])
+    assert_frame_equal(warehouse.read("prices"), other.read("prices"))
+
+
+def test_reading_is_by_inclusive_days(warehouse: Warehouse) -> None:
+    wanted = days(START, START + DAY * 4)
+    warehouse.write(PRICES, pl.concat(rows(day, count=2) for day in wanted), wanted)
+
+    def found(start: date | None = None, end: date | None = None) -> list[date]:
+        frame = warehouse.read("prices", start=start, end=end)
+        assert_frame_equal(frame, frame.sort("symbol", "ts"))
+        assert_frame_equal(frame, warehouse.scan("prices", start=start, end=end).collect())
+        assert frame.schema == PRICES.polars_schema
+        return frame["date"].unique().sort().to_list()
+
+    assert found() == wanted
+    assert found(start=wanted[3]) == wanted[3:]
+    assert found(end=wanted[1]) == wanted[:2]
+    assert found(wanted[1], wanted[3]) == wanted[1:4]
+    assert found(wanted[2], wanted[2]) == [wanted[2]]
+    assert found(START + DAY * 9) == []
+
+
+@pytest.mark.parametrize("name", ["with a blank", "100% süß", "q'uote", "a#b&c", "a,b"])
+def test_the_folder_may_have_any_ordinary_name(tmp_path: Path, name: str) -> None:
+    warehouse = Warehouse(str(tmp_path / name))
+    warehouse.write(PRICES, rows(START), [START])
+    warehouse.write(PRICES, rows(START, price=7.0), [START])
+    assert warehouse.read("prices", start=START)["price_usd"][0] == 7.0
+    assert [path.name for path in tmp_path.iterdir()] == [name], "not under an encoded name beside it"
+
+
 def test_columns_symbols_and_versions(warehouse: Warehouse) -> None:
     both = pl.concat([rows(START), rows(START, symbol="ETH", price=5.0)])
     warehouse.write(PRICES, both, [START])
@@ -117,6 +192,21 @@ def test_a_broken_rule_writes_nothing(warehouse: Warehouse, change: pl.Expr, wor
     assert not warehouse.exists("prices")
 
 
+def test_a_refused_write_leaves_the_stored_rows(warehouse: Warehouse) -> None:
+    """Good days beside the bad one are refused with it: a range is written whole or not at all."""
+    wanted = [START, START + DAY]
+    warehouse.write(PRICES, pl.concat(rows(day) for day in wanted), wanted)
+    version, before, files = warehouse.version("prices"), warehouse.read("prices"), warehouse.files("prices")
+    broken = pl.concat([rows(START, price=7.0), rows(START + DAY, price=-3.0)])
+    with pytest.raises(ContractError, match=r"prices: .*price_usd breaks greater_than\(0\) in 4 row\(s\)"):
+        warehouse.write(PRICES, broken, wanted)
+    with pytest.raises(ContractError, match=r"24 row\(s\) lie outside the requested days, e\.g\. 2024-01-02"):
+        warehouse.write(PRICES, pl.concat(rows(day, price=7.0) for day in wanted), [START])
+    assert warehouse.version("prices") == version
+    assert_frame_equal(warehouse.read("prices"), before)
+    assert_frame_equal(warehouse.files("prices"), files)
+
+
 def test_rows_outside_the_days_and_double_keys_are_refused(warehouse: Warehouse) -> None:
     with pytest.raises(ContractError, match="outside the requested days"):
         warehouse.write(PRICES, rows(START + DAY), [START])
@@ -133,15 +223,11 @@ def test_a_new_nullable_column_is_additive_and_a_changed_type_refused(warehouse:
     assert found.filter(pl.col("date") == START)["rank"].null_count() == 24
     assert found.filter(pl.col("date") == START + DAY)["rank"].sum() == 24
     columns = tuple(replace(c, dtype=pl.Int64) if c.name == "price_usd" else c for c in PRICES.columns)
-    other = Contract(**{**vars_of(PRICES), "columns": columns})
-    with pytest.raises(WarehouseError, match="price_usd"):
+    other = replace(PRICES, columns=columns)
+    with pytest.raises(WarehouseError, match="stored type of price_usd differs"):
         warehouse.write(
             other, rows(START + DAY * 2).with_columns(pl.col("price_usd").cast(pl.Int64)), [START + DAY * 2]
         )
-
-
-def vars_of(contract: Contract) -> dict[str, object]:
-    return {name: getattr(contract, name) for name in contract.__dataclass_fields__}
 
 
 def test_unreadable_is_one_sentence(tmp_path: Path) -> None:
@@ -156,89 +242,57 @@ def test_unreadable_is_one_sentence(tmp_path: Path) -> None:
     assert "\n" not in str(caught.value)
 
 
-WRITER = """
-import sys
-from datetime import date
-from crypto_assets.storage.warehouse import Warehouse
-from crypto_assets.schemas import PRICES
-from crypto_assets.partitions import DAY, days
-from crypto_assets_tests.storage.test_warehouse import rows, REPLACING
-import polars as pl
-root, mode, first, count, price = sys.argv[1], sys.argv[2], date.fromisoformat(sys.argv[3]), int(sys.argv[4]), float(sys.argv[5])
-warehouse, wanted = Warehouse(root), days(first, first + DAY * (count - 1))
-print("ready", flush=True)
-if mode == "loop":
-    while True:
-        price += 1000
-        warehouse.write(REPLACING, pl.concat(rows(day, price=price) for day in wanted), wanted)
-for day in wanted:
-    warehouse.write(PRICES, rows(day, price=price, symbol=f"C{int(price)}"), [day])
-"""
-
-
-def writer(warehouse: Warehouse, mode: str, first: date, count: int, price: float) -> subprocess.Popen[str]:
-    args = [sys.executable, "-c", WRITER, warehouse.uri, mode, str(first), str(count), str(price)]
-    return subprocess.Popen(args, stdout=subprocess.PIPE, text=True)
-
-
-def test_killed_in_the_middle_a_range_is_wholly_old_or_wholly_new(warehouse: Warehouse) -> None:
-    wanted = days(START, START + DAY * 3)
-    warehouse.write(REPLACING, pl.concat(rows(day, price=0.5) for day in wanted), wanted)
-    for pause in (0.02, 0.05, 0.09, 0.14):
-        process = writer(warehouse, "loop", START, 4, 0.5)
-        assert process.stdout is not None
-        process.stdout.readline()
-        time.sleep(pause)
-        os.kill(process.pid, signal.SIGKILL)
-        process.communicate()
-        found = warehouse.read("prices")
-        assert found.height == 96
-        levels = set((found["price_usd"] - found["ts"].dt.hour()).round(6))
-        assert len(levels) == 1, "all four days are of one write"
-    warehouse.write(REPLACING, pl.concat(rows(day, price=3.0) for day in wanted), wanted)
-    assert warehouse.read("prices")["price_usd"].min() == 3.0
-
-
-def test_many_writers_of_adjacent_and_of_the_same_days_lose_nothing(warehouse: Warehouse) -> None:
-    processes = [writer(warehouse, "days", START + DAY * (3 * n), 3, 1.0) for n in range(2)]
-    processes += [writer(warehouse, "days", START, 6, float(n)) for n in (2, 3)]
-    assert [process.wait(120) for process in processes] == [0, 0, 0, 0]
-    for process in processes:
-        process.communicate()
-    found = warehouse.read("prices")
-    assert found.height == 3 * 6 * 24
-    assert found.group_by("symbol").len().sort("symbol")["len"].to_list() == [144, 144, 144]
+def test_a_lost_file_and_an_impossible_folder_are_one_sentence(warehouse: Warehouse, tmp_path: Path) -> None:
+    warehouse.write(PRICES, rows(START), [START])
+    Path(warehouse.path("prices"), warehouse.files("prices")["path"][0]).unlink()
+    with pytest.raises(WarehouseError, match=r"prices .* cannot be read") as caught:
+        warehouse.read("prices")
+    assert "\n" not in str(caught.value)
+    (tmp_path / "file").write_text("")
+    with pytest.raises(WarehouseError, match=r"cannot be written .* nothing was written") as caught:
+        Warehouse(str(tmp_path / "file" / "below")).write(PRICES, rows(START), [START])
+    assert "\n" not in str(caught.value)
 
 
 Days = st.integers(0, 3)
+Content = dict[tuple[int, int], int]  # (day, coin) -> price
 Write = st.tuples(
-    st.booleans(),
+    st.sampled_from(WriteMode),
     st.dictionaries(st.tuples(Days, st.integers(0, 2)), st.integers(1, 9), max_size=5),
     st.sets(Days, min_size=1),
 )
 
 
+def expected(mode: WriteMode, model: Content, content: Content, touched: set[int]) -> Content:
+    if mode is WriteMode.KEEP:
+        return content | model
+    return {key: v for key, v in model.items() if mode is WriteMode.MERGE or key[0] not in touched} | content
+
+
 @settings(max_examples=25, deadline=None)
 @given(st.lists(Write, max_size=5))
-def test_any_sequence_of_writes_gives_what_a_dictionary_gives(writes) -> None:
-    model: dict[tuple[int, int], int] = {}
+def test_any_sequence_of_writes_gives_what_a_dictionary_gives(
+    writes: list[tuple[WriteMode, Content, set[int]]],
+) -> None:
+    model: Content = {}
     with tempfile.TemporaryDirectory() as folder:
         warehouse = Warehouse(folder)
-        for merge, content, touched in writes:
+        for mode, content, touched in writes:
             content = {key: value for key, value in content.items() if key[0] in touched}
-            model = {key: v for key, v in model.items() if merge or key[0] not in touched} | content
+            after = expected(mode, model, content, touched)
             frames = [
                 rows(START + DAY * day, price=value, symbol=f"C{coin}", count=1)
                 for (day, coin), value in content.items()
             ]
             frame = pl.concat(frames) if frames else rows(START, count=0)
-            warehouse.write(PRICES if merge else REPLACING, frame, [START + DAY * day for day in touched])
+            report = warehouse.write(BY_MODE[mode], frame, [START + DAY * day for day in touched])
+            assert report.changed == (after != model), "a commit exactly where the rows change"
+            assert report.rows == sum(day in touched for day, _ in after)
+            model = after
         found = warehouse.read("prices", columns=["date", "symbol", "price_usd"]).rows()
-        assert {((day - START).days, int(name[1:])): price for name, day, price in reorder(found)} == model
-
-
-def reorder(found: list[tuple]) -> list[tuple[str, date, float]]:
-    return [(row[0], row[1], row[2]) for row in found]
+        assert sorted(((day - START).days, int(name[1:]), price) for name, day, price in found) == sorted(
+            (*key, price) for key, price in model.items()
+        ), "as rows, so that a key twice would show"
 
 
 def test_hash_and_clock(warehouse: Warehouse, tmp_path: Path) -> None:

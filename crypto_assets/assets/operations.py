@@ -1,0 +1,43 @@
+"""Group ``operations``: what the platform itself did: calls to providers, and rows it does not believe."""
+
+from datetime import datetime, timedelta
+
+import dagster as dg
+import pandas as pd
+
+from crypto_assets import schemas
+from crypto_assets.assets import shell
+from crypto_assets.assets.access import Providers
+from crypto_assets.sources.book import COUNTS
+from crypto_assets.sources.fetched import utc
+
+HOUR = timedelta(hours=1)
+COLUMNS = ["provider", "endpoint", "ts", "date", "available_at", "source", *COUNTS]
+
+
+@dg.asset(
+    **shell.of(schemas.API_USAGE, group="operations", kinds={"postgres"}, layer="operations", policy=shell.DERIVED),
+    op_tags={"dagster/priority": "-100"},  # after the calls of the same run
+)
+def api_usage(context: dg.AssetExecutionContext, providers: Providers) -> pd.DataFrame:
+    rows = []
+    for provider, endpoint, ts, *counts in providers.book().calls(*shell.days_of(context)):
+        moment: datetime = ts
+        rows.append((provider, endpoint, moment, moment.date(), moment + HOUR, "platform", *counts))
+    return utc(pd.DataFrame(rows, columns=COLUMNS), "ts", "available_at")
+
+
+quarantine = dg.AssetSpec(
+    "quarantine",
+    group_name="operations",
+    owners=[shell.OWNER],
+    kinds={"deltalake"},
+    tags={"layer": "operations"},
+    description=schemas.QUARANTINE.description,
+    metadata={
+        "dagster/column_schema": shell.column_schema(schemas.QUARANTINE),
+        "dagster/table_name": schemas.QUARANTINE.table,
+    },
+)
+
+ASSETS = [api_usage, quarantine]

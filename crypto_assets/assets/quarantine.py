@@ -1,0 +1,58 @@
+"""The gate before ``prices``: what a second source contradicts is held in ``quarantine`` until a person releases it.
+
+Not an asset of its own run: rows get here while prices are materialised, so the table has no partitions to fill.
+"""
+
+from __future__ import annotations
+
+from datetime import date, datetime, timezone
+
+import pandas as pd
+import polars as pl
+
+from crypto_assets.errors import UsageError
+from crypto_assets.partitions import DAY, days
+from crypto_assets.schemas import PRICES, QUARANTINE
+from crypto_assets.storage.io_manager import to_pandas
+from crypto_assets.storage.warehouse import Warehouse
+from crypto_assets.transforms import outliers
+
+BAR_COLUMNS = ["symbol", "ts", "high", "low", "close", "source"]
+
+
+def believed(warehouse: Warehouse, prices: pd.DataFrame, start: date, end: date) -> tuple[pd.DataFrame, int]:
+    """(the rows to store, how many were held back). Those held back leave ``prices`` if an earlier run stored them."""
+    if prices.empty:
+        return prices, 0
+    bars = [
+        warehouse.read(table, start=start - DAY, end=end, columns=BAR_COLUMNS).filter(
+            ~pl.col("source").str.contains("coingecko")
+        )
+        for table in ("kraken_ohlc", "ohlc")  # USD before USDT
+    ]
+    held = warehouse.read(QUARANTINE, start=start, end=end)
+    released = held.filter(pl.col("released_at").is_not_null())
+    kept, doubtful = outliers.split(prices, to_pandas(pl.concat(bars)), to_pandas(released))
+    if len(doubtful):
+        wanted = sorted(set(doubtful["date"]))
+        warehouse.write(QUARANTINE, doubtful, wanted)
+        warehouse.forget(PRICES, pl.from_pandas(doubtful[["symbol", "ts", "date"]]))
+    return kept, len(doubtful)
+
+
+def release(warehouse: Warehouse, symbol: str, ts: datetime) -> float:
+    """Put a held row into ``prices`` and note when it was released; returns its price. Raises :class:`UsageError`."""
+    day = ts.date()
+    held = warehouse.read(QUARANTINE, start=day, end=day).filter(
+        pl.col("table_name") == "prices", pl.col("symbol") == symbol, pl.col("ts") == ts
+    )
+    if held.is_empty():
+        raise UsageError(
+            f"no row of {symbol} at {ts:%Y-%m-%d %H:%M} UTC is in quarantine; "
+            "see crypto-assets sql 'select symbol, ts, reason from quarantine'"
+        )
+    row = held.row(0, named=True)
+    warehouse.write(QUARANTINE, held.with_columns(released_at=pl.lit(datetime.now(timezone.utc))), days(day, day))
+    names = [name for name in PRICES.names if name in held.columns]
+    warehouse.write(PRICES, held.select(*names, price_usd=pl.col("value_usd")), days(day, day))
+    return float(row["value_usd"])

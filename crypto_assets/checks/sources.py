@@ -1,0 +1,112 @@
+"""Measures across sources: do two venues agree, what is held back, is the premium key used, will the budget last."""
+
+from __future__ import annotations
+
+import calendar
+from datetime import timedelta
+
+import polars as pl
+
+from crypto_assets.checks.outcome import Outcome, Scope
+from crypto_assets.partitions import DAY
+from crypto_assets.schemas_context import KRAKEN_WINDOW
+from crypto_assets.sources.book import open_book
+from crypto_assets.sources.limits import PREMIUM_PLANS, limit_of
+
+AGREEMENT = 0.01  # of the price: venues differ by spread, and CoinGecko's point is seconds after the bar's close
+AGREEING_SHARE = 0.99
+BUDGET_WARNING = 0.8
+HOUR = timedelta(hours=1)
+
+
+def agreement(scope: Scope) -> Outcome:
+    """CoinGecko's hour marks against the closes of Kraken's bars: within 1 % for 99 % of coins and hours; the worst is named.
+
+    WARN: venues differ in a rush; which of the two is wrong is for a person to say.
+    """
+    prices = scope.warehouse.read("prices", start=scope.start, end=scope.end, columns=["symbol", "ts", "price_usd"])
+    bars = scope.warehouse.read(
+        "kraken_ohlc", start=scope.start - DAY, end=scope.end, columns=["symbol", "ts", "close"]
+    ).with_columns(pl.col("ts") + HOUR)
+    both = prices.join(bars, on=["symbol", "ts"]).with_columns(off=(pl.col("price_usd") / pl.col("close") - 1).abs())
+    if both.is_empty():
+        gone = (scope.now - KRAKEN_WINDOW).date() > scope.end
+        text = "Kraken shows 720 hours only and none of the range is stored" if gone else "no hour to compare"
+        return Outcome(gone or prices.is_empty(), text, "WARN", {"compared": 0})
+    share = float((both["off"] <= AGREEMENT).mean() or 0.0)  # type: ignore[arg-type]
+    worst = both.sort("off", descending=True).row(0, named=True)
+    return Outcome(
+        share >= AGREEING_SHARE,
+        f"{share:.2%} of {both.height} coin-hours agree within {AGREEMENT:.0%}; worst: {worst['symbol']} at "
+        f"{worst['ts']:%Y-%m-%d %H:%M}, {worst['price_usd']:g} against {worst['close']:g} ({worst['off']:.1%})",
+        "WARN",
+        {
+            "compared": both.height, "share_agreeing": share, "worst_symbol": worst["symbol"],
+            "worst_off": worst["off"], "mean_off": float(both["off"].mean() or 0.0),  # type: ignore[arg-type]
+        },
+    )  # fmt: skip
+
+
+def nothing_held(scope: Scope) -> Outcome:
+    """Rows in quarantine that nobody has judged yet. WARN: prices lack them until one does."""
+    rows = scope.warehouse.read("quarantine", start=scope.start, end=scope.end)
+    held = rows.filter(pl.col("released_at").is_null())
+    coins = held["symbol"].unique().sort().to_list()
+    text = f"{held.height} row(s) held" + (
+        f" of {', '.join(coins[:8])}; crypto-assets release SYMBOL TS" if coins else ""
+    )
+    return Outcome(held.is_empty(), text, "WARN", {"held": held.height, "released": rows.height - held.height})
+
+
+def premium_share(scope: Scope) -> Outcome:
+    """Share of CoinGecko calls made with the pro key, where one is set: 100 %. ERROR: a paid plan that is not used."""
+    rows = scope.warehouse.read("api_usage", start=scope.start, end=scope.end).filter(pl.col("provider") == "coingecko")
+    calls, premium = int(rows["calls"].sum()), int(rows["premium_calls"].sum())
+    if scope.settings.coingecko_plan not in PREMIUM_PLANS:
+        return Outcome(
+            True,
+            f"no pro key is set; {calls} call(s) on plan {scope.settings.coingecko_plan}",
+            "ERROR",
+            {"calls": calls},
+        )
+    share = premium / calls if calls else 1.0
+    return Outcome(
+        share == 1.0,
+        f"{premium} of {calls} CoinGecko call(s) with the pro key ({share:.1%})",
+        "ERROR",
+        {"calls": calls, "premium_calls": premium, "share": share},
+    )
+
+
+def budget_projection(scope: Scope) -> Outcome:
+    """CoinGecko calls projected to the end of the month against the budget: WARN from 80 %.
+
+    Counted in the book of calls, now, whatever the range; the rest of the month is taken to be like the last seven days.
+    """
+    limit = limit_of("coingecko", scope.settings)
+    if limit is None or limit.budget is None:
+        return Outcome(True, "no monthly budget: the plan has no cap and API_BUDGETS sets none", "WARN", {})
+    url = scope.settings.postgres_url
+    book = open_book(url.get_secret_value() if url else None)
+    today = scope.now.date()
+    used, week = book.used(limit.bucket), _calls(book.calls(today - timedelta(days=6), today))
+    left = calendar.monthrange(today.year, today.month)[1] - today.day
+    projected = used + week / 7 * left
+    share = projected / limit.budget if limit.budget else float("inf")
+    return Outcome(
+        share < BUDGET_WARNING,
+        f"{used:,} of {limit.budget:,} calls used this month; {projected:,.0f} projected to its end ({share:.0%})",
+        "WARN",
+        {"used": used, "budget": limit.budget, "projected": projected, "projected_share": share},
+    )
+
+
+def _calls(rows: list[tuple[object, ...]]) -> int:
+    return sum(int(str(row[3])) for row in rows if row[0] == "coingecko")
+
+
+MEASURES = {
+    "prices": {"agreement": agreement},
+    "quarantine": {"nothing_held": nothing_held},
+    "api_usage": {"premium_share": premium_share, "budget_projection": budget_projection},
+}
