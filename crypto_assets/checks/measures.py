@@ -96,7 +96,9 @@ def _expectation(table: Contract, scope: Scope, present: pl.DataFrame, closed: i
 
 
 def _rows(scope: Scope, table: str) -> int:
-    return sum(scope.warehouse.days_with_rows(table, scope.start, scope.end).values())
+    """Rows of the closed days: those of the day in progress are not expected yet."""
+    last = min(scope.end, (scope.now - DAY).date())
+    return sum(scope.warehouse.days_with_rows(table, scope.start, last).values())
 
 
 def _by_coin(scope: Scope, present: pl.DataFrame, *, per_day: int, source: str | None) -> tuple[int, int, str]:

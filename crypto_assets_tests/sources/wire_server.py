@@ -30,7 +30,7 @@ class Request:
 
 @dataclass
 class Reply:
-    """``body``: bytes as they are, anything else as JSON."""
+    """``body``: bytes as they are, a callable to write to the connection itself, anything else as JSON."""
 
     body: Any
     status: int = 200
@@ -70,6 +70,10 @@ def serve(answer: Callable[[Request], Any]) -> Iterator[Server]:
             seen.append(request)
             reply = answer(request)
             reply = reply if isinstance(reply, Reply) else Reply(reply)
+            if callable(reply.body):  # speaks for itself, broken HTTP included
+                reply.body(self)
+                self.close_connection = True
+                return
             body = reply.body if isinstance(reply.body, bytes) else json.dumps(reply.body).encode()
             self.send_response(reply.status)
             for name, value in {"Content-Length": str(len(body)), **reply.headers}.items():
