@@ -4,7 +4,7 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 READY  := $(VENV)/.installed
 
-.PHONY: demo test dev lint docs clean
+.PHONY: demo test dev lint bench docs clean
 
 demo: $(READY)  ## materialise the whole graph for recent days on the sandbox (DATA=DIR replays recordings)
 	$(BIN)/crypto-assets demo $(if $(DATA),--data $(DATA)) $(ARGS)
@@ -19,6 +19,9 @@ lint: $(READY)  ## ruff and mypy
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+
+bench: $(READY)  ## ratios against baselines measured in the same run (NAMES="…" chooses); writes bench.json
+	$(BIN)/python -m crypto_assets_bench $(NAMES)
 
 docs: $(READY)  ## regenerate docs/data-dictionary.md
 	$(BIN)/python -m crypto_assets.data_dictionary

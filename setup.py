@@ -22,6 +22,7 @@ REQUIRES = [
     "psycopg2-binary>=2.9.10,<3",  # the driver dagster-postgres speaks
     "SQLAlchemy>=2.0,<2.2",  # below dagster-postgres; the URL dialect is chosen by us
     "pydantic>=2.10,<3",  # secrets that do not print themselves
+    "matplotlib>=3.10,<4",  # charts in the UI's metadata and in the quality report
     "rich>=14,<16",  # tables and progress bars on a terminal
     "click>=8.1,<9",  # the command line
     "starlette>=0.49,<2",  # the sandbox server

@@ -7,7 +7,7 @@ from typing import Any
 
 import dagster as dg
 
-from crypto_assets import automation
+from crypto_assets import automation, upkeep
 from crypto_assets.assets import context, ml, news, onchain, operations, prices
 from crypto_assets.assets.access import Providers
 from crypto_assets.assets.shell import DAILY
@@ -32,10 +32,13 @@ def build_defs(overrides: Mapping[str, Any] | None = None) -> dg.Definitions:
         "io_manager": warehouse_io_manager,
         "providers": Providers(),
     }
+    keep = upkeep.everything()
     return dg.Definitions(
         assets=ASSETS,
         asset_checks=all_checks(),
-        schedules=automation.schedules(DAILY),
+        schedules=[*automation.schedules(DAILY), *keep["schedules"]],
+        sensors=keep["sensors"],
+        jobs=keep["jobs"],
         resources={**resources, **(overrides or {})},
         executor=dg.in_process_executor,  # step processes cost 2-4 s each to import
     )

@@ -10,11 +10,13 @@ from typing import Any
 
 from dagster import AssetKey, DagsterInstance
 
+from crypto_assets.assets.reach import REACH, ROW_GIVERS
 from crypto_assets.assets.shell import DERIVED_CHUNK_DAYS, SOURCE_CHUNK_DAYS
-from crypto_assets.operate import graph, runs, staleness
-from crypto_assets.operate.staleness import newest_metadata
+from crypto_assets.operate import runs
 from crypto_assets.partitions import DAY, chunks, days, runs_of, today
 from crypto_assets.storage.warehouse import Warehouse
+from crypto_assets.upkeep import staleness
+from crypto_assets.upkeep.staleness import newest_metadata
 
 GIVE_UP_AFTER = 3  # chunks in a row that fail completely: the provider is down, not one day of it
 HEAL_ROUNDS = 6  # each round follows one edge of the graph; more means someone else keeps writing
@@ -119,7 +121,7 @@ def _plan(wanted: dict[str, list[date]]) -> list[tuple[tuple[str, ...], date, da
         by_set.setdefault(tuple(t for t, found in wanted.items() if day in found), []).append(day)
     plan = []
     for tables, found in by_set.items():
-        size = DERIVED_CHUNK_DAYS if set(tables) <= set(graph.REACH) else SOURCE_CHUNK_DAYS
+        size = DERIVED_CHUNK_DAYS if set(tables) <= set(REACH) else SOURCE_CHUNK_DAYS
         plan += [(tables, *chunk) for first, last in runs_of(found) for chunk in chunks(first, last, size)]
     return sorted(plan, key=lambda run: run[1])
 
@@ -173,8 +175,8 @@ def _salvage(
         if table in good:
             continue
         wanted: set[date] = set()
-        if table in graph.ROW_GIVERS and table not in outcome.failures:
-            for giver in graph.ROW_GIVERS[table]:
+        if table in ROW_GIVERS and table not in outcome.failures:
+            for giver in ROW_GIVERS[table]:
                 wanted |= good[giver] if giver in tables else everything
         elif outcome.absent.get(table):
             wanted = everything - set(outcome.absent[table])
@@ -199,7 +201,7 @@ def _heal(
     last = min(staleness.horizon(tables, end), max(end, today()))
     for _ in range(HEAL_ROUNDS):
         plan: list[tuple[tuple[str, ...], date, date]] = []
-        for table in graph.REACH:
+        for table in REACH:
             found = staleness.stale_days(instance, warehouse, table, start, last)
             if found:
                 plan = [((table,), first, until) for first, until in runs_of(found)]

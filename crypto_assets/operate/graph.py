@@ -9,26 +9,6 @@ from dagster import AssetKey, AssetSelection
 
 from crypto_assets.definitions import defs
 from crypto_assets.errors import UsageError
-from crypto_assets.transforms import features, narratives, onchain
-
-# Derived table -> input table -> days it reaches back, in topological order.
-REACH: dict[str, dict[str, int]] = {
-    "onchain_enhanced": {"onchain_base": onchain.LOOKBACK_DAYS},
-    "article_narratives": {"news_articles": 0},
-    "narratives": {
-        "news_articles": narratives.LOOKBACK_DAYS,
-        "article_narratives": narratives.LOOKBACK_DAYS,
-    },
-    "ml_features": dict(features.LOOKBACK_DAYS),
-}
-
-# Derived table -> the inputs of which any one is enough for it to have rows; the others only fill columns.
-ROW_GIVERS: dict[str, tuple[str, ...]] = {
-    "onchain_enhanced": ("onchain_base",),
-    "article_narratives": ("news_articles",),
-    "narratives": ("article_narratives",),
-    "ml_features": ("prices", "ohlc"),
-}
 
 
 @cache

@@ -15,7 +15,7 @@ from crypto_assets.errors import ContractError
 from crypto_assets.schemas import CONTRACTS
 from crypto_assets.storage.warehouse import Warehouse, now
 
-# Metadata key: epoch seconds at which a materialisation began to read its inputs (see operate/staleness.py).
+# Metadata key: epoch seconds at which a materialisation began to read its inputs (see upkeep/staleness.py).
 INPUTS_READ_AT = "inputs_read_at"
 
 

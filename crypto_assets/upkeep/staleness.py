@@ -13,7 +13,7 @@ from datetime import date
 
 from dagster import AssetKey, AssetRecordsFilter, DagsterInstance, MetadataValue
 
-from crypto_assets.operate.graph import REACH
+from crypto_assets.assets.reach import REACH
 from crypto_assets.partitions import DAY, days
 from crypto_assets.storage.io_manager import INPUTS_READ_AT
 from crypto_assets.storage.warehouse import Warehouse
