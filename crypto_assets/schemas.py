@@ -8,10 +8,8 @@ from __future__ import annotations
 
 from datetime import timedelta
 
-import polars as pl
-
 from crypto_assets.columns import available_at, day, key, source, symbol, ts, value
-from crypto_assets.contract import TEXTS, TIMESTAMP, Column, Contract, WriteMode
+from crypto_assets.contract import Contract, WriteMode
 from crypto_assets.feature_columns import FEATURE_COLUMNS
 from crypto_assets.schemas_context import (
     DEFI_PROTOCOLS,
@@ -21,13 +19,9 @@ from crypto_assets.schemas_context import (
     KRAKEN_OHLC,
     SOCIAL_METRICS,
 )
+from crypto_assets.schemas_news import ARTICLE_NARRATIVES, NARRATIVES, NEWS_ARTICLES
+from crypto_assets.schemas_news import THEMES as THEMES
 from crypto_assets.schemas_operations import API_USAGE, QUARANTINE
-
-THEMES = (
-    "regulation", "adoption", "technology", "macro_economic", "institutional",
-    "defi", "security", "market_structure", "geopolitical", "other",
-)  # fmt: skip
-ANALYSIS_STATUSES = ("ok", "invalid", "timeout", "refused", "unavailable")
 
 ONCHAIN_STALENESS = timedelta(days=2)
 DAILY_STALENESS = timedelta(days=2)
@@ -222,73 +216,6 @@ MARKET_SENTIMENT = Contract(
     write_mode=WriteMode.MERGE,
     reference="https://alternative.me/crypto/fear-and-greed-index/#api",
     time_column=None,
-)  # fmt: skip
-
-NEWS_ARTICLES = Contract(
-    table="news_articles",
-    description="Articles from RSS and Atom feeds; what a feed no longer lists is kept.",
-    grain="article",
-    key=("article_id",),
-    columns=(
-        key("article_id", "Hash of normalised address and title."),
-        day(),
-        available_at("the feed's publication time"),
-        source(),
-        Column("published_at", TIMESTAMP, "UTC", "Publication time as the feed gives it.", nullable=False),
-        key("feed", "Name of the feed in NEWS_FEEDS."),
-        key("title", "Title, plain text."),
-        Column("summary", pl.String, "text", "Summary, plain text, at most 2,000 characters."),
-        Column("url", pl.String, "address", "Link to the article."),
-        Column("symbols", TEXTS, "coins", "Coins named in title or summary: whole words and cashtags only.", nullable=False),
-    ),
-    available_at_rule="the feed's publication time",
-    write_mode=WriteMode.MERGE,
-    reference="RSS 2.0, Atom (RFC 4287)",
-    time_column="published_at",
-)  # fmt: skip
-
-ARTICLE_NARRATIVES = Contract(
-    table="article_narratives",
-    description="What each article says: theme, sentiment, drivers, affected coins.",
-    grain="article x analyser",
-    key=("article_id", "analyzer"),
-    columns=(
-        key("article_id", "Article."),
-        key("analyzer", "Who said so: 'lexicon-<version>' or the model's name."),
-        day(),
-        available_at("that of the article"),
-        source(),
-        Column("theme", pl.String, "name", "Dominant theme.", allowed=THEMES),
-        value("sentiment", "-1 to 1", "Tone towards the market.", lower=-1, upper=1),
-        value("confidence", "0 to 1", "How sure the analyser is.", lower=0, upper=1),
-        Column("drivers", TEXTS, "phrases", "Words of the article the judgement rests on, at most 5.", nullable=False),
-        Column("affected_symbols", TEXTS, "coins", "Coins concerned; only such as the text names.", nullable=False),
-        Column("status", pl.String, "name", "How the analysis ended.", nullable=False, allowed=ANALYSIS_STATUSES),
-    ),
-    available_at_rule="that of the article",
-    time_column=None,
-)
-
-NARRATIVES = Contract(
-    table="narratives",
-    description="News by coin and hour: counts, sentiment and theme shares of the last 24 hours.",
-    grain="coin (or MARKET) x hour",
-    key=("symbol", "ts"),
-    columns=(
-        symbol(", or MARKET for all articles"),
-        ts("Hour mark; articles with available_at in (ts - 24 h, ts] count."),
-        day(),
-        available_at("ts"),
-        source(),
-        Column("article_count_24h", pl.Int64, "articles", "Articles in the window.", nullable=False, lower=0),
-        value("sentiment_24h", "-1 to 1", "Confidence-weighted mean sentiment; null without articles.", lower=-1, upper=1),
-        Column("dominant_theme", pl.String, "name", "Most frequent theme; null without articles.", allowed=THEMES),
-        *(
-            value(f"theme_{theme}_share_24h", "fraction", f"Share of articles with theme {theme}.", lower=0, upper=1)
-            for theme in THEMES
-        ),
-    ),
-    available_at_rule="ts",
 )  # fmt: skip
 
 ML_FEATURES = Contract(
