@@ -17,7 +17,6 @@ from crypto_assets.instance.postgres import ensure_postgres
 from crypto_assets.settings import Settings
 
 TEMPLATE = Path(__file__).parent / "dagster.yaml"  # a link to the top-level file in a checkout
-EVENT_BATCH_SIZE = 1000  # events an insert: a ranged run's events go to Postgres a thousand at a time
 SCHEMA_LOCK = 0x63_61_73_73_65_74  # any number that no other program on the same Postgres locks
 
 
@@ -38,7 +37,6 @@ def prepare(settings: Settings) -> Path:
     os.environ["DAGSTER_HOME"] = str(home)
     os.environ["CRYPTO_ASSETS_HOME"] = str(settings.home)
     os.environ["CRYPTO_ASSETS_LOGS"] = str(settings.home / "logs")
-    os.environ.setdefault("DAGSTER_EVENT_BATCH_SIZE", str(EVENT_BATCH_SIZE))
     os.environ.setdefault("DAGSTER_DISABLE_TELEMETRY", "1")
     return home
 

@@ -2,21 +2,29 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 
+import dagster as dg
 import pytest
-from dagster import AssetKey, AssetObservation, DagsterInstance
+from dagster import AssetKey, AssetMaterialization, AssetObservation, DagsterInstance
 from dagster._core.definitions.asset_checks.asset_check_evaluation import AssetCheckEvaluationPlanned
 from dagster._core.events import (
     AssetMaterializationPlannedData,
     AssetObservationData,
     DagsterEvent,
     DagsterEventType,
+    StepMaterializationData,
 )
 from dagster._core.events.log import EventLogEntry
-from dagster._core.storage.event_log.schema import AssetCheckExecutionsTable, AssetKeyTable, SqlEventLogStorageTable
+from dagster._core.storage.event_log.schema import (
+    AssetCheckExecutionsTable,
+    AssetEventTagsTable,
+    AssetKeyTable,
+    SqlEventLogStorageTable,
+)
 from dagster._core.utils import make_new_run_id
 from dagster_postgres.event_log import PostgresEventLogStorage
 from sqlalchemy import select, text
@@ -41,6 +49,27 @@ def planned(run_id: str) -> list[EventLogEntry]:
         )
         for table in TABLES
     ]
+    return entries(run_id, events)
+
+
+def done(run_id: str) -> list[EventLogEntry]:
+    """What a step reports of its days: each with metadata, and with the tags that Dagster indexes."""
+    tags = {"dagster/data_version": "7", "dagster/code_version": "2"}
+    return entries(
+        run_id,
+        [
+            (
+                DagsterEventType.ASSET_MATERIALIZATION,
+                StepMaterializationData(
+                    AssetMaterialization("prices", partition=day, metadata={"dagster/row_count": 24}, tags=tags)
+                ),
+            )
+            for day in DAYS
+        ],
+    )
+
+
+def entries(run_id: str, events: list[tuple[DagsterEventType, object]]) -> list[EventLogEntry]:
     now = time.time()
     return [
         EventLogEntry(
@@ -51,7 +80,7 @@ def planned(run_id: str) -> list[EventLogEntry]:
             timestamp=now + number / 1000,
             step_key=None,
             job_name="all",
-            dagster_event=DagsterEvent(kind.value, "all", event_specific_data=data),
+            dagster_event=DagsterEvent(kind.value, "all", event_specific_data=data),  # type: ignore[arg-type]
         )
         for number, (kind, data) in enumerate(events)
     ]
@@ -70,8 +99,9 @@ def storages(new_instance: Callable[[], DagsterInstance]) -> Iterator[Storages]:
 
 
 def content(storage: PostgresEventLogStorage) -> dict[str, list[tuple[object, ...]]]:
-    """Every column of the three tables but clocks and numbers that the database gives."""
+    """Every column of the four tables but clocks and numbers that the database gives."""
     log, keys, checks = SqlEventLogStorageTable.c, AssetKeyTable.c, AssetCheckExecutionsTable.c
+    tags = AssetEventTagsTable.c
     queries = {
         "event_logs": select(
             log.run_id, log.event, log.dagster_event_type, log.timestamp, log.step_key, log.asset_key, log.partition
@@ -80,6 +110,9 @@ def content(storage: PostgresEventLogStorage) -> dict[str, list[tuple[object, ..
         "checks": select(
             checks.asset_key, checks.check_name, checks.partition, checks.run_id, checks.execution_status
         ).order_by(checks.asset_key),
+        "tags": select(tags.asset_key, tags.key, tags.value, log.partition)
+        .join(SqlEventLogStorageTable, log.id == tags.event_id)
+        .order_by(log.id, tags.key),
     }
     with storage.index_connection() as connection:
         return {name: [tuple(row) for row in connection.execute(query)] for name, query in queries.items()}
@@ -93,6 +126,45 @@ def test_a_batch_leaves_the_rows_that_stock_leaves(storages: Storages) -> None:
     assert ours == stock
     assert len(ours["event_logs"]) == len(TABLES) * (len(DAYS) + 1)
     assert [row[0] for row in ours["checks"]] == ['["ohlc"]', '["prices"]']
+
+
+def test_materialisations_leave_the_rows_that_stock_leaves(storages: Storages) -> None:
+    run_id = make_new_run_id()
+    plan, events = planned(run_id), done(run_id)
+    for storage in storages:
+        storage.store_event_batch(plan)
+        storage.store_event_batch(events)
+    ours, stock = map(content, storages)
+    assert ours == stock
+    assert [row[-1] for row in ours["tags"]] == DAYS, "each tag belongs to its own day's event"
+
+
+def test_a_ranged_run_is_batched_and_its_partitions_are_shown(
+    new_instance: Callable[[], DagsterInstance], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The storage switches batching on by itself, and nothing of the run takes the stock way."""
+    monkeypatch.delenv("DAGSTER_EVENT_BATCH_SIZE", raising=False)
+    instance = new_instance()
+    assert int(os.environ["DAGSTER_EVENT_BATCH_SIZE"]) > 0
+    calendar = dg.DailyPartitionsDefinition("2025-01-01", end_date="2025-02-01")
+
+    @dg.asset(partitions_def=calendar, backfill_policy=dg.BackfillPolicy.single_run())
+    def prices() -> None: ...
+
+    one_by_one: list[DagsterEventType] = []
+    stock = PostgresEventLogStorage.store_event
+
+    def watched(storage: PostgresEventLogStorage, event: EventLogEntry) -> None:
+        one_by_one.append(event.get_dagster_event().event_type)
+        stock(storage, event)
+
+    monkeypatch.setattr(PostgresEventLogStorage, "store_event", watched)
+    tags = {"dagster/asset_partition_range_start": DAYS[0], "dagster/asset_partition_range_end": DAYS[-1]}
+    assert dg.materialize([prices], instance=instance, tags=tags).success
+    assert not {DagsterEventType.ASSET_MATERIALIZATION, DagsterEventType.ASSET_MATERIALIZATION_PLANNED} & {*one_by_one}
+    keys = calendar.get_partition_keys()
+    statuses = instance.get_status_by_partition(AssetKey("prices"), keys, calendar) or {}
+    assert [key for key in keys if (status := statuses[key]) and status.value == "MATERIALIZED"] == DAYS
 
 
 def test_events_of_another_kind_among_them_take_the_stock_way(storages: Storages) -> None:
