@@ -7,6 +7,7 @@ REQUIRES = [
     "dagster-webserver>=1.13,<1.14",  # the UI
     "dagster-postgres>=0.29,<0.30",  # run, event and schedule storage
     "dagster-k8s>=0.29,<0.30",  # run pods in production
+    "kubernetes>=33",  # its API: the janitor reads and deletes; dagster-k8s brings it
     "pandas>=3.0,<4",  # frames between sources and assets
     "numpy>=2.0,<3",  # the feature kernels: windows over coins x hours arrays
     "polars>=2.0,<3",  # the feature engine and contract frames
@@ -37,6 +38,9 @@ DEV = [
     "mypy>=1.18,<3",  # types
     "TA-Lib>=0.6.8,<0.9",  # an independent library to hold the indicators against
     "pandas-stubs>=2.3,<4",  # pandas' types for mypy
+    "moto[server]>=5.1,<6",  # an S3 server for the storage tests
+    "kubernetes-validate>=1.36,<2",  # the schemas that deploy/ is held against
+    "PyYAML>=6,<7",  # tests read the manifests
 ]
 
 setup(

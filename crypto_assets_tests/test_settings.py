@@ -54,7 +54,8 @@ def documented() -> set[str]:
 def test_every_documented_variable_is_covered_here() -> None:
     found = documented()
     assert {"CRYPTO_ASSETS_HOME", "OLLAMA_MODEL", "BINANCE_BASE_URL"} <= found, "the table was found"
-    assert found <= READ.keys() | SECRETS.keys()
+    elsewhere = {name for name in found if name.startswith("AWS_")}  # storage/test_object_store.py
+    assert found - elsewhere <= READ.keys() | SECRETS.keys()
 
 
 @pytest.mark.parametrize("name", READ)

@@ -1,6 +1,8 @@
 """Read-only SQL (DuckDB) over the warehouse: a view a table, on exactly the files of its newest snapshot.
 
-The connection may open those files and nothing else, and its configuration is locked.
+The connection may open those files and nothing else, and its configuration is locked. In an object store the files are
+opened by delta-rs, which hands DuckDB the columns and row groups that a query needs: DuckDB's own client for it is a
+runtime download.
 """
 
 from __future__ import annotations
@@ -11,6 +13,7 @@ import polars as pl
 from crypto_assets.contract import Contract
 from crypto_assets.errors import UsageError, WarehouseError
 from crypto_assets.schemas import CONTRACTS
+from crypto_assets.storage.object_store import reason
 from crypto_assets.storage.warehouse import Warehouse
 
 _READING = {duckdb.StatementType.SELECT, duckdb.StatementType.EXPLAIN}
@@ -25,7 +28,8 @@ def query(warehouse: Warehouse, sql: str) -> pl.DataFrame:
         files = {name: warehouse.files(name)["path"].to_list() for name in CONTRACTS}
         for name, paths in files.items():
             _view(connection, warehouse, CONTRACTS[name], paths)
-        _lock(connection, [f"{warehouse.path(name)}/{path}" for name, paths in files.items() for path in paths])
+        local = files.items() if warehouse.is_local else ()
+        _lock(connection, [f"{warehouse.path(name)}/{path}" for name, paths in local for path in paths])
         return _frame(connection.execute(statement))
     except duckdb.PermissionException as error:
         raise UsageError(
@@ -33,6 +37,8 @@ def query(warehouse: Warehouse, sql: str) -> pl.DataFrame:
         ) from error
     except duckdb.IOException as error:
         raise WarehouseError(f"the warehouse cannot be read ({_one_line(error)}); run crypto-assets doctor") from error
+    except OSError as error:  # an object store that went away under the query
+        raise WarehouseError(f"the warehouse cannot be read ({reason(error)}); run crypto-assets doctor") from error
     except duckdb.Error as error:
         raise UsageError(f"the query fails ({_one_line(error)}); tables: {', '.join(CONTRACTS)}") from error
     finally:
@@ -51,8 +57,11 @@ def _only_statement(sql: str) -> duckdb.Statement:
 
 
 def _view(connection: duckdb.DuckDBPyConnection, warehouse: Warehouse, contract: Contract, paths: list[str]) -> None:
-    if not paths or not warehouse.is_local:
-        connection.register(contract.table, (warehouse.read(contract) if paths else contract.empty()).to_arrow())
+    if not paths:
+        connection.register(contract.table, contract.empty().to_arrow())
+        return
+    if not warehouse.is_local:
+        connection.register(contract.table, warehouse.dataset(contract))
         return
     quoted = ", ".join("'" + f"{warehouse.path(contract.table)}/{path}".replace("'", "''") + "'" for path in paths)
     reader = f"read_parquet([{quoted}], hive_partitioning=true, hive_types={{'date': DATE}}, union_by_name=true)"

@@ -19,10 +19,12 @@ import polars as pl
 import pyarrow as arrow
 from deltalake import DeltaTable, write_deltalake
 from deltalake.exceptions import CommitFailedError, DeltaError, TableNotFoundError
+from pyarrow.dataset import Dataset, dataset
 
 from crypto_assets.contract import Contract, Frame, WriteMode
-from crypto_assets.errors import ContractError, WarehouseError
+from crypto_assets.errors import ContractError, UsageError, WarehouseError
 from crypto_assets.schemas import CONTRACTS
+from crypto_assets.storage import object_store
 
 _FILES = {"path": pl.String, "day": pl.Date, "rows": pl.Int64, "bytes": pl.Int64, "written_at": pl.Float64}
 ATTEMPTS = 25  # of a commit; each one lost means that another writer's went through
@@ -42,11 +44,13 @@ class WriteReport:
 
 
 class Warehouse:
-    """Tables under one root: a folder or an object store address. ``storage_options`` go to ``deltalake`` as they are."""
+    """Tables under one root: a folder, or an ``s3://`` address that is reached as ``object_store.py`` says."""
 
-    def __init__(self, uri: str, storage_options: Mapping[str, str] | None = None) -> None:
+    def __init__(self, uri: str) -> None:
         self.uri = uri.rstrip("/")
-        self.storage_options = dict(storage_options or {}) or None
+        if not self.is_local and set("#?") & set(uri):
+            raise UsageError(f"CRYPTO_ASSETS_WAREHOUSE {uri!r} has a # or ? in it; write s3://BUCKET/FOLDER")
+        self.storage_options = object_store.options(self.uri) or None
 
     def path(self, table: str) -> str:
         return f"{self.uri}/{table}"
@@ -54,6 +58,10 @@ class Warehouse:
     @cached_property
     def is_local(self) -> bool:
         return "://" not in self.uri
+
+    @property
+    def _what_to_check(self) -> str:
+        return "check CRYPTO_ASSETS_WAREHOUSE" + ("" if self.is_local else ", AWS_ENDPOINT_URL, the credentials")
 
     # Reading
 
@@ -123,8 +131,6 @@ class Warehouse:
             within &= pl.col("date") >= start
         if end is not None:
             within &= pl.col("date") <= end
-        if not self.is_local:
-            return pl.scan_delta(snapshot).filter(within)
         # Polars' Delta reader takes the encoded address for the path: a folder with a blank in its name is not found.
         stored = _schema(snapshot)
         paths = _adds(snapshot).rename({"day": "date"}).filter(within)["path"]
@@ -136,7 +142,15 @@ class Warehouse:
             hive_schema={"date": pl.Date},
             missing_columns="insert",
             glob=False,
+            storage_options=object_store.for_polars(self.uri),
+            credential_provider=None,  # its own would look for boto3; the environment is read without it
         )
+
+    def dataset(self, contract: Contract) -> Dataset:
+        """The newest snapshot, unread, with the contract's columns: a column added later is null in older files."""
+        snapshot = self.snapshot(contract.table)
+        schema = contract.empty().to_arrow().schema
+        return dataset(schema.empty_table()) if snapshot is None else snapshot.to_pyarrow_dataset(schema=schema)
 
     def exists(self, table: str) -> bool:
         return self.snapshot(table) is not None
@@ -203,8 +217,8 @@ class Warehouse:
                 time.sleep(random.uniform(0.01, 0.05) * (attempt + 1))
             except (DeltaError, OSError) as error:
                 raise WarehouseError(
-                    f"{contract.table} cannot be written to {self.uri} ({_one_line(error)}); nothing was written; "
-                    "check CRYPTO_ASSETS_WAREHOUSE, its rights and its space"
+                    f"{contract.table} cannot be written to {self.uri} ({object_store.reason(error)}); nothing was written; "
+                    f"{self._what_to_check}, its rights and its space"
                 ) from error
         raise WarehouseError(
             f"{contract.table}: {ATTEMPTS} commits in a row lost to other writers of the same days; nothing was "
@@ -303,7 +317,7 @@ class Warehouse:
 
     def _unreadable(self, table: str, error: Exception) -> WarehouseError:
         return WarehouseError(
-            f"{table} in {self.uri} cannot be read ({_one_line(error)}); check CRYPTO_ASSETS_WAREHOUSE and its rights, "
+            f"{table} in {self.uri} cannot be read ({object_store.reason(error)}); {self._what_to_check} and its rights, "
             "or restore the table from a backup"
         )
 
@@ -335,7 +349,3 @@ def _predicate(days: list[date]) -> str:
     if (days[-1] - days[0]).days + 1 == len(days):
         return f"date >= '{days[0]}' AND date <= '{days[-1]}'"
     return f"date IN ({', '.join(repr(str(day)) for day in days)})"
-
-
-def _one_line(error: Exception) -> str:
-    return " ".join(str(error).split())[:200]

@@ -14,12 +14,23 @@ import pytest
 
 from crypto_assets.display import result_table
 from crypto_assets.errors import CryptoAssetsError, UsageError, WarehouseError
+from crypto_assets.partitions import DAY
 from crypto_assets.schemas import CONTRACTS, NEWS_ARTICLES, PRICES
 from crypto_assets.storage.sql import query
 from crypto_assets.storage.warehouse import Warehouse
+from crypto_assets_tests.object_store import ObjectStore
+from crypto_assets_tests.storage.conftest import Place
 from crypto_assets_tests.storage.test_warehouse import articles, rows
 
 START = date(2024, 1, 1)
+
+
+@pytest.fixture
+def anywhere(place: Place) -> Warehouse:
+    """In a folder, and in an object store."""
+    found = Warehouse(place("it's a warehouse"))
+    found.write(PRICES, rows(START), [START])
+    return found
 
 
 @pytest.fixture
@@ -35,16 +46,16 @@ def content(folder: Path) -> dict[str, str]:
     return {str(path): hashlib.sha256(path.read_bytes()).hexdigest() for path in files}
 
 
-def test_rows_types_and_time_zone(warehouse: Warehouse) -> None:
-    frame = query(warehouse, "select date, ts, price_usd, market_cap_usd from prices order by ts desc limit 1")
+def test_rows_types_and_time_zone(anywhere: Warehouse) -> None:
+    frame = query(anywhere, "select date, ts, price_usd, market_cap_usd from prices order by ts desc limit 1")
     assert frame.row(0)[0] == START
     assert str(frame["ts"][0]) == "2024-01-01 23:00:00+00:00"
     assert frame.row(0)[2:] == (123.0, None)
 
 
 @pytest.mark.parametrize("table", CONTRACTS)
-def test_every_table_is_there_even_before_its_first_row(warehouse: Warehouse, table: str) -> None:
-    frame = query(warehouse, f"select * from {table}")
+def test_every_table_is_there_even_before_its_first_row(anywhere: Warehouse, table: str) -> None:
+    frame = query(anywhere, f"select * from {table}")
     assert frame.columns == CONTRACTS[table].names
     assert frame.height == (24 if table == "prices" else 0)
 
@@ -68,8 +79,8 @@ def test_an_empty_warehouse_answers_and_is_not_created(tmp_path: Path) -> None:
         "select 24 union select count(*) from prices",
     ],
 )
-def test_one_reading_statement_in_any_form(warehouse: Warehouse, statement: str) -> None:
-    assert query(warehouse, statement).rows() == [(24,)]
+def test_one_reading_statement_in_any_form(anywhere: Warehouse, statement: str) -> None:
+    assert query(anywhere, statement).rows() == [(24,)]
 
 
 def test_the_tables_describe_themselves(warehouse: Warehouse) -> None:
@@ -77,9 +88,9 @@ def test_the_tables_describe_themselves(warehouse: Warehouse) -> None:
     assert "price_usd" in str(query(warehouse, "explain select price_usd from prices").rows())
 
 
-def test_only_the_newest_snapshot_is_seen(warehouse: Warehouse) -> None:
-    warehouse.write(PRICES, rows(START, price=1.0), [START])
-    assert query(warehouse, "select count(*) n, max(price_usd) p from prices").row(0) == (24, 24.0)
+def test_only_the_newest_snapshot_is_seen(anywhere: Warehouse) -> None:
+    anywhere.write(PRICES, rows(START, price=1.0), [START])
+    assert query(anywhere, "select count(*) n, max(price_usd) p from prices").row(0) == (24, 24.0)
 
 
 ATTACKS = [
@@ -140,6 +151,29 @@ OUTSIDE = [
     "select * from read_json('http://127.0.0.1:1/x')",
     "explain analyze select * from read_text('/etc/passwd')",
 ]
+
+
+@pytest.mark.parametrize("statement", ["select * from read_text('/etc/passwd')", "delete from prices", "load httpfs"])
+def test_an_attack_on_an_object_store_is_refused_too(bucket: str, statement: str) -> None:
+    found = Warehouse(bucket)
+    found.write(PRICES, rows(START), [START])
+    with pytest.raises(UsageError):
+        query(found, statement)
+    with pytest.raises(UsageError, match="reaches outside"):
+        query(found, f"select * from read_parquet('{bucket}/prices/{found.files('prices')['path'][0]}')")
+
+
+def test_a_query_of_an_object_store_reads_what_it_needs(bucket: str, object_store: ObjectStore) -> None:
+    """Days that the query does not ask for are not fetched; a column that was added later is null."""
+    found, wanted = Warehouse(bucket), [START + DAY * n for n in range(20)]
+    found.write(PRICES, pl.concat(rows(day) for day in wanted), wanted)
+    before = object_store.requests
+    one = f"select count(*), max(price_usd), count(market_cap_usd) from prices where date = '{wanted[7]}'"
+    assert query(found, one).row(0) == (24, 123.0, 0)
+    few = object_store.requests - before
+    before = object_store.requests
+    assert query(found, "select count(*), sum(price_usd) from prices").row(0)[0] == 480
+    assert few + 10 < object_store.requests - before
 
 
 @pytest.mark.parametrize("statement", ATTACKS + OUTSIDE)

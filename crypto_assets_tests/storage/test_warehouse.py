@@ -18,6 +18,7 @@ from crypto_assets.errors import ContractError, WarehouseError
 from crypto_assets.partitions import DAY, days
 from crypto_assets.schemas import MARKET_SENTIMENT, NEWS_ARTICLES, ONCHAIN_ENHANCED, PRICES
 from crypto_assets.storage.warehouse import Warehouse
+from crypto_assets_tests.storage.conftest import Place
 
 START = date(2024, 1, 1)
 HOUR = timedelta(hours=1)
@@ -26,8 +27,8 @@ REPLACING, KEEPING = BY_MODE[WriteMode.REPLACE], BY_MODE[WriteMode.KEEP]
 
 
 @pytest.fixture
-def warehouse(tmp_path: Path) -> Warehouse:
-    return Warehouse(str(tmp_path / "warehouse"))
+def warehouse(place: Place) -> Warehouse:
+    return Warehouse(place("warehouse"))
 
 
 def rows(day: date, count: int = 24, price: float = 100.0, symbol: str = "BTC") -> pl.DataFrame:
@@ -63,8 +64,8 @@ def test_a_range_is_one_commit_and_reads_back(warehouse: Warehouse) -> None:
     assert report.bytes > 0
     assert (report.first, report.last) == ("2024-01-01 00:00:00+00:00", "2024-01-05 23:00:00+00:00")
     assert warehouse.days_with_rows("prices", START, START + DAY * 9) == dict.fromkeys(wanted, 24)
-    folders = {path.name for path in Path(warehouse.path("prices")).iterdir() if path.name.startswith("date=")}
-    assert folders == {f"date={day}" for day in wanted}, "one Dagster partition is one Delta partition"
+    folders = sorted(path.split("/")[0] for path in warehouse.files("prices")["path"])
+    assert folders == [f"date={day}" for day in wanted], "one Dagster partition is one Delta partition"
 
 
 def test_a_rewritten_day_leaves_the_files_of_the_others(warehouse: Warehouse) -> None:
@@ -130,8 +131,8 @@ def test_days_apart_in_one_commit_spare_the_day_between(warehouse: Warehouse) ->
     assert levels.to_list() == [7.0, 100.0, 7.0]
 
 
-def test_pandas_and_polars_frames_give_the_same_rows(warehouse: Warehouse, tmp_path: Path) -> None:
-    other = Warehouse(str(tmp_path / "pandas"))
+def test_pandas_and_polars_frames_give_the_same_rows(warehouse: Warehouse, place: Place) -> None:
+    other = Warehouse(place("pandas"))
     warehouse.write(PRICES, rows(START), [START])
     other.write(PRICES, rows(START).to_pandas().sample(frac=1, random_state=1), [START])
     assert_frame_equal(warehouse.read("prices"), other.read("prices"))
@@ -242,7 +243,8 @@ def test_unreadable_is_one_sentence(tmp_path: Path) -> None:
     assert "\n" not in str(caught.value)
 
 
-def test_a_lost_file_and_an_impossible_folder_are_one_sentence(warehouse: Warehouse, tmp_path: Path) -> None:
+def test_a_lost_file_and_an_impossible_folder_are_one_sentence(tmp_path: Path) -> None:
+    warehouse = Warehouse(str(tmp_path / "warehouse"))
     warehouse.write(PRICES, rows(START), [START])
     Path(warehouse.path("prices"), warehouse.files("prices")["path"][0]).unlink()
     with pytest.raises(WarehouseError, match=r"prices .* cannot be read") as caught:
@@ -295,8 +297,8 @@ def test_any_sequence_of_writes_gives_what_a_dictionary_gives(
         ), "as rows, so that a key twice would show"
 
 
-def test_hash_and_clock(warehouse: Warehouse, tmp_path: Path) -> None:
-    other = Warehouse(str(tmp_path / "other"))
+def test_hash_and_clock(warehouse: Warehouse, place: Place) -> None:
+    other = Warehouse(place("other"))
     warehouse.write(PRICES, pl.concat([rows(START), rows(START + DAY)]), [START, START + DAY])
     for day in (START + DAY, START):
         other.write(PRICES, rows(day), [day])

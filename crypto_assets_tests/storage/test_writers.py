@@ -19,6 +19,7 @@ from polars.testing import assert_frame_equal
 from crypto_assets.partitions import DAY, days
 from crypto_assets.schemas import NEWS_ARTICLES, PRICES
 from crypto_assets.storage.warehouse import Warehouse
+from crypto_assets_tests.storage.conftest import Place
 from crypto_assets_tests.storage.test_warehouse import REPLACING, START, articles, rows
 
 WANTED = days(START, START + DAY * 3)
@@ -57,6 +58,12 @@ for n in range(6):
 @pytest.fixture
 def warehouse(tmp_path: Path) -> Warehouse:
     return Warehouse(str(tmp_path / "warehouse"))
+
+
+@pytest.fixture
+def anywhere(place: Place) -> Warehouse:
+    """In a folder, and in an object store: who wins a commit is decided in another way there."""
+    return Warehouse(place("warehouse"))
 
 
 class Writer:
@@ -130,22 +137,22 @@ def test_a_table_whose_first_write_was_killed_is_empty_or_whole(warehouse: Wareh
     assert warehouse.read("prices", start=START, end=START)["price_usd"][0] == 3.0
 
 
-def test_writers_of_adjacent_days_all_arrive(warehouse: Warehouse) -> None:
+def test_writers_of_adjacent_days_all_arrive(anywhere: Warehouse) -> None:
     """The table does not exist yet: they race for its creation too."""
-    with writers(warehouse, OWN_DAYS, [0, 1, 2]) as found:
+    with writers(anywhere, OWN_DAYS, [0, 1, 2]) as found:
         assert [one.rest() for one in found] == [[], [], []]
         assert [one.process.returncode for one in found] == [0, 0, 0]
     everything = days(START, START + DAY * 8)
-    stored = warehouse.read("prices", columns=rows(START).columns)
+    stored = anywhere.read("prices", columns=rows(START).columns)
     assert_frame_equal(stored, pl.concat(rows(day, price=5.0) for day in everything))
-    assert warehouse.days_with_rows("prices", START, everything[-1]) == dict.fromkeys(everything, 24)
+    assert anywhere.days_with_rows("prices", START, everything[-1]) == dict.fromkeys(everything, 24)
 
 
-def test_writers_that_merge_into_the_same_day_give_the_union(warehouse: Warehouse) -> None:
-    with writers(warehouse, SAME_DAYS, ["x", "y"]) as found:
+def test_writers_that_merge_into_the_same_day_give_the_union(anywhere: Warehouse) -> None:
+    with writers(anywhere, SAME_DAYS, ["x", "y"]) as found:
         assert [one.rest() for one in found] == [[], []]
         assert [one.process.returncode for one in found] == [0, 0]
-    stored = warehouse.read("news_articles").select("article_id", "date").rows()
+    stored = anywhere.read("news_articles").select("article_id", "date").rows()
     own = [(f"{name}-{n}", START + DAY * (n % 3)) for name in "xy" for n in range(6)]
     shared = [(f"shared-{day.day}", day) for day in days(START, START + DAY * 2)]
     assert sorted(stored) == sorted(own + shared)
