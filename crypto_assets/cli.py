@@ -11,14 +11,14 @@ import sys
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from datetime import datetime, timezone
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
+from crypto_assets.commands.dataset import dataset
 from crypto_assets.errors import CryptoAssetsError, UsageError
-from crypto_assets.partitions import check_range, parse_day, yesterday
+from crypto_assets.partitions import check_range, parse_day, parse_moment, yesterday
 from crypto_assets.settings import Settings
 
 if TYPE_CHECKING:
@@ -45,15 +45,6 @@ def main() -> None:
         _fail(str(error), 1)
     except BrokenPipeError:
         sys.exit(1)
-
-
-def _moment(text: str) -> datetime:
-    """A UTC instant from ISO text."""
-    try:
-        found = datetime.fromisoformat(text.strip().replace("Z", "+00:00"))
-    except ValueError as error:
-        raise UsageError(f"{text!r} is not an instant; write YYYY-MM-DDTHH:MM in UTC, e.g. 2024-01-02T15:00") from error
-    return found.replace(tzinfo=timezone.utc) if found.tzinfo is None else found.astimezone(timezone.utc)
 
 
 def _fail(sentence: str, code: int) -> None:
@@ -135,7 +126,7 @@ def backfill(start_text: str, end_text: str, selection: str | None, missing: boo
 def release(symbol: str, ts: str) -> None:
     """Believe a price that is held in quarantine: SYMBOL at the hour mark TS (2024-01-02T15:00, UTC)."""
     settings = _settings()
-    moment = _moment(ts)
+    moment = parse_moment(ts, "TS")
     from crypto_assets.assets.quarantine import release as let_go
     from crypto_assets.storage.warehouse import Warehouse
 
@@ -261,6 +252,8 @@ def _raise_failures(failures: dict[str, str]) -> None:
         more = f" (and {len(failures) - 1} more)" if len(failures) > 1 else ""
         raise CryptoAssetsError(f"{table}: {sentence}{more}")
 
+
+cli.add_command(dataset)
 
 if __name__ == "__main__":
     main()

@@ -162,9 +162,9 @@ class Warehouse:
     def versions(self) -> dict[str, int | None]:
         return {table: self.version(table) for table in CONTRACTS}
 
-    def files(self, table: str) -> pl.DataFrame:
-        """One row a data file of the newest snapshot: path, day, rows, bytes, written_at (epoch seconds)."""
-        snapshot = self.snapshot(table)
+    def files(self, table: str, version: int | None = None) -> pl.DataFrame:
+        """One row a data file of the snapshot (default: newest): path, day, rows, bytes, written_at (epoch seconds)."""
+        snapshot = self.snapshot(table, version)
         return pl.DataFrame(schema=_FILES) if snapshot is None else _adds(snapshot)
 
     def _files_between(self, table: str, start: date, end: date) -> pl.DataFrame:

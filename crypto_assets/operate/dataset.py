@@ -1,0 +1,234 @@
+"""Training sets: features and labels in one Parquet file that can be made again, byte for byte.
+
+``ml_features``' version decides everything: every other table is read as it stood at the instant of that version's
+commit. So one number, or an instant that leads to it, is enough to get the same bytes after the tables have changed.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import date, datetime
+from pathlib import Path
+
+import polars as pl
+import pyarrow as arrow
+from pyarrow import parquet
+
+from crypto_assets.assets.reach import REACH
+from crypto_assets.catalog import by_symbol
+from crypto_assets.errors import CryptoAssetsError, UsageError, WarehouseError
+from crypto_assets.partitions import DAY, chunks
+from crypto_assets.schemas import ML_FEATURES
+from crypto_assets.storage import history
+from crypto_assets.storage.warehouse import Warehouse
+from crypto_assets.transforms import labels
+from crypto_assets.transforms.labels import Horizon
+
+FEATURES, PRICES = ML_FEATURES.table, "prices"
+CHUNK_DAYS = 31  # rows in memory at once: 300 coins make some 250 MB of it
+LONGEST_HORIZON_HOURS = 24 * 366
+ALWAYS = (*ML_FEATURES.key, *ML_FEATURES.metadata_columns)
+VERSIONS_KEY, CALL_KEY = b"delta_versions", b"crypto_assets"  # of the Parquet file's metadata
+
+
+@dataclass(frozen=True)
+class Request:
+    """What the training set shall hold. Rows: start <= ts, and everything of them known by ``end``, labels included."""
+
+    start: datetime
+    end: datetime
+    horizon: Horizon
+    barrier: float = 1.0
+    symbols: tuple[str, ...] | None = None
+    columns: tuple[str, ...] | None = None  # features; None: all
+    as_of: int | datetime | None = None  # version of ml_features, or an instant; None: newest
+
+
+@dataclass(frozen=True)
+class Built:
+    """What was written: rows, feature rows left out for want of a label, and the version of every input table."""
+
+    rows: int
+    unlabelled: int
+    features: int
+    versions: dict[str, int | None]
+
+
+def parse_horizon(text: str) -> Horizon:
+    """A horizon from ``24h`` or ``7d``; :class:`UsageError` otherwise."""
+    found = re.fullmatch(r"([1-9]\d{0,5})([hd])", text.strip().lower())
+    hours = int(found[1]) * (24 if found[2] == "d" else 1) if found else 0
+    if not 1 <= hours <= LONGEST_HORIZON_HOURS:
+        raise UsageError(f"--horizon {text!r} is not a span of hours or days up to a year; write e.g. 24h or 7d")
+    return Horizon(hours, text.strip().lower())
+
+
+def build(warehouse: Warehouse, request: Request, out: Path) -> Built:
+    """Write the training set to ``out``, whole or not at all.
+
+    Rows are ordered by ts, then symbol. Raises :class:`UsageError` for a request that makes no sense,
+    :class:`CryptoAssetsError` when there are no rows, the version is not there, or ``out`` cannot be written.
+    """
+    if request.end <= request.start:
+        raise UsageError(f"--end ({request.end:%Y-%m-%d %H:%M}) is not after --start ({request.start:%Y-%m-%d %H:%M})")
+    if unknown := sorted(set(request.symbols or ()) - set(by_symbol())):
+        raise UsageError(f"--symbols: {', '.join(unknown)} not in the catalogue (crypto_assets/data/coins.csv)")
+    versions = _versions(warehouse, request.as_of)
+    names = _columns(warehouse, versions[FEATURES], request.columns)
+    rows = unlabelled = 0
+    with _whole(out) as draft:
+        writer: parquet.ParquetWriter | None = None
+        for found, left_out in _parts(warehouse, request, versions, names):
+            table = found.to_arrow(compat_level=pl.CompatLevel.oldest())
+            if writer is None:
+                writer = _writer(draft, table.schema.with_metadata(_metadata(request, versions)))
+            writer.write_table(table.cast(writer.schema))
+            rows, unlabelled = rows + found.height, unlabelled + left_out
+        if writer is not None:
+            writer.close()
+        if rows == 0:
+            raise CryptoAssetsError(_nothing(request, versions, unlabelled))
+    return Built(rows, unlabelled, len([name for name in names if name not in ALWAYS]), versions)
+
+
+def _versions(warehouse: Warehouse, as_of: int | datetime | None) -> dict[str, int | None]:
+    """Every table that the features rest on -> its version at the commit of the wanted version of ml_features."""
+    if as_of is None:
+        version = warehouse.version(FEATURES)
+    elif isinstance(as_of, int):
+        version = as_of
+    else:
+        version = history.version_at(warehouse, FEATURES, as_of)
+    if version is None:
+        when = f" at {as_of:%Y-%m-%d %H:%M:%S} UTC" if isinstance(as_of, datetime) else ""
+        raise WarehouseError(
+            f"{FEATURES} did not exist{when} in {warehouse.uri}; materialise it with crypto-assets backfill"
+        )
+    moment = history.committed_at(warehouse, FEATURES, version)
+    others = {name: history.version_at(warehouse, name, moment) for name in sorted(_inputs(FEATURES) | {PRICES})}
+    return {FEATURES: version, **others}
+
+
+def _inputs(table: str) -> set[str]:
+    direct = set(REACH.get(table, ()))
+    return direct.union(*(_inputs(name) for name in direct))
+
+
+def _columns(warehouse: Warehouse, version: int | None, wanted: Sequence[str] | None) -> list[str]:
+    """Columns to write, in the order of the table as it was stored then: one added later would change old bytes."""
+    snapshot = warehouse.snapshot(FEATURES, version)
+    stored = [field.name for field in snapshot.schema().fields] if snapshot is not None else []
+    stored = [name for name in stored if name in ML_FEATURES.by_name]
+    features = [name for name in stored if name not in ALWAYS]
+    if unknown := sorted(set(wanted or ()) - set(features)):
+        raise UsageError(
+            f"--columns: {', '.join(unknown)} not among the features of {FEATURES} version {version}; "
+            "they are listed in docs/data-dictionary.md"
+        )
+    return [name for name in stored if name in ALWAYS or wanted is None or name in wanted]
+
+
+def _parts(
+    warehouse: Warehouse, request: Request, versions: dict[str, int | None], names: list[str]
+) -> Iterator[tuple[pl.DataFrame, int]]:
+    """(labelled rows, how many rows had no label) for consecutive ranges of days."""
+    ahead = request.horizon.span
+    days = warehouse.files(FEATURES, versions[FEATURES]).filter(pl.col("rows") > 0)["day"]
+    last = min(request.end.date(), days.max()) if days.len() else request.start.date() - DAY  # type: ignore[type-var]
+    for first, until in chunks(request.start.date(), last, CHUNK_DAYS):  # type: ignore[arg-type]
+        rows = _read(warehouse, FEATURES, versions, first, until, [*names, labels.VOLATILITY], request.symbols)
+        rows = rows.filter(pl.col("ts").is_between(request.start, request.end))
+        if rows.is_empty():
+            continue
+        prices = _read(
+            warehouse, PRICES, versions, first, (until + DAY + ahead),
+            ["symbol", "ts", "price_usd", "available_at"], rows["symbol"].unique().to_list(),
+        )  # fmt: skip
+        found = labels.label(rows, prices, request.horizon, barrier=request.barrier, known_by=request.end)
+        yield found.select(*names, *request.horizon.columns), rows.height - found.height
+
+
+def _read(
+    warehouse: Warehouse,
+    table: str,
+    versions: dict[str, int | None],
+    start: date,
+    end: date,
+    columns: Sequence[str],
+    symbols: Sequence[str] | None,
+) -> pl.DataFrame:
+    version = versions[table]
+    if version is None:
+        raise WarehouseError(
+            f"{table} did not exist when version {versions[FEATURES]} of {FEATURES} was written, so nothing can be "
+            "labelled; materialise it with crypto-assets backfill"
+        )
+    try:
+        return warehouse.read(table, start=start, end=end, columns=columns, symbols=symbols, version=version)
+    except WarehouseError as error:
+        if version == warehouse.version(table):
+            raise
+        raise WarehouseError(
+            f"version {version} of {table} cannot be read any more ({error.__cause__}): its files were vacuumed; "
+            "choose a later --as-of"
+        ) from error
+
+
+def _metadata(request: Request, versions: dict[str, int | None]) -> dict[bytes, bytes]:
+    """How to make this file again. Nothing of when or where it was made: equal calls give equal bytes."""
+    call = {
+        "start": request.start.isoformat(),
+        "end": request.end.isoformat(),
+        "horizon": request.horizon.text,
+        "barrier": request.barrier,
+        "symbols": list(request.symbols) if request.symbols is not None else None,
+        "columns": list(request.columns) if request.columns is not None else None,
+        "as_of": versions[FEATURES],
+        "delta_versions": versions,
+        "labels": request.horizon.columns,
+        "reference": labels.REFERENCE,
+    }
+    return {VERSIONS_KEY: json.dumps(versions).encode(), CALL_KEY: json.dumps(call, ensure_ascii=False).encode()}
+
+
+def _writer(draft: Path, schema: arrow.Schema) -> parquet.ParquetWriter:
+    return parquet.ParquetWriter(draft, schema, compression="zstd", compression_level=3, version="2.6")
+
+
+@contextmanager
+def _whole(out: Path) -> Iterator[Path]:
+    """A path to write to that becomes ``out`` when the block ends well, and is gone when it does not."""
+    draft = out.with_name(f".{out.name}.{os.getpid()}.tmp")
+    try:
+        if out.is_dir():
+            raise IsADirectoryError(21, "it is a folder")
+        draft.touch()
+        yield draft
+        with draft.open("rb+") as handle:
+            os.fsync(handle.fileno())
+        draft.replace(out)
+    except OSError as error:
+        raise CryptoAssetsError(
+            f"--out {out} cannot be written ({error.strerror or error}); nothing was written; name a file in a folder "
+            "that exists and that you may write"
+        ) from error
+    finally:
+        draft.unlink(missing_ok=True)
+
+
+def _nothing(request: Request, versions: dict[str, int | None], unlabelled: int) -> str:
+    when = f"between {request.start:%Y-%m-%d %H:%M} and {request.end:%Y-%m-%d %H:%M} UTC"
+    if unlabelled:
+        return (
+            f"none of the {unlabelled} row(s) of {FEATURES} {when} has its price {request.horizon.text} later by the "
+            "end; nothing was written; choose a later --end or a shorter --horizon"
+        )
+    return (
+        f"{FEATURES} version {versions[FEATURES]} has no rows {when}; nothing was written; choose another range or "
+        "fill it with crypto-assets backfill"
+    )

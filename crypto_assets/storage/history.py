@@ -1,0 +1,58 @@
+"""Which version of a table was the newest at an instant: the commit log's own times, so that a copied warehouse agrees.
+
+What a version holds is read by :meth:`Warehouse.read`.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta, timezone
+
+from deltalake.exceptions import DeltaError
+
+from crypto_assets.errors import WarehouseError
+from crypto_assets.storage.warehouse import Warehouse
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
+
+
+def commits(warehouse: Warehouse, table: str) -> dict[int, datetime]:
+    """Version -> instant of its commit, newest first, as far back as the log is kept; empty while there is no table."""
+    snapshot = warehouse.snapshot(table)
+    if snapshot is None:
+        return {}
+    try:
+        log = snapshot.history()
+    except (DeltaError, OSError) as error:
+        raise WarehouseError(
+            f"the commit log of {table} in {warehouse.uri} cannot be read ({' '.join(str(error).split())[:160]}); "
+            "check CRYPTO_ASSETS_WAREHOUSE and its rights"
+        ) from error
+    return {entry["version"]: _EPOCH + timedelta(milliseconds=entry["timestamp"]) for entry in log}
+
+
+def committed_at(warehouse: Warehouse, table: str, version: int) -> datetime:
+    """The instant of this version's commit. Raises :class:`WarehouseError` if the log does not have it."""
+    known = commits(warehouse, table)
+    if version not in known:
+        there = f"it has {min(known)} to {max(known)}" if known else "the table does not exist"
+        raise WarehouseError(
+            f"{table} has no version {version} ({there}); choose one of them, or an instant, for --as-of"
+        )
+    return known[version]
+
+
+def version_at(warehouse: Warehouse, table: str, instant: datetime) -> int | None:
+    """The newest version committed at or before the instant; None where the table did not exist yet.
+
+    Raises :class:`WarehouseError` where the log no longer reaches back to it.
+    """
+    known = commits(warehouse, table)
+    before = [version for version, moment in known.items() if moment <= instant]
+    if before:
+        return max(before)
+    if known and min(known) > 0:
+        raise WarehouseError(
+            f"the commit log of {table} begins at {min(known.values()):%Y-%m-%d %H:%M:%S} UTC, after "
+            f"{instant:%Y-%m-%d %H:%M:%S}; what it held then is not kept, choose a later instant for --as-of"
+        )
+    return None

@@ -1,0 +1,204 @@
+"""Training sets: what is in them, that they can be made again byte for byte, and what happens when they cannot."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Sequence
+from dataclasses import replace
+from datetime import datetime, timedelta, timezone
+from pathlib import Path
+
+import polars as pl
+import pytest
+from click.testing import CliRunner
+from deltalake import DeltaTable
+from polars.testing import assert_frame_equal
+from pyarrow import parquet
+
+from crypto_assets.commands.dataset import dataset
+from crypto_assets.errors import CryptoAssetsError, UsageError, WarehouseError
+from crypto_assets.partitions import DAY, days
+from crypto_assets.schemas import CONTRACTS, ML_FEATURES, PRICES
+from crypto_assets.storage.warehouse import Warehouse
+from crypto_assets.transforms.features import build_features
+from crypto_assets_tests import scenario
+
+START, END = scenario.START, scenario.END
+HOUR = timedelta(hours=1)
+
+
+def prices_at(factor: float = 1.0) -> pl.DataFrame:
+    midnight = datetime(2021, 3, 1, tzinfo=timezone.utc)
+    rows = [
+        (coin, ts, ts.date(), ts + timedelta(seconds=20), "test", scenario.level(coin, ts) * factor, None, None)
+        for coin in ("BTC", "ETH")
+        for ts in (midnight + HOUR * n for n in range(6 * 24))
+        if not (coin == "BTC" and ts in scenario.GAP)
+    ]
+    return pl.DataFrame(rows, schema=PRICES.polars_schema, orient="row")
+
+
+def fill(warehouse: Warehouse, factor: float = 1.0) -> None:
+    """Prices, and the features that follow from them, as the graph would write them."""
+    warehouse.write(PRICES, prices_at(factor), days(START, END))
+    others = {table: CONTRACTS[table].empty() for table in _features_inputs() if table != "prices"}
+    features = build_features(prices=warehouse.read(PRICES), **others, symbols=["BTC", "ETH"], start=START, end=END)
+    warehouse.write(ML_FEATURES, features, days(START, END))
+
+
+def _features_inputs() -> Sequence[str]:
+    from crypto_assets.assets.reach import REACH
+
+    return list(REACH["ml_features"])
+
+
+@pytest.fixture
+def warehouse(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Warehouse:
+    monkeypatch.setenv("CRYPTO_ASSETS_WAREHOUSE", str(tmp_path / "warehouse"))
+    found = Warehouse(str(tmp_path / "warehouse"))
+    fill(found)
+    return found
+
+
+def make(out: Path, *more: str, start: str = "2021-03-02", end: str = "2021-03-06T12:00") -> dict:
+    """The command's JSON document."""
+    done = CliRunner().invoke(
+        dataset, ["--start", start, "--end", end, "--out", str(out), "--json", *more], catch_exceptions=False
+    )
+    assert done.exit_code == 0, done.output
+    return json.loads(done.stdout)
+
+
+def test_features_are_the_table_and_labels_are_plain_pandas(warehouse: Warehouse, tmp_path: Path) -> None:
+    report = make(tmp_path / "set.parquet")
+    found = pl.read_parquet(tmp_path / "set.parquet")
+    assert found.height == report["rows"] > 100
+    begin, end = datetime(2021, 3, 2, tzinfo=timezone.utc), datetime(2021, 3, 6, 12, tzinfo=timezone.utc)
+
+    stored = warehouse.read(ML_FEATURES, version=report["as_of"])
+    assert_frame_equal(
+        found.select(ML_FEATURES.names),
+        stored.join(found.select("symbol", "ts"), on=["symbol", "ts"], how="semi").sort("ts", "symbol"),
+    )
+    price = prices_at().to_pandas().pivot(index="ts", columns="symbol", values="price_usd").asfreq("h")
+    forward = (price.shift(-24) / price - 1).stack()
+    known = forward[(forward.index.get_level_values("ts") >= begin)].dropna()
+    known = known[known.index.get_level_values("ts") + 24 * HOUR + timedelta(seconds=20) <= end]
+    got = found.to_pandas().set_index(["ts", "symbol"])["forward_return_24h"]
+    assert len(got) == len(known)
+    assert (got - known.reindex(got.index)).abs().max() < 1e-12
+    assert not set(found.columns) & {"_now", "_then"}
+    assert not {name for name in found.columns if "forward" in name or "barrier" in name} & set(ML_FEATURES.names)
+
+
+def test_the_end_is_purged(warehouse: Warehouse, tmp_path: Path) -> None:
+    """Prices after --end are another market: the file does not move."""
+    make(tmp_path / "a.parquet", end="2021-03-05")
+    found = pl.read_parquet(tmp_path / "a.parquet")
+    end = datetime(2021, 3, 5, tzinfo=timezone.utc)
+    assert found["ts"].max() + 24 * HOUR <= end
+    assert found["label_available_at"].max() <= end
+    later = prices_at(7.0).filter(pl.col("available_at") > end)
+    warehouse.write(PRICES, later, days(END - DAY * 2, END))
+    warehouse.write(ML_FEATURES, warehouse.read(ML_FEATURES).filter(pl.col("date") < END), days(START, END))
+    make(tmp_path / "b.parquet", end="2021-03-05")
+    assert_frame_equal(pl.read_parquet(tmp_path / "b.parquet"), found)
+
+
+def test_the_same_bytes_after_the_tables_changed(warehouse: Warehouse, tmp_path: Path) -> None:
+    first = make(tmp_path / "a.parquet")
+    before = (tmp_path / "a.parquet").read_bytes()
+    instant = datetime.now(timezone.utc)
+    time.sleep(0.01)
+    fill(warehouse, 1.1)
+    now = make(tmp_path / "b.parquet")
+    assert now["as_of"] == first["as_of"] + 1
+    assert now["delta_versions"]["prices"] > first["delta_versions"]["prices"]
+    assert (tmp_path / "b.parquet").read_bytes() != before
+    for as_of in (str(first["as_of"]), instant.isoformat()):
+        make(tmp_path / "c.parquet", "--as-of", as_of)
+        assert (tmp_path / "c.parquet").read_bytes() == before, as_of
+    written = parquet.read_schema(tmp_path / "a.parquet").metadata
+    assert json.loads(written[b"delta_versions"]) == first["delta_versions"]
+    assert set(first["delta_versions"]) >= {"ml_features", "prices", "ohlc", "onchain_base"}
+    call = json.loads(written[b"crypto_assets"])
+    assert (call["as_of"], call["horizon"], call["barrier"]) == (first["as_of"], "24h", 1.0)
+
+
+def test_coins_columns_and_horizon_are_chosen(warehouse: Warehouse, tmp_path: Path) -> None:
+    make(tmp_path / "a.parquet", "--symbols", "eth", "--columns", "return_24h,price_usd", "--horizon", "2d")
+    found = pl.read_parquet(tmp_path / "a.parquet")
+    assert found["symbol"].unique().to_list() == ["ETH"]
+    assert found.columns == [
+        *("symbol", "ts", "date", "available_at", "source", "price_usd", "return_24h", "forward_return_2d"),
+        *("triple_barrier_2d", "triple_barrier_2d_ts", "label_available_at"),
+    ]
+    assert set(found["triple_barrier_2d"].drop_nulls()) <= {-1, 0, 1}
+
+
+def refuse(out: Path, kind: type[CryptoAssetsError], words: str, *more: str, **span: str) -> None:
+    """Refused in one sentence with these words, and nothing is left behind."""
+    before = sorted(out.parent.iterdir()) if out.parent.is_dir() else None
+    with pytest.raises(kind, match=words) as refused:
+        make(out, *more, **span)
+    assert "\n" not in str(refused.value)
+    assert before is None or sorted(out.parent.iterdir()) == before
+
+
+def test_what_makes_no_sense_is_refused(warehouse: Warehouse, tmp_path: Path) -> None:
+    out = tmp_path / "x.parquet"
+    refuse(out, UsageError, "not after", start="2021-03-05", end="2021-03-04")
+    refuse(out, UsageError, "not an instant", start="yesterday")
+    refuse(out, UsageError, "--horizon", "--horizon", "0h")
+    refuse(out, UsageError, "not among the features", "--columns", "magic")
+    refuse(out, UsageError, "not in the catalogue", "--symbols", "NOPE")
+    refuse(out, UsageError, "future", "--as-of", "2999-01-01")
+    refuse(out, CryptoAssetsError, "has no rows", start="2020-03-01", end="2020-03-04")
+    refuse(out, CryptoAssetsError, "none of the .* has its price", start="2021-03-05", end="2021-03-05T12:00")
+    refuse(out, WarehouseError, "no version 99", "--as-of", "99")
+    refuse(out, WarehouseError, "did not exist at", "--as-of", "2020-01-01")
+    refuse(tmp_path / "nowhere" / "x.parquet", CryptoAssetsError, "cannot be written")
+    refuse(tmp_path, CryptoAssetsError, "folder")
+
+
+def test_a_file_that_was_there_survives_a_failure(warehouse: Warehouse, tmp_path: Path) -> None:
+    out = tmp_path / "x.parquet"
+    make(out)
+    before = out.read_bytes()
+    refuse(out, WarehouseError, "no version", "--as-of", "77")
+    assert out.read_bytes() == before
+
+
+def test_a_vacuumed_version_is_named(warehouse: Warehouse, tmp_path: Path) -> None:
+    first = make(tmp_path / "a.parquet")
+    fill(warehouse, 1.1)
+    DeltaTable(warehouse.path("ml_features")).vacuum(0, dry_run=False, enforce_retention_duration=False)
+    refuse(tmp_path / "b.parquet", WarehouseError, "vacuumed", "--as-of", str(first["as_of"]))
+
+
+def test_a_column_added_later_does_not_change_old_bytes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, warehouse: Warehouse
+) -> None:
+    """The file has the columns that were stored at its version."""
+    older = Warehouse(str(tmp_path / "older"))
+    monkeypatch.setenv("CRYPTO_ASSETS_WAREHOUSE", older.uri)
+    older.write(PRICES, prices_at(), days(START, END))
+    without = replace(ML_FEATURES, columns=tuple(c for c in ML_FEATURES.columns if c.name != "rsi_14"))
+    full = warehouse.read(ML_FEATURES)
+    older.write(without, full.drop("rsi_14"), days(START, END))
+    first = make(tmp_path / "a.parquet")
+    older.write(ML_FEATURES, full.with_columns(rsi_14=50.0), days(START, END))
+    assert "rsi_14" in pl.read_parquet_schema(_made(tmp_path / "b.parquet"))
+    make(tmp_path / "c.parquet", "--as-of", str(first["as_of"]))
+    assert (tmp_path / "c.parquet").read_bytes() == (tmp_path / "a.parquet").read_bytes()
+
+
+def _made(out: Path) -> Path:
+    make(out)
+    return out
+
+
+def test_an_empty_warehouse_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CRYPTO_ASSETS_WAREHOUSE", str(tmp_path / "none"))
+    refuse(tmp_path / "x.parquet", WarehouseError, "did not exist")
