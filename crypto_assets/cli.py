@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from crypto_assets.commands.alerts import alerts, silence
 from crypto_assets.commands.dataset import dataset
 from crypto_assets.errors import CryptoAssetsError, UsageError
 from crypto_assets.partitions import check_range, parse_day, parse_moment, yesterday
@@ -254,6 +255,8 @@ def _raise_failures(failures: dict[str, str]) -> None:
 
 
 cli.add_command(dataset)
+cli.add_command(alerts)
+cli.add_command(silence)
 
 if __name__ == "__main__":
     main()

@@ -17,6 +17,7 @@ from crypto_assets.errors import UsageError
 from crypto_assets.partitions import parse_day
 
 OHLC_SOURCES = ("binance", "kraken", "coingecko")
+ALERT_FORMATS = ("json", "slack")
 PLANS = ("public", "demo", "basic", "analyst", "lite", "enterprise")
 DEFAULT_FEEDS = (
     "coindesk=https://www.coindesk.com/arc/outboundfeeds/rss/,"
@@ -53,6 +54,9 @@ class Settings:
     api_budgets: Mapping[str, int] = field(default_factory=dict)  # provider -> calls a month
     ollama_host: str = "http://127.0.0.1:11434"
     ollama_model: str = "llama3.2:3b"
+    alert_webhook_url: SecretStr | None = None
+    alert_format: str = "json"
+    alert_runbooks: str = "docs/runbooks"
 
     @classmethod
     def from_env(cls, env: Mapping[str, str] | None = None) -> Settings:
@@ -108,6 +112,9 @@ class Settings:
             api_budgets=_api_budgets(text("API_BUDGETS", "")),
             ollama_host=text("OLLAMA_HOST", "http://127.0.0.1:11434"),
             ollama_model=text("OLLAMA_MODEL", "llama3.2:3b"),
+            alert_webhook_url=_webhook(secret("ALERT_WEBHOOK_URL")),
+            alert_format=_alert_format(text("ALERT_FORMAT", "json").lower()),
+            alert_runbooks=text("ALERT_RUNBOOKS", "docs/runbooks"),
         )
 
 
@@ -117,6 +124,18 @@ def _ohlc_sources(text: str) -> tuple[str, ...]:
     if unknown or not names or len(set(names)) != len(names):
         raise UsageError(f"OHLC_SOURCES {text!r} is not a list of distinct names from {', '.join(OHLC_SOURCES)}")
     return names
+
+
+def _webhook(url: SecretStr | None) -> SecretStr | None:
+    if url is not None and not url.get_secret_value().startswith(("http://", "https://")):
+        raise UsageError("ALERT_WEBHOOK_URL is not an http(s) address; write the address that the receiver gave you")
+    return url
+
+
+def _alert_format(text: str) -> str:
+    if text not in ALERT_FORMATS:
+        raise UsageError(f"ALERT_FORMAT {text!r} is unknown; choose one of {', '.join(ALERT_FORMATS)}")
+    return text
 
 
 def _feeds(text: str) -> dict[str, str]:

@@ -191,7 +191,9 @@ def test_every_command_and_variable_is_in_the_readme() -> None:
         assert f"crypto-assets {name}" in readme, name
     for option in {opt for c in cli.commands.values() for p in c.params for opt in p.opts if opt.startswith("--")}:
         assert option in readme or option == "--help", option
-    for variable in re.findall(r'"((?:CRYPTO_ASSETS|COIN|OLLAMA|NEWS|OHLC|DAGSTER)[A-Z_]+)"', _settings_source(root)):
+    for variable in re.findall(
+        r'"((?:CRYPTO_ASSETS|COIN|OLLAMA|NEWS|OHLC|DAGSTER|ALERT)[A-Z_]+)"', _settings_source(root)
+    ):
         assert variable in readme, variable
 
 

@@ -20,6 +20,7 @@ SECRETS = {
     "COINGECKO_API_KEY": "coingecko_api_key",
     "COINMETRICS_API_KEY": "coinmetrics_api_key",
     "DAGSTER_POSTGRES_URL": "postgres_url",
+    "ALERT_WEBHOOK_URL": "alert_webhook_url",
 }
 # variable -> (value, field, what the field then holds)
 READ: dict[str, tuple[str, str, Any]] = {
@@ -39,6 +40,8 @@ READ: dict[str, tuple[str, str, Any]] = {
     "RATE_LIMITS": ("Kraken=1/2.5, x=30/60", "rate_limits", {"kraken": (1, 2.5), "x": (30, 60.0)}),
     "API_BUDGETS": ("CoinGecko=500000", "api_budgets", {"coingecko": 500_000}),
     "OLLAMA_HOST": ("http://h:7", "ollama_host", "http://h:7"),
+    "ALERT_FORMAT": ("Slack", "alert_format", "slack"),
+    "ALERT_RUNBOOKS": ("https://books.example", "alert_runbooks", "https://books.example"),
     "OLLAMA_MODEL": ("tiny", "ollama_model", "tiny"),
 }
 
@@ -70,9 +73,9 @@ def test_each_variable_reaches_its_field_and_blank_is_unset(name: str) -> None:
 
 @pytest.mark.parametrize("name", SECRETS)
 def test_each_secret_is_wrapped_and_can_be_had(name: str) -> None:
-    found = getattr(Settings.from_env({name: " planted "}), SECRETS[name])
+    found = getattr(Settings.from_env({name: " https://planted "}), SECRETS[name])
     assert isinstance(found, SecretStr)
-    assert found.get_secret_value() == "planted"
+    assert found.get_secret_value() == "https://planted"
     assert getattr(Settings.from_env({name: ""}), SECRETS[name]) is None
 
 
@@ -171,12 +174,19 @@ def test_values_are_read() -> None:
         ("API_BUDGETS", "coingecko=many"),
         ("API_BUDGETS", "coingecko=-1"),
         ("API_BUDGETS", "coingecko=1,coingecko=2"),
+        ("ALERT_FORMAT", "carrier-pigeon"),
     ],
 )
 def test_a_value_that_makes_no_sense_is_one_sentence_with_its_variable(name: str, value: str) -> None:
     with pytest.raises(UsageError, match=name) as caught:
         Settings.from_env({name: value})
     assert "\n" not in str(caught.value)
+
+
+def test_a_webhook_that_is_no_address_is_refused_unseen() -> None:
+    with pytest.raises(UsageError, match="ALERT_WEBHOOK_URL") as caught:
+        Settings.from_env({"ALERT_WEBHOOK_URL": "hooks.example/planted"})
+    assert "planted" not in str(caught.value)
 
 
 def test_secrets_do_not_show() -> None:

@@ -17,7 +17,9 @@ class Upkeep(TypedDict):
 
 def everything() -> Upkeep:
     """Every sensor, schedule and job of this room, as arguments of ``Definitions``."""
-    duties: list[Any] = []
+    from crypto_assets.upkeep import alerting
+
+    duties: list[Any] = [alerting]
     return Upkeep(
         sensors=[found for duty in duties for found in getattr(duty, "SENSORS", ())],
         schedules=[found for duty in duties for found in getattr(duty, "SCHEDULES", ())],

@@ -1,0 +1,99 @@
+"""``crypto-assets alerts`` and ``crypto-assets silence``: what is wrong now, whether messages arrive, who may sleep."""
+
+from __future__ import annotations
+
+import json
+from datetime import datetime, timedelta, timezone
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from crypto_assets.alerts.incidents import Sighting
+from crypto_assets.alerts.kinds import KINDS
+from crypto_assets.errors import CryptoAssetsError, UsageError
+from crypto_assets.settings import Settings
+
+if TYPE_CHECKING:
+    from crypto_assets.alerts.ledger import Ledger
+
+
+@click.command()
+@click.option("--test", "test", is_flag=True, help="Send a test message and its recovery first.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON document on stdout and nothing else.")
+def alerts(test: bool, as_json: bool) -> None:
+    """Open incidents, messages not yet delivered and silences in force."""
+    ledger, settings, now = _open()
+    if test:
+        _try_out(ledger, settings, now)
+    document = {
+        "incidents": [_shown(incident.__dict__) for incident in ledger.open()],
+        "waiting": [{"title": t, "attempts": n, "last_error": e} for t, n, e in ledger.waiting()],
+        "silences": [{"pattern": p, "until": u.isoformat(), "reason": r} for p, u, r in ledger.silences(now)],
+    }
+    click.echo(json.dumps(document) if as_json else _lines(document))
+
+
+@click.command()
+@click.argument("pattern")
+@click.option("--for", "hours", type=click.FloatRange(0, 24 * 90, min_open=True), default=2.0, show_default=True,
+              help="Hours until it ends by itself.")  # fmt: skip
+@click.option("--reason", default="", help="Why; shown beside the silence.")
+@click.option("--lift", is_flag=True, help="End the silence now.")
+def silence(pattern: str, hours: float, reason: str, lift: bool) -> None:
+    """Hold back messages about incidents that match PATTERN: a kind, KIND:SUBJECT, * for any text.
+
+    What began meanwhile and is still open when the silence ends is told then; recoveries of what was told always are.
+    """
+    kind = pattern.partition(":")[0]
+    if "*" not in kind and kind not in KINDS:
+        raise UsageError(f"{kind!r} is no kind of alert; write one of {', '.join(KINDS)}, e.g. staleness:news_*")
+    ledger, _, now = _open()
+    if lift:
+        if not ledger.lift(pattern):
+            raise CryptoAssetsError(f"no silence {pattern!r} is in force; see crypto-assets alerts")
+        click.echo(f"the silence {pattern} is over")
+        return
+    until = now + timedelta(hours=hours)
+    ledger.silence(pattern, until, reason)
+    click.echo(f"{pattern} is silent until {until:%Y-%m-%d %H:%M} UTC")
+
+
+def _open() -> tuple[Ledger, Settings, datetime]:
+    from crypto_assets.alerts.ledger import Ledger
+    from crypto_assets.instance.postgres import ensure_postgres
+
+    settings = Settings.from_env()
+    return Ledger(ensure_postgres(settings)), settings, datetime.now(timezone.utc)
+
+
+def _try_out(ledger: Ledger, settings: Settings, now: datetime) -> None:
+    """A test incident, opened and closed, through the same outbox as any other."""
+    from crypto_assets.alerts.delivery import deliver
+
+    for trouble in ("somebody ran crypto-assets alerts --test", None):
+        ledger.observe("test", [Sighting("delivery", trouble, now)], now, settings.alert_runbooks)
+    _, failed = deliver(ledger, settings, now, lambda line: click.echo(line, err=True))
+    if failed:
+        raise CryptoAssetsError(
+            "the test message was not delivered and is kept; correct ALERT_WEBHOOK_URL or start its receiver, "
+            "then crypto-assets alerts shows what still waits"
+        )
+    if settings.alert_webhook_url is None:
+        click.echo("ALERT_WEBHOOK_URL is not set: messages go to the log only", err=True)
+
+
+def _shown(incident: dict[str, Any]) -> dict[str, Any]:
+    names = ("id", "kind", "subject", "what", "since", "opened_at")
+    return {n: incident[n].isoformat() if isinstance(incident[n], datetime) else incident[n] for n in names}
+
+
+def _lines(document: dict[str, Any]) -> str:
+    found = [f"{len(document['incidents'])} open incident(s)"]
+    found += [f"  {i['kind']}:{i['subject']} since {i['since'][:16]}: {i['what']}" for i in document["incidents"]]
+    found.append(f"{len(document['waiting'])} message(s) not delivered yet")
+    found += [
+        f"  {w['title']}" + (f": {w['attempts']} attempt(s), last {w['last_error']}" if w["attempts"] else "")
+        for w in document["waiting"]
+    ]
+    found += [f"silent: {s['pattern']} until {s['until'][:16]} {s['reason']}" for s in document["silences"]]
+    return "\n".join(found)

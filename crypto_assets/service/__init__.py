@@ -1,0 +1,5 @@
+"""How well the platform serves: observed freshness, service level, the quality report. Reads every table, feeds none.
+
+Its assets have no partitions: an observation is of the moment and cannot be backfilled, so ``backfill`` and ``status``
+leave them out. What is measured is in ``checks`` and ``transforms``; here it is gathered and shown.
+"""

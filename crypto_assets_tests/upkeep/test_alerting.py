@@ -1,0 +1,185 @@
+"""The alert sensors on a real instance: real failing runs and checks, real rows, a real webhook."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from datetime import date, datetime, timedelta, timezone
+
+import dagster as dg
+import polars as pl
+import pytest
+
+from crypto_assets.alerts.ledger import Ledger
+from crypto_assets.definitions import defs
+from crypto_assets.operate import runs
+from crypto_assets.partitions import DAY, midnight, today
+from crypto_assets.schemas import CONTRACTS, MARKET_SENTIMENT
+from crypto_assets.upkeep import alerting
+from crypto_assets.upkeep.watch import runs as watched_runs
+from crypto_assets_tests import scenario
+from crypto_assets_tests.alerts.receiver import SECRET, Receiver, receiving
+from crypto_assets_tests.platform import Platform
+
+START = scenario.START
+SENSORS = {sensor.name: sensor for sensor in alerting.SENSORS}
+
+
+@pytest.fixture
+def receiver(monkeypatch: pytest.MonkeyPatch) -> Iterator[Receiver]:
+    with receiving() as found:
+        monkeypatch.setenv("ALERT_WEBHOOK_URL", found.url)
+        yield found
+
+
+@pytest.fixture
+def tick() -> Callable[..., str]:
+    """Evaluates a sensor as the daemon does: with the cursor that its last tick left."""
+    cursors: dict[str, str | None] = {}
+
+    def evaluate(platform: Platform, name: str) -> str:
+        platform.activate()
+        with dg.build_sensor_context(
+            instance=platform.instance, repository_def=defs.get_repository_def(), cursor=cursors.get(name)
+        ) as context:
+            data = SENSORS[name].evaluate_tick(context)
+        cursors[name] = data.cursor or cursors.get(name)
+        assert SECRET not in str(data)
+        return data.skip_message or ""
+
+    return evaluate
+
+
+def test_a_failing_source_is_one_incident_until_its_partitions_are_filled(
+    platforms: Callable[..., Platform], receiver: Receiver, tick: Callable[..., str]
+) -> None:
+    broken, whole = platforms(fault="route=fng,status=403,rate=1"), platforms()
+    whole.instance, whole.env["CRYPTO_ASSETS_HOME"] = broken.instance, broken.env["CRYPTO_ASSETS_HOME"]
+    for day in (START, START + DAY):
+        broken.activate()
+        assert not runs.execute(broken.instance, ["market_sentiment"], day, day).success
+        assert "failed" in tick(broken, "alert_run_failure")
+    assert receiver.events() == [("run_failure", "market_sentiment", "opened")]
+    assert "403" in receiver.got[0]["what"]
+    whole.activate()
+    assert runs.execute(whole.instance, ["market_sentiment"], START, START).success
+    tick(whole, "alert_run_failure")
+    assert len(receiver.got) == 1, "one of its two days is still failed"
+    assert runs.execute(whole.instance, ["market_sentiment"], START + DAY, START + DAY).success
+    tick(whole, "alert_run_failure")
+    assert receiver.events()[1:] == [("run_failure", "market_sentiment", "closed")]
+    assert tick(whole, "alert_run_failure").startswith("0 opened, 0 closed")
+
+
+def test_a_run_that_was_killed_is_an_incident_unless_its_retry_comes(
+    platform: Platform, receiver: Receiver, tick: Callable[..., str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    platform.activate()
+    tags = {runs.RANGE[0]: START.isoformat(), runs.RANGE[1]: START.isoformat()}
+    selection = frozenset([dg.AssetKey("market_sentiment")])
+    job = runs.graph.job().get_subset(asset_selection=selection)
+    run = platform.instance.create_run_for_job(job, tags=tags, asset_selection=selection)
+    platform.instance.report_run_failed(run, "killed")
+    tick(platform, "alert_run_failure")
+    assert receiver.got == [], "a retry is announced"
+    monkeypatch.setattr(watched_runs, "RETRY_GRACE", timedelta())
+    for _ in range(2):
+        tick(platform, "alert_run_failure")
+    assert [event for _, _, event in receiver.events()] == ["opened"]
+    assert "killed" in receiver.got[0]["what"]
+    assert runs.execute(platform.instance, ["market_sentiment"], START, START).success
+    tick(platform, "alert_run_failure")
+    assert [event for _, _, event in receiver.events()] == ["opened", "closed"]
+
+
+def test_checks_that_fail_and_pass_again(platform: Platform, receiver: Receiver, tick: Callable[..., str]) -> None:
+    """A table whose rows were damaged behind the contract's back: ERROR, so that its age does not matter."""
+    platform.activate()
+    assert runs.execute(platform.instance, ["market_sentiment"], START, START + DAY).success
+    tick(platform, "alert_check_failure")
+    assert receiver.got == [], "the warnings of 2021 are findings, not incidents"
+    whole = platform.read("market_sentiment")
+    _damage(platform, whole.with_columns(fear_greed_index=pl.lit(400.0)))
+    _check(platform, START)
+    tick(platform, "alert_check_failure")
+    assert receiver.events() == [("check_failure", "market_sentiment.contract", "opened")]
+    assert "fear_greed_index" in receiver.got[0]["what"]
+    _damage(platform, whole.filter(pl.col("date") == START))
+    _check(platform, START + DAY)
+    tick(platform, "alert_check_failure")
+    assert len(receiver.got) == 1, "another day passed: that says nothing about the first"
+    _check(platform, START)
+    tick(platform, "alert_check_failure")
+    assert receiver.events()[1:] == [("check_failure", "market_sentiment.contract", "closed")]
+
+
+def test_a_warning_about_a_day_of_this_week_is_an_incident(
+    platform: Platform, receiver: Receiver, tick: Callable[..., str]
+) -> None:
+    _check(platform, today() - DAY)  # the table is empty: every row of yesterday is missing
+    tick(platform, "alert_check_failure")
+    assert ("check_failure", "market_sentiment.rows_expected", "opened") in receiver.events()
+
+
+def test_a_table_that_stops_is_late_and_old_days_do_not_hide_it(
+    platform: Platform, receiver: Receiver, tick: Callable[..., str]
+) -> None:
+    now = datetime.now(timezone.utc)
+    platform.activate()
+    _sentiment(platform, today() - DAY * 4)
+    assert runs.execute(platform.instance, ["market_sentiment"], START, START).success
+    for _ in range(2):
+        tick(platform, "alert_staleness")
+    assert receiver.events() == [("staleness", "market_sentiment", "opened")]
+    since = datetime.fromisoformat(receiver.got[0]["since"])
+    assert since == midnight(today() - DAY * 3) + timedelta(hours=48), "from when the newest row was too old"
+    assert "ml_features" in receiver.got[0]["consequence"]
+    _sentiment(platform, today(), at=now - timedelta(minutes=5))
+    tick(platform, "alert_staleness")
+    assert receiver.events()[1:] == [("staleness", "market_sentiment", "closed")]
+
+
+def test_rows_from_the_future_make_nothing_fresh(
+    platform: Platform, receiver: Receiver, tick: Callable[..., str]
+) -> None:
+    platform.activate()
+    _sentiment(platform, today() - DAY * 4)
+    _sentiment(platform, today(), at=datetime.now(timezone.utc) + timedelta(days=1))
+    tick(platform, "alert_staleness")
+    assert receiver.events() == [("staleness", "market_sentiment", "opened")]
+
+
+def test_a_quiet_tick_asks_little(platform: Platform, tick: Callable[..., str]) -> None:
+    for name in SENSORS:
+        assert tick(platform, name).startswith(("0 opened, 0 closed", "0 message(s) delivered"))
+    assert Ledger(os.environ["DAGSTER_POSTGRES_URL"]).open() == []
+
+
+def test_every_sensor_runs_by_default() -> None:
+    found = {name: defs.resolve_sensor_def(name) for name in SENSORS}
+    assert all(sensor.default_status == dg.DefaultSensorStatus.RUNNING for sensor in found.values())
+
+
+def _check(platform: Platform, day: date) -> None:
+    """Evaluate the table's checks over a day, in a run of their own."""
+    platform.activate()
+    job = runs.graph.job().get_subset(asset_selection=set(), asset_check_selection=set(_keys("market_sentiment")))
+    tags = {runs.RANGE[0]: day.isoformat(), runs.RANGE[1]: day.isoformat()}
+    assert job.execute_in_process(instance=platform.instance, tags=tags, run_config=runs._QUIET).success
+
+
+def _keys(table: str) -> list[dg.AssetCheckKey]:
+    return [key for key in defs.resolve_asset_graph().asset_check_keys if key.asset_key == dg.AssetKey(table)]
+
+
+def _damage(platform: Platform, rows: pl.DataFrame) -> None:
+    """Rows straight into the Delta table, past the contract."""
+    from deltalake import write_deltalake
+
+    write_deltalake(platform.warehouse.path("market_sentiment"), rows.to_arrow(), mode="overwrite")
+
+
+def _sentiment(platform: Platform, day: date, at: datetime | None = None) -> None:
+    row = {"date": day, "available_at": at or midnight(day + DAY), "source": "test", "fear_greed_index": 50.0}
+    names = {name: [row.get(name)] for name in CONTRACTS["market_sentiment"].names}
+    platform.warehouse.write(MARKET_SENTIMENT, pl.DataFrame(names, schema=MARKET_SENTIMENT.polars_schema), [day])
