@@ -1,7 +1,7 @@
 """Every table's contract: grain, key, columns, units, bounds, nullability, and when a value becomes known.
 
 Add a table by adding a :class:`Contract` here; validation, the contract check, the UI's column metadata and
-``docs/data-dictionary.md`` follow. The columns of ``ml_features`` come from ``feature_columns.py``.
+``docs/data-dictionary.md`` follow. The columns of ``ml_features`` and ``onchain_enhanced`` come from ``feature_columns/``.
 """
 
 from __future__ import annotations
@@ -10,7 +10,8 @@ from datetime import timedelta
 
 from crypto_assets.columns import available_at, day, key, source, symbol, ts, value
 from crypto_assets.contract import Contract, WriteMode
-from crypto_assets.feature_columns import FEATURE_COLUMNS
+from crypto_assets.feature_columns import DERIVED, FEATURE_COLUMNS
+from crypto_assets.feature_columns.feature import DAILY_STALENESS
 from crypto_assets.schemas_context import (
     DEFI_PROTOCOLS,
     DEFI_YIELDS,
@@ -23,8 +24,7 @@ from crypto_assets.schemas_news import ARTICLE_NARRATIVES, NARRATIVES, NEWS_ARTI
 from crypto_assets.schemas_news import THEMES as THEMES
 from crypto_assets.schemas_operations import API_USAGE, QUARANTINE
 
-ONCHAIN_STALENESS = timedelta(days=2)
-DAILY_STALENESS = timedelta(days=2)
+ONCHAIN_STALENESS = DAILY_STALENESS
 
 # Lags from the end of a day until a provider has it, where the provider does not say so itself.
 COINMETRICS_LAG = timedelta(hours=6)  # docs.coinmetrics.io: daily metrics are computed in the hours after midnight UTC
@@ -154,17 +154,8 @@ ONCHAIN_ENHANCED = Contract(
         available_at("that of the base row; windows use only base rows known by then"),
         source(),
         *(
-            value(name, unit, text, max_staleness=ONCHAIN_STALENESS, lower=lower)
-            for name, unit, text, lower in (
-                ("nvt_ratio", "ratio", "market_cap_usd / transfer_volume_usd of the day.", 0),
-                ("mvrv_ratio", "ratio", "market_cap_usd / realized_cap_usd; mvrv_provider where that is not given.", 0),
-                ("avg_transaction_value_usd", "USD", "transfer_volume_usd / transaction_count.", 0),
-                ("price_volatility_7d", "per day", "Sample std of the last 7 daily log returns of price_usd.", 0),
-                ("active_addresses_change_7d", "fraction", "active_addresses against 7 days before, simple.", -1),
-                ("active_addresses_zscore_30d", "sigma", "z-score over the last 30 days incl. today, ddof 1.", None),
-                ("nvt_signal_90d", "ratio", "market_cap_usd / mean transfer_volume_usd of the last 90 days.", 0),
-                ("supply_growth_30d", "fraction", "supply_current against 30 days before, simple.", -1),
-            )
+            value(c.name, c.unit, c.described(), max_staleness=ONCHAIN_STALENESS, lower=c.lower, upper=c.upper)
+            for c in DERIVED
         ),
     ),
     available_at_rule="that of the base row",

@@ -24,6 +24,9 @@ def ml_features(
     market_sentiment: pl.DataFrame,
     defi_metrics: pl.DataFrame,
     narratives: pl.DataFrame,
+    derivatives: pl.DataFrame,
+    social_metrics: pl.DataFrame,
+    developer_activity: pl.DataFrame,
 ) -> pl.DataFrame:
     start, end = shell.days_of(context)
     return build_features(
@@ -34,6 +37,9 @@ def ml_features(
         market_sentiment=market_sentiment,
         defi_metrics=defi_metrics,
         narratives=narratives,
+        derivatives=derivatives,
+        social_metrics=social_metrics,
+        developer_activity=developer_activity,
         symbols=symbols(providers.coins()),
         start=start,
         end=end,

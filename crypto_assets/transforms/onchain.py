@@ -1,7 +1,8 @@
 """On-chain ratios and rolling measures, from base rows alone, point-in-time.
 
 Windows are spans of calendar days. A window of day D uses only base rows known when D itself became known
-(``available_at``), so that a late row never rewrites what a day could have said.
+(``available_at``), so that a late row never rewrites what a day could have said. Definitions and units are in
+``feature_columns/onchain.py``.
 """
 
 from __future__ import annotations
@@ -14,104 +15,195 @@ import pandas as pd
 from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 
+from crypto_assets.feature_columns.onchain import DERIVED, DERIVED_BY_NAME, LONG_DAYS
+
 Array = NDArray[np.float64]
 
-CHANGE_DAYS = 7
-VOLATILITY_DAYS = 7  # log returns: one price more
-ZSCORE_DAYS = 30
-SIGNAL_DAYS = 90
-GROWTH_DAYS = 30
-LOOKBACK_DAYS = max(CHANGE_DAYS, VOLATILITY_DAYS, ZSCORE_DAYS - 1, SIGNAL_DAYS - 1, GROWTH_DAYS)
-OUTPUT = [
-    "nvt_ratio", "mvrv_ratio", "avg_transaction_value_usd", "price_volatility_7d", "active_addresses_change_7d",
-    "active_addresses_zscore_30d", "nvt_signal_90d", "supply_growth_30d",
-]  # fmt: skip
+OUTPUT = [column.name for column in DERIVED]
+LOOKBACK_DAYS = max(column.days for column in DERIVED) - 1
+NEVER = np.iinfo(np.int64).max
 
 
 def enhance(base: pd.DataFrame, start: date, end: date) -> pd.DataFrame:
     """Rows of ``onchain_enhanced`` for exactly the base rows of the inclusive days (contract of the same name).
 
-    ``base`` also holds up to ``LOOKBACK_DAYS`` days before ``start``; more changes nothing. Definitions and units are
-    in the contract; a ratio whose denominator is null or 0 is null, a window with a day missing is null.
+    ``base`` also holds up to ``LOOKBACK_DAYS`` days before ``start``; more changes nothing. A ratio whose denominator
+    is null or 0 is null, a window with a day missing is null unless its definition tolerates it.
     """
-    parts = [_coin(coin) for _, coin in base.groupby("symbol", sort=True)]
+    parts = [_coin(coin, start, end) for _, coin in base.groupby("symbol", sort=True)]
     if not parts:
         return pd.DataFrame(columns=["symbol", "date", "available_at", "source", *OUTPUT])
-    frame = pd.concat(parts, ignore_index=True)
-    return frame[(frame["date"] >= start) & (frame["date"] <= end)].reset_index(drop=True)
+    return pd.concat(parts, ignore_index=True)
 
 
-def _coin(rows: pd.DataFrame) -> pd.DataFrame:
+def _coin(rows: pd.DataFrame, start: date, end: date) -> pd.DataFrame:
     rows = rows.sort_values("date").reset_index(drop=True)
-    first = rows["date"].iloc[0]
-    position = np.array([(day - first) // timedelta(days=1) for day in rows["date"]])
-    windows = _Windows(rows, position)
-    value = {name: rows[name].to_numpy(dtype=np.float64, na_value=np.nan) for name in _INPUTS}
-    cap, transfer = value["market_cap_usd"], value["transfer_volume_usd"]
-    realized = _ratio(cap, value["realized_cap_usd"])
-    provider = np.where(np.isnan(value["realized_cap_usd"]), value["mvrv_provider"], np.nan)
-    derived = {
-        "nvt_ratio": _ratio(cap, transfer),
-        "mvrv_ratio": np.where(np.isnan(realized), provider, realized),
-        "avg_transaction_value_usd": _ratio(transfer, value["transaction_count"]),
-        "price_volatility_7d": windows.of("price_usd", VOLATILITY_DAYS + 1, _log_return_std),
-        "active_addresses_change_7d": windows.of("active_addresses", CHANGE_DAYS + 1, _change),
-        "active_addresses_zscore_30d": windows.of("active_addresses", ZSCORE_DAYS, _zscore),
-        "nvt_signal_90d": _ratio(cap, windows.of("transfer_volume_usd", SIGNAL_DAYS, _mean)),
-        "supply_growth_30d": windows.of("supply_current", GROWTH_DAYS + 1, _change),
-    }
-    sandbox = rows["source"].astype(str).str.startswith("sandbox")
-    return rows[["symbol", "date", "available_at"]].assign(
-        source=np.where(sandbox, "sandbox/derived", "derived"), **derived
+    wanted = ((rows["date"] >= start) & (rows["date"] <= end)).to_numpy()
+    days = _Days(rows, wanted)
+    with np.errstate(all="ignore"):
+        found = {name: measure(days) for name, measure in MEASURES.items()}
+    kept = rows[wanted]
+    sandbox = kept["source"].astype(str).str.startswith("sandbox")
+    return kept[["symbol", "date", "available_at"]].assign(
+        source=np.where(sandbox, "sandbox/derived", "derived"),
+        **{name: np.where(np.isfinite(array), array, np.nan) for name, array in found.items()},
     )
 
 
-_INPUTS = [
-    "market_cap_usd", "transfer_volume_usd", "realized_cap_usd", "mvrv_provider", "transaction_count",
-]  # fmt: skip
+class _Days:
+    """One coin's wanted days, and trailing windows over its dense calendar; cells that were not known yet are NaN."""
 
-
-class _Windows:
-    """Trailing windows over a dense daily calendar; cells that were not known yet are NaN."""
-
-    def __init__(self, rows: pd.DataFrame, position: NDArray[np.int64]) -> None:
+    def __init__(self, rows: pd.DataFrame, wanted: NDArray[np.bool_]) -> None:
         self._rows = rows
-        self._position = position
-        self._length = int(position[-1]) + 1
-        known = rows["available_at"].astype("int64").to_numpy()
-        self._known = np.full(self._length, np.iinfo(np.int64).max)
-        self._known[position] = known
-        self._own = known
+        first = rows["date"].iloc[0]
+        self._position = np.array([(day - first) // timedelta(days=1) for day in rows["date"]])
+        self._wanted = wanted
+        self._known = np.full(int(self._position[-1]) + 1, NEVER)
+        self._known[self._position] = rows["available_at"].astype("int64").to_numpy()
+        own = self._known[self._position]
+        self._on_time = bool((np.diff(own) >= 0).all())  # no row came after a later one: nothing to hide
+        self._own = own[wanted]
 
-    def of(self, name: str, days: int, measure: Callable[[Array], Array]) -> Array:
-        """``measure`` of the last ``days`` days (rows x days, oldest first) for each row; NaN where a day is missing."""
-        dense = np.full(self._length + days - 1, np.nan)
-        dense[self._position + days - 1] = self._rows[name].to_numpy(dtype=np.float64, na_value=np.nan)
-        known = np.concatenate([np.full(days - 1, np.iinfo(np.int64).max), self._known])
-        values = sliding_window_view(dense, days)[self._position]
-        late = sliding_window_view(known, days)[self._position] > self._own[:, None]
-        with np.errstate(all="ignore"):
-            found = measure(np.where(late, np.nan, values))
-        return np.where(np.isfinite(found), found, np.nan)
+    def column(self, name: str) -> Array:
+        return self._whole(name)[self._wanted]
+
+    def _whole(self, name: str) -> Array:
+        return self._rows[name].to_numpy(dtype=np.float64, na_value=np.nan)
+
+    def window(self, name: str, days: int) -> Array:
+        """Wanted days x the ``days`` days up to each, oldest first; NaN where a day is missing or was not known yet."""
+        dense = np.full(len(self._known) + days - 1, np.nan)
+        dense[self._position + days - 1] = self._whole(name)
+        at = self._position[self._wanted]
+        values = sliding_window_view(dense, days)[at]
+        if self._on_time:
+            return values
+        known = np.concatenate([np.full(days - 1, NEVER), self._known])
+        return np.where(sliding_window_view(known, days)[at] > self._own[:, None], np.nan, values)
 
 
 def _ratio(over: Array, under: Array) -> Array:
-    with np.errstate(all="ignore"):
-        return np.where(under > 0, over / under, np.nan)
+    return np.where(under > 0, over / under, np.nan)
 
 
-def _change(window: Array) -> Array:
-    return window[:, -1] / window[:, 0] - 1
+def _quotient(over: str, under: str) -> Callable[[_Days], Array]:
+    return lambda days: _ratio(days.column(over), days.column(under))
 
 
-def _mean(window: Array) -> Array:
-    return window.mean(axis=1)
+def _days_of(name: str) -> int:
+    return DERIVED_BY_NAME[name].days
 
 
-def _zscore(window: Array) -> Array:
-    return (window[:, -1] - window.mean(axis=1)) / window.std(axis=1, ddof=1)
+def _change(name: str) -> Callable[[_Days], Array]:
+    column = DERIVED_BY_NAME[name].inputs[0]
+
+    def measure(days: _Days) -> Array:
+        window = days.window(column, _days_of(name))
+        return window[:, -1] / window[:, 0] - 1
+
+    return measure
 
 
-def _log_return_std(window: Array) -> Array:
-    prices = np.where(window > 0, window, np.nan)
-    return np.diff(np.log(prices), axis=1).std(axis=1, ddof=1)
+def _zscore(name: str) -> Callable[[_Days], Array]:
+    column = DERIVED_BY_NAME[name].inputs[0]
+
+    def measure(days: _Days) -> Array:
+        window = days.window(column, _days_of(name))
+        return (window[:, -1] - window.mean(axis=1)) / window.std(axis=1, ddof=1)
+
+    return measure
+
+
+def _volatility(name: str) -> Callable[[_Days], Array]:
+    def measure(days: _Days) -> Array:
+        window = days.window("price_usd", _days_of(name))
+        prices = np.where(window > 0, window, np.nan)
+        return np.diff(np.log(prices), axis=1).std(axis=1, ddof=1)
+
+    return measure
+
+
+def _mvrv(days: _Days) -> Array:
+    realized = days.column("realized_cap_usd")
+    provider = np.where(np.isnan(realized), days.column("mvrv_provider"), np.nan)
+    own = _ratio(days.column("market_cap_usd"), realized)
+    return np.where(np.isnan(own), provider, own)
+
+
+def _nupl(days: _Days) -> Array:
+    return 1.0 - _ratio(np.ones_like(mvrv := _mvrv(days)), mvrv)
+
+
+def _nvt_signal(days: _Days) -> Array:
+    transfers = days.window("transfer_volume_usd", _days_of("nvt_signal_90d"))
+    return _ratio(days.column("market_cap_usd"), transfers.mean(axis=1))
+
+
+def _enough(window: Array, name: str) -> Array:
+    """The window's rows; all NaN where fewer days are there than the definition asks."""
+    count = (~np.isnan(window)).sum(axis=1)
+    return np.where((count >= DERIVED_BY_NAME[name].least * LONG_DAYS)[:, None], window, np.nan)
+
+
+def _mvrv_zscore(days: _Days) -> Array:
+    window = _enough(days.window("market_cap_usd", LONG_DAYS), "mvrv_zscore_365d")
+    filled = ~np.isnan(window)
+    count = np.maximum(filled.sum(axis=1), 1)
+    mean = np.where(filled, window, 0.0).sum(axis=1) / count
+    squares = np.where(filled, (window - mean[:, None]) ** 2, 0.0).sum(axis=1)
+    spread = np.where(filled.any(axis=1), np.sqrt(squares / np.maximum(count - 1, 1)), np.nan)
+    return _ratio(days.column("market_cap_usd") - days.column("realized_cap_usd"), spread)
+
+
+def _issued(days: _Days, span: int) -> Array:
+    """USD worth of the supply that each of the last ``span`` days added; NaN where supply fell."""
+    added = np.diff(days.window("supply_current", span + 1), axis=1)
+    return np.where(added >= 0, added, np.nan) * days.window("price_usd", span)
+
+
+def _issuance(days: _Days) -> Array:
+    return _issued(days, 1)[:, 0]
+
+
+def _puell(days: _Days) -> Array:
+    issued = _enough(_issued(days, LONG_DAYS), "puell_multiple_365d")
+    filled = ~np.isnan(issued)
+    mean = np.where(filled, issued, 0.0).sum(axis=1) / np.maximum(filled.sum(axis=1), 1)
+    return _ratio(issued[:, -1], mean)
+
+
+def _fee_share(days: _Days) -> Array:
+    fees = days.column("fees_usd")
+    return _ratio(fees, fees + _issuance(days))
+
+
+def _ribbon(days: _Days) -> Array:
+    window = days.window("hash_rate", _days_of("hash_ribbon_30d_60d"))
+    return _ratio(window[:, 30:].mean(axis=1), window.mean(axis=1)) - 1.0
+
+
+def _velocity(days: _Days) -> Array:
+    moved = days.window("transfer_volume_native", _days_of("velocity_30d")).sum(axis=1)
+    return _ratio(moved, days.column("supply_current"))
+
+
+MEASURES: dict[str, Callable[[_Days], Array]] = {
+    "nvt_ratio": _quotient("market_cap_usd", "transfer_volume_usd"),
+    "mvrv_ratio": _mvrv,
+    "avg_transaction_value_usd": _quotient("transfer_volume_usd", "transaction_count"),
+    **{name: _volatility(name) for name in ("price_volatility_7d", "price_volatility_30d")},
+    **{name: _change(name) for name in OUTPUT if name.endswith(("_change_7d", "_change_30d"))},
+    **{name: _zscore(name) for name in OUTPUT if name.endswith("_zscore_30d")},
+    "transactions_per_address": _quotient("transaction_count", "active_addresses"),
+    "nvt_signal_90d": _nvt_signal,
+    "nupl": _nupl,
+    "mvrv_zscore_365d": _mvrv_zscore,
+    "issuance_usd": _issuance,
+    "puell_multiple_365d": _puell,
+    "fee_share": _fee_share,
+    "fee_per_transaction_usd": _quotient("fees_usd", "transaction_count"),
+    "hash_ribbon_30d_60d": _ribbon,
+    "supply_growth_30d": _change("supply_growth_30d"),
+    "velocity_30d": _velocity,
+    "net_exchange_flow_usd": lambda days: days.column("exchange_inflow_usd") - days.column("exchange_outflow_usd"),
+}

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from datetime import date
 
 import numpy as np
@@ -11,86 +12,58 @@ import polars as pl
 
 from crypto_assets.contract import TIMESTAMP
 from crypto_assets.feature_columns import FEATURE_COLUMNS
-from crypto_assets.schemas import DECISION_DELAY, ML_FEATURES
+from crypto_assets.schemas import CONTRACTS, DECISION_DELAY, ML_FEATURES
 from crypto_assets.transforms.features import context as surroundings
-from crypto_assets.transforms.features import price, technical
+from crypto_assets.transforms.features import news, price, technical
 from crypto_assets.transforms.features.grid import (
     HOUR_US,
     HOURS_A_DAY,
     Arrays,
     Flags,
+    Floats,
     Grid,
     Panel,
     as_known,
     hour_of,
     panel,
 )
+from crypto_assets.transforms.features.lookback import LOOKBACK_DAYS, window
 from crypto_assets.transforms.sources_of import derived_source
 
-
-def _days(hour_marks: int) -> int:
-    """Days to load so that the first output hour has this many hour marks, its own included, behind it."""
-    return -(-(hour_marks - 1) // HOURS_A_DAY)
-
-
-#: Days before the first output day from which each input must be loaded; more changes nothing.
-LOOKBACK_DAYS: dict[str, int] = {
-    "prices": _days(price.WINDOW),
-    "ohlc": _days(technical.WINDOW + 1),  # a bar stands at its close but is stored under its open, one hour before
-    **surroundings.LOOKBACK,
-    "narratives": 0,
-}
-
+BTC = "BTC"
 BLOCK_CELLS = 1 << 16  # coins x hours computed together: arrays of 512 kB stay in the processor's cache
 
 
 def build_features(
-    *,
-    prices: pl.DataFrame,
-    ohlc: pl.DataFrame,
-    onchain_base: pl.DataFrame,
-    onchain_enhanced: pl.DataFrame,
-    market_sentiment: pl.DataFrame,
-    defi_metrics: pl.DataFrame,
-    narratives: pl.DataFrame,
-    symbols: Sequence[str],
-    start: date,
-    end: date,
-) -> pl.DataFrame:
+    *, symbols: Sequence[str], start: date, end: date, tables: Mapping[str, pl.DataFrame] | None = None,
+    **named: pl.DataFrame,
+) -> pl.DataFrame:  # fmt: skip
     """``ml_features`` of the days start..end: a row per coin of ``symbols`` and hour with a price or a closing bar.
 
-    Inputs follow their contracts and reach back :data:`LOOKBACK_DAYS`. Every value was known at the row's
-    ``available_at`` (ts + 5 minutes); units are in ``feature_columns.py``, definitions in each module here.
+    Inputs, by table name, follow their contracts and reach back :data:`LOOKBACK_DAYS`; a table that is not given is
+    taken as empty. Every value was known at the row's ``available_at`` (ts + 5 minutes); units and definitions are in
+    ``feature_columns/``. ``symbols`` are the coins that ranks and dominance compare.
     Raises :class:`~crypto_assets.errors.ContractError` where hourly keys are off the hour or doubled.
     """
+    given = {**(tables or {}), **named}
+    unknown = sorted(set(given) - set(LOOKBACK_DAYS))
+    if unknown:
+        raise TypeError(f"build_features takes no table {', '.join(unknown)}; it takes {', '.join(LOOKBACK_DAYS)}")
+    inputs = {table: given.get(table, CONTRACTS[table].empty()) for table in LOOKBACK_DAYS}
     names = tuple(sorted(set(symbols)))
     grid = Grid(names, hour_of(start), max(0, (end - start).days + 1) * HOURS_A_DAY)
     if not names or not grid.hours:
         return ML_FEATURES.empty()
-    price_panel = panel(prices, "prices", _reaching_back(grid, "prices"), ["price_usd"])
-    bar_panel = panel(ohlc, "ohlc", _reaching_back(grid, "ohlc"), technical.BAR_COLUMNS, delay_hours=1)
-    around = surroundings.context(
-        grid,
-        onchain_base=onchain_base,
-        onchain_enhanced=onchain_enhanced,
-        market_sentiment=market_sentiment,
-        defi_metrics=defi_metrics,
-        narratives=narratives,
-    )
-
-    def block(coins: slice) -> pl.DataFrame:
-        return _block(grid, coins, price_panel.coins(coins), bar_panel.coins(coins), around)
-
-    columns = max(array.shape[1] for array in (price_panel.exists, bar_panel.exists))
+    laid = _lay_out(grid, inputs)
+    columns = max(laid.prices.exists.shape[1], laid.bars.exists.shape[1])
     with ThreadPoolExecutor(pl.thread_pool_size()) as workers:
-        frames = list(workers.map(block, _blocks(len(names), max(1, BLOCK_CELLS // columns))))
-    inputs = (prices, ohlc, onchain_base, onchain_enhanced, market_sentiment, defi_metrics, narratives)
-    return _with_metadata(pl.concat(frames), derived_source(*inputs))
+        frames = list(workers.map(laid.block, _blocks(len(names), max(1, BLOCK_CELLS // columns))))
+    return _with_metadata(pl.concat(frames), derived_source(*inputs.values()))
 
 
-def _reaching_back(grid: Grid, table: str) -> Grid:
+def _reaching_back(grid: Grid, table: str, *extra: str) -> Grid:
     hours = LOOKBACK_DAYS[table] * HOURS_A_DAY
-    return Grid(grid.symbols, grid.first - hours, grid.hours + hours)
+    return Grid((*grid.symbols, *extra), grid.first - hours, grid.hours + hours)
 
 
 def _blocks(count: int, size: int) -> Iterator[slice]:
@@ -98,17 +71,68 @@ def _blocks(count: int, size: int) -> Iterator[slice]:
         yield slice(begin, min(begin + size, count))
 
 
-def _block(grid: Grid, coins: slice, prices: Panel, bars: Panel, around: surroundings.Context) -> pl.DataFrame:
-    """The rows of a few coins, in key order."""
-    price_from, bars_from = (LOOKBACK_DAYS[table] * HOURS_A_DAY for table in ("prices", "ohlc"))
-    kept = prices.exists[:, price_from:] | bars.exists[:, bars_from:]
-    with np.errstate(invalid="ignore", divide="ignore"):  # NaN is how "unknown" travels
-        arrays: Arrays = {
-            **as_known(prices, price.price_features, price.WINDOW, price_from),
-            **as_known(bars, technical.technical_features, technical.WINDOW, bars_from),
-            **around.arrays(coins),
-        }
-    return _rows(grid, coins, kept, arrays)
+@dataclass(frozen=True)
+class _LaidOut:
+    """Every input on the grid, and what is computed once for all coins."""
+
+    grid: Grid
+    prices: Panel
+    bars: Panel
+    news: Panel  # its last row is the market's
+    around: surroundings.Context
+    beside: Arrays  # rank and dominance, coins x output hours
+    calendar: Arrays  # one row of output hours
+
+    def block(self, coins: slice) -> pl.DataFrame:
+        """The rows of a few coins, in key order."""
+        grid, count = self.grid, coins.stop - coins.start
+        back = {table: LOOKBACK_DAYS[table] * HOURS_A_DAY for table in ("prices", "ohlc", "narratives")}
+        prices, bars = self.prices.coins(coins), self.bars.coins(coins)
+        kept = prices.exists[:, back["prices"] :] | bars.exists[:, back["ohlc"] :]
+        beside_btc = [prices]
+        if BTC in grid.symbols:
+            beside_btc.append(self.prices.one_for_all(grid.symbols.index(BTC), count, {"price_usd": price.BTC}))
+        with np.errstate(invalid="ignore", divide="ignore"):  # NaN is how "unknown" travels
+            arrays: Arrays = {
+                **as_known(beside_btc, price.price_features, window("prices"), back["prices"]),
+                **as_known([bars], technical.technical_features, window("ohlc"), back["ohlc"]),
+                **as_known([self.news.coins(coins)], news.news_features, window("narratives"), back["narratives"]),
+                **news.market_news(self._market_news(back["narratives"]), count),
+                **{name: array[coins] for name, array in self.beside.items()},
+                **{name: np.broadcast_to(row, (count, grid.hours)) for name, row in self.calendar.items()},
+            }
+            arrays |= self.around.arrays(coins, {"market_cap_usd": arrays["market_cap_usd"]})
+        return _rows(grid, coins, kept, arrays)
+
+    def _market_news(self, first: int) -> dict[str, Floats]:
+        market = self.news.coins(slice(len(self.grid.symbols), None))
+        return {name: market.at_own_hour(name)[:, first:] for name in market.values}
+
+
+def _lay_out(grid: Grid, inputs: Mapping[str, pl.DataFrame]) -> _LaidOut:
+    prices = panel(inputs["prices"], "prices", _reaching_back(grid, "prices"), price.PRICE_COLUMNS)
+    caps = prices.at_own_hour("market_cap_usd")[:, LOOKBACK_DAYS["prices"] * HOURS_A_DAY :]
+    looked_up = {table: frame for table, frame in inputs.items() if table not in ("prices", "ohlc", "narratives")}
+    return _LaidOut(
+        grid=grid,
+        prices=prices,
+        bars=panel(inputs["ohlc"], "ohlc", _reaching_back(grid, "ohlc"), technical.BAR_COLUMNS, delay_hours=1),
+        news=panel(
+            inputs["narratives"], "narratives", _reaching_back(grid, "narratives", news.MARKET), news.NEWS_COLUMNS
+        ),
+        around=surroundings.context(grid, looked_up),
+        beside=price.beside_market(caps),
+        calendar=_calendar(grid),
+    )
+
+
+def _calendar(grid: Grid) -> Arrays:
+    hours = np.arange(grid.first, grid.first + grid.hours)
+    day = 2.0 * np.pi * (hours % HOURS_A_DAY) / HOURS_A_DAY
+    week = 2.0 * np.pi * ((hours // HOURS_A_DAY + 3) % 7) / 7  # 1970-01-01 was a Thursday
+    return {
+        "hour_sin": np.sin(day), "hour_cos": np.cos(day), "weekday_sin": np.sin(week), "weekday_cos": np.cos(week),
+    }  # fmt: skip
 
 
 def _rows(grid: Grid, coins: slice, kept: Flags, arrays: Arrays) -> pl.DataFrame:

@@ -1,134 +1,110 @@
-"""What surrounds the price: on-chain days, market-wide daily numbers, and the news of the hour.
+"""What surrounds the price: as-of look-ups of daily and snapshot tables, as the feature definitions name them.
 
-Only the mapping from tables to feature columns and its look-ups; the as-of arithmetic is in ``asof.py``.
+The as-of arithmetic is in ``asof.py``; news, which stands on the hourly grid, in ``news.py``.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from datetime import timedelta
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 import numpy as np
 import polars as pl
 
-from crypto_assets import schemas
-from crypto_assets.contract import Contract
-from crypto_assets.transforms.features.asof import DailyRows, as_of, daily_rows
-from crypto_assets.transforms.features.grid import Arrays, Grid, Panel, panel
+from crypto_assets.catalog import by_symbol
+from crypto_assets.feature_columns import FEATURES, Change, Feature
+from crypto_assets.feature_columns.feature import column_of, entity_of, table_of
+from crypto_assets.transforms.features.asof import KnownRows, as_of, known_rows
+from crypto_assets.transforms.features.grid import Arrays, Floats, Grid
+from crypto_assets.transforms.features.lookback import oldest_days
+from crypto_assets.transforms.features.windows import ratio
 
-DAY = timedelta(days=1)
 MARKET = "MARKET"  # the one "coin" of a table without coins
-ALL_CHAINS = "all"
-
-# feature column -> column of the table
-BASE = {
-    "transaction_count_24h": "transaction_count",
-    "onchain_market_cap_usd": "market_cap_usd",
-    "onchain_volume_24h": "transfer_volume_usd",
-    "onchain_active_addresses": "active_addresses",
-    "onchain_transaction_volume": "transfer_volume_native",
+NO_SOURCE = tuple(name for name, feature in FEATURES.items() if feature.coins.name == "NONE")
+# Quotients of a looked-up column: feature -> numerator and denominator, each a table's column or a feature at ts.
+QUOTIENTS = {
+    "market_cap_to_tvl": ("market_cap_usd", "defi_metrics[chain].tvl_usd"),
+    "open_interest_to_market_cap": ("derivatives.open_interest_usd", "market_cap_usd"),
+    "developer_issue_closure": ("developer_activity.closed_issues", "developer_activity.total_issues"),
 }
-ENHANCED = {
-    "onchain_price_volatility_7d": "price_volatility_7d",
-    "onchain_avg_transaction_value": "avg_transaction_value_usd",
-    "onchain_nvt_ratio": "nvt_ratio",
-    "onchain_mvrv_ratio": "mvrv_ratio",
-}
-NO_SOURCE = ("onchain_whale_transactions",)  # no source counts transfers of at least 1 M USD
-SENTIMENT = {"fear_greed_index": "fear_greed_index"}
-DEFI = {"tvl_usd": "tvl_usd", "stablecoin_supply_usd": "stablecoin_supply_usd"}
-NEWS = {"news_count_24h": "article_count_24h", "news_sentiment_24h": "sentiment_24h"}
-
-
-def staleness(contract: Contract, column: str) -> timedelta:
-    """The contract's ``max_staleness``; a column without one must not be joined as-of."""
-    limit = contract.by_name[column].max_staleness
-    if limit is None:
-        raise ValueError(f"{contract.table}.{column} has no max_staleness in schemas.py")
-    return limit
-
-
-def look_back(contract: Contract, mapping: dict[str, str], lag: timedelta) -> int:
-    """Days before an hour's own day whose rows it may still use: ``lag`` from a date's opening until it is known at
-    the latest, then its staleness."""
-    return -(-(lag + max(staleness(contract, column) for column in mapping.values())) // DAY)
-
-
-# A date is known at the latest this long after it opened (schemas.py: available_at rules).
-LOOKBACK = {
-    "onchain_base": look_back(schemas.ONCHAIN_BASE, BASE, DAY + schemas.COINMETRICS_PLAUSIBLE),
-    "onchain_enhanced": look_back(schemas.ONCHAIN_ENHANCED, ENHANCED, DAY + schemas.COINMETRICS_PLAUSIBLE),
-    "market_sentiment": look_back(schemas.MARKET_SENTIMENT, SENTIMENT, schemas.FEAR_GREED_LAG),
-    "defi_metrics": look_back(schemas.DEFI_METRICS, DEFI, DAY + schemas.DEFILLAMA_LAG),
-}
-
-
-@dataclass(frozen=True)
-class _Daily:
-    contract: Contract
-    mapping: dict[str, str]
-    rows: DailyRows
-
-    def arrays(self, grid: Grid, coins: slice) -> Arrays:
-        oldest = LOOKBACK[self.contract.table]
-        return {
-            feature: as_of(self.rows, column, grid, coins, staleness(self.contract, column), oldest)
-            for feature, column in self.mapping.items()
-        }
+LOOKED_UP = tuple(f for f in FEATURES.values() if f.stale is not None and f.name not in QUOTIENTS)
 
 
 @dataclass(frozen=True)
 class Context:
-    """All context tables, ready to be read for a block of coins on the output grid."""
+    """All looked-up tables, ready to be read for a block of coins on the output grid."""
 
     grid: Grid
-    by_coin: tuple[_Daily, ...]
-    market: Arrays  # one row of hours each
-    news: Panel
+    rows: Mapping[str, KnownRows]  # 'table' or 'table[entity]' -> rows
+    market: dict[str, Floats] = field(default_factory=dict)  # looked up once for all coins: one row of hours
 
-    def arrays(self, coins: slice) -> Arrays:
+    def arrays(self, coins: slice, at_ts: Mapping[str, Floats]) -> Arrays:
+        """Columns of these coins. ``at_ts``: feature columns of the block that quotients need."""
         count = coins.stop - coins.start
         out: Arrays = {name: np.full((count, self.grid.hours), np.nan) for name in NO_SOURCE}
-        for table in self.by_coin:
-            out |= table.arrays(self.grid, coins)
-        for name, row in self.market.items():
-            out[name] = np.broadcast_to(row, (count, self.grid.hours))
-        news = self.news.coins(coins)
-        for feature, column in NEWS.items():
-            value = news.values[column]
-            out[feature] = value if news.lateness is None else np.where(news.lateness > 0, np.nan, value)
+        for feature in LOOKED_UP:
+            if feature.name in self.market:
+                out[feature.name] = np.broadcast_to(self.market[feature.name], (count, self.grid.hours))
+            else:
+                out[feature.name] = self.feature(feature, coins)
+        for name, (above, below) in QUOTIENTS.items():
+            top, bottom = (at_ts[n] if n in at_ts else self.value(n, FEATURES[name], coins) for n in (above, below))
+            out[name] = ratio(top, bottom)
         return out
 
+    def value(self, source: str, feature: Feature, coins: slice, before: int = 0) -> Floats:
+        """The source's column as known at the grid's hours and at ``before`` hours ahead of its first."""
+        if feature.stale is None:
+            raise ValueError(f"{feature.name} is not looked up as-of")
+        grid = Grid(self.grid.symbols, self.grid.first - before, self.grid.hours + before)
+        rows, oldest = self.rows[source.rpartition(".")[0]], oldest_days(table_of(source))
+        return as_of(rows, column_of(source), grid, coins, feature.stale, oldest)
 
-def context(
-    grid: Grid,
-    *,
-    onchain_base: pl.DataFrame,
-    onchain_enhanced: pl.DataFrame,
-    market_sentiment: pl.DataFrame,
-    defi_metrics: pl.DataFrame,
-    narratives: pl.DataFrame,
-) -> Context:
-    """Lays the context tables out for look-up; ``grid`` is the output grid."""
+    def feature(self, feature: Feature, coins: slice) -> Floats:
+        before = feature.hours - 1
+        value = self.value(feature.inputs[0], feature, coins, before)
+        if feature.change is Change.NONE:
+            return value
+        now, then = value[:, before:], value[:, : value.shape[1] - before]
+        return now - then if feature.change is Change.DIFFERENCE else ratio(now, then) - 1.0
 
-    def daily(contract: Contract, mapping: dict[str, str], frame: pl.DataFrame, symbols: tuple[str, ...]) -> _Daily:
-        return _Daily(contract, mapping, daily_rows(frame, symbols, list(mapping.values())))
 
-    everywhere = Grid((MARKET,), grid.first, grid.hours)
-    whole_market = pl.lit(MARKET).alias("symbol")
-    market: Arrays = {}
-    for contract, mapping, frame in (
-        (schemas.MARKET_SENTIMENT, SENTIMENT, market_sentiment),
-        (schemas.DEFI_METRICS, DEFI, defi_metrics.filter(pl.col("entity") == ALL_CHAINS)),
-    ):
-        rows = daily(contract, mapping, frame.with_columns(whole_market), everywhere.symbols)
-        market |= rows.arrays(everywhere, slice(0, 1))
-    return Context(
-        grid=grid,
-        by_coin=(
-            daily(schemas.ONCHAIN_BASE, BASE, onchain_base, grid.symbols),
-            daily(schemas.ONCHAIN_ENHANCED, ENHANCED, onchain_enhanced, grid.symbols),
-        ),
-        market=market,
-        news=panel(narratives, "narratives", grid, list(NEWS.values())),
-    )
+def context(grid: Grid, tables: Mapping[str, pl.DataFrame]) -> Context:
+    """Lays the tables out for look-up; ``grid`` is the output grid."""
+    wanted: dict[str, list[str]] = {}
+    for feature in FEATURES.values():
+        for name in feature.inputs if feature.stale is not None else ():
+            if table_of(name) in tables:
+                wanted.setdefault(name.rpartition(".")[0], []).append(column_of(name))
+    rows = {
+        place: known_rows(_by_coin(place, tables[table_of(place)], grid.symbols), _symbols(place, grid), [*dict.fromkeys(columns)])
+        for place, columns in wanted.items()
+    }  # fmt: skip
+    found = Context(grid, rows)
+    for feature in LOOKED_UP:
+        if _is_market(feature.inputs[0]):
+            found.market[feature.name] = found.feature(feature, slice(0, 1))
+    return found
+
+
+def _is_market(source: str) -> bool:
+    return entity_of(source) == "all" or table_of(source) == "market_sentiment"
+
+
+def _symbols(place: str, grid: Grid) -> tuple[str, ...]:
+    return (MARKET,) if _is_market(f"{place}.") else grid.symbols
+
+
+def _by_coin(place: str, frame: pl.DataFrame, symbols: tuple[str, ...]) -> pl.DataFrame:
+    """The frame with a ``symbol``: the coin's own, that of the chain whose native coin it is, or MARKET."""
+    entity = entity_of(f"{place}.")
+    if entity == "chain":
+        coins = {symbol: by_symbol()[symbol].defillama for symbol in symbols if symbol in by_symbol()}
+        chains = pl.DataFrame(
+            {"symbol": list(coins), "entity": list(coins.values())}, schema={"symbol": pl.String, "entity": pl.String}
+        )
+        return frame.join(chains.drop_nulls(), on="entity", how="inner")
+    if _is_market(f"{place}."):
+        kept = frame.filter(pl.col("entity") == entity) if entity else frame
+        return kept.with_columns(pl.lit(MARKET).alias("symbol"))
+    return frame

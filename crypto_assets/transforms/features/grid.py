@@ -29,7 +29,7 @@ HOUR_US = timedelta(hours=1) // MICROSECOND
 DELAY_US = DECISION_DELAY // MICROSECOND
 HOURS_A_DAY = 24
 EPOCH = date(1970, 1, 1)
-GATHER_CELLS = 1 << 19  # cells of windows rebuilt at once for late rows: bounds memory at some 4 MB a column
+GATHER_CELLS = 1 << 16  # cells of windows rebuilt at once for late rows: as many as a block has, for the same caches
 
 
 def hour_of(day: date) -> int:
@@ -63,6 +63,19 @@ class Panel:
         late = None if self.lateness is None else self.lateness[part]
         late = None if late is None or not late.any() else late
         return Panel({name: array[part] for name, array in self.values.items()}, self.exists[part], late)
+
+    def one_for_all(self, coin: int, count: int, names: Mapping[str, str]) -> Panel:
+        """The coin's columns, renamed, in each of ``count`` rows."""
+        alone = self.coins(slice(coin, coin + 1))
+        shape = (count, self.exists.shape[1])
+        late = None if alone.lateness is None else np.broadcast_to(alone.lateness, shape)
+        values = {new: np.broadcast_to(alone.values[old], shape) for old, new in names.items()}
+        return Panel(values, np.broadcast_to(alone.exists, shape), late)
+
+    def at_own_hour(self, name: str) -> Floats:
+        """The column where it was known at its own hour mark's decision."""
+        value = self.values[name]
+        return value if self.lateness is None else np.where(self.lateness > 0, np.nan, value)
 
 
 def coin_numbers(frame: pl.DataFrame, symbols: Sequence[str]) -> pl.DataFrame:
@@ -114,21 +127,26 @@ def scatter(column: pl.Series, place: Ints, shape: tuple[int, int]) -> Floats:
     return array
 
 
-def as_known(source: Panel, kernel: Kernel, window: int, first_out: int) -> Arrays:
+def as_known(panels: Sequence[Panel], kernel: Kernel, window: int, first_out: int) -> Arrays:
     """The kernel's output from column ``first_out`` on, each column computed from rows known at its own decision time.
 
-    ``window`` is the number of columns the kernel looks at for one output column, its own included. Rows on time need
-    one pass over the whole panel. For the hours during which some row was still unknown, the window is rebuilt with
-    that row missing and given to the same kernel, so nothing about late rows is approximate.
+    The kernel is given the columns of all panels, which have one shape. ``window`` is the number of columns it looks at
+    for one output column, its own included. Rows on time need one pass over the whole panels. For the hours during
+    which some row was still unknown, the window is rebuilt with that row missing and given to the same kernel, so
+    nothing about late rows is approximate.
     """
-    result = {name: array[:, first_out:] for name, array in kernel(source.values).items()}
-    if source.lateness is None:
+    whole = kernel({name: array for panel_ in panels for name, array in panel_.values.items()})
+    result = {name: array[:, first_out:] for name, array in whole.items()}
+    late = [_unsettled(panel_.lateness) for panel_ in panels if panel_.lateness is not None]
+    if not late:
         return result
-    coins, hours = np.nonzero(_unsettled(source.lateness)[:, first_out:])
+    coins, hours = np.nonzero(np.logical_or.reduce(late)[:, first_out:])
     for part in _parts(len(coins), max(1, GATHER_CELLS // window)):
         coin, hour = coins[part], hours[part]
-        then = kernel(_windows(source, source.lateness, coin, hour + first_out, window))
-        for name, array in then.items():
+        rebuilt: Arrays = {}
+        for panel_ in panels:
+            rebuilt |= _windows(panel_, coin, hour + first_out, window)
+        for name, array in kernel(rebuilt).items():
             result[name][coin, hour] = array[:, -1]
     return result
 
@@ -143,11 +161,13 @@ def _unsettled(lateness: Ints) -> Flags:
     return np.asarray(np.cumsum(steps[:, :-1], axis=1) > 0)
 
 
-def _windows(source: Panel, lateness: Ints, coin: Ints, hour: Ints, window: int) -> Arrays:
+def _windows(source: Panel, coin: Ints, hour: Ints, window: int) -> Arrays:
     age = np.arange(window - 1, -1, -1)
     columns = hour[:, None] - age
     inside = np.maximum(columns, 0)
-    unknown = (columns < 0) | (age < lateness[coin[:, None], inside])
+    unknown = columns < 0
+    if source.lateness is not None:
+        unknown |= age < source.lateness[coin[:, None], inside]
     return {name: np.where(unknown, np.nan, array[coin[:, None], inside]) for name, array in source.values.items()}
 
 

@@ -1,4 +1,7 @@
-"""Price, returns and volatility from ``prices``. Indicators of bars are in ``technical.py``."""
+"""Price, returns, volatility, extremes and volume from ``prices``, and the coin beside BTC and the whole market.
+
+Indicators of bars are in ``technical.py``. Definitions are in ``feature_columns/price.py``.
+"""
 
 from __future__ import annotations
 
@@ -6,27 +9,99 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from crypto_assets.transforms.features.grid import HOURS_A_DAY, Arrays, Floats
-from crypto_assets.transforms.features.windows import earlier, rolling_moments
+from crypto_assets.feature_columns.feature import DAY_HOURS, LEAST_SHARE, MONTH_HOURS, WEEK_HOURS
+from crypto_assets.feature_columns.price import SPANS
+from crypto_assets.transforms.features.grid import Arrays, Floats
+from crypto_assets.transforms.features.pairs import deepest_fall, rolling_comoments
+from crypto_assets.transforms.features.windows import earlier, ratio, rolling_count, rolling_extreme, rolling_moments
 
-DAY = HOURS_A_DAY
-WEEK = 7 * HOURS_A_DAY
-RETURNS = {"return_1h": 1, "return_24h": DAY, "return_7d": WEEK}  # hours
-VOLATILITIES = {"volatility_24h": DAY, "volatility_7d": WEEK}  # hours
-LEAST_SHARE = 0.8  # of a window's hourly returns, below which its volatility is unknown
-WINDOW = max(*RETURNS.values(), *VOLATILITIES.values()) + 1  # hour marks: n returns need n + 1 prices
+PRICE_COLUMNS = ("price_usd", "market_cap_usd", "volume_24h_usd")
+BTC = "btc_price_usd"  # BTC's price in every coin's row; absent where BTC is not among the coins
 
 
 def price_features(values: Mapping[str, Floats]) -> Arrays:
-    """price_usd (USD); simple returns (fractions); standard deviations (ddof 1) of hourly log returns.
-
-    An hour without a price is NaN, so a log return exists between consecutive hours only.
-    """
+    """All columns that need ``prices`` of the coin and of BTC. An hour without a price is NaN."""
     price = values["price_usd"]
-    out = {"price_usd": price.copy()}
-    for name, hours in RETURNS.items():
-        out[name] = price / earlier(price, hours) - 1.0
-    moments = rolling_moments(np.log(price / earlier(price, 1)), *VOLATILITIES.values())
-    for (name, hours), moment in zip(VOLATILITIES.items(), moments, strict=True):
-        out[name] = moment.std(ddof=1, at_least=LEAST_SHARE * hours)
+    out: Arrays = {name: values[name].copy() for name in PRICE_COLUMNS}
+    for span, hours in SPANS.items():
+        growth = price / earlier(price, hours)
+        out[f"return_{span}"] = growth - 1.0
+        out[f"log_return_{span}"] = np.log(growth)
+    return out | _volatility(out["log_return_1h"]) | _extremes(price) | _volume(values) | _beside_btc(values, out)
+
+
+def _volatility(logs: Floats) -> Arrays:
+    day, week, month = rolling_moments(logs, DAY_HOURS, WEEK_HOURS, MONTH_HOURS)
+    std = {
+        span: moments.std(ddof=1, at_least=LEAST_SHARE * hours)
+        for span, moments, hours in (("24h", day, DAY_HOURS), ("7d", week, WEEK_HOURS), ("30d", month, MONTH_HOURS))
+    }
+    return {
+        **{f"volatility_{span}": array for span, array in std.items()},
+        "volatility_ratio_24h_30d": ratio(std["24h"], std["30d"]),
+        "risk_adjusted_return_7d": ratio(week.mean, std["7d"]),
+        "risk_adjusted_return_30d": ratio(month.mean, std["30d"]),
+    }
+
+
+def _extremes(price: Floats) -> Arrays:
+    present = ~np.isnan(price)
+    enough = {n: rolling_count(present, n) >= LEAST_SHARE * n for n in (WEEK_HOURS, MONTH_HOURS)}
+
+    def against(function: np.ufunc, hours: int) -> Floats:
+        extreme = rolling_extreme(price, hours, function)
+        return np.where(enough[hours], price / extreme - 1.0, np.nan)
+
+    return {
+        "drawdown_30d": against(np.fmax, MONTH_HOURS),
+        "max_drawdown_30d": np.where(enough[MONTH_HOURS], deepest_fall(price, MONTH_HOURS), np.nan),
+        "distance_from_high_7d": against(np.fmax, WEEK_HOURS),
+        "distance_from_low_7d": against(np.fmin, WEEK_HOURS),
+        "distance_from_low_30d": against(np.fmin, MONTH_HOURS),
+    }
+
+
+def _volume(values: Mapping[str, Floats]) -> Arrays:
+    volume = values["volume_24h_usd"]
+    (month,) = rolling_moments(volume, MONTH_HOURS)
+    spread = month.std(ddof=1, at_least=LEAST_SHARE * MONTH_HOURS)
+    return {
+        "volume_change_24h": volume / earlier(volume, DAY_HOURS) - 1.0,
+        "volume_zscore_30d": ratio(volume - month.mean, spread),
+        "turnover_24h": volume / values["market_cap_usd"],
+    }
+
+
+def _beside_btc(values: Mapping[str, Floats], own: Arrays) -> Arrays:
+    spans = {"7d": WEEK_HOURS, "30d": MONTH_HOURS}
+    if BTC not in values:
+        names = [f"{name}_{span}" for span in spans for name in ("beta_btc", "correlation_btc")]
+        names += ["relative_return_btc_24h", "relative_return_btc_7d"]
+        return {name: np.full_like(values["price_usd"], np.nan) for name in names}
+    leader = values[BTC]
+    out: Arrays = {}
+    moments = rolling_comoments(np.log(leader / earlier(leader, 1)), own["log_return_1h"], *spans.values())
+    for (span, hours), found in zip(spans.items(), moments, strict=True):
+        out[f"beta_btc_{span}"] = found.beta(LEAST_SHARE * hours)
+        out[f"correlation_btc_{span}"] = found.correlation(LEAST_SHARE * hours)
+    for span in ("24h", "7d"):
+        out[f"relative_return_btc_{span}"] = own[f"return_{span}"] - (leader / earlier(leader, SPANS[span]) - 1.0)
     return out
+
+
+def beside_market(caps: Floats) -> Arrays:
+    """Rank (1: the largest; equals share it) and share of the sum, per column, among the coins that have a cap."""
+    known = ~np.isnan(caps)
+    ordered = np.where(known, -caps, np.inf).T.copy()  # hours x coins: each hour's coins lie together
+    order = np.argsort(ordered, axis=1, kind="stable")
+    sorted_caps = np.take_along_axis(ordered, order, axis=1)
+    place = np.broadcast_to(np.arange(1.0, ordered.shape[1] + 1), ordered.shape).copy()
+    place[:, 1:][sorted_caps[:, 1:] == sorted_caps[:, :-1]] = 1.0
+    np.maximum.accumulate(place, axis=1, out=place)
+    rank = np.empty_like(place)
+    np.put_along_axis(rank, order, place, axis=1)
+    total = np.where(known, caps, 0.0).sum(axis=0)
+    return {
+        "market_cap_rank": np.where(known, rank.T, np.nan),
+        "market_cap_dominance": np.where(known, caps / np.where(total > 0, total, np.nan), np.nan),
+    }

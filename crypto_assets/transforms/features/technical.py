@@ -1,8 +1,8 @@
-"""Indicators of consecutive hourly bars from ``ohlc``, in the coin's quote currency. Nothing from other tables.
+"""Averages, momentum and bands of consecutive hourly bars from ``ohlc``, in the coin's quote currency.
 
 A column is the hour mark at which the bar closed. A missing bar makes a windowed indicator unknown until its window is
-whole again; recursive ones restart with the first bar after it and stay unknown for their warm-up.
-References: Wilder 1978 (RSI, ATR), Appel (MACD 12/26/9), Bollinger (20, 2), Lane (stochastic 14/3).
+whole again; recursive ones restart with the first bar after it and stay unknown for their warm-up. Definitions are in
+``feature_columns/technical.py``; ranges and flows in ``ranges.py`` and ``flows.py``.
 """
 
 from __future__ import annotations
@@ -11,131 +11,122 @@ from collections.abc import Mapping
 
 import numpy as np
 
+from crypto_assets.feature_columns import technical as is_
+from crypto_assets.feature_columns.feature import WILDER_ALPHA, ema_alpha, warmup_bars
+from crypto_assets.transforms.features.flows import flow_features
 from crypto_assets.transforms.features.grid import Arrays, Floats, Ints
+from crypto_assets.transforms.features.ranges import range_features
 from crypto_assets.transforms.features.windows import (
+    after,
     earlier,
     exponential_mean,
-    memory_bars,
+    exponential_means,
     population_std,
+    ratio,
     rolling_extreme,
     rolling_moments,
     rolling_sums,
     run_position,
-    warmup_bars,
 )
 
-BAR_COLUMNS = ("high", "low", "close", "volume")
-
-SMA_SHORT, SMA_LONG = 20, 50
-WILDER_BARS = 14
-EMA_FAST, EMA_SLOW, SIGNAL_BARS = 12, 26, 9
-BOLLINGER_BARS, BOLLINGER_SIGMAS = SMA_SHORT, 2.0
-STOCHASTIC_BARS, STOCHASTIC_MEAN = 14, 3
-VWAP_BARS = 24
-
-
-def ema_alpha(bars: int) -> float:
-    return 2.0 / (bars + 1)
-
-
-WILDER_ALPHA = 1.0 / WILDER_BARS
-SIGNAL_ALPHA = ema_alpha(SIGNAL_BARS)
-
-TOLERANCE = 1e-9  # what a seed may still count for once a value is shown
-DIFFERENCE_TOLERANCE = 1e-12  # MACD is a small difference of large means: the seed must fade further
-WILDER_WARMUP = warmup_bars(WILDER_ALPHA, TOLERANCE)
-FAST_WARMUP = warmup_bars(ema_alpha(EMA_FAST), TOLERANCE)
-SLOW_WARMUP = warmup_bars(ema_alpha(EMA_SLOW), TOLERANCE)
-MACD_WARMUP = max(warmup_bars(ema_alpha(n), DIFFERENCE_TOLERANCE) for n in (EMA_FAST, EMA_SLOW))
-SIGNAL_WARMUP = MACD_WARMUP + warmup_bars(SIGNAL_ALPHA, DIFFERENCE_TOLERANCE)
-
-# Bars that one output column depends on, its own included: what must be loaded before the first one.
-WINDOW = max(
-    memory_bars(WILDER_ALPHA) + 1,  # changes and true ranges need the bar before
-    memory_bars(ema_alpha(EMA_SLOW)) + memory_bars(SIGNAL_ALPHA) - 1,
-    SIGNAL_WARMUP + 1,
-    SMA_LONG,
-    VWAP_BARS,
-)
+BAR_COLUMNS = ("open", "high", "low", "close", "volume")
 
 
 def technical_features(bars: Mapping[str, Floats]) -> Arrays:
-    """All technical columns from high, low, close (quote) and volume (base units; NaN: unknown)."""
+    """All columns of the group from open, high, low, close (quote) and volume (base units; NaN: unknown)."""
     position = run_position(~np.isnan(bars["close"]))
+    typical = (bars["high"] + bars["low"] + bars["close"]) / 3.0
+    averages = _averages(bars["close"], position)
     return {
+        **averages,
         **_rsi(bars["close"], position),
-        **_averages(bars["close"], position),
-        **_macd(bars["close"], position),
-        **_stochastic(bars, position),
-        **_atr(bars, position),
-        **_vwap(bars, position),
+        **_bollinger(bars["close"], position, averages["sma_20"]),
+        **_oscillators(bars, position),
+        **_cci(typical, position),
+        **_ultimate(bars, position),
+        **range_features(bars, position, averages[f"ema_{is_.KELTNER_BARS}"]),
+        **flow_features(bars, typical, position),
     }
-
-
-def _after(warmup: int, position: Ints, array: Floats) -> Floats:
-    """Unknown for the first ``warmup`` bars of a run, and where there is no bar."""
-    return np.where(position >= warmup, array, np.nan)
-
-
-def _ratio(above: Floats, below: Floats) -> Floats:
-    """above / below, unknown where below is 0."""
-    return np.divide(above, below, out=np.full_like(above, np.nan), where=below != 0)
 
 
 def _rsi(close: Floats, position: Ints) -> Arrays:
     change = close - earlier(close, 1)
     changes = np.maximum(position - 1, -1)  # a run's first bar has no change
-    gain = exponential_mean(np.maximum(change, 0.0), changes, WILDER_ALPHA)
-    loss = exponential_mean(np.maximum(-change, 0.0), changes, WILDER_ALPHA)
-    return {"rsi_14": _after(WILDER_WARMUP, position, 100.0 * _ratio(gain, gain + loss))}
+    gain, loss = exponential_means([np.maximum(change, 0.0), np.maximum(-change, 0.0)], changes, WILDER_ALPHA)
+    return {"rsi_14": after(is_.WILDER_WARMUP, position, 100.0 * ratio(gain, gain + loss))}
 
 
 def _averages(close: Floats, position: Ints) -> Arrays:
-    (long,) = rolling_sums(close, SMA_LONG)
-    (window,) = rolling_moments(close, BOLLINGER_BARS)
-    middle = _after(BOLLINGER_BARS - 1, position, window.mean)  # of a flat window: exactly its value
-    band = BOLLINGER_SIGMAS * population_std(close, middle, BOLLINGER_BARS)
+    out: Arrays = {}
+    for bars, total in zip(is_.SMA_BARS, rolling_sums(close, *is_.SMA_BARS), strict=True):
+        out[f"sma_{bars}"] = after(bars - 1, position, total / bars)
+    (window,) = rolling_moments(close, is_.BOLLINGER_BARS)
+    out["sma_20"] = after(is_.BOLLINGER_BARS - 1, position, window.mean)  # of a flat window: exactly its value
+    for bars in is_.TO_SMA_BARS:
+        out[f"close_to_sma_{bars}"] = close / out[f"sma_{bars}"] - 1.0
+    means = {bars: exponential_mean(close, position, ema_alpha(bars)) for bars in is_.EMA_BARS}
+    for bars, mean in means.items():
+        out[f"ema_{bars}"] = after(warmup_bars(ema_alpha(bars)), position, mean)
+    line = means[is_.EMA_FAST] - means[is_.EMA_SLOW]
+    signal = exponential_mean(line, position, is_.SIGNAL_ALPHA)
+    out["macd_line"] = after(is_.MACD_WARMUP, position, line)
+    out["macd_signal"] = after(is_.SIGNAL_WARMUP, position, signal)
+    out["macd_histogram"] = after(is_.SIGNAL_WARMUP, position, line - signal)
+    out["ppo_12_26"] = out["macd_line"] / means[is_.EMA_SLOW]
+    return out
+
+
+def _bollinger(close: Floats, position: Ints, middle: Floats) -> Arrays:
+    band = is_.BOLLINGER_SIGMAS * population_std(close, middle, is_.BOLLINGER_BARS)
     return {
-        "sma_20": middle,
-        "sma_50": _after(SMA_LONG - 1, position, long / SMA_LONG),
         "bb_upper": middle + band,
         "bb_middle": middle.copy(),
         "bb_lower": middle - band,
+        "bb_percent_b": ratio(close - (middle - band), 2.0 * band),
+        "bb_width": 2.0 * band / middle,
     }
 
 
-def _macd(close: Floats, position: Ints) -> Arrays:
-    fast = exponential_mean(close, position, ema_alpha(EMA_FAST))
-    slow = exponential_mean(close, position, ema_alpha(EMA_SLOW))
-    line = fast - slow
-    signal = exponential_mean(line, position, SIGNAL_ALPHA)
-    return {
-        "ema_12": _after(FAST_WARMUP, position, fast),
-        "ema_26": _after(SLOW_WARMUP, position, slow),
-        "macd_line": _after(MACD_WARMUP, position, line),
-        "macd_signal": _after(SIGNAL_WARMUP, position, signal),
-        "macd_histogram": _after(SIGNAL_WARMUP, position, line - signal),
-    }
+def _oscillators(bars: Mapping[str, Floats], position: Ints) -> Arrays:
+    out: Arrays = {}
+
+    def channel(size: int) -> tuple[Floats, Floats]:
+        highest = rolling_extreme(bars["high"], size, np.maximum)
+        lowest = rolling_extreme(bars["low"], size, np.minimum)
+        return after(size - 1, position, highest), lowest
+
+    upper, lower = channel(is_.STOCHASTIC_BARS)
+    k = 100.0 * ratio(bars["close"] - lower, upper - lower)
+    (three,) = rolling_sums(k, is_.STOCHASTIC_MEAN)  # NaN where any of the three is
+    first_d = is_.STOCHASTIC_BARS + is_.STOCHASTIC_MEAN - 2
+    d = after(first_d, position, three / is_.STOCHASTIC_MEAN)
+    (slow,) = rolling_sums(d, is_.STOCHASTIC_MEAN)
+    slow = after(first_d + is_.STOCHASTIC_MEAN - 1, position, slow / is_.STOCHASTIC_MEAN)
+    out |= {"stoch_k": k, "stoch_d": np.clip(d, 0.0, 100.0), "stoch_slow_d": np.clip(slow, 0.0, 100.0)}
+    upper, lower = channel(is_.WILLIAMS_BARS)
+    out["williams_r_24"] = -100.0 * ratio(upper - bars["close"], upper - lower)
+    upper, lower = channel(is_.DONCHIAN_BARS)
+    out["donchian_upper_20"], out["donchian_lower_20"] = upper, after(is_.DONCHIAN_BARS - 1, position, lower)
+    out["donchian_position_20"] = ratio(bars["close"] - lower, upper - lower)
+    for size in is_.ROC_BARS:
+        out[f"roc_{size}"] = after(size, position, bars["close"] / earlier(bars["close"], size) - 1.0)
+    return out
 
 
-def _stochastic(bars: Mapping[str, Floats], position: Ints) -> Arrays:
-    highest = rolling_extreme(bars["high"], STOCHASTIC_BARS, np.maximum)
-    lowest = rolling_extreme(bars["low"], STOCHASTIC_BARS, np.minimum)
-    k = _after(STOCHASTIC_BARS - 1, position, 100.0 * _ratio(bars["close"] - lowest, highest - lowest))
-    (three,) = rolling_sums(k, STOCHASTIC_MEAN)  # NaN where any of the three is
-    return {"stoch_k": k, "stoch_d": _after(STOCHASTIC_BARS + STOCHASTIC_MEAN - 2, position, three / STOCHASTIC_MEAN)}
+def _cci(typical: Floats, position: Ints) -> Arrays:
+    (window,) = rolling_moments(typical, is_.CCI_BARS)  # of a flat window the mean is exactly its value
+    mean = after(is_.CCI_BARS - 1, position, window.mean)
+    apart = np.zeros_like(typical)
+    for age in range(is_.CCI_BARS):
+        apart[:, age:] += np.abs(typical[:, : typical.shape[1] - age] - mean[:, age:])
+    return {"cci_20": ratio(typical - mean, 0.015 * apart / is_.CCI_BARS)}
 
 
-def _atr(bars: Mapping[str, Floats], position: Ints) -> Arrays:
-    span = bars["high"] - bars["low"]
+def _ultimate(bars: Mapping[str, Floats], position: Ints) -> Arrays:
     before = earlier(bars["close"], 1)
-    gap = np.maximum(np.abs(bars["high"] - before), np.abs(bars["low"] - before))
-    true_range = np.where(position > 0, np.maximum(span, gap), span)  # a run's first bar has no close before it
-    return {"atr_14": _after(WILDER_WARMUP, position, exponential_mean(true_range, position, WILDER_ALPHA))}
-
-
-def _vwap(bars: Mapping[str, Floats], position: Ints) -> Arrays:
-    typical = (bars["high"] + bars["low"] + bars["close"]) / 3.0
-    (value,) = rolling_sums(typical * bars["volume"], VWAP_BARS)
-    (volume,) = rolling_sums(bars["volume"], VWAP_BARS)
-    return {"vwap_24h": _after(VWAP_BARS - 1, position, _ratio(value, volume))}
+    floor = np.minimum(bars["low"], before)
+    pressure = rolling_sums(bars["close"] - floor, *is_.ULTIMATE_BARS)
+    spread = rolling_sums(np.maximum(bars["high"], before) - floor, *is_.ULTIMATE_BARS)
+    short, middle, long = (ratio(above, below) for above, below in zip(pressure, spread, strict=True))
+    value = np.clip(100.0 * (4.0 * short + 2.0 * middle + long) / 7.0, 0.0, 100.0)
+    return {"ultimate_oscillator": after(is_.ULTIMATE_BARS[-1], position, value)}

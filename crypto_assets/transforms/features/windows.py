@@ -10,23 +10,12 @@ Columns with less than a whole window to their left hold partial results; caller
 
 from __future__ import annotations
 
-from math import ceil, log
+from collections.abc import Sequence
 
 import numpy as np
 
+from crypto_assets.feature_columns.feature import memory_bars
 from crypto_assets.transforms.features.grid import Flags, Floats, Ints
-
-NEGLIGIBLE = 2.0**-53  # a weight that no longer changes a double
-
-
-def warmup_bars(alpha: float, tolerance: float) -> int:
-    """Bars after which the seed of a recursive mean with weight ``alpha`` counts for less than ``tolerance``."""
-    return ceil(log(tolerance) / log(1 - alpha))
-
-
-def memory_bars(alpha: float) -> int:
-    """Bars an exponential mean looks back here: the power of two beyond which weights are lost in a double."""
-    return 1 << (warmup_bars(alpha, NEGLIGIBLE) - 1).bit_length()
 
 
 def run_position(present: Flags) -> Ints:
@@ -44,7 +33,24 @@ def earlier(array: Floats, columns: int) -> Floats:
     return out
 
 
-def _bits(size: int) -> list[int]:
+def after(warmup: int, position: Ints, array: Floats) -> Floats:
+    """Unknown for the first ``warmup`` columns of a run, and where there is none."""
+    return np.where(position >= warmup, array, np.nan)
+
+
+def ratio(above: Floats, below: Floats) -> Floats:
+    """above / below, unknown where below is 0."""
+    return np.divide(above, below, out=np.full_like(above, np.nan), where=below != 0)
+
+
+def rolling_count(present: Flags, size: int) -> Ints:
+    """How many of the last ``size`` columns are present. Whole numbers: here a running sum carries no rounding."""
+    count = np.cumsum(present, axis=1, dtype=np.int64)
+    count[:, size:] -= count[:, :-size].copy()
+    return count
+
+
+def bits(size: int) -> list[int]:
     return [1 << n for n in range(size.bit_length()) if size >> n & 1]
 
 
@@ -57,7 +63,7 @@ def rolling_sums(array: Floats, *sizes: int) -> list[Floats]:
         size *= 2
     sums = []
     for wanted in sizes:
-        done, *rest = _bits(wanted)
+        done, *rest = bits(wanted)
         total = levels[done]
         for bit in rest:
             total = _add(total, levels[bit], done)
@@ -124,7 +130,7 @@ def rolling_moments(array: Floats, *sizes: int) -> list[Moments]:
         size *= 2
     found = []
     for wanted in sizes:
-        done, *rest = _bits(wanted)
+        done, *rest = bits(wanted)
         total = levels[done]
         for bit in rest:
             total = total.with_older(levels[bit], done)
@@ -146,19 +152,29 @@ def population_std(array: Floats, mean: Floats, size: int) -> Floats:
     return np.sqrt(squares / size)
 
 
-def exponential_mean(array: Floats, position: Ints, alpha: float) -> Floats:
-    """``m = alpha * x + (1 - alpha) * m_before``, seeded with the first value of each run of present columns.
+def exponential_means(arrays: Sequence[Floats], position: Ints, alpha: float) -> list[Floats]:
+    """``m = alpha * x + (1 - alpha) * m_before`` of each array, seeded with the first value of each run of present columns.
 
-    ``position`` is :func:`run_position` of the columns where ``array`` has a value. The recursion is unrolled over
+    ``position`` is :func:`run_position` of the columns where the arrays have a value. The recursion is unrolled over
     :func:`memory_bars`, beyond which a double does not change, so the result is a function of those columns alone.
     Where a run is absent the result is 0; callers mask it together with the warm-up.
     """
-    mean = np.where(position > 0, alpha * array, array)
-    mean[position < 0] = 0.0
+    means = [np.where(position > 0, alpha * array, array) for array in arrays]
+    for mean in means:
+        mean[position < 0] = 0.0
     span = 1
-    while span < min(memory_bars(alpha), array.shape[1]):
-        older = mean[:, :-span] * (1 - alpha) ** span
-        older *= position[:, span:] >= span  # nothing from before the run's first column
-        mean[:, span:] += older
+    while span < min(memory_bars(alpha), position.shape[1]):
+        inside = position[:, span:] >= span  # nothing from before the run's first column
+        whole = bool(inside.all())
+        for mean in means:
+            older = mean[:, :-span] * (1 - alpha) ** span
+            if not whole:
+                older *= inside
+            mean[:, span:] += older
         span *= 2
-    return mean
+    return means
+
+
+def exponential_mean(array: Floats, position: Ints, alpha: float) -> Floats:
+    """:func:`exponential_means` of one array."""
+    return exponential_means([array], position, alpha)[0]

@@ -15,6 +15,7 @@ from crypto_assets.transforms.features import LOOKBACK_DAYS, build_features
 HOUR, DAY, DELAY = timedelta(hours=1), timedelta(days=1), timedelta(minutes=5)
 TABLES = (
     "prices", "ohlc", "onchain_base", "onchain_enhanced", "market_sentiment", "defi_metrics", "narratives",
+    "derivatives", "social_metrics", "developer_activity",
 )  # fmt: skip
 Inputs = dict[str, pl.DataFrame]
 
@@ -74,7 +75,7 @@ def _lateness(rng: np.random.Generator, late: float) -> timedelta:
     return timedelta(minutes=float(rng.choice([6, 64, 66, 300, 3000]))) if rng.random() < late else timedelta(seconds=9)
 
 
-def messy(seed: int, start: date, days: int, *, history: int = 34, gaps: float = 0.002, late: float = 0.01) -> Inputs:
+def messy(seed: int, start: date, days: int, *, history: int = 45, gaps: float = 0.002, late: float = 0.01) -> Inputs:
     """Three coins with gaps, late rows, a listing in the middle of a day, flat stretches and tiny prices."""
     rng = np.random.default_rng(seed)
     first = start - history * DAY
@@ -86,7 +87,11 @@ def messy(seed: int, start: date, days: int, *, history: int = 34, gaps: float =
         for hour in range(listed, hours):
             ts = at(first, hour)
             if rng.random() >= gaps:
-                rows["prices"].append(price(symbol, ts, float(closes[hour]), _lateness(rng, late)))
+                rows["prices"].append(
+                    price(symbol, ts, float(closes[hour]), _lateness(rng, late))
+                    | {"market_cap_usd": float(closes[hour] * rng.uniform(1e5, 1.1e5)) if rng.random() < 0.95 else None,
+                       "volume_24h_usd": float(rng.gamma(9.0) * 1e6) if rng.random() < 0.95 else None}
+                )  # fmt: skip
             if rng.random() >= gaps / 4:
                 volume = None if rng.random() < gaps else float(rng.gamma(2.0))
                 spread = float(rng.uniform(0, 0.02)) if rng.random() < 0.9 else 0.0
@@ -95,11 +100,26 @@ def messy(seed: int, start: date, days: int, *, history: int = 34, gaps: float =
             if rng.random() < 0.9:
                 rows["narratives"].append(
                     {"symbol": symbol, "ts": ts, "available_at": ts + (0 if rng.random() < 0.9 else 1) * HOUR,
-                     "article_count_24h": int(rng.integers(0, 9)), "sentiment_24h": float(rng.uniform(-1, 1))}
+                     "article_count_24h": int(rng.integers(0, 9)), "sentiment_24h": float(rng.uniform(-1, 1)),
+                     **{f"theme_{theme}_share_24h": float(rng.random()) for theme in schemas.THEMES}}
+                )  # fmt: skip
+            if rng.random() < 0.8:
+                rows["derivatives"].append(
+                    {"symbol": symbol, "ts": ts, "available_at": ts + timedelta(minutes=float(rng.uniform(0, 59))),
+                     "contracts": 3, "funding_rate": float(rng.normal(0, 1e-4)), "basis": float(rng.normal(0, 1e-3)),
+                     "open_interest_usd": float(rng.gamma(9.0)) * 1e8, "volume_24h_usd": float(rng.gamma(9.0)) * 1e8}
                 )  # fmt: skip
         rows["onchain_base"] += _daily(rng, schemas.ONCHAIN_BASE, {"symbol": symbol}, first, history + days)
         rows["onchain_enhanced"] += _daily(rng, schemas.ONCHAIN_ENHANCED, {"symbol": symbol}, first, history + days)
-    for entity in ("all", "Ethereum"):
+        for name in ("social_metrics", "developer_activity"):
+            for row in _daily(rng, schemas.CONTRACTS[name], {"symbol": symbol}, first, history + days):
+                rows[name].append(row | {"available_at": at(row["date"], 24 + 35 / 60)})
+    rows["narratives"] += [
+        {"symbol": "MARKET", "ts": at(first, hour), "available_at": at(first, hour), "article_count_24h": hour % 11,
+         "sentiment_24h": float(rng.uniform(-1, 1))}
+        for hour in range(hours)
+    ]  # fmt: skip
+    for entity in ("all", "Bitcoin"):
         for row in _daily(rng, schemas.DEFI_METRICS, {"entity": entity}, first, history + days):
             rows["defi_metrics"].append(row | {"available_at": at(row["date"], 25)})
     for row in _daily(rng, schemas.MARKET_SENTIMENT, {}, first, history + days):
@@ -116,6 +136,10 @@ def _daily(rng: np.random.Generator, contract: Contract, key: dict, first: date,
         if rng.random() < 0.2:
             continue
         lag = float(rng.choice([25.0, 27.5, 30.0, 80.0, 24 + 7 * 24]))
-        values = {c: float(rng.uniform(0, 90)) if rng.random() < 0.9 else None for c in contract.value_columns}
+        values = {c: _value(rng, contract.by_name[c].upper) for c in contract.value_columns}
         found.append({**key, "date": day, "available_at": at(day, lag), **values})
     return found
+
+
+def _value(rng: np.random.Generator, upper: float | None) -> float | None:
+    return float(rng.uniform(0, min(90.0, upper or 90.0))) if rng.random() < 0.9 else None

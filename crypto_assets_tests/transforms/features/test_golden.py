@@ -8,7 +8,7 @@ import pytest
 
 from crypto_assets import schemas
 from crypto_assets.errors import ContractError
-from crypto_assets.feature_columns import FEATURE_COLUMNS
+from crypto_assets.feature_columns import FEATURE_COLUMNS, GROUPS
 from crypto_assets.transforms.features import LOOKBACK_DAYS, build_features
 from crypto_assets_tests.transforms.features.frames import DAY, DELAY, HOUR, at, bar, features, inputs, price
 
@@ -31,7 +31,8 @@ def test_columns_are_the_contracts_and_metadata_is_set():
     assert list(row) == schemas.ML_FEATURES.names
     assert (row["available_at"], row["date"], row["source"]) == (at(D) + DELAY, D, "derived")
     assert row["price_usd"] == 5.0
-    assert all(row[c.name] is None for c in FEATURE_COLUMNS if c.name != "price_usd")
+    calendar = {feature.name for feature in GROUPS["calendar"]}
+    assert {c.name for c in FEATURE_COLUMNS if row[c.name] is not None} == {"price_usd", *calendar}
 
 
 def test_returns_are_simple_and_need_both_hours():
@@ -212,4 +213,4 @@ def test_doubled_or_crooked_keys_are_refused():
 
 def test_look_back_covers_every_input_of_the_function():
     assert set(LOOKBACK_DAYS) == set(inputs())
-    assert LOOKBACK_DAYS["prices"] == 7 and LOOKBACK_DAYS["onchain_base"] == 10 and LOOKBACK_DAYS["narratives"] == 0
+    assert LOOKBACK_DAYS["prices"] == 30 and LOOKBACK_DAYS["onchain_base"] == 10 and LOOKBACK_DAYS["narratives"] == 7

@@ -1,0 +1,98 @@
+"""Price, market value and volume of a coin, and the coin beside the market. From ``prices`` alone."""
+
+from typing import Any
+
+from crypto_assets.feature_columns.feature import DAY_HOURS, LEAST_SHARE, MONTH_HOURS, WEEK_HOURS, Coins, Feature
+
+SPANS = {"1h": 1, "4h": 4, "24h": DAY_HOURS, "7d": WEEK_HOURS, "30d": MONTH_HOURS}  # hours
+PRICE = ("prices.price_usd",)
+CAP = ("prices.market_cap_usd",)
+VOLUME = ("prices.volume_24h_usd",)
+WITH_BTC = (*PRICE, "prices[BTC].price_usd")
+
+
+def _price(
+    name: str,
+    unit: str,
+    formula: str,
+    span: int = 0,
+    inputs: tuple[str, ...] = PRICE,
+    least: float = 1.0,
+    **more: Any,
+) -> Feature:
+    return Feature(
+        name, unit, formula, inputs, hours=span + 1, least=least, coins=Coins.PRICED, **more
+    )  # type: ignore[arg-type]  # fmt: skip
+
+
+_LEVELS = (
+    _price("price_usd", "USD", "Price observed at the hour mark.", lower=0),
+    _price("market_cap_usd", "USD", "Market capitalisation observed at the hour mark.", inputs=CAP, lower=0),
+    _price("volume_24h_usd", "USD", "Rolling 24 h volume over all venues at the hour mark.", inputs=VOLUME, lower=0),
+)
+_RETURNS = tuple(
+    _price(f"return_{span}", "fraction", f"p(ts) / p(ts - {hours} h) - 1; only the two ends count.", hours, lower=-1, least=0.0, warmup=hours)
+    for span, hours in SPANS.items()
+)  # fmt: skip
+_LOG_RETURNS = tuple(
+    _price(f"log_return_{span}", "log", f"ln(p(ts) / p(ts - {hours} h)); only the two ends count.", hours, least=0.0, warmup=hours)
+    for span, hours in SPANS.items()
+)  # fmt: skip
+_VOLATILITY = (
+    *(
+        _price(f"volatility_{span}", "per hour", f"Sample std of hourly log returns in (ts - {SPANS[span]} h, ts], ddof 1.",
+               SPANS[span], least=LEAST_SHARE, lower=0)
+        for span in ("24h", "7d", "30d")
+    ),
+    _price("volatility_ratio_24h_30d", "ratio", "volatility_24h / volatility_30d; null where the latter is 0.",
+           MONTH_HOURS, least=LEAST_SHARE, lower=0),
+    *(
+        _price(f"risk_adjusted_return_{span}", "ratio",
+               "Mean / sample std of the window's hourly log returns, not annualised; null where the std is 0.",
+               SPANS[span], least=LEAST_SHARE, reference="Sharpe 1966, without the riskless rate")
+        for span in ("7d", "30d")
+    ),
+)  # fmt: skip
+_EXTREMES = (
+    _price("drawdown_30d", "fraction", "p / highest p of the last 720 hours - 1.", MONTH_HOURS - 1,
+           least=LEAST_SHARE, lower=-1, upper=0),
+    _price("max_drawdown_30d", "fraction", "Deepest fall from a running high within the last 720 hours.", MONTH_HOURS - 1,
+           least=LEAST_SHARE, lower=-1, upper=0, reference="Magdon-Ismail and Atiya 2004"),
+    _price("distance_from_high_7d", "fraction", "p / highest p of the last 168 hours - 1.", WEEK_HOURS - 1,
+           least=LEAST_SHARE, lower=-1, upper=0),
+    _price("distance_from_low_7d", "fraction", "p / lowest p of the last 168 hours - 1.", WEEK_HOURS - 1,
+           least=LEAST_SHARE, lower=0),
+    _price("distance_from_low_30d", "fraction", "p / lowest p of the last 720 hours - 1.", MONTH_HOURS - 1,
+           least=LEAST_SHARE, lower=0),
+)  # fmt: skip
+_VOLUMES = (
+    _price("volume_change_24h", "fraction", "volume_24h_usd(ts) / volume_24h_usd(ts - 24 h) - 1; only the two ends count.",
+           DAY_HOURS, VOLUME, 0.0, lower=-1, warmup=DAY_HOURS),
+    _price("volume_zscore_30d", "sigma", "z-score of volume_24h_usd over the last 720 hours incl. this one, ddof 1.",
+           MONTH_HOURS - 1, VOLUME, LEAST_SHARE),
+    _price("turnover_24h", "fraction a day", "volume_24h_usd / market_cap_usd.", inputs=(*VOLUME, *CAP), lower=0),
+)  # fmt: skip
+_BESIDE = (
+    _price("market_cap_rank", "rank", "1 + number of coins of CRYPTO_ASSETS_COINS with a larger market_cap_usd at ts.",
+           inputs=CAP, lower=1),
+    _price("market_cap_dominance", "fraction",
+           "market_cap_usd / its sum over the coins of CRYPTO_ASSETS_COINS that have one at ts.", inputs=CAP, lower=0, upper=1),
+    *(
+        feature
+        for span in ("7d", "30d")
+        for feature in (
+            _price(f"beta_btc_{span}", "ratio", "Covariance of hourly log returns with BTC's / variance of BTC's, over hours with both; null without BTC among the coins.",
+                   SPANS[span], WITH_BTC, LEAST_SHARE),
+            _price(f"correlation_btc_{span}", "-1 to 1", "Pearson correlation of hourly log returns with BTC's, over hours with both; null without BTC among the coins.",
+                   SPANS[span], WITH_BTC, LEAST_SHARE, lower=-1, upper=1),
+        )
+    ),
+    *(
+        _price(f"relative_return_btc_{span}", "fraction", f"return_{span} - return_{span} of BTC; null without BTC among the coins.",
+               SPANS[span], WITH_BTC, 0.0, warmup=SPANS[span])
+        for span in ("24h", "7d")
+    ),
+)  # fmt: skip
+
+PRICE_FEATURES = (*_LEVELS, *_RETURNS, *_LOG_RETURNS, *_VOLATILITY, *_EXTREMES, *_VOLUMES)
+MARKET_FEATURES = _BESIDE

@@ -1,0 +1,69 @@
+"""What traded: volume-weighted prices, on-balance volume, money flow, illiquidity. Bars without volume leave NaN."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+
+from crypto_assets.feature_columns import technical as is_
+from crypto_assets.feature_columns.feature import LEAST_SHARE
+from crypto_assets.transforms.features.grid import Arrays, Floats, Ints
+from crypto_assets.transforms.features.windows import (
+    after,
+    earlier,
+    ratio,
+    rolling_count,
+    rolling_moments,
+    rolling_sums,
+)
+
+MILLION = 1e6
+
+
+def flow_features(bars: Mapping[str, Floats], typical: Floats, position: Ints) -> Arrays:
+    """``typical``: (high + low + close) / 3. ``position``: of each bar in its run."""
+    close, volume = bars["close"], bars["volume"]
+    turned = typical * volume
+    (value,) = rolling_sums(turned, is_.VWAP_BARS)
+    day_volume, cmf_volume = rolling_sums(volume, is_.VWAP_BARS, is_.CMF_BARS)
+    out: Arrays = {"vwap_24h": after(is_.VWAP_BARS - 1, position, ratio(value, day_volume))}
+    out["close_to_vwap_24h"] = close / out["vwap_24h"] - 1.0
+    change = close - earlier(close, 1)
+    signed = rolling_sums(np.sign(change) * volume, *is_.DAY_WEEK.values())
+    for (name, size), total in zip(is_.DAY_WEEK.items(), signed, strict=True):
+        out[f"obv_{name}"] = after(size, position, total)
+    out["obv_share_24h"] = np.clip(ratio(out["obv_24h"], day_volume), -1.0, 1.0)
+    out["mfi_14"] = _money_flow(typical, turned, position)
+    span = bars["high"] - bars["low"]
+    place = np.divide(2.0 * close - bars["low"] - bars["high"], span, out=np.zeros_like(span), where=span > 0)
+    (weighted,) = rolling_sums(place * volume, is_.CMF_BARS)
+    share = np.clip(ratio(weighted, cmf_volume), -1.0, 1.0)
+    out["cmf_20"] = after(is_.CMF_BARS - 1, position, share)
+    return out | _traded(close, close * volume, change, position)
+
+
+def _money_flow(typical: Floats, turned: Floats, position: Ints) -> Floats:
+    step = typical - earlier(typical, 1)
+    (rising,) = rolling_sums(np.where(step > 0, turned, np.where(np.isnan(turned + step), np.nan, 0.0)), is_.MFI_BARS)
+    (falling,) = rolling_sums(np.where(step < 0, turned, np.where(np.isnan(turned + step), np.nan, 0.0)), is_.MFI_BARS)
+    return after(is_.MFI_BARS, position, 100.0 * ratio(rising, rising + falling))
+
+
+def _traded(close: Floats, value: Floats, change: Floats, position: Ints) -> Arrays:
+    week_bars = is_.DAY_WEEK["7d"]
+    (day_value,) = rolling_sums(value, is_.VWAP_BARS)
+    (week,) = rolling_moments(value, week_bars)
+    spread = week.std(ddof=1, at_least=LEAST_SHARE * week_bars)
+    out: Arrays = {
+        "traded_value_24h": after(is_.VWAP_BARS - 1, position, day_value),
+        "traded_value_zscore_7d": ratio(value - week.mean, spread),
+    }
+    moved = np.abs(change) / earlier(close, 1)
+    usable = (value > 0) & ~np.isnan(moved)
+    impact = np.divide(moved * MILLION, value, out=np.zeros_like(value), where=usable)
+    sums = rolling_sums(impact, *is_.DAY_WEEK.values())
+    for (span, size), total in zip(is_.DAY_WEEK.items(), sums, strict=True):
+        count = rolling_count(usable, size)
+        out[f"amihud_illiquidity_{span}"] = np.where(count >= LEAST_SHARE * size, total / np.maximum(count, 1), np.nan)
+    return out
