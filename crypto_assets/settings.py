@@ -57,6 +57,9 @@ class Settings:
     alert_webhook_url: SecretStr | None = None
     alert_format: str = "json"
     alert_runbooks: str = "docs/runbooks"
+    ollama_set: bool = False  # somebody named a server or a model: its absence is worth a warning
+    ollama_timeout_s: float = 120.0
+    ollama_concurrency: int = 2
 
     @classmethod
     def from_env(cls, env: Mapping[str, str] | None = None) -> Settings:
@@ -115,7 +118,20 @@ class Settings:
             alert_webhook_url=_webhook(secret("ALERT_WEBHOOK_URL")),
             alert_format=_alert_format(text("ALERT_FORMAT", "json").lower()),
             alert_runbooks=text("ALERT_RUNBOOKS", "docs/runbooks"),
+            ollama_set=bool(text("OLLAMA_HOST", "") or text("OLLAMA_MODEL", "")),
+            ollama_timeout_s=_number("OLLAMA_TIMEOUT", text("OLLAMA_TIMEOUT", "120"), 1, 3600),
+            ollama_concurrency=int(_number("OLLAMA_CONCURRENCY", text("OLLAMA_CONCURRENCY", "2"), 1, 64)),
         )
+
+
+def _number(name: str, value: str, low: float, high: float) -> float:
+    try:
+        found = float(value)
+    except ValueError:
+        found = float("nan")
+    if not low <= found <= high:
+        raise UsageError(f"{name} {value!r} is not a number from {low:g} to {high:g}")
+    return found
 
 
 def _ohlc_sources(text: str) -> tuple[str, ...]:
