@@ -6,6 +6,8 @@ from datetime import datetime, timezone
 
 import dagster as dg
 import pytest
+from dagster._core.definitions.schedule_definition import ScheduleExecutionData
+from dagster._core.test_utils import create_run_for_test
 
 from crypto_assets.assets.reach import REACH
 from crypto_assets.definitions import build_defs, defs
@@ -70,14 +72,34 @@ def test_overrides_replace_resources() -> None:
     [
         ("every_15_minutes", datetime(2024, 5, 4, 10, 15, tzinfo=timezone.utc), "2024-05-04"),
         ("every_15_minutes", datetime(2024, 5, 4, 0, 0, tzinfo=timezone.utc), "2024-05-04"),
+        ("close_yesterday", datetime(2024, 5, 4, 0, 10, tzinfo=timezone.utc), "2024-05-03"),
         ("settle_yesterday", datetime(2024, 5, 4, 9, 0, tzinfo=timezone.utc), "2024-05-03"),
     ],
 )
-def test_a_tick_asks_for_its_day(schedule: str, now: datetime, day: str) -> None:
-    with dg.build_schedule_context(scheduled_execution_time=now, repository_def=defs.get_repository_def()) as context:
-        data = defs.resolve_schedule_def(schedule).evaluate_tick(context)
+def test_a_tick_asks_for_its_day(schedule: str, now: datetime, day: str, instance: dg.DagsterInstance) -> None:
+    data = tick(schedule, now, instance)
     assert data.run_requests is not None
     assert [request.tags.get("dagster/partition") for request in data.run_requests] == [day]
+
+
+def tick(schedule: str, now: datetime, instance: dg.DagsterInstance) -> ScheduleExecutionData:
+    repository = defs.get_repository_def()
+    with dg.build_schedule_context(instance, scheduled_execution_time=now, repository_def=repository) as context:
+        return defs.resolve_schedule_def(schedule).evaluate_tick(context)
+
+
+@pytest.mark.parametrize(
+    ("schedule", "job"),
+    [("every_15_minutes", "intraday"), ("close_yesterday", "close_day"), ("settle_yesterday", "settle")],
+)
+def test_ticks_do_not_pile_up(schedule: str, job: str, instance: dg.DagsterInstance) -> None:
+    """While the former tick waits or runs, there is none; once it has ended, however it did, there is one again."""
+    now = datetime(2024, 5, 4, 10, 15, tzinfo=timezone.utc)
+    run = create_run_for_test(instance, job_name=job, status=dg.DagsterRunStatus.STARTED)
+    assert not tick(schedule, now, instance).run_requests
+    assert run.run_id in (tick(schedule, now, instance).skip_message or "")
+    instance.report_run_failed(run)
+    assert len(tick(schedule, now, instance).run_requests or []) == 1
 
 
 def test_the_checks_across_sources_are_there() -> None:

@@ -122,3 +122,10 @@ def note(context: dg.AssetExecutionContext, fetched: Fetched, output: str | None
         context.log.info(f"{subject}: {reason}")
     for subject, reason in fetched.failed.items():
         context.log.warning(f"{subject} failed, the other coins were stored: {reason}")
+
+
+def failed_coins_of(metadata: Mapping[str, dg.MetadataValue]) -> dict[str, str]:
+    """The coins whose rows a materialisation lacks because the provider failed for them, and why."""
+    note = metadata.get(FAILED_COINS)
+    listed = note.value if note is not None and isinstance(note.value, dict) else {}
+    return {str(coin): str(reason) for coin, reason in listed.items()}
