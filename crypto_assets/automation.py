@@ -60,6 +60,9 @@ INTRADAY_TABLES = (
     "ml_features",
 )
 
+# Assets without partitions: made as time goes by, with nothing to backfill or to settle (service/).
+OF_THE_MOMENT = ("freshness_observations", "slo_report")
+
 
 # How long after a day's end its provider has the whole of it. A fetch later than that settles the day. Tables that are
 # not named show the present only, or are derived: those follow their inputs.
@@ -105,7 +108,7 @@ def schedules(calendar: dg.PartitionsDefinition) -> list[dg.ScheduleDefinition]:
     )
     settle = dg.define_asset_job(
         "settle",
-        dg.AssetSelection.all(),
+        dg.AssetSelection.all() - dg.AssetSelection.assets(*OF_THE_MOMENT),
         partitions_def=calendar,
         tags=PRIORITY,
         description="Fetch a closed day once more when every provider has it, and derive from it.",

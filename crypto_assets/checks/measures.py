@@ -190,7 +190,12 @@ def fresh_now(scope: Scope, table: str) -> bool | None:
 
 
 FAMILIES = {"contract": contract, "rows_expected": rows_expected, "fresh_partitions": fresh_partitions}
-RECORDS = ("api_usage", "quarantine")  # no rows are expected of the platform's own records
+RECORDS = (
+    "api_usage",
+    "quarantine",
+    "freshness_observations",
+    "slo_report",
+)  # no rows are expected of the platform's own records
 MEASURES: dict[str, dict[str, Measure]] = {
     name: {family: build(table) for family, build in FAMILIES.items() if name not in RECORDS or family == "contract"}
     for name, table in CONTRACTS.items()
