@@ -22,6 +22,7 @@ OWN_KIND = {
     "analysis_health": "llm_down",
     "slo_met": "slo_burn",
     "slots_observed": "slo_burn",
+    "fresh": "staleness",
 }  # the others are check_failure
 
 Span = tuple[date, date]
