@@ -4,6 +4,7 @@ Freshness is about rows: a table is fresh while its newest ``available_at`` is y
 Dagster freshness policy beside it watches materialisations; the freshness checks watch the rows.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta, timezone
 
@@ -58,11 +59,18 @@ INTRADAY_TABLES = (
     "article_narratives",
     "narratives",
     "ml_features",
+    "market_sentiment",
+    "defi_protocols",  # of these two the first look of a day counts; the day's other ticks make no call
+    "defi_yields",
 )
 
 # Assets without partitions: made as time goes by, with nothing to backfill or to settle (service/).
 OF_THE_MOMENT = ("freshness_observations", "slo_report")
-
+# A call a coin and day each, whole ten minutes after midnight: the close of the day settles them.
+CLOSED_TABLES = ("prices", "ohlc", "kraken_ohlc")
+# What may still be missing at noon, and what is derived from it.
+LATE_TABLES = ("onchain_base", "onchain_enhanced", "defi_metrics", "market_sentiment", "ml_features", "api_usage")
+LATE_HOUR = 12
 
 # How long after a day's end its provider has the whole of it. A fetch later than that settles the day. Tables that are
 # not named show the present only, or are derived: those follow their inputs.
@@ -95,7 +103,7 @@ def schedules(calendar: dg.PartitionsDefinition) -> list[dg.ScheduleDefinition]:
     while the former one of its job waits or runs: what it would have fetched, the next one fetches, and a day left
     unsettled is found by ``upkeep/refill.py``.
     """
-    tables = dg.AssetSelection.assets(*INTRADAY_TABLES, "market_sentiment")
+    tables = dg.AssetSelection.assets(*INTRADAY_TABLES)
     intraday = dg.define_asset_job(
         "intraday", tables, partitions_def=calendar, tags=PRIORITY, description="Fill the day in progress."
     )
@@ -108,13 +116,14 @@ def schedules(calendar: dg.PartitionsDefinition) -> list[dg.ScheduleDefinition]:
     )
     settle = dg.define_asset_job(
         "settle",
-        dg.AssetSelection.all() - dg.AssetSelection.assets(*OF_THE_MOMENT),
+        dg.AssetSelection.all() - dg.AssetSelection.assets(*OF_THE_MOMENT, *CLOSED_TABLES),
         partitions_def=calendar,
         tags=PRIORITY,
         description="Fetch a closed day once more when every provider has it, and derive from it.",
     )
 
-    @dg.schedule(job=intraday, cron_schedule="*/15 * * * *", execution_timezone="UTC")
+    # Two minutes after the mark: CoinGecko's page is a minute old, and a features row decides five minutes after it.
+    @dg.schedule(job=intraday, cron_schedule="2-59/15 * * * *", execution_timezone="UTC")
     def every_15_minutes(context: dg.ScheduleEvaluationContext) -> dg.RunRequest | dg.SkipReason:
         return _one_at_a_time(context, "intraday", utc_day(context))
 
@@ -122,18 +131,23 @@ def schedules(calendar: dg.PartitionsDefinition) -> list[dg.ScheduleDefinition]:
     def close_yesterday(context: dg.ScheduleEvaluationContext) -> dg.RunRequest | dg.SkipReason:
         return _one_at_a_time(context, "close_day", utc_day(context) - timedelta(days=1))
 
-    # 06:30 is after Coin Metrics' usual lag; 12:30 catches a late one.
+    # 06:30 is after Coin Metrics' usual lag; 12:30 catches a late one, and asks nobody else.
     @dg.schedule(job=settle, cron_schedule="30 6,12 * * *", execution_timezone="UTC")
     def settle_yesterday(context: dg.ScheduleEvaluationContext) -> dg.RunRequest | dg.SkipReason:
-        return _one_at_a_time(context, "settle", utc_day(context) - timedelta(days=1))
+        at = context.scheduled_execution_time or datetime.now(timezone.utc)
+        late = LATE_TABLES if at.astimezone(timezone.utc).hour >= LATE_HOUR else ()
+        return _one_at_a_time(context, "settle", utc_day(context) - timedelta(days=1), late)
 
     return [every_15_minutes, close_yesterday, settle_yesterday]
 
 
-def _one_at_a_time(context: dg.ScheduleEvaluationContext, job: str, day: date) -> dg.RunRequest | dg.SkipReason:
+def _one_at_a_time(
+    context: dg.ScheduleEvaluationContext, job: str, day: date, tables: Sequence[str] = ()
+) -> dg.RunRequest | dg.SkipReason:
     if unfinished := waiting(context.instance, job):
         return dg.SkipReason(f"the former tick still waits or runs (run {unfinished}); the next one fetches all of it")
-    return dg.RunRequest(partition_key=day.isoformat())
+    only = [dg.AssetKey(table) for table in tables] or None
+    return dg.RunRequest(partition_key=day.isoformat(), asset_selection=only)
 
 
 def waiting(instance: dg.DagsterInstance, job: str) -> str | None:

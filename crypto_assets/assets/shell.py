@@ -94,6 +94,12 @@ def not_shown(context: dg.AssetExecutionContext, contract: Contract) -> pd.DataF
     return contract.empty().to_pandas()
 
 
+def already_seen(context: dg.AssetExecutionContext, contract: Contract) -> pd.DataFrame:
+    """No rows: the table keeps the first snapshot of its hour or day, and that one is stored."""
+    context.add_output_metadata({"already_seen": "the snapshot of this hour or day is stored; no request was made"})
+    return contract.empty().to_pandas()
+
+
 def days_of(context: dg.AssetExecutionContext) -> tuple[date, date]:
     """First and last requested day of this run, both included."""
     keys = context.partition_key_range

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import math
-from collections.abc import Awaitable, Callable, Coroutine, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Coroutine, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
 from typing import Any, TypeVar
@@ -30,6 +30,7 @@ class Fetched:
     missing: Mapping[str, str] = field(default_factory=dict)
     calls: int = 0
     failed: Mapping[str, str] = field(default_factory=dict)  # coins whose rows could not be had this time, and why
+    gone: Mapping[str, Sequence[datetime]] = field(default_factory=dict)  # hours asked for that will not come, by coin
 
 
 def source_name(provider: str, answer: Answer) -> str:
@@ -103,7 +104,6 @@ async def each(
     """
     results: dict[str, T] = {}
     failed: dict[str, str] = {}
-    borne = int(len(calls) * FAILURES_BORNE)
 
     async def one(name: str, call: Callable[[], Awaitable[T]]) -> None:
         try:
@@ -112,11 +112,16 @@ async def each(
             missing[name] = str(error)
         except SourceError as error:
             failed[name] = str(error)
-            if len(failed) > borne or error.status in REFUSALS or isinstance(error, BudgetError):
-                raise
+            refuse_many(failed, len(calls), error)
 
     await gather(one(name, call) for name, call in calls.items())
     return {name: results[name] for name in calls if name in results}, dict(sorted(failed.items()))
+
+
+def refuse_many(failed: Mapping[str, str], asked: int, newest: SourceError) -> None:
+    """Raise the newest failure where it concerns everyone: too many coins failed, or key, plan or budget is refused."""
+    if len(failed) > asked * FAILURES_BORNE or newest.status in REFUSALS or isinstance(newest, BudgetError):
+        raise newest
 
 
 async def gather(calls: Iterable[Coroutine[Any, Any, T]]) -> list[T]:
