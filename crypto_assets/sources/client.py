@@ -245,8 +245,8 @@ class Client:
 
 def _redirect(target: httpx.URL, response: httpx.Response, where: str) -> httpx.URL:
     try:
-        return target.join(response.headers.get("Location", ""))
-    except (httpx.InvalidURL, ValueError) as error:
+        return target.join(response.headers["Location"])
+    except (httpx.InvalidURL, ValueError, KeyError) as error:
         raise SourceError(f"{where} redirects to no address; correct the base address") from error
 
 

@@ -23,6 +23,7 @@ from crypto_assets.sources.client import Answer, Client, ResponseError
 from crypto_assets.sources.fetched import (
     Fetched,
     each,
+    named,
     number,
     positive,
     refuse_many,
@@ -67,7 +68,9 @@ async def get(client: Client, settings: Settings, path: str, params: Mapping[str
     except ResponseError as error:
         code = _code(error.body)
         if error.status == 404:
-            raise NotListedError(f"coingecko does not know {subject}; correct the catalogue", status=404) from error
+            raise NotListedError(
+                f"coingecko {path} does not know {subject}; correct the catalogue", status=404
+            ) from error
         advice = {
             10002: "the key is missing; set COINGECKO_API_KEY",
             10005: "the plan does not include this route; set COINGECKO_PLAN to yours or leave the route out",
@@ -113,7 +116,7 @@ async def fetch_prices(
         digests += hashes
     columns = ["symbol", "ts", "date", "available_at", "source", "price_usd", "market_cap_usd", "volume_24h_usd"]
     frame = utc(pd.DataFrame(rows, columns=columns), "ts", "available_at")
-    require_days(frame["date"], start, end, now, "CoinGecko")
+    require_days(frame["date"], start, end, now, f"coingecko market_chart/range of {named(coins)}", missing=missing)
     return Fetched(frame, tuple(digests), missing, client.calls - before, failed)
 
 
@@ -181,11 +184,13 @@ def _known(value: float | None) -> float | None:
 
 
 def _series(points: object, what: str) -> dict[datetime, float | None]:
-    found = {}
+    found: dict[datetime, float | None] = {}
     for point in rows_of(points, what):
         if not isinstance(point, list) or len(point) < 2:
             raise SourceError(f"{what} has a point that is not [time, value]; nothing was written; try again later")
-        found[_instant(point[0], what)] = number(point[1], what)
+        at, value = _instant(point[0], what), number(point[1], what)
+        if found.setdefault(at, value) != value:
+            raise SourceError(f"{what} has two values at {at:%Y-%m-%d %H:%M}; nothing was written; try again later")
     return found
 
 
@@ -277,7 +282,7 @@ async def fetch_ohlc(
         raise NotListedError(f"coingecko has hourly candles of {coin.symbol} on paid plans only")
     if coin.coingecko is None:
         raise NotListedError(f"coingecko does not list {coin.symbol}")
-    rows: list[tuple[Any, ...]] = []
+    rows: dict[datetime, tuple[Any, ...]] = {}
     digests = []
     for first, last in chunks(start, end, OHLC_DAYS):
         params = {
@@ -295,6 +300,8 @@ async def fetch_ohlc(
                 raise SourceError(f"{what} has a row that is not 5 values; nothing was written; try again later")
             close_time = _instant(row[0], what)
             if close_time <= now and midnight(first) <= close_time - HOUR < midnight(last + DAY):
-                values = [positive(value, what) for value in row[1:]]
-                rows.append((close_time - HOUR, *values, None, source_name(NAME, answer)))
-    return rows, digests
+                ts = close_time - HOUR
+                bar = (ts, *(positive(v, what) for v in row[1:]), None, source_name(NAME, answer))
+                if rows.setdefault(ts, bar) != bar:
+                    raise SourceError(f"{what} has two candles at {row[0]}; nothing was written; try again later")
+    return [rows[ts] for ts in sorted(rows)], digests

@@ -20,7 +20,7 @@ from crypto_assets.partitions import midnight
 from crypto_assets.settings import Settings
 from crypto_assets.sources.client import Client
 from crypto_assets.sources.coingecko import HOUR, ON_THE_MARK, fetch_markets, fetch_prices
-from crypto_assets.sources.fetched import Fetched
+from crypto_assets.sources.fetched import Fetched, about
 
 CACHED = timedelta(minutes=5)  # docs.coingecko.com, market_chart/range: "cache / update frequency: every 5 minutes"
 COLUMNS = ["symbol", "ts", "date", "available_at", "source", "price_usd", "market_cap_usd", "volume_24h_usd"]
@@ -80,8 +80,9 @@ def newest_mark(now: datetime) -> datetime:
 
 async def _newest(client: Client, settings: Settings, coins: Sequence[Coin], now: datetime) -> Fetched:
     """The newest hour of these coins from pages; coins whose page is not on the mark have no row, yet."""
-    page = await fetch_markets(client, settings, coins)
     mark = newest_mark(now)
+    with about(f"coingecko /coins/markets at {mark:%Y-%m-%d %H:%M}"):
+        page = await fetch_markets(client, settings, coins)
     seen = page.frame["available_at"]
     rows = page.frame[(seen >= mark) & (seen <= mark + ON_THE_MARK)]
     frame = rows.assign(ts=pd.Timestamp(mark).as_unit("us"), date=mark.date())[COLUMNS]

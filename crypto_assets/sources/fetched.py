@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import math
-from collections.abc import Awaitable, Callable, Coroutine, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
 from typing import Any, TypeVar
 
 import pandas as pd
 
+from crypto_assets.catalog import Coin
 from crypto_assets.errors import NotListedError, ShortAnswerError, SourceError
 from crypto_assets.partitions import DAY, days, midnight
 from crypto_assets.sources.book import BudgetError
@@ -65,6 +67,17 @@ def positive(value: object, what: str) -> float:
     return parsed
 
 
+@contextmanager
+def about(request: str) -> Iterator[None]:
+    """Failures inside begin with the request they came from: provider, route, coins and window."""
+    try:
+        yield
+    except SourceError as error:
+        if not str(error).startswith(request):
+            error.args = (f"{request}: {error}",)
+        raise
+
+
 def rows_of(body: object, what: str) -> list[Any]:
     """The list that a route documents. Raises :class:`SourceError` for any other type."""
     if not isinstance(body, list):
@@ -79,19 +92,29 @@ def require_days(
     start: date,
     end: date,
     now: datetime,
-    provider: str,
+    what: str,
     lag: timedelta = timedelta(),
+    missing: Mapping[str, str] | None = None,
 ) -> None:
-    """Every day that is over since ``lag`` must have a row, else the answer is short and nothing may be written."""
+    """Every day that is over since ``lag`` must have a row, else the answer is short and nothing may be written.
+
+    ``what`` names provider, route and coins; ``missing`` the coins that had none, of which the first reason is said.
+    """
     present = set(covered)
     absent = [day for day in days(start, end) if midnight(day + DAY) + lag <= now and day not in present]
     if absent:
         more = f" and {len(absent) - 3} more day(s)" if len(absent) > 3 else ""
+        why = next((f" ({coin}: {reason})" for coin, reason in (missing or {}).items()), "")
         raise ShortAnswerError(
-            f"{provider} gave no row for {', '.join(map(str, absent[:3]))}{more} in {start} to {end}; nothing was "
+            f"{what} gave no row for {', '.join(map(str, absent[:3]))}{more} in {start} to {end}{why}; nothing was "
             "written; try again later, or choose a range that the provider has",
             [day.isoformat() for day in absent],
         )
+
+
+def named(coins: Sequence[Coin]) -> str:
+    """The first coin and how many more there are, for a sentence."""
+    return f"{coins[0].symbol}{f' and {len(coins) - 1} more' if len(coins) > 1 else ''}" if coins else "no coin"
 
 
 async def each(
