@@ -19,6 +19,7 @@ from crypto_assets.partitions import parse_day
 OHLC_SOURCES = ("binance", "kraken", "coingecko")
 ALERT_FORMATS = ("json", "slack")
 PLANS = ("public", "demo", "basic", "analyst", "lite", "enterprise")
+DEFAULT_OLLAMA = "http://127.0.0.1:11434"
 DEFAULT_FEEDS = (
     "coindesk=https://www.coindesk.com/arc/outboundfeeds/rss/,"
     "cointelegraph=https://cointelegraph.com/rss,"
@@ -52,7 +53,7 @@ class Settings:
     news_feeds: Mapping[str, str] = field(default_factory=dict)
     rate_limits: Mapping[str, tuple[int, float]] = field(default_factory=dict)  # provider -> calls in seconds
     api_budgets: Mapping[str, int] = field(default_factory=dict)  # provider -> calls a month
-    ollama_host: str = "http://127.0.0.1:11434"
+    ollama_host: str = DEFAULT_OLLAMA
     ollama_model: str = "llama3.2:3b"
     alert_webhook_url: SecretStr | None = None
     alert_format: str = "json"
@@ -113,7 +114,7 @@ class Settings:
             news_feeds=_feeds(text("NEWS_FEEDS", DEFAULT_FEEDS)),
             rate_limits=_rate_limits(text("RATE_LIMITS", "")),
             api_budgets=_api_budgets(text("API_BUDGETS", "")),
-            ollama_host=text("OLLAMA_HOST", "http://127.0.0.1:11434"),
+            ollama_host=text("OLLAMA_HOST", DEFAULT_OLLAMA),
             ollama_model=text("OLLAMA_MODEL", "llama3.2:3b"),
             alert_webhook_url=_webhook(secret("ALERT_WEBHOOK_URL")),
             alert_format=_alert_format(text("ALERT_FORMAT", "json").lower()),

@@ -7,7 +7,7 @@ from typing import Any
 import dagster as dg
 
 from crypto_assets.assets.access import Providers
-from crypto_assets.checks import coverage, freshness, health, measures, service, sources
+from crypto_assets.checks import analysis, coverage, freshness, health, measures, service, sources
 from crypto_assets.checks.outcome import Measure, Outcome, Scope
 from crypto_assets.schemas import CONTRACTS
 from crypto_assets.settings import Settings
@@ -21,7 +21,7 @@ RECENT = timedelta(days=30)
 
 def every_measure() -> dict[str, dict[str, Measure]]:
     """Table -> check name -> measure."""
-    more = (freshness.MEASURES, coverage.MEASURES, sources.MEASURES, service.MEASURES)
+    more = (analysis.MEASURES, coverage.MEASURES, freshness.MEASURES, service.MEASURES, sources.MEASURES)
     return {
         table: {**measures.MEASURES[table], **{n: m for found in more for n, m in found.get(table, {}).items()}}
         for table in CONTRACTS

@@ -226,11 +226,15 @@ class _Run:
     def _blame(self) -> None:
         """Failures that were not the server's, if the model answered others in this run or since they last failed."""
         latest = self._journal.last_answer(self._model.digest) if self._failed else None
-        self._journal.blame(
+        guilty = [
             key
             for key, since in self._failed.items()
             if key not in self._breaker.forgiven and (self._good or (latest is not None and latest > since))
-        )
+        ]
+        self._journal.blame(guilty)
+        for content_hash, _, _ in guilty:
+            entry = self.entries[content_hash]
+            self.entries[content_hash] = replace(entry, blamed=entry.blamed + 1)
 
     def note(self, report: Report) -> None:
         report.entries.update(

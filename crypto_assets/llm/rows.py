@@ -109,6 +109,7 @@ def _of_entry(entry: Entry) -> dict[str, Any]:
         "model_digest": entry.model_digest,
         "prompt_hash": entry.prompt_hash,
         "attempts": entry.attempts,
+        "failures": entry.blamed,
         "duration_s": entry.duration_s,
         "prompt_tokens": entry.prompt_tokens,
         "answer_tokens": entry.answer_tokens,
