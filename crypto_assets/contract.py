@@ -83,6 +83,7 @@ class Contract:
     reference: str = ""
     time_column: str | None = "ts"  # the timestamp whose UTC day is ``date``; None where ``date`` is the key's time
     metadata_columns: tuple[str, ...] = field(default=("date", "available_at", "source"))
+    keeps: tuple[str, ...] = ()  # under MERGE: columns that stay as they were first stored (what was known then)
     ordered: tuple[tuple[str, str], ...] = ()  # pairs of columns of which the first is never above the second
 
     @cached_property

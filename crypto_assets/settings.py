@@ -19,7 +19,6 @@ from crypto_assets.partitions import parse_day
 OHLC_SOURCES = ("binance", "kraken", "coingecko")
 ALERT_FORMATS = ("json", "slack")
 PLANS = ("public", "demo", "basic", "analyst", "lite", "enterprise")
-DEFAULT_OLLAMA = "http://127.0.0.1:11434"
 DEFAULT_FEEDS = (
     "coindesk=https://www.coindesk.com/arc/outboundfeeds/rss/,"
     "cointelegraph=https://cointelegraph.com/rss,"
@@ -53,14 +52,11 @@ class Settings:
     news_feeds: Mapping[str, str] = field(default_factory=dict)
     rate_limits: Mapping[str, tuple[int, float]] = field(default_factory=dict)  # provider -> calls in seconds
     api_budgets: Mapping[str, int] = field(default_factory=dict)  # provider -> calls a month
-    ollama_host: str = DEFAULT_OLLAMA
+    ollama_host: str = "http://127.0.0.1:11434"
     ollama_model: str = "llama3.2:3b"
     alert_webhook_url: SecretStr | None = None
     alert_format: str = "json"
     alert_runbooks: str = "docs/runbooks"
-    ollama_set: bool = False  # somebody named a server or a model: its absence is worth a warning
-    ollama_timeout_s: float = 120.0
-    ollama_concurrency: int = 2
 
     @classmethod
     def from_env(cls, env: Mapping[str, str] | None = None) -> Settings:
@@ -114,25 +110,12 @@ class Settings:
             news_feeds=_feeds(text("NEWS_FEEDS", DEFAULT_FEEDS)),
             rate_limits=_rate_limits(text("RATE_LIMITS", "")),
             api_budgets=_api_budgets(text("API_BUDGETS", "")),
-            ollama_host=text("OLLAMA_HOST", DEFAULT_OLLAMA),
+            ollama_host=text("OLLAMA_HOST", "http://127.0.0.1:11434"),
             ollama_model=text("OLLAMA_MODEL", "llama3.2:3b"),
             alert_webhook_url=_webhook(secret("ALERT_WEBHOOK_URL")),
             alert_format=_alert_format(text("ALERT_FORMAT", "json").lower()),
             alert_runbooks=text("ALERT_RUNBOOKS", "docs/runbooks"),
-            ollama_set=bool(text("OLLAMA_HOST", "") or text("OLLAMA_MODEL", "")),
-            ollama_timeout_s=_number("OLLAMA_TIMEOUT", text("OLLAMA_TIMEOUT", "120"), 1, 3600),
-            ollama_concurrency=int(_number("OLLAMA_CONCURRENCY", text("OLLAMA_CONCURRENCY", "2"), 1, 64)),
         )
-
-
-def _number(name: str, value: str, low: float, high: float) -> float:
-    try:
-        found = float(value)
-    except ValueError:
-        found = float("nan")
-    if not low <= found <= high:
-        raise UsageError(f"{name} {value!r} is not a number from {low:g} to {high:g}")
-    return found
 
 
 def _ohlc_sources(text: str) -> tuple[str, ...]:

@@ -1,16 +1,23 @@
 """Group ``news``: articles, what each one says, and what the market is talking about hour by hour."""
 
+from datetime import timedelta
+
 import dagster as dg
 import pandas as pd
-import polars as pl
 
-from crypto_assets import schemas
-from crypto_assets.assets import analysis, shell
+from crypto_assets import plots, schemas
+from crypto_assets.assets import feed_log, shell
 from crypto_assets.assets.access import Providers
 from crypto_assets.catalog import all_coins, symbols
+from crypto_assets.partitions import DAY
 from crypto_assets.sources import rss
+from crypto_assets.storage.io_manager import to_pandas
+from crypto_assets.storage.warehouse import Warehouse
+from crypto_assets.transforms import digests, lexicon, trends
 from crypto_assets.transforms import narratives as aggregates
 from crypto_assets.transforms import news as tagging
+
+PLOTTED = timedelta(days=60)  # of theme shares before a run's first day
 
 
 @dg.asset(
@@ -19,24 +26,27 @@ from crypto_assets.transforms import news as tagging
 )
 def news_articles(context: dg.AssetExecutionContext, providers: Providers) -> pd.DataFrame:
     start, end = shell.days_of(context)
+    first, last = start - DAY * tagging.STORED_DAYS, end + DAY * tagging.STORED_DAYS
+    warehouse = Warehouse(providers.settings().warehouse)
     fetched = providers.fetch(lambda client, settings: rss.fetch_articles(client, settings, providers.now()))
-    shell.note(context, fetched)
-    return tagging.tag_articles(fetched.frame, all_coins(), start, end)
+    seen_at = providers.now()
+    shell.note(context, fetched, feeds_read=feed_log.noted(fetched.frame["feed"]))
+    return tagging.tag_articles(
+        fetched.frame,
+        all_coins(),
+        start,
+        end,
+        stored=to_pandas(warehouse.read(schemas.NEWS_ARTICLES, start=first, end=last)),
+        read_before=feed_log.read_before(context.instance, warehouse, schemas.NEWS_ARTICLES, first, last),
+        seen_at=seen_at,
+    )
 
 
 @dg.asset(
-    **shell.of(
-        schemas.ARTICLE_NARRATIVES, group="news", kinds={"ollama", "vader"}, layer="derived", policy=shell.DERIVED
-    ),
-    pool="ollama",
+    **shell.of(schemas.ARTICLE_NARRATIVES, group="news", kinds={"vader"}, layer="derived", policy=shell.DERIVED),
 )
-def article_narratives(
-    context: dg.AssetExecutionContext, providers: Providers, news_articles: pd.DataFrame
-) -> pl.DataFrame:
-    start, end = shell.days_of(context)
-    frame, said = analysis.analyse(providers, news_articles, start, end, context.log.info)
-    context.add_output_metadata(said)
-    return frame
+def article_narratives(news_articles: pd.DataFrame) -> pd.DataFrame:
+    return lexicon.analyse(news_articles)
 
 
 @dg.asset(
@@ -57,4 +67,43 @@ def narratives(
     return frame[frame["ts"] <= providers.now()]  # hours of the day in progress that are still to come say nothing
 
 
-ASSETS = [news_articles, article_narratives, narratives]
+@dg.asset(
+    **shell.of(schemas.THEME_TRENDS, group="news", kinds={"pandas"}, layer="derived", policy=shell.DERIVED),
+    ins={
+        "news_articles": shell.look_back(trends.LOOKBACK_DAYS),
+        "article_narratives": shell.look_back(trends.LOOKBACK_DAYS),
+    },
+)
+def theme_trends(
+    context: dg.AssetExecutionContext,
+    providers: Providers,
+    news_articles: pd.DataFrame,
+    article_narratives: pd.DataFrame,
+) -> pd.DataFrame:
+    start, end = shell.days_of(context)
+    frame = trends.theme_trends(news_articles, article_narratives, start, end)
+    frame = frame[frame["available_at"] <= providers.now()]  # the day in progress has not been told to its end
+    warehouse = Warehouse(providers.settings().warehouse)
+    columns = ["theme", "date", "share"]
+    stored = to_pandas(warehouse.read(schemas.THEME_TRENDS, start=start - PLOTTED, end=start - DAY, columns=columns))
+    chart = plots.line_chart(
+        trends.by_theme(pd.concat([stored, frame[columns]])), title="Themes, share of the day's stories", unit="%"
+    )
+    context.add_output_metadata({"theme_shares": dg.MetadataValue.md(chart)})
+    return frame
+
+
+@dg.asset(
+    **shell.of(schemas.THEME_DIGESTS, group="news", kinds={"pandas"}, layer="derived", policy=shell.DERIVED),
+    ins={"news_articles": shell.look_back(digests.LOOKBACK_DAYS)},
+)
+def theme_digests(
+    context: dg.AssetExecutionContext, theme_trends: pd.DataFrame, news_articles: pd.DataFrame
+) -> pd.DataFrame:
+    frame = digests.theme_digests(theme_trends, news_articles)
+    newest = frame[frame["date"] == frame["date"].max()] if len(frame) else frame
+    context.add_output_metadata({"newest_digest": dg.MetadataValue.md(digests.as_markdown(newest))})
+    return frame
+
+
+ASSETS = [news_articles, article_narratives, narratives, theme_trends, theme_digests]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from crypto_assets.transforms import features, narratives, onchain
+from crypto_assets.transforms import digests, features, narratives, onchain, trends
 
 # Derived table -> input table -> days it reaches back, in topological order.
 REACH: dict[str, dict[str, int]] = {
@@ -12,6 +12,8 @@ REACH: dict[str, dict[str, int]] = {
         "news_articles": narratives.LOOKBACK_DAYS,
         "article_narratives": narratives.LOOKBACK_DAYS,
     },
+    "theme_trends": {"news_articles": trends.LOOKBACK_DAYS, "article_narratives": trends.LOOKBACK_DAYS},
+    "theme_digests": {"theme_trends": 0, "news_articles": digests.LOOKBACK_DAYS},
     "ml_features": dict(features.LOOKBACK_DAYS),
 }
 
@@ -20,5 +22,7 @@ ROW_GIVERS: dict[str, tuple[str, ...]] = {
     "onchain_enhanced": ("onchain_base",),
     "article_narratives": ("news_articles",),
     "narratives": ("article_narratives",),
+    "theme_trends": ("article_narratives",),
+    "theme_digests": ("theme_trends",),
     "ml_features": ("prices", "ohlc"),
 }

@@ -13,17 +13,13 @@ from crypto_assets.storage.warehouse import Warehouse
 
 @dataclass(frozen=True)
 class Scope:
-    """What a measure looks at: the warehouse, the settings, an inclusive range of days, and the clock.
-
-    ``live``: the platform is judged as it runs now, whatever days a run is about; else only the range is.
-    """
+    """What a measure looks at: the warehouse, the settings, an inclusive range of days, and the clock."""
 
     warehouse: Warehouse
     settings: Settings
     start: date
     end: date
     now: datetime
-    live: bool = False
 
 
 @dataclass(frozen=True)

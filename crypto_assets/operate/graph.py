@@ -19,13 +19,9 @@ def job() -> dg.JobDefinition:
 
 @cache
 def tables() -> tuple[str, ...]:
-    """Every table with days that a run can fill, inputs before what is derived from them.
-
-    Assets without partitions are of the moment (``service/``): there is nothing of them to backfill or to cover.
-    """
+    """Every table that a run can fill, inputs before what is derived from them."""
     graph = defs.resolve_asset_graph()
-    nodes = [graph.get(key) for key in graph.toposorted_asset_keys]
-    return tuple(node.key.to_user_string() for node in nodes if node.is_materializable and node.is_partitioned)
+    return tuple(key.to_user_string() for key in graph.toposorted_asset_keys if graph.get(key).is_materializable)
 
 
 @cache

@@ -1,7 +1,9 @@
 """RSS and Atom: the articles that the configured feeds list right now, as plain text.
 
 RSS 2.0, Atom (RFC 4287). A feed lists only its newest dozens of items; what it no longer lists stays in the table.
-What does not belong here: which coins an article names (``transforms/news.py``).
+Dates: the item's publication, else its last change; a time without a zone, or with one that nobody knows, is UTC (RSS
+2.0 leaves it open). An item whose date has no day, lies before 2009 or more than a day ahead is skipped and counted:
+a date is never made up. What does not belong here: which coins an article names (``transforms/news.py``).
 """
 
 from __future__ import annotations
@@ -12,8 +14,9 @@ import re
 import warnings
 from collections import Counter
 from datetime import datetime, timedelta, timezone
+from email.utils import parsedate_to_datetime
 from html.parser import HTMLParser
-from typing import Any
+from typing import Any, NamedTuple
 from xml.sax import SAXException
 
 import feedparser
@@ -28,7 +31,7 @@ NAME = "rss"
 SUMMARY_CHARS = 2000
 EARLIEST = datetime(2009, 1, 1, tzinfo=timezone.utc)  # before Bitcoin there is no crypto news, only broken dates
 AHEAD = timedelta(days=1)  # how far a feed's clock or time zone may run ahead of ours
-_COLUMNS = ["feed", "title", "summary", "url", "published_at", "source"]
+_COLUMNS = ["feed", "title", "summary", "url", "published_at", "out_by", "language", "source"]
 _UNSEEN = {"script", "style", "template", "noscript", "iframe", "svg"}  # their text is not prose
 _BREAKS = {"p", "br", "div", "li", "ul", "ol", "tr", "td", "h1", "h2", "h3", "h4", "blockquote", "figure", "figcaption"}
 # C0/C1 controls, surrogates, zero-width space, byte-order mark and the marks that reverse text; joiners stay.
@@ -40,12 +43,16 @@ _NOISE = re.compile(
     rb"|<(media:(?:title|description))\b[^<>]*(?:/>|>(?:(?!<media:).)*?</\2\s*>)",
     re.DOTALL,
 )
+_LANGUAGE = re.compile(r"[a-z]{2,3}(-[a-z0-9]{1,8})*$")  # RFC 5646
+_NO_DAY = re.compile(r"\s*\d{4}(-\d{2})?\s*$")  # a year or a month, which feedparser completes to their first day
 _CLOSED = re.compile(rb"</(rss|feed|[\w.-]+:RDF|RDF)\s*>\s*(<!--.*?-->\s*)*\x00*$", re.DOTALL | re.IGNORECASE)
 
 
 async def fetch_articles(client: Client, settings: Settings, now: datetime) -> Fetched:
-    """One row an item of every feed: feed, title, summary, url, published_at (UTC), source.
+    """One row an item of every feed: feed, title, summary, url, published_at (UTC), out_by (UTC), language, source.
 
+    ``out_by`` is the instant at which the article was out for certain: its publication, or the end of the day where
+    the feed says only the day (``published_at`` is then the day's midnight).
     A feed that fails, or that lists nothing, is in ``missing`` with its reason, as are counts of skipped items.
     Raises :class:`SourceError` when every feed fails.
     """
@@ -74,7 +81,7 @@ async def fetch_articles(client: Client, settings: Settings, now: datetime) -> F
             f"None of the {len(names)} news feeds gave articles; nothing was written; check NEWS_FEEDS and the "
             f"network{first}"
         )
-    frame = utc(pd.DataFrame(rows, columns=_COLUMNS), "published_at")
+    frame = utc(pd.DataFrame(rows, columns=_COLUMNS), "published_at", "out_by")
     return Fetched(frame, tuple(digests), missing, client.calls - before)
 
 
@@ -86,11 +93,19 @@ async def _fetch(client: Client, name: str, url: str) -> Answer | SourceError:
         return error
 
 
-Article = tuple[str, str | None, str | None, datetime]
+class Article(NamedTuple):
+    """One usable item of a feed, as plain text."""
+
+    title: str
+    summary: str | None
+    url: str | None
+    published_at: datetime
+    out_by: datetime
+    language: str | None  # as the item or its feed says, e.g. "en-us"
 
 
 def parse_feed(body: bytes, name: str, now: datetime) -> tuple[list[Article], Counter[str]]:
-    """(title, summary, url, published_at) of each usable item, and how many were skipped, by reason.
+    """Each usable item, and how many were skipped, by reason.
 
     Raises :class:`SourceError` for a body that is no feed, is cut off, lists nothing usable or declares entities.
     """
@@ -105,15 +120,17 @@ def parse_feed(body: bytes, name: str, now: datetime) -> tuple[list[Article], Co
         raise SourceError(f"{what} was cut off; it was not read; run again later")
     articles: list[Article] = []
     skipped: Counter[str] = Counter()
+    spoken = _language(_text(parsed.get("feed", {}), "language"))
     for entry in parsed.get("entries", []):
-        title, published = plain_text(_text(entry, "title")), _published(entry)
+        title, (published, out_by) = plain_text(_text(entry, "title")), _published(entry)
         if not title:
             skipped["without a title"] += 1
-        elif published is None or not EARLIEST <= published <= now + AHEAD:
+        elif published is None or out_by is None or not EARLIEST <= published <= now + AHEAD:
             skipped["without a plausible date"] += 1
         else:
             summary = plain_text(_text(entry, "summary") or _content(entry))[:SUMMARY_CHARS].rstrip()
-            articles.append((title, summary or None, _url(entry), published))
+            language = _language(_text(dict.get(entry, "title_detail") or {}, "language")) or spoken
+            articles.append(Article(title, summary or None, _url(entry), published, out_by, language))
     if not articles:
         raise SourceError(
             f"{what} lists no usable item ({skipped.total()} without a title or a plausible date); "
@@ -153,17 +170,30 @@ def _url(entry: Any) -> str | None:
     return None
 
 
-def _published(entry: Any) -> datetime | None:
-    """Publication time in UTC, else the time of the last change; None where neither can be read."""
-    for name in ("published_parsed", "updated_parsed", "created_parsed"):
-        moment = dict.get(entry, name)  # dict's own: feedparser's lookup answers one date with another
-        if moment is None:
-            continue
-        try:
-            return datetime.fromtimestamp(calendar.timegm(moment), timezone.utc)
-        except (OverflowError, ValueError, OSError, TypeError):
-            continue
-    return None
+def _language(tag: str) -> str | None:
+    tag = tag.strip().lower().replace("_", "-")
+    return tag if _LANGUAGE.match(tag) else None
+
+
+def _published(entry: Any) -> tuple[datetime | None, datetime | None]:
+    """(publication in UTC, when it was out for certain), else of the last change; (None, None) where neither can be read."""
+    for name in ("published", "updated", "created"):
+        said = _text(entry, name)
+        parsed = dict.get(entry, f"{name}_parsed")  # dict's own: feedparser's lookup answers one date with another
+        at = None if _NO_DAY.match(said) else _moment(parsed, said)
+        if at is not None and at.year < datetime.max.year:
+            return at, at if ":" in said or at.hour or at.minute else at + timedelta(days=1)
+    return None, None
+
+
+def _moment(parsed: Any, said: str) -> datetime | None:
+    try:
+        if parsed is not None:
+            return datetime.fromtimestamp(calendar.timegm(parsed), timezone.utc)
+        at = parsedate_to_datetime(said)  # RFC 822 without a zone, which feedparser does not take
+        return at.astimezone(timezone.utc) if at.tzinfo else at.replace(tzinfo=timezone.utc)
+    except (OverflowError, ValueError, OSError, TypeError, IndexError):
+        return None
 
 
 class _Text(HTMLParser):

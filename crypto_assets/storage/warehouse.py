@@ -249,7 +249,7 @@ class Warehouse:
         stored = self._read(contract, snapshot, days[0], days[-1]).filter(pl.col("date").is_in(days))
         if contract.write_mode is WriteMode.MERGE:
             kept = stored.join(data, on=list(contract.key), how="anti", nulls_equal=True)
-            data = pl.concat([kept, data]).sort(contract.key)
+            data = pl.concat([kept, _as_first_stored(contract, data, stored)]).sort(contract.key)
         elif contract.write_mode is WriteMode.KEEP:
             fresh = data.join(stored, on=list(contract.key), how="anti", nulls_equal=True)
             data = pl.concat([stored, fresh]).sort(contract.key)
@@ -320,6 +320,16 @@ class Warehouse:
             f"{table} in {self.uri} cannot be read ({object_store.reason(error)}); {self._what_to_check} and its rights, "
             "or restore the table from a backup"
         )
+
+
+def _as_first_stored(contract: Contract, data: pl.DataFrame, stored: pl.DataFrame) -> pl.DataFrame:
+    """The new rows, with the columns that the contract keeps as they are in the stored row of the same key."""
+    if not contract.keeps or stored.is_empty():
+        return data
+    key = list(contract.key)
+    first = stored.select(*key, *contract.keeps)
+    known = data.drop(contract.keeps).join(first, on=key, how="inner", nulls_equal=True).select(data.columns)
+    return pl.concat([known, data.join(first, on=key, how="anti", nulls_equal=True)])
 
 
 def _schema(snapshot: DeltaTable) -> pl.Schema:

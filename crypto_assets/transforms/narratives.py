@@ -7,16 +7,28 @@ from datetime import date, datetime, timedelta, timezone
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from crypto_assets.schemas import THEMES
+from crypto_assets.transforms.sources_of import DERIVED, SANDBOX_DERIVED, SANDBOX_PREFIX
+from crypto_assets.transforms.told import told
 
 MARKET = "MARKET"
-WINDOW = timedelta(hours=24)
-LOOKBACK_DAYS = 1
+WINDOW = 24  # hours
+HALF_LIFE = 6.0  # hours after which an article weighs half in sentiment_decayed_24h and in the order of top_articles
+PAST_DAYS = 7  # that attention is measured against
+TOP = 5
+# The window, the days before it, and the two days by which an article may be seen late.
+LOOKBACK_DAYS = 1 + PAST_DAYS + 2
 _SHARES = [f"theme_{theme}_share_24h" for theme in THEMES]
 COLUMNS = [
-    "symbol", "ts", "date", "available_at", "source", "article_count_24h", "sentiment_24h", "dominant_theme", *_SHARES,
+    "symbol", "ts", "date", "available_at", "source", "article_count_24h", "story_count_24h", "sentiment_24h",
+    "sentiment_decayed_24h", "sentiment_momentum_24h", "attention_7d", "novelty_7d", "dominant_theme", "top_articles",
+    *_SHARES,
 ]  # fmt: skip
+HOUR = timedelta(hours=1)
+HOUR_US = 3_600_000_000
+Array = NDArray[np.float64]
 
 
 def aggregate(
@@ -24,102 +36,135 @@ def aggregate(
 ) -> pd.DataFrame:
     """Rows of ``narratives`` for MARKET and each symbol, for every hour of the inclusive days in which news was seen.
 
-    An article counts at ts when its ``available_at`` lies in (ts - 24 h, ts]. A coin that no article names has count
-    0 and null sentiment. Hours in which no article of the whole market is in the window have no rows: nothing was
-    seen, which is not the same as nothing said.
+    An article counts at ts when its ``available_at`` lies in (ts - 24 h, ts]; one that repeats another counts in
+    ``article_count_24h`` only. A coin that no article names has count 0 and null sentiment. Hours in which no article
+    of the whole market is in the window have no rows: nothing was seen, which is not the same as nothing said.
+    ``articles`` and ``analyses`` reach ``LOOKBACK_DAYS`` back.
     """
-    opened = datetime(start.year, start.month, start.day, tzinfo=timezone.utc)
-    hours = ((end - start).days + 1) * 24
-    joined = _one_analysis_each(articles, analyses)
-    if joined.empty:
-        return _empty()
-    at = (joined["available_at"] - opened) / timedelta(hours=1)
-    first = np.ceil(at.to_numpy()).astype(int)  # the first hour mark at or after the article
-    inside = (first < hours) & (first + 24 > 0)
-    joined, first = joined[inside], first[inside]
-    if joined.empty:
-        return _empty()
-    names = [MARKET, *symbols]
-    grid = _Grid(names, hours)
-    for (_, row), begin in zip(joined.iterrows(), first, strict=True):
-        grid.add(row, begin)
-    sandbox = bool(joined["source"].astype(str).str.startswith("sandbox").any())
-    return grid.frame(opened, "sandbox/derived" if sandbox else "derived")
+    opened = datetime(start.year, start.month, start.day, tzinfo=timezone.utc) - PAST_DAYS * WINDOW * HOUR
+    hours = ((end - start).days + 1) * 24 + PAST_DAYS * WINDOW
+    news = told(articles, analyses)
+    first = _marks(news["available_at"]) - int(opened.timestamp()) // 3600
+    inside = (first < hours) & (first + WINDOW > 0)
+    heard = _Heard(news[inside].reset_index(drop=True), first[inside], [MARKET, *symbols], hours)
+    return heard.frame(opened)
 
 
-def _empty() -> pd.DataFrame:
-    kinds = {"ts": "datetime64[us, UTC]", "available_at": "datetime64[us, UTC]", "article_count_24h": "int64"}
-    return pd.DataFrame(columns=COLUMNS).astype(kinds)
+def _micros(moments: pd.Series) -> NDArray[np.int64]:
+    return moments.to_numpy("datetime64[us]").astype(np.int64)
 
 
-def _one_analysis_each(articles: pd.DataFrame, analyses: pd.DataFrame) -> pd.DataFrame:
-    """Each article with its best analysis: a model's where it is ok, else the lexicon's; null where there is none."""
-    ranked = analyses.assign(
-        _rank=(analyses["status"] != "ok").astype(int) * 2 + analyses["analyzer"].astype(str).str.startswith("lexicon")
-    )
-    best = ranked.sort_values(["article_id", "_rank", "analyzer"]).drop_duplicates("article_id")
-    best = best[best["status"] == "ok"]
-    columns = ["article_id", "theme", "sentiment", "confidence"]
-    joined = articles[["article_id", "available_at", "symbols", "source"]].merge(
-        best[columns], on="article_id", how="left"
-    )
-    return joined.sort_values("article_id").reset_index(drop=True)
+def _marks(moments: pd.Series) -> NDArray[np.int64]:
+    """The first hour mark at or after each instant, in hours since the epoch."""
+    return -(-_micros(moments) // HOUR_US)
 
 
-class _Grid:
-    """Sums over names x hours; every article is added to the 24 hours that see it."""
+class _Heard:
+    """Every article in each of the 24 hours that see it, under MARKET and each coin it names.
 
-    def __init__(self, names: list[str], hours: int) -> None:
-        self._names = names
-        self._position = {name: n for n, name in enumerate(names)}
-        shape = (len(names), hours)
-        self._count = np.zeros(shape, dtype=np.int64)
-        self._weight = np.zeros(shape)
-        self._tone = np.zeros(shape)
-        self._themes = np.zeros((*shape, len(THEMES)))
-        self._trust = np.zeros((*shape, len(THEMES)))  # breaks ties between themes
+    Sums run in the order of ``article_id``, so that they are the same to the last bit in whatever chunks.
+    """
 
-    def add(self, row: pd.Series, begin: int) -> None:
-        span = slice(max(begin, 0), max(begin + 24, 0))
-        for name in [MARKET, *row["symbols"]]:
-            n = self._position.get(name)
-            if n is None:
-                continue
-            self._count[n, span] += 1
-            if pd.notna(row["confidence"]) and pd.notna(row["sentiment"]):
-                self._weight[n, span] += row["confidence"]
-                self._tone[n, span] += row["confidence"] * row["sentiment"]
-            if pd.notna(row["theme"]):
-                self._themes[n, span, THEMES.index(row["theme"])] += 1
-                self._trust[n, span, THEMES.index(row["theme"])] += (
-                    row["confidence"] if pd.notna(row["confidence"]) else 0
-                )
+    def __init__(self, news: pd.DataFrame, first: NDArray[np.int64], names: list[str], hours: int) -> None:
+        position = {name: n for n, name in enumerate(names)}
+        pairs = [
+            (n, position[name])
+            for n, named in enumerate(news["symbols"])
+            for name in (MARKET, *named)
+            if name in position
+        ]
+        article, name = np.array(pairs, dtype=np.int64).reshape(-1, 2).T
+        self.news, self.names, self.hours = news, names, hours
+        step = np.arange(WINDOW)
+        hour = (first[article][:, None] + step).ravel()
+        shown = (hour >= 0) & (hour < hours)
+        self.article = np.repeat(article, WINDOW)[shown]
+        self.cell = (np.repeat(name, WINDOW) * hours + hour)[shown]
+        # Hours since the article was known, from whole microseconds: the same to the last bit in whatever chunk.
+        waited = (_marks(news["available_at"]) * HOUR_US - _micros(news["available_at"])) / HOUR_US
+        self.age = (waited[article][:, None] + step).ravel()[shown]
 
-    def frame(self, opened: datetime, source: str) -> pd.DataFrame:
-        seen = np.flatnonzero(self._count[0] > 0)
-        names, hours = np.meshgrid(np.arange(len(self._names)), seen, indexing="ij")
-        n, h = names.ravel(), hours.ravel()
-        count, weight, themes = self._count[n, h], self._weight[n, h], self._themes[n, h]
-        with np.errstate(invalid="ignore", divide="ignore"):
-            tone = np.where(weight > 0, np.clip(self._tone[n, h] / weight, -1, 1), np.nan)
-            total = themes.sum(axis=1, keepdims=True)
-            shares = np.where(total > 0, themes / total, np.nan)
-        # Most articles, then most trust, then the order of THEMES.
-        best = np.lexsort((-np.arange(len(THEMES)) + np.zeros_like(themes), self._trust[n, h], themes), axis=1)[:, -1]
+    def frame(self, opened: datetime) -> pd.DataFrame:
+        news, hours = self.news, self.hours
+        story = ~news["repeat"].to_numpy(bool)
+        sandbox = news["source"].astype(str).str.startswith(SANDBOX_PREFIX).to_numpy(bool)
+        count, stories = self._sum(np.ones(len(news))), self._sum(story.astype(float))
+        tone, decayed = self._tones(story)
+        seen = np.flatnonzero(count[0, PAST_DAYS * WINDOW :] > 0) + PAST_DAYS * WINDOW
+        n, h = (part.ravel() for part in np.meshgrid(np.arange(len(self.names)), seen, indexing="ij"))
+        before = np.stack([stories[n, h - WINDOW * day] for day in range(1, PAST_DAYS + 1)]).sum(axis=0)
+        shares, dominant = self._themes(story, n, h)
+        told_new = news["novelty"].notna().to_numpy(bool) & story
+        novelty = self._mean(news["novelty"].fillna(0.0).to_numpy(float), told_new.astype(float))
         ts = pd.Series(pd.to_datetime([opened] * len(h), utc=True)).astype("datetime64[us, UTC]")
-        ts = ts + pd.to_timedelta(h, unit="h")
-        ts = ts.astype("datetime64[us, UTC]")
-        dominant = [THEMES[b] if t > 0 else None for b, t in zip(best, total[:, 0], strict=True)]
+        ts = (ts + pd.to_timedelta(h, unit="h")).astype("datetime64[us, UTC]")
+        partly = self._sum(sandbox.astype(float))[0, h] > 0
         frame = pd.DataFrame(
             {
-                "symbol": np.array(self._names, dtype=object)[n],
+                "symbol": np.array(self.names, dtype=object)[n],
                 "ts": ts,
                 "date": ts.dt.date,
                 "available_at": ts,
-                "source": source,
-                "article_count_24h": count,
-                "sentiment_24h": tone,
-                "dominant_theme": dominant,
+                "source": np.where(partly, SANDBOX_DERIVED, DERIVED),
+                "article_count_24h": count[n, h].astype(np.int64),
+                "story_count_24h": stories[n, h].astype(np.int64),
+                "sentiment_24h": tone[n, h],
+                "sentiment_decayed_24h": decayed[n, h],
+                "sentiment_momentum_24h": tone[n, h] - tone[n, h - WINDOW],
+                "attention_7d": _ratio(stories[n, h], before / PAST_DAYS),
+                "novelty_7d": novelty[n, h],
+                "dominant_theme": pd.Series(dominant, dtype=object),
+                "top_articles": pd.Series(self._top(story, n * hours + h), dtype=object),
             }
         )
-        return pd.concat([frame, pd.DataFrame(shares, columns=_SHARES)], axis=1)
+        return pd.concat([frame, pd.DataFrame(shares, columns=_SHARES)], axis=1)[COLUMNS]
+
+    def _tones(self, story: NDArray[np.bool_]) -> tuple[Array, Array]:
+        """Confidence-weighted mean sentiment over names x hours, plain and with the weight halved every HALF_LIFE."""
+        judged = self.news[["sentiment", "confidence"]].notna().all(axis=1).to_numpy(bool) & story
+        sentiment = self.news["sentiment"].fillna(0.0).to_numpy(float)
+        weight = np.where(judged, self.news["confidence"].fillna(0.0).to_numpy(float), 0.0)
+        return self._mean(sentiment, weight), self._mean(sentiment, weight, np.exp2(-self.age / HALF_LIFE))
+
+    def _mean(self, value: Array, weight: Array, fading: Array | float = 1.0) -> Array:
+        total = self._sum(weight, fading)
+        return np.clip(_ratio(self._sum(weight * value, fading), total), -1.0, 1.0)
+
+    def _sum(self, value: Array, fading: Array | float = 1.0) -> Array:
+        cells = np.bincount(self.cell, value[self.article] * fading, minlength=len(self.names) * self.hours)
+        return cells.astype(float).reshape(len(self.names), self.hours)
+
+    def _themes(
+        self, story: NDArray[np.bool_], n: NDArray[np.int64], h: NDArray[np.int64]
+    ) -> tuple[Array, list[str | None]]:
+        """Shares of the themes by row, and the most frequent one: then most trust, then the order of THEMES."""
+        theme = self.news["theme"].map({name: t for t, name in enumerate(THEMES)}).fillna(-1).to_numpy(int)
+        trust = self.news["confidence"].fillna(0.0).to_numpy(float)
+        told_of = (theme[:, None] == np.arange(len(THEMES))) & story[:, None]
+        counts = np.stack([self._sum(told_of[:, t].astype(float))[n, h] for t in range(len(THEMES))], axis=1)
+        trusts = np.stack([self._sum(told_of[:, t] * trust)[n, h] for t in range(len(THEMES))], axis=1)
+        best = np.lexsort((-np.arange(len(THEMES)) + np.zeros_like(counts), trusts, counts), axis=1)[:, -1]
+        total = counts.sum(axis=1)
+        dominant = [THEMES[b] if t > 0 else None for b, t in zip(best, total, strict=True)]
+        return _ratio(counts, total[:, None]), dominant
+
+    def _top(self, story: NDArray[np.bool_], rows: NDArray[np.int64]) -> list[list[str]]:
+        """For each row the TOP stories: confidence, halved every HALF_LIFE; the same order at every hour that sees them."""
+        trust = np.where(story, self.news["confidence"].fillna(0.0).to_numpy(float), 0.0)
+        with np.errstate(divide="ignore"):
+            strength = np.log2(trust) + _micros(self.news["available_at"]) / HOUR_US / HALF_LIFE
+        rank = np.empty(len(trust), dtype=np.int64)
+        rank[np.lexsort((self.news["article_id"].to_numpy(str), -strength))] = np.arange(len(trust))
+        kept = story[self.article]
+        cell, article = self.cell[kept], self.article[kept]
+        order = np.lexsort((rank[article], cell))
+        cell, article = cell[order], article[order]
+        ids = self.news["article_id"].to_numpy(object)[article]
+        low, high = np.searchsorted(cell, rows, "left"), np.searchsorted(cell, rows, "right")
+        return [list(ids[a : min(b, a + TOP)]) for a, b in zip(low, high, strict=True)]
+
+
+def _ratio(top: Array, bottom: Array) -> Array:
+    """top / bottom, NaN where the bottom is 0."""
+    with np.errstate(invalid="ignore", divide="ignore"):
+        return np.where(bottom > 0, top / bottom, np.nan)

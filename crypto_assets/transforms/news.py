@@ -8,15 +8,23 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Sequence
-from datetime import date
+from collections.abc import Mapping, Sequence, Set
+from datetime import date, datetime, timedelta
 from functools import cache
+from types import MappingProxyType
 from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
 
+import numpy as np
 import pandas as pd
 
 from crypto_assets.catalog import Coin
+from crypto_assets.transforms import stories
 
+STORED_DAYS = 7  # a feed may change an article's date; within so many days it is still the stored one
+ARTICLE = [
+    "article_id", "date", "available_at", "source", "published_at", "first_seen_at", "feed", "language", "title",
+    "summary", "url",
+]  # fmt: skip
 _TRACKING = re.compile(r"^(utm_.*|fbclid|gclid|ref|ref_src|source|src|mc_[ce]id|cmpid|guccounter)$", re.IGNORECASE)
 # What must follow a name that is also an ordinary word.
 _SAYS_SO = r"(?=\s+(?:protocol|network|token|coin|blockchain|finance|chain|labs|foundation|dao|mainnet)\b)"
@@ -72,26 +80,55 @@ def _patterns(coins: tuple[Coin, ...]) -> tuple[re.Pattern[str], re.Pattern[str]
     return exact, names, by_name, {coin.symbol: coin.symbol for coin in coins}
 
 
-def tag_articles(raw: pd.DataFrame, coins: Sequence[Coin], start: date, end: date) -> pd.DataFrame:
+def tag_articles(
+    raw: pd.DataFrame,
+    coins: Sequence[Coin],
+    start: date,
+    end: date,
+    *,
+    stored: pd.DataFrame | None = None,
+    read_before: Mapping[date, Set[str]] = MappingProxyType({}),
+    seen_at: datetime | None = None,
+) -> pd.DataFrame:
     """Rows of ``news_articles`` published in the inclusive UTC days, one an article (contract of the same name).
 
-    ``raw`` has feed, title, summary, url, published_at, source. Of an article that several feeds carry under one
-    identity, the first feed by name is kept. ``available_at`` is the publication time: the instant from which the
-    article could have been known, the same whenever it is fetched.
+    ``raw`` is what the feeds list at ``seen_at``; ``stored`` is what the table has of those days and ``STORED_DAYS``
+    to either side: a stored article stays as it was first seen, only its coins and its link to an earlier one are
+    worked out again. ``read_before`` tells which feeds earlier fetches read, by day. Of an article that several feeds
+    carry under one identity, the earliest published is kept.
     """
-    columns = [
-        "article_id", "date", "available_at", "source", "published_at", "feed", "title", "summary", "url", "symbols",
-    ]  # fmt: skip
-    day = raw["published_at"].dt.date
-    rows = raw[(day >= start) & (day <= end)].copy()
-    if rows.empty:
-        return pd.DataFrame(columns=columns).astype(
-            {"published_at": raw["published_at"].dtype, "available_at": raw["published_at"].dtype}
-        )
-    rows["article_id"] = [article_id(url, title) for url, title in zip(rows["url"], rows["title"], strict=True)]
-    rows = rows.sort_values(["article_id", "feed", "published_at"]).drop_duplicates("article_id")
-    texts = rows["title"].str.cat(rows["summary"].fillna("").astype(str), sep=". ")
-    rows["symbols"] = [find_symbols(text, coins) for text in texts]
-    rows["date"] = rows["published_at"].dt.date
-    rows["available_at"] = rows["published_at"]
-    return rows[columns].reset_index(drop=True)
+    listed = _known_from(_identified(raw), read_before, seen_at)
+    rows = listed[ARTICLE]
+    if stored is not None and len(stored):
+        new = ~listed["article_id"].isin(stored["article_id"])
+        rows = pd.concat([stored[ARTICLE], rows[new]]) if new.any() else stored[ARTICLE]
+    rows = rows[(rows["date"] >= start - timedelta(days=stories.WINDOW_DAYS)) & (rows["date"] <= end)]
+    rows = rows.sort_values("article_id").reset_index(drop=True)
+    rows["coins"] = pd.Series([find_symbols(title, coins) for title in rows["title"]], dtype=object)
+    rows["address"] = [_address(url) if isinstance(url, str) else "" for url in rows["url"]]
+    rows["duplicate_of"] = pd.Series(np.array(stories.repeats(rows), dtype=object), dtype=object)
+    rows = rows[rows["date"] >= start].reset_index(drop=True)
+    texts = rows["title"].astype(str).str.cat(rows["summary"].fillna("").astype(str), sep=". ")
+    rows["symbols"] = pd.Series([find_symbols(text, coins) for text in texts], dtype=object)
+    return rows[[*ARTICLE, "symbols", "duplicate_of"]]
+
+
+def _identified(raw: pd.DataFrame) -> pd.DataFrame:
+    """The listed items with ``article_id`` and ``date``, one an identity: the earliest, then the first feed by name."""
+    rows = raw.assign(
+        article_id=[article_id(url, title) for url, title in zip(raw["url"], raw["title"], strict=True)],
+        date=raw["published_at"].dt.date,
+    )
+    return rows.sort_values(["article_id", "published_at", "feed"]).drop_duplicates("article_id")
+
+
+def _known_from(listed: pd.DataFrame, read_before: Mapping[date, Set[str]], seen_at: datetime | None) -> pd.DataFrame:
+    """The items with ``first_seen_at`` and ``available_at``.
+
+    A feed's first fetch of a day takes its word: the article was out at ``out_by``, whoever looked then could have
+    known it. What turns up in a later fetch was not listed before, whatever its date says: it is known from then.
+    """
+    watched = [feed in read_before.get(day, ()) for feed, day in zip(listed["feed"], listed["date"], strict=True)]
+    seen = pd.Series([seen_at if w else None for w in watched], index=listed.index, dtype=listed["published_at"].dtype)
+    later = listed["published_at"].where(listed["published_at"] > seen, seen)
+    return listed.assign(first_seen_at=seen, available_at=listed["out_by"].where(seen.isna(), later))

@@ -17,9 +17,9 @@ class Upkeep(TypedDict):
 
 def everything() -> Upkeep:
     """Every sensor, schedule and job of this room, as arguments of ``Definitions``."""
-    from crypto_assets.upkeep import alerting, look, observing, reanalysis, refill, salvage
+    from crypto_assets.upkeep import alerting
 
-    duties: list[Any] = [alerting, look, observing, reanalysis, refill, salvage]
+    duties: list[Any] = [alerting]
     return Upkeep(
         sensors=[found for duty in duties for found in getattr(duty, "SENSORS", ())],
         schedules=[found for duty in duties for found in getattr(duty, "SCHEDULES", ())],

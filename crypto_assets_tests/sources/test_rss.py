@@ -15,7 +15,7 @@ from crypto_assets.sources.fetched import Fetched
 from crypto_assets_tests.sources.wire_server import Reply, Server, fetch, serve, shared
 
 NOW = datetime(2026, 11, 23, 12, tzinfo=timezone.utc)
-COLUMNS = ["feed", "title", "summary", "url", "published_at", "source"]
+COLUMNS = ["feed", "title", "summary", "url", "published_at", "out_by", "language", "source"]
 RFC = "Mon, 07 Sep 2026 12:43:50 +0000"
 
 
@@ -107,6 +107,39 @@ def test_the_summary_is_capped_and_may_be_absent():
 def test_dates_in_many_formats(text: str, expected: tuple[int, ...]):
     moment = datetime(*expected, tzinfo=timezone.utc)  # type: ignore[misc,arg-type]
     assert one(feed(item(date=text)))["published_at"] == moment
+
+
+@pytest.mark.parametrize(
+    ("text", "published", "out_by"),
+    [
+        ("Mon, 07 Sep 2026 12:43:50", (7, 12, 43), (7, 12, 43)),  # no zone: UTC
+        ("Mon, 07 Sep 2026 12:43:50 XYZ", (7, 12, 43), (7, 12, 43)),  # a zone that nobody knows: UTC
+        ("2026-09-07T00:00:00Z", (7, 0, 0), (7, 0, 0)),
+        ("2026-09-07", (7, 0, 0), (8, 0, 0)),  # some time in the day: certain only when it is over
+        ("07 Sep 2026", (7, 0, 0), (8, 0, 0)),
+    ],
+)
+def test_a_date_says_when_the_article_was_out_for_certain(text: str, published: Any, out_by: Any):
+    record = one(feed(item(date=text)))
+    assert (record["published_at"].day, record["published_at"].hour, record["published_at"].minute) == published
+    assert (record["out_by"].day, record["out_by"].hour, record["out_by"].minute) == out_by
+
+
+@pytest.mark.parametrize("text", ["1970-01-01T00:00:00Z", "0", "2026", "2026-09", "0000-00-00", "2036-09-07T00:00:00Z"])
+def test_a_date_that_is_none_is_not_made_up(text: str):
+    assert "no usable item (1 without a title or a plausible date)" in fails(feed(item(date=text)))
+
+
+def test_the_language_is_what_the_feed_says():
+    def spoken(tag: str) -> Any:
+        return one(feed().replace(b"<channel>", f"<channel><language>{tag}</language>{item()}".encode()))["language"]
+
+    assert (spoken("en-US"), spoken("pt_BR"), spoken("de"), spoken("n/a"), spoken("")) == (
+        "en-us", "pt-br", "de", None, None,
+    )  # fmt: skip
+    of_the_item = atom("<title xml:lang='fr'>t</title><updated>2026-09-08T00:00:00Z</updated>")
+    assert one(of_the_item.replace(b"<feed ", b"<feed xml:lang='de' "))["language"] == "fr"
+    assert one(feed(item()))["language"] is None
 
 
 def test_atom():

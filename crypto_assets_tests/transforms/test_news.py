@@ -112,28 +112,86 @@ def test_other_articles_are_others() -> None:
 
 
 def raw(*rows: tuple[str, str, str, datetime]) -> pd.DataFrame:
-    frame = pd.DataFrame(rows, columns=["feed", "title", "url", "published_at"]).assign(summary="", source="rss")
+    frame = pd.DataFrame(rows, columns=["feed", "title", "url", "published_at"])
     frame["published_at"] = frame["published_at"].astype("datetime64[us, UTC]")
-    return frame
+    return frame.assign(summary="", source="rss", language=None, out_by=frame["published_at"])
 
 
 def at(hour: int, day: int = 2) -> datetime:
     return datetime(2024, 1, day, hour, tzinfo=timezone.utc)
 
 
+THE_DAY = date(2024, 1, 2)
+
+
+def tagged(frame: pd.DataFrame, **more) -> pd.DataFrame:
+    found = tag_articles(frame, all_coins(), more.pop("start", THE_DAY), more.pop("end", THE_DAY), **more)
+    NEWS_ARTICLES.validate(found)
+    return found
+
+
 def test_rows_of_the_asked_days_once_each() -> None:
     frame = raw(
-        ("b", "Bitcoin up", "https://x.com/1?utm_source=b", at(3)),
+        ("b", "Bitcoin up", "https://x.com/1?utm_source=b", at(4)),
         ("a", "Bitcoin up", "https://x.com/1", at(4)),
+        ("c", "Bitcoin up", "https://x.com/1", at(5)),
         ("a", "Ethereum up", "https://x.com/2", at(23)),
         ("a", "Tomorrow", "https://x.com/3", at(0, day=3)),
         ("a", "Yesterday", "https://x.com/4", at(23, day=1)),
     )
-    found = tag_articles(frame, all_coins(), date(2024, 1, 2), date(2024, 1, 2))
-    NEWS_ARTICLES.validate(found)
-    assert sorted(found["title"]) == ["Bitcoin up", "Ethereum up"]
-    assert found.set_index("title").loc["Bitcoin up", "feed"] == "a"
-    assert list(found.set_index("title").loc["Ethereum up", "symbols"]) == ["ETH"]
-    empty = tag_articles(frame, all_coins(), date(2025, 1, 2), date(2025, 1, 2))
-    NEWS_ARTICLES.validate(empty)
-    assert empty.empty
+    found = tagged(frame).set_index("title")
+    assert sorted(found.index) == ["Bitcoin up", "Ethereum up"]
+    assert found.loc["Bitcoin up", "feed"] == "a"
+    assert list(found.loc["Ethereum up", "symbols"]) == ["ETH"]
+    assert tagged(frame, start=date(2025, 1, 2), end=date(2025, 1, 2)).empty
+    assert tagged(frame.iloc[:0]).empty
+
+
+def test_an_identity_belongs_to_one_day() -> None:
+    """Two feeds date one article on both sides of midnight: the earlier date is its day, in whatever chunks."""
+    frame = raw(("a", "Late news", "https://x.com/1", at(0, day=3)), ("b", "Late news", "https://x.com/1", at(23)))
+    assert list(tagged(frame)["feed"]) == ["b"]
+    assert tagged(frame, start=date(2024, 1, 3), end=date(2024, 1, 3)).empty
+
+
+def test_the_first_fetch_of_a_day_takes_the_feeds_word() -> None:
+    (row,) = tagged(raw(("a", "t", "https://x.com/1", at(4))), seen_at=at(9, day=20)).to_dict("records")
+    assert row["available_at"] == at(4) and pd.isna(row["first_seen_at"])
+
+
+def test_what_turns_up_in_a_later_fetch_is_known_from_then() -> None:
+    frame = raw(("a", "Old date", "https://x.com/1", at(4)), ("b", "Other feed", "https://x.com/2", at(4)))
+    found = tagged(frame, read_before={THE_DAY: {"a"}}, seen_at=at(9)).set_index("feed")
+    assert found.loc["a", "first_seen_at"] == found.loc["a", "available_at"] == at(9)
+    assert found.loc["a", "published_at"] == at(4)
+    assert found.loc["b", "available_at"] == at(4), "that feed was not read before"
+    ahead = tagged(raw(("a", "Ahead", "https://x.com/1", at(12))), read_before={THE_DAY: {"a"}}, seen_at=at(9))
+    assert list(ahead["available_at"]) == [at(12)], "never before it is out"
+
+
+def test_a_day_without_a_time_is_known_when_it_is_over_or_when_it_was_seen() -> None:
+    frame = raw(("a", "t", "https://x.com/1", at(0))).assign(out_by=pd.Timestamp(at(0, day=3)).as_unit("us"))
+    assert list(tagged(frame)["available_at"]) == [at(0, day=3)]
+    assert list(tagged(frame, read_before={THE_DAY: {"a"}}, seen_at=at(9))["available_at"]) == [at(9)]
+
+
+def test_a_stored_article_stays_as_it_was_first_seen() -> None:
+    first = tagged(raw(("a", "Bitcoin up", "https://x.com/1", at(4))))
+    again = raw(("a", "Bitcoin up", "https://x.com/1", at(6)), ("a", "New", "https://x.com/2", at(5)))
+    again["summary"] = "Rewritten, with Solana"
+    found = tagged(again, stored=first, read_before={THE_DAY: {"a"}}, seen_at=at(9)).set_index("title")
+    assert found.loc["Bitcoin up", "available_at"] == at(4)
+    assert found.loc["Bitcoin up", "symbols"] == ["BTC"]
+    assert found.loc["New", "available_at"] == at(9)
+    moved = raw(("a", "Bitcoin up", "https://x.com/1", at(1, day=3)))
+    assert tagged(moved, stored=first, start=date(2024, 1, 3), end=date(2024, 1, 3)).empty, "its day does not change"
+
+
+def test_the_second_time_nothing_changes() -> None:
+    frame = raw(
+        ("a", "Bitcoin tops a record as funds buy", "https://x.com/1", at(4)),
+        ("b", "Bitcoin tops record as funds buy", "https://y.com/9", at(5)),
+    )
+    once = tagged(frame)
+    twice = tagged(frame, stored=once, read_before={THE_DAY: {"a", "b"}}, seen_at=at(9, day=9))
+    pd.testing.assert_frame_equal(once, twice)
