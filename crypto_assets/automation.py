@@ -73,7 +73,7 @@ def schedules(calendar: dg.PartitionsDefinition) -> list[dg.ScheduleDefinition]:
     )
     settle = dg.define_asset_job(
         "settle",
-        dg.AssetSelection.all(),
+        dg.AssetSelection.all() - dg.AssetSelection.groups("cluster"),  # the janitor's asset has no days
         partitions_def=calendar,
         description="Fetch a closed day once more when every provider has it, and derive from it.",
     )

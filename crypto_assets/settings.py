@@ -19,6 +19,7 @@ from crypto_assets.partitions import parse_day
 OHLC_SOURCES = ("binance", "kraken", "coingecko")
 ALERT_FORMATS = ("json", "slack")
 PLANS = ("public", "demo", "basic", "analyst", "lite", "enterprise")
+KUBE_SELECTOR = "crypto-assets/owner=crypto-assets"
 DEFAULT_FEEDS = (
     "coindesk=https://www.coindesk.com/arc/outboundfeeds/rss/,"
     "cointelegraph=https://cointelegraph.com/rss,"
@@ -52,6 +53,10 @@ class Settings:
     news_feeds: Mapping[str, str] = field(default_factory=dict)
     rate_limits: Mapping[str, tuple[int, float]] = field(default_factory=dict)  # provider -> calls in seconds
     api_budgets: Mapping[str, int] = field(default_factory=dict)  # provider -> calls a month
+    kube_namespace: str | None = None  # where run pods live; None: not in a cluster
+    kube_selector: str = KUBE_SELECTOR  # the label of what is ours there
+    kube_dry_run: bool = False  # the janitor reports and touches nothing
+    chunk_days: int = 366  # days a run covers at most
     ollama_host: str = "http://127.0.0.1:11434"
     ollama_model: str = "llama3.2:3b"
     alert_webhook_url: SecretStr | None = None
@@ -110,6 +115,10 @@ class Settings:
             news_feeds=_feeds(text("NEWS_FEEDS", DEFAULT_FEEDS)),
             rate_limits=_rate_limits(text("RATE_LIMITS", "")),
             api_budgets=_api_budgets(text("API_BUDGETS", "")),
+            kube_namespace=text("CRYPTO_ASSETS_KUBE_NAMESPACE", "") or None,
+            kube_selector=_selector(text("CRYPTO_ASSETS_KUBE_SELECTOR", KUBE_SELECTOR)),
+            kube_dry_run=_switch("CRYPTO_ASSETS_KUBE_DRY_RUN", text("CRYPTO_ASSETS_KUBE_DRY_RUN", "no")),
+            chunk_days=_count("CRYPTO_ASSETS_CHUNK_DAYS", text("CRYPTO_ASSETS_CHUNK_DAYS", "366")),
             ollama_host=text("OLLAMA_HOST", "http://127.0.0.1:11434"),
             ollama_model=text("OLLAMA_MODEL", "llama3.2:3b"),
             alert_webhook_url=_webhook(secret("ALERT_WEBHOOK_URL")),
@@ -179,3 +188,22 @@ def _api_budgets(text: str) -> dict[str, int]:
         if not value.isdigit():
             raise UsageError(f"API_BUDGETS has {provider}={value!r}; write e.g. {example}")
     return {provider: int(value) for provider, value in found.items()}
+
+
+def _selector(text: str) -> str:
+    key, equals, value = text.partition("=")
+    if not key.strip() or not equals or not value.strip() or set(text) & set(",! ()"):
+        raise UsageError(f"CRYPTO_ASSETS_KUBE_SELECTOR {text!r} is not one label; write e.g. {KUBE_SELECTOR}")
+    return text
+
+
+def _switch(name: str, text: str) -> bool:
+    if text.lower() not in ("yes", "no", "true", "false", "1", "0"):
+        raise UsageError(f"{name} {text!r} is neither yes nor no")
+    return text.lower() in ("yes", "true", "1")
+
+
+def _count(name: str, text: str) -> int:
+    if not text.isdigit() or int(text) < 1:
+        raise UsageError(f"{name} {text!r} is not a number of days; write e.g. 30")
+    return int(text)

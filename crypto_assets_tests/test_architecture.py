@@ -33,7 +33,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "alerts": set(),
     "service": {"plots", "alerts", "assets", "automation", "checks", "storage", "sources", "transforms"},
     "upkeep": {"alerts", "service", "plots", "assets", "checks", "automation", "storage", "transforms", "sources", "llm", "instance"},
-    "definitions": {"assets", "checks", "automation", "storage", "upkeep", "service"},
+    "definitions": {"assets", "checks", "automation", "storage", "upkeep", "service", "instance"},
     "operate": {"alerts", "service", "definitions", "assets", "checks", "automation", "storage", "transforms", "sources", "instance", "sandbox", "upkeep", "llm"},
     "commands": {"alerts", "service", "assets", "operate", "instance", "storage", "sandbox", "display", "definitions", "transforms", "upkeep"},
     "cli": {"commands", "assets", "operate", "instance", "storage", "sandbox", "display", "definitions"},

@@ -23,9 +23,9 @@ COINS_TAG = "crypto_assets/coins"  # run tag: fetch these coins only
 FAILED_COINS = "failed_coins"  # metadata of a materialisation: coins whose rows it lacks, and why
 
 # Days a run of a provider-fed asset covers at most: CoinGecko's hourly range limit, so that one coin is one call.
-SOURCE_CHUNK_DAYS = 100
+SOURCE_CHUNK_DAYS = min(100, Settings.from_env().chunk_days)
 # Days a run of a derived asset covers at most: bounds memory, not calls.
-DERIVED_CHUNK_DAYS = 366
+DERIVED_CHUNK_DAYS = Settings.from_env().chunk_days
 
 FROM_PROVIDER = dg.BackfillPolicy.multi_run(SOURCE_CHUNK_DAYS)
 DERIVED = dg.BackfillPolicy.multi_run(DERIVED_CHUNK_DAYS)

@@ -6,6 +6,7 @@ from functools import cache
 
 import dagster as dg
 from dagster import AssetKey, AssetSelection
+from dagster._core.definitions.assets.graph.base_asset_graph import BaseAssetNode
 
 from crypto_assets.definitions import defs
 from crypto_assets.errors import UsageError
@@ -21,7 +22,12 @@ def job() -> dg.JobDefinition:
 def tables() -> tuple[str, ...]:
     """Every table that a run can fill, inputs before what is derived from them."""
     graph = defs.resolve_asset_graph()
-    return tuple(key.to_user_string() for key in graph.toposorted_asset_keys if graph.get(key).is_materializable)
+    return tuple(key.to_user_string() for key in graph.toposorted_asset_keys if _has_days(graph.get(key)))
+
+
+def _has_days(node: BaseAssetNode) -> bool:
+    """Is it filled by day? What the platform says about itself (cluster_health) is not."""
+    return node.is_materializable and node.partitions_def is not None
 
 
 @cache

@@ -8,19 +8,27 @@ from __future__ import annotations
 
 from typing import Any, TypedDict
 
+from crypto_assets.settings import Settings
+
 
 class Upkeep(TypedDict):
+    assets: list[Any]
     sensors: list[Any]
     schedules: list[Any]
     jobs: list[Any]
 
 
 def everything() -> Upkeep:
-    """Every sensor, schedule and job of this room, as arguments of ``Definitions``."""
+    """Every sensor, schedule, job and asset of this room, as arguments of ``Definitions``."""
     from crypto_assets.upkeep import alerting
 
     duties: list[Any] = [alerting]
+    if Settings.from_env().kube_namespace is not None:
+        from crypto_assets.upkeep import janitor  # the Kubernetes client is slow to import and needed in a cluster only
+
+        duties.append(janitor)
     return Upkeep(
+        assets=[found for duty in duties for found in getattr(duty, "ASSETS", ())],
         sensors=[found for duty in duties for found in getattr(duty, "SENSORS", ())],
         schedules=[found for duty in duties for found in getattr(duty, "SCHEDULES", ())],
         jobs=[found for duty in duties for found in getattr(duty, "JOBS", ())],

@@ -1,0 +1,71 @@
+"""Where the steps of a run pod run: in its own process, or where they earn it, each in a pod of its own.
+
+A step pod costs some seconds to start and its own memory to hold what it reads, so it pays for steps that are long, or
+that need more memory than the run's pod. A run's tag ``crypto_assets/steps`` decides (``pods`` or ``process``);
+without it, a run of several steps gives a pod to each as soon as one of them earns it by the days it covers.
+"""
+
+from datetime import date
+from typing import Any
+
+import dagster as dg
+from dagster._core.definitions.executor_definition import multiple_process_executor_requirements
+from dagster._core.execution.retries import RetryMode
+from dagster._core.executor.base import Executor
+from dagster._core.executor.in_process import InProcessExecutor
+from dagster._core.storage.tags import ASSET_PARTITION_RANGE_END_TAG, ASSET_PARTITION_RANGE_START_TAG
+from dagster_k8s.executor import _K8S_EXECUTOR_CONFIG_SCHEMA, k8s_job_executor
+
+STEPS_TAG = "crypto_assets/steps"
+# Step -> days of a run from which it earns a pod: features of a year are gigabytes, an article is seconds of a model.
+EARNS_FROM_DAYS = {"ml_features": 180, "article_narratives": 31}
+
+
+@dg.executor(
+    name="pods_where_earned",
+    config_schema=_K8S_EXECUTOR_CONFIG_SCHEMA,
+    requirements=multiple_process_executor_requirements(),
+)
+def pods_where_earned(context: dg.InitExecutorContext) -> Executor:
+    """The executor of a code location that runs in a cluster."""
+    return _Choice(context)
+
+
+class _Choice(Executor):
+    def __init__(self, context: dg.InitExecutorContext) -> None:
+        self._context = context
+        configured: Any = context.executor_config["retries"]
+        self._retries = RetryMode.from_config(configured) or RetryMode.ENABLED
+
+    @property
+    def retries(self) -> RetryMode:
+        return self._retries
+
+    def execute(self, plan_context: Any, execution_plan: Any) -> Any:
+        """Yields the run's events."""
+        chosen: Executor
+        if in_pods(plan_context.dagster_run.tags, execution_plan.step_keys_to_execute):
+            made = k8s_job_executor.executor_creation_fn
+            assert made is not None
+            chosen = made(self._context)
+        else:
+            chosen = InProcessExecutor(retries=self._retries)
+        yield from chosen.execute(plan_context, execution_plan)
+
+
+def in_pods(tags: Any, steps: Any) -> bool:
+    """Does each step of this run get a pod? Raises :class:`dagster.DagsterInvariantViolationError` for another word."""
+    wanted = tags.get(STEPS_TAG)
+    if wanted not in (None, "pods", "process"):
+        raise dg.DagsterInvariantViolationError(f"tag {STEPS_TAG} is {wanted!r}; write pods or process")
+    if wanted is not None:
+        return bool(wanted == "pods")
+    if len(steps) < 2:  # the run's pod is the step's own
+        return False
+    count = _days(tags)
+    return any(count >= EARNS_FROM_DAYS[step] for step in steps if step in EARNS_FROM_DAYS)
+
+
+def _days(tags: Any) -> int:
+    start, end = tags.get(ASSET_PARTITION_RANGE_START_TAG), tags.get(ASSET_PARTITION_RANGE_END_TAG)
+    return (date.fromisoformat(end) - date.fromisoformat(start)).days + 1 if start and end else 1

@@ -1,0 +1,1 @@
+"""A Kubernetes API server double that really runs what a Job says, and what is held against it."""

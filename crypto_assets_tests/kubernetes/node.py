@@ -1,0 +1,177 @@
+"""The double's node: turns pods into local processes and their fates into the statuses that a kubelet would report."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Mapping
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import Any
+
+Pod = dict[str, Any]
+KEPT_ENV = ("PATH", "HOME", "LD_LIBRARY_PATH", "TMPDIR", "PYTHONPATH")
+
+
+def stamp() -> str:
+    return datetime.now(timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+class Node:
+    """Images that are on the node or can be pulled, config maps and secrets, and the processes of running pods."""
+
+    def __init__(self, folder: Path, images: set[str]) -> None:
+        self.folder = folder
+        self.images = images
+        self.local: set[str] = set()  # pulled: what policy Never needs
+        self.config_maps: dict[str, dict[str, str]] = {}
+        self.secrets: dict[str, dict[str, str]] = {}
+        self.kubeconfigs: dict[str, Path] = {}  # of a service account
+        self.hang_next = 0  # so many pods from now on never leave ContainerCreating
+        self._processes: dict[str, subprocess.Popen[bytes]] = {}
+        self._doomed: dict[str, dict[str, Any]] = {}  # pod -> the status that its end will have
+
+    # What the kubelet does
+
+    def start(self, pod: Pod) -> None:
+        """Bring a pod that was bound to this node to its first status."""
+        container = pod["spec"]["containers"][0]
+        image, policy = container["image"], container.get("imagePullPolicy", "IfNotPresent")
+        pod["status"] = {"phase": "Pending", "startTime": stamp(), "conditions": []}
+        if self.hang_next:
+            self.hang_next -= 1
+            self._waiting(pod, "ContainerCreating", None)
+        elif policy == "Never" and image not in self.local:
+            self._waiting(
+                pod, "ErrImageNeverPull", f'Container image "{image}" is not present with pull policy of Never'
+            )
+        elif image not in self.images | self.local:
+            self._waiting(pod, "ErrImagePull", f'failed to pull and unpack image "{image}": not found')
+        else:
+            try:
+                env = self._environment(pod, container)
+            except LookupError as missing:
+                self._waiting(pod, "CreateContainerConfigError", str(missing.args[0]))
+                return
+            self._run(pod, container, env)
+
+    def poll(self, pod: Pod) -> None:
+        """Let time pass for one pod."""
+        name = pod["metadata"]["name"]
+        state = (pod["status"].get("containerStatuses") or [{}])[0].get("state", {})
+        if state.get("waiting", {}).get("reason") == "ErrImagePull":
+            image = pod["spec"]["containers"][0]["image"]
+            self._waiting(pod, "ImagePullBackOff", f'Back-off pulling image "{image}"')
+        process = self._processes.get(name)
+        if process is None or (code := process.poll()) is None:
+            return
+        del self._processes[name]
+        doom = self._doomed.pop(name, {})
+        code = 128 - code if code < 0 else code
+        reason = doom.pop("container_reason", "Completed" if code == 0 else "Error")
+        ended = {"exitCode": code, "reason": reason, "finishedAt": stamp(), "startedAt": pod["status"]["startTime"]}
+        pod["status"] |= {"phase": "Succeeded" if code == 0 else "Failed", **doom}
+        self._container(pod, {"terminated": ended})
+
+    def stop(self, pod: Pod) -> None:
+        """Deletion: the process must be gone when this returns."""
+        process = self._processes.pop(pod["metadata"]["name"], None)
+        if process is not None:
+            _end(process)
+
+    # What befalls pods
+
+    def out_of_memory(self, name: str) -> None:
+        self._doomed[name] = {"container_reason": "OOMKilled"}
+        self.kill(name)
+
+    def evict(self, name: str) -> None:
+        message = "The node was low on resource: memory. Threshold quantity: 100Mi, available: 12Mi."
+        self._doomed[name] = {"reason": "Evicted", "message": message}
+        self.kill(name)
+
+    def kill(self, name: str) -> None:
+        os.killpg(self._processes[name].pid, signal.SIGKILL)
+
+    def running(self) -> list[str]:
+        return [name for name, process in self._processes.items() if process.poll() is None]
+
+    def log(self, name: str) -> bytes:
+        path = self.folder / f"{name}.log"
+        return path.read_bytes() if path.exists() else b""
+
+    def close(self) -> None:
+        for process in self._processes.values():
+            _end(process)
+
+    def _run(self, pod: Pod, container: Mapping[str, Any], env: dict[str, str]) -> None:
+        name = pod["metadata"]["name"]
+        command = [*container.get("command", []), *container.get("args", [])]
+        if command[0] == "dagster":  # what the image has on its PATH
+            command = [sys.executable, "-m", "dagster", *command[1:]]
+        with (self.folder / f"{name}.log").open("wb") as log:
+            self._processes[name] = subprocess.Popen(
+                command, env=env, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True
+            )
+        self.local.add(container["image"])
+        pod["status"]["phase"] = "Running"
+        self._container(pod, {"running": {"startedAt": stamp()}})
+
+    def _environment(self, pod: Pod, container: Mapping[str, Any]) -> dict[str, str]:
+        env = {name: os.environ[name] for name in KEPT_ENV if name in os.environ}
+        account = pod["spec"].get("serviceAccountName", "default")
+        if account in self.kubeconfigs:
+            env["KUBECONFIG"] = str(self.kubeconfigs[account])
+        env["HOSTNAME"] = pod["metadata"]["name"]
+        for source in container.get("envFrom", []):
+            for kind, stored in (("configMapRef", self.config_maps), ("secretRef", self.secrets)):
+                if kind in source:
+                    name = source[kind]["name"]
+                    if name not in stored:
+                        raise LookupError(f'{kind.removesuffix("Ref").lower()} "{name}" not found')
+                    env |= stored[name]
+        for entry in container.get("env", []):
+            wanted = (entry.get("valueFrom") or {}).get("secretKeyRef")
+            if wanted is None:
+                env[entry["name"]] = entry.get("value", "")
+                continue
+            if wanted["name"] not in self.secrets:
+                raise LookupError(f'secret "{wanted["name"]}" not found')
+            if wanted["key"] not in self.secrets[wanted["name"]]:
+                where = f"{pod['metadata']['namespace']}/{wanted['name']}"
+                raise LookupError(f"couldn't find key {wanted['key']} in Secret {where}")
+            env[entry["name"]] = self.secrets[wanted["name"]][wanted["key"]]
+        return env
+
+    def _waiting(self, pod: Pod, reason: str, message: str | None) -> None:
+        self._container(pod, {"waiting": {"reason": reason, **({"message": message} if message else {})}})
+
+    def _container(self, pod: Pod, state: dict[str, Any]) -> None:
+        container = pod["spec"]["containers"][0]
+        pod["status"]["containerStatuses"] = [
+            {
+                "name": container["name"],
+                "image": container["image"],
+                "imageID": "",
+                "ready": "running" in state,
+                "restartCount": 0,
+                "state": state,
+            }
+        ]
+
+
+def _end(process: subprocess.Popen[bytes]) -> None:
+    """TERM to the group, KILL after a moment: what a kubelet does, with a shorter grace."""
+    for number, patience in ((signal.SIGTERM, 5.0), (signal.SIGKILL, 5.0)):
+        try:
+            os.killpg(process.pid, number)
+        except ProcessLookupError:
+            return
+        deadline = time.monotonic() + patience
+        while time.monotonic() < deadline:
+            if process.poll() is not None:
+                return
+            time.sleep(0.02)
