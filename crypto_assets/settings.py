@@ -6,10 +6,11 @@ Nothing else in the package reads ``os.environ`` for configuration.
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import date
 from pathlib import Path
+from typing import Any
 
 from pydantic import SecretStr
 
@@ -115,10 +116,7 @@ class Settings:
             news_feeds=_feeds(text("NEWS_FEEDS", DEFAULT_FEEDS)),
             rate_limits=_rate_limits(text("RATE_LIMITS", "")),
             api_budgets=_api_budgets(text("API_BUDGETS", "")),
-            kube_namespace=text("CRYPTO_ASSETS_KUBE_NAMESPACE", "") or None,
-            kube_selector=_selector(text("CRYPTO_ASSETS_KUBE_SELECTOR", KUBE_SELECTOR)),
-            kube_dry_run=_switch("CRYPTO_ASSETS_KUBE_DRY_RUN", text("CRYPTO_ASSETS_KUBE_DRY_RUN", "no")),
-            chunk_days=_count("CRYPTO_ASSETS_CHUNK_DAYS", text("CRYPTO_ASSETS_CHUNK_DAYS", "366")),
+            **_cluster(text),
             ollama_host=text("OLLAMA_HOST", "http://127.0.0.1:11434"),
             ollama_model=text("OLLAMA_MODEL", "llama3.2:3b"),
             alert_webhook_url=_webhook(secret("ALERT_WEBHOOK_URL")),
@@ -188,6 +186,16 @@ def _api_budgets(text: str) -> dict[str, int]:
         if not value.isdigit():
             raise UsageError(f"API_BUDGETS has {provider}={value!r}; write e.g. {example}")
     return {provider: int(value) for provider, value in found.items()}
+
+
+def _cluster(text: Callable[[str, str], str]) -> dict[str, Any]:
+    """Where and in what pieces runs go."""
+    return {
+        "kube_namespace": text("CRYPTO_ASSETS_KUBE_NAMESPACE", "") or None,
+        "kube_selector": _selector(text("CRYPTO_ASSETS_KUBE_SELECTOR", KUBE_SELECTOR)),
+        "kube_dry_run": _switch("CRYPTO_ASSETS_KUBE_DRY_RUN", text("CRYPTO_ASSETS_KUBE_DRY_RUN", "no")),
+        "chunk_days": _count("CRYPTO_ASSETS_CHUNK_DAYS", text("CRYPTO_ASSETS_CHUNK_DAYS", "366")),
+    }
 
 
 def _selector(text: str) -> str:
