@@ -4,10 +4,14 @@ Freshness is about rows: a table is fresh while its newest ``available_at`` is y
 Dagster freshness policy beside it watches materialisations; the freshness checks watch the rows.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta, timezone
 
 import dagster as dg
+
+from crypto_assets.schemas import COINMETRICS_LAG, DEFILLAMA_LAG, FEAR_GREED_LAG
+from crypto_assets.schemas_context import COMMUNITY_LAG
 
 
 @dataclass(frozen=True)
@@ -57,38 +61,106 @@ INTRADAY_TABLES = (
     "article_narratives",
     "narratives",
     "ml_features",
+    "market_sentiment",
+    "defi_protocols",  # of these two the first look of a day counts; the day's other ticks make no call
+    "defi_yields",
 )
+
+# Assets without partitions: made as time goes by, with nothing to backfill or to settle (service/).
+OF_THE_MOMENT = ("freshness_observations", "slo_report")
+# A call a coin and day each, whole ten minutes after midnight: the close of the day settles them.
+CLOSED_TABLES = ("prices", "ohlc", "kraken_ohlc")
+# What may still be missing at noon, and what is derived from it.
+LATE_TABLES = ("onchain_base", "onchain_enhanced", "defi_metrics", "market_sentiment", "ml_features", "api_usage")
+LATE_HOUR = 12
+
+# How long after a day's end its provider has the whole of it. A fetch later than that settles the day. Tables that are
+# not named show the present only, or are derived: those follow their inputs.
+SETTLES_AFTER: dict[str, timedelta] = {
+    "prices": timedelta(minutes=8),  # the last hour's point comes seconds after midnight, and is cached for minutes
+    "ohlc": timedelta(minutes=8),
+    "kraken_ohlc": timedelta(minutes=8),
+    "news_articles": timedelta(minutes=8),
+    "market_sentiment": FEAR_GREED_LAG,
+    "defi_metrics": DEFILLAMA_LAG,
+    "social_metrics": COMMUNITY_LAG,
+    "developer_activity": COMMUNITY_LAG,
+    "onchain_base": COINMETRICS_LAG,
+}
+
+PRIORITY = {"dagster/priority": "10"}  # a tick goes before backfills and refills that wait
+UNFINISHED = [
+    dg.DagsterRunStatus.QUEUED,
+    dg.DagsterRunStatus.NOT_STARTED,
+    dg.DagsterRunStatus.STARTING,
+    dg.DagsterRunStatus.STARTED,
+    dg.DagsterRunStatus.CANCELING,
+]
 
 
 def schedules(calendar: dg.PartitionsDefinition) -> list[dg.ScheduleDefinition]:
-    """The day in progress every 15 minutes; the closed day settled once every provider has published it.
+    """The day in progress every 15 minutes; the closed day right after midnight, and again once all have published it.
 
-    Stopped by default: a new user without keys should choose the moment at which requests begin.
+    Stopped by default: a new user without keys should choose the moment at which requests begin. A tick is skipped
+    while the former one of its job waits or runs: what it would have fetched, the next one fetches, and a day left
+    unsettled is found by ``upkeep/refill.py``.
     """
+    tables = dg.AssetSelection.assets(*INTRADAY_TABLES)
     intraday = dg.define_asset_job(
-        "intraday",
-        dg.AssetSelection.assets(*INTRADAY_TABLES, "market_sentiment"),
+        "intraday", tables, partitions_def=calendar, tags=PRIORITY, description="Fill the day in progress."
+    )
+    close = dg.define_asset_job(
+        "close_day",
+        tables,
         partitions_def=calendar,
-        description="Fill the day in progress.",
+        tags=PRIORITY,
+        description="Fetch the last hour of the day that has just ended.",
     )
     settle = dg.define_asset_job(
         "settle",
-        dg.AssetSelection.all() - dg.AssetSelection.groups("cluster"),  # the janitor's asset has no days
+        # What has no days: what is of the moment, and the janitor's asset in a cluster.
+        dg.AssetSelection.all()
+        - dg.AssetSelection.assets(*OF_THE_MOMENT, *CLOSED_TABLES)
+        - dg.AssetSelection.groups("cluster"),
         partitions_def=calendar,
+        tags=PRIORITY,
         description="Fetch a closed day once more when every provider has it, and derive from it.",
     )
 
-    @dg.schedule(job=intraday, cron_schedule="*/15 * * * *", execution_timezone="UTC")
-    def every_15_minutes(context: dg.ScheduleEvaluationContext) -> dg.RunRequest:
-        return dg.RunRequest(partition_key=_utc_day(context).isoformat())
+    # Two minutes after the mark: CoinGecko's page is a minute old, and a features row decides five minutes after it.
+    @dg.schedule(job=intraday, cron_schedule="2-59/15 * * * *", execution_timezone="UTC")
+    def every_15_minutes(context: dg.ScheduleEvaluationContext) -> dg.RunRequest | dg.SkipReason:
+        return _one_at_a_time(context, "intraday", utc_day(context))
 
-    # 06:30 is after Coin Metrics' usual lag; 12:30 catches a late one.
+    @dg.schedule(job=close, cron_schedule="10 0 * * *", execution_timezone="UTC")
+    def close_yesterday(context: dg.ScheduleEvaluationContext) -> dg.RunRequest | dg.SkipReason:
+        return _one_at_a_time(context, "close_day", utc_day(context) - timedelta(days=1))
+
+    # 06:30 is after Coin Metrics' usual lag; 12:30 catches a late one, and asks nobody else.
     @dg.schedule(job=settle, cron_schedule="30 6,12 * * *", execution_timezone="UTC")
-    def settle_yesterday(context: dg.ScheduleEvaluationContext) -> dg.RunRequest:
-        return dg.RunRequest(partition_key=(_utc_day(context) - timedelta(days=1)).isoformat())
+    def settle_yesterday(context: dg.ScheduleEvaluationContext) -> dg.RunRequest | dg.SkipReason:
+        at = context.scheduled_execution_time or datetime.now(timezone.utc)
+        late = LATE_TABLES if at.astimezone(timezone.utc).hour >= LATE_HOUR else ()
+        return _one_at_a_time(context, "settle", utc_day(context) - timedelta(days=1), late)
 
-    return [every_15_minutes, settle_yesterday]
+    return [every_15_minutes, close_yesterday, settle_yesterday]
 
 
-def _utc_day(context: dg.ScheduleEvaluationContext) -> date:
+def _one_at_a_time(
+    context: dg.ScheduleEvaluationContext, job: str, day: date, tables: Sequence[str] = ()
+) -> dg.RunRequest | dg.SkipReason:
+    if unfinished := waiting(context.instance, job):
+        return dg.SkipReason(f"the former tick still waits or runs (run {unfinished}); the next one fetches all of it")
+    only = [dg.AssetKey(table) for table in tables] or None
+    return dg.RunRequest(partition_key=day.isoformat(), asset_selection=only)
+
+
+def waiting(instance: dg.DagsterInstance, job: str) -> str | None:
+    """The id of a run of this job that waits or runs, if there is one."""
+    found = instance.get_runs(dg.RunsFilter(job_name=job, statuses=UNFINISHED), limit=1)
+    return found[0].run_id if found else None
+
+
+def utc_day(context: dg.ScheduleEvaluationContext) -> date:
+    """The UTC day of the tick, not of its evaluation: a tick that is made up for belongs to its own day."""
     return (context.scheduled_execution_time or datetime.now(timezone.utc)).astimezone(timezone.utc).date()

@@ -7,7 +7,7 @@ from typing import Any
 
 import dagster as dg
 
-from crypto_assets import automation, upkeep
+from crypto_assets import automation, service, upkeep
 from crypto_assets.assets import context, ml, news, onchain, operations, prices
 from crypto_assets.assets.access import Providers
 from crypto_assets.assets.shell import DAILY
@@ -23,7 +23,8 @@ def warehouse_io_manager(_: dg.InitResourceContext) -> DeltaIOManager:
     return DeltaIOManager(lambda: Warehouse(Settings.from_env().warehouse))
 
 
-ASSETS = [*prices.ASSETS, *onchain.ASSETS, *context.ASSETS, *news.ASSETS, *ml.ASSETS, *operations.ASSETS]
+ROOMS = (prices, onchain, context, news, ml, operations)
+ASSETS = [*(asset for room in ROOMS for asset in room.ASSETS), *service.assets()]
 
 
 def build_defs(overrides: Mapping[str, Any] | None = None) -> dg.Definitions:

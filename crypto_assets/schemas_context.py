@@ -57,7 +57,9 @@ DERIVATIVES = Contract(
             "basis", "fraction of the index", "(futures - index) / index as the provider gives it, weighted likewise."
         ),
         value("volume_24h_usd", "USD", "Sum of the contracts' volume in 24 hours.", lower=0),
-        Column("contracts", pl.Int64, "contracts", "Contracts counted.", nullable=False, lower=1),
+        Column(
+            "contracts", pl.Int64, "contracts", "Contracts counted: those with open interest.", nullable=False, lower=1
+        ),
     ),
     available_at_rule="the instant of the snapshot",
     write_mode=WriteMode.KEEP,

@@ -88,6 +88,7 @@ ARTICLE_NARRATIVES = Contract(
         Column("model_digest", pl.String, "SHA-256", "Of the model's weights, as the server names them."),
         Column("prompt_hash", pl.String, "SHA-256", "Of instructions, schema and options."),
         Column("attempts", pl.Int64, "calls", "Calls of the model for this text so far.", lower=0),
+        Column("failures", pl.Int64, "calls", "Of them failed while the model answered others; at 8 no more.", lower=0),
         value("duration_s", "seconds", "What the model took for the answer.", lower=0),
         Column("prompt_tokens", pl.Int64, "tokens", "Read by the model.", lower=0),
         Column("answer_tokens", pl.Int64, "tokens", "Written by the model.", lower=0),

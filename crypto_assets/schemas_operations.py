@@ -59,3 +59,53 @@ QUARANTINE = Contract(
     available_at_rule="that of the row",
     write_mode=WriteMode.MERGE,
 )
+
+SLO_TARGET = 0.99
+SLO_WINDOWS = ("24h", "7d", "30d")
+
+FRESHNESS_OBSERVATIONS = Contract(
+    table="freshness_observations",
+    description="Whether each table was fresh, read from its rows every 15 minutes. An observation cannot be made later: "
+    "a slot without a row was not observed, and counts as not fresh.",
+    grain="asset x 15-minute slot",
+    key=("asset", "ts"),
+    columns=(
+        key("asset", "Table that was looked at."),
+        ts("Start of the slot in which it was looked at."),
+        day(),
+        available_at("when it was looked at"),
+        source(),
+        Column("fresh", pl.Boolean, "flag", "The newest row was younger than the limit.", nullable=False),
+        Column("newest_available_at", TIMESTAMP, "UTC", "The newest row's available_at; null where no row of the last 40 days was there."),
+        value("age_s", "seconds", "Age of the newest row.", lower=0),
+        value("late_after_s", "seconds", "The limit (automation.py).", nullable=False, above=0),
+    ),
+    available_at_rule="when it was looked at",
+    write_mode=WriteMode.KEEP,
+    reference="measured by this platform",
+)  # fmt: skip
+
+SLO_REPORT = Contract(
+    table="slo_report",
+    description=f"Share of 15-minute slots in which each table was fresh, against {SLO_TARGET:.0%}. Slots that nobody "
+    "observed count as not fresh and are shown apart; slots before a table's first observation do not count.",
+    grain="asset x window x slot of the report",
+    key=("asset", "window", "ts"),
+    columns=(
+        key("asset", "Table, or 'all' for all of them together."),
+        Column("window", pl.String, "name", "Time that the share covers, up to the report.", nullable=False, allowed=SLO_WINDOWS),
+        ts("Slot in which the report was made."),
+        day(),
+        available_at("when the report was made"),
+        source(),
+        _count("slots", "Slots of the window since the first observation.", "slots"),
+        _count("fresh_slots", "Of them observed and fresh.", "slots"),
+        _count("unobserved_slots", "Of them not observed.", "slots"),
+        value("share_fresh", "fraction", "fresh_slots ÷ slots.", nullable=False, lower=0, upper=1),
+        value("target", "fraction", "Share that is promised.", nullable=False, lower=0, upper=1),
+        value("error_budget_left", "fraction", "1 − (slots not fresh) ÷ (slots that the target allows); negative when overspent.", nullable=False, upper=1),
+    ),
+    available_at_rule="when the report was made",
+    write_mode=WriteMode.MERGE,
+    reference="computed from freshness_observations",
+)  # fmt: skip

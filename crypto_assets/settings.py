@@ -21,6 +21,7 @@ OHLC_SOURCES = ("binance", "kraken", "coingecko")
 ALERT_FORMATS = ("json", "slack")
 PLANS = ("public", "demo", "basic", "analyst", "lite", "enterprise")
 KUBE_SELECTOR = "crypto-assets/owner=crypto-assets"
+DEFAULT_OLLAMA = "http://127.0.0.1:11434"
 DEFAULT_FEEDS = (
     "coindesk=https://www.coindesk.com/arc/outboundfeeds/rss/,"
     "cointelegraph=https://cointelegraph.com/rss,"
@@ -58,11 +59,14 @@ class Settings:
     kube_selector: str = KUBE_SELECTOR  # the label of what is ours there
     kube_dry_run: bool = False  # the janitor reports and touches nothing
     chunk_days: int = 366  # days a run covers at most
-    ollama_host: str = "http://127.0.0.1:11434"
+    ollama_host: str = DEFAULT_OLLAMA
     ollama_model: str = "llama3.2:3b"
     alert_webhook_url: SecretStr | None = None
     alert_format: str = "json"
     alert_runbooks: str = "docs/runbooks"
+    ollama_set: bool = False  # somebody named a server or a model: its absence is worth a warning
+    ollama_timeout_s: float = 120.0
+    ollama_concurrency: int = 2
 
     @classmethod
     def from_env(cls, env: Mapping[str, str] | None = None) -> Settings:
@@ -117,12 +121,21 @@ class Settings:
             rate_limits=_rate_limits(text("RATE_LIMITS", "")),
             api_budgets=_api_budgets(text("API_BUDGETS", "")),
             **_cluster(text),
-            ollama_host=text("OLLAMA_HOST", "http://127.0.0.1:11434"),
-            ollama_model=text("OLLAMA_MODEL", "llama3.2:3b"),
+            **_ollama(text),
             alert_webhook_url=_webhook(secret("ALERT_WEBHOOK_URL")),
             alert_format=_alert_format(text("ALERT_FORMAT", "json").lower()),
             alert_runbooks=text("ALERT_RUNBOOKS", "docs/runbooks"),
         )
+
+
+def _number(name: str, value: str, low: float, high: float) -> float:
+    try:
+        found = float(value)
+    except ValueError:
+        found = float("nan")
+    if not low <= found <= high:
+        raise UsageError(f"{name} {value!r} is not a number from {low:g} to {high:g}")
+    return found
 
 
 def _ohlc_sources(text: str) -> tuple[str, ...]:
@@ -186,6 +199,17 @@ def _api_budgets(text: str) -> dict[str, int]:
         if not value.isdigit():
             raise UsageError(f"API_BUDGETS has {provider}={value!r}; write e.g. {example}")
     return {provider: int(value) for provider, value in found.items()}
+
+
+def _ollama(text: Callable[[str, str], str]) -> dict[str, Any]:
+    """The local model: where, which, how patient, how many calls at once."""
+    return {
+        "ollama_host": text("OLLAMA_HOST", DEFAULT_OLLAMA),
+        "ollama_model": text("OLLAMA_MODEL", "llama3.2:3b"),
+        "ollama_set": bool(text("OLLAMA_HOST", "") or text("OLLAMA_MODEL", "")),
+        "ollama_timeout_s": _number("OLLAMA_TIMEOUT", text("OLLAMA_TIMEOUT", "120"), 1, 3600),
+        "ollama_concurrency": int(_number("OLLAMA_CONCURRENCY", text("OLLAMA_CONCURRENCY", "2"), 1, 64)),
+    }
 
 
 def _cluster(text: Callable[[str, str], str]) -> dict[str, Any]:

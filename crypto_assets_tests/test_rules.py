@@ -17,9 +17,13 @@ from crypto_assets_tests.platform import Platform, open_platform
 START, END = scenario.START, scenario.END
 
 
+WHEN_MADE = "analyzed_at"  # a model's answer says when it was had; what it says is the same whenever that was
+
+
 def assert_same_tables(one: Platform, other: Platform) -> None:
     for table in CONTRACTS:
-        assert_frame_equal(one.read(table), other.read(table), rel_tol=1e-9, abs_tol=0)
+        frames = [platform.read(table).drop(WHEN_MADE, strict=False) for platform in (one, other)]
+        assert_frame_equal(*frames, rel_tol=1e-9, abs_tol=0)
 
 
 def test_rule_1_nothing_is_made_up(platform: Platform) -> None:

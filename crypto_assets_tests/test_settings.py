@@ -47,6 +47,8 @@ READ: dict[str, tuple[str, str, Any]] = {
     "ALERT_FORMAT": ("Slack", "alert_format", "slack"),
     "ALERT_RUNBOOKS": ("https://books.example", "alert_runbooks", "https://books.example"),
     "OLLAMA_MODEL": ("tiny", "ollama_model", "tiny"),
+    "OLLAMA_TIMEOUT": ("7.5", "ollama_timeout_s", 7.5),
+    "OLLAMA_CONCURRENCY": ("4", "ollama_concurrency", 4),
 }
 
 
@@ -99,6 +101,20 @@ def test_a_key_alone_is_the_demo_plan_and_a_coinmetrics_key_the_paid_host() -> N
 def test_the_warehouse_lies_in_the_home_unless_it_is_named() -> None:
     assert Settings.from_env({"CRYPTO_ASSETS_HOME": "/srv/x"}).warehouse == "/srv/x/warehouse"
     assert Settings.from_env({"CRYPTO_ASSETS_HOME": "~/x"}).home == Path.home() / "x"
+
+
+def test_a_model_is_asked_for_once_either_is_named() -> None:
+    assert not Settings.from_env({}).ollama_set
+    assert Settings.from_env({"OLLAMA_HOST": "h:1"}).ollama_set
+    assert Settings.from_env({"OLLAMA_MODEL": "tiny"}).ollama_set
+
+
+@pytest.mark.parametrize(
+    ("name", "value"), [("OLLAMA_TIMEOUT", "soon"), ("OLLAMA_TIMEOUT", "nan"), ("OLLAMA_CONCURRENCY", "0")]
+)
+def test_numbers_of_ollama_that_make_no_sense(name: str, value: str) -> None:
+    with pytest.raises(UsageError, match=name):
+        Settings.from_env({name: value})
 
 
 def test_defaults_need_nothing() -> None:

@@ -10,6 +10,7 @@ import dagster as dg
 
 from crypto_assets.catalog import Coin, select
 from crypto_assets.errors import ShortAnswerError
+from crypto_assets.llm.journal import Journal, open_journal
 from crypto_assets.settings import Settings
 from crypto_assets.sources.book import Book, open_book
 from crypto_assets.sources.client import Client
@@ -34,6 +35,11 @@ class Providers(dg.ConfigurableResource):  # type: ignore[type-arg]
         """Where calls are counted: Dagster's Postgres, which every process of this platform shares."""
         url = self.settings().postgres_url
         return open_book(url.get_secret_value() if url else None)
+
+    def journal(self) -> Journal:
+        """Where models' answers are kept: the same Postgres."""
+        url = self.settings().postgres_url
+        return open_journal(url.get_secret_value() if url else None)
 
     def fetch(self, source: Callable[[Client, Settings], Awaitable[Fetched]]) -> Fetched:
         async def call() -> Fetched:

@@ -6,13 +6,14 @@ import dagster as dg
 import pandas as pd
 
 from crypto_assets import schemas
-from crypto_assets.assets import shell
+from crypto_assets.assets import progress, shell
 from crypto_assets.assets.access import Providers
 from crypto_assets.partitions import days
 from crypto_assets.settings import Settings
 from crypto_assets.sources import alternative_me, coingecko_context, defillama, defillama_snapshots
 from crypto_assets.sources.client import Client
 from crypto_assets.sources.fetched import Fetched
+from crypto_assets.storage.warehouse import Warehouse
 
 
 @dg.asset(
@@ -54,6 +55,8 @@ def defi_protocols(context: dg.AssetExecutionContext, providers: Providers) -> p
     now = providers.now()
     if now.date() not in days(*shell.days_of(context)):
         return shell.not_shown(context, schemas.DEFI_PROTOCOLS)
+    if progress.seen(Warehouse(providers.settings().warehouse), schemas.DEFI_PROTOCOLS, now):
+        return shell.already_seen(context, schemas.DEFI_PROTOCOLS)
     fetched = providers.fetch(
         lambda client, settings: defillama_snapshots.fetch_protocols(client, settings, providers.coins(), now)
     )
@@ -69,6 +72,8 @@ def defi_yields(context: dg.AssetExecutionContext, providers: Providers) -> pd.D
     now = providers.now()
     if now.date() not in days(*shell.days_of(context)):
         return shell.not_shown(context, schemas.DEFI_YIELDS)
+    if progress.seen(Warehouse(providers.settings().warehouse), schemas.DEFI_YIELDS, now):
+        return shell.already_seen(context, schemas.DEFI_YIELDS)
     fetched = providers.fetch(lambda client, settings: defillama_snapshots.fetch_pools(client, settings, now))
     shell.note(context, fetched)
     return fetched.frame

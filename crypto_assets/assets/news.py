@@ -4,16 +4,17 @@ from datetime import timedelta
 
 import dagster as dg
 import pandas as pd
+import polars as pl
 
 from crypto_assets import plots, schemas
-from crypto_assets.assets import feed_log, shell
+from crypto_assets.assets import analysis, feed_log, shell
 from crypto_assets.assets.access import Providers
 from crypto_assets.catalog import all_coins, symbols
 from crypto_assets.partitions import DAY
 from crypto_assets.sources import rss
 from crypto_assets.storage.io_manager import to_pandas
 from crypto_assets.storage.warehouse import Warehouse
-from crypto_assets.transforms import digests, lexicon, trends
+from crypto_assets.transforms import digests, trends
 from crypto_assets.transforms import narratives as aggregates
 from crypto_assets.transforms import news as tagging
 
@@ -43,10 +44,18 @@ def news_articles(context: dg.AssetExecutionContext, providers: Providers) -> pd
 
 
 @dg.asset(
-    **shell.of(schemas.ARTICLE_NARRATIVES, group="news", kinds={"vader"}, layer="derived", policy=shell.DERIVED),
+    **shell.of(
+        schemas.ARTICLE_NARRATIVES, group="news", kinds={"ollama", "vader"}, layer="derived", policy=shell.DERIVED
+    ),
+    pool="ollama",
 )
-def article_narratives(news_articles: pd.DataFrame) -> pd.DataFrame:
-    return lexicon.analyse(news_articles)
+def article_narratives(
+    context: dg.AssetExecutionContext, providers: Providers, news_articles: pd.DataFrame
+) -> pl.DataFrame:
+    start, end = shell.days_of(context)
+    frame, said = analysis.analyse(providers, news_articles, start, end, context.log.info)
+    context.add_output_metadata(said)
+    return frame
 
 
 @dg.asset(

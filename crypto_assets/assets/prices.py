@@ -1,18 +1,28 @@
 """Group ``prices``: hourly observations, hourly bars, a second venue, and perpetual futures."""
 
+from collections.abc import Awaitable, Callable, Sequence
+from datetime import date, datetime
+from typing import TypeAlias
+
 import dagster as dg
 import pandas as pd
 
 from crypto_assets import schemas
-from crypto_assets.assets import quarantine, shell
+from crypto_assets.assets import progress, quarantine, shell
 from crypto_assets.assets.access import Providers
+from crypto_assets.catalog import Coin
+from crypto_assets.contract import Contract
 from crypto_assets.partitions import days
-from crypto_assets.sources import coingecko, coingecko_context, kraken
+from crypto_assets.settings import Settings
+from crypto_assets.sources import coingecko, coingecko_context, coingecko_today, kraken
 from crypto_assets.sources import ohlc as ohlc_source
+from crypto_assets.sources.client import Client
+from crypto_assets.sources.fetched import Fetched
 from crypto_assets.storage.warehouse import Warehouse
 
 # Within one run bars come before prices, which are held against them. No dependency: bars may fail alone.
 FIRST, LAST = {"dagster/priority": "10"}, {"dagster/priority": "-10"}
+BarSource: TypeAlias = Callable[[Client, Settings, Sequence[Coin], date, date, datetime], Awaitable[Fetched]]
 
 
 @dg.asset(
@@ -23,8 +33,18 @@ FIRST, LAST = {"dagster/priority": "10"}, {"dagster/priority": "-10"}
 def prices(context: dg.AssetExecutionContext, providers: Providers) -> pd.DataFrame:
     start, end = shell.days_of(context)
     coins, now = shell.coins_of(context, providers), providers.now()
-    fetched = providers.fetch(lambda client, settings: coingecko.fetch_prices(client, settings, coins, start, end, now))
-    kept, held = quarantine.believed(Warehouse(providers.settings().warehouse), fetched.frame, start, end)
+    warehouse = Warehouse(providers.settings().warehouse)
+    if progress.only_today(context, now):
+        have = progress.have(context, warehouse, schemas.PRICES, end)
+        fetched = providers.fetch(
+            lambda client, settings: coingecko_today.fetch_today(client, settings, coins, end, now, have)
+        )
+        progress.remember(context, "prices", end, fetched.gone)
+    else:
+        fetched = providers.fetch(
+            lambda client, settings: coingecko.fetch_prices(client, settings, coins, start, end, now)
+        )
+    kept, held = quarantine.believed(warehouse, fetched.frame, start, end)
     shell.note(context, fetched, quarantined=held)
     return kept
 
@@ -35,11 +55,7 @@ def prices(context: dg.AssetExecutionContext, providers: Providers) -> pd.DataFr
     op_tags=FIRST,
 )
 def ohlc(context: dg.AssetExecutionContext, providers: Providers) -> pd.DataFrame:
-    start, end = shell.days_of(context)
-    coins, now = shell.coins_of(context, providers), providers.now()
-    fetched = providers.fetch(lambda client, settings: ohlc_source.fetch_ohlc(client, settings, coins, start, end, now))
-    shell.note(context, fetched)
-    return fetched.frame
+    return _bars(context, providers, schemas.OHLC, ohlc_source.fetch_ohlc)
 
 
 @dg.asset(
@@ -48,9 +64,23 @@ def ohlc(context: dg.AssetExecutionContext, providers: Providers) -> pd.DataFram
     op_tags=FIRST,
 )
 def kraken_ohlc(context: dg.AssetExecutionContext, providers: Providers) -> pd.DataFrame:
+    return _bars(context, providers, schemas.KRAKEN_OHLC, kraken.fetch_kraken)
+
+
+def _bars(
+    context: dg.AssetExecutionContext, providers: Providers, contract: Contract, fetch: BarSource
+) -> pd.DataFrame:
+    """Bars of a range; of the day in progress, of the coins that lack a finished one."""
     start, end = shell.days_of(context)
     coins, now = shell.coins_of(context, providers), providers.now()
-    fetched = providers.fetch(lambda client, settings: kraken.fetch_kraken(client, settings, coins, start, end, now))
+    today = progress.only_today(context, now)
+    if today:
+        stored = progress.have(context, Warehouse(providers.settings().warehouse), contract, end)
+        coins = tuple(progress.lacking(coins, stored, end, now))
+    fetched = providers.fetch(lambda client, settings: fetch(client, settings, coins, start, end, now))
+    if today:
+        gone = progress.gone_bars(coins, fetched.frame, fetched.failed, end, now)
+        progress.remember(context, contract.table, end, gone)
     shell.note(context, fetched)
     return fetched.frame
 
@@ -63,6 +93,8 @@ def derivatives(context: dg.AssetExecutionContext, providers: Providers) -> pd.D
     coins, now = shell.coins_of(context, providers), providers.now()
     if now.date() not in days(*shell.days_of(context)):
         return shell.not_shown(context, schemas.DERIVATIVES)
+    if progress.seen(Warehouse(providers.settings().warehouse), schemas.DERIVATIVES, now):
+        return shell.already_seen(context, schemas.DERIVATIVES)
     fetched = providers.fetch(
         lambda client, settings: coingecko_context.fetch_derivatives(client, settings, coins, now)
     )

@@ -94,6 +94,12 @@ def not_shown(context: dg.AssetExecutionContext, contract: Contract) -> pd.DataF
     return contract.empty().to_pandas()
 
 
+def already_seen(context: dg.AssetExecutionContext, contract: Contract) -> pd.DataFrame:
+    """No rows: the table keeps the first snapshot of its hour or day, and that one is stored."""
+    context.add_output_metadata({"already_seen": "the snapshot of this hour or day is stored; no request was made"})
+    return contract.empty().to_pandas()
+
+
 def days_of(context: dg.AssetExecutionContext) -> tuple[date, date]:
     """First and last requested day of this run, both included."""
     keys = context.partition_key_range
@@ -122,3 +128,10 @@ def note(context: dg.AssetExecutionContext, fetched: Fetched, output: str | None
         context.log.info(f"{subject}: {reason}")
     for subject, reason in fetched.failed.items():
         context.log.warning(f"{subject} failed, the other coins were stored: {reason}")
+
+
+def failed_coins_of(metadata: Mapping[str, dg.MetadataValue]) -> dict[str, str]:
+    """The coins whose rows a materialisation lacks because the provider failed for them, and why."""
+    note = metadata.get(FAILED_COINS)
+    listed = note.value if note is not None and isinstance(note.value, dict) else {}
+    return {str(coin): str(reason) for coin, reason in listed.items()}

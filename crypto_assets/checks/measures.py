@@ -10,11 +10,13 @@ from crypto_assets.automation import FRESHNESS
 from crypto_assets.catalog import select
 from crypto_assets.checks.outcome import Measure, Outcome, Scope
 from crypto_assets.contract import Contract
-from crypto_assets.partitions import DAY, days, midnight
+from crypto_assets.partitions import DAY, days, midnight, runs_of
 from crypto_assets.schemas import CONTRACTS, THEMES
 
 # Recorded exchanges miss a handful of hours a year; below this the provider or we lost something.
 ROWS_THRESHOLD = 0.98
+KEPT_DAYS = 40  # a table without any row of the last 40 days is history, not kept up to date
+RECENT_DAYS = 7
 HOURLY = {"prices": None, "ohlc": None, "kraken_ohlc": "kraken"}  # table -> identifier without which it has no coin
 # Tables whose past cannot be fetched: a day is expected from the first one that was stored on.
 SNAPSHOTS = ("derivatives", "social_metrics", "developer_activity", "defi_protocols", "defi_yields")
@@ -155,17 +157,17 @@ def _features_expected(scope: Scope, present: pl.DataFrame) -> tuple[int, int, s
 
 
 def fresh_partitions(table: Contract) -> Measure:
-    """Does each due partition reach the end of its day? Old days that were backfilled cannot hide a late new one."""
+    """Does each due partition reach the end of its day? Old days that were backfilled cannot hide a late new one:
+    the last days of a table that is kept up to date are looked at in every run."""
 
     def measure(scope: Scope) -> Outcome:
         late_after = FRESHNESS[table.table].late_after
-        newest = dict(
-            scope.warehouse.read(table, start=scope.start, end=scope.end, columns=["date", "available_at"])
-            .group_by("date")
-            .agg(pl.col("available_at").max())
-            .rows()
-        )
-        due = [day for day in days(scope.start, scope.end) if midnight(day + DAY) + late_after <= scope.now]
+        looked_at = _looked_at(scope, table.table)
+        newest: dict[date, datetime] = {}
+        for first, last in runs_of(looked_at):
+            rows = scope.warehouse.read(table, start=first, end=last, columns=["date", "available_at"])
+            newest |= dict(rows.group_by("date").agg(pl.col("available_at").max()).rows())
+        due = [day for day in looked_at if midnight(day + DAY) + late_after <= scope.now]
         if table.table in (*SNAPSHOTS, "kraken_ohlc"):
             due = [day for day in due if newest and day >= min(newest)]
         late = [day for day in due if day not in newest or newest[day] < _reached(table.table, day, late_after)]
@@ -186,6 +188,15 @@ def fresh_partitions(table: Contract) -> Measure:
     return measure
 
 
+def _looked_at(scope: Scope, table: str) -> list[date]:
+    """The days of the range; of a platform that runs also the last ones, unless the table was never kept up to date."""
+    found = set(days(scope.start, scope.end))
+    today = scope.now.date()
+    if scope.live and scope.warehouse.days_with_rows(table, today - DAY * KEPT_DAYS, today):
+        found |= set(days(today - DAY * RECENT_DAYS, today - DAY))
+    return sorted(found)
+
+
 def _reached(table: str, day: object, late_after: timedelta) -> datetime:
     return midnight(day) + max(DAY - late_after, timedelta())  # type: ignore[arg-type]
 
@@ -199,7 +210,12 @@ def fresh_now(scope: Scope, table: str) -> bool | None:
 
 
 FAMILIES = {"contract": contract, "rows_expected": rows_expected, "fresh_partitions": fresh_partitions}
-RECORDS = ("api_usage", "quarantine")  # no rows are expected of the platform's own records
+RECORDS = (
+    "api_usage",
+    "quarantine",
+    "freshness_observations",
+    "slo_report",
+)  # no rows are expected of the platform's own records
 MEASURES: dict[str, dict[str, Measure]] = {
     name: {family: build(table) for family, build in FAMILIES.items() if name not in RECORDS or family == "contract"}
     for name, table in CONTRACTS.items()

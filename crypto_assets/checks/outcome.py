@@ -13,13 +13,17 @@ from crypto_assets.storage.warehouse import Warehouse
 
 @dataclass(frozen=True)
 class Scope:
-    """What a measure looks at: the warehouse, the settings, an inclusive range of days, and the clock."""
+    """What a measure looks at: the warehouse, the settings, an inclusive range of days, and the clock.
+
+    ``live``: the platform is judged as it runs now, whatever days a run is about; else only the range is.
+    """
 
     warehouse: Warehouse
     settings: Settings
     start: date
     end: date
     now: datetime
+    live: bool = False
 
 
 @dataclass(frozen=True)

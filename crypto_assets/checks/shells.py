@@ -7,7 +7,7 @@ from typing import Any
 import dagster as dg
 
 from crypto_assets.assets.access import Providers
-from crypto_assets.checks import coverage, measures, sources
+from crypto_assets.checks import analysis, coverage, freshness, health, measures, service, sources
 from crypto_assets.checks.outcome import Measure, Outcome, Scope
 from crypto_assets.schemas import CONTRACTS
 from crypto_assets.settings import Settings
@@ -21,7 +21,7 @@ RECENT = timedelta(days=30)
 
 def every_measure() -> dict[str, dict[str, Measure]]:
     """Table -> check name -> measure."""
-    more = (coverage.MEASURES, sources.MEASURES)
+    more = (analysis.MEASURES, coverage.MEASURES, freshness.MEASURES, service.MEASURES, sources.MEASURES)
     return {
         table: {**measures.MEASURES[table], **{n: m for found in more for n, m in found.get(table, {}).items()}}
         for table in CONTRACTS
@@ -29,7 +29,8 @@ def every_measure() -> dict[str, dict[str, Measure]]:
 
 
 def all_checks() -> list[dg.AssetChecksDefinition]:
-    return [_check(table, name, measure) for table, found in every_measure().items() for name, measure in found.items()]
+    found = [(table, name, measure) for table, named in every_measure().items() for name, measure in named.items()]
+    return [*(_check(*measure) for measure in found), *map(_own_check, health.MEASURES.items())]
 
 
 def _check(table: str, name: str, measure: Measure) -> dg.AssetChecksDefinition:
@@ -41,8 +42,19 @@ def _check(table: str, name: str, measure: Measure) -> dg.AssetChecksDefinition:
     return check
 
 
+def _own_check(item: tuple[str, health.Measure]) -> dg.AssetChecksDefinition:
+    """A check of the platform itself; it hangs on the table of what the platform did."""
+    name, measure = item
+
+    @dg.asset_check(asset="api_usage", name=name, description=measure.__doc__)
+    def check(context: dg.AssetCheckExecutionContext, providers: Providers) -> dg.AssetCheckResult:
+        return as_result(measure(context.instance, providers.settings()))
+
+    return check
+
+
 def _family_text(name: str) -> str:
-    return measures.FAMILIES[name].__doc__ or name
+    return {**measures.FAMILIES, "fresh": freshness.fresh}[name].__doc__ or name
 
 
 def scope_of(tags: Mapping[str, str], settings: Settings) -> Scope:
@@ -55,7 +67,7 @@ def scope_of(tags: Mapping[str, str], settings: Settings) -> Scope:
     else:
         end = now.date() - timedelta(days=1)
         start = max(settings.start, end - RECENT)
-    return Scope(Warehouse(settings.warehouse), settings, start, end, now)
+    return Scope(Warehouse(settings.warehouse), settings, start, end, now, live=True)
 
 
 def as_result(outcome: Outcome) -> dg.AssetCheckResult:

@@ -11,7 +11,7 @@ from typing import Any
 from dagster import AssetKey, DagsterInstance
 
 from crypto_assets.assets.reach import REACH, ROW_GIVERS
-from crypto_assets.assets.shell import DERIVED_CHUNK_DAYS, SOURCE_CHUNK_DAYS
+from crypto_assets.assets.shell import DERIVED_CHUNK_DAYS, SOURCE_CHUNK_DAYS, failed_coins_of
 from crypto_assets.operate import runs
 from crypto_assets.partitions import DAY, chunks, days, runs_of, today
 from crypto_assets.storage.warehouse import Warehouse
@@ -109,7 +109,7 @@ def incomplete(
     """(coins, first day, last day) of materialised partitions that lack the rows of coins that failed."""
     by_coins: dict[tuple[str, ...], list[date]] = {}
     for day, metadata in newest_metadata(instance, table, start, end).items():
-        if found := runs.failed_coins_of(metadata):
+        if found := failed_coins_of(metadata):
             by_coins.setdefault(tuple(sorted(found)), []).append(day)
     return [(coins, *span) for coins, found_days in by_coins.items() for span in runs_of(found_days)]
 

@@ -47,10 +47,16 @@ def plan(settings: Settings, count: int, end: date | None, data: Path | None) ->
 
 
 def point_at(sandbox: Sandbox) -> None:
-    """Send this process's requests to the sandbox, and no key with them."""
+    """Send this process's requests to the sandbox, and no key with them.
+
+    A model that somebody named (server and model both) is asked all the same: it may judge generated headlines too.
+    """
+    env = sandbox.env()
+    if os.environ.get("OLLAMA_HOST") and os.environ.get("OLLAMA_MODEL"):
+        env = {name: value for name, value in env.items() if not name.startswith("OLLAMA_")}
     for name in ("COINGECKO_API_KEY", "COINGECKO_PLAN", "COINMETRICS_API_KEY"):
         os.environ.pop(name, None)
-    os.environ.update(sandbox.env())
+    os.environ.update(env)
 
 
 def run(instance: DagsterInstance, settings: Settings, days: Plan, progress: Progress) -> Report:

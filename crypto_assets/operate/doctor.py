@@ -7,17 +7,14 @@ import os
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 
-import ollama
-
 from crypto_assets.catalog import select
 from crypto_assets.errors import CryptoAssetsError
+from crypto_assets.llm.examine import examine_model
 from crypto_assets.settings import Settings
 from crypto_assets.sources.book import Book, open_book
 from crypto_assets.sources.client import Client
 from crypto_assets.sources.coingecko_context import fetch_ids, fetch_key
 from crypto_assets.sources.limits import PREMIUM_PLANS, limit_of, plan_of
-
-OLLAMA_TIMEOUT_S = 5
 
 
 @dataclass(frozen=True)
@@ -153,15 +150,5 @@ async def _reach(client: Client, name: str, url: str, headers: dict[str, str] | 
 
 def _ollama(settings: Settings) -> Finding:
     """The lexicon analyser works without a model, so that its absence is a warning."""
-    model = settings.ollama_model
-    try:
-        present = {m.model for m in ollama.Client(settings.ollama_host, timeout=OLLAMA_TIMEOUT_S).list().models}
-    except Exception as error:  # the client raises builtins, httpx and its own errors alike
-        return Finding(
-            "ollama", "warn",
-            f"{settings.ollama_host} does not answer ({type(error).__name__}); narratives use the lexicon; "
-            "start it with `ollama serve`",
-        )  # fmt: skip
-    if model not in present and f"{model}:latest" not in present:
-        return Finding("ollama", "warn", f"model {model} is not there; run `ollama pull {model}`")
-    return Finding("ollama", "ok", f"model {model} is ready")
+    well, text = asyncio.run(examine_model(settings))
+    return Finding("ollama", "ok" if well else "warn", text if well else f"{text}; until then the lexicon fills in")

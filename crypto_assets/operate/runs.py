@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import socket
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import date
 from pathlib import Path
@@ -15,7 +15,7 @@ from dagster._core.execution.plan.objects import StepFailureData
 from dagster._utils.error import SerializableErrorInfo
 
 from crypto_assets.assets.access import ABSENT_DAYS
-from crypto_assets.assets.shell import COINS_TAG, FAILED_COINS
+from crypto_assets.assets.shell import COINS_TAG, failed_coins_of
 from crypto_assets.checks.shells import RANGE
 from crypto_assets.operate import graph
 
@@ -71,13 +71,6 @@ def execute(
     if not result.success and not failures:
         failures["run"] = f"run {result.run_id} failed before its first step; see it in the UI"
     return RunOutcome(result.run_id, result.success, failures, absent, frozenset(done), failed_coins)
-
-
-def failed_coins_of(metadata: Mapping[str, dg.MetadataValue]) -> dict[str, str]:
-    """The coins whose rows a materialisation lacks because the provider failed for them, and why."""
-    note = metadata.get(FAILED_COINS)
-    listed = note.value if note is not None and isinstance(note.value, dict) else {}
-    return {str(coin): str(reason) for coin, reason in listed.items()}
 
 
 def _failure(data: StepFailureData) -> tuple[str, list[date]]:

@@ -29,6 +29,7 @@ class Rule:
     duplicate: int = 0  # 1: every row of a list twice
     gap: int = 0  # n: every n-th row of a list is dropped
     empty: int = 0  # 1: an empty list
+    nonsense: int = 0  # 1: a model's answer keeps its schema's types and breaks its bounds
 
 
 def parse(spec: str | None) -> list[Rule]:
@@ -95,6 +96,8 @@ def _broken(rule: Rule, response: Response) -> Response:
     if rule.cut:
         response.body = body[: len(body) // 2]  # Content-Length still promises the whole
         return response
+    if rule.nonsense:
+        return _nonsense(response, body)
     if rule.duplicate or rule.gap or rule.empty:
         try:
             changed = json.dumps(_rows(json.loads(body), rule)).encode()
@@ -103,6 +106,18 @@ def _broken(rule: Rule, response: Response) -> Response:
         mark = {k: v for k, v in response.headers.items() if k.lower().startswith("x-")}
         return Response(changed, response.status_code, mark, "application/json")
     return response
+
+
+def _nonsense(response: Response, body: bytes) -> Response:
+    """Numbers far out of bounds where a chat message carries JSON; anything else is left as it is."""
+    try:
+        answer = json.loads(body)
+        said = json.loads(answer["message"]["content"])
+    except (ValueError, KeyError, TypeError):
+        return response
+    wild = {name: 41.5 if isinstance(value, int | float) else value for name, value in said.items()}
+    answer["message"]["content"] = json.dumps(wild)
+    return Response(json.dumps(answer), response.status_code, media_type="application/json")
 
 
 def _rows(body: Any, rule: Rule) -> Any:

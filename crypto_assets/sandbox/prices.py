@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime, timezone
+from datetime import datetime, timedelta, timezone
 from typing import Any
 from zlib import crc32
 
@@ -142,9 +142,12 @@ def _chart(backend: Backend, coin: Coin, bars: Bars, first: float, last: float, 
 
 
 def _market(backend: Backend, coin: Coin) -> dict[str, Any] | None:
-    bars = backend.bars(coin.symbol)
+    """The present: what the chart shows at the newest hour mark, as of now or of the recording's end."""
+    bars, now = backend.bars(coin.symbol), backend.now()
+    bars = bars.between(0, now.timestamp() - HOUR_S) if bars is not None else None  # the bar in progress is the future
     if bars is None or not len(bars.ts):
         return None
+    closed = datetime.fromtimestamp(int(bars.ts[-1]) + HOUR_S, timezone.utc)
     caps = backend.market_cap(coin.symbol)
     return {
         "id": coin.coingecko,
@@ -153,9 +156,7 @@ def _market(backend: Backend, coin: Coin) -> dict[str, Any] | None:
         "current_price": float(bars.close[-1]),
         "market_cap": caps[max(caps)] if caps else None,
         "total_volume": float((bars.close[-24:] * bars.volume[-24:]).sum()),
-        "last_updated": min(backend.now(), datetime.fromtimestamp(int(bars.ts[-1]) + HOUR_S, timezone.utc)).strftime(
-            "%Y-%m-%dT%H:%M:%S.000Z"
-        ),
+        "last_updated": (now if now - closed < timedelta(hours=1) else closed).strftime("%Y-%m-%dT%H:%M:%S.000Z"),
     }
 
 

@@ -21,6 +21,8 @@ from crypto_assets.errors import InstanceError
 from crypto_assets.sandbox import others, prices, snapshots
 from crypto_assets.sandbox.faults import Faults, parse
 from crypto_assets.sandbox.generator import Generator
+from crypto_assets.sandbox.llm import LanguageModel, Rule
+from crypto_assets.sandbox.llm import routes as model_routes
 from crypto_assets.sandbox.market import Backend
 from crypto_assets.sandbox.replay import Replay
 from crypto_assets.sources.client import SANDBOX_HEADER
@@ -74,10 +76,13 @@ class Sandbox:
         fault: str | None = None,
         port: int = 0,
         now: datetime | None = None,
+        model: LanguageModel | None = None,
     ) -> None:
+        self.model = model or Rule()
         self.backend: Backend = Replay(data) if data is not None else Generator(seed, now)
         self.requests: Counter[str] = Counter()
-        app = Starlette(routes=[r for part in (prices, others, snapshots) for r in part.routes(self.backend)])
+        providers = [r for part in (prices, others, snapshots) for r in part.routes(self.backend)]
+        app = Starlette(routes=[*providers, *model_routes(self.model)])
         wrapped = _Marked(app, self.backend, Faults(parse(fault), seed), self.requests)
         self._server = uvicorn.Server(uvicorn.Config(wrapped, log_level="critical", lifespan="off"))
         self._socket = _bind(port)
@@ -94,6 +99,8 @@ class Sandbox:
             "DEFILLAMA_BASE_URL": self.url,
             "FEAR_GREED_BASE_URL": self.url,
             "NEWS_FEEDS": feeds or f"none={self.url}/rss/none",
+            "OLLAMA_HOST": self.url,
+            "OLLAMA_MODEL": self.model.name,
         }
 
     def __enter__(self) -> Sandbox:

@@ -3,3 +3,14 @@
 Its assets have no partitions: an observation is of the moment and cannot be backfilled, so ``backfill`` and ``status``
 leave them out. What is measured is in ``checks`` and ``transforms``; here it is gathered and shown.
 """
+
+from __future__ import annotations
+
+from typing import Any
+
+
+def assets() -> list[Any]:
+    """Every asset of this room."""
+    from crypto_assets.service import slo
+
+    return [*slo.ASSETS]

@@ -16,7 +16,7 @@ from crypto_assets.partitions import DAY, days, midnight
 from crypto_assets.schemas import FEAR_GREED_LAG
 from crypto_assets.settings import Settings
 from crypto_assets.sources.client import Client
-from crypto_assets.sources.fetched import Fetched, number, source_name, utc
+from crypto_assets.sources.fetched import Fetched, about, number, source_name, utc
 
 NAME = "alternative_me"
 _WHAT = f"{NAME} Fear & Greed"
@@ -37,9 +37,10 @@ async def fetch_fear_greed(client: Client, settings: Settings, start: date, end:
         subject=f"{start} to {end}",
         endpoint="/fng/",
     )
-    found = {stamp: value for stamp, value in parse_fng(answer.body).items() if stamp <= now}
-    if not found:
-        raise SourceError(f"{_WHAT} answered no value up to now; nothing was written; try again later")
+    with about(f"{_WHAT} /fng/ {start} to {end}"):
+        found = {stamp: value for stamp, value in parse_fng(answer.body).items() if stamp <= now}
+        if not found:
+            raise SourceError(f"{_WHAT} answered no value up to now; nothing was written; try again later")
     by_day = {stamp.date(): (stamp, value) for stamp, value in sorted(found.items(), reverse=True)}  # earliest wins
     source, newest = source_name(NAME, answer), max(by_day)
     rows, missing = [], {}

@@ -10,10 +10,12 @@ import hashlib
 import json
 import math
 import random
+import ssl
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from email.utils import parsedate_to_datetime
+from functools import cache
 from types import TracebackType
 from typing import Any, NoReturn
 
@@ -88,7 +90,7 @@ class Client:
         self.calls = 0
 
     async def __aenter__(self) -> Client:
-        self._http = httpx.AsyncClient(timeout=self._timeout, headers={"User-Agent": "crypto-assets"})
+        self._http = httpx.AsyncClient(timeout=self._timeout, headers={"User-Agent": "crypto-assets"}, verify=_trust())
         return self
 
     async def __aexit__(
@@ -143,11 +145,16 @@ class Client:
                 wait = retry_after(sent.get("Retry-After"))
                 if status == TOO_MANY:
                     wait = await self._cool(route, wait, attempt)
-                _raise_status(where, status, body)
+                _raise_status(where, status, body, wait if (wait or 0) > self._max_wait else None)
             except SourceError as error:
                 if not error.transient or attempt == self._max_attempts or (wait or 0) > self._max_wait:
                     raise
             except (httpx.TransportError, httpx.DecodingError) as error:
+                if _distrusted(error):
+                    raise SourceError(
+                        f"{where} cannot be trusted (TLS: {_why(error)}); nothing was sent or written; check the base "
+                        "address, this machine's clock and its certificates"
+                    ) from error
                 if attempt == self._max_attempts:
                     raise SourceError(
                         f"{where} did not answer ({_why(error)}) in {attempt} attempts; nothing was written; "
@@ -204,18 +211,18 @@ class Client:
     async def _exchange(
         self, tally: Tally, url: str, params: Any, headers: Any, where: str
     ) -> tuple[int, httpx.Headers, bytes]:
-        host = httpx.URL(url).host
-        target, query = httpx.URL(url), params
+        first = httpx.URL(url)
+        target, query = first, params
         for _ in range(MAX_REDIRECTS + 1):
             self.calls += 1
             tally.calls += 1
             async with self._http.stream("GET", target, params=query, headers=headers) as response:
                 if response.is_redirect:
                     target, query = _redirect(target, response, where), None
-                    if target.host != host:
+                    if not _same_server(first, target):
                         raise SourceError(
-                            f"{where} redirects to another host ({target.host}), which is not followed with a key; "
-                            "correct the base address"
+                            f"{where} redirects to another host ({target.scheme}://{target.netloc.decode()}), which is "
+                            "not followed, since keys travel along; nothing was written; correct the base address"
                         )
                     continue
                 try:
@@ -238,9 +245,32 @@ class Client:
 
 def _redirect(target: httpx.URL, response: httpx.Response, where: str) -> httpx.URL:
     try:
-        return target.join(response.headers.get("Location", ""))
-    except (httpx.InvalidURL, ValueError) as error:
+        return target.join(response.headers["Location"])
+    except (httpx.InvalidURL, ValueError, KeyError) as error:
         raise SourceError(f"{where} redirects to no address; correct the base address") from error
+
+
+def _same_server(first: httpx.URL, target: httpx.URL) -> bool:
+    """Scheme, host and port; from plain http to https on the usual ports is the same server, better met."""
+    if (first.scheme, first.host, first.port) == (target.scheme, target.host, target.port):
+        return True
+    upgraded = (first.scheme, target.scheme) == ("http", "https") and first.port is None and target.port is None
+    return upgraded and first.host == target.host
+
+
+@cache
+def _trust() -> ssl.SSLContext:
+    """The certificates we trust; reading them takes longer than a request."""
+    return httpx.create_ssl_context()
+
+
+def _distrusted(error: BaseException | None) -> bool:
+    """A certificate or protocol that another attempt will find as it is; a handshake cut short is not one."""
+    while error is not None:
+        if isinstance(error, ssl.SSLError):
+            return not isinstance(error, ssl.SSLEOFError | ssl.SSLZeroReturnError | ssl.SSLSyscallError)
+        error = error.__cause__ or error.__context__
+    return False
 
 
 def parse_json(body: bytes, where: str) -> Any:
@@ -260,7 +290,7 @@ def _no_constants(name: str) -> NoReturn:
     raise ValueError(f"{name} is not JSON")
 
 
-def _raise_status(where: str, status: int, body: bytes) -> NoReturn:
+def _raise_status(where: str, status: int, body: bytes, too_long: float | None = None) -> NoReturn:
     try:
         parsed = json.loads(body)
         text = _message(parsed)
@@ -268,6 +298,8 @@ def _raise_status(where: str, status: int, body: bytes) -> NoReturn:
         parsed, text = None, "HTML" if body.lstrip()[:1] == b"<" else body[:80].decode("utf-8", "replace")
     transient = status in HEALING or status >= 500
     advice = "wait and run again" if transient else "check the address, the key and the plan"
+    if too_long is not None:
+        advice = f"it asks for a pause of {too_long:,.0f} s, which is too long to wait for: run again after it"
     error = ResponseError(
         f"{where} answered HTTP {status} ({' '.join(text.split())[:160]}); nothing was written; {advice}",
         transient=transient,

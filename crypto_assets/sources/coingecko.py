@@ -20,7 +20,18 @@ from crypto_assets.errors import NotListedError, SourceError
 from crypto_assets.partitions import DAY, chunks, midnight
 from crypto_assets.settings import Settings
 from crypto_assets.sources.client import Answer, Client, ResponseError
-from crypto_assets.sources.fetched import Fetched, each, number, positive, require_days, rows_of, source_name, utc
+from crypto_assets.sources.fetched import (
+    Fetched,
+    each,
+    named,
+    number,
+    positive,
+    refuse_many,
+    require_days,
+    rows_of,
+    source_name,
+    utc,
+)
 
 NAME = "coingecko"
 CHART_DAYS = 100  # paid plans, interval=hourly: days a request
@@ -57,7 +68,9 @@ async def get(client: Client, settings: Settings, path: str, params: Mapping[str
     except ResponseError as error:
         code = _code(error.body)
         if error.status == 404:
-            raise NotListedError(f"coingecko does not know {subject}; correct the catalogue", status=404) from error
+            raise NotListedError(
+                f"coingecko {path} does not know {subject}; correct the catalogue", status=404
+            ) from error
         advice = {
             10002: "the key is missing; set COINGECKO_API_KEY",
             10005: "the plan does not include this route; set COINGECKO_PLAN to yours or leave the route out",
@@ -103,7 +116,7 @@ async def fetch_prices(
         digests += hashes
     columns = ["symbol", "ts", "date", "available_at", "source", "price_usd", "market_cap_usd", "volume_24h_usd"]
     frame = utc(pd.DataFrame(rows, columns=columns), "ts", "available_at")
-    require_days(frame["date"], start, end, now, "CoinGecko")
+    require_days(frame["date"], start, end, now, f"coingecko market_chart/range of {named(coins)}", missing=missing)
     return Fetched(frame, tuple(digests), missing, client.calls - before, failed)
 
 
@@ -171,11 +184,13 @@ def _known(value: float | None) -> float | None:
 
 
 def _series(points: object, what: str) -> dict[datetime, float | None]:
-    found = {}
+    found: dict[datetime, float | None] = {}
     for point in rows_of(points, what):
         if not isinstance(point, list) or len(point) < 2:
             raise SourceError(f"{what} has a point that is not [time, value]; nothing was written; try again later")
-        found[_instant(point[0], what)] = number(point[1], what)
+        at, value = _instant(point[0], what), number(point[1], what)
+        if found.setdefault(at, value) != value:
+            raise SourceError(f"{what} has two values at {at:%Y-%m-%d %H:%M}; nothing was written; try again later")
     return found
 
 
@@ -191,32 +206,69 @@ def _instant(value: object, what: str) -> datetime:
 
 
 async def fetch_markets(client: Client, settings: Settings, coins: Sequence[Coin]) -> Fetched:
-    """The present market of these coins: symbol, price_usd, market_cap_usd, volume_24h_usd, rank, available_at, source."""
+    """The present market of these coins: symbol, price_usd, market_cap_usd, volume_24h_usd, rank, available_at, source.
+
+    One request for 250 coins. A coin whose entry is broken fails alone while few do (see ``each``).
+    """
     before = client.calls
     by_id = {coin.coingecko: coin for coin in coins if coin.coingecko}
-    ids, rows, digests = list(by_id), [], []
+    ids, digests = list(by_id), []
+    rows: dict[str, tuple[Any, ...]] = {}
+    failed: dict[str, str] = {}
     for page in (ids[n : n + PAGE] for n in range(0, len(ids), PAGE)):
         params = {"vs_currency": "usd", "ids": ",".join(page), "per_page": PAGE, "page": 1}
-        answer = await get(client, settings, "/coins/markets", params, f"{len(page)} coins")
+        subject = f"{by_id[page[0]].symbol}{f' and {len(page) - 1} more' if len(page) > 1 else ''}"
+        answer = await get(client, settings, "/coins/markets", params, subject)
         digests.append(answer.digest)
-        for item in rows_of(answer.body, "coingecko /coins/markets"):
-            coin = by_id.get(str(item.get("id"))) if isinstance(item, dict) else None
-            if coin is None:
-                raise SourceError("coingecko /coins/markets has a coin that was not asked for; try again later")
-            what = f"coingecko /coins/markets {coin.symbol}"
-            price = number(item.get("current_price"), what)
-            if price is not None:
-                cap, volume = (_known(number(item.get(n), what)) for n in ("market_cap", "total_volume"))
-                row = (coin.symbol, positive(price, what), cap, volume, number(item.get("market_cap_rank"), what))
-                rows.append((*row, item.get("last_updated"), source_name(NAME, answer)))
+        for symbol, item in _entries(answer.body, {name: by_id[name].symbol for name in page}, subject):
+            try:
+                row = parse_market(item, symbol)
+                if row is not None and rows.setdefault(symbol, (symbol, *row, source_name(NAME, answer)))[1:-1] != row:
+                    raise SourceError(f"coingecko /coins/markets has {symbol} twice, differently; try again later")
+            except SourceError as error:
+                failed[symbol] = str(error)
+                rows.pop(symbol, None)
+                refuse_many(failed, len(ids), error)
     columns = ["symbol", "price_usd", "market_cap_usd", "volume_24h_usd", "rank", "available_at", "source"]
-    frame = pd.DataFrame(rows, columns=columns)
+    frame = utc(
+        pd.DataFrame([row for name, row in rows.items() if name not in failed], columns=columns), "available_at"
+    )
+    absent = {c.symbol: "no price" for c in by_id.values() if c.symbol not in rows and c.symbol not in failed}
+    return Fetched(frame, tuple(digests), absent, client.calls - before, failed)
+
+
+def _entries(body: object, symbols: Mapping[str, str], subject: str) -> list[tuple[str, Any]]:
+    """(symbol, entry) of a page. Raises :class:`SourceError` for a page without entries or with ones not asked for."""
+    what = f"coingecko /coins/markets of {subject}"
+    found = rows_of(body, what)
+    if not found:
+        raise SourceError(f"{what} answered an empty list; nothing was written; try again later")
+    for item in found:
+        if not isinstance(item, dict) or str(item.get("id")) not in symbols:
+            raise SourceError(f"{what} has an entry that was not asked for; nothing was written; try again later")
+    return [(symbols[str(item["id"])], item) for item in found]
+
+
+def parse_market(
+    item: Mapping[str, Any], symbol: str
+) -> tuple[float, float | None, float | None, float | None, datetime] | None:
+    """(price, market cap, 24 h volume, rank, instant) of an entry; None where it has no price."""
+    what = f"coingecko /coins/markets of {symbol}"
+    price = number(item.get("current_price"), f"{what} price")
+    if price is None:
+        return None
+    cap, volume = (_known(number(item.get(n), f"{what} {n}")) for n in ("market_cap", "total_volume"))
+    stamp = item.get("last_updated")
     try:
-        frame = utc(frame, "available_at")
+        at = datetime.fromisoformat(str(stamp).replace("Z", "+00:00"))
+        if at.tzinfo is None or not isinstance(stamp, str):
+            raise ValueError("no UTC instant")
     except ValueError as error:
-        raise SourceError("coingecko /coins/markets has a last_updated that is no time; try again later") from error
-    absent = {coin.symbol: "no price" for coin in by_id.values() if coin.symbol not in set(frame["symbol"])}
-    return Fetched(frame, tuple(digests), absent, client.calls - before)
+        raise SourceError(
+            f"{what} has last_updated {str(stamp)[:40]!r}, which is no instant; nothing was written; try again later"
+        ) from error
+    rank = number(item.get("market_cap_rank"), f"{what} rank")
+    return positive(price, f"{what} price"), cap, volume, rank, at.astimezone(timezone.utc)
 
 
 async def fetch_ohlc(
@@ -230,7 +282,7 @@ async def fetch_ohlc(
         raise NotListedError(f"coingecko has hourly candles of {coin.symbol} on paid plans only")
     if coin.coingecko is None:
         raise NotListedError(f"coingecko does not list {coin.symbol}")
-    rows: list[tuple[Any, ...]] = []
+    rows: dict[datetime, tuple[Any, ...]] = {}
     digests = []
     for first, last in chunks(start, end, OHLC_DAYS):
         params = {
@@ -248,6 +300,8 @@ async def fetch_ohlc(
                 raise SourceError(f"{what} has a row that is not 5 values; nothing was written; try again later")
             close_time = _instant(row[0], what)
             if close_time <= now and midnight(first) <= close_time - HOUR < midnight(last + DAY):
-                values = [positive(value, what) for value in row[1:]]
-                rows.append((close_time - HOUR, *values, None, source_name(NAME, answer)))
-    return rows, digests
+                ts = close_time - HOUR
+                bar = (ts, *(positive(v, what) for v in row[1:]), None, source_name(NAME, answer))
+                if rows.setdefault(ts, bar) != bar:
+                    raise SourceError(f"{what} has two candles at {row[0]}; nothing was written; try again later")
+    return [rows[ts] for ts in sorted(rows)], digests

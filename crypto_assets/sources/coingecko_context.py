@@ -18,9 +18,9 @@ from crypto_assets.errors import SourceError
 from crypto_assets.partitions import DAY, days, midnight
 from crypto_assets.schemas_context import COMMUNITY_LAG
 from crypto_assets.settings import Settings
-from crypto_assets.sources.client import Client
+from crypto_assets.sources.client import Answer, Client
 from crypto_assets.sources.coingecko import FREE_PLANS, NAME, get
-from crypto_assets.sources.fetched import Fetched, each, number, rows_of, source_name, utc
+from crypto_assets.sources.fetched import Fetched, about, each, number, rows_of, source_name, utc
 
 FREE_DAYS = 2  # closed days that free plans ask communities for: one call a coin and day is dear there
 DERIVATIVES = ["symbol", "ts", "date", "available_at", "source", "funding_rate", "open_interest_usd", "basis",
@@ -47,8 +47,13 @@ DEVELOPER = {
 
 async def fetch_derivatives(client: Client, settings: Settings, coins: Sequence[Coin], now: datetime) -> Fetched:
     """Rows of contract ``derivatives`` for the present hour, from one request for all contracts of all venues."""
-    answer = await get(client, settings, "/derivatives", {}, "all contracts")
-    by_coin: dict[str, list[Mapping[str, Any]]] = {coin.symbol: [] for coin in coins}
+    answer = await get(client, settings, "/derivatives", {}, f"all contracts, {now:%Y-%m-%d %H:%M}")
+    with about(f"coingecko /derivatives of {now:%Y-%m-%d %H:%M}"):
+        return _derivatives(answer, coins, now)
+
+
+def _derivatives(answer: Answer, coins: Sequence[Coin], now: datetime) -> Fetched:
+    by_coin: dict[str, dict[tuple[str, str], Mapping[str, Any]]] = {coin.symbol: {} for coin in coins}
     for item in rows_of(answer.body, "coingecko /derivatives"):
         if not isinstance(item, dict):
             raise SourceError(
@@ -56,26 +61,33 @@ async def fetch_derivatives(client: Client, settings: Settings, coins: Sequence[
             )
         perpetual = item.get("contract_type") == "perpetual" and item.get("expired_at") is None
         if perpetual and item.get("index_id") in by_coin:
-            by_coin[item["index_id"]].append(item)
+            contract = str(item.get("market")), str(item.get("symbol"))
+            by_coin[item["index_id"]].setdefault(contract, item)
     ts = now.replace(minute=0, second=0, microsecond=0)
     source = source_name(NAME, answer)
-    rows = [(symbol, ts, ts.date(), now, source, *_sums(symbol, items)) for symbol, items in by_coin.items() if items]
+    sums = {symbol: _sums(symbol, list(items.values())) for symbol, items in by_coin.items()}
+    rows = [(symbol, ts, ts.date(), now, source, *values) for symbol, values in sums.items() if values is not None]
     if not rows:
         raise SourceError("coingecko /derivatives has no contract of any coin; nothing was written; try again later")
-    missing = {symbol: "no perpetual contract" for symbol, items in by_coin.items() if not items}
+    missing = {symbol: "no perpetual contract with open interest" for symbol, values in sums.items() if values is None}
     frame = utc(pd.DataFrame(rows, columns=DERIVATIVES), "ts", "available_at")
     return Fetched(frame, (answer.digest,), missing, 1)
 
 
 def _sums(
     symbol: str, items: Sequence[Mapping[str, Any]]
-) -> tuple[float | None, float | None, float | None, float | None, int]:
-    """Funding, open interest, basis, volume and number of contracts; percents become fractions."""
+) -> tuple[float | None, float, float | None, float | None, int] | None:
+    """Funding, open interest, basis, volume and number of the contracts with open interest; None without any.
+
+    Percents become fractions. A contract whose open interest is unknown counts nowhere: a sum must say what is in it.
+    """
     what = f"coingecko /derivatives {symbol}"
     interest = [number(item.get("open_interest"), f"{what} open interest") for item in items]
     volume = [number(item.get("volume_24h"), f"{what} volume") for item in items]
     if any(value is not None and value < 0 for value in [*interest, *volume]):
         raise SourceError(f"{what} has an open interest or volume below zero; nothing was written; try again later")
+    if not any(interest):
+        return None
     weighted = {}
     for name in ("funding_rate", "basis"):
         pairs = [
@@ -85,11 +97,10 @@ def _sums(
         ]
         total = sum(weight for _, weight in pairs)
         weighted[name] = sum(value * weight for value, weight in pairs) / total if total else None
-    known = [value for value in interest if value is not None]
-    traded = [value for value in volume if value is not None]
+    known = [value for value in interest if value]
+    traded = [value for value, weight in zip(volume, interest, strict=True) if weight and value is not None]
     return (
-        weighted["funding_rate"], sum(known) if known else None, weighted["basis"],
-        sum(traded) if traded else None, len(items),
+        weighted["funding_rate"], sum(known), weighted["basis"], sum(traded) if traded else None, len(known),
     )  # fmt: skip
 
 

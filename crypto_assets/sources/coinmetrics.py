@@ -22,7 +22,7 @@ from crypto_assets.partitions import DAY, days, midnight
 from crypto_assets.schemas import COINMETRICS_LAG, COINMETRICS_METRICS, COINMETRICS_PLAUSIBLE, ONCHAIN_BASE
 from crypto_assets.settings import Settings
 from crypto_assets.sources.client import Answer, Client, ResponseError
-from crypto_assets.sources.fetched import Fetched, number, require_days, source_name, utc
+from crypto_assets.sources.fetched import Fetched, about, named, number, require_days, source_name, utc
 
 NAME = "coinmetrics"
 ENDPOINT = "/timeseries/asset-metrics"
@@ -61,7 +61,8 @@ async def fetch_onchain(
         for first in range(0, len(assets), BATCH):
             batch = {asset: symbols[asset] for asset in assets[first : first + BATCH]}
             await _fetch_batch(client, settings, batch, start, last, found)
-        _require_published((day for _, day in found.rows), start, last, now)
+        what = f"{NAME} asset-metrics of {named([coin for coin in coins if coin.coinmetrics])}"
+        _require_published((day for _, day in found.rows), start, last, now, what)
         given = {symbol for symbol, _ in found.rows}
         for symbol in symbols.values():
             if symbol not in given:
@@ -71,13 +72,13 @@ async def fetch_onchain(
     return Fetched(utc(frame, "available_at"), tuple(found.digests), found.missing, client.calls - before)
 
 
-def _require_published(covered: Any, start: date, last: date, now: datetime) -> None:
+def _require_published(covered: Any, start: date, last: date, now: datetime, what: str) -> None:
     present = set(covered)
-    require_days(present, start, last, now, NAME, lag=COINMETRICS_LAG)
+    require_days(present, start, last, now, what, lag=COINMETRICS_LAG)
     late = [day for day in days(start, last) if day not in present]
     if late:
         raise ShortAnswerError(
-            f"{NAME} has not published {late[0]} yet, which takes some hours after the day's end; nothing was written; "
+            f"{what} has not published {late[0]} yet, which takes some hours after the day's end; nothing was written; "
             f"run again after {midnight(late[-1] + DAY) + COINMETRICS_LAG:%Y-%m-%d %H:%M} UTC",
             [day.isoformat() for day in late],
         )
@@ -102,14 +103,13 @@ async def _fetch_batch(
             found.missing[asked.pop(unknown)] = f"coinmetrics does not know {unknown!r}"
             continue
         found.digests.append(answer.digest)
-        token = _take_page(answer, asked, start, last, found)
+        what = f"{NAME} asset-metrics of {_subject(asked, start, last)}"
+        with about(what):
+            token = _take_page(answer, what, asked, (start, last), found)
         if token is None:
             return
         if token in seen or len(seen) >= budget:
-            raise SourceError(
-                f"{NAME} asset-metrics {start} to {last} repeats its pages without end; nothing was written; "
-                "try again later"
-            )
+            raise SourceError(f"{what} repeats its pages without end; nothing was written; try again later")
         seen.add(token)
 
 
@@ -135,8 +135,7 @@ async def _get(
         # Not the answer's ``next_page_url``: its host is the provider's word, and it spells out the key.
         params["next_page_token"] = token
     url = f"{settings.coinmetrics_base_url}{ENDPOINT}"
-    first, *others = asked.values()
-    subject = f"{first}{f' and {len(others)} more' if others else ''}, {start} to {last}"
+    subject = _subject(asked, start, last)
     if settings.coinmetrics_api_key is None:
         return await client.get_json(NAME, url, params=params, subject=subject, endpoint=ENDPOINT)
     key = settings.coinmetrics_api_key.get_secret_value()
@@ -175,16 +174,22 @@ def _unknown_asset(error: ResponseError) -> str:
     return match.group(1) if match else ""
 
 
-def _take_page(answer: Answer, asked: Mapping[str, str], start: date, last: date, found: _Harvest) -> str | None:
+def _subject(asked: Mapping[str, str], start: date, last: date) -> str:
+    first, *others = asked.values()
+    return f"{first}{f' and {len(others)} more' if others else ''}, {start} to {last}"
+
+
+def _take_page(
+    answer: Answer, what: str, asked: Mapping[str, str], window: tuple[date, date], found: _Harvest
+) -> str | None:
     """Add the page's rows; the token of the next page, None on the last one."""
-    what = f"{NAME} asset-metrics {start} to {last}"
     body = answer.body
     if not isinstance(body, dict) or not isinstance(body.get("data"), list):
         raise SourceError(f"{what} has no data list; nothing was written; check COINMETRICS_BASE_URL")
     source = source_name(NAME, answer)
     for item in body["data"]:
         row = parse_row(item, asked, source)
-        if row is None or not start <= row[1] <= last:
+        if row is None or not window[0] <= row[1] <= window[1]:
             continue
         if found.rows.setdefault(row[:2], row) != row:
             raise SourceError(
@@ -233,6 +238,8 @@ def _day(time: object, symbol: str) -> date:
 
 def _value(raw: object, name: str, what: str) -> float | None:
     value = number(raw, what)
+    if name == "price_usd" and value == 0:
+        return None  # no coin is worth nothing: the provider's placeholder
     lower = ONCHAIN_BASE.by_name[name].lower
     if value is not None and lower is not None and value < lower:
         raise SourceError(

@@ -43,7 +43,9 @@ async def fetch_defi(
         return Fetched(_frame([]))
     entities = list(dict.fromkeys([ALL, *chains]))
     series = await gather(
-        _series(client, settings, entity, kind) for entity in entities for kind in ("tvl", "stablecoins")
+        _series(client, settings, entity, kind, f"{entity} {start} to {last}")
+        for entity in entities
+        for kind in ("tvl", "stablecoins")
     )
     rows: list[tuple[Any, ...]] = []
     digests: list[str] = []
@@ -106,18 +108,18 @@ class _Series:
         return value or None
 
 
-async def _series(client: Client, settings: Settings, entity: str, kind: str) -> _Series:
+async def _series(client: Client, settings: Settings, entity: str, kind: str, subject: str) -> _Series:
     """One call. A chain that the provider does not know comes back without points and with a reason."""
     if kind == "tvl":
         path = "" if entity == ALL else f"/{quote(entity, safe='')}"
         url = f"{settings.defillama_base_url}/v2/historicalChainTvl{path}"
-        series = _Series(f"{NAME} TVL of {entity}", lambda point, what: number(point.get("tvl"), what))
+        series = _Series(f"{NAME} TVL of {subject}", lambda point, what: number(point.get("tvl"), what))
     else:
         url = f"{settings.stablecoins_base_url}/stablecoincharts/{quote(entity, safe='')}"
-        series = _Series(f"{NAME} stablecoin supply of {entity}", _pegged)
+        series = _Series(f"{NAME} stablecoin supply of {subject}", _pegged)
     try:
         endpoint = "/v2/historicalChainTvl" if kind == "tvl" else "/stablecoincharts"
-        answer = await client.get_json(NAME, url, subject=series.what, endpoint=endpoint)
+        answer = await client.get_json(NAME, url, subject=subject, endpoint=endpoint)
     except SourceError as error:
         if entity == ALL or error.status not in _UNKNOWN_CHAIN:
             raise

@@ -28,8 +28,9 @@ POOLS = [
 
 async def fetch_protocols(client: Client, settings: Settings, coins: Sequence[Coin], now: datetime) -> Fetched:
     """Rows of ``defi_protocols`` for the present day."""
-    what = f"{NAME} /protocols"
-    answer = await client.get_json(NAME, f"{settings.defillama_base_url}/protocols", endpoint="/protocols")
+    what = f"{NAME} /protocols of {now.date()}"
+    url = f"{settings.defillama_base_url}/protocols"
+    answer = await client.get_json(NAME, url, subject=str(now.date()), endpoint="/protocols")
     by_id = {coin.coingecko: coin.symbol for coin in coins if coin.coingecko}
     rows: dict[str, tuple[Any, ...]] = {}
     for item in rows_of(answer.body, what):
@@ -48,8 +49,9 @@ async def fetch_protocols(client: Client, settings: Settings, coins: Sequence[Co
 
 async def fetch_pools(client: Client, settings: Settings, now: datetime) -> Fetched:
     """Rows of ``defi_yields`` for the present day."""
-    what = f"{NAME} /pools"
-    answer = await client.get_json(NAME, f"{settings.yields_base_url}/pools", endpoint="/pools")
+    what = f"{NAME} /pools of {now.date()}"
+    url = f"{settings.yields_base_url}/pools"
+    answer = await client.get_json(NAME, url, subject=str(now.date()), endpoint="/pools")
     body = answer.body
     if not isinstance(body, dict) or body.get("status") != "success":
         raise SourceError(f"{what} did not say success; nothing was written; try again later")

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import math
-from collections.abc import Awaitable, Callable, Coroutine, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Coroutine, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
 from typing import Any, TypeVar
 
 import pandas as pd
 
+from crypto_assets.catalog import Coin
 from crypto_assets.errors import NotListedError, ShortAnswerError, SourceError
 from crypto_assets.partitions import DAY, days, midnight
 from crypto_assets.sources.book import BudgetError
@@ -30,6 +32,7 @@ class Fetched:
     missing: Mapping[str, str] = field(default_factory=dict)
     calls: int = 0
     failed: Mapping[str, str] = field(default_factory=dict)  # coins whose rows could not be had this time, and why
+    gone: Mapping[str, Sequence[datetime]] = field(default_factory=dict)  # hours asked for that will not come, by coin
 
 
 def source_name(provider: str, answer: Answer) -> str:
@@ -64,6 +67,17 @@ def positive(value: object, what: str) -> float:
     return parsed
 
 
+@contextmanager
+def about(request: str) -> Iterator[None]:
+    """Failures inside begin with the request they came from: provider, route, coins and window."""
+    try:
+        yield
+    except SourceError as error:
+        if not str(error).startswith(request):
+            error.args = (f"{request}: {error}",)
+        raise
+
+
 def rows_of(body: object, what: str) -> list[Any]:
     """The list that a route documents. Raises :class:`SourceError` for any other type."""
     if not isinstance(body, list):
@@ -78,19 +92,29 @@ def require_days(
     start: date,
     end: date,
     now: datetime,
-    provider: str,
+    what: str,
     lag: timedelta = timedelta(),
+    missing: Mapping[str, str] | None = None,
 ) -> None:
-    """Every day that is over since ``lag`` must have a row, else the answer is short and nothing may be written."""
+    """Every day that is over since ``lag`` must have a row, else the answer is short and nothing may be written.
+
+    ``what`` names provider, route and coins; ``missing`` the coins that had none, of which the first reason is said.
+    """
     present = set(covered)
     absent = [day for day in days(start, end) if midnight(day + DAY) + lag <= now and day not in present]
     if absent:
         more = f" and {len(absent) - 3} more day(s)" if len(absent) > 3 else ""
+        why = next((f" ({coin}: {reason})" for coin, reason in (missing or {}).items()), "")
         raise ShortAnswerError(
-            f"{provider} gave no row for {', '.join(map(str, absent[:3]))}{more} in {start} to {end}; nothing was "
+            f"{what} gave no row for {', '.join(map(str, absent[:3]))}{more} in {start} to {end}{why}; nothing was "
             "written; try again later, or choose a range that the provider has",
             [day.isoformat() for day in absent],
         )
+
+
+def named(coins: Sequence[Coin]) -> str:
+    """The first coin and how many more there are, for a sentence."""
+    return f"{coins[0].symbol}{f' and {len(coins) - 1} more' if len(coins) > 1 else ''}" if coins else "no coin"
 
 
 async def each(
@@ -103,7 +127,6 @@ async def each(
     """
     results: dict[str, T] = {}
     failed: dict[str, str] = {}
-    borne = int(len(calls) * FAILURES_BORNE)
 
     async def one(name: str, call: Callable[[], Awaitable[T]]) -> None:
         try:
@@ -112,11 +135,16 @@ async def each(
             missing[name] = str(error)
         except SourceError as error:
             failed[name] = str(error)
-            if len(failed) > borne or error.status in REFUSALS or isinstance(error, BudgetError):
-                raise
+            refuse_many(failed, len(calls), error)
 
     await gather(one(name, call) for name, call in calls.items())
     return {name: results[name] for name in calls if name in results}, dict(sorted(failed.items()))
+
+
+def refuse_many(failed: Mapping[str, str], asked: int, newest: SourceError) -> None:
+    """Raise the newest failure where it concerns everyone: too many coins failed, or key, plan or budget is refused."""
+    if len(failed) > asked * FAILURES_BORNE or newest.status in REFUSALS or isinstance(newest, BudgetError):
+        raise newest
 
 
 async def gather(calls: Iterable[Coroutine[Any, Any, T]]) -> list[T]:

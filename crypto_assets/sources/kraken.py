@@ -23,6 +23,7 @@ from crypto_assets.sources.client import Client
 from crypto_assets.sources.fetched import (
     Fetched,
     each,
+    named,
     number,
     positive,
     require_days,
@@ -67,7 +68,7 @@ async def fetch_kraken(
     frame = utc(pd.DataFrame(rows, columns=COLUMNS), "ts", "available_at")
     first = max(start, (now - KRAKEN_WINDOW + DAY).date())
     if answers and first <= end:
-        require_days(frame["date"], first, end, now, "Kraken")
+        require_days(frame["date"], first, end, now, f"kraken OHLC of {named(listed)}", missing=missing)
     return Fetched(frame, tuple(digests), missing, client.calls - before, failed)
 
 
@@ -107,8 +108,8 @@ def parse_candles(body: object, subject: str) -> list[Candle]:
     series = [rows for name, rows in _result(body, what).items() if name != "last"]
     if len(series) != 1:
         raise SourceError(f"{what} does not hold exactly one pair; nothing was written; try again later")
-    found = []
-    for row in rows_of(series[0], what)[:-1]:  # the last row is the candle in progress
+    found: dict[datetime, Candle] = {}
+    for row in rows_of(series[0], what):
         if not isinstance(row, list) or len(row) < 8:
             raise SourceError(f"{what} has a row of another shape; nothing was written; try again later")
         seconds = number(row[0], f"{what} time")
@@ -122,8 +123,10 @@ def parse_candles(body: object, subject: str) -> list[Candle]:
         if (volume or 0) < 0 or (trades or 0) < 0 or (vwap or 0) < 0:
             raise SourceError(f"{what} has a volume below zero; nothing was written; try again later")
         count = None if trades is None else int(trades)
-        found.append((ts, values[0], values[1], values[2], values[3], vwap or None, volume, count))
-    return found
+        candle = (ts, values[0], values[1], values[2], values[3], vwap or None, volume, count)
+        if found.setdefault(ts, candle) != candle:
+            raise SourceError(f"{what} has two candles at {ts:%Y-%m-%d %H:%M}; nothing was written; try again later")
+    return [found[ts] for ts in sorted(found)][:-1]  # the newest is the candle in progress
 
 
 async def fetch_pairs(client: Client, settings: Settings) -> frozenset[str]:

@@ -50,6 +50,10 @@ def _staleness(look: Look) -> list[Sighting]:
     return tables.late_tables(Warehouse(look.settings.warehouse), look.open_now, look.now)
 
 
+def _slo(look: Look) -> list[Sighting]:
+    return tables.burning(Warehouse(look.settings.warehouse), look.now)
+
+
 def _budget(look: Look) -> list[Sighting]:
     return tables.budget_left(look.settings, look.now)
 
@@ -58,6 +62,7 @@ WATCHERS: dict[str, tuple[Watcher, int, str]] = {  # kind -> (watcher, seconds b
     "run_failure": (_runs, 30, "Runs that failed, by table; over when no partition they left is failed any more."),
     "check_failure": (_checks, 60, "Checks that failed; over when the same days, or more, pass."),
     "staleness": (_staleness, 300, "Tables whose newest row is older than their limit, read from the rows."),
+    "slo_burn": (_slo, 300, "Tables that spend their error budget too fast, and observations that do not come."),
     "budget": (_budget, 900, "CoinGecko calls projected to the end of the month against the budget."),
 }
 

@@ -17,7 +17,13 @@ from crypto_assets.upkeep.watch.runs import range_of
 EVALUATIONS_A_TICK = 500
 # A warning about days long past is a finding of a backfill, not an incident of the service; an error always is one.
 WARNINGS_MATTER = timedelta(days=3)
-OWN_KIND = {"budget_projection": "budget", "analysis_health": "llm_down"}  # the others are check_failure
+OWN_KIND = {
+    "budget_projection": "budget",
+    "analysis_health": "llm_down",
+    "slo_met": "slo_burn",
+    "slots_observed": "slo_burn",
+    "fresh": "staleness",
+}  # the others are check_failure
 
 Span = tuple[date, date]
 

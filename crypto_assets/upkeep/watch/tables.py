@@ -10,8 +10,10 @@ from crypto_assets.assets.reach import REACH
 from crypto_assets.checks.outcome import Scope
 from crypto_assets.checks.sources import budget_projection
 from crypto_assets.service.freshness import observe
+from crypto_assets.service.slo import observed
 from crypto_assets.settings import Settings
 from crypto_assets.storage.warehouse import Warehouse
+from crypto_assets.transforms import slo
 
 
 def late_tables(warehouse: Warehouse, open_now: Mapping[str, Incident], now: datetime) -> list[Sighting]:
@@ -42,3 +44,21 @@ def budget_left(settings: Settings, now: datetime) -> list[Sighting]:
     today = now.date()
     outcome = budget_projection(Scope(Warehouse(settings.warehouse), settings, today, today, now))
     return [Sighting("coingecko", None if outcome.passed else outcome.description, now)]
+
+
+def burning(warehouse: Warehouse, now: datetime) -> list[Sighting]:
+    """Tables whose error budget burns too fast over one hour and over six; and whether anybody looks at all.
+
+    Over once an hour has passed without a bad slot. Where nothing was ever observed there is nothing to say.
+    """
+    known = observed(warehouse, now, slo.LONG + slo.SLOT)
+    missed = slo.unobserved(known, now)
+    text = f"freshness was not observed in {missed} of the last {slo.SHORT // slo.SLOT} slots: the service level is unknown"
+    sightings = [] if known.is_empty() else [Sighting("observations", text if missed >= 2 else None, now)]
+    for row in slo.burn(known, now).iter_rows(named=True):
+        if row["short"] >= slo.BURN_SHORT and row["long"] >= slo.BURN_LONG:
+            what = f"{row['asset']} spends its error budget {row['long']:.0f} times too fast over 6 h ({row['short']:.0f} times over 1 h)"
+            sightings.append(Sighting(row["asset"], what, now - slo.SHORT))
+        elif row["short"] == 0 and not missed:
+            sightings.append(Sighting(row["asset"], None))
+    return sightings

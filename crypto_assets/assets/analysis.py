@@ -1,0 +1,85 @@
+"""What each article says, in rows: the lexicon's judgement of every article, and a model's where one answers."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable
+from datetime import date
+from typing import Any
+
+import dagster as dg
+import pandas as pd
+import polars as pl
+
+from crypto_assets.assets.access import Providers
+from crypto_assets.catalog import all_coins
+from crypto_assets.llm import analyst, client, rows
+from crypto_assets.schemas import ARTICLE_NARRATIVES
+from crypto_assets.storage.warehouse import Warehouse
+from crypto_assets.transforms import lexicon
+
+SAY_EVERY_S = 15.0
+
+
+def analyse(
+    providers: Providers, articles: pd.DataFrame, start: date, end: date, say: Callable[[str], None]
+) -> tuple[pl.DataFrame, dict[str, Any]]:
+    """Rows of ``article_narratives`` for these articles, and what the run's metadata should say about them."""
+    settings = providers.settings()
+    subjects = rows.subjects(articles)
+    stored = Warehouse(settings.warehouse).read(ARTICLE_NARRATIVES, start=start, end=end)
+    report = asyncio.run(
+        analyst.analyse(
+            [subject.article for subject in subjects],
+            settings,
+            providers.journal(),
+            answered=rows.answered(stored, settings.ollama_model),
+            progress=_progress(say),
+        )
+    )
+    told = rows.model_rows(
+        subjects, report, stored, all_coins(), settings.ollama_model, asked_for=settings.ollama_set
+    )  # fmt: skip
+    if report.reason:
+        say(report.reason)
+    judged = ARTICLE_NARRATIVES.conform(_lexicon(articles, subjects))
+    return pl.concat([judged, told]), _metadata(report, told, settings)
+
+
+def _lexicon(articles: pd.DataFrame, subjects: list[rows.Subject]) -> pd.DataFrame:
+    """The deterministic analyser's rows; the words it rests on are their own quotes."""
+    frame = lexicon.analyse(articles).set_index("article_id")
+    hashes = {subject.article_id: subject.article.content_hash for subject in subjects}
+    more: dict[str, Any] = {"content_hash": frame.index.map(hashes)}
+    if "driver_quotes" not in frame:
+        more["driver_quotes"] = frame["drivers"]
+    return frame.assign(**more).reset_index()
+
+
+def _progress(say: Callable[[str], None]) -> analyst.Progress:
+    last = time.monotonic()
+
+    def progress(done: int, total: int, seconds: float) -> None:
+        nonlocal last
+        if time.monotonic() - last >= SAY_EVERY_S:
+            last = time.monotonic()
+            left = seconds / done * (total - done)
+            say(f"{done} of {total} articles analysed, {seconds / done:.2f} s each, about {left / 60:.0f} min left")
+
+    return progress
+
+
+def _metadata(report: analyst.Report, told: pl.DataFrame, settings: Any) -> dict[str, Any]:
+    counts = dict(told.group_by("status").len().sort("status").rows())
+    return {
+        "model": dg.MetadataValue.json(client.as_options(settings)),
+        "model_answers": report.model is not None,
+        "model_calls": report.calls,
+        "model_retries": report.retries,
+        "reused": report.reused,
+        "given_up": report.given_up,
+        "analysis_seconds": round(report.seconds, 3),
+        "statuses": dg.MetadataValue.json(counts),
+        **({"model_reason": report.reason} if report.reason else {}),
+    }

@@ -1,0 +1,87 @@
+"""The day in progress, tick by tick: what a table has of it, so that a tick asks only for what is not there yet.
+
+Runs over more days than today do not look here: a backfill asks for everything it was told to.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import date, datetime, timedelta
+
+import dagster as dg
+import pandas as pd
+
+from crypto_assets.assets import shell
+from crypto_assets.catalog import Coin
+from crypto_assets.contract import Contract
+from crypto_assets.schemas import QUARANTINE
+from crypto_assets.sources.coingecko_today import marks
+from crypto_assets.storage.warehouse import Warehouse
+
+GONE_HOURS = "gone_hours"  # metadata: hours by coin that the provider was asked for and will not have
+HOUR = timedelta(hours=1)
+
+Hours = Mapping[str, Iterable[datetime]]
+
+
+def only_today(context: dg.AssetExecutionContext, now: datetime) -> bool:
+    return shell.days_of(context) == (now.date(), now.date())
+
+
+def have(
+    context: dg.AssetExecutionContext, warehouse: Warehouse, contract: Contract, day: date
+) -> dict[str, set[datetime]]:
+    """Hours by coin for which no request is due: stored, held in quarantine, or gone."""
+    found: dict[str, set[datetime]] = {}
+    held = warehouse.read(QUARANTINE, start=day, end=day, columns=["table_name", "symbol", "ts"])
+    for symbol, ts in warehouse.read(contract, start=day, end=day, columns=["symbol", "ts"]).rows():
+        found.setdefault(symbol, set()).add(ts)
+    for table, symbol, ts in held.rows():
+        if table == contract.table:
+            found.setdefault(symbol, set()).add(ts)
+    for symbol, hours in _gone(context, contract.table, day).items():
+        found.setdefault(symbol, set()).update(hours)
+    return found
+
+
+def lacking(coins: Sequence[Coin], stored: Mapping[str, set[datetime]], day: date, now: datetime) -> list[Coin]:
+    """Coins of which a finished bar of the day is not there."""
+    due = set(marks(day, now - HOUR))
+    return [coin for coin in coins if due - stored.get(coin.symbol, set())]
+
+
+def gone_bars(coins: Iterable[Coin], frame: pd.DataFrame, failed: Mapping[str, str], day: date, now: datetime) -> Hours:
+    """Finished bars of coins that answered without them: the venue does not list the coin, or nothing traded."""
+    due = set(marks(day, now - HOUR - timedelta(minutes=5)))  # a bar may come some seconds after its close
+    given: dict[str, set[datetime]] = {}
+    for symbol, ts in zip(frame["symbol"], frame["ts"], strict=True):
+        given.setdefault(symbol, set()).add(ts)
+    asked = [coin.symbol for coin in coins if coin.symbol not in failed]
+    return {symbol: sorted(left) for symbol in asked if (left := due - given.get(symbol, set()))}
+
+
+def remember(context: dg.AssetExecutionContext, table: str, day: date, gone: Hours) -> None:
+    """Note the hours that are gone, earlier ticks' with them."""
+    known = {symbol: set(hours) for symbol, hours in _gone(context, table, day).items()}
+    for symbol, hours in gone.items():
+        known.setdefault(symbol, set()).update(hours)
+    listed = {symbol: sorted(ts.isoformat() for ts in hours) for symbol, hours in sorted(known.items())}
+    context.add_output_metadata({GONE_HOURS: dg.MetadataValue.json(listed)})
+
+
+def seen(warehouse: Warehouse, contract: Contract, now: datetime) -> bool:
+    """Whether the snapshot of this hour (or day, by the contract's grain) is stored: only the first one counts."""
+    rows = warehouse.read(contract, start=now.date(), end=now.date(), columns=[contract.time_column or "date"])
+    if contract.time_column is None:
+        return not rows.is_empty()
+    return now.replace(minute=0, second=0, microsecond=0) in set(rows[contract.time_column])
+
+
+def _gone(context: dg.AssetExecutionContext, table: str, day: date) -> dict[str, list[datetime]]:
+    records = context.instance.fetch_materializations(
+        dg.AssetRecordsFilter(dg.AssetKey(table), asset_partitions=[day.isoformat()]), limit=1
+    ).records
+    newest = records[0].asset_materialization if records else None
+    note = newest.metadata.get(GONE_HOURS) if newest is not None else None
+    listed = note.value if note is not None and isinstance(note.value, dict) else {}
+    return {str(symbol): [datetime.fromisoformat(str(ts)) for ts in hours] for symbol, hours in listed.items()}

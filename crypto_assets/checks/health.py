@@ -1,0 +1,75 @@
+"""The platform itself: partitions left failed, space on disk, connections to Postgres. Measured when a check runs."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable
+from datetime import datetime, timezone
+
+from dagster import AssetKey, DagsterInstance
+from sqlalchemy import create_engine, pool, text
+
+from crypto_assets.assets.shell import DAILY
+from crypto_assets.automation import FRESHNESS
+from crypto_assets.checks.outcome import Outcome
+from crypto_assets.partitions import days
+from crypto_assets.settings import Settings
+
+Measure = Callable[[DagsterInstance, Settings], Outcome]
+DISK_WARN, DISK_ERROR = 0.15, 0.05  # free share
+CONNECTIONS_WARN = 0.8
+
+
+def nothing_failed(instance: DagsterInstance, settings: Settings) -> Outcome:
+    """No partition of any table is left failed, however old. The refill tries again; what stays needs a person."""
+    keys = [day.isoformat() for day in days(DAILY.start.date(), datetime.now(timezone.utc).date())]
+    failed: dict[str, list[str]] = {}
+    for table in FRESHNESS:
+        known = instance.get_status_by_partition(AssetKey(table), keys, DAILY) or {}
+        if found := [key for key, status in known.items() if status is not None and status.value == "FAILED"]:
+            failed[table] = found
+    counted = {table: len(found) for table, found in failed.items()}
+    named = "; ".join(
+        f"{table} {found[-1]}" + (f" and {len(found) - 1} more" if found[1:] else "") for table, found in failed.items()
+    )
+    return Outcome(
+        not failed,
+        f"left failed: {named}" if failed else "no partition is left failed",
+        "WARN",
+        {"partitions_failed": sum(counted.values()), "by_table": counted},
+    )
+
+
+def disk_space(instance: DagsterInstance, settings: Settings) -> Outcome:
+    """Free space where the state lives. Below 15 % WARN, below 5 % ERROR: Postgres and Delta stop when there is none."""
+    used = shutil.disk_usage(settings.home if settings.home.exists() else settings.home.parent)
+    share = used.free / used.total
+    return Outcome(
+        share >= DISK_WARN,
+        f"{used.free / 1e9:.1f} GB free of {used.total / 1e9:.1f} GB ({share:.0%}) under {settings.home}",
+        "ERROR" if share < DISK_ERROR else "WARN",
+        {"free_gb": round(used.free / 1e9, 2), "free_share": round(share, 4)},
+    )
+
+
+def database(instance: DagsterInstance, settings: Settings) -> Outcome:
+    """Connections in use against what the server allows, and the size of the database."""
+    if settings.postgres_url is None:
+        return Outcome(True, "DAGSTER_POSTGRES_URL is not set: Postgres is not looked at")
+    engine = create_engine(settings.postgres_url.get_secret_value(), poolclass=pool.NullPool)
+    with engine.connect() as connection:
+        used, allowed, size = connection.execute(
+            text(
+                "SELECT (SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'client backend'), "
+                "current_setting('max_connections')::int, pg_database_size(current_database())"
+            )
+        ).one()
+    return Outcome(
+        used <= allowed * CONNECTIONS_WARN,
+        f"{used} of {allowed} connections in use; the database holds {size / 1e6:.0f} MB",
+        "WARN",
+        {"connections": int(used), "connections_allowed": int(allowed), "database_mb": round(size / 1e6, 1)},
+    )
+
+
+MEASURES: dict[str, Measure] = {"nothing_failed": nothing_failed, "disk_space": disk_space, "database": database}

@@ -1,0 +1,269 @@
+"""Articles to answers: each text asked once, a few at a time, each failing alone, a failing server left alone.
+
+What was answered before is taken from the journal. A text that failed is asked again in the next run, until it failed
+``GIVE_UP_AFTER`` times by its own fault (the model answered others meanwhile).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import Counter, deque
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timezone
+
+from crypto_assets.llm.answer import InvalidAnswerError, parse
+from crypto_assets.llm.breaker import Breaker
+from crypto_assets.llm.client import CallError, Model, ModelAwayError, Ollama
+from crypto_assets.llm.journal import Entry, Journal
+from crypto_assets.llm.prompt import PROMPT_HASH
+from crypto_assets.llm.text import Article
+from crypto_assets.settings import Settings
+
+GIVE_UP_AFTER = 8
+PATIENCE, FLOOR_S = 10, 30.0  # a call may take ten times as long as the slowest good one so far, or half a minute
+CLAIM_POLL_S = 0.5
+
+Progress = Callable[[int, int, float], None]  # articles done, articles in all, seconds since the first
+
+
+@dataclass
+class Report:
+    """What a run of analyses did. ``entries``: by content hash the entry that counts, where there is any."""
+
+    model: Model | None = None
+    reason: str = ""  # why no model was asked, or why it was no longer
+    entries: dict[str, Entry] = field(default_factory=dict)
+    calls: int = 0
+    retries: int = 0
+    reused: int = 0
+    given_up: int = 0
+    seconds: float = 0.0
+    statuses: Counter[str] = field(default_factory=Counter)
+
+
+def better(entries: Iterable[Entry], digest: str | None) -> Entry | None:
+    """The entry that counts: a good one of this digest and prompt, else the newest good one, else the newest failure."""
+
+    def rank(entry: Entry) -> tuple[bool, bool, float]:
+        current = entry.prompt_hash == PROMPT_HASH and entry.model_digest == (digest or entry.model_digest)
+        moment = entry.answered_at.timestamp() if entry.answered_at else 0.0
+        return entry.status == "ok", current, moment
+
+    return max(entries, key=rank, default=None)
+
+
+def current(entry: Entry | None, model: Model) -> bool:
+    return entry is not None and (entry.model_digest, entry.prompt_hash) == (model.digest, PROMPT_HASH)
+
+
+async def analyse(
+    articles: Sequence[Article],
+    settings: Settings,
+    journal: Journal,
+    *,
+    answered: Mapping[str, tuple[str, str]] | None = None,
+    breaker: Breaker | None = None,
+    progress: Progress = lambda *_: None,
+) -> Report:
+    """Ask the model about every text that has no good answer yet.
+
+    ``answered``: content hash -> (digest, prompt hash) of good answers that the table holds, for a journal that was
+    lost. Never raises for what a server or model does; raises ``InstanceError`` when the journal is away.
+    """
+    began = time.monotonic()
+    report = Report()
+    texts = {article.content_hash: article for article in articles}
+    async with Ollama(settings) as client:
+        try:
+            report.model = await client.probe()
+        except ModelAwayError as error:
+            report.reason = str(error)
+        known: dict[str, list[Entry]] = {}
+        for entry in journal.of(settings.ollama_model, list(texts)):
+            known.setdefault(entry.content_hash, []).append(entry)
+        digest = report.model.digest if report.model else None
+        report.entries = {h: found for h, e in known.items() if (found := better(e, digest)) is not None}
+        if report.model is not None:
+            pending = _pending(texts, report, known, answered or {})
+            run = _Run(client, report.model, journal, settings, breaker or Breaker(), progress, len(pending))
+            await run.all(pending)
+            run.note(report)
+        report.calls = client.calls
+    report.seconds = time.monotonic() - began
+    return report
+
+
+def _pending(
+    texts: Mapping[str, Article],
+    report: Report,
+    known: Mapping[str, list[Entry]],
+    answered: Mapping[str, tuple[str, str]],
+) -> list[Article]:
+    """Texts without a good answer of this model and prompt that are not given up."""
+    model = report.model
+    assert model is not None
+    pending = []
+    for content_hash, article in texts.items():
+        own = next((e for e in known.get(content_hash, ()) if current(e, model)), None)
+        if (own is not None and own.status == "ok") or answered.get(content_hash) == (model.digest, PROMPT_HASH):
+            report.reused += 1
+        elif own is not None and own.blamed >= GIVE_UP_AFTER:
+            report.given_up += 1
+        else:
+            pending.append(article)
+    return pending
+
+
+class _Run:
+    """One run's calls: workers that take from one queue, and what came of it."""
+
+    def __init__(
+        self,
+        client: Ollama,
+        model: Model,
+        journal: Journal,
+        settings: Settings,
+        breaker: Breaker,
+        progress: Progress,
+        total: int,
+    ) -> None:
+        self._client, self._model, self._journal, self._breaker = client, model, journal, breaker
+        self._limit_s, self._workers = settings.ollama_timeout_s, settings.ollama_concurrency
+        self._progress, self._total, self._began = progress, total, time.monotonic()
+        self._slowest, self._good, self._done = 0.0, 0, 0
+        self.entries: dict[str, Entry] = {}
+        self.retries = 0
+        self._transient: dict[str, Article] = {}
+        self._failed: dict[tuple[str, str, str], datetime] = {}
+
+    async def all(self, articles: Sequence[Article]) -> None:
+        """Every article once; those that a passing trouble hit once more at the end."""
+        await self._each(articles)
+        again = [article for article in self._transient.values() if not self._breaker.dead]
+        self.retries = len(again)
+        self._total += len(again)
+        await self._each(again)
+        self._blame()
+
+    async def _each(self, articles: Sequence[Article]) -> None:
+        queue = deque(articles)
+
+        async def work() -> None:
+            while queue:
+                await self._one(queue.popleft())
+                self._done += 1
+                self._progress(self._done, self._total, time.monotonic() - self._began)
+
+        await asyncio.gather(*(work() for _ in range(min(self._workers, len(queue)))))
+
+    async def _one(self, article: Article) -> None:
+        if not self._breaker.open:
+            await self._ask(article)
+            return
+        async with self._breaker.gate:  # while it is open, one at a time
+            while self._breaker.open:
+                if not await self._breaker.recover(self._client.probe) and self._breaker.dead:
+                    return
+            await self._ask(article)
+
+    async def _ask(self, article: Article) -> None:
+        key = (article.content_hash, self._model.digest, PROMPT_HASH)
+        while not self._journal.claim(key):
+            await asyncio.sleep(CLAIM_POLL_S)
+        try:
+            found = next((e for e in self._journal.of(self._model.name, [key[0]]) if e.key == key), None)
+            if found is not None and found.status == "ok":  # another process was faster
+                self.entries[key[0]] = found
+                return
+            entry = await self._call(article, found)
+            if entry is not None:
+                self.entries[key[0]] = self._journal.record(entry)
+        finally:
+            self._journal.release(key)
+
+    async def _call(self, article: Article, before: Entry | None) -> Entry | None:
+        """One call and its outcome; None where the server did not even see it. ``before``: how the last one failed."""
+        began, limit = time.monotonic(), self._patience()
+        base = Entry(
+            article.content_hash, self._model.digest, PROMPT_HASH, self._model.name, "ok", sandbox=self._model.sandbox
+        )
+        self._transient.pop(article.content_hash, None)
+        try:
+            reply = await self._client.ask(self._model, article, limit)
+        except ModelAwayError as error:
+            self._breaker.trip(base.key, str(error))
+            self._transient[article.content_hash] = article
+            return _with(base, "unavailable", str(error)) if error.reached else None
+        except CallError as error:
+            self._fail(base, before, error.status, str(error))
+            if error.transient:
+                self._transient[article.content_hash] = article
+            return _with(base, error.status, str(error))
+        entry = _with(base, "ok", None, reply.content, reply.duration_s, reply.prompt_tokens, reply.answer_tokens)
+        try:
+            parse(reply.content)
+        except InvalidAnswerError as error:
+            status = "refused" if error.refused else "invalid"
+            self._fail(base, before, status, str(error))
+            return _with(
+                base, status, str(error), reply.content, reply.duration_s, reply.prompt_tokens, reply.answer_tokens
+            )
+        self._breaker.succeeded()
+        self._good += 1
+        self._slowest = max(self._slowest, time.monotonic() - began)
+        return entry
+
+    def _fail(self, entry: Entry, before: Entry | None, status: str, reason: str) -> None:
+        self._breaker.failed(entry.key, status, reason)
+        if status != "unavailable":
+            self._failed[entry.key] = (before.answered_at if before else None) or _now()
+
+    def _patience(self) -> float:
+        return min(self._limit_s, max(FLOOR_S, PATIENCE * self._slowest)) if self._good >= 3 else self._limit_s
+
+    def _blame(self) -> None:
+        """Failures that were not the server's, if the model answered others in this run or since they last failed."""
+        latest = self._journal.last_answer(self._model.digest) if self._failed else None
+        guilty = [
+            key
+            for key, since in self._failed.items()
+            if key not in self._breaker.forgiven and (self._good or (latest is not None and latest > since))
+        ]
+        self._journal.blame(guilty)
+        for content_hash, _, _ in guilty:
+            entry = self.entries[content_hash]
+            self.entries[content_hash] = replace(entry, blamed=entry.blamed + 1)
+
+    def note(self, report: Report) -> None:
+        report.entries.update(
+            {
+                content_hash: entry
+                for content_hash, entry in self.entries.items()
+                if entry.status == "ok" or report.entries.get(content_hash, entry).status != "ok"
+            }
+        )
+        report.retries = self.retries
+        report.statuses = Counter(entry.status for entry in self.entries.values())
+        if self._breaker.dead:
+            report.reason = self._breaker.reason
+
+
+def _with(
+    base: Entry,
+    status: str,
+    detail: str | None,
+    answer: str | None = None,
+    duration_s: float | None = None,
+    prompt_tokens: int | None = None,
+    answer_tokens: int | None = None,
+) -> Entry:
+    return replace(
+        base, status=status, answer=answer, detail=detail,
+        duration_s=duration_s, prompt_tokens=prompt_tokens, answer_tokens=answer_tokens, answered_at=_now(),
+    )  # fmt: skip
+
+
+def _now() -> datetime:
+    return datetime.now(timezone.utc)

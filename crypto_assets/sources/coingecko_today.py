@@ -1,0 +1,106 @@
+"""CoinGecko's prices of the day in progress, with the fewest calls: one page for 250 coins' newest hour.
+
+A page shows a coin's price at its own ``last_updated``. That is the hour's observation only where the contract says so:
+within 15 minutes after the mark. Hours that a page cannot give (a tick that failed, a cold start, a page older than the
+mark) are left to one range call a coin; hours that are there cost nothing. The day's end is settled by range calls.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from collections.abc import Set as AbstractSet
+from datetime import date, datetime, timedelta
+from typing import Any
+
+import pandas as pd
+
+from crypto_assets.catalog import Coin
+from crypto_assets.errors import NotListedError
+from crypto_assets.partitions import midnight
+from crypto_assets.settings import Settings
+from crypto_assets.sources.client import Client
+from crypto_assets.sources.coingecko import HOUR, ON_THE_MARK, fetch_markets, fetch_prices
+from crypto_assets.sources.fetched import Fetched, about
+
+CACHED = timedelta(minutes=5)  # docs.coingecko.com, market_chart/range: "cache / update frequency: every 5 minutes"
+COLUMNS = ["symbol", "ts", "date", "available_at", "source", "price_usd", "market_cap_usd", "volume_24h_usd"]
+
+
+async def fetch_today(
+    client: Client,
+    settings: Settings,
+    coins: Sequence[Coin],
+    day: date,
+    now: datetime,
+    have: Mapping[str, AbstractSet[datetime]],
+) -> Fetched:
+    """Rows of contract ``prices`` for the hour marks of ``day`` up to ``now`` that are not in ``have`` (by symbol).
+
+    ``gone`` of the result names hours that the provider was asked for and will not have: do not ask again.
+    """
+    before = client.calls
+    late = now - newest_mark(now) > ON_THE_MARK
+    paged: list[Coin] = []
+    ranged: list[Coin] = []
+    for coin in coins:
+        lacking = set(marks(day, now)) - have.get(coin.symbol, frozenset())
+        if coin.coingecko is not None and lacking:
+            (ranged if late or lacking != {newest_mark(now)} else paged).append(coin)
+    missing = {coin.symbol: "no identifier in the catalogue" for coin in coins if coin.coingecko is None}
+    parts: list[Fetched] = []
+    if paged:
+        try:
+            parts.append(await _newest(client, settings, paged, now))
+        except NotListedError:  # a server without this route
+            ranged += paged
+    if ranged:
+        parts.append(await fetch_prices(client, settings, ranged, day, day, now))
+    given = [part.frame for part in parts if len(part.frame)]
+    frame = pd.concat(given, ignore_index=True) if given else pd.DataFrame(columns=COLUMNS)
+    asked = {coin.symbol for coin in ranged} - set(parts[-1].failed if ranged else ())
+    return Fetched(
+        frame,
+        tuple(digest for part in parts for digest in part.digests),
+        {**missing, **{name: why for part in parts for name, why in part.missing.items()}},
+        client.calls - before,
+        {name: why for part in parts for name, why in part.failed.items()},
+        _gone(frame, asked, day, now),
+    )
+
+
+def marks(day: date, now: datetime) -> list[datetime]:
+    """The hour marks of the day that have come."""
+    found = [midnight(day) + HOUR * n for n in range(24)]
+    return [mark for mark in found if mark <= now]
+
+
+def newest_mark(now: datetime) -> datetime:
+    return now.replace(minute=0, second=0, microsecond=0)
+
+
+async def _newest(client: Client, settings: Settings, coins: Sequence[Coin], now: datetime) -> Fetched:
+    """The newest hour of these coins from pages; coins whose page is not on the mark have no row, yet."""
+    mark = newest_mark(now)
+    with about(f"coingecko /coins/markets at {mark:%Y-%m-%d %H:%M}"):
+        page = await fetch_markets(client, settings, coins)
+    seen = page.frame["available_at"]
+    rows = page.frame[(seen >= mark) & (seen <= mark + ON_THE_MARK)]
+    frame = rows.assign(ts=pd.Timestamp(mark).as_unit("us"), date=mark.date())[COLUMNS]
+    waiting = {symbol: "not updated since the hour mark" for symbol in page.frame["symbol"]}
+    missing = {**waiting, **page.missing}
+    return Fetched(
+        frame,
+        page.digests,
+        {symbol: why for symbol, why in missing.items() if symbol not in set(frame["symbol"])},
+        page.calls,
+        page.failed,
+    )
+
+
+def _gone(frame: pd.DataFrame, asked: AbstractSet[str], day: date, now: datetime) -> dict[str, list[datetime]]:
+    """Hours of coins asked by range that the answer lacks, once no cache can still hold them back."""
+    due = {mark for mark in marks(day, now) if mark + ON_THE_MARK + CACHED <= now}
+    by_coin: dict[str, set[Any]] = {symbol: set() for symbol in asked}
+    for symbol, ts in zip(frame["symbol"], frame["ts"], strict=True):
+        by_coin.setdefault(symbol, set()).add(ts)
+    return {symbol: sorted(due - by_coin[symbol]) for symbol in sorted(asked) if due - by_coin[symbol]}

@@ -1,0 +1,36 @@
+"""A run of checks only, between the ticks: it catches the asset that *stopped*, whose own runs no longer check anything."""
+
+from __future__ import annotations
+
+import dagster as dg
+from dagster import AssetCheckKey, AssetKey, AssetSelection, DefaultScheduleStatus
+
+from crypto_assets.automation import PRIORITY, waiting
+from crypto_assets.checks import freshness, health
+
+CHECKS = [AssetCheckKey(AssetKey(table), "fresh") for table in freshness.MEASURES] + [
+    AssetCheckKey(AssetKey("api_usage"), name) for name in health.MEASURES
+]
+
+look_job = dg.define_asset_job(
+    "look",
+    AssetSelection.checks(*CHECKS),
+    tags=PRIORITY,
+    description="Freshness of every table, partitions left failed, disk, database: checks only, nothing is fetched.",
+)
+
+
+@dg.schedule(
+    job=look_job,
+    cron_schedule="10,25,40,55 * * * *",
+    execution_timezone="UTC",
+    default_status=DefaultScheduleStatus.RUNNING,  # no provider is asked
+)
+def look_around(context: dg.ScheduleEvaluationContext) -> dg.RunRequest | dg.SkipReason:
+    if unfinished := waiting(context.instance, "look"):
+        return dg.SkipReason(f"the former look still waits or runs (run {unfinished})")
+    return dg.RunRequest()
+
+
+JOBS = [look_job]
+SCHEDULES = [look_around]

@@ -1,0 +1,30 @@
+"""The watch: freshness observed and the service level computed every 15 minutes, whatever else is running.
+
+Runs by default: it reads tables only. It goes before ticks and backfills in the queue, since a slot that is missed
+cannot be observed later.
+"""
+
+from __future__ import annotations
+
+import dagster as dg
+
+FIRST = {"dagster/priority": "100"}
+
+observe = dg.define_asset_job(
+    "observe",
+    dg.AssetSelection.assets("freshness_observations", "slo_report"),
+    tags=FIRST,
+    description="See which tables are fresh now, and how often they were of late.",
+)
+
+observe_every_15_minutes = dg.ScheduleDefinition(
+    name="observe_every_15_minutes",
+    job=observe,
+    cron_schedule="7-59/15 * * * *",  # after the tick of the same quarter has written
+    execution_timezone="UTC",
+    default_status=dg.DefaultScheduleStatus.RUNNING,
+    description="Runs by default: it makes no provider calls.",
+)
+
+JOBS = [observe]
+SCHEDULES = [observe_every_15_minutes]

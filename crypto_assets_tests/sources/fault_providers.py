@@ -1,0 +1,186 @@
+"""Every route that feeds a table, with a good answer of it and where in that answer the rows, values and times are."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from datetime import date, datetime, timezone
+from typing import Any
+
+from crypto_assets.catalog import by_symbol
+from crypto_assets.contract import Contract
+from crypto_assets.schemas import CONTRACTS
+from crypto_assets.settings import Settings
+from crypto_assets.sources import (
+    alternative_me,
+    coingecko,
+    coingecko_context,
+    coingecko_today,
+    coinmetrics,
+    defillama,
+    defillama_snapshots,
+    kraken,
+    ohlc,
+    rss,
+)
+from crypto_assets.sources.client import Client
+from crypto_assets.sources.fetched import Fetched
+from crypto_assets.transforms.news import tag_articles
+from crypto_assets_tests.sources.wire_server import Request
+
+DAY, NOW = date(2024, 1, 2), datetime(2024, 1, 4, 12, 3, tzinfo=timezone.utc)
+MIDNIGHT = int(datetime(2024, 1, 2, tzinfo=timezone.utc).timestamp())
+HOURS = [MIDNIGHT + 3600 * n for n in range(24)]
+BTC = (by_symbol()["BTC"],)
+PRO = {"COINGECKO_API_KEY": "planted", "COINGECKO_PLAN": "analyst", "RATE_LIMITS": "coingecko=100000/1"}
+
+
+@dataclass(frozen=True)
+class Route:
+    """One route of one provider. ``rows`` finds the list of rows in a good answer; ``value`` and ``time`` are cells of a row.
+
+    ``time`` is None where the answer is of the present and no row says when; ``says`` is what each error must name.
+    """
+
+    name: str
+    table: str
+    good: Callable[[Request], Any]
+    rows: Callable[[Any], list[Any]]
+    value: Any
+    time: Any
+    says: tuple[str, ...]
+    fetch: Callable[[Client, Settings], Awaitable[Fetched]]
+    unit: int = 1  # of the times, in a second
+    may_be_zero: bool = False
+    env: dict[str, str] = field(default_factory=dict, hash=False)
+
+    @property
+    def contract(self) -> Contract:
+        return CONTRACTS[self.table]
+
+
+def _chart(_: Request) -> Any:
+    points = [[1000 * (hour + 9), 100.0 + n] for n, hour in enumerate(HOURS)]
+    return {
+        "prices": points,
+        "market_caps": [[t, 1e9] for t, _ in points],
+        "total_volumes": [[t, 1e6] for t, _ in points],
+    }
+
+
+def _candles(_: Request) -> Any:
+    return [[1000 * (hour + 3600), 10.0, 12.0, 9.0, 11.0] for hour in HOURS]
+
+
+def _markets(_: Request) -> Any:
+    entry = {"id": "bitcoin", "current_price": 5.0, "market_cap": 1e9, "total_volume": 1e6}
+    return [{**entry, "last_updated": "2024-01-04T12:01:30.500Z"}]
+
+
+def _contracts(_: Request) -> Any:
+    entry = {"market": "one", "index_id": "BTC", "contract_type": "perpetual", "expired_at": None, "price": "5"}
+    return [{**entry, "basis": 0.1, "funding_rate": 0.01, "open_interest": 1e9, "volume_24h": 2e9}]
+
+
+def _history(_: Request) -> Any:
+    counts = {"reddit_subscribers": 100, "reddit_average_posts_48h": 1.5}
+    return {"id": "bitcoin", "community_data": counts, "developer_data": {"forks": 7, "stars": 9}}
+
+
+def _klines(request: Request) -> Any:
+    rows = [[1000 * h, "10", "12", "9", "11", "5", 1000 * h + 3599999, "55", 9, "0", "0", "0"] for h in HOURS]
+    return [row for row in rows if row[0] >= int(request.query["startTime"])]
+
+
+def _kraken(_: Request) -> Any:
+    rows = [[h, "10", "12", "9", "11", "10.5", "7", 3] for h in [*HOURS, HOURS[-1] + 3600]]
+    return {"error": [], "result": {"XXBTZUSD": rows, "last": HOURS[-1]}}
+
+
+def _asset_metrics(_: Request) -> Any:
+    row = {"asset": "btc", "time": "2024-01-02T00:00:00.000000000Z", "PriceUSD": "42000.5", "TxCnt": "300000"}
+    return {"data": [row]}
+
+
+def _llama(request: Request) -> Any:
+    stamps = [MIDNIGHT - 86400, MIDNIGHT, MIDNIGHT + 86400]
+    if "stablecoin" in request.path:
+        return [{"date": str(s), "totalCirculatingUSD": {"peggedUSD": 5e10}, "tvl": 0} for s in stamps]
+    return [{"date": s, "tvl": 4e10} for s in stamps]
+
+
+def _protocols(_: Request) -> Any:
+    return [{"name": "Aave", "slug": "aave", "category": "Lending", "gecko_id": "aave", "tvl": 1e10}]
+
+
+def _pools(_: Request) -> Any:
+    pool = {"pool": "p-1", "project": "aave", "chain": "Ethereum", "symbol": "USDC", "tvlUsd": 1e9, "apy": 3.5}
+    return {"status": "success", "data": [{**pool, "apyBase": 3.0, "stablecoin": True}]}
+
+
+def _greed(_: Request) -> Any:
+    rows = [
+        {"value": str(v), "value_classification": "Fear", "timestamp": str(MIDNIGHT + 86400 * n)}
+        for n, v in ((1, 31), (0, 30), (-1, 29))
+    ]
+    return {"name": "Fear and Greed Index", "data": rows, "metadata": {"error": None}}
+
+
+ITEMS = [
+    f"<item><title>Bitcoin {word}</title><link>https://n.example/{word}</link>"
+    f"<pubDate>Tue, 02 Jan 2024 0{hour}:00:00 GMT</pubDate></item>".encode()
+    for hour, word in ((3, "up"), (4, "down"))
+]
+FEED = b'<?xml version="1.0"?><rss version="2.0"><channel><title>t</title>%s</channel></rss>'
+
+
+def _feed(_: Request) -> bytes:
+    return FEED % b"".join(ITEMS)
+
+
+async def _articles(client: Client, settings: Settings) -> Fetched:
+    fetched = await rss.fetch_articles(client, settings, NOW)
+    return Fetched(tag_articles(fetched.frame, BTC, DAY, DAY), fetched.digests, fetched.missing)
+
+
+async def _newest(client: Client, settings: Settings) -> Fetched:
+    marks = coingecko_today.marks(NOW.date(), NOW)
+    return await coingecko_today.fetch_today(client, settings, BTC, NOW.date(), NOW, {"BTC": set(marks[:-1])})
+
+
+async def _community(client: Client, settings: Settings) -> Fetched:
+    return (await coingecko_context.fetch_community(client, settings, BTC, DAY, DAY, NOW))[0]
+
+
+ROUTES = [
+    Route("coingecko market_chart", "prices", _chart, lambda b: b["prices"], 1, 0,
+          ("coingecko", "market_chart", "BTC", "2024-01-02"),
+          lambda c, s: coingecko.fetch_prices(c, s, BTC, DAY, DAY, NOW), unit=1000, env=PRO),
+    Route("coingecko ohlc", "ohlc", _candles, lambda b: b, 4, 0, ("coingecko", "ohlc", "BTC", "2024-01-02"),
+          lambda c, s: ohlc.fetch_ohlc(c, s, BTC, DAY, DAY, NOW), unit=1000, env={**PRO, "OHLC_SOURCES": "coingecko"}),
+    Route("coingecko markets", "prices", _markets, lambda b: b, "current_price", "last_updated",
+          ("coingecko", "/coins/markets", "BTC", "2024-01-04 12:00"), _newest, env=PRO),
+    Route("coingecko derivatives", "derivatives", _contracts, lambda b: b, "open_interest", None,
+          ("coingecko", "/derivatives", "2024-01-04 12:03"),
+          lambda c, s: coingecko_context.fetch_derivatives(c, s, BTC, NOW), env=PRO),
+    Route("coingecko history", "social_metrics", _history, lambda b: [b["community_data"]],
+          "reddit_average_posts_48h", None, ("coingecko", "history", "BTC", "2024-01-02"), _community, env=PRO,
+          may_be_zero=True),
+    Route("binance klines", "ohlc", _klines, lambda b: b, 4, 0, ("binance", "klines", "BTC", "2024-01-02"),
+          lambda c, s: ohlc.fetch_ohlc(c, s, BTC, DAY, DAY, NOW), unit=1000, env={"OHLC_SOURCES": "binance"}),
+    Route("kraken OHLC", "kraken_ohlc", _kraken, lambda b: b["result"]["XXBTZUSD"], 4, 0,
+          ("kraken", "OHLC", "BTC", "2024-01-02"), lambda c, s: kraken.fetch_kraken(c, s, BTC, DAY, DAY, NOW)),
+    Route("coinmetrics asset-metrics", "onchain_base", _asset_metrics, lambda b: b["data"], "PriceUSD", "time",
+          ("coinmetrics", "asset-metrics", "BTC", "2024-01-02"),
+          lambda c, s: coinmetrics.fetch_onchain(c, s, BTC, DAY, DAY, NOW)),
+    Route("defillama TVL", "defi_metrics", _llama, lambda b: b, "tvl", "date", ("defillama", "all", "2024-01-02"),
+          lambda c, s: defillama.fetch_defi(c, s, [], DAY, DAY, NOW)),
+    Route("defillama protocols", "defi_protocols", _protocols, lambda b: b, "tvl", None,
+          ("defillama", "/protocols", "2024-01-04"), lambda c, s: defillama_snapshots.fetch_protocols(c, s, BTC, NOW)),
+    Route("defillama pools", "defi_yields", _pools, lambda b: b["data"], "tvlUsd", None,
+          ("defillama", "/pools", "2024-01-04"), lambda c, s: defillama_snapshots.fetch_pools(c, s, NOW)),
+    Route("alternative_me fng", "market_sentiment", _greed, lambda b: b["data"], "value", "timestamp",
+          ("alternative_me", "/fng/", "2024-01-02"),
+          lambda c, s: alternative_me.fetch_fear_greed(c, s, DAY, DAY, NOW), may_be_zero=True),
+    Route("news feeds", "news_articles", _feed, lambda b: b, None, None, ("news", "one"), _articles),
+]  # fmt: skip

@@ -1,0 +1,105 @@
+"""Refills: what is asked for again, what is left alone, and that it ends."""
+
+from __future__ import annotations
+
+from datetime import date, datetime, timedelta, timezone
+from pathlib import Path
+
+import dagster as dg
+import pytest
+from dagster import AssetKey, AssetMaterialization, DagsterInstance
+from dagster._core.test_utils import create_run_for_test
+
+from crypto_assets.assets.shell import FAILED_COINS
+from crypto_assets.automation import SETTLES_AFTER
+from crypto_assets.operate import runs
+from crypto_assets.partitions import DAY, midnight
+from crypto_assets.storage.warehouse import Warehouse
+from crypto_assets.upkeep import refill
+from crypto_assets.upkeep.refill import Refill, allowed, plan
+from crypto_assets_tests import scenario
+
+TODAY = datetime.now(timezone.utc).date()
+
+
+@pytest.fixture
+def warehouse(tmp_path: Path) -> Warehouse:
+    return Warehouse(str(tmp_path / "warehouse"))
+
+
+def materialise(instance: DagsterInstance, table: str, *found: date, **metadata: object) -> None:
+    for day in found:
+        event = AssetMaterialization(AssetKey(table), partition=day.isoformat(), metadata=metadata)  # type: ignore[arg-type]
+        instance.report_runless_asset_event(event)
+
+
+def wanted(found: list[Refill], table: str) -> set[date]:
+    return {
+        item.first + DAY * n
+        for item in found
+        if table in item.tables and not item.coins
+        for n in range((item.last - item.first).days + 1)
+    }
+
+
+def test_missing_days_of_the_window_are_asked_for_once_they_are_due(
+    instance: DagsterInstance, warehouse: Warehouse
+) -> None:
+    now = midnight(TODAY) + timedelta(minutes=20)
+    week = {TODAY - DAY * n for n in range(1, refill.WINDOW_DAYS + 1)}
+    materialise(instance, "prices", TODAY - DAY * 3)
+    found = plan(instance, warehouse, now)
+    assert wanted(found, "prices") == week - {TODAY - DAY * 3}
+    assert wanted(found, "onchain_base") == week - {TODAY - DAY}, "the provider does not have yesterday yet"
+    assert wanted(found, "derivatives") == set(), "the past cannot be fetched"
+    assert wanted(found, "onchain_enhanced") <= wanted(found, "onchain_base")
+    assert found[0].last == TODAY - DAY, "the newest first"
+
+
+def test_a_day_fetched_before_it_was_whole_is_settled_later(instance: DagsterInstance, warehouse: Warehouse) -> None:
+    """The machine slept from this noon on. Tomorrow's look fetches today again; a later fetch has settled it."""
+    materialise(instance, "prices", *[TODAY - DAY * n for n in range(8)])
+    tomorrow = midnight(TODAY + DAY) + SETTLES_AFTER["prices"]
+    assert wanted(plan(instance, warehouse, tomorrow), "prices") == {TODAY}
+    assert wanted(plan(instance, warehouse, tomorrow - timedelta(minutes=1)), "prices") == set()
+
+
+def test_coins_that_failed_are_asked_for_alone(instance: DagsterInstance, warehouse: Warehouse) -> None:
+    days = [TODAY - DAY * n for n in range(1, 8)]
+    materialise(instance, "ohlc", *days)
+    materialise(instance, "ohlc", *days[:2], **{FAILED_COINS: dg.MetadataValue.json({"ETH": "503"})})
+    found = [item for item in plan(instance, warehouse, midnight(TODAY) + timedelta(hours=12)) if item.coins]
+    assert found == [Refill(("ohlc",), days[1], days[0], ("ETH",))]
+    assert found[0].request().tags["crypto_assets/coins"] == "ETH"
+
+
+def test_what_cannot_heal_is_left_alone_for_the_day(instance: DagsterInstance) -> None:
+    item, now = Refill(("prices",), TODAY - DAY, TODAY - DAY), datetime.now(timezone.utc)
+    assert allowed(instance, item, now)
+    for attempt in range(refill.ATTEMPTS):
+        create_run_for_test(instance, job_name="refill", tags=dict(item.request().tags))
+        assert not allowed(instance, item, now + timedelta(minutes=1)), "not at once"
+        later = now + refill.FIRST_PAUSE * 2**attempt + timedelta(minutes=1)
+        assert allowed(instance, item, later) == (attempt + 1 < refill.ATTEMPTS)
+    assert allowed(instance, item, now + DAY + timedelta(minutes=1))
+    assert allowed(instance, Refill(("ohlc",), item.first, item.last), now)
+
+
+def test_an_outage_heals_and_then_there_is_nothing_left_to_do(platforms, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A provider was down over all days; once it is back, a few looks bring its rows and what is derived from them."""
+    monkeypatch.setattr(refill, "WINDOW_DAYS", 2)
+    broken = platforms(fault="route=asset-metrics,status=403,rate=1")
+    broken.backfill(scenario.START, scenario.START + DAY)
+    healthy = platforms()
+    healthy.env["CRYPTO_ASSETS_HOME"] = broken.env["CRYPTO_ASSETS_HOME"]
+    healthy.instance = broken.instance
+    healthy.activate()
+    now = midnight(scenario.START + DAY * 2) + timedelta(hours=12)
+    first = plan(healthy.instance, healthy.warehouse, now)
+    assert {table for item in first for table in item.tables} >= {"onchain_base", "onchain_enhanced"}
+    for _ in range(3):
+        for item in plan(healthy.instance, healthy.warehouse, now):
+            assert runs.execute(healthy.instance, item.tables, item.first, item.last, item.coins).success
+    assert plan(healthy.instance, healthy.warehouse, now) == []
+    features = healthy.read("ml_features")
+    assert features["onchain_nvt_ratio"].null_count() < features.height
