@@ -115,6 +115,7 @@ def bury_dead_runs(instance: DagsterInstance) -> int:
         pid, _, started = rest.partition(":")
         if host == socket.gethostname() and pid.isdigit() and _started(int(pid)) != started:
             instance.report_run_failed(run, "the process that ran it was killed; run the same command again")
+            instance.event_log_storage.free_concurrency_slots_for_run(run.run_id)
             buried += 1
     return buried
 
