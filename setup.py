@@ -48,7 +48,7 @@ setup(
     version="0.1.0",
     description="Crypto market data as a Dagster asset graph: partitions, freshness, lineage and checks you can read.",
     packages=find_packages(include=["crypto_assets", "crypto_assets.*"]),
-    package_data={"crypto_assets": ["data/*.csv", "instance/*.yaml"]},
+    package_data={"crypto_assets": ["data/*.csv", "instance/*.yaml", "service/*.css"]},
     python_requires=">=3.10",
     install_requires=REQUIRES,
     extras_require={"dev": DEV},

@@ -18,6 +18,7 @@ import click
 
 from crypto_assets.commands.alerts import alerts, silence
 from crypto_assets.commands.dataset import dataset
+from crypto_assets.commands.report import report
 from crypto_assets.errors import CryptoAssetsError, UsageError
 from crypto_assets.partitions import check_range, parse_day, parse_moment, yesterday
 from crypto_assets.settings import Settings
@@ -257,6 +258,7 @@ def _raise_failures(failures: dict[str, str]) -> None:
 cli.add_command(dataset)
 cli.add_command(alerts)
 cli.add_command(silence)
+cli.add_command(report)
 
 if __name__ == "__main__":
     main()

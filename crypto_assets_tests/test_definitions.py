@@ -24,11 +24,12 @@ RECORDS = {
     "slo_report",
 }  # the platform's own: no rows are expected of them
 
+PAGES = {"data_quality_report"}  # what is written is no table
 UNPARTITIONED = {"quarantine", *OF_THE_MOMENT}  # of the moment: nothing of them can be backfilled
 
 
 def test_every_contract_is_an_asset_and_every_asset_has_a_contract() -> None:
-    assert set(SPECS) == set(CONTRACTS)
+    assert set(SPECS) - PAGES == set(CONTRACTS)
 
 
 @pytest.mark.parametrize("table", CONTRACTS)

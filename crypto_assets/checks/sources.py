@@ -19,20 +19,27 @@ BUDGET_WARNING = 0.8
 HOUR = timedelta(hours=1)
 
 
+def compared(scope: Scope) -> pl.DataFrame:
+    """Coin-hours that both sources have: symbol, ts, date, price_usd, close, and how far off they are as a fraction."""
+    names = ["symbol", "ts", "date", "price_usd"]
+    prices = scope.warehouse.read("prices", start=scope.start, end=scope.end, columns=names)
+    bars = scope.warehouse.read(
+        "kraken_ohlc", start=scope.start - DAY, end=scope.end, columns=["symbol", "ts", "close"]
+    ).with_columns(pl.col("ts") + HOUR)
+    return prices.join(bars, on=["symbol", "ts"]).with_columns(off=(pl.col("price_usd") / pl.col("close") - 1).abs())
+
+
 def agreement(scope: Scope) -> Outcome:
     """CoinGecko's hour marks against the closes of Kraken's bars: within 1 % for 99 % of coins and hours; the worst is named.
 
     WARN: venues differ in a rush; which of the two is wrong is for a person to say.
     """
-    prices = scope.warehouse.read("prices", start=scope.start, end=scope.end, columns=["symbol", "ts", "price_usd"])
-    bars = scope.warehouse.read(
-        "kraken_ohlc", start=scope.start - DAY, end=scope.end, columns=["symbol", "ts", "close"]
-    ).with_columns(pl.col("ts") + HOUR)
-    both = prices.join(bars, on=["symbol", "ts"]).with_columns(off=(pl.col("price_usd") / pl.col("close") - 1).abs())
+    both = compared(scope)
     if both.is_empty():
         gone = (scope.now - KRAKEN_WINDOW).date() > scope.end
         text = "Kraken shows 720 hours only and none of the range is stored" if gone else "no hour to compare"
-        return Outcome(gone or prices.is_empty(), text, "WARN", {"compared": 0})
+        stored = scope.warehouse.days_with_rows("prices", scope.start, scope.end)
+        return Outcome(gone or not stored, text, "WARN", {"compared": 0})
     share = float((both["off"] <= AGREEMENT).mean() or 0.0)  # type: ignore[arg-type]
     worst = both.sort("off", descending=True).row(0, named=True)
     return Outcome(

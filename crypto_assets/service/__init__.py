@@ -11,6 +11,6 @@ from typing import Any
 
 def assets() -> list[Any]:
     """Every asset of this room."""
-    from crypto_assets.service import slo
+    from crypto_assets.service import report, slo
 
-    return [*slo.ASSETS]
+    return [*slo.ASSETS, *report.ASSETS]

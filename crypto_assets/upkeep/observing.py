@@ -26,5 +26,20 @@ observe_every_15_minutes = dg.ScheduleDefinition(
     description="Runs by default: it makes no provider calls.",
 )
 
-JOBS = [observe]
-SCHEDULES = [observe_every_15_minutes]
+report = dg.define_asset_job(
+    "report",
+    dg.AssetSelection.assets("data_quality_report"),
+    description="Write the data quality page, its figures as metadata.",
+)
+
+report_four_times_a_day = dg.ScheduleDefinition(
+    name="report_four_times_a_day",
+    job=report,
+    cron_schedule="20 1,7,13,19 * * *",  # after the days were settled
+    execution_timezone="UTC",
+    default_status=dg.DefaultScheduleStatus.RUNNING,
+    description="Runs by default: it makes no provider calls.",
+)
+
+JOBS = [observe, report]
+SCHEDULES = [observe_every_15_minutes, report_four_times_a_day]

@@ -11,20 +11,13 @@ import pytest
 
 from crypto_assets.assets.access import Providers
 from crypto_assets.automation import FRESHNESS
-from crypto_assets.contract import Contract
-from crypto_assets.schemas import CONTRACTS, PRICES
+from crypto_assets.schemas import CONTRACTS
 from crypto_assets.service import slo
 from crypto_assets.storage.warehouse import Warehouse
 from crypto_assets.upkeep.watch.tables import burning
 
 NOW = datetime(2024, 5, 4, 12, 8, tzinfo=timezone.utc)
 SLOT = timedelta(minutes=15)
-
-
-@pytest.fixture
-def warehouse(tmp_path, monkeypatch: pytest.MonkeyPatch) -> Warehouse:
-    monkeypatch.setenv("CRYPTO_ASSETS_HOME", str(tmp_path))
-    return Warehouse(str(tmp_path / "warehouse"))
 
 
 @pytest.fixture
@@ -44,39 +37,37 @@ def look(warehouse: Warehouse, monkeypatch: pytest.MonkeyPatch) -> Iterator[Call
         yield at
 
 
-def price(warehouse: Warehouse, at: datetime) -> None:
-    row(warehouse, PRICES, symbol="BTC", ts=at.replace(minute=0), date=at.date(), available_at=at, price_usd=1.0)
-
-
-def row(warehouse: Warehouse, contract: Contract, **values: object) -> None:
-    frame = pl.DataFrame(
-        {n: [values.get(n, "test" if n == "source" else None)] for n in contract.names}, schema=contract.polars_schema
+@pytest.fixture
+def price(put) -> Callable[[datetime], None]:
+    return lambda at: put(
+        "prices", symbol="BTC", ts=at.replace(minute=0), date=at.date(), available_at=at, price_usd=1.0
     )
-    warehouse.write(contract, frame, [frame["date"][0]])
 
 
-def test_what_is_seen_is_written_once_and_never_rewritten(warehouse: Warehouse, look) -> None:
-    price(warehouse, NOW - timedelta(hours=2))
+def test_what_is_seen_is_written_once_and_never_rewritten(warehouse: Warehouse, look, price) -> None:
+    price(NOW - timedelta(hours=2))
     first = look(NOW)["freshness_observations"]
     assert (first["fresh"], first["observed"]) == (1, len(FRESHNESS))
     assert first["age_hours/prices"] == 2.0
     rows = warehouse.read("freshness_observations")
     assert dict(rows.select("asset", "fresh").rows()) == {table: table == "prices" for table in FRESHNESS}
     assert set(rows["ts"]) == {NOW.replace(minute=0)}
-    price(warehouse, NOW + timedelta(minutes=1))
+    price(NOW + timedelta(minutes=1))
     look(NOW + timedelta(minutes=3))
     assert warehouse.read("freshness_observations").equals(rows), "the first look at a slot is what was known then"
 
 
-def test_a_table_that_stops_spends_its_budget_and_one_that_nobody_watches_too(warehouse: Warehouse, look) -> None:
-    price(warehouse, NOW - timedelta(hours=2, minutes=30))
+def test_a_table_that_stops_spends_its_budget_and_one_that_nobody_watches_too(
+    warehouse: Warehouse, look, price
+) -> None:
+    price(NOW - timedelta(hours=2, minutes=30))
     for n in range(4):  # 2:30, 2:45, 3:00 old: fresh; then late
         last = look(NOW + SLOT * n)
     figures = last["slo_report"]
     assert figures["share_24h/prices"] == 0.75
     assert figures["budget_left/prices"] == pytest.approx(1 - 0.25 / 0.01)
     assert figures["share_30d/ohlc"] == 0.0
-    price(warehouse, NOW + SLOT * 7)
+    price(NOW + SLOT * 7)
     figures = look(NOW + SLOT * 7)["slo_report"]
     assert figures["share_24h/prices"] == 0.5, "of eight slots: three fresh, one late, three unseen, one fresh"
     report = warehouse.read("slo_report").filter(pl.col("ts") == pl.col("ts").max())
@@ -87,16 +78,16 @@ def test_a_table_that_stops_spends_its_budget_and_one_that_nobody_watches_too(wa
         assert CONTRACTS[table].violations(warehouse.read(table)) == []
 
 
-def test_burning_is_seen_and_its_end(warehouse: Warehouse, look) -> None:
-    price(warehouse, NOW)
+def test_burning_is_seen_and_its_end(warehouse: Warehouse, look, price) -> None:
+    price(NOW)
     assert burning(warehouse, NOW) == [], "nothing was observed: nothing can be said"
-    for n in range(15):  # late from 3 h on: the slots at 3:15 and 3:30 after
-        look(NOW + SLOT * n)
     late = NOW + SLOT * 14
+    for n in range(11, 15):  # late from 3 h on: the slots at 3:15 and 3:30 after
+        look(NOW + SLOT * n)
     found = {s.subject: s.trouble for s in burning(warehouse, late)}
     assert "too fast" in (found["prices"] or "")
     assert found["observations"] is None
-    price(warehouse, late)
+    price(late)
     for n in range(1, 5):
         look(late + SLOT * n)
     assert {s.subject: s.trouble for s in burning(warehouse, late + SLOT * 4)}["prices"] is None

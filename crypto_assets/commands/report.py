@@ -1,0 +1,31 @@
+"""``crypto-assets report``: the quality page, made now."""
+
+from __future__ import annotations
+
+import json
+from datetime import datetime, timezone
+from pathlib import Path
+
+import click
+
+from crypto_assets.errors import CryptoAssetsError
+from crypto_assets.settings import Settings
+
+
+@click.command()
+@click.option(
+    "--out", type=click.Path(dir_okay=False, path_type=Path), help="File; default: reports/ in the home folder."
+)
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON document on stdout and nothing else.")
+def report(out: Path | None, as_json: bool) -> None:
+    """Write the data quality page: coverage, freshness, population, agreement, calls, narratives, service level."""
+    from crypto_assets.instance.home import prepare
+    from crypto_assets.service.quality import figures
+    from crypto_assets.service.report import write
+
+    prepare(Settings.from_env())  # names the Postgres that knows the calls and the incidents
+    try:
+        path, found = write(Settings.from_env(), datetime.now(timezone.utc), out)
+    except OSError as error:
+        raise CryptoAssetsError(f"the report cannot be written ({error}); give another --out") from error
+    click.echo(json.dumps({"path": str(path), "figures": figures(found)}) if as_json else str(path))

@@ -1,0 +1,172 @@
+"""Charts as inline SVG in the page's own colours: one picture for light and dark, sharp at any size, read aloud by its title.
+
+matplotlib draws with stand-in colours; they become CSS variables, so that the page's colour scheme decides.
+"""
+
+from __future__ import annotations
+
+import io
+import re
+from collections.abc import Callable, Sequence
+from datetime import date, datetime, time, timedelta
+from typing import TYPE_CHECKING, Any
+
+import matplotlib
+from matplotlib.backends.backend_svg import FigureCanvasSVG
+from matplotlib.dates import AutoDateLocator, ConciseDateFormatter
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator, PercentFormatter
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+# Stand-in colour -> CSS variable. The stand-ins occur nowhere else in what matplotlib writes.
+INK, MUTED, GRID, SURFACE = "#010203", "#040506", "#070809", "#0a0b0c"
+GOOD, WARN, BAD, NONE = "#0d0e0f", "#101112", "#131415", "#161718"
+HEAT = ("#191a1b", "#1c1d1e", "#1f2021", "#222324", "#252627")
+SERIES = ("#28292a", "#2b2c2d", "#2e2f30", "#313233", "#343536", "#373839")
+_VARIABLES = {
+    INK: "ink", MUTED: "muted", GRID: "grid", SURFACE: "surface", GOOD: "good", WARN: "warn", BAD: "bad", NONE: "none",
+    **{color: f"heat-{n}" for n, color in enumerate(HEAT)}, **{color: f"series-{n}" for n, color in enumerate(SERIES)},
+}  # fmt: skip
+_STYLE: Any = {
+    "svg.fonttype": "none", "font.size": 10, "text.color": INK, "axes.edgecolor": GRID, "axes.labelcolor": MUTED,
+    "xtick.color": MUTED, "ytick.color": MUTED, "xtick.labelcolor": MUTED, "ytick.labelcolor": INK,
+    "axes.facecolor": "none", "figure.facecolor": "none", "savefig.facecolor": "none", "grid.color": GRID,
+    "axes.spines.top": False, "axes.spines.right": False, "axes.spines.left": False, "ytick.major.size": 0,
+    "xtick.major.size": 3, "legend.frameon": False, "legend.fontsize": 9, "svg.hashsalt": "crypto_assets",
+}  # fmt: skip
+# The lowest share of each step of the heat map; the top step is for nothing missing at all.
+STEPS = (0.0, 0.5, 0.9, 0.98, 1.0)
+WEEK = timedelta(days=6)
+STEP_NAMES = ("under 50 %", "50 to 90 %", "90 to 98 %", "98 % and more", "complete")
+
+
+def drawn(title: str, draw: Callable[[Axes], None], size: tuple[float, float]) -> str:
+    """An ``<svg>`` with this accessible title; ``draw`` fills the axes, ``size`` is in inches at 72 px."""
+    with matplotlib.rc_context(_STYLE):
+        figure = Figure(figsize=size, layout="constrained")
+        FigureCanvasSVG(figure)
+        draw(figure.add_subplot())
+        out = io.StringIO()
+        figure.savefig(out, format="svg", metadata={"Date": None, "Creator": None})
+    return _inline(out.getvalue(), title)
+
+
+def _inline(svg: str, title: str) -> str:
+    svg = svg[svg.index("<svg") :]
+    svg = re.sub(r"<metadata>.*?</metadata>", "", svg, flags=re.DOTALL)
+    svg = re.sub(r"<!--.*?-->", "", svg, flags=re.DOTALL)
+    svg = re.sub(r'<g id="[^"]*"', "<g", svg)  # several pictures share a page: ids would repeat
+    svg = re.sub(r'width="[\d.]+pt" height="[\d.]+pt"', "", svg, count=1)
+    for color, name in _VARIABLES.items():
+        svg = svg.replace(color, f"var(--{name})")
+    label = title.replace("&", "&amp;").replace('"', "&quot;").replace("<", "&lt;")
+    svg = svg.replace("<svg ", f'<svg role="img" aria-label="{label}" ', 1)
+    return re.sub(r"\n\s*", "\n", svg)
+
+
+def step(share: float) -> int:
+    """Which step of the heat map a share belongs to."""
+    return max(n for n, lowest in enumerate(STEPS) if share >= lowest - 1e-9)
+
+
+def heat_map(
+    title: str, names: Sequence[str], months: Sequence[date], shares: dict[tuple[str, date], float | None]
+) -> str:
+    """A row a name, a column a month; what is not expected stays empty."""
+
+    def draw(axes: Axes) -> None:
+        for row, name in enumerate(names):
+            for n, color in [*enumerate(HEAT), (None, NONE)]:
+                cells = [c for c, m in enumerate(months) if _step(shares.get((name, m))) == n]
+                axes.broken_barh([(c + 0.04, 0.92) for c in cells], (row + 0.08, 0.84), facecolors=color, linewidth=0)
+        every = max(1, -(-len(months) // 12))
+        axes.set_xticks([n + 0.5 for n in range(0, len(months), every)])
+        axes.set_xticklabels([_month(months[n], first=n == 0) for n in range(0, len(months), every)])
+        axes.set_yticks([n + 0.5 for n in range(len(names))], names)
+        axes.set_ylim(len(names), 0)
+        axes.set_xlim(0, max(len(months), 6))
+        axes.spines[["bottom"]].set_visible(False)
+        axes.tick_params(axis="x", length=0)
+
+    return drawn(title, draw, (11, 0.29 * len(names) + 0.5))
+
+
+def _step(share: float | None) -> int | None:
+    return None if share is None else step(share)
+
+
+def _month(month: date, *, first: bool) -> str:
+    return f"{month:%b}\n{month:%Y}" if first or month.month == 1 else f"{month:%b}"
+
+
+def bars(
+    title: str, names: Sequence[str], values: Sequence[float], colors: Sequence[str], labels: Sequence[str],
+    *, limit: float | None = None, top: float = 1.0, ticks: str = "%", width: float = 5.4,
+) -> str:  # fmt: skip
+    """Horizontal bars with their value beside them; ``limit`` is a line that they should stay on the right side of."""
+
+    def draw(axes: Axes) -> None:
+        axes.barh(list(names), [top] * len(names), color=NONE, height=0.56)
+        axes.barh(list(names), [min(v, top) for v in values], color=list(colors), height=0.56)
+        for n, (text, color) in enumerate(zip(labels, colors, strict=True)):
+            axes.text(top * 1.02, n, text, va="center", ha="left", fontsize=9.5, color=INK if color != BAD else BAD)
+        if limit is not None:
+            axes.axvline(limit, color=INK, linewidth=1, linestyle=(0, (4, 3)))
+        axes.invert_yaxis()
+        axes.set_xlim(0, top)
+        axes.margins(y=0.01)
+        axes.spines[["bottom"]].set_visible(False)
+        axes.tick_params(axis="x", length=0)
+        if ticks == "%":
+            axes.xaxis.set_major_formatter(PercentFormatter(1.0))
+            axes.xaxis.set_major_locator(MaxNLocator(4))
+        else:
+            axes.set_xticks([0, limit or top], ["0", ticks])
+
+    return drawn(title, draw, (width, 0.27 * max(len(names), 2) + 0.55))
+
+
+def stacked(title: str, days: Sequence[date], layers: dict[str, Sequence[float]], colors: dict[str, str]) -> str:
+    """Bars a day, the layers on top of each other, first named lowest."""
+
+    def draw(axes: Axes) -> None:
+        base = [0.0] * len(days)
+        for name, values in layers.items():
+            axes.bar(days, values, bottom=base, width=0.8, color=colors[name], label=name, linewidth=0)  # type: ignore[arg-type]
+            base = [a + b for a, b in zip(base, values, strict=True)]
+        _time_axis(axes, days)
+        axes.yaxis.set_major_locator(MaxNLocator(4, integer=True))
+        axes.yaxis.set_major_formatter(lambda value, _: f"{value:,.0f}")
+        axes.legend(
+            loc="lower left", bbox_to_anchor=(0, 1), ncols=4, handlelength=1, handleheight=0.9, columnspacing=1.2
+        )
+
+    return drawn(title, draw, (5.4, 2.5))
+
+
+def line(title: str, days: Sequence[date], values: Sequence[float], *, limit: float, lowest: float) -> str:
+    """One share over days, with the line it should stay above."""
+
+    def draw(axes: Axes) -> None:
+        axes.plot(days, values, color=SERIES[0], linewidth=1.8, marker="o", markersize=3.5)  # type: ignore[arg-type]
+        axes.axhline(limit, color=INK, linewidth=1, linestyle=(0, (4, 3)))
+        axes.set_ylim(min(lowest, min(values, default=1.0)) - 0.002, 1.002)
+        axes.yaxis.set_major_formatter(PercentFormatter(1.0, decimals=1))
+        axes.yaxis.set_major_locator(MaxNLocator(4))
+        _time_axis(axes, days)
+
+    return drawn(title, draw, (5.4, 2.2))
+
+
+def _time_axis(axes: Axes, days: Sequence[date]) -> None:
+    first, last = min(days), max(days)
+    edge = timedelta(hours=16)
+    low, high = (datetime.combine(day, time()) for day in (min(first, last - WEEK), last))  # never a scale of hours
+    axes.set_xlim(low - edge, high + edge)  # type: ignore[arg-type]
+    locator: Any = AutoDateLocator(minticks=3, maxticks=6)
+    axes.xaxis.set_major_locator(locator)
+    axes.xaxis.set_major_formatter(ConciseDateFormatter(locator))
+    axes.grid(axis="y", linewidth=0.8)
+    axes.set_axisbelow(True)

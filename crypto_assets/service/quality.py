@@ -1,0 +1,180 @@
+"""The numbers of the quality report, gathered from the tables: nothing is drawn or worded here."""
+
+from __future__ import annotations
+
+from calendar import monthrange
+from dataclasses import dataclass, field
+from datetime import date, datetime, timedelta
+from typing import Any
+
+import polars as pl
+
+from crypto_assets.alerts.incidents import Incident
+from crypto_assets.alerts.ledger import Ledger
+from crypto_assets.automation import FRESHNESS
+from crypto_assets.checks import coverage, sources
+from crypto_assets.checks.measures import SNAPSHOTS
+from crypto_assets.checks.outcome import Outcome, Scope
+from crypto_assets.errors import InstanceError
+from crypto_assets.feature_columns import GROUPS
+from crypto_assets.partitions import DAY
+from crypto_assets.service import freshness
+from crypto_assets.service.slo import observed
+from crypto_assets.settings import Settings
+from crypto_assets.storage.warehouse import Warehouse
+from crypto_assets.transforms import slo
+
+RECENT_DAYS = 30
+MONTHS = 36  # the newest of the heat map; older ones are in `status`
+HOUR = timedelta(hours=1)
+FROM_FIRST_ROW = {*SNAPSHOTS, "kraken_ohlc", "api_usage"}  # nothing is expected before their first row
+
+
+@dataclass(frozen=True)
+class Quality:
+    """What the report shows. Frames: one row is what their name says; shares are fractions."""
+
+    made_at: datetime
+    start: date  # the recent part: 30 days up to the newest day with rows
+    end: date
+    by_month: pl.DataFrame  # asset, month (first day), share of days with rows; null where none is expected
+    covered: dict[str, float]  # asset -> share of the recent closed days with rows
+    groups: dict[str, float]  # feature group -> share of cells that are not null
+    populated: float
+    feature_rows: int
+    enhanced: float
+    fresh: list[freshness.Observation]
+    agreement: Outcome
+    agreeing: pl.DataFrame  # date, share of coin-hours within 1 %
+    held: Outcome
+    calls: pl.DataFrame  # date, provider, calls, errors
+    budget: Outcome | None
+    articles: pl.DataFrame  # date, outcome, articles
+    level: pl.DataFrame  # transforms.slo.service_level
+    incidents: list[Incident] | None = None  # None: Postgres was not reached
+    notes: list[str] = field(default_factory=list)
+
+
+def gather(settings: Settings, now: datetime) -> Quality:
+    """Everything the report shows, as of ``now`` (UTC). Raises :class:`WarehouseError`."""
+    warehouse = Warehouse(settings.warehouse)
+    days = {t: warehouse.days_with_rows(t, settings.start, now.date()) for t in FRESHNESS}
+    end = max((max(found) for found in days.values() if found), default=now.date())
+    start = end - DAY * (RECENT_DAYS - 1)
+    scope = Scope(warehouse, settings, start, end, now)
+    overall, columns, rows = coverage.population(scope)
+    enhanced, base = coverage.enhanced_ratio(scope)
+    incidents, notes = _incidents(settings)
+    return Quality(
+        made_at=now, start=start, end=end,
+        by_month=by_month(days, now.date()),
+        covered={table: _covered(table, found, start, end, now.date()) for table, found in days.items()},
+        groups={name: sum(columns[f.name] for f in found) / len(found) for name, found in GROUPS.items()},
+        populated=overall, feature_rows=rows, enhanced=enhanced / base if base else 0.0,
+        fresh=freshness.observe(warehouse, now),
+        agreement=sources.agreement(scope), agreeing=_agreeing(scope), held=sources.nothing_held(scope),
+        calls=_calls(scope), budget=_budget(scope), articles=_articles(scope),
+        level=slo.service_level(observed(warehouse, now), now),
+        incidents=incidents, notes=notes,
+    )  # fmt: skip
+
+
+def by_month(days: dict[str, dict[date, int]], today: date) -> pl.DataFrame:
+    """Share of each month's closed days that have rows, from the first day that any table has on."""
+    firsts = {table: min(found) for table, found in days.items() if found}
+    rows: list[tuple[str, date, float | None]] = []
+    earliest = min(firsts.values(), default=today)
+    for month in _months(earliest, today):
+        last = min(month.replace(day=monthrange(month.year, month.month)[1]), today - DAY)
+        for table, found in days.items():
+            first = firsts.get(table, today) if table in FROM_FIRST_ROW else earliest
+            begin = max(month, first)
+            due = (last - begin).days + 1
+            got = sum(begin <= day <= last for day in found)
+            rows.append((table, month, got / due if due > 0 else None))
+    return pl.DataFrame(rows, schema={"asset": pl.String, "month": pl.Date, "share": pl.Float64}, orient="row")
+
+
+def _months(first: date, last: date) -> list[date]:
+    found, month = [], first.replace(day=1)
+    while month <= last:
+        found.append(month)
+        month = (month + timedelta(days=31)).replace(day=1)
+    return found[-MONTHS:]
+
+
+def _covered(table: str, found: dict[date, int], start: date, end: date, today: date) -> float:
+    first = max(start, min(found, default=start)) if table in FROM_FIRST_ROW else start
+    last = min(end, today - DAY)
+    due = (last - first).days + 1
+    return sum(first <= day <= last for day in found) / due if due > 0 else 1.0
+
+
+def _agreeing(scope: Scope) -> pl.DataFrame:
+    both = sources.compared(scope)
+    return both.group_by("date").agg(share=(pl.col("off") <= sources.AGREEMENT).mean()).sort("date")
+
+
+def _calls(scope: Scope) -> pl.DataFrame:
+    usage = scope.warehouse.read("api_usage", start=scope.start, end=scope.end)
+    return usage.group_by("date", "provider").agg(pl.col("calls", "errors").sum()).sort("date", "provider")
+
+
+def _budget(scope: Scope) -> Outcome | None:
+    try:
+        return sources.budget_projection(scope)
+    except InstanceError:
+        return None
+
+
+def _articles(scope: Scope) -> pl.DataFrame:
+    """Articles by day and by who judged them: the model, the lexicon alone, nobody."""
+    key = ["article_id", "analyzer", "date", "status"]
+    rows = scope.warehouse.read("article_narratives", start=scope.start, end=scope.end, columns=key)
+    known = scope.warehouse.read("news_articles", start=scope.start, end=scope.end, columns=["article_id", "date"])
+    good = rows.filter(pl.col("status") == "ok").with_columns(
+        rank=pl.when(pl.col("analyzer").str.starts_with("lexicon")).then(1).otherwise(2)
+    )
+    best = good.group_by("article_id").agg(pl.col("rank").max())
+    outcome = pl.col("rank").replace_strict({2: "model", 1: "lexicon"}, default="nobody", return_dtype=pl.String)
+    return (
+        known.unique("article_id").join(best, on="article_id", how="left")
+        .group_by("date", outcome.alias("outcome")).agg(articles=pl.len()).sort("date", "outcome")
+    )  # fmt: skip
+
+
+def _incidents(settings: Settings) -> tuple[list[Incident] | None, list[str]]:
+    if settings.postgres_url is None:
+        return None, ["incidents are not shown: Dagster's Postgres was not named"]
+    try:
+        return Ledger(settings.postgres_url.get_secret_value()).open(), []
+    except InstanceError:
+        return None, ["incidents are not shown: Dagster's Postgres does not answer"]
+
+
+def figures(found: Quality) -> dict[str, Any]:
+    """The report's numbers under names that stay the same, so that the UI plots them over time."""
+    numbers: dict[str, Any] = {
+        "tables_fresh": sum(seen.fresh for seen in found.fresh),
+        "tables": len(found.fresh),
+        "coverage_30d": round(sum(found.covered.values()) / len(found.covered), 5),
+        "population": round(found.populated, 5),
+        "enhanced_over_base": round(found.enhanced, 5),
+        "feature_rows_30d": found.feature_rows,
+        "api_calls_30d": int(found.calls["calls"].sum()),
+        "api_errors_30d": int(found.calls["errors"].sum()),
+        "quarantined": found.held.numbers["held"],
+        "articles_30d": int(found.articles["articles"].sum()),
+        "articles_by_model_30d": int(found.articles.filter(pl.col("outcome") == "model")["articles"].sum()),
+    }
+    numbers |= {f"population/{name}": round(share, 5) for name, share in found.groups.items()}
+    numbers |= {f"coverage_30d/{name}": round(share, 5) for name, share in found.covered.items()}
+    if "share_agreeing" in found.agreement.numbers:
+        numbers["sources_agreeing"] = round(found.agreement.numbers["share_agreeing"], 5)
+    if found.budget is not None and "projected_share" in found.budget.numbers:
+        numbers["budget_projected"] = round(found.budget.numbers["projected_share"], 5)
+    if found.incidents is not None:
+        numbers["open_incidents"] = len(found.incidents)
+    for row in found.level.filter(pl.col("asset") == slo.ALL).iter_rows(named=True):
+        numbers[f"slo_{row['window']}"] = round(row["share_fresh"], 5)
+    return numbers
