@@ -190,11 +190,12 @@ def doctor(as_json: bool) -> None:
 @click.option("--data", type=click.Path(path_type=Path), help="Replay recorded data from this folder.")
 @click.option("--seed", default=7, show_default=True, help="Seed of the generated market.")
 @click.option("--fault", help="Faults to inject, e.g. 'route=klines,status=503,rate=0.2'.")
-def sandbox(port: int, data: Path | None, seed: int, fault: str | None) -> None:
+@click.option("--model", type=click.Choice(["rule", "smollm2"]), default="rule", help="What answers Ollama's routes.")
+def sandbox(port: int, data: Path | None, seed: int, fault: str | None, model: str) -> None:
     """Serve the providers' wire formats on 127.0.0.1."""
     from crypto_assets.sandbox.server import serve
 
-    serve(port=port, data=data, seed=seed, fault=fault)
+    serve(port=port, data=data, seed=seed, fault=fault, model=model)
 
 
 @cli.command()

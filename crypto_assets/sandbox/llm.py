@@ -47,8 +47,10 @@ class Said:
 class LanguageModel(Protocol):
     """What answers behind the routes. ``name`` is its tag; ``digest`` names its weights."""
 
-    name: str
-    digest: str
+    @property
+    def name(self) -> str: ...
+    @property
+    def digest(self) -> str: ...
 
     def chat(self, messages: list[dict[str, Any]], schema: Any, options: dict[str, Any]) -> Said: ...
     def embed(self, texts: list[str]) -> list[list[float]]: ...
@@ -56,6 +58,9 @@ class LanguageModel(Protocol):
 
 class Rule:
     """The same question, the same answer, after ``delay`` seconds (one question at a time, as Ollama by default)."""
+
+    name: str
+    digest: str
 
     def __init__(self, name: str = "sandbox", delay: float = 0.0) -> None:
         self.name, self.delay = name, delay

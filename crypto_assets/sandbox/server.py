@@ -25,6 +25,7 @@ from crypto_assets.sandbox.llm import LanguageModel, Rule
 from crypto_assets.sandbox.llm import routes as model_routes
 from crypto_assets.sandbox.market import Backend
 from crypto_assets.sandbox.replay import Replay
+from crypto_assets.sandbox.smollm2 import SmolLM2
 from crypto_assets.sources.client import SANDBOX_HEADER
 
 HOST = "127.0.0.1"
@@ -137,9 +138,9 @@ def _bind(port: int) -> socket.socket:
     return found
 
 
-def serve(port: int, data: Path | None, seed: int, fault: str | None) -> None:
+def serve(port: int, data: Path | None, seed: int, fault: str | None, model: str = "rule") -> None:
     """Serve in the foreground; print the variables to export on stdout."""
-    sandbox = Sandbox(data, seed, fault, port)
+    sandbox = Sandbox(data, seed, fault, port, model=SmolLM2() if model == "smollm2" else Rule())
     for name, value in sandbox.env().items():
         print(f"export {name}='{value}'")
     sys.stdout.flush()

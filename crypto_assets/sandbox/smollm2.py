@@ -21,7 +21,7 @@ CONTEXT = 4096
 class SmolLM2:
     """The model in this process. One thread: threads that wait for each other on a busy machine are far slower."""
 
-    name = "smollm2:135m"
+    name: str = "smollm2:135m"
 
     def __init__(self) -> None:
         self._weights = _weights()

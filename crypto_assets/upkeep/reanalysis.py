@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from datetime import date, datetime, timedelta, timezone
 
@@ -16,10 +15,10 @@ from crypto_assets.assets.shell import DAILY
 from crypto_assets.checks.shells import RANGE
 from crypto_assets.llm.analyst import GIVE_UP_AFTER
 from crypto_assets.llm.client import ModelAwayError, Ollama
-from crypto_assets.partitions import DAY, chunks, runs_of
+from crypto_assets.partitions import chunks, days, runs_of
 from crypto_assets.settings import Settings
 from crypto_assets.storage.warehouse import Warehouse
-from crypto_assets.transforms.narratives import LOOKBACK_DAYS
+from crypto_assets.upkeep.staleness import horizon
 
 EVERY_S = 60
 RECENT = timedelta(days=30)  # articles that no model was offered are made up for this far back
@@ -42,6 +41,7 @@ class Owed:
     """Days with articles that wait for an answer; ``state`` changes with each answer or try."""
 
     days: list[date]
+    newest: date  # of all stored days: nobody asked for what is derived later
     articles: int
     state: str
 
@@ -65,16 +65,20 @@ def owed(warehouse: Warehouse, settings: Settings, now: datetime) -> Owed:
     silent = rows.filter(pl.col("date") >= (now - RECENT).date()).join(model, on="article_id", how="anti")
     waiting = pl.concat([failed.select("article_id", "date"), silent.select("article_id", "date")]).unique()
     tries = int(model["attempts"].sum())
-    days = sorted(set(waiting["date"]))
-    return Owed(days, waiting.height, f"{waiting.height}/{tries}/{days[0] if days else ''}")
+    owed_days = sorted(set(waiting["date"]))
+    newest = max(rows["date"], default=now.date())
+    return Owed(owed_days, newest, waiting.height, f"{waiting.height}/{tries}/{owed_days[0] if owed_days else ''}")
 
 
-def requests(days: Sequence[date], today: date) -> list[tuple[date, date]]:
-    """Ranges to run, newest first, each with the days after it whose windows reach back into it."""
-    ranges = [chunk for first, last in runs_of(days) for chunk in chunks(first, last, CHUNK_DAYS)]
-    return [(first, min(last + LOOKBACK_DAYS * DAY, max(today, last))) for first, last in reversed(ranges)][
-        :RUNS_A_TICK
-    ]
+def requests(found: Owed) -> list[tuple[date, date]]:
+    """Ranges to run, newest first: the days owed, and those after them whose windows reach back into them."""
+    wanted = {
+        day
+        for first, last in runs_of(found.days)
+        for day in days(first, max(last, min(horizon(["article_narratives"], last), found.newest)))
+    }
+    ranges = [chunk for first, last in runs_of(wanted) for chunk in chunks(first, last, CHUNK_DAYS)]
+    return ranges[::-1][:RUNS_A_TICK]
 
 
 @dg.sensor(
@@ -101,7 +105,7 @@ def model_is_back(context: dg.SensorEvaluationContext) -> dg.SensorResult | dg.S
     return dg.SensorResult(
         run_requests=[
             dg.RunRequest(tags={RANGE[0]: first.isoformat(), RANGE[1]: last.isoformat()})
-            for first, last in requests(found.days, now.date())
+            for first, last in requests(found)
         ],
         cursor=json.dumps(asdict(Memory(found.state, now.timestamp(), float(wait)))),
     )

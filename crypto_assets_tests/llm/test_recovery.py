@@ -54,7 +54,7 @@ def test_away_and_back(platform: Platform) -> None:
     result = tick(platform)
     assert isinstance(result, dg.SensorResult)
     (request,) = result.run_requests or []
-    assert (request.tags[RANGE[0]], request.tags[RANGE[1]]) == ("2021-03-01", "2021-03-07")
+    assert (request.tags[RANGE[0]], request.tags[RANGE[1]]) == ("2021-03-01", "2021-03-06")
     job = defs.resolve_job_def("reanalyse")
     assert job.execute_in_process(instance=platform.instance, tags=request.tags, raise_on_error=False).success
 
