@@ -255,11 +255,12 @@ class Warehouse:
             data = pl.concat([stored, fresh]).sort(contract.key)
         if data.equals(stored):
             return self._report(contract, data, days, snapshot.version(), changed=False)
+        touched = _changed_days(data, stored, days)
         write_deltalake(
             snapshot,
-            data.to_arrow(),
+            data.filter(pl.col("date").is_in(touched)).to_arrow(),
             mode="overwrite",
-            predicate=_predicate(days),
+            predicate=_predicate(touched),
             schema_mode="merge" if set(data.columns) - {f.name for f in snapshot.schema().fields} else None,
         )
         return self._report(contract, data, days, snapshot.version(), changed=True)
@@ -348,6 +349,17 @@ def _adds(snapshot: DeltaTable) -> pl.DataFrame:
         pl.col("size_bytes").cast(pl.Int64).alias("bytes"),
         (pl.col("modification_time").cast(pl.Int64) / 1000).alias("written_at"),
     )
+
+
+def _changed_days(data: pl.DataFrame, stored: pl.DataFrame, days: list[date]) -> list[date]:
+    """The days whose rows differ: the others keep their files, so that nothing downstream takes them for new."""
+    if stored.is_empty():
+        return days
+    after, before = (
+        {key[0]: part for key, part in frame.partition_by("date", as_dict=True).items()} for frame in (data, stored)
+    )
+    none = data.clear()
+    return [day for day in days if not after.get(day, none).equals(before.get(day, none))]
 
 
 def now() -> float:

@@ -1,4 +1,4 @@
-"""Refills: days that are missing, failed, unsettled, incomplete or stale are asked for again, a few ranges at a time.
+"""Refills: days that are missing, failed, unsettled or incomplete are asked for again, a few ranges at a time.
 
 Ticks may be missed: the machine slept, a provider was down, a run was killed. Nothing is repeated tick by tick: whoever
 looks finds which days lack what, and one range fetches it. A day is settled once it was fetched later than its provider
@@ -26,7 +26,7 @@ from crypto_assets.checks.shells import RANGE
 from crypto_assets.partitions import DAY, chunks, days, midnight, runs_of
 from crypto_assets.settings import Settings
 from crypto_assets.storage.warehouse import Warehouse
-from crypto_assets.upkeep.staleness import newest_records, stale_days
+from crypto_assets.upkeep.staleness import newest_records
 
 WINDOW_DAYS = 7
 RANGES_A_TICK = 4
@@ -63,7 +63,7 @@ def plan(instance: DagsterInstance, warehouse: Warehouse, now: datetime) -> list
         return []
     states = {table: _states(instance, table, yesterday) for table in FRESHNESS}
     wanted, partial = _from_providers(instance, warehouse, states, window, now)
-    _derived(instance, warehouse, states, wanted, window)
+    _derived(states, wanted, window)
     by_tables: dict[tuple[str, ...], list[date]] = {}
     for day in {day for found in wanted.values() for day in found}:
         by_tables.setdefault(tuple(t for t in FRESHNESS if day in wanted.get(t, ())), []).append(day)
@@ -124,21 +124,17 @@ def _lacking_coins(table: str, records: dict[date, dg.EventLogRecord]) -> Iterab
     return [Refill((table,), *span, coins) for coins, found in by_coins.items() for span in runs_of(found)]
 
 
-def _derived(
-    instance: DagsterInstance,
-    warehouse: Warehouse,
-    states: dict[str, dict[date, str]],
-    wanted: Days,
-    window: list[date],
-) -> None:
-    """Add the derived days: failed, stale, or missing although an input that gives them rows is there or on its way."""
+def _derived(states: dict[str, dict[date, str]], wanted: Days, window: list[date]) -> None:
+    """Add the derived days: failed, or missing although an input that gives them rows is there or on its way.
+
+    Those that an input made stale are the duty of ``late_values.py``.
+    """
     for table, givers in ROW_GIVERS.items():
         there = {day for giver in givers for day, status in states[giver].items() if status == "MATERIALIZED"}
         coming = {day for giver in givers for day in wanted.get(giver, ())}
         failed = {day for day, status in states[table].items() if status == "FAILED"}
         missing = {day for day in window if day not in states[table]}
-        stale = stale_days(instance, warehouse, table, window[0], window[-1])
-        wanted[table] = ((failed | missing) & (there | coming)) | set(stale)
+        wanted[table] = (failed | missing) & (there | coming)
 
 
 def allowed(instance: DagsterInstance, refill: Refill, now: datetime) -> bool:
@@ -155,7 +151,7 @@ refill_job = dg.define_asset_job(
     AssetSelection.all(),
     partitions_def=DAILY,
     tags={"dagster/priority": "-5"},  # ticks go first
-    description="Ask again for days that are missing, failed, unsettled, incomplete or stale.",
+    description="Ask again for days that are missing, failed, unsettled or incomplete.",
 )
 
 

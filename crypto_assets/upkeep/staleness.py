@@ -33,7 +33,7 @@ def horizon(tables: Iterable[str], end: date) -> date:
 
 def stale_days(instance: DagsterInstance, warehouse: Warehouse, table: str, start: date, end: date) -> list[date]:
     """Days of start..end whose materialisation of this derived table began before an input in its window was written."""
-    read_at = _inputs_read_at(instance, table, start, end)
+    read_at = inputs_read_at(instance, table, start, end)
     if not read_at:
         return []
     found: set[date] = set()
@@ -72,7 +72,7 @@ def newest_metadata(
     }
 
 
-def _inputs_read_at(instance: DagsterInstance, table: str, start: date, end: date) -> dict[date, float]:
+def inputs_read_at(instance: DagsterInstance, table: str, start: date, end: date) -> dict[date, float]:
     """Day -> epoch seconds at which its newest materialisation began to read its inputs."""
     return {
         day: float(str(note.value)) if (note := metadata.get(INPUTS_READ_AT)) is not None else 0.0

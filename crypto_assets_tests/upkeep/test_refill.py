@@ -10,12 +10,14 @@ import pytest
 from dagster import AssetKey, AssetMaterialization, DagsterInstance
 from dagster._core.test_utils import create_run_for_test
 
+from crypto_assets.assets.access import Providers
 from crypto_assets.assets.shell import FAILED_COINS
 from crypto_assets.automation import SETTLES_AFTER
 from crypto_assets.operate import runs
 from crypto_assets.partitions import DAY, midnight
 from crypto_assets.storage.warehouse import Warehouse
 from crypto_assets.upkeep import refill
+from crypto_assets.upkeep.late_values import look
 from crypto_assets.upkeep.refill import Refill, allowed, plan
 from crypto_assets_tests import scenario
 
@@ -101,5 +103,7 @@ def test_an_outage_heals_and_then_there_is_nothing_left_to_do(platforms, monkeyp
         for item in plan(healthy.instance, healthy.warehouse, now):
             assert runs.execute(healthy.instance, item.tables, item.first, item.last, item.coins).success
     assert plan(healthy.instance, healthy.warehouse, now) == []
+    for table, days in look(healthy.instance, healthy.warehouse, Providers()).wanted.items():
+        assert runs.execute(healthy.instance, [table], days[0], days[-1]).success
     features = healthy.read("ml_features")
     assert features["onchain_nvt_ratio"].null_count() < features.height
