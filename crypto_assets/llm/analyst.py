@@ -101,11 +101,15 @@ def _pending(
     known: Mapping[str, list[Entry]],
     answered: Mapping[str, tuple[str, str]],
 ) -> list[Article]:
-    """Texts without a good answer of this model and prompt that are not given up."""
+    """Texts without a good answer of this model and prompt that are not given up.
+
+    In the order of their hashes: a flood of articles that no model answers well is spread among the others, and does
+    not open the breaker before they had their turn.
+    """
     model = report.model
     assert model is not None
     pending = []
-    for content_hash, article in texts.items():
+    for content_hash, article in sorted(texts.items()):
         own = next((e for e in known.get(content_hash, ()) if current(e, model)), None)
         if (own is not None and own.status == "ok") or answered.get(content_hash) == (model.digest, PROMPT_HASH):
             report.reused += 1
