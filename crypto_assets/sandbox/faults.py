@@ -1,14 +1,21 @@
-"""Faults on demand: ``route=klines,status=503,rate=0.2;route=*,delay=1`` (rules by ``;``, options by ``,``)."""
+"""Faults on demand: ``route=klines,status=503,rate=0.2;route=*,delay=1`` (rules by ``;``, options by ``,``).
+
+A rate limit is one of them: ``route=/api/v3,limit=500,window=60`` answers 429 to whatever comes beyond 500 calls in any
+60 seconds; refused calls count as well, as they do at CoinGecko.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import json
+import math
 import random
-from dataclasses import dataclass, fields
+import time
+from collections import deque
+from dataclasses import dataclass, field, fields
 from typing import Any
 
-from starlette.responses import Response
+from starlette.responses import JSONResponse, Response
 
 from crypto_assets.errors import UsageError
 
@@ -29,13 +36,16 @@ class Rule:
     duplicate: int = 0  # 1: every row of a list twice
     gap: int = 0  # n: every n-th row of a list is dropped
     empty: int = 0  # 1: an empty list
+    limit: int = 0  # n: more than n requests in any ``window`` seconds are answered 429
+    window: float = 60.0
+    arrivals: deque[float] = field(default_factory=deque)
     nonsense: int = 0  # 1: a model's answer keeps its schema's types and breaks its bounds
 
 
 def parse(spec: str | None) -> list[Rule]:
     """Raises :class:`UsageError` for an unknown option or a value that is no number."""
     rules = []
-    known = {f.name: f.type for f in fields(Rule)}
+    known = {f.name: f.type for f in fields(Rule) if f.name != "arrivals"}
     for part in filter(None, (p.strip() for p in (spec or "").split(";"))):
         rule = Rule()
         for option in part.split(","):
@@ -44,7 +54,9 @@ def parse(spec: str | None) -> list[Rule]:
                 raise UsageError(f"--fault option {option!r} is unknown; choose from {', '.join(known)}")
             try:
                 setattr(
-                    rule, name, value if name == "route" else float(value) if name in ("rate", "delay") else int(value)
+                    rule,
+                    name,
+                    value if name == "route" else float(value) if name in ("rate", "delay", "window") else int(value),
                 )
             except ValueError as error:
                 raise UsageError(f"--fault {name}={value!r} is not a number") from error
@@ -59,6 +71,8 @@ def _check(rule: Rule) -> None:
         "delay": 0 <= rule.delay < float("inf"),
         "status": rule.status == 0 or 200 <= rule.status <= 599,
         "gap": rule.gap >= 0,
+        "limit": rule.limit >= 0,
+        "window": 0 < rule.window < float("inf"),
     }
     for name, good in sensible.items():
         if not good:
@@ -71,6 +85,23 @@ class Faults:
     def __init__(self, rules: list[Rule], seed: int) -> None:
         self._rules = rules
         self._random = random.Random(seed)
+        self.refused = 0
+
+    def refusal(self, path: str) -> Response | None:
+        """The 429 of a rate limit that a request runs into as it arrives."""
+        now = time.monotonic()
+        for rule in self._rules:
+            if not rule.limit or (rule.route != "*" and rule.route not in path):
+                continue
+            while rule.arrivals and rule.arrivals[0] <= now - rule.window:
+                rule.arrivals.popleft()
+            rule.arrivals.append(now)
+            if len(rule.arrivals) > rule.limit:
+                self.refused += 1
+                wait = str(math.ceil(rule.arrivals[-rule.limit] + rule.window - now))
+                error = {"status": {"error_code": 429, "error_message": f"more than {rule.limit} calls"}}
+                return JSONResponse(error, 429, {"Retry-After": wait})
+        return None
 
     async def apply(self, path: str, response: Response) -> Response:
         for rule in self._rules:

@@ -43,6 +43,9 @@ class _Marked:
             await self._app(scope, receive, send)
             return
         self._hits[scope["path"]] += 1
+        if (refused := self._faults.refusal(scope["path"])) is not None:
+            await refused(scope, receive, send)
+            return
         start: Message = {}
         parts: list[bytes] = []
 
@@ -84,7 +87,8 @@ class Sandbox:
         self.requests: Counter[str] = Counter()
         providers = [r for part in (prices, others, snapshots) for r in part.routes(self.backend)]
         app = Starlette(routes=[*providers, *model_routes(self.model)])
-        wrapped = _Marked(app, self.backend, Faults(parse(fault), seed), self.requests)
+        self.faults = Faults(parse(fault), seed)
+        wrapped = _Marked(app, self.backend, self.faults, self.requests)
         self._server = uvicorn.Server(uvicorn.Config(wrapped, log_level="critical", lifespan="off"))
         self._socket = _bind(port)
         self.url = f"http://{HOST}:{self._socket.getsockname()[1]}"

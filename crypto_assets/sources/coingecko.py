@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from datetime import date, datetime, timedelta, timezone
 from functools import partial
 from itertools import pairwise
+from math import isfinite
 from typing import Any
 
 import pandas as pd
@@ -40,8 +41,14 @@ OHLC_DAYS = 31  # hourly candles: days a request
 PAGE = 250  # coins a page of /coins/markets
 ON_THE_MARK = timedelta(minutes=15)  # a point later after the hour is not the hour's observation
 HOUR = timedelta(hours=1)
+PRICE_COLUMNS = [
+    "symbol", "ts", "date", "available_at", "source", "price_usd", "market_cap_usd", "volume_24h_usd",
+]  # fmt: skip
 FREE_PLANS = ("public", "demo")
 _ONE_COIN = re.compile(r"^/coins/(?!markets|list)[^/]+")
+_HOUR_MS, _ON_THE_MARK_MS = 3_600_000, int(ON_THE_MARK.total_seconds() * 1000)
+_EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
+_MILLISECONDS_TO = 10**13
 _MILLISECONDS_FROM = 10**11  # no instant since 1973 is smaller in milliseconds; none before 5138 is larger in seconds
 
 
@@ -108,22 +115,22 @@ async def fetch_prices(
     answers, failed = await each(
         {coin.symbol: partial(_prices_of, client, settings, coin, start, end, now) for coin in asked}, missing
     )
-    rows, digests = [], []
+    frames, digests = [], []
     for symbol, (found, hashes) in answers.items():
         if not found:
             missing[symbol] = "no rows in the range"
-        rows += found
+        frames += found
         digests += hashes
-    columns = ["symbol", "ts", "date", "available_at", "source", "price_usd", "market_cap_usd", "volume_24h_usd"]
-    frame = utc(pd.DataFrame(rows, columns=columns), "ts", "available_at")
+    frame = pd.concat(frames, ignore_index=True) if frames else _price_frame([])
     require_days(frame["date"], start, end, now, f"coingecko market_chart/range of {named(coins)}", missing=missing)
     return Fetched(frame, tuple(digests), missing, client.calls - before, failed)
 
 
 async def _prices_of(
     client: Client, settings: Settings, coin: Coin, start: date, end: date, now: datetime
-) -> tuple[list[tuple[Any, ...]], list[str]]:
-    found: list[tuple[Any, ...]] = []
+) -> tuple[list[pd.DataFrame], list[str]]:
+    """A frame a window that has rows: millions of tuples would make the collector stop us beyond our turn."""
+    found: list[pd.DataFrame] = []
     digests = []
     free = settings.coingecko_plan in FREE_PLANS
     for first, last in chunks(start, end, FREE_CHART_DAYS if free else CHART_DAYS):
@@ -139,10 +146,19 @@ async def _prices_of(
         points = parse_market_chart(answer.body, subject)
         _refuse_daily(points, subject)
         source = source_name(NAME, answer)
-        for ts, at, price, cap, volume in points:
-            if midnight(first) <= ts < midnight(last + DAY) and at <= now:
-                found.append((coin.symbol, ts, ts.date(), at, source, price, cap, volume))
+        rows = [
+            (coin.symbol, ts, ts.date(), at, source, price, cap, volume)
+            for ts, at, price, cap, volume in points
+            if midnight(first) <= ts < midnight(last + DAY) and at <= now
+        ]
+        if rows:
+            found.append(_price_frame(rows))
     return found, digests
+
+
+def _price_frame(rows: list[tuple[Any, ...]]) -> pd.DataFrame:
+    frame = utc(pd.DataFrame(rows, columns=PRICE_COLUMNS), "ts", "available_at")
+    return frame.astype({name: "float64" for name in PRICE_COLUMNS[5:]})
 
 
 def parse_market_chart(
@@ -158,14 +174,13 @@ def parse_market_chart(
         raise SourceError(f"{what} has no list of prices; nothing was written; try again later")
     caps, volumes = (_series(body.get(name, []), f"{what} {name}") for name in ("market_caps", "total_volumes"))
     points = {}
-    for at, value in sorted(_series(body["prices"], f"{what} prices").items()):
-        if value is None:
+    for ms, value in sorted(_series(body["prices"], f"{what} prices").items()):
+        mark = ms - ms % _HOUR_MS
+        if value is None or ms - mark > _ON_THE_MARK_MS or mark in points:
             continue
-        ts = at.replace(minute=0, second=0, microsecond=0)
-        if at - ts > ON_THE_MARK or ts in points:
-            continue
-        price = positive(value, f"{what} price at {at:%Y-%m-%d %H:%M}")
-        points[ts] = (ts, at, price, _known(caps.get(at)), _known(volumes.get(at)))
+        at, ts = _moment(ms), _moment(mark)
+        price = positive(value, f"{what} price at {at:%Y-%m-%d %H:%M}") if value <= 0 else value
+        points[mark] = (ts, at, price, _known(caps.get(ms)), _known(volumes.get(ms)))
     return list(points.values())
 
 
@@ -183,26 +198,35 @@ def _known(value: float | None) -> float | None:
     return value if value is not None and value > 0 else None
 
 
-def _series(points: object, what: str) -> dict[datetime, float | None]:
-    found: dict[datetime, float | None] = {}
+def _series(points: object, what: str) -> dict[int, float | None]:
+    """Values by millisecond. A year of a coin is 26,000 points: plain finite numbers take the short way."""
+    found: dict[int, float | None] = {}
     for point in rows_of(points, what):
         if not isinstance(point, list) or len(point) < 2:
             raise SourceError(f"{what} has a point that is not [time, value]; nothing was written; try again later")
-        at, value = _instant(point[0], what), number(point[1], what)
-        if found.setdefault(at, value) != value:
-            raise SourceError(f"{what} has two values at {at:%Y-%m-%d %H:%M}; nothing was written; try again later")
+        ms, value = point[0], point[1]
+        if type(ms) is not int or not _MILLISECONDS_FROM <= ms <= _MILLISECONDS_TO:
+            ms = _milliseconds(ms, what)
+        if type(value) is not float or not isfinite(value):
+            value = number(value, what)
+        if found.setdefault(ms, value) != value:
+            raise SourceError(
+                f"{what} has two values at {_moment(ms):%Y-%m-%d %H:%M}; nothing was written; try again later"
+            )
     return found
 
 
-def _instant(value: object, what: str) -> datetime:
+def _milliseconds(value: object, what: str) -> int:
     milliseconds = number(value, f"{what} time")
-    if milliseconds is None or not _MILLISECONDS_FROM <= milliseconds <= 10**13:
+    if milliseconds is None or not _MILLISECONDS_FROM <= milliseconds <= _MILLISECONDS_TO:
         raise SourceError(
             f"{what} has time {str(value)[:20]}, not in milliseconds; nothing was written; try again later"
         )
-    return datetime.fromtimestamp(int(milliseconds) // 1000, timezone.utc) + timedelta(
-        milliseconds=int(milliseconds) % 1000
-    )
+    return int(milliseconds)
+
+
+def _moment(milliseconds: int) -> datetime:
+    return _EPOCH + timedelta(milliseconds=milliseconds)
 
 
 async def fetch_markets(client: Client, settings: Settings, coins: Sequence[Coin]) -> Fetched:
@@ -298,7 +322,7 @@ async def fetch_ohlc(
         for row in rows_of(answer.body, what):
             if not isinstance(row, list) or len(row) != 5:
                 raise SourceError(f"{what} has a row that is not 5 values; nothing was written; try again later")
-            close_time = _instant(row[0], what)
+            close_time = _moment(_milliseconds(row[0], what))
             if close_time <= now and midnight(first) <= close_time - HOUR < midnight(last + DAY):
                 ts = close_time - HOUR
                 bar = (ts, *(positive(v, what) for v in row[1:]), None, source_name(NAME, answer))

@@ -19,11 +19,10 @@ from crypto_assets.errors import NotListedError
 from crypto_assets.partitions import midnight
 from crypto_assets.settings import Settings
 from crypto_assets.sources.client import Client
-from crypto_assets.sources.coingecko import HOUR, ON_THE_MARK, fetch_markets, fetch_prices
+from crypto_assets.sources.coingecko import HOUR, ON_THE_MARK, PRICE_COLUMNS, fetch_markets, fetch_prices
 from crypto_assets.sources.fetched import Fetched, about
 
 CACHED = timedelta(minutes=5)  # docs.coingecko.com, market_chart/range: "cache / update frequency: every 5 minutes"
-COLUMNS = ["symbol", "ts", "date", "available_at", "source", "price_usd", "market_cap_usd", "volume_24h_usd"]
 
 
 async def fetch_today(
@@ -56,7 +55,7 @@ async def fetch_today(
     if ranged:
         parts.append(await fetch_prices(client, settings, ranged, day, day, now))
     given = [part.frame for part in parts if len(part.frame)]
-    frame = pd.concat(given, ignore_index=True) if given else pd.DataFrame(columns=COLUMNS)
+    frame = pd.concat(given, ignore_index=True) if given else pd.DataFrame(columns=PRICE_COLUMNS)
     asked = {coin.symbol for coin in ranged} - set(parts[-1].failed if ranged else ())
     return Fetched(
         frame,
@@ -85,7 +84,7 @@ async def _newest(client: Client, settings: Settings, coins: Sequence[Coin], now
         page = await fetch_markets(client, settings, coins)
     seen = page.frame["available_at"]
     rows = page.frame[(seen >= mark) & (seen <= mark + ON_THE_MARK)]
-    frame = rows.assign(ts=pd.Timestamp(mark).as_unit("us"), date=mark.date())[COLUMNS]
+    frame = rows.assign(ts=pd.Timestamp(mark).as_unit("us"), date=mark.date())[PRICE_COLUMNS]
     waiting = {symbol: "not updated since the hour mark" for symbol in page.frame["symbol"]}
     missing = {**waiting, **page.missing}
     return Fetched(

@@ -1,4 +1,8 @@
-"""Waiting for one's turn: an even pace under a limit, booked a few calls ahead so that the book is not asked each time."""
+"""Waiting for one's turn: an even pace under a limit, booked a few calls ahead so that the book is not asked each time.
+
+A turn is an instant. Whoever comes to it too late (a busy machine) gives it up and books another: late calls that
+caught up in a burst would break the limit that their even pace keeps.
+"""
 
 from __future__ import annotations
 
@@ -7,10 +11,10 @@ import time
 from collections import deque
 
 from crypto_assets.sources.book import Book
-from crypto_assets.sources.limits import Limit
+from crypto_assets.sources.limits import SAFETY, Limit
 
 AHEAD_S = 0.25  # of calls booked at once: few enough that two processes share fairly
-STALE_S = 2.0  # a turn that was not taken for so long is given back: turns must not pile up into a burst
+MIN_LATE_S = 0.02  # what any event loop may take to wake up
 
 
 class Pace:
@@ -18,21 +22,33 @@ class Pace:
 
     def __init__(self, limit: Limit, book: Book) -> None:
         self.limit = limit
+        # Among N + 1 calls the first may be late by the whole margin that SAFETY leaves in the window before they break
+        # the limit; half of it is ours, half is the network's.
+        self._late = max(MIN_LATE_S, limit.seconds * (1 / SAFETY - 1) / 2)
         self._book = book
-        self._turns: deque[float] = deque()
+        self._turns: deque[tuple[float, float]] = deque()  # (not before, not after)
         self._lock = asyncio.Lock()
 
     async def turn(self) -> None:
         """Returns when the next call may start. Raises :class:`~crypto_assets.sources.book.BudgetError`."""
+        while True:
+            at, until = await self._next()
+            await asyncio.sleep(max(0.0, at - time.monotonic()))
+            if time.monotonic() <= until:
+                return
+            await asyncio.to_thread(self._book.give_back, self.limit, 1)
+
+    async def _next(self) -> tuple[float, float]:
         async with self._lock:
-            await self._drop_stale()
+            await self._give_back(sum(until < time.monotonic() for _, until in self._turns))
             if not self._turns:
                 count = max(1, int(self.limit.calls / self.limit.seconds * AHEAD_S))
+                asked = time.monotonic()
                 waits = await asyncio.to_thread(self._book.reserve, self.limit, min(count, 25))
                 now = time.monotonic()
-                self._turns.extend(now + wait for wait in waits)
-            at = self._turns.popleft()
-        await asyncio.sleep(max(0.0, at - time.monotonic()))
+                # The book counted from some moment since we asked: never before it, and late only by what it can be.
+                self._turns.extend((now + w, max(asked + w + self._late, now + w + MIN_LATE_S)) for w in waits)
+            return self._turns.popleft()
 
     async def pause(self, seconds: float) -> None:
         """The provider said "too many": nobody on this limit starts before."""
@@ -43,11 +59,6 @@ class Pace:
     async def close(self) -> None:
         async with self._lock:
             await self._give_back(len(self._turns))
-
-    async def _drop_stale(self) -> None:
-        late = sum(turn < time.monotonic() - STALE_S for turn in self._turns)
-        if late:
-            await self._give_back(late)
 
     async def _give_back(self, count: int) -> None:
         for _ in range(count):
