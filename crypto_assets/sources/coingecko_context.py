@@ -60,9 +60,9 @@ def _derivatives(answer: Answer, coins: Sequence[Coin], now: datetime) -> Fetche
                 "coingecko /derivatives has a row that is no object; nothing was written; try again later"
             )
         perpetual = item.get("contract_type") == "perpetual" and item.get("expired_at") is None
-        if perpetual and item.get("index_id") in by_coin:
-            contract = str(item.get("market")), str(item.get("symbol"))
-            by_coin[item["index_id"]].setdefault(contract, item)
+        symbol = item.get("index_id")
+        if perpetual and isinstance(symbol, str) and symbol in by_coin:
+            by_coin[symbol].setdefault((str(item.get("market")), str(item.get("symbol"))), item)
     ts = now.replace(minute=0, second=0, microsecond=0)
     source = source_name(NAME, answer)
     sums = {symbol: _sums(symbol, list(items.values())) for symbol, items in by_coin.items()}

@@ -34,11 +34,15 @@ _DECOYS = ("wrapped bitcoin", "bitcoin depot", "ethereum name service")
 
 def article_id(url: str | None, title: str) -> str:
     """The first 32 hex digits of SHA-256 over the normalised address and title."""
-    return hashlib.sha256(f"{_address(url or '')}\n{_words(title)}".encode()).hexdigest()[:32]
+    address = _address(url) if isinstance(url, str) else _address("")  # pandas gives NaN where there is none
+    return hashlib.sha256(f"{address}\n{_words(title)}".encode()).hexdigest()[:32]
 
 
 def _address(url: str) -> str:
-    parts = urlsplit(url.strip())
+    try:
+        parts = urlsplit(url.strip())
+    except ValueError:  # an address with a broken host is still the item's own
+        return url.strip()
     query = urlencode([(k, v) for k, v in parse_qsl(parts.query) if not _TRACKING.match(k)])
     return urlunsplit(("https", parts.netloc.lower().removeprefix("www."), parts.path.rstrip("/"), query, ""))
 
