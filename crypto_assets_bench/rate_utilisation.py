@@ -23,7 +23,7 @@ from crypto_assets.sources.client import Client
 from crypto_assets.sources.coingecko import CHART_DAYS, fetch_prices
 from crypto_assets_bench.result import Result, peak_mb
 
-COINS, CALLS, MINUTE_S = 300, 500, 20.0
+COINS, CALLS, MINUTE_S = 300, 500, 30.0
 START, END = date(2023, 1, 1), date(2023, 12, 31)
 
 

@@ -12,8 +12,9 @@ from datetime import date, datetime, timedelta, timezone
 from functools import partial
 from itertools import pairwise
 from math import isfinite
-from typing import Any
+from typing import Any, TypeAlias
 
+import numpy as np
 import pandas as pd
 
 from crypto_assets.catalog import Coin
@@ -46,7 +47,8 @@ PRICE_COLUMNS = [
 ]  # fmt: skip
 FREE_PLANS = ("public", "demo")
 _ONE_COIN = re.compile(r"^/coins/(?!markets|list)[^/]+")
-_HOUR_MS, _ON_THE_MARK_MS = 3_600_000, int(ON_THE_MARK.total_seconds() * 1000)
+_DAY_MS, _HOUR_MS, _ON_THE_MARK_MS = 86_400_000, 3_600_000, int(ON_THE_MARK.total_seconds() * 1000)
+_Point: TypeAlias = tuple[int, int, float, float | None, float | None]  # mark, instant (ms), price, cap, volume
 _EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
 _MILLISECONDS_TO = 10**13
 _MILLISECONDS_FROM = 10**11  # no instant since 1973 is smaller in milliseconds; none before 5138 is larger in seconds
@@ -143,22 +145,33 @@ async def _prices_of(
         subject = f"{coin.symbol} {first} to {last}"
         answer = await get(client, settings, f"/coins/{coin.coingecko}/market_chart/range", params, subject)
         digests.append(answer.digest)
-        points = parse_market_chart(answer.body, subject)
+        points = _points(answer.body, f"coingecko market_chart of {subject}")
         _refuse_daily(points, subject)
-        source = source_name(NAME, answer)
-        rows = [
-            (coin.symbol, ts, ts.date(), at, source, price, cap, volume)
-            for ts, at, price, cap, volume in points
-            if midnight(first) <= ts < midnight(last + DAY) and at <= now
-        ]
-        if rows:
-            found.append(_price_frame(rows))
+        low, high, until = (_since_epoch(at) for at in (midnight(first), midnight(last + DAY), now))
+        inside = [point for point in points if low <= point[0] < high and point[1] <= until]
+        if inside:
+            found.append(_price_frame(inside, coin.symbol, source_name(NAME, answer)))
     return found, digests
 
 
-def _price_frame(rows: list[tuple[Any, ...]]) -> pd.DataFrame:
-    frame = utc(pd.DataFrame(rows, columns=PRICE_COLUMNS), "ts", "available_at")
-    return frame.astype({name: "float64" for name in PRICE_COLUMNS[5:]})
+def _price_frame(points: Sequence[_Point], symbol: str = "", source: str = "") -> pd.DataFrame:
+    """Rows of contract ``prices``, column by column: a backfill has millions of them."""
+    marks, instants, *values = zip(*points, strict=True) if points else ((),) * 5
+    days = {mark // _DAY_MS: _moment(mark).date() for mark in marks[::12] + marks[-1:]}
+    frame = pd.DataFrame({"symbol": symbol, "ts": _instants(marks)}, columns=PRICE_COLUMNS[:2])
+    frame["date"] = pd.Series([days.get(m // _DAY_MS) or _moment(m).date() for m in marks], dtype=object)
+    frame["available_at"], frame["source"] = _instants(instants), source
+    for name, column in zip(PRICE_COLUMNS[5:], values, strict=True):
+        frame[name] = np.array(column, dtype="float64")
+    return frame
+
+
+def _instants(milliseconds: Sequence[int]) -> pd.DatetimeIndex:
+    return pd.DatetimeIndex(np.array(milliseconds, dtype="datetime64[ms]")).tz_localize("UTC").as_unit("us")
+
+
+def _since_epoch(at: datetime) -> int:
+    return (at - _EPOCH) // timedelta(milliseconds=1)
 
 
 def parse_market_chart(
@@ -169,25 +182,29 @@ def parse_market_chart(
     Raises :class:`SourceError` for another shape, a price that is not above zero, or times in seconds. A market cap
     or volume of 0 is the provider's placeholder and becomes None.
     """
-    what = f"coingecko market_chart of {subject}"
+    points = _points(body, f"coingecko market_chart of {subject}")
+    return [(_moment(ts), _moment(at), price, cap, volume) for ts, at, price, cap, volume in points]
+
+
+def _points(body: object, what: str) -> list[_Point]:
+    """The same with times in milliseconds."""
     if not isinstance(body, dict) or not isinstance(body.get("prices"), list):
         raise SourceError(f"{what} has no list of prices; nothing was written; try again later")
     caps, volumes = (_series(body.get(name, []), f"{what} {name}") for name in ("market_caps", "total_volumes"))
-    points = {}
+    points: dict[int, _Point] = {}
     for ms, value in sorted(_series(body["prices"], f"{what} prices").items()):
         mark = ms - ms % _HOUR_MS
         if value is None or ms - mark > _ON_THE_MARK_MS or mark in points:
             continue
-        at, ts = _moment(ms), _moment(mark)
-        price = positive(value, f"{what} price at {at:%Y-%m-%d %H:%M}") if value <= 0 else value
-        points[mark] = (ts, at, price, _known(caps.get(ms)), _known(volumes.get(ms)))
+        price = positive(value, f"{what} price at {_moment(ms):%Y-%m-%d %H:%M}") if value <= 0 else value
+        points[mark] = (mark, ms, price, _known(caps.get(ms)), _known(volumes.get(ms)))
     return list(points.values())
 
 
-def _refuse_daily(points: Sequence[tuple[datetime, Any, Any, Any, Any]], subject: str) -> None:
+def _refuse_daily(points: Sequence[_Point], subject: str) -> None:
     """A day's point is not an hour's: a coarser answer must not pass as hours with gaps."""
     marks = [point[0] for point in points]
-    if len(marks) > 2 and all(later - earlier >= DAY for earlier, later in pairwise(marks)):
+    if len(marks) > 2 and all(later - earlier >= _DAY_MS for earlier, later in pairwise(marks)):
         raise SourceError(
             f"coingecko market_chart of {subject} has daily points where hourly ones were asked; nothing was written; "
             "set COINGECKO_PLAN to the plan of your key"
