@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
@@ -27,12 +28,20 @@ def _console() -> Console:
 def progress() -> Iterator[Callable[[str, int, int], None]]:
     """A callable (what, done, total) that moves a bar on a terminal or prints a line to stderr elsewhere."""
     if not sys.stderr.isatty():
-        yield lambda what, done, total: print(f"[{done}/{total} partitions] {what}", file=sys.stderr, flush=True)
+        yield _line_by_line(time.monotonic())
         return
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
     with Progress(*columns, TimeRemainingColumn(), console=Console(stderr=True), transient=True) as bar:
         task = bar.add_task("starting", total=None)
         yield lambda what, done, total: bar.update(task, description=what, completed=done, total=total)
+
+
+def _line_by_line(began: float) -> Callable[[str, int, int], None]:
+    def line(what: str, done: int, total: int) -> None:
+        left = f", about {(time.monotonic() - began) * (total - done) / done:.0f} s left" if 0 < done < total else ""
+        print(f"[{done}/{total} partitions{left}] {what}", file=sys.stderr, flush=True)
+
+    return line
 
 
 def backfill_table(report: Report) -> None:

@@ -39,6 +39,7 @@ def dataset(
 ) -> None:
     """Write features with forward-return and triple-barrier labels, point-in-time and reproducible."""
     from crypto_assets.operate import dataset as training
+    from crypto_assets.storage import pins
     from crypto_assets.storage.warehouse import Warehouse
 
     request = training.Request(
@@ -54,7 +55,9 @@ def dataset(
         settings = Settings.from_env()
     except UsageError as error:  # the command is right, the environment is not: exit 1
         raise CryptoAssetsError(str(error)) from error
-    built = training.build(Warehouse(settings.warehouse), request, out)
+    warehouse = Warehouse(settings.warehouse)
+    built = training.build(warehouse, request, out)
+    pins.pin(warehouse, str(out.resolve()), built.versions)  # tidying leaves what the dataset rests on
     version = built.versions[training.FEATURES]
     if as_json:
         document = {

@@ -20,9 +20,9 @@ class Upkeep(TypedDict):
 
 def everything() -> Upkeep:
     """Every sensor, schedule, job and asset of this room, as arguments of ``Definitions``."""
-    from crypto_assets.upkeep import alerting, late_values, look, observing, reanalysis, refill, salvage
+    from crypto_assets.upkeep import alerting, late_values, look, observing, reanalysis, refill, salvage, tidy
 
-    duties: list[Any] = [alerting, late_values, look, observing, reanalysis, refill, salvage]
+    duties: list[Any] = [alerting, late_values, look, observing, reanalysis, refill, salvage, tidy]
     if Settings.from_env().kube_namespace is not None:
         from crypto_assets.upkeep import janitor  # the Kubernetes client is slow to import and needed in a cluster only
 

@@ -1,0 +1,83 @@
+"""Which versions of which tables a dataset rests on, kept as a small Delta table beside them (``_pins``).
+
+Tidying (``upkeep/tidy.py``) removes no file that a pinned version needs, so a training set can be made again for as
+long as its pin stands, in a folder as in an object store.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime, timezone
+from typing import Any
+
+import polars as pl
+from deltalake import DeltaTable, write_deltalake
+from deltalake.exceptions import DeltaError, TableNotFoundError
+
+from crypto_assets.errors import WarehouseError
+from crypto_assets.storage.warehouse import Warehouse
+
+TABLE = "_pins"
+SCHEMA: dict[str, Any] = {
+    "dataset": pl.String,
+    "table": pl.String,
+    "version": pl.Int64,
+    "pinned_at": pl.Datetime("us", "UTC"),
+}
+
+
+def pin(warehouse: Warehouse, dataset: str, versions: Mapping[str, int | None]) -> None:
+    """Note that ``dataset`` (its path or name) rests on these versions; the same note twice is one.
+
+    Raises :class:`WarehouseError`.
+    """
+    now = datetime.now(timezone.utc)
+    rows = [(dataset, table, version, now) for table, version in sorted(versions.items()) if version is not None]
+    fresh = pl.DataFrame(rows, schema=SCHEMA, orient="row")
+    known = _read(warehouse)
+    fresh = fresh.join(known, on=["dataset", "table", "version"], how="anti")
+    if fresh.is_empty():
+        return
+    try:
+        write_deltalake(
+            warehouse.path(TABLE), fresh.to_arrow(), mode="append", storage_options=warehouse.storage_options
+        )
+    except (DeltaError, OSError) as error:
+        raise _trouble(warehouse, error) from error
+
+
+def unpin(warehouse: Warehouse, dataset: str) -> int:
+    """Let the versions of this dataset go; returns how many there were."""
+    found = _read(warehouse).filter(pl.col("dataset") == dataset).height
+    if found:
+        try:
+            quoted = dataset.replace("'", "''")
+            DeltaTable(warehouse.path(TABLE), storage_options=warehouse.storage_options).delete(f"dataset = '{quoted}'")
+        except (DeltaError, OSError) as error:
+            raise _trouble(warehouse, error) from error
+    return found
+
+
+def pinned(warehouse: Warehouse) -> dict[str, set[int]]:
+    """Table -> versions that some dataset rests on. Raises :class:`WarehouseError`."""
+    found: dict[str, set[int]] = {}
+    for table, version in _read(warehouse).select("table", "version").rows():
+        found.setdefault(table, set()).add(version)
+    return found
+
+
+def _read(warehouse: Warehouse) -> pl.DataFrame:
+    try:
+        snapshot = DeltaTable(warehouse.path(TABLE), storage_options=warehouse.storage_options)
+        return pl.DataFrame(snapshot.to_pyarrow_table()).select(list(SCHEMA))
+    except TableNotFoundError:
+        return pl.DataFrame(schema=SCHEMA)
+    except (DeltaError, OSError) as error:
+        raise _trouble(warehouse, error) from error
+
+
+def _trouble(warehouse: Warehouse, error: Exception) -> WarehouseError:
+    return WarehouseError(
+        f"the pins of datasets in {warehouse.uri} cannot be read or written ({' '.join(str(error).split())[:160]}); "
+        "check CRYPTO_ASSETS_WAREHOUSE and its rights"
+    )

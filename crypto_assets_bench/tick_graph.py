@@ -1,0 +1,116 @@
+"""A tick of the whole graph for 300 coins on the sandbox, seconds by phase; the baseline is the minute it has.
+
+The sandbox runs in a process of its own, as a provider does. Yesterday and today are there already, as they are in the
+middle of a day; the tick is the ``intraday`` job for today: every request, write and check of it. It keeps to the pace
+of CoinGecko's analyst plan and of the venues, which is part of a tick's length.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import timedelta
+
+from dagster import DagsterEventType, DagsterInstance
+
+from crypto_assets_bench.result import Result, peak_mb
+
+COINS, MINUTE = 300, 60.0
+QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
+
+
+def run() -> Result:
+    with tempfile.TemporaryDirectory() as home, _sandbox() as env:
+        os.environ.update(
+            env,
+            CRYPTO_ASSETS_HOME=home,
+            CRYPTO_ASSETS_COINS=f"top:{COINS}",
+            COINGECKO_PLAN="analyst",
+            COINGECKO_API_KEY="sandbox",
+        )
+        from crypto_assets.instance.home import open_instance
+        from crypto_assets.settings import Settings
+
+        with open_instance(Settings.from_env()) as instance:
+            phases, rows = _ticks(instance)
+    total = phases.pop("run")
+    return Result(
+        total,
+        MINUTE,
+        MINUTE / total,
+        peak_mb(),
+        {"coins": COINS, "feature_rows": rows, "phases_s": dict(sorted(phases.items(), key=lambda item: -item[1]))},
+    )
+
+
+def _ticks(instance: DagsterInstance) -> tuple[dict[str, float], int]:
+    """Seconds by phase of the second tick of today, and the features' rows that it left."""
+    from crypto_assets.automation import INTRADAY_TABLES
+    from crypto_assets.definitions import defs
+    from crypto_assets.operate import runs
+    from crypto_assets.partitions import today
+    from crypto_assets.settings import Settings
+    from crypto_assets.storage.warehouse import Warehouse
+
+    day = today()
+    runs.execute(instance, [*INTRADAY_TABLES, "market_sentiment"], day - timedelta(days=1), day)
+    job = defs.resolve_job_def("intraday")
+    result = job.execute_in_process(
+        instance=instance, run_config=QUIET, partition_key=day.isoformat(), raise_on_error=False
+    )
+    if not result.success:
+        failed = [str(event.step_key) for event in result.all_events if event.is_step_failure]
+        raise RuntimeError(f"the tick failed in {', '.join(failed)}")
+    rows = Warehouse(Settings.from_env().warehouse).days_with_rows("ml_features", day, day).get(day, 0)
+    return _seconds(instance, result.run_id), rows
+
+
+def _seconds(instance: DagsterInstance, run_id: str) -> dict[str, float]:
+    """Each table's step, all checks together, the rest of the run, and the whole of it."""
+    from crypto_assets.operate import graph
+
+    tables, begun = set(graph.tables()), dict[str, float]()
+    phases: dict[str, float] = {"checks": 0.0}
+    for entry in instance.all_logs(run_id):
+        event = entry.dagster_event
+        if event is None:
+            continue
+        if event.event_type == DagsterEventType.STEP_START:
+            begun[str(event.step_key)] = entry.timestamp
+        elif event.event_type == DagsterEventType.STEP_SUCCESS:
+            step = str(event.step_key)
+            name = step if step in tables else "checks"
+            phases[name] = round(phases.get(name, 0.0) + entry.timestamp - begun[step], 3)
+        elif event.event_type == DagsterEventType.RUN_START:
+            begun["run"] = entry.timestamp
+        elif event.event_type == DagsterEventType.RUN_SUCCESS:
+            phases["run"] = round(entry.timestamp - begun["run"], 3)
+    phases["between_steps"] = round(phases["run"] - sum(value for name, value in phases.items() if name != "run"), 3)
+    return phases
+
+
+@contextmanager
+def _sandbox() -> Iterator[dict[str, str]]:
+    """A sandbox in a process of its own, and the variables that lead to it."""
+    process = subprocess.Popen([sys.executable, "-c", SERVE], stdout=subprocess.PIPE, stdin=subprocess.PIPE, text=True)
+    assert process.stdout is not None
+    assert process.stdin is not None
+    try:
+        yield dict(re.findall(r"^(\w+)=(.*)$", process.stdout.readline().replace("\t", "\n"), re.MULTILINE))
+    finally:
+        process.stdin.close()
+        process.wait(30)
+
+
+SERVE = """
+import sys
+from crypto_assets.sandbox.server import Sandbox
+with Sandbox() as sandbox:
+    print("\\t".join(f"{name}={value}" for name, value in sandbox.env().items()), flush=True)
+    sys.stdin.read()
+"""

@@ -1,0 +1,138 @@
+"""Tidying takes what nothing rests on: not a pinned version, not the coverage, not the story of the last runs."""
+
+from datetime import date, datetime, timedelta, timezone
+from pathlib import Path
+
+import dagster as dg
+import polars as pl
+import pytest
+from dagster import AssetKey, DagsterInstance
+from sqlalchemy import text
+
+from crypto_assets.errors import WarehouseError
+from crypto_assets.schemas import MARKET_SENTIMENT
+from crypto_assets.storage import pins
+from crypto_assets.storage.tidying import tidy
+from crypto_assets.storage.warehouse import Warehouse
+from crypto_assets.upkeep.staleness import newest_metadata
+from crypto_assets.upkeep.tidy import prune, tidy_up
+
+TABLE, DAY = "market_sentiment", date(2024, 5, 1)
+CALENDAR = dg.DailyPartitionsDefinition("2025-01-01", end_date="2025-01-08")
+KEYS = CALENDAR.get_partition_keys()
+
+
+@pytest.fixture
+def warehouse(tmp_path: Path) -> Warehouse:
+    """Five versions of one day: the table is created, then written with 10, 11, 12 and 13."""
+    found = Warehouse(str(tmp_path / "warehouse"))
+    for value in range(10, 14):
+        write(found, value)
+    return found
+
+
+def write(warehouse: Warehouse, value: int) -> None:
+    moment = datetime(2024, 5, 1, 0, 15, tzinfo=timezone.utc)
+    row = {"date": DAY, "available_at": moment, "source": "test", "fear_greed_index": value}
+    schema = {name: MARKET_SENTIMENT.polars_schema[name] for name in row}
+    warehouse.write(MARKET_SENTIMENT, pl.DataFrame([row], schema=schema), [DAY])
+
+
+def value(warehouse: Warehouse, version: int | None = None) -> int:
+    return int(warehouse.read(TABLE, version=version)["fear_greed_index"][0])
+
+
+def test_a_pinned_version_outlives_tidying(warehouse: Warehouse) -> None:
+    pins.pin(warehouse, "train.parquet", {TABLE: 2, "prices": None})
+    pins.pin(warehouse, "train.parquet", {TABLE: 2})
+    assert pins.pinned(warehouse) == {TABLE: {2}}
+    done = tidy(warehouse, TABLE, timedelta(0), pins.pinned(warehouse)[TABLE])
+    assert done is not None
+    assert (done.files, done.removed_files) == (1, 2)
+    assert value(warehouse) == 13
+    assert value(warehouse, 2) == 11
+    with pytest.raises(WarehouseError):
+        value(warehouse, 1)
+    assert pins.unpin(warehouse, "train.parquet") == 1
+    tidy(warehouse, TABLE, timedelta(0), pins.pinned(warehouse).get(TABLE, ()))
+    with pytest.raises(WarehouseError):
+        value(warehouse, 2)
+    assert value(warehouse) == 13
+
+
+def test_versions_of_the_last_days_stay(warehouse: Warehouse) -> None:
+    done = tidy(warehouse, TABLE, timedelta(days=7), ())
+    assert done is not None
+    assert done.removed_files == 0
+    assert [value(warehouse, version) for version in range(1, 5)] == [10, 11, 12, 13]
+
+
+def test_a_day_of_many_files_becomes_one(warehouse: Warehouse) -> None:
+    """As a stranger's appends leave it."""
+    from deltalake import write_deltalake
+
+    row = warehouse.read(TABLE).with_columns(source=pl.lit("stranger")).to_arrow()
+    write_deltalake(warehouse.path(TABLE), row, mode="append")
+    assert warehouse.files(TABLE).height == 2
+    done = tidy(warehouse, TABLE, timedelta(days=7), ())
+    assert done is not None
+    assert (done.joined_days, done.files) == (1, 1)
+    assert warehouse.read(TABLE).height == 2
+
+
+def test_no_table_nothing_to_do(tmp_path: Path) -> None:
+    assert tidy(Warehouse(str(tmp_path)), TABLE, timedelta(0), ()) is None
+
+
+def run_of(instance: DagsterInstance, first: str, last: str, *, fails: bool = False) -> None:
+    @dg.asset(partitions_def=CALENDAR, backfill_policy=dg.BackfillPolicy.single_run())
+    def prices(context: dg.AssetExecutionContext) -> dg.MaterializeResult:
+        if fails:
+            raise RuntimeError("refused")
+        return dg.MaterializeResult(metadata={"run": context.run_id})
+
+    tags = {"dagster/asset_partition_range_start": first, "dagster/asset_partition_range_end": last}
+    dg.materialize([prices], instance=instance, tags=tags, raise_on_error=False)
+
+
+def coverage(instance: DagsterInstance) -> dict[str, str | None]:
+    instance.wipe_asset_cached_status([AssetKey("prices")])  # from the events alone
+    found = instance.get_status_by_partition(AssetKey("prices"), KEYS, CALENDAR) or {}
+    return {key: status.value if status else None for key, status in found.items()}
+
+
+def test_coverage_is_the_same_after_pruning(instance: DagsterInstance) -> None:
+    """Days materialised twice, days that failed last, days never asked for; then everything old is pruned."""
+    run_of(instance, KEYS[0], KEYS[3])
+    run_of(instance, KEYS[0], KEYS[2])
+    run_of(instance, KEYS[2], KEYS[4], fails=True)
+    first, last = date.fromisoformat(KEYS[0]), date.fromisoformat(KEYS[-1])
+    before, notes = coverage(instance), newest_metadata(instance, "prices", first, last)
+    assert set(before.values()) == {"MATERIALIZED", "FAILED", None}
+    assert prune(instance, datetime.now(timezone.utc) - timedelta(days=1)) == {"superseded": 0, "story": 0, "checks": 0}
+    deleted = prune(instance, datetime.now(timezone.utc) + timedelta(minutes=1))
+    assert deleted["superseded"] > 0
+    assert deleted["story"] > 0
+    assert coverage(instance) == before
+    assert newest_metadata(instance, "prices", first, last) == notes
+    assert len(instance.get_runs()) == 3, "that they ran is kept"
+    run_of(instance, KEYS[4], KEYS[5])
+    assert coverage(instance) == {**before, KEYS[4]: "MATERIALIZED", KEYS[5]: "MATERIALIZED"}
+
+
+def test_a_run_that_goes_on_keeps_its_story(instance: DagsterInstance) -> None:
+    run_of(instance, KEYS[0], KEYS[1])
+    with instance.run_storage.connect() as connection:  # type: ignore[attr-defined]
+        connection.execute(text("UPDATE runs SET status = 'STARTED'"))
+    assert prune(instance, datetime.now(timezone.utc) + timedelta(minutes=1))["story"] == 0
+
+
+def test_the_job_runs_and_notes_what_is_left(
+    instance: DagsterInstance, warehouse: Warehouse, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CRYPTO_ASSETS_WAREHOUSE", warehouse.uri)
+    assert tidy_up.execute_in_process(instance=instance).success
+    record = instance.fetch_observations(AssetKey(TABLE), limit=1).records[0]
+    observation = record.event_log_entry.asset_observation
+    assert observation is not None
+    assert observation.metadata["files"].value == 1
