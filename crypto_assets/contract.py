@@ -65,6 +65,21 @@ class Column:
             found.append(pa.Check(lambda data: data.lazyframe.select(~pl.col(data.key).is_infinite()), name="finite"))
         return found
 
+    def broken(self) -> list[pl.Expr]:
+        """The same rules as :meth:`checks` and nullability, each as an aggregate that is true where one is broken."""
+        value = pl.col(self.name)
+        found = [] if self.nullable else [value.null_count() > 0]
+        floating = self.dtype in (pl.Float64, pl.Float32)
+        if self.lower is not None or floating:
+            found.append(value.min() < self.lower if self.lower is not None else value.min() == float("-inf"))
+        if self.upper is not None or floating:
+            found.append(value.max() > self.upper if self.upper is not None else value.max() == float("inf"))
+        if self.above is not None:
+            found.append(value.min() <= self.above)
+        if self.allowed is not None:
+            found.append((~value.drop_nulls().is_in(self.allowed)).any())
+        return found
+
 
 @dataclass(frozen=True)
 class Contract:
@@ -144,7 +159,12 @@ class Contract:
                 f"{self.table}: a value does not fit its column's type ({_one_line(error)}); nothing was written; "
                 "parse it in the source"
             ) from error
-        return data.with_columns(pl.col(pl.Float64).fill_nan(None)).sort(self.key)
+        return self._sorted(_without_nan(data))
+
+    def _sorted(self, data: pl.DataFrame) -> pl.DataFrame:
+        """The rows in key order; rows that are in order already are not copied."""
+        keys = data.select(self.key)
+        return data if keys.equals(keys.sort(self.key)) else data.sort(self.key)
 
     def validate(self, frame: Frame) -> pl.DataFrame:
         """The conformed frame, once every rule held. Raises :class:`ContractError` naming the first broken rules."""
@@ -161,7 +181,8 @@ class Contract:
         """Broken rules as sentences, worst column first come; empty when the contract holds."""
         problems: list[str] = []
         try:
-            self.rules.validate(data, lazy=True)
+            if not self._holds(data):  # pandera names what is broken; that nothing is, one pass over the columns tells
+                self.rules.validate(data, lazy=True)
         except pa.errors.SchemaErrors as error:
             cases = error.failure_cases
             for (column, check), group in cases.group_by(["column", "check"], maintain_order=True):
@@ -176,12 +197,35 @@ class Contract:
                 problems.append(f"{low} is above {high} in {crossed.height} row(s), e.g. {crossed.row(0)[:2]}")
         return problems
 
+    def _holds(self, data: pl.DataFrame) -> bool:
+        """Whether :attr:`rules` find nothing, in one pass: pandera takes a pass for every check of every column."""
+        if data.columns != self.names or data.schema != self.polars_schema:
+            return False
+        if data.is_empty():
+            return True
+        broken = [expression for column in self.columns for expression in column.broken()]
+        if any(data.select(**{str(n): expression for n, expression in enumerate(broken)}).row(0)):
+            return False
+        keys = data.select(self.key)
+        # In key order equal keys are neighbours; a null key is caught above.
+        same = pl.all_horizontal(pl.col(name) == pl.col(name).shift(1) for name in self.key)
+        return self._sorted(keys).select(same.any()).item() is not True
+
     def _time_violations(self, data: pl.DataFrame) -> Iterable[str]:
         if self.time_column is None or data.is_empty():
             return
         astray = data.filter(pl.col(self.time_column).dt.date() != pl.col("date")).height
         if astray:
             yield f"date is not the UTC day of {self.time_column} in {astray} row(s)"
+
+
+def _without_nan(data: pl.DataFrame) -> pl.DataFrame:
+    """NaN as null; columns without one are not copied."""
+    floats = [name for name, kind in data.schema.items() if kind == pl.Float64]
+    if not floats or data.is_empty():
+        return data
+    has = data.select(pl.col(floats).is_nan().any()).row(0, named=True)
+    return data.with_columns(pl.col(name).fill_nan(None) for name in floats if has[name])
 
 
 def _one_line(error: Exception) -> str:
