@@ -9,9 +9,11 @@ from crypto_assets.assets.access import Providers
 from crypto_assets.catalog import symbols
 from crypto_assets.transforms.features import LOOKBACK_DAYS, build_features
 
+RUNS = dg.BackfillPolicy.multi_run(shell.feature_chunk_days(len(Providers().coins())))
+
 
 @dg.asset(
-    **shell.of(schemas.ML_FEATURES, group="ml", kinds={"polars"}, layer="derived", policy=shell.DERIVED),
+    **shell.of(schemas.ML_FEATURES, group="ml", kinds={"polars"}, layer="derived", policy=RUNS),
     ins={table: shell.look_back(days) for table, days in LOOKBACK_DAYS.items()},
 )
 def ml_features(

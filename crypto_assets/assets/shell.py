@@ -26,9 +26,16 @@ FAILED_COINS = "failed_coins"  # metadata of a materialisation: coins whose rows
 SOURCE_CHUNK_DAYS = min(100, Settings.from_env().chunk_days)
 # Days a run of a derived asset covers at most: bounds memory, not calls.
 DERIVED_CHUNK_DAYS = Settings.from_env().chunk_days
+# Rows of ml_features a run makes at most: some 0.7 GB a copy of the frame, and a run holds a few of them.
+FEATURE_CHUNK_ROWS = 300 * 24 * 60
 
 FROM_PROVIDER = dg.BackfillPolicy.multi_run(SOURCE_CHUNK_DAYS)
 DERIVED = dg.BackfillPolicy.multi_run(DERIVED_CHUNK_DAYS)
+
+
+def feature_chunk_days(coins: int) -> int:
+    """Days of ``ml_features`` that a run covers at most with this many coins, so that no run needs more memory."""
+    return max(1, min(DERIVED_CHUNK_DAYS, FEATURE_CHUNK_ROWS // (24 * coins)))
 
 
 def of(contract: Contract, *, group: str, kinds: set[str], layer: str, policy: dg.BackfillPolicy) -> dict[str, Any]:

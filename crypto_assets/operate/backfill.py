@@ -11,9 +11,12 @@ from typing import Any
 from dagster import AssetKey, DagsterInstance
 
 from crypto_assets.assets.reach import REACH, ROW_GIVERS
-from crypto_assets.assets.shell import DERIVED_CHUNK_DAYS, SOURCE_CHUNK_DAYS, failed_coins_of
+from crypto_assets.assets.shell import DERIVED_CHUNK_DAYS, SOURCE_CHUNK_DAYS, failed_coins_of, feature_chunk_days
+from crypto_assets.catalog import select
 from crypto_assets.operate import runs
 from crypto_assets.partitions import DAY, chunks, days, runs_of, today
+from crypto_assets.schemas import ML_FEATURES
+from crypto_assets.settings import Settings
 from crypto_assets.storage.warehouse import Warehouse
 from crypto_assets.upkeep import staleness
 from crypto_assets.upkeep.staleness import newest_metadata
@@ -21,6 +24,7 @@ from crypto_assets.upkeep.staleness import newest_metadata
 GIVE_UP_AFTER = 3  # chunks in a row that fail completely: the provider is down, not one day of it
 HEAL_ROUNDS = 2 * len(REACH)  # each round mends one table; more means someone else keeps writing
 
+Run = tuple[tuple[str, ...], date, date]  # tables, first day, last day
 Progress = Callable[[str, int, int], None]  # what, partitions done, partitions in all
 
 
@@ -103,9 +107,7 @@ def _wanted(
     }
 
 
-def incomplete(
-    instance: DagsterInstance, table: str, start: date, end: date
-) -> list[tuple[tuple[str, ...], date, date]]:
+def incomplete(instance: DagsterInstance, table: str, start: date, end: date) -> list[Run]:
     """(coins, first day, last day) of materialised partitions that lack the rows of coins that failed."""
     by_coins: dict[tuple[str, ...], list[date]] = {}
     for day, metadata in newest_metadata(instance, table, start, end).items():
@@ -114,7 +116,7 @@ def incomplete(
     return [(coins, *span) for coins, found_days in by_coins.items() for span in runs_of(found_days)]
 
 
-def _plan(wanted: dict[str, list[date]]) -> list[tuple[tuple[str, ...], date, date]]:
+def _plan(wanted: dict[str, list[date]]) -> list[Run]:
     """Runs as (tables, first day, last day): days that want the same tables go together, in chunks, oldest first."""
     by_set: dict[tuple[str, ...], list[date]] = {}
     for day in sorted({day for found in wanted.values() for day in found}):
@@ -122,13 +124,23 @@ def _plan(wanted: dict[str, list[date]]) -> list[tuple[tuple[str, ...], date, da
     plan = []
     for tables, found in by_set.items():
         size = DERIVED_CHUNK_DAYS if set(tables) <= set(REACH) else SOURCE_CHUNK_DAYS
-        plan += [(tables, *chunk) for first, last in runs_of(found) for chunk in chunks(first, last, size)]
+        for first, last in runs_of(found):
+            for chunk in chunks(first, last, size):
+                plan += _by_memory(tables, *chunk)
     return sorted(plan, key=lambda run: run[1])
 
 
-def _run_all(
-    instance: DagsterInstance, plan: list[tuple[tuple[str, ...], date, date]], report: Report, progress: Progress
-) -> None:
+def _by_memory(tables: tuple[str, ...], first: date, last: date) -> list[Run]:
+    """The run, or for so many coins that its features would not fit the memory: its other tables, then features in parts."""
+    size = feature_chunk_days(len(select(Settings.from_env().coins)))
+    if ML_FEATURES.table not in tables or (last - first) // DAY < size:
+        return [(tables, first, last)]
+    others = tuple(table for table in tables if table != ML_FEATURES.table)
+    parts: list[Run] = [((ML_FEATURES.table,), *chunk) for chunk in chunks(first, last, size)]
+    return [(others, first, last), *parts] if others else parts
+
+
+def _run_all(instance: DagsterInstance, plan: list[Run], report: Report, progress: Progress) -> None:
     total = sum(len(tables) * ((last - first) // DAY + 1) for tables, first, last in plan)
     done = failed_in_a_row = 0
     for tables, first, last in plan:
@@ -200,11 +212,12 @@ def _heal(
         return
     last = min(staleness.horizon(tables, end), max(end, today()))
     for _ in range(HEAL_ROUNDS):
-        plan: list[tuple[tuple[str, ...], date, date]] = []
+        plan: list[Run] = []
         for table in REACH:
             found = staleness.stale_days(instance, warehouse, table, start, last)
             if found:
-                plan = [((table,), first, until) for first, until in runs_of(found)]
+                spans = [chunk for run in runs_of(found) for chunk in chunks(*run, DERIVED_CHUNK_DAYS)]
+                plan = [run for span in spans for run in _by_memory((table,), *span)]
                 break  # what follows from this table is found in the next round
         if not plan:
             return

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from functools import cache
 
 from crypto_assets import schemas
 from crypto_assets.feature_columns import FEATURES, Feature
@@ -24,21 +25,25 @@ KNOWN_WITHIN = {
 }
 
 
-def users(table: str) -> list[Feature]:
-    return [feature for feature in FEATURES.values() if table in feature.tables]
+@cache
+def users(table: str) -> tuple[Feature, ...]:
+    return tuple(feature for feature in FEATURES.values() if table in feature.tables)
 
 
+@cache
 def window(table: str) -> int:
     """Hour marks that one output hour looks at in an hourly table, its own included."""
     return max(feature.hours for feature in users(table) if feature.stale is None)
 
 
+@cache
 def oldest_days(table: str) -> int:
     """Days before an hour's own day whose rows may still serve it in an as-of look-up."""
     stale = max(feature.stale for feature in users(table) if feature.stale is not None)
     return -(-(KNOWN_WITHIN[table] + stale) // DAY)
 
 
+@cache
 def change_hours(table: str) -> int:
     """Hours before an output hour at which the table is looked up as well."""
     return max(feature.hours - 1 for feature in users(table))

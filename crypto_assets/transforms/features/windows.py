@@ -163,11 +163,13 @@ def exponential_means(arrays: Sequence[Floats], position: Ints, alpha: float) ->
     for mean in means:
         mean[position < 0] = 0.0
     span = 1
+    buffer = np.empty_like(position, dtype=np.float64)
     while span < min(memory_bars(alpha), position.shape[1]):
         inside = position[:, span:] >= span  # nothing from before the run's first column
         whole = bool(inside.all())
+        older = buffer[:, span:]
         for mean in means:
-            older = mean[:, :-span] * (1 - alpha) ** span
+            np.multiply(mean[:, :-span], (1 - alpha) ** span, out=older)
             if not whole:
                 older *= inside
             mean[:, span:] += older

@@ -1,0 +1,120 @@
+"""Inputs of the feature benchmarks: every table that features read, filled for many coins, from a seed."""
+
+from __future__ import annotations
+
+from datetime import date, datetime, timedelta, timezone
+from typing import Any
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from crypto_assets import schemas
+from crypto_assets.contract import TIMESTAMP, Contract
+from crypto_assets.transforms.features import LOOKBACK_DAYS
+
+COINS, DAYS = 300, 640
+END = date(2024, 12, 31)
+START = END - timedelta(days=DAYS - 1)
+SYMBOLS = ["BTC", *(f"C{n:03d}" for n in range(1, COINS))]
+HOUR_US = 3_600_000_000
+DECIMALS = 8  # digits of the random numbers: providers give about as many
+
+Columns = dict[str, Any]
+
+
+def tables(first: date = START, last: date = END) -> dict[str, pl.DataFrame]:
+    """The tables with the history that features of first..last need, without a gap: the most work there can be."""
+    made = {
+        "prices": _prices, "ohlc": _bars, "narratives": _narratives, "derivatives": _derivatives,
+        "onchain_base": _daily, "onchain_enhanced": _daily, "social_metrics": _daily, "developer_activity": _daily,
+        "defi_metrics": _daily, "market_sentiment": _daily,
+    }  # fmt: skip
+    return {
+        name: make(schemas.CONTRACTS[name], first - timedelta(days=LOOKBACK_DAYS[name]), last)
+        for name, make in made.items()
+    }
+
+
+def _random(name: str) -> np.random.Generator:
+    return np.random.default_rng([7, *name.encode()])
+
+
+def _hours(first: date, last: date, symbols: list[str]) -> tuple[pl.DataFrame, int]:
+    """symbol and ts of every hour in key order, and the number of hours."""
+    count = ((last - first).days + 1) * 24
+    opened = int(datetime(first.year, first.month, first.day, tzinfo=timezone.utc).timestamp()) * 1_000_000
+    ts = opened + np.arange(count) * HOUR_US
+    names = sorted(symbols)
+    frame = pl.DataFrame({"symbol": np.repeat(names, count), "ts": pl.Series(np.tile(ts, len(names))).cast(TIMESTAMP)})
+    return frame, count
+
+
+def _finish(contract: Contract, keys: pl.DataFrame, columns: Columns, late: timedelta) -> pl.DataFrame:
+    given = keys.with_columns(**columns).with_columns(
+        date=pl.col("ts").dt.date(), available_at=pl.col("ts") + late, source=pl.lit("bench")
+    )
+    absent = {c.name: pl.lit(None, c.dtype) for c in contract.columns if c.name not in given.columns}
+    return given.with_columns(**absent).select(contract.names)
+
+
+def _walks(contract: Contract, hours: int) -> NDArray[np.float64]:
+    steps = _random(contract.table).normal(0, 0.008, (COINS, hours))
+    return np.round(np.exp(np.cumsum(steps, axis=1) - np.cumsum(steps, axis=1).mean()), DECIMALS).ravel() + 1e-3
+
+
+def _prices(contract: Contract, first: date, last: date) -> pl.DataFrame:
+    keys, hours = _hours(first, last, SYMBOLS)
+    price, random = _walks(contract, hours), _random("volume")
+    supply = np.repeat(random.uniform(1e6, 1e9, COINS).round(), hours)
+    volume = np.round(price * supply * random.gamma(4.0, 0.01, len(price)), 2) + 1
+    columns = {"price_usd": price, "market_cap_usd": price * supply, "volume_24h_usd": volume}
+    return _finish(contract, keys, columns, timedelta(seconds=20))
+
+
+def _bars(contract: Contract, first: date, last: date) -> pl.DataFrame:
+    keys, hours = _hours(first, last, SYMBOLS)
+    random = _random("bars")
+    opened = _walks(contract, hours)
+    close = opened * np.exp(random.normal(0, 0.006, len(opened)))
+    columns = {
+        "open": opened, "close": close, "volume": np.round(random.gamma(2.0, 50.0, len(opened)), 4),
+        "high": np.maximum(opened, close) * (1 + random.uniform(0, 0.004, len(opened))),
+        "low": np.minimum(opened, close) * (1 - random.uniform(0, 0.004, len(opened))),
+    }  # fmt: skip
+    return _finish(contract, keys, columns, timedelta(hours=1))
+
+
+def _narratives(contract: Contract, first: date, last: date) -> pl.DataFrame:
+    keys, _ = _hours(first, last, [*SYMBOLS, "MARKET"])
+    random = _random(contract.table)
+    columns: Columns = {"article_count_24h": random.integers(0, 40, keys.height)}
+    columns |= {
+        name: np.round(random.random(keys.height), DECIMALS)
+        for name in contract.names
+        if name == "sentiment_24h" or name.startswith("theme_")
+    }
+    return _finish(contract, keys, columns, timedelta())
+
+
+def _derivatives(contract: Contract, first: date, last: date) -> pl.DataFrame:
+    keys, _ = _hours(first, last, SYMBOLS)
+    random = _random(contract.table)
+    columns: Columns = {c: np.round(random.random(keys.height) * 1e6, 4) for c in contract.value_columns}
+    return _finish(contract, keys, columns | {"contracts": np.full(keys.height, 3)}, timedelta(minutes=3))
+
+
+def _daily(contract: Contract, first: date, last: date) -> pl.DataFrame:
+    """A row a day for each coin, for the whole market, or for all chains together, known a few hours after its day."""
+    days = pl.DataFrame({"date": pl.date_range(first, last, eager=True)})
+    if "symbol" in contract.key:
+        days = pl.DataFrame({"symbol": sorted(SYMBOLS)}).join(days, how="cross")
+    if "entity" in contract.key:
+        days = pl.DataFrame({"entity": ["Bitcoin", "all"]}).join(days, how="cross")
+    random = _random(contract.table)
+    columns = {
+        c: np.round(random.uniform(0, min(1e6, contract.by_name[c].upper or 1e6), days.height), 4)
+        for c in contract.value_columns
+    }
+    known = (pl.col("date") + timedelta(days=1)).cast(TIMESTAMP) + timedelta(hours=2)
+    return days.with_columns(**columns, available_at=known, source=pl.lit("bench")).select(contract.names)
