@@ -1,14 +1,9 @@
-"""Measures of derived tables: every base row enhanced, and which feature cells a source really filled."""
+"""Measures of derived tables: every base row enhanced; the features' population has a file of its own."""
 
 from __future__ import annotations
 
-import polars as pl
-
 from crypto_assets.checks.outcome import Outcome, Scope
-from crypto_assets.schemas import ML_FEATURES, TEN_ONCHAIN_FIELDS
-
-# What the features of fully covered coins reach; a fall below it means an input stopped, not that coins differ.
-POPULATION_THRESHOLD = 0.5
+from crypto_assets.checks.population import feature_population
 
 
 def enhanced_ratio(scope: Scope) -> tuple[int, int]:
@@ -28,29 +23,6 @@ def enhanced_over_base(scope: Scope) -> Outcome:
         f"{enhanced} enhanced of {base} base rows ({ratio:.1%})" if base else "no base rows in the range",
         "ERROR",
         {"enhanced_rows": enhanced, "base_rows": base, "ratio": ratio},
-    )
-
-
-def population(scope: Scope) -> tuple[float, dict[str, float], int]:
-    """Share of non-null cells over all feature columns, by column, and the number of rows looked at."""
-    names = ML_FEATURES.value_columns
-    frame = scope.warehouse.read(ML_FEATURES, start=scope.start, end=scope.end, columns=names)
-    if frame.is_empty():
-        return 0.0, dict.fromkeys(names, 0.0), 0
-    shares = frame.select((1 - pl.col(name).null_count() / pl.len()).alias(name) for name in names).row(0, named=True)
-    return sum(shares.values()) / len(shares), shares, frame.height
-
-
-def feature_population(scope: Scope) -> Outcome:
-    """Non-null share of the features, the ten on-chain fields by name (the old system: 0.299 overall)."""
-    overall, shares, rows = population(scope)
-    ten = {name: round(shares[name], 4) for name in TEN_ONCHAIN_FIELDS}
-    return Outcome(
-        rows > 0 and overall >= POPULATION_THRESHOLD,
-        f"{overall:.1%} of feature cells populated over {rows} rows; on-chain fields: "
-        + ", ".join(f"{name} {share:.0%}" for name, share in ten.items()),
-        "WARN",
-        {"overall": overall, "rows": rows, "ten_onchain_fields": ten, "columns": shares},
     )
 
 

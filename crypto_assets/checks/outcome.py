@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime
 from typing import Any
@@ -24,6 +24,15 @@ class Scope:
     end: date
     now: datetime
     live: bool = False
+
+
+@dataclass(frozen=True)
+class Chart:
+    """Lines over time for the UI's metadata; drawn only where someone shows it."""
+
+    series: Mapping[str, tuple[Sequence[date], Sequence[float | None]]]
+    title: str
+    unit: str
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,8 @@ import dagster as dg
 
 from crypto_assets.assets.access import Providers
 from crypto_assets.checks import analysis, coverage, freshness, health, measures, service, sources
-from crypto_assets.checks.outcome import Measure, Outcome, Scope
+from crypto_assets.checks.outcome import Chart, Measure, Outcome, Scope
+from crypto_assets.plots import line_chart
 from crypto_assets.schemas import CONTRACTS
 from crypto_assets.settings import Settings
 from crypto_assets.storage.warehouse import Warehouse
@@ -71,13 +72,16 @@ def scope_of(tags: Mapping[str, str], settings: Settings) -> Scope:
 
 
 def as_result(outcome: Outcome) -> dg.AssetCheckResult:
-    metadata: dict[str, Any] = {
-        key: dg.MetadataValue.json(value) if isinstance(value, dict) else value
-        for key, value in outcome.numbers.items()
-    }
+    metadata: dict[str, Any] = {key: _shown(value) for key, value in outcome.numbers.items()}
     return dg.AssetCheckResult(
         passed=outcome.passed,
         severity=dg.AssetCheckSeverity[outcome.severity],
         description=outcome.description,
         metadata=metadata,
     )
+
+
+def _shown(value: Any) -> Any:
+    if isinstance(value, Chart):
+        return dg.MetadataValue.md(line_chart(value.series, title=value.title, unit=value.unit))
+    return dg.MetadataValue.json(value) if isinstance(value, dict) else value

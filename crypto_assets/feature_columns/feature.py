@@ -67,7 +67,8 @@ class Feature:
     ``inputs`` are ``table.column``; ``table[entity].column`` where the row is not the coin's own (``all``, ``chain``,
     ``MARKET``). ``hours``: hour marks that a value looks at, its own included. ``least``: share of them that must be
     there. ``warmup``: hours without a value after an input begins; default: what ``hours`` and ``least`` say.
-    ``stale``: the value is looked up as-of, and serves this long after it became known.
+    ``stale``: the value is looked up as-of, and serves this long after it became known. ``where``: the rows in which it
+    is expected, as an SQL condition over columns of the table; empty: all.
     """
 
     name: str
@@ -83,6 +84,7 @@ class Feature:
     upper: float | None = None
     reference: str = ""
     warmup: int | None = None
+    where: str = ""
 
     @property
     def tables(self) -> set[str]:
@@ -112,6 +114,8 @@ class Feature:
             said.append(f"Null for the first {self.warmup} hours after a start or a gap.")
         if self.coins is not Coins.EVERY:
             said.append(f"Expected for {self.coins.value}.")
+        if self.where:
+            said.append(f"Expected where {self.where}.")
         if self.reference:
             said.append(f"{self.reference}.")
         return " ".join(said)

@@ -7,7 +7,8 @@ from typing import Any
 
 from dagster import DagsterInstance
 
-from crypto_assets.checks import coverage, measures
+from crypto_assets.catalog import select
+from crypto_assets.checks import coverage, measures, population
 from crypto_assets.checks.outcome import Scope
 from crypto_assets.checks.shells import every_measure
 from crypto_assets.operate import graph, runs
@@ -24,13 +25,23 @@ def status(
     runs.bury_dead_runs(instance)
     scope = Scope(Warehouse(settings.warehouse), settings, start, end, datetime.now(timezone.utc))
     assets = {table: _asset(instance, scope, table, recorded) for table in graph.tables()}
-    overall, columns, rows = coverage.population(scope)
+    filled = population.measure_population(scope)
     enhanced, base = coverage.enhanced_ratio(scope)
     return {
         "start": start.isoformat(),
         "end": end.isoformat(),
         "assets": assets,
-        "population": {"overall": overall, "columns": columns, "rows": rows},
+        "population": {
+            "overall": filled.overall,
+            "expected_population": filled.expected_overall,
+            "columns": filled.columns(),
+            "expected_columns": filled.expected_columns(),
+            "groups": filled.groups(),
+            "coins": filled.by_coin(),
+            "ten_onchain_fields": population.ten_fields(filled, select(settings.coins)),
+            "not_given": filled.wanted.not_given,
+            "rows": filled.rows,
+        },
         "enhanced_over_base": enhanced / base if base else 0.0,
     }
 

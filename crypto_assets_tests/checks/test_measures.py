@@ -11,6 +11,7 @@ import pytest
 from crypto_assets.checks.measures import RECORDS, SNAPSHOTS
 from crypto_assets.checks.outcome import Outcome, Scope
 from crypto_assets.checks.shells import as_result, every_measure, scope_of
+from crypto_assets.feature_columns import FEATURES
 from crypto_assets.partitions import days
 from crypto_assets.schemas import CONTRACTS
 from crypto_assets.settings import Settings
@@ -153,8 +154,9 @@ def test_feature_population_names_the_ten(scope: Scope) -> None:
     assert not outcome.passed
     assert outcome.numbers["columns"]["sma_20"] == 1.0
     assert len(outcome.numbers["ten_onchain_fields"]) == 10
-    assert "onchain_nvt_ratio 0%" in outcome.description
-    full = {name: 1.0 for name in CONTRACTS["ml_features"].value_columns}
+    assert "onchain_nvt_ratio 0% (the source gave no onchain_base.market_cap_usd for BTC, ETH" in outcome.description
+    columns = CONTRACTS["ml_features"].columns
+    full = {c.name: 1.0 if c.upper is None else c.upper for c in columns if c.name in FEATURES}
     write(scope, "ml_features", [{**row, **full} for row in hourly("ml_features")])
     assert measure(scope, "ml_features", "feature_population").passed
 

@@ -1,0 +1,184 @@
+"""How many feature cells are filled, of all and of those that a source can give: by column, group, coin and day."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from datetime import date, datetime, timezone
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from crypto_assets.catalog import Coin, by_symbol, select
+from crypto_assets.checks.expected import Expectations, expectations, inputs_of
+from crypto_assets.checks.outcome import Chart, Outcome, Scope
+from crypto_assets.feature_columns import FEATURES, GROUPS
+from crypto_assets.partitions import chunks
+from crypto_assets.schemas import ML_FEATURES, TEN_ONCHAIN_FIELDS
+
+# A fall below it means that an input stopped or was lost: what no source can give is not expected.
+EXPECTED_THRESHOLD = 0.9
+ROWS_AT_ONCE = 200_000  # of all feature columns: some 300 MB
+NAMES = list(FEATURES)
+FAR = np.iinfo(np.int64).max
+Counts = NDArray[np.int64]
+
+
+@dataclass
+class Population:
+    """Cells counted over the range's rows. Arrays are by feature, in table order; ``daily`` holds days x groups."""
+
+    rows: int = 0
+    filled: Counts = field(default_factory=lambda: np.zeros(len(NAMES), dtype=np.int64))
+    expected: Counts = field(default_factory=lambda: np.zeros(len(NAMES), dtype=np.int64))
+    as_expected: Counts = field(default_factory=lambda: np.zeros(len(NAMES), dtype=np.int64))  # filled and expected
+    coins: dict[str, Counts] = field(default_factory=dict)  # symbol -> (as_expected, expected)
+    daily: dict[date, Counts] = field(default_factory=dict)  # day -> groups x (as_expected, expected)
+    wanted: Expectations = field(default_factory=Expectations)
+
+    @property
+    def overall(self) -> float:
+        return float(self.filled.sum() / (self.rows * len(NAMES))) if self.rows else 0.0
+
+    @property
+    def expected_overall(self) -> float:
+        return _share(self.as_expected.sum(), self.expected.sum()) or 0.0
+
+    def columns(self) -> dict[str, float]:
+        return {
+            name: float(count / self.rows) if self.rows else 0.0 for name, count in zip(NAMES, self.filled, strict=True)
+        }
+
+    def expected_columns(self) -> dict[str, float | None]:
+        """Share of the expected cells; None where none is expected."""
+        return {n: _share(a, e) for n, a, e in zip(NAMES, self.as_expected, self.expected, strict=True)}
+
+    def groups(self) -> dict[str, float | None]:
+        return {g: _share(self.as_expected @ of, self.expected @ of) for g, of in zip(GROUPS, _MEMBERS, strict=True)}
+
+    def by_coin(self) -> dict[str, float | None]:
+        return {symbol: _share(*counts) for symbol, counts in sorted(self.coins.items())}
+
+    def chart(self) -> Chart:
+        days = sorted(self.daily)
+        series = {
+            group: (days, [_share(*self.daily[day][n]) for day in days]) for n, group in enumerate(GROUPS)
+        }  # fmt: skip
+        return Chart(series, "expected feature cells filled, by group", "%")
+
+
+def _share(part: float | np.integer, whole: float | np.integer) -> float | None:
+    return round(float(part / whole), 6) if whole else None
+
+
+_MEMBERS = np.array([[name in {f.name for f in group} for name in NAMES] for group in GROUPS.values()], dtype=np.int64)
+
+
+def measure_population(scope: Scope) -> Population:
+    """Counts every cell of the range, a bounded number of rows at a time."""
+    coins = select(scope.settings.coins)
+    found = Population(wanted=expectations(scope, coins))
+    days = max(1, ROWS_AT_ONCE // (24 * len(coins)))
+    for first, last in chunks(scope.start, scope.end, days):
+        frame = scope.warehouse.read(ML_FEATURES, start=first, end=last, columns=["symbol", "ts", "date", *NAMES])
+        for symbol, rows in _by_coin(frame):
+            _count(found, symbol, rows)
+    return found
+
+
+def _by_coin(frame: pl.DataFrame) -> Iterator[tuple[str, pl.DataFrame]]:
+    for (symbol,), rows in frame.group_by(["symbol"], maintain_order=True):
+        yield str(symbol), rows
+
+
+def _count(found: Population, symbol: str, rows: pl.DataFrame) -> None:
+    filled = rows.select(pl.col(name).is_not_null() for name in NAMES).to_numpy()
+    due = found.wanted.due.get(symbol, {})
+    moments = np.array([_micros(due[name]) if name in due else FAR for name in NAMES])
+    expected = rows["ts"].to_physical().to_numpy()[:, None] >= moments
+    for condition, names in _CONDITIONS.items():
+        holds = rows.select(pl.sql_expr(condition).fill_null(value=False).alias("holds"))["holds"].to_numpy()
+        expected[:, [NAMES.index(name) for name in names]] &= holds[:, None]
+    both = filled & expected
+    found.rows += rows.height
+    found.filled += filled.sum(axis=0)
+    found.expected += expected.sum(axis=0)
+    found.as_expected += both.sum(axis=0)
+    mine = np.array([both.sum(), expected.sum()])
+    found.coins[symbol] = found.coins.get(symbol, np.zeros(2, dtype=np.int64)) + mine
+    _, starts = np.unique(rows["date"].to_physical().to_numpy(), return_index=True)
+    counts = [np.add.reduceat(cells.astype(np.int64), starts, axis=0) @ _MEMBERS.T for cells in (both, expected)]
+    for number, day in enumerate(rows["date"].gather(starts).to_list()):
+        now = np.stack([counts[0][number], counts[1][number]], axis=1)
+        found.daily[day] = found.daily.get(day, np.zeros_like(now)) + now
+
+
+_CONDITIONS: dict[str, list[str]] = {}
+for _feature in FEATURES.values():
+    if _feature.where:
+        _CONDITIONS.setdefault(_feature.where, []).append(_feature.name)
+
+
+def _micros(moment: datetime) -> int:
+    return int((moment - datetime(1970, 1, 1, tzinfo=timezone.utc)).total_seconds() * 1e6)
+
+
+def why_null(found: Population, name: str, coins: tuple[Coin, ...]) -> str:
+    """Why some cells of a feature are null, in one sentence; empty where none is."""
+    feature = FEATURES[name]
+    number = NAMES.index(name)
+    if feature.coins.name == "NONE":
+        return "no source gives it"
+    reasons = []
+    without = [coin.symbol for coin in coins if not feature.coins.has(coin)]
+    if without:
+        reasons.append(f"only {feature.coins.value}: not {_names(without)}")
+    for source, _ in inputs_of(feature):
+        absent = [s for s in found.wanted.not_given.get(source, []) if feature.coins.has(by_symbol()[s])]
+        if absent:
+            reasons.append(f"the source gave no {source} for {_names(absent)}")
+    lost = int(found.expected[number] - found.as_expected[number])
+    if lost:
+        stale = f" or older than {feature.stale}" if feature.stale else ""
+        reasons.append(f"{lost} expected cell(s) without an input in the window{stale}")
+    return "; ".join(dict.fromkeys(reasons))
+
+
+def _names(symbols: list[str]) -> str:
+    return ", ".join(symbols[:8]) + (f" and {len(symbols) - 8} more" if len(symbols) > 8 else "")
+
+
+def ten_fields(found: Population, coins: tuple[Coin, ...]) -> dict[str, dict[str, object]]:
+    """The ten on-chain fields: share of all cells, share of the expected ones, and why any is null."""
+    shares, expected = found.columns(), found.expected_columns()
+    return {
+        name: {
+            "share": round(shares[name], 4),
+            "expected": expected[name],
+            "null_because": why_null(found, name, coins),
+        }
+        for name in TEN_ONCHAIN_FIELDS
+    }
+
+
+def feature_population(scope: Scope) -> Outcome:
+    """Filled cells of those that a source can give, by column, group and coin; the ten on-chain fields by name and reason."""
+    found = measure_population(scope)
+    ten = ten_fields(found, select(scope.settings.coins))
+    said = "; ".join(
+        f"{name} {fact['share']:.0%}" + (f" ({fact['null_because']})" if fact["null_because"] else "")
+        for name, fact in ten.items()
+    )
+    return Outcome(
+        found.rows > 0 and found.expected_overall >= EXPECTED_THRESHOLD,
+        f"{found.expected_overall:.1%} of the feature cells that a source can give are populated, {found.overall:.1%} of "
+        f"all cells, over {found.rows} rows; on-chain fields: {said}",
+        "WARN",
+        {
+            "overall": found.overall, "expected_population": found.expected_overall, "rows": found.rows,
+            "ten_onchain_fields": ten, "groups": found.groups(), "coins": found.by_coin(), "columns": found.columns(),
+            "expected_columns": found.expected_columns(), "not_given": found.wanted.not_given,
+            "population_by_group": found.chart(),
+        },
+    )  # fmt: skip

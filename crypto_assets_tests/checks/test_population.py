@@ -1,0 +1,124 @@
+"""Population counts what a source can give: by definition, by what it ever gave, and by how far back its rows reach."""
+
+from __future__ import annotations
+
+from datetime import date, datetime, timedelta, timezone
+from pathlib import Path
+
+import polars as pl
+import pytest
+
+from crypto_assets.catalog import by_symbol, select
+from crypto_assets.checks.expected import expectations
+from crypto_assets.checks.outcome import Chart, Scope
+from crypto_assets.checks.population import feature_population, measure_population, ten_fields
+from crypto_assets.checks.shells import as_result
+from crypto_assets.feature_columns import FEATURES, GROUPS
+from crypto_assets.partitions import days
+from crypto_assets.schemas import CONTRACTS, ML_FEATURES, ONCHAIN_BASE, ONCHAIN_ENHANCED, PRICES
+from crypto_assets.settings import Settings
+from crypto_assets.storage.io_manager import to_pandas
+from crypto_assets.storage.warehouse import Warehouse
+from crypto_assets.transforms.features import build_features
+from crypto_assets.transforms.onchain import enhance
+
+FIRST, START, END = date(2021, 2, 1), date(2021, 3, 4), date(2021, 3, 5)
+LISTED = datetime(2021, 3, 4, 6, tzinfo=timezone.utc)
+HOUR = timedelta(hours=1)
+
+
+@pytest.fixture
+def scope(tmp_path: Path) -> Scope:
+    """BTC with a history of prices and of some on-chain metrics; UNI lists on the first day; DOGE has nothing."""
+    settings = Settings.from_env({"CRYPTO_ASSETS_HOME": str(tmp_path), "CRYPTO_ASSETS_COINS": "BTC,UNI,DOGE"})
+    scope = Scope(Warehouse(settings.warehouse), settings, START, END, datetime(2021, 3, 10, tzinfo=timezone.utc))
+    opened = datetime(2021, 2, 1, tzinfo=timezone.utc)
+    marks = [opened + n * HOUR for n in range(33 * 24)]
+    prices = [
+        {"symbol": s, "ts": ts, "date": ts.date(), "available_at": ts, "source": "test", "price_usd": 100.0 + n % 7}
+        for s in ("BTC", "UNI")
+        for n, ts in enumerate(marks)
+        if s == "BTC" or ts >= LISTED
+    ]
+    chain = [
+        {"symbol": "BTC", "date": day, "available_at": datetime(day.year, day.month, day.day, 6, tzinfo=timezone.utc) + timedelta(days=1),
+         "source": "test", "transaction_count": 3e5, "hash_rate": 1e8}
+        for day in days(FIRST, END)
+    ]  # fmt: skip
+    _store(scope, "prices", prices)
+    _store(scope, "onchain_base", chain)
+    base = scope.warehouse.read(ONCHAIN_BASE)
+    features = build_features(
+        prices=scope.warehouse.read(PRICES), onchain_base=base,
+        onchain_enhanced=ONCHAIN_ENHANCED.validate(enhance(to_pandas(base), FIRST, END)), symbols=["BTC", "UNI"], start=START, end=END,
+    )  # fmt: skip
+    scope.warehouse.write(ML_FEATURES, features, days(START, END))
+    return scope
+
+
+def _store(scope: Scope, table: str, rows: list[dict]) -> None:
+    contract = CONTRACTS[table]
+    scope.warehouse.write(
+        contract, pl.DataFrame(rows, schema={n: contract.polars_schema[n] for n in rows[0]}), days(FIRST, END)
+    )
+
+
+def test_what_a_source_gave_is_expected_and_there(scope: Scope) -> None:
+    found = measure_population(scope)
+    assert found.rows == 48 + 42
+    columns = found.expected_columns()
+    assert found.expected_overall == pytest.approx(1.0)
+    assert 0.1 < found.overall < 0.4
+    for name in ("price_usd", "return_24h", "volatility_30d", "beta_btc_7d", "transaction_count_24h", "hour_sin"):
+        assert columns[name] == 1.0, name
+    for name in ("sma_20", "market_cap_usd", "onchain_nvt_ratio", "onchain_whale_transactions", "funding_rate"):
+        assert columns[name] is None, name
+
+
+def test_a_listing_is_expected_once_its_window_can_be_whole(scope: Scope) -> None:
+    due = expectations(scope, select("BTC,UNI")).due["UNI"]
+    assert due["price_usd"] == LISTED
+    assert due["return_24h"] == LISTED + 24 * HOUR
+    assert due["volatility_24h"] == LISTED + 20 * HOUR  # four fifths of its hours
+    assert due["beta_btc_7d"] == LISTED + 135 * HOUR
+    assert "transaction_count_24h" not in due
+
+
+def test_hash_rate_is_expected_of_proof_of_work_coins_only(scope: Scope) -> None:
+    due = expectations(scope, select("BTC,UNI")).due
+    assert "onchain_hash_rate" in due["BTC"]
+    assert {s for s in ("BTC", "UNI", "DOGE", "ETH") if FEATURES["onchain_hash_rate"].coins.has(by_symbol()[s])} == {
+        "BTC",
+        "DOGE",
+    }
+
+
+def test_lost_cells_count_and_are_named(scope: Scope) -> None:
+    stored = scope.warehouse.read(ML_FEATURES)
+    lost = (pl.col("symbol") == "BTC") & (pl.col("date") == END)
+    broken = stored.with_columns(
+        pl.when(lost).then(None).otherwise(pl.col(name)).alias(name)
+        for name in ("price_usd", "transaction_count_24h", "hour_sin")
+    )
+    scope.warehouse.write(ML_FEATURES, broken, days(START, END))
+    found = measure_population(scope)
+    assert found.expected_columns()["price_usd"] == pytest.approx(1 - 24 / 90, abs=1e-5)
+    assert found.expected_columns()["transaction_count_24h"] == 0.5
+    assert found.by_coin()["UNI"] == 1.0 and found.by_coin()["BTC"] < 1.0
+    assert found.groups()["price"] < 1.0
+    ten = ten_fields(found, select("BTC,UNI,DOGE"))
+    assert "24 expected cell(s)" in str(ten["transaction_count_24h"]["null_because"])
+    assert "gave no onchain_base.market_cap_usd for BTC" in str(ten["onchain_nvt_ratio"]["null_because"])
+    assert ten["onchain_whale_transactions"]["null_because"] == "no source gives it"
+
+
+def test_the_check_shows_groups_over_time(scope: Scope) -> None:
+    outcome = feature_population(scope)
+    assert outcome.passed, outcome.description
+    chart = outcome.numbers["population_by_group"]
+    assert isinstance(chart, Chart)
+    assert set(chart.series) == set(GROUPS)
+    assert chart.series["price"] == ([START, END], [1.0, 1.0])
+    shown = as_result(outcome).metadata
+    assert shown["population_by_group"].value.startswith("![expected feature cells filled")
+    assert shown["not_given"].value["onchain_base.transfer_volume_usd"] == ["BTC", "UNI", "DOGE"]
