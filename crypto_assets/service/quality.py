@@ -12,7 +12,7 @@ import polars as pl
 from crypto_assets.alerts.incidents import Incident
 from crypto_assets.alerts.ledger import Ledger
 from crypto_assets.automation import FRESHNESS
-from crypto_assets.checks import coverage, sources
+from crypto_assets.checks import coverage, population, sources
 from crypto_assets.checks.measures import SNAPSHOTS
 from crypto_assets.checks.outcome import Outcome, Scope
 from crypto_assets.errors import InstanceError
@@ -62,7 +62,8 @@ def gather(settings: Settings, now: datetime) -> Quality:
     end = max((max(found) for found in days.values() if found), default=now.date())
     start = end - DAY * (RECENT_DAYS - 1)
     scope = Scope(warehouse, settings, start, end, now)
-    overall, columns, rows = coverage.population(scope)
+    filled = population.measure_population(scope)
+    columns = filled.columns()
     enhanced, base = coverage.enhanced_ratio(scope)
     incidents, notes = _incidents(settings)
     return Quality(
@@ -70,7 +71,7 @@ def gather(settings: Settings, now: datetime) -> Quality:
         by_month=by_month(days, now.date()),
         covered={table: _covered(table, found, start, end, now.date()) for table, found in days.items()},
         groups={name: sum(columns[f.name] for f in found) / len(found) for name, found in GROUPS.items()},
-        populated=overall, feature_rows=rows, enhanced=enhanced / base if base else 0.0,
+        populated=filled.overall, feature_rows=filled.rows, enhanced=enhanced / base if base else 0.0,
         fresh=freshness.observe(warehouse, now),
         agreement=sources.agreement(scope), agreeing=_agreeing(scope), held=sources.nothing_held(scope),
         calls=_calls(scope), budget=_budget(scope), articles=_articles(scope),
