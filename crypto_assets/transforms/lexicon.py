@@ -1,4 +1,4 @@
-"""The deterministic analyser: VADER's sentiment lexicon with the crypto words it lacks, themes by their vocabulary.
+"""The deterministic analyser: VADER's sentiment lexicon with the crypto words it lacks, themes by description.
 
 VADER (Hutto and Gilbert 2014) is a fixed word list with rules for negation and emphasis; it judges tone, not truth.
 """
@@ -11,45 +11,47 @@ from functools import cache
 import pandas as pd
 from vaderSentiment.vaderSentiment import SentimentIntensityAnalyzer
 
-from crypto_assets.schemas import THEMES
+from crypto_assets.transforms.themes import themes_of
 
-ANALYZER = "lexicon-1"
+ANALYZER = "lexicon-2"
 DRIVERS = 5
 
-# Valence on VADER's scale (-4 to 4) for words whose market meaning it does not know.
-CRYPTO_WORDS = {
-    "bullish": 2.5, "bearish": -2.5, "rally": 2.2, "rallies": 2.2, "rallied": 2.2, "surge": 2.2, "surges": 2.2,
-    "surged": 2.2, "soar": 2.5, "soars": 2.5, "soared": 2.5, "jumps": 1.6, "gains": 1.6, "rebound": 1.5,
-    "rebounds": 1.5, "breakout": 1.5, "inflows": 1.2, "outflows": -1.2, "adoption": 1.2, "approves": 1.6,
-    "approved": 1.6, "approval": 1.6, "upgrade": 0.9, "partnership": 1.1, "launches": 0.6, "plunge": -2.6,
-    "plunges": -2.6, "plunged": -2.6, "plummets": -2.8, "tumbles": -2.2, "slump": -2.0, "slumps": -2.0, "dips": -1.2,
-    "crash": -2.8, "crashes": -2.8, "selloff": -2.0, "hack": -2.6, "hacked": -2.8, "hackers": -2.2, "exploit": -2.2,
-    "exploited": -2.4, "stolen": -2.4, "scam": -2.8, "rug": -1.5, "ponzi": -2.8, "ban": -2.0, "bans": -2.0,
-    "banned": -2.0, "crackdown": -1.8, "lawsuit": -1.6, "sues": -1.6, "charges": -1.2, "probe": -1.0, "delisted": -1.6,
-    "liquidated": -1.6, "liquidations": -1.6, "bankrupt": -2.8, "bankruptcy": -2.8, "insolvent": -2.6, "outage": -1.6,
-    "drops": -1.4, "falls": -1.4, "fell": -1.4, "slides": -1.4, "sinks": -1.8,
-}  # fmt: skip
-
-THEME_WORDS = {
-    "regulation": """regulat\\w* sec cftc lawmaker\\w* ban\\w* bill compliance legal law\\w* court sues? charge[sd]?
-        licen[sc]e\\w* tax\\w* probe inquiry crackdown minister senate congress aml kyc""",
-    "adoption": """adopt\\w* accept\\w* payment\\w* merchant\\w* users? partner\\w* launch\\w* integrat\\w* atm\\w*
-        wallets? customers? legal\\s+tender""",
-    "technology": """upgrade\\w* fork network protocol mainnet testnet developer\\w* layer scaling zk rollup\\w* blockchain
-        merge sharding lightning taproot nodes?""",
-    "macro_economic": """inflation fed federal\\s+reserve interest\\s+rates? gdp dollar economy economic recession cpi
-        central\\s+bank stocks? treasury gold""",
-    "institutional": """institution\\w* etf\\w* fund\\w* invest\\w* bank\\w* grayscale blackrock microstrategy tesla hedge
-        custody goldman jpmorgan holdings""",
-    "defi": """defi decentrali[sz]ed\\s+finance lending yield staking liquidity dex amm tvl stablecoin\\w* vaults?
-        governance dao""",
-    "security": """hack\\w* exploit\\w* stolen breach\\w* scam\\w* phishing vulnerab\\w* ransom\\w* rug theft attack\\w*
-        fraud\\w*""",
-    "market_structure": """price\\w* rall\\w* surge\\w* plunge\\w* trad\\w* exchange\\w* volume liquidat\\w* futures options
-        bull\\w* bear\\w* support resistance leverage market\\w* listing lists all.time\\s+high""",
-    "geopolitical": """war sanction\\w* china chinese russia\\w* ukrain\\w* iran\\w* korea\\w* election\\w* geopolit\\w*
-        president el\\s+salvador""",
+# Valence on VADER's scale (-4 to 4), by class: what a market reporter means where VADER knows no tone or another.
+_CLASSES = {
+    # Prices and flows.
+    2.4: "bullish rally rallies rallied surge surges surged surging soar soars soared soaring skyrockets skyrocketed",
+    1.6: "jump jumps jumped gains rebound rebounds rebounded breakout climbs climbed rises rising rose recover recovers "
+    "recovery outperforms tops topped surpasses surpassed exceeds exceeded doubles doubled triples tripled inflows highs "
+    "record milestone ath bulls moon upside",
+    -1.6: "drop drops dropped dropping falls fell falling slides slid sinks sank dips dipped declines declined decline "
+    "dives dived drags outflows lows downside correction selloff bears slowdown underperforms",
+    -2.4: "bearish plunge plunges plunged plunging plummets plummeted tumble tumbles tumbled slump slumps slumped crash "
+    "crashes crashed crashing collapse collapses collapsed liquidated liquidations meltdown",
+    # What firms do: money comes in, products go out, people come on board.
+    1.4: "raise raises raised funding fundraise secures secured invests invested investment backs backed acquires acquired "
+    "acquisition buys bought partners partnership partnering collaborates collaboration integrates integrated integration "
+    "adopts adopted adoption accepts accepting expands expanded expansion grows growing growth profits",
+    0.9: "launch launches launched launching unveils unveiled introduces introduced debuts rollout upgrade upgrades adds "
+    "added enables enabled allows opens opened releases released announces joins hires boosts offering supports listing "
+    "lists plans unlocks",
+    # What the state does.
+    1.7: "approve approves approved approval licensed license licence legalizes legalized legalises greenlight greenlights permits",
+    -1.5: "sues sued lawsuit charges charged probe probes investigation investigates subpoena subpoenas fined fine penalty "
+    "crackdown ban bans banned banning restricts restrictions rejects rejected rejection denies denied delays delayed "
+    "halts halted suspends suspended delists delisted warns warned warning seizes seized sanctions blocks blocked freezes "
+    "shutdown clampdown prohibits prohibited blacklists "
+    "bars barred objects seizure enforcement critiques",
+    # Terms of the trade that VADER takes for feelings.
+    0.0: "asset assets security securities securitize treasury authority authorities justice trust trusts smart solution "
+    "solutions play plays playing like focused stable share shares interest interests legal energy safe brave feature "
+    "features free stake staking worth value reserve reserves hard hand top gas token no special chief fan fans help",
+    # What goes wrong.
+    -2.6: "hack hacks hacked hacker hackers exploit exploited exploits stolen steals theft scam scams scammers rug ponzi "
+    "fraud fraudulent laundering phishing ransomware malware bankrupt bankruptcy insolvent insolvency heist breach drained",
+    -1.3: "outage vulnerability bug criticizes criticism concerns volatility bubble risky scrutiny uncertainty layoffs "
+    "depeg loses losing doubts struggles limbo",
 }
+CRYPTO_WORDS = {word: valence for valence, words in _CLASSES.items() for word in words.split()}
 
 
 @cache
@@ -57,14 +59,6 @@ def _analyser() -> SentimentIntensityAnalyzer:
     analyser = SentimentIntensityAnalyzer()
     analyser.lexicon.update(CRYPTO_WORDS)
     return analyser
-
-
-@cache
-def _themes() -> dict[str, re.Pattern[str]]:
-    return {
-        theme: re.compile(r"\b(?:" + "|".join(words.split()) + r")\b", re.IGNORECASE)
-        for theme, words in THEME_WORDS.items()
-    }
 
 
 def analyse(articles: pd.DataFrame) -> pd.DataFrame:
@@ -77,6 +71,9 @@ def analyse(articles: pd.DataFrame) -> pd.DataFrame:
         return pd.DataFrame(columns=columns).astype({"available_at": "datetime64[us, UTC]"})
     texts = articles["title"].astype(str).str.cat(articles["summary"].fillna("").astype(str), sep=". ")
     judged = pd.DataFrame([judge(text) for text in texts], columns=["theme", "sentiment", "confidence", "drivers"])
+    if "language" in articles:  # the words are English; another language has no tone here, which is not the tone 0
+        spoken = articles["language"].fillna("en").astype(str).reset_index(drop=True)
+        judged["sentiment"] = judged["sentiment"].where(spoken.str.startswith("en"))
     frame = articles[["article_id", "date", "available_at"]].reset_index(drop=True)
     sandbox = articles["source"].astype(str).str.startswith("sandbox").reset_index(drop=True)
     frame["source"] = sandbox.map({True: "sandbox/derived", False: "derived"})
@@ -87,13 +84,10 @@ def analyse(articles: pd.DataFrame) -> pd.DataFrame:
 
 def judge(text: str) -> tuple[str, float, float, list[str]]:
     """(theme, sentiment -1 to 1, confidence 0 to 1, words of the text it rests on). The same text, the same answer."""
-    scores = _analyser().polarity_scores(text)
-    matches = {theme: [m.group() for m in pattern.finditer(text)] for theme, pattern in _themes().items()}
-    ranked = sorted(THEME_WORDS, key=lambda theme: (-len(matches[theme]), THEMES.index(theme)))
-    best, second = ranked[:2]
-    theme = best if matches[best] else "other"
-    margin = (len(matches[best]) - len(matches[second])) / max(len(matches[best]), 1)
-    confidence = round(min(1.0, 0.2 + 0.4 * abs(scores["compound"]) + 0.4 * margin * bool(matches[best])), 4)
-    toned = [w for w in re.findall(r"[A-Za-z]+", text) if w.lower() in _analyser().lexicon]
-    drivers = list(dict.fromkeys([*matches[best], *toned]))[:DRIVERS]
-    return theme, float(scores["compound"]), confidence, drivers
+    tone = float(_analyser().polarity_scores(text)["compound"])
+    spoken_of = themes_of(text)
+    theme, weight, words = spoken_of[0] if spoken_of else ("other", 0, [])
+    margin = (weight - spoken_of[1][1]) / weight if len(spoken_of) > 1 else float(weight > 0)
+    confidence = round(min(1.0, 0.2 + 0.4 * abs(tone) + 0.4 * margin), 4)
+    toned = [word for word in re.findall(r"[A-Za-z]+", text) if word.lower() in _analyser().lexicon]
+    return theme, tone, confidence, list(dict.fromkeys([*words, *toned]))[:DRIVERS]

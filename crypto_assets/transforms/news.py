@@ -1,8 +1,4 @@
-"""Articles from feed items: an identity that survives tracking links, and the coins a text really names.
-
-Coins are found by whole words only. A symbol that is also an English word (OP, ONE, NEAR, LINK) counts only as a
-cashtag or in parentheses; other symbols only in upper case; a longer name wins over one inside it (Bitcoin Cash).
-"""
+"""Articles from feed items: an identity that survives tracking links, when each was known, what it repeats."""
 
 from __future__ import annotations
 
@@ -10,7 +6,6 @@ import hashlib
 import re
 from collections.abc import Mapping, Sequence, Set
 from datetime import date, datetime, timedelta
-from functools import cache
 from types import MappingProxyType
 from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
 
@@ -19,6 +14,7 @@ import pandas as pd
 
 from crypto_assets.catalog import Coin
 from crypto_assets.transforms import stories
+from crypto_assets.transforms.mentions import find_symbols
 
 STORED_DAYS = 7  # a feed may change an article's date; within so many days it is still the stored one
 ARTICLE = [
@@ -26,10 +22,6 @@ ARTICLE = [
     "summary", "url",
 ]  # fmt: skip
 _TRACKING = re.compile(r"^(utm_.*|fbclid|gclid|ref|ref_src|source|src|mc_[ce]id|cmpid|guccounter)$", re.IGNORECASE)
-# What must follow a name that is also an ordinary word.
-_SAYS_SO = r"(?=\s+(?:protocol|network|token|coin|blockchain|finance|chain|labs|foundation|dao|mainnet)\b)"
-# Products that carry another coin's name: they are swallowed so that the coin inside is not counted.
-_DECOYS = ("wrapped bitcoin", "bitcoin depot", "ethereum name service")
 
 
 def article_id(url: str | None, title: str) -> str:
@@ -49,39 +41,6 @@ def _address(url: str) -> str:
 
 def _words(title: str) -> str:
     return " ".join(re.findall(r"\w+", title.lower()))
-
-
-def find_symbols(text: str, coins: Sequence[Coin]) -> list[str]:
-    """Symbols of the coins that the text names, in catalogue order."""
-    exact, names, by_name, by_symbol = _patterns(tuple(coins))
-    found = {by_symbol[next(filter(None, match.groups()))] for match in exact.finditer(text)}
-    for match in names.finditer(text):
-        symbol = by_name.get(" ".join(match.group().lower().split()))
-        if symbol:
-            found.add(symbol)
-    return [coin.symbol for coin in coins if coin.symbol in found]
-
-
-@cache
-def _patterns(coins: tuple[Coin, ...]) -> tuple[re.Pattern[str], re.Pattern[str], dict[str, str], dict[str, str]]:
-    by_name: dict[str, str] = {}
-    ordinary = []
-    for coin in coins:
-        for name in (coin.name, *coin.aliases):
-            key = " ".join(name.lower().split())
-            by_name.setdefault(key, coin.symbol)
-            if coin.name_is_word or (coin.symbol_is_word and key == coin.symbol.lower()):
-                ordinary.append(key)
-    plain = sorted({*(set(by_name) - set(ordinary)), *_DECOYS}, key=lambda name: (-len(name), name))
-    words = [re.escape(name).replace(r"\ ", r"\s+") for name in plain]
-    words += [re.escape(name).replace(r"\ ", r"\s+") + _SAYS_SO for name in sorted(ordinary)]
-    names = re.compile(r"(?<![\w$])(?:" + "|".join(words) + r")(?!\w)", re.IGNORECASE)
-    every = "|".join(re.escape(c.symbol) for c in sorted(coins, key=lambda c: -len(c.symbol)))
-    bare = [re.escape(c.symbol) for c in coins if not c.symbol_is_word and len(c.symbol) >= 3 and c.symbol.isalnum()]
-    exact = re.compile(
-        rf"\$({every})(?!\w)|\(\$?({every})\)" + (rf"|(?<![\w$.-])({'|'.join(bare)})(?!\w)" if bare else "")
-    )
-    return exact, names, by_name, {coin.symbol: coin.symbol for coin in coins}
 
 
 def tag_articles(

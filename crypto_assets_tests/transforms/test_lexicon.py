@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from crypto_assets.schemas import ARTICLE_NARRATIVES, THEMES
 from crypto_assets.transforms.lexicon import ANALYZER, analyse, judge
+from crypto_assets.transforms.themes import THEMES as DESCRIBED
 
 CLEAR = [
     ("Bitcoin surges to record high in broad rally", 1, "market_structure"),
@@ -73,3 +74,21 @@ def test_one_row_an_article_in_the_contracts_form() -> None:
     assert list(found["source"]) == ["sandbox/derived", "derived"]
     assert list(found["affected_symbols"]) == [["BTC"], []]
     ARTICLE_NARRATIVES.validate(analyse(articles.iloc[:0]))
+
+
+def test_another_language_has_no_tone() -> None:
+    moment = pd.Timestamp("2024-01-02 03:00", tz="UTC").as_unit("us")
+    articles = pd.DataFrame(
+        {"article_id": list("abc"), "date": moment.date(), "available_at": moment, "source": "rss",
+         "title": "Bitcoin surges", "summary": None, "language": ["en-us", "de", None], "symbols": [["BTC"]] * 3}
+    )  # fmt: skip
+    found = analyse(articles)
+    assert list(found["sentiment"].notna()) == [True, False, True]
+
+
+def test_every_theme_is_described_and_has_words_of_its_own() -> None:
+    assert {theme.name for theme in DESCRIBED} == set(THEMES) - {"other"}
+    for theme in DESCRIBED:
+        assert theme.description.endswith(".")
+        entries = [entry.strip() for entry in f"{theme.clear},{theme.hint}".split(",") if entry.strip()]
+        assert len(entries) == len(set(entries)), theme.name

@@ -39,6 +39,14 @@ NAMED = [
     ("Litecoin&#39;s halving nears", "LTC"),
     ("Uniswap token UNI lists", "UNI"),
     ("比特币 Bitcoin 价格", "BTC"),
+    ("Price analysis: BTC, DOT, LINK and ATOM", "BTC DOT LINK ATOM"),
+    ("NEAR and RUNE rally as markets calm", "NEAR RUNE"),
+    ("ATOM price doubles in a week", "ATOM"),
+    ("Game asks what the NEAR co-founder said", "NEAR"),
+    ("A DEX on Cosmos is growing", "ATOM"),
+    ("Developer finds a bug in Optimism, says report", "OP"),
+    ("Cosmos-based exchange opens", "ATOM"),
+    ("Bitcoins hash rate falls", "BTC"),
 ]
 NOT_NAMED = [
     "An op-ed on the economy",
@@ -68,6 +76,15 @@ NOT_NAMED = [
     "Solar farms expand",
     "Adaptation of the law",
     "UNIT sales rise",
+    "US DOT drops its plan for drivers",
+    "SEC and DOT look at drivers, says a report",
+    "Stocks Rise on Optimism Over the Economy",
+    "Traders see optimism returning",
+    "Optimism is back, say traders",
+    "The firm hired Dash Smith as its chief",
+    "Wallet Maker Raises Funds for a Blockchain",
+    "Only ONE bank is left",
+    "Celebrity buys a Bored Ape for a record",
 ]
 
 
@@ -101,6 +118,10 @@ def test_any_text_gives_coins_of_the_catalogue_once(text: str) -> None:
 def test_one_article_under_many_addresses(other: str) -> None:
     one = article_id("https://example.com/a/b", "Bitcoin tops 60,000")
     assert article_id(other, "Bitcoin  tops 60,000!") == one
+
+
+def test_an_address_that_is_none_is_kept_as_it_is() -> None:
+    assert article_id("http://[broken", "Bitcoin") != article_id("http://[other", "Bitcoin")
 
 
 def test_other_articles_are_others() -> None:
