@@ -17,7 +17,7 @@ from crypto_assets.alerts.kinds import KINDS
 from crypto_assets.alerts.ledger import Ledger
 from crypto_assets.settings import Settings
 from crypto_assets.storage.warehouse import Warehouse
-from crypto_assets.upkeep.watch import checks, runs, tables
+from crypto_assets.upkeep.watch import checks, model, runs, tables
 
 
 @dataclass
@@ -50,6 +50,10 @@ def _staleness(look: Look) -> list[Sighting]:
     return tables.late_tables(Warehouse(look.settings.warehouse), look.open_now, look.now)
 
 
+def _llm(look: Look) -> list[Sighting]:
+    return model.model_down(look.settings, look.now)
+
+
 def _slo(look: Look) -> list[Sighting]:
     return tables.burning(Warehouse(look.settings.warehouse), look.now)
 
@@ -63,6 +67,7 @@ WATCHERS: dict[str, tuple[Watcher, int, str]] = {  # kind -> (watcher, seconds b
     "check_failure": (_checks, 60, "Checks that failed; over when the same days, or more, pass."),
     "staleness": (_staleness, 300, "Tables whose newest row is older than their limit, read from the rows."),
     "slo_burn": (_slo, 300, "Tables that spend their error budget too fast, and observations that do not come."),
+    "llm_down": (_llm, 300, "The model's server and list, and how many of the last day's articles it answered."),
     "budget": (_budget, 900, "CoinGecko calls projected to the end of the month against the budget."),
 }
 

@@ -149,6 +149,24 @@ def test_rows_from_the_future_make_nothing_fresh(
     assert receiver.events() == [("staleness", "market_sentiment", "opened")]
 
 
+def test_a_model_that_is_away_is_missed_only_by_who_named_one(
+    platform: Platform, receiver: Receiver, tick: Callable[..., str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    there, name = platform.env.pop("OLLAMA_HOST"), platform.env.pop("OLLAMA_MODEL")
+    for variable in ("OLLAMA_HOST", "OLLAMA_MODEL"):
+        monkeypatch.delenv(variable, raising=False)
+    tick(platform, "alert_llm_down")
+    assert receiver.got == []
+    platform.env |= {"OLLAMA_HOST": "http://127.0.0.1:9", "OLLAMA_MODEL": name}
+    for _ in range(2):
+        tick(platform, "alert_llm_down")
+    assert receiver.events() == [("llm_down", "ollama", "opened")]
+    assert "127.0.0.1:9" in receiver.got[0]["what"]
+    platform.env["OLLAMA_HOST"] = there
+    tick(platform, "alert_llm_down")
+    assert receiver.events()[1:] == [("llm_down", "ollama", "closed")]
+
+
 def test_a_quiet_tick_asks_little(platform: Platform, tick: Callable[..., str]) -> None:
     for name in SENSORS:
         assert tick(platform, name).startswith(("0 opened, 0 closed", "0 message(s) delivered"))
