@@ -36,7 +36,7 @@ def build_defs(overrides: Mapping[str, Any] | None = None) -> dg.Definitions:
     keep = upkeep.everything()
     return dg.Definitions(
         assets=[*ASSETS, *keep["assets"]],
-        asset_checks=all_checks(),
+        asset_checks=[*all_checks(), *keep["checks"]],
         schedules=[*automation.schedules(DAILY), *keep["schedules"]],
         sensors=keep["sensors"],
         jobs=keep["jobs"],

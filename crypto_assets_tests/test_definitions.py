@@ -24,7 +24,7 @@ RECORDS = {
     "slo_report",
 }  # the platform's own: no rows are expected of them
 
-PAGES = {"data_quality_report"}  # what is written is no table
+PAGES = {"data_quality_report", "ml_features_latest"}  # a page, and a copy in Postgres: no tables of their own
 UNPARTITIONED = {"quarantine", *OF_THE_MOMENT}  # of the moment: nothing of them can be backfilled
 
 

@@ -16,13 +16,14 @@ class Upkeep(TypedDict):
     sensors: list[Any]
     schedules: list[Any]
     jobs: list[Any]
+    checks: list[Any]
 
 
 def everything() -> Upkeep:
     """Every sensor, schedule, job and asset of this room, as arguments of ``Definitions``."""
-    from crypto_assets.upkeep import alerting, late_values, look, observing, reanalysis, refill, salvage, tidy
+    from crypto_assets.upkeep import alerting, late_values, look, observing, online, reanalysis, refill, salvage, tidy
 
-    duties: list[Any] = [alerting, late_values, look, observing, reanalysis, refill, salvage, tidy]
+    duties: list[Any] = [alerting, late_values, look, observing, online, reanalysis, refill, salvage, tidy]
     if Settings.from_env().kube_namespace is not None:
         from crypto_assets.upkeep import janitor  # the Kubernetes client is slow to import and needed in a cluster only
 
@@ -32,4 +33,5 @@ def everything() -> Upkeep:
         sensors=[found for duty in duties for found in getattr(duty, "SENSORS", ())],
         schedules=[found for duty in duties for found in getattr(duty, "SCHEDULES", ())],
         jobs=[found for duty in duties for found in getattr(duty, "JOBS", ())],
+        checks=[found for duty in duties for found in getattr(duty, "ASSET_CHECKS", ())],
     )

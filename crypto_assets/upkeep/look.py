@@ -5,12 +5,15 @@ from __future__ import annotations
 import dagster as dg
 from dagster import AssetCheckKey, AssetKey, AssetSelection, DefaultScheduleStatus
 
+from crypto_assets import online
 from crypto_assets.automation import PRIORITY, waiting
 from crypto_assets.checks import freshness, health
 
-CHECKS = [AssetCheckKey(AssetKey(table), "fresh") for table in freshness.MEASURES] + [
-    AssetCheckKey(AssetKey("api_usage"), name) for name in health.MEASURES
-]
+CHECKS = (
+    [AssetCheckKey(AssetKey(table), "fresh") for table in freshness.MEASURES]
+    + [AssetCheckKey(AssetKey("api_usage"), name) for name in health.MEASURES]
+    + [AssetCheckKey(AssetKey(online.TABLE), "fresh")]
+)
 
 look_job = dg.define_asset_job(
     "look",
