@@ -31,6 +31,9 @@ class Coin:
     symbol_is_word: bool  # the symbol is also an English word (OP, ONE, NEAR): only its cashtag counts in news
     name_is_word: bool  # so are its name or aliases (Optimism, Cosmos): they need a word that says so, "Cosmos network"
 
+    def __hash__(self) -> int:  # the symbol is unique; patterns over all coins are cached by the coins
+        return hash(self.symbol)
+
 
 @cache
 def all_coins() -> tuple[Coin, ...]:

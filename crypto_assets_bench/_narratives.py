@@ -12,6 +12,7 @@ from pathlib import Path
 
 from dagster import DagsterInstance
 
+from crypto_assets.llm.text import Article
 from crypto_assets.sandbox.llm import Rule
 from crypto_assets.sandbox.server import Sandbox
 from crypto_assets.settings import Settings
@@ -35,6 +36,11 @@ class Bench:
 
     def articles(self) -> int:
         return self.warehouse.read("news_articles", start=self.start, end=self.end, columns=["article_id"]).height
+
+    def texts(self) -> int:
+        """Different texts among the articles: each is one question."""
+        rows = self.warehouse.read("news_articles", start=self.start, end=self.end, columns=["title", "summary"])
+        return len({Article.of(*row).content_hash for row in rows.rows()})
 
     def good_answers(self) -> int:
         rows = self.warehouse.read("article_narratives", start=self.start, end=self.end, columns=["analyzer", "status"])

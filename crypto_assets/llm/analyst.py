@@ -140,7 +140,7 @@ class _Run:
         self.entries: dict[str, Entry] = {}
         self.retries = 0
         self._transient: dict[str, Article] = {}
-        self._failed: dict[tuple[str, str, str], datetime] = {}
+        self._failed: set[tuple[str, str, str]] = set()
 
     async def all(self, articles: Sequence[Article]) -> None:
         """Every article once; those that a passing trouble hit once more at the end."""
@@ -181,14 +181,14 @@ class _Run:
             if found is not None and found.status == "ok":  # another process was faster
                 self.entries[key[0]] = found
                 return
-            entry = await self._call(article, found)
+            entry = await self._call(article)
             if entry is not None:
                 self.entries[key[0]] = self._journal.record(entry)
         finally:
             self._journal.release(key)
 
-    async def _call(self, article: Article, before: Entry | None) -> Entry | None:
-        """One call and its outcome; None where the server did not even see it. ``before``: how the last one failed."""
+    async def _call(self, article: Article) -> Entry | None:
+        """One call and its outcome; None where the server did not even see it."""
         began, limit = time.monotonic(), self._patience()
         base = Entry(
             article.content_hash, self._model.digest, PROMPT_HASH, self._model.name, "ok", sandbox=self._model.sandbox
@@ -201,7 +201,7 @@ class _Run:
             self._transient[article.content_hash] = article
             return _with(base, "unavailable", str(error)) if error.reached else None
         except CallError as error:
-            self._fail(base, before, error.status, str(error))
+            self._fail(base, error.status, str(error))
             if error.transient:
                 self._transient[article.content_hash] = article
             return _with(base, error.status, str(error))
@@ -210,7 +210,7 @@ class _Run:
             parse(reply.content)
         except InvalidAnswerError as error:
             status = "refused" if error.refused else "invalid"
-            self._fail(base, before, status, str(error))
+            self._fail(base, status, str(error))
             return _with(
                 base, status, str(error), reply.content, reply.duration_s, reply.prompt_tokens, reply.answer_tokens
             )
@@ -219,22 +219,19 @@ class _Run:
         self._slowest = max(self._slowest, time.monotonic() - began)
         return entry
 
-    def _fail(self, entry: Entry, before: Entry | None, status: str, reason: str) -> None:
+    def _fail(self, entry: Entry, status: str, reason: str) -> None:
         self._breaker.failed(entry.key, status, reason)
         if status != "unavailable":
-            self._failed[entry.key] = (before.answered_at if before else None) or _now()
+            self._failed.add(entry.key)
 
     def _patience(self) -> float:
         return min(self._limit_s, max(FLOOR_S, PATIENCE * self._slowest)) if self._good >= 3 else self._limit_s
 
     def _blame(self) -> None:
-        """Failures that were not the server's, if the model answered others in this run or since they last failed."""
-        latest = self._journal.last_answer(self._model.digest) if self._failed else None
-        guilty = [
-            key
-            for key, since in self._failed.items()
-            if key not in self._breaker.forgiven and (self._good or (latest is not None and latest > since))
-        ]
+        """Failures that were not the server's: it was not failing for all, and these weights have answered others."""
+        guilty = [key for key in self._failed if key not in self._breaker.forgiven]
+        if not guilty or self._journal.last_answer(self._model.digest) is None:
+            return
         self._journal.blame(guilty)
         for content_hash, _, _ in guilty:
             entry = self.entries[content_hash]

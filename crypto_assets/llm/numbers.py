@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import unicodedata
 from decimal import Decimal
+from functools import lru_cache
 
 _SCALES = {
     "hundred": 100, "k": 1000, "thousand": 1000, "m": 10**6, "mn": 10**6, "mln": 10**6, "million": 10**6,
@@ -28,9 +29,10 @@ _NUMBER = re.compile(
 )
 
 
-def stated(text: str) -> set[Decimal]:
+@lru_cache(maxsize=8)  # an article is held against several claims in a row
+def stated(text: str) -> frozenset[Decimal]:
     """Every number the text states: with its scale and, as a reader sees it, without."""
-    return {value for values in _found(text) for value in values}
+    return frozenset(value for values in _found(text) for value in values)
 
 
 def missing(claim: str, text: str) -> list[str]:
