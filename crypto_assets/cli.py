@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from crypto_assets.commands import production
 from crypto_assets.commands.alerts import alerts, silence
 from crypto_assets.commands.dataset import dataset
 from crypto_assets.commands.report import report
@@ -260,6 +261,8 @@ cli.add_command(dataset)
 cli.add_command(alerts)
 cli.add_command(silence)
 cli.add_command(report)
+for command in production.COMMANDS:
+    cli.add_command(command)
 
 if __name__ == "__main__":
     main()

@@ -89,7 +89,9 @@ def in_process(root: Path, warehouse: str) -> dict[str, str]:
         say("in-process backfill", f"{report.seconds:.0f} s", report.ok)
     finally:
         os.environ.update(saved)
-    return {table: Warehouse(warehouse).content_hash(table) for table in TABLES}
+    return {
+        table: Warehouse(warehouse).content_hash(table, START, START + timedelta(days=DAYS - 1)) for table in TABLES
+    }
 
 
 def demonstrate_backfill(root: Path) -> None:
@@ -102,7 +104,10 @@ def demonstrate_backfill(root: Path) -> None:
         say("backfill through webserver and daemon", f"{status} in {took:.0f} s", status == "COMPLETED_SUCCESS")
         say("runs (first day, tables)", kinds, all(r.status.value == "SUCCESS" for r in runs))
         say("Jobs created", production.cluster.calls["create", "jobs"], production.cluster.calls["create", "jobs"] >= 6)
-        mine = {table: Warehouse(str(root / "warehouse")).content_hash(table) for table in TABLES}
+        mine = {
+            table: Warehouse(str(root / "warehouse")).content_hash(table, START, START + timedelta(days=DAYS - 1))
+            for table in TABLES
+        }
         other = in_process(root, str(root / "warehouse2"))
         for table in TABLES:
             rows = Warehouse(str(root / "warehouse")).read(table).height
@@ -117,7 +122,10 @@ def demonstrate_backfill(root: Path) -> None:
             f"{status} in {took:.0f} s, {made} Jobs",
             status == "COMPLETED_SUCCESS" and made >= len(TABLES),
         )
-        after = {table: Warehouse(str(root / "warehouse")).content_hash(table) for table in TABLES}
+        after = {
+            table: Warehouse(str(root / "warehouse")).content_hash(table, START, START + timedelta(days=DAYS - 1))
+            for table in TABLES
+        }
         say("tables unchanged by it", "", after == mine)
         say("refused requests", production.cluster.rights.refused, not production.cluster.rights.refused)
 

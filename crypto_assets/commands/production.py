@@ -1,0 +1,64 @@
+"""``crypto-assets migrate``, ``ready``, ``backup`` and ``restore``: what a deployment's jobs, probes and runbooks call."""
+
+from __future__ import annotations
+
+import click
+
+from crypto_assets.errors import CryptoAssetsError, UsageError
+from crypto_assets.settings import Settings
+
+
+@click.command()
+def migrate() -> None:
+    """Make or bring up to date Dagster's tables in Postgres; safe to run again and beside running pods."""
+    from crypto_assets.instance.home import open_instance
+
+    with open_instance(_settings()) as instance:
+        click.echo(f"Dagster's tables are up to date; {instance.get_runs_count()} run(s) are kept")
+
+
+@click.command()
+@click.option("--code", help="HOST:PORT of the code location that this process needs.")
+def ready(code: str | None) -> None:
+    """Exit 0 if what this process needs can be reached; else say what is missing. For readiness probes."""
+    from crypto_assets.operate.ready import missing
+
+    found = missing(_settings(), code)
+    if found:
+        raise CryptoAssetsError("not ready: " + "; ".join(found))
+    click.echo("ready")
+
+
+@click.command()
+@click.option(
+    "--to", "target", required=True, help="Folder or s3:// address; an earlier backup there is brought up to date."
+)
+def backup(target: str) -> None:
+    """Copy the warehouse, whole and consistent, while it is written to; what is there already is not copied again."""
+    from crypto_assets.storage.copies import copy_tables
+    from crypto_assets.storage.warehouse import Warehouse
+
+    done = copy_tables(Warehouse(_settings().warehouse), Warehouse(target))
+    click.echo(f"{len(done.versions)} table(s), {done.files} file(s), {done.bytes} bytes copied to {target}")
+
+
+@click.command()
+@click.option("--from", "source", required=True, help="Folder or s3:// address of a backup.")
+def restore(source: str) -> None:
+    """Copy a backup into the warehouse, which must not hold any of its tables."""
+    from crypto_assets.storage.copies import copy_tables
+    from crypto_assets.storage.warehouse import Warehouse
+
+    target = Warehouse(_settings().warehouse)
+    done = copy_tables(Warehouse(source), target, only_into_empty=True)
+    click.echo(f"{len(done.versions)} table(s), {done.files} file(s), {done.bytes} bytes restored to {target.uri}")
+
+
+def _settings() -> Settings:
+    try:
+        return Settings.from_env()
+    except UsageError as error:  # the command is right, the environment is not: exit 1
+        raise CryptoAssetsError(str(error)) from error
+
+
+COMMANDS = [migrate, ready, backup, restore]
