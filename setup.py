@@ -39,6 +39,7 @@ DEV = [
     "TA-Lib>=0.6.8,<0.9",  # an independent library to hold the indicators against
     "pandas-stubs>=2.3,<4",  # pandas' types for mypy
     "moto[server]>=5.1,<6",  # an S3 server for the storage tests
+    "compose-spec>=0.2.1,<0.3",  # reads the Compose file as the specification has it
     "kubernetes-validate>=1.36,<2",  # the schemas that deploy/ is held against
     "PyYAML>=6,<7",  # tests read the manifests
 ]

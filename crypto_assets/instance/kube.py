@@ -118,7 +118,7 @@ def sentence(error: BaseException) -> str:
             "the API server does not accept the token (expired or of another cluster); renew the kubeconfig or Secret"
         )
     if error.status == 403 and "because it is being terminated" not in message:
-        return f"{message}; grant it by the Role of deploy/kustomize/base/rbac.yaml"
+        return f"{message}; grant it by the Role of deploy/kustomize/rbac/rbac.yaml"
     if error.status == 404:
         return f"{message}; create it, or correct CRYPTO_ASSETS_KUBE_NAMESPACE"
     if error.status in (413, 422) or "exceeded quota" in message:

@@ -31,7 +31,7 @@ NAMESPACE, IMAGE = "crypto", "registry.example/crypto-assets:0.1.0"
 
 
 def rights() -> Rights:
-    return Rights.from_manifests(yaml.safe_load_all((BASE / "rbac.yaml").read_text(encoding="utf-8")))
+    return Rights.from_manifests(yaml.safe_load_all((BASE.parent / "rbac" / "rbac.yaml").read_text(encoding="utf-8")))
 
 
 def instance_yaml(home: Path, poll_s: int, start_s: int, runs: int) -> str:
