@@ -10,6 +10,7 @@ from dataclasses import asdict, dataclass
 from crypto_assets.catalog import select
 from crypto_assets.errors import CryptoAssetsError
 from crypto_assets.llm.examine import examine_model
+from crypto_assets.operate import doctor_cluster
 from crypto_assets.settings import Settings
 from crypto_assets.sources.book import Book, open_book
 from crypto_assets.sources.client import Client
@@ -30,7 +31,7 @@ class Finding:
 
 
 def examine() -> list[Finding]:
-    """Configuration, storage, database, each source, Ollama and its model."""
+    """Configuration, storage, cluster, database, each source, Ollama and its model."""
     try:
         settings = Settings.from_env()
         coins = select(settings.coins)
@@ -44,6 +45,10 @@ def examine() -> list[Finding]:
         )
     ]  # fmt: skip
     findings.append(_guard("warehouse", lambda: _warehouse(settings)))
+    if "://" in settings.warehouse:
+        findings.append(_guard("object_store", lambda: doctor_cluster.object_store(settings)))
+    if settings.kube_namespace is not None:
+        findings.append(_kubernetes(settings))
     database = _guard("database", lambda: _database(settings))
     # These calls count against the month's budget too, where the book of calls can be reached.
     book = open_book(os.environ.get("DAGSTER_POSTGRES_URL") if database.state == "ok" else None)
@@ -52,6 +57,14 @@ def examine() -> list[Finding]:
     findings.extend(asyncio.run(_coingecko(settings, book)))
     findings.append(_ollama(settings))
     return findings
+
+
+def _kubernetes(settings: Settings) -> Finding:
+    try:
+        well, text = doctor_cluster.kubernetes(settings)
+    except CryptoAssetsError as error:
+        return Finding("kubernetes", "fail", str(error))
+    return Finding("kubernetes", "ok" if well else "warn", text)
 
 
 def _guard(name: str, probe: Callable[[], str]) -> Finding:

@@ -54,7 +54,7 @@ def copy_tables(source: Warehouse, target: Warehouse, *, only_into_empty: bool =
     done = Copied(versions=wanted)
     try:
         for table, version in wanted.items():
-            _copy(_files(source, table), _files(target, table), version, done)
+            _copy(table_files(source, table), table_files(target, table), version, done)
     except (DeltaError, OSError) as error:
         raise WarehouseError(
             f"{source.uri} cannot be copied to {target.uri} ({reason(error)}); run the same command again to go on"
@@ -90,7 +90,7 @@ def _sizes(system: arrow_fs.FileSystem) -> Iterator[tuple[str, int]]:
             yield info.path.removeprefix("/"), info.size
 
 
-def _files(warehouse: Warehouse, table: str) -> arrow_fs.SubTreeFileSystem:
+def table_files(warehouse: Warehouse, table: str) -> arrow_fs.SubTreeFileSystem:
     """The table's folder as a file system of its own."""
     if warehouse.is_local:
         folder = Path(warehouse.path(table))

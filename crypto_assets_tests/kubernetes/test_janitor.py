@@ -12,7 +12,8 @@ from dagster import DagsterInstance, DagsterRun, DagsterRunStatus
 
 from crypto_assets.errors import InstanceError
 from crypto_assets.instance.kube import Cluster as Api
-from crypto_assets.settings import KUBE_SELECTOR
+from crypto_assets.operate import doctor_cluster
+from crypto_assets.settings import KUBE_SELECTOR, Settings
 from crypto_assets.upkeep import janitor
 from crypto_assets.upkeep.cluster import Rules
 from crypto_assets_tests.kubernetes.conftest import JobMaker
@@ -185,3 +186,19 @@ def test_the_asset_says_the_same(cluster: Cluster, submit: JobMaker, instance: D
     assert result.success
     (check,) = result.get_asset_check_evaluations()
     assert (check.passed, check.description) == (True, "0 stuck of 0 Job(s) and 0 pod(s); failed 0 run(s), deleted 0")
+
+
+def test_the_doctor_looks_at_the_cluster(
+    cluster: Cluster, submit: JobMaker, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    settings = Settings.from_env({"CRYPTO_ASSETS_KUBE_NAMESPACE": NAMESPACE})
+    assert doctor_cluster.kubernetes(settings) == (True, "namespace crypto: 0 Job(s) and 0 pod(s) of ours, none stuck")
+    submit("job", str(uuid.uuid4()), container={"image": "built-here:1", "imagePullPolicy": "Never"})
+    wait_for(lambda: "ErrImageNeverPull" in str(cluster.pods()), 10)
+    well, text = doctor_cluster.kubernetes(settings)
+    assert not well
+    assert "1 stuck, e.g. job: image built-here:1 is not on the node" in text
+    assert len(cluster.jobs()) == 1, "it only looks"
+    monkeypatch.setenv("KUBECONFIG", str(tmp_path / "nothing"))
+    with pytest.raises(InstanceError, match="no way to the Kubernetes API"):
+        doctor_cluster.kubernetes(settings)
