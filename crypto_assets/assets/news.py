@@ -98,7 +98,7 @@ def theme_trends(
     chart = plots.line_chart(
         trends.by_theme(pd.concat([stored, frame[columns]])), title="Themes, share of the day's stories", unit="%"
     )
-    context.add_output_metadata({"theme_shares": dg.MetadataValue.md(chart)})
+    _show(context, "theme_shares", chart)
     return frame
 
 
@@ -111,8 +111,14 @@ def theme_digests(
 ) -> pd.DataFrame:
     frame = digests.theme_digests(theme_trends, news_articles)
     newest = frame[frame["date"] == frame["date"].max()] if len(frame) else frame
-    context.add_output_metadata({"newest_digest": dg.MetadataValue.md(digests.as_markdown(newest))})
+    _show(context, "newest_digest", digests.as_markdown(newest))
     return frame
+
+
+def _show(context: dg.AssetExecutionContext, name: str, markdown: str) -> None:
+    """In the metadata of the run's last day alone: a picture on each of a year's days would swell the event log."""
+    shown = {name: dg.MetadataValue.md(markdown)}
+    context.add_asset_metadata(shown, partition_key=context.partition_key_range.end)
 
 
 ASSETS = [news_articles, article_narratives, narratives, theme_trends, theme_digests]

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from polars.testing import assert_frame_equal
 
+from crypto_assets.upkeep.staleness import newest_metadata
 from crypto_assets_tests import scenario
 from crypto_assets_tests.platform import Platform, open_platform
 
@@ -25,6 +26,10 @@ def test_first_seen(platforms, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     before = {table: platform.read(table) for table in NEWS}
     assert set(before["news_articles"]["date"]) == {DAY + scenario.DAY * n for n in range(4)}
     assert (before["news_articles"]["available_at"] == before["news_articles"]["published_at"]).all()
+
+    shown = newest_metadata(platform.instance, "theme_trends", DAY, day)
+    assert [at for at, said in shown.items() if "theme_shares" in said] == [day], "one picture a run"
+    assert "data:image/png" in str(shown[day]["theme_shares"].value)
 
     def later(table: str):
         return platform.warehouse.read(table, start=DAY, end=day)
