@@ -99,8 +99,9 @@ def community(context: dg.AssetExecutionContext, providers: Providers) -> Iterat
         found.extend(await coingecko_context.fetch_community(client, settings, coins, start, end, now))
         return found[0]
 
-    providers.fetch(both)
-    for table, fetched in zip(("social_metrics", "developer_activity"), found, strict=True):
+    first = shell.fetch(context, providers, both, schemas.SOCIAL_METRICS)
+    failed = Fetched(schemas.DEVELOPER_ACTIVITY.empty().to_pandas(), failed=first.failed)
+    for table, fetched in zip(("social_metrics", "developer_activity"), found or [first, failed], strict=True):
         if table in context.selected_output_names:
             shell.note(context, fetched, output=table)
             yield dg.Output(fetched.frame, output_name=table)

@@ -36,13 +36,19 @@ def prices(context: dg.AssetExecutionContext, providers: Providers) -> pd.DataFr
     warehouse = Warehouse(providers.settings().warehouse)
     if progress.only_today(context, now):
         have = progress.have(context, warehouse, schemas.PRICES, end)
-        fetched = providers.fetch(
-            lambda client, settings: coingecko_today.fetch_today(client, settings, coins, end, now, have)
+        fetched = shell.fetch(
+            context,
+            providers,
+            lambda client, settings: coingecko_today.fetch_today(client, settings, coins, end, now, have),
+            schemas.PRICES,
         )
         progress.remember(context, "prices", end, fetched.gone)
     else:
-        fetched = providers.fetch(
-            lambda client, settings: coingecko.fetch_prices(client, settings, coins, start, end, now)
+        fetched = shell.fetch(
+            context,
+            providers,
+            lambda client, settings: coingecko.fetch_prices(client, settings, coins, start, end, now),
+            schemas.PRICES,
         )
     kept, held = quarantine.believed(warehouse, fetched.frame, start, end)
     shell.note(context, fetched, quarantined=held)
@@ -77,7 +83,9 @@ def _bars(
     if today:
         stored = progress.have(context, Warehouse(providers.settings().warehouse), contract, end)
         coins = tuple(progress.lacking(coins, stored, end, now))
-    fetched = providers.fetch(lambda client, settings: fetch(client, settings, coins, start, end, now))
+    fetched = shell.fetch(
+        context, providers, lambda client, settings: fetch(client, settings, coins, start, end, now), contract
+    )
     if today:
         gone = progress.gone_bars(coins, fetched.frame, fetched.failed, end, now)
         progress.remember(context, contract.table, end, gone)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from datetime import date
 from typing import Any
 
@@ -13,9 +13,11 @@ from crypto_assets.assets.access import Providers
 from crypto_assets.automation import FRESHNESS
 from crypto_assets.catalog import Coin
 from crypto_assets.contract import Contract
+from crypto_assets.errors import SourceError
 from crypto_assets.partitions import daily
 from crypto_assets.settings import Settings
-from crypto_assets.sources.fetched import Fetched
+from crypto_assets.sources.client import Client
+from crypto_assets.sources.fetched import ALONE, Fetched
 
 DAILY = daily(Settings.from_env().start)
 OWNER = "team:market-data"
@@ -118,6 +120,28 @@ def coins_of(context: dg.AssetExecutionContext, providers: Providers) -> tuple[C
     coins = providers.coins()
     only = context.run.tags.get(COINS_TAG)
     return coins if only is None else tuple(coin for coin in coins if coin.symbol in only.split(","))
+
+
+def fetch(
+    context: dg.AssetExecutionContext,
+    providers: Providers,
+    source: Callable[[Client, Settings], Awaitable[Fetched]],
+    contract: Contract,
+) -> Fetched:
+    """What the source gives. In a run for coins that failed before, coins that fail again stay named, and no step fails:
+    the day is as complete as it was, and a failed step would have all of its coins asked for again.
+    """
+    only = context.run.tags.get(COINS_TAG)
+    if only is None:
+        return providers.fetch(source)
+    token = ALONE.set(True)
+    try:
+        return providers.fetch(source)
+    except (SourceError, dg.Failure) as error:
+        reason = str(error.description if isinstance(error, dg.Failure) else error)
+        return Fetched(contract.empty().to_pandas(), failed=dict.fromkeys(only.split(","), reason))
+    finally:
+        ALONE.reset(token)
 
 
 def note(context: dg.AssetExecutionContext, fetched: Fetched, output: str | None = None, **more: Any) -> None:

@@ -124,7 +124,9 @@ async def fetch_prices(
         frames += found
         digests += hashes
     frame = pd.concat(frames, ignore_index=True) if frames else _price_frame([])
-    require_days(frame["date"], start, end, now, f"coingecko market_chart/range of {named(coins)}", missing=missing)
+    require_days(
+        frame["date"], start, end, now, f"coingecko market_chart/range of {named(coins)}", missing={**failed, **missing}
+    )
     return Fetched(frame, tuple(digests), missing, client.calls - before, failed)
 
 

@@ -6,6 +6,7 @@ import asyncio
 import math
 from collections.abc import Awaitable, Callable, Coroutine, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
 from typing import Any, TypeVar
@@ -20,6 +21,8 @@ from crypto_assets.sources.client import Answer
 
 T = TypeVar("T")
 FAILURES_BORNE = 0.1  # share of the coins that may fail without taking the others' rows with them
+# Set while coins that failed are tried again alone: among so few, one that fails again must not take the others along.
+ALONE: ContextVar[bool] = ContextVar("alone", default=False)
 REFUSALS = (401, 402, 403)  # of the key or the plan: no coin will fare better
 
 
@@ -143,7 +146,8 @@ async def each(
 
 def refuse_many(failed: Mapping[str, str], asked: int, newest: SourceError) -> None:
     """Raise the newest failure where it concerns everyone: too many coins failed, or key, plan or budget is refused."""
-    if len(failed) > asked * FAILURES_BORNE or newest.status in REFUSALS or isinstance(newest, BudgetError):
+    too_many = len(failed) > asked * FAILURES_BORNE and not ALONE.get()
+    if too_many or newest.status in REFUSALS or isinstance(newest, BudgetError):
         raise newest
 
 

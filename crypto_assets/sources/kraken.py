@@ -68,7 +68,7 @@ async def fetch_kraken(
     frame = utc(pd.DataFrame(rows, columns=COLUMNS), "ts", "available_at")
     first = max(start, (now - KRAKEN_WINDOW + DAY).date())
     if answers and first <= end:
-        require_days(frame["date"], first, end, now, f"kraken OHLC of {named(listed)}", missing=missing)
+        require_days(frame["date"], first, end, now, f"kraken OHLC of {named(listed)}", missing={**failed, **missing})
     return Fetched(frame, tuple(digests), missing, client.calls - before, failed)
 
 

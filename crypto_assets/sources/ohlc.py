@@ -45,7 +45,7 @@ async def fetch_ohlc(
     columns = ["symbol", "ts", "date", "available_at", "source", "open", "high", "low", "close", "volume"]
     frame = utc(pd.DataFrame(rows, columns=columns), "ts", "available_at")
     what = f"hourly bars ({', '.join(settings.ohlc_sources)}) of {named(coins)}"
-    require_days(frame["date"], start, end, now, what, missing=missing)
+    require_days(frame["date"], start, end, now, what, missing={**failed, **missing})
     return Fetched(frame, tuple(digests), missing, client.calls - before, failed)
 
 
