@@ -60,3 +60,23 @@ def test_a_database_that_is_away(findings, monkeypatch: pytest.MonkeyPatch) -> N
     state, text = findings()["database"]
     assert state == "fail"
     assert "hunter2" not in text
+
+
+def test_a_paid_key_shows_its_credits_and_the_plans_limit(findings, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COINGECKO_API_KEY", "planted-key")
+    monkeypatch.setenv("COINGECKO_PLAN", "analyst")
+    found = findings()
+    assert found["credits"] == ("ok", "0 of 500,000 credits used, 500,000 left; 500 calls a minute")
+    assert found["plan"] == ("ok", "CoinGecko analyst: 500 calls in 60 s, 500,000 a month")
+    assert found["catalogue"] == ("ok", "CoinGecko lists every configured coin")
+    assert not any("planted-key" in text for _, text in found.values())
+
+
+def test_a_coin_that_the_provider_no_longer_lists_is_named(findings, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def without_bitcoin(*_: object) -> frozenset[str]:
+        return frozenset({"ethereum", "uniswap"})
+
+    monkeypatch.setattr("crypto_assets.operate.doctor.fetch_ids", without_bitcoin)
+    state, text = findings()["catalogue"]
+    assert state == "warn"
+    assert "BTC" in text and "coins.csv" in text and "ETH" not in text
