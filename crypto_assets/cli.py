@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import logging
+import signal
 import sys
 import warnings
 from collections.abc import Callable, Iterator
@@ -34,6 +35,7 @@ def main() -> None:
     """Entry point of the console script."""
     warnings.filterwarnings("ignore")
     logging.getLogger("httpx").setLevel(logging.WARNING)
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # told to stop is stopped by the user: runs end properly
     try:
         cli.main(standalone_mode=False)
     except click.exceptions.Abort:

@@ -1,8 +1,10 @@
 """A tick of the whole graph for 300 coins on the sandbox, seconds by phase; the baseline is the minute it has.
 
-The sandbox runs in a process of its own, as a provider does. Yesterday and today are there already, as they are in the
-middle of a day; the tick is the ``intraday`` job for today: every request, write and check of it. It keeps to the pace
-of CoinGecko's analyst plan and of the venues, which is part of a tick's length.
+Where the catalogue has fewer coins, all of them: ``coins`` says how many.
+
+The sandbox runs in a process of its own, as a provider does. The clock of both is set to 23:50 of yesterday, when a day
+is longest, and the former tick and day are there; the tick is the ``intraday`` job: every request, write and check of
+it. It keeps to the pace of CoinGecko's analyst plan and of the venues, which is part of a tick's length.
 """
 
 from __future__ import annotations
@@ -14,22 +16,26 @@ import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import timedelta
+from datetime import datetime, timedelta, timezone
 
 from dagster import DagsterEventType, DagsterInstance
 
+from crypto_assets.assets.access import Providers
+from crypto_assets.catalog import all_coins
 from crypto_assets_bench.result import Result, peak_mb
 
 COINS, MINUTE = 300, 60.0
+CLOCK = datetime.now(timezone.utc).replace(hour=0, minute=0, second=0, microsecond=0) - timedelta(minutes=10)
 QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
 
 
 def run() -> Result:
+    coins = min(COINS, len(all_coins()))
     with tempfile.TemporaryDirectory() as home, _sandbox() as env:
         os.environ.update(
             env,
             CRYPTO_ASSETS_HOME=home,
-            CRYPTO_ASSETS_COINS=f"top:{COINS}",
+            CRYPTO_ASSETS_COINS=f"top:{coins}",
             COINGECKO_PLAN="analyst",
             COINGECKO_API_KEY="sandbox",
         )
@@ -44,28 +50,39 @@ def run() -> Result:
         MINUTE,
         MINUTE / total,
         peak_mb(),
-        {"coins": COINS, "feature_rows": rows, "phases_s": dict(sorted(phases.items(), key=lambda item: -item[1]))},
+        {"coins": coins, "feature_rows": rows, "phases_s": dict(sorted(phases.items(), key=lambda item: -item[1]))},
     )
+
+
+class _Clocked(Providers):
+    def now(self) -> datetime:
+        return CLOCK
 
 
 def _ticks(instance: DagsterInstance) -> tuple[dict[str, float], int]:
     """Seconds by phase of the second tick of today, and the features' rows that it left."""
     from crypto_assets.automation import INTRADAY_TABLES
-    from crypto_assets.definitions import defs
+    from crypto_assets.definitions import build_defs
     from crypto_assets.operate import runs
-    from crypto_assets.partitions import today
     from crypto_assets.settings import Settings
     from crypto_assets.storage.warehouse import Warehouse
 
-    day = today()
-    runs.execute(instance, [*INTRADAY_TABLES, "market_sentiment"], day - timedelta(days=1), day)
-    job = defs.resolve_job_def("intraday")
-    result = job.execute_in_process(
-        instance=instance, run_config=QUIET, partition_key=day.isoformat(), raise_on_error=False
-    )
+    day = CLOCK.date()
+    history = runs.execute(instance, INTRADAY_TABLES, day - timedelta(days=1), day)
+    if not history.success:
+        raise RuntimeError(f"the days before the tick failed: {history.failures}")
+    job = build_defs({"providers": _Clocked()}).resolve_job_def("intraday")
+    for _ in range(2):  # the first one imports and compiles what a running platform has
+        result = job.execute_in_process(
+            instance=instance, run_config=QUIET, partition_key=day.isoformat(), raise_on_error=False
+        )
     if not result.success:
-        failed = [str(event.step_key) for event in result.all_events if event.is_step_failure]
-        raise RuntimeError(f"the tick failed in {', '.join(failed)}")
+        failed = [
+            f"{event.step_key}: {' '.join(str(event.step_failure_data.error_display_string).split())[-400:]}"
+            for event in result.all_events
+            if event.is_step_failure
+        ]
+        raise RuntimeError("; ".join(failed))
     rows = Warehouse(Settings.from_env().warehouse).days_with_rows("ml_features", day, day).get(day, 0)
     return _seconds(instance, result.run_id), rows
 
@@ -97,7 +114,9 @@ def _seconds(instance: DagsterInstance, run_id: str) -> dict[str, float]:
 @contextmanager
 def _sandbox() -> Iterator[dict[str, str]]:
     """A sandbox in a process of its own, and the variables that lead to it."""
-    process = subprocess.Popen([sys.executable, "-c", SERVE], stdout=subprocess.PIPE, stdin=subprocess.PIPE, text=True)
+    process = subprocess.Popen(
+        [sys.executable, "-c", SERVE, CLOCK.isoformat()], stdout=subprocess.PIPE, stdin=subprocess.PIPE, text=True
+    )
     assert process.stdout is not None
     assert process.stdin is not None
     try:
@@ -109,8 +128,9 @@ def _sandbox() -> Iterator[dict[str, str]]:
 
 SERVE = """
 import sys
+from datetime import datetime
 from crypto_assets.sandbox.server import Sandbox
-with Sandbox() as sandbox:
+with Sandbox(now=datetime.fromisoformat(sys.argv[1])) as sandbox:
     print("\\t".join(f"{name}={value}" for name, value in sandbox.env().items()), flush=True)
     sys.stdin.read()
 """

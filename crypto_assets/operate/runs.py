@@ -60,6 +60,8 @@ def execute(
     done = set()
     for event in result.all_events:
         if event.is_step_failure:
+            if _interrupted(event.step_failure_data.error):
+                raise KeyboardInterrupt  # Dagster has ended the run; the next chunk must not begin
             for table in graph.tables_of_step(str(event.step_key)):
                 if table in tables:
                     failures[table], absent[table] = _failure(event.step_failure_data)
@@ -80,6 +82,12 @@ def _failure(data: StepFailureData) -> tuple[str, list[date]]:
     note = data.user_failure_data.metadata.get(ABSENT_DAYS)
     listed = note.value if note is not None and isinstance(note.value, list) else []
     return str(data.user_failure_data.description), [date.fromisoformat(str(day)) for day in listed]
+
+
+def _interrupted(error: SerializableErrorInfo | None) -> bool:
+    while error is not None and error.cls_name != "DagsterExecutionInterruptedError":
+        error = error.cause
+    return error is not None
 
 
 def _sentence(error: SerializableErrorInfo | None) -> str:

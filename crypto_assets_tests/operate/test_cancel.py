@@ -1,0 +1,52 @@
+"""A backfill that is told to stop leaves whole days, a run that is not in progress, and can be resumed."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from datetime import date
+from pathlib import Path
+
+import pytest
+
+from crypto_assets.sandbox.server import Sandbox
+from crypto_assets.storage.warehouse import Warehouse
+from crypto_assets_tests.instance.conftest import wait_for
+
+ARGS = [
+    "backfill",
+    "--start",
+    "2024-03-01",
+    "--end",
+    "2024-03-10",
+    "--select",
+    'key:"market_sentiment" or key:"onchain_base"',
+]
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM])
+def test_stopped_in_the_middle_and_resumed(tmp_path: Path, number: signal.Signals) -> None:
+    env = {name: value for name, value in os.environ.items() if not name.startswith("DAGSTER_")}
+    warehouse = Warehouse(str(tmp_path / "warehouse"))
+    with Sandbox(fault="route=asset-metrics,delay=60,rate=1,count=1") as sandbox:
+        env |= {**sandbox.env(), "CRYPTO_ASSETS_HOME": str(tmp_path), "CRYPTO_ASSETS_COINS": "BTC,ETH"}
+        env["CRYPTO_ASSETS_START"] = "2024-01-01"
+        process = subprocess.Popen(
+            [sys.executable, "-m", "crypto_assets.cli", *ARGS], env=env, stderr=subprocess.PIPE, text=True
+        )
+        assert wait_for(lambda: any("asset-metrics" in path for path in sandbox.requests), 90)
+        process.send_signal(number)
+        said = process.communicate(timeout=60)[1]
+        assert process.returncode == 130, said
+        assert "run the same command again" in said.splitlines()[-1]
+        stored = warehouse.days_with_rows("onchain_base", date(2024, 3, 1), date(2024, 3, 10))
+        assert stored == {}, "all of a run's days or none"
+        again = subprocess.run(
+            [sys.executable, "-m", "crypto_assets.cli", *ARGS, "--missing"], env=env, capture_output=True, text=True
+        )
+    assert again.returncode == 0, again.stderr
+    stored = warehouse.days_with_rows("onchain_base", date(2024, 3, 1), date(2024, 3, 10))
+    assert set(stored.values()) == {2}
+    assert len(stored) == 10
