@@ -13,7 +13,7 @@ from crypto_assets.checks.outcome import Outcome, Scope
 from crypto_assets.checks.shells import as_result, every_measure, scope_of
 from crypto_assets.feature_columns import FEATURES
 from crypto_assets.partitions import days
-from crypto_assets.schemas import CONTRACTS
+from crypto_assets.schemas import CONTRACTS, THEMES
 from crypto_assets.settings import Settings
 from crypto_assets.storage.warehouse import Warehouse
 
@@ -182,3 +182,32 @@ def test_results_carry_severity_and_numbers() -> None:
     result = as_result(Outcome(False, "why", "ERROR", {"ratio": 0.5, "columns": {"a": 1.0}}))
     assert result.severity.value == "ERROR"
     assert result.metadata["ratio"].value == 0.5
+
+
+def _themes(told: list[date]) -> list[dict]:
+    ends = {day: MIDNIGHT + timedelta(days=n + 1) for n, day in enumerate(DAYS)}
+    return [
+        {"theme": theme, "date": day, "available_at": ends[day], "source": "test", "article_count": 1,
+         "story_count": 1, "top_symbols": [], "top_articles": []}
+        for day in told for theme in THEMES
+    ]  # fmt: skip
+
+
+def test_themes_are_expected_each_day_and_digests_where_there_was_a_story(scope: Scope) -> None:
+    write(scope, "theme_trends", _themes(DAYS))
+    assert measure(scope, "theme_trends", "rows_expected").passed
+    assert not measure(scope, "theme_digests", "rows_expected").passed
+    digests = [
+        {"theme": "defi", "date": row["date"], "available_at": row["available_at"], "source": "test", "rank": 1,
+         "digest": "Defi: 1 of 10 stories (10%).", "article_ids": [], "links": []}
+        for row in _themes(DAYS) if row["theme"] == "defi"
+    ]  # fmt: skip
+    write(scope, "theme_digests", digests)
+    assert measure(scope, "theme_digests", "rows_expected").passed
+
+
+def test_a_day_that_no_theme_tells_of_is_missed(scope: Scope) -> None:
+    write(scope, "theme_trends", _themes(DAYS[:2]))
+    outcome = measure(scope, "theme_trends", "rows_expected")
+    assert (outcome.passed, outcome.numbers["days_without_rows"]) == (False, 1)
+    assert outcome.severity == "WARN"
