@@ -118,6 +118,7 @@ def test_a_warning_about_a_day_of_this_week_is_an_incident(
 ) -> None:
     _check(platform, today() - DAY)  # the table is empty: every row of yesterday is missing
     tick(platform, "alert_check_failure")
+    assert "market_sentiment.fresh" not in {subject for _, subject, _ in receiver.events()}, "nobody fills it"
     assert ("check_failure", "market_sentiment.rows_expected", "opened") in receiver.events()
 
 

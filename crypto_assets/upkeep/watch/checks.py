@@ -23,7 +23,6 @@ OWN_KIND = {
     "slo_met": "slo_burn",
     "slots_observed": "slo_burn",
 }  # the others are check_failure
-LATE_IS_STALENESS = {"fresh"}  # a late table is a staleness incident; that single coins stay behind is this check's
 
 Span = tuple[date, date]
 
@@ -43,8 +42,8 @@ def failed_checks(
         found = record.event_log_entry.get_dagster_event().event_specific_data
         if not isinstance(found, AssetCheckEvaluation) or found.check_name in OWN_KIND:
             continue
-        if found.check_name in LATE_IS_STALENESS and found.severity == AssetCheckSeverity.ERROR:
-            continue
+        if found.check_name == "fresh" and not found.passed and not _coins_stay_behind(found):
+            continue  # a late table is a staleness incident, and one that nobody fills is none
         span = range_of(tags.get(record.event_log_entry.run_id, {})) or _recent(now)
         at = datetime.fromtimestamp(record.event_log_entry.timestamp, timezone.utc)
         sighting = _judged(found, span, trouble, at, now)
@@ -87,6 +86,11 @@ def _judged(
         return None  # other days passed: says nothing about those that failed
     del trouble[subject]
     return Sighting(subject, None)
+
+
+def _coins_stay_behind(found: AssetCheckEvaluation) -> bool:
+    behind = found.metadata.get("coins_behind")
+    return found.severity == AssetCheckSeverity.WARN and behind is not None and bool(behind.value)
 
 
 def _span(facts: Mapping[str, Any]) -> Span:
