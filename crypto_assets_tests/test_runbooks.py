@@ -34,10 +34,12 @@ def commands(block: str) -> list[str]:
 
 
 def test_every_alert_has_a_page_and_every_page_an_alert() -> None:
-    assert {path.name for path in BOOKS.glob("*.md")} - {"README.md"} == set(PAGES)
+    there = {path.name for path in BOOKS.glob("*.md")} - {"README.md"}
+    assert set(PAGES) <= there
+    assert there - set(PAGES) == {"backup-and-restore.md", "cluster-health.md"}, "pages of production, by occasion"
     assert set(WATCHERS) == set(KINDS) - {"test"}
     index = (BOOKS / "README.md").read_text(encoding="utf-8")
-    assert [page for page in PAGES if f"({page})" not in index] == []
+    assert [page for page in there if f"({page})" not in index] == []
 
 
 @pytest.mark.parametrize("kind", KINDS)
