@@ -11,7 +11,7 @@ import numpy as np
 import polars as pl
 
 from crypto_assets.contract import TIMESTAMP
-from crypto_assets.feature_columns import FEATURE_COLUMNS
+from crypto_assets.feature_columns import FEATURES, GROUPS
 from crypto_assets.schemas import CONTRACTS, DECISION_DELAY, ML_FEATURES
 from crypto_assets.transforms.features import context as surroundings
 from crypto_assets.transforms.features import news, price, technical
@@ -31,11 +31,13 @@ from crypto_assets.transforms.features.lookback import LOOKBACK_DAYS, window
 from crypto_assets.transforms.sources_of import derived_source
 
 BTC = "BTC"
+AROUND = ("onchain", "context", "derivatives", "social", "developer")  # groups that are looked up as-of
 BLOCK_CELLS = 1 << 16  # coins x hours computed together: arrays of 512 kB stay in the processor's cache
 
 
 def build_features(
     *, symbols: Sequence[str], start: date, end: date, tables: Mapping[str, pl.DataFrame] | None = None,
+    columns: Sequence[str] | None = None,
     **named: pl.DataFrame,
 ) -> pl.DataFrame:  # fmt: skip
     """``ml_features`` of the days start..end: a row per coin of ``symbols`` and hour with a price or a closing bar.
@@ -43,6 +45,7 @@ def build_features(
     Inputs, by table name, follow their contracts and reach back :data:`LOOKBACK_DAYS`; a table that is not given is
     taken as empty. Every value was known at the row's ``available_at`` (ts + 5 minutes); units and definitions are in
     ``feature_columns/``. ``symbols`` are the coins that ranks and dominance compare.
+    ``columns``: only these feature columns; groups of which none is wanted are not computed.
     Raises :class:`~crypto_assets.errors.ContractError` where hourly keys are off the hour or doubled.
     """
     given = {**(tables or {}), **named}
@@ -54,10 +57,10 @@ def build_features(
     grid = Grid(names, hour_of(start), max(0, (end - start).days + 1) * HOURS_A_DAY)
     if not names or not grid.hours:
         return ML_FEATURES.empty()
-    laid = _lay_out(grid, inputs)
-    columns = max(laid.prices.exists.shape[1], laid.bars.exists.shape[1])
+    laid = _lay_out(grid, inputs, [name for name in FEATURES if columns is None or name in columns])
+    width = max(laid.prices.exists.shape[1], laid.bars.exists.shape[1])
     with ThreadPoolExecutor(pl.thread_pool_size()) as workers:
-        frames = list(workers.map(laid.block, _blocks(len(names), max(1, BLOCK_CELLS // columns))))
+        frames = list(workers.map(laid.block, _blocks(len(names), max(1, BLOCK_CELLS // width))))
     return _with_metadata(pl.concat(frames), derived_source(*inputs.values()))
 
 
@@ -82,6 +85,10 @@ class _LaidOut:
     around: surroundings.Context
     beside: Arrays  # rank and dominance, coins x output hours
     calendar: Arrays  # one row of output hours
+    wanted: list[str]  # feature columns, in table order
+
+    def _any(self, *groups: str) -> bool:
+        return any(feature.name in self.wanted for group in groups for feature in GROUPS[group])
 
     def block(self, coins: slice) -> pl.DataFrame:
         """The rows of a few coins, in key order."""
@@ -92,24 +99,30 @@ class _LaidOut:
         beside_btc = [prices]
         if BTC in grid.symbols:
             beside_btc.append(self.prices.one_for_all(grid.symbols.index(BTC), count, {"price_usd": price.BTC}))
+        arrays: Arrays = {
+            **{name: array[coins] for name, array in self.beside.items()},
+            **{name: np.broadcast_to(row, (count, grid.hours)) for name, row in self.calendar.items()},
+        }
         with np.errstate(invalid="ignore", divide="ignore"):  # NaN is how "unknown" travels
-            arrays: Arrays = {
-                **as_known(beside_btc, price.price_features, window("prices"), back["prices"]),
-                **as_known([bars], technical.technical_features, window("ohlc"), back["ohlc"]),
-                **as_known([self.news.coins(coins)], news.news_features, window("narratives"), back["narratives"]),
-                **news.market_news(self._market_news(back["narratives"]), count),
-                **{name: array[coins] for name, array in self.beside.items()},
-                **{name: np.broadcast_to(row, (count, grid.hours)) for name, row in self.calendar.items()},
-            }
-            arrays |= self.around.arrays(coins, {"market_cap_usd": arrays["market_cap_usd"]})
-        return _rows(grid, coins, kept, arrays)
+            if self._any("price", "market"):
+                arrays |= as_known(beside_btc, price.price_features, window("prices"), back["prices"])
+            if self._any("technical"):
+                arrays |= as_known([bars], technical.technical_features, window("ohlc"), back["ohlc"])
+            if self._any("news"):
+                own_news = [self.news.coins(coins)]
+                arrays |= as_known(own_news, news.news_features, window("narratives"), back["narratives"])
+                arrays |= news.market_news(self._market_news(back["narratives"]), count)
+            if self._any(*AROUND):
+                cap = prices.at_own_hour("market_cap_usd")[:, back["prices"] :]
+                arrays |= self.around.arrays(coins, {"market_cap_usd": cap})
+        return _rows(grid, coins, kept, {name: arrays[name] for name in self.wanted})
 
     def _market_news(self, first: int) -> dict[str, Floats]:
         market = self.news.coins(slice(len(self.grid.symbols), None))
         return {name: market.at_own_hour(name)[:, first:] for name in market.values}
 
 
-def _lay_out(grid: Grid, inputs: Mapping[str, pl.DataFrame]) -> _LaidOut:
+def _lay_out(grid: Grid, inputs: Mapping[str, pl.DataFrame], wanted: list[str]) -> _LaidOut:
     prices = panel(inputs["prices"], "prices", _reaching_back(grid, "prices"), price.PRICE_COLUMNS)
     caps = prices.at_own_hour("market_cap_usd")[:, LOOKBACK_DAYS["prices"] * HOURS_A_DAY :]
     looked_up = {table: frame for table, frame in inputs.items() if table not in ("prices", "ohlc", "narratives")}
@@ -123,6 +136,7 @@ def _lay_out(grid: Grid, inputs: Mapping[str, pl.DataFrame]) -> _LaidOut:
         around=surroundings.context(grid, looked_up),
         beside=price.beside_market(caps),
         calendar=_calendar(grid),
+        wanted=wanted,
     )
 
 
@@ -142,10 +156,7 @@ def _rows(grid: Grid, coins: slice, kept: Flags, arrays: Arrays) -> pl.DataFrame
         {
             "symbol": pl.Series(grid.symbols[coins], dtype=pl.String).gather(coin),
             "ts": pl.Series((hour + grid.first) * HOUR_US, dtype=pl.Int64).cast(TIMESTAMP),
-            **{
-                column.name: arrays[column.name].reshape(-1) if whole else arrays[column.name][kept]
-                for column in FEATURE_COLUMNS
-            },
+            **{name: array.reshape(-1) if whole else array[kept] for name, array in arrays.items()},
         }
     ).with_columns(pl.col(pl.Float64).fill_nan(None))
 
@@ -155,4 +166,4 @@ def _with_metadata(rows: pl.DataFrame, source: str) -> pl.DataFrame:
         date=pl.col("ts").dt.date(),
         available_at=pl.col("ts") + DECISION_DELAY,
         source=pl.lit(source),
-    ).select(ML_FEATURES.names)
+    ).select(name for name in ML_FEATURES.names if name in rows.columns or name in ML_FEATURES.metadata_columns)
