@@ -6,8 +6,11 @@ from datetime import date, datetime, timedelta, timezone
 from typing import Any
 
 import pandas as pd
+import pandera.errors
 import polars as pl
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from crypto_assets.contract import Column, Contract
 from crypto_assets.errors import ContractError
@@ -222,3 +225,38 @@ def test_times_are_utc_microseconds_everywhere() -> None:
     for contract in CONTRACTS.values():
         times = [kind for kind in contract.polars_schema.values() if isinstance(kind, pl.Datetime)]
         assert set(times) <= {pl.Datetime("us", "UTC")}, contract.table
+
+
+_EVERY_RULE = Contract(
+    table="every_rule",
+    description="",
+    grain="",
+    key=("k", "n"),
+    columns=(
+        Column("k", pl.String, "", "", nullable=False, allowed=("a", "b")),
+        Column("n", pl.Int64, "", "", nullable=False, lower=0),
+        Column("bounded", pl.Float64, "", "", lower=-1, upper=1),
+        Column("above", pl.Float64, "", "", above=0),
+        Column("free", pl.Float64, "", ""),
+    ),
+    available_at_rule="",
+    time_column=None,
+)
+_FLOATS = st.sampled_from([None, -1.0, 0.0, 0.5, 1.0, 1.5, float("inf"), float("-inf")])
+
+
+@settings(max_examples=200, deadline=None)
+@given(
+    st.lists(
+        st.tuples(st.sampled_from(["a", "b", "b", "c", None]), st.integers(-1, 6), _FLOATS, _FLOATS, _FLOATS),
+        max_size=4,
+    )
+)
+def test_one_pass_finds_the_same_frames_broken_as_pandera(rows):
+    frame = pl.DataFrame(rows, schema=_EVERY_RULE.polars_schema, orient="row")
+    try:
+        _EVERY_RULE.rules.validate(frame, lazy=True)
+        sound = True
+    except pandera.errors.SchemaErrors:
+        sound = False
+    assert _EVERY_RULE.violations(frame) == [] if sound else _EVERY_RULE.violations(frame) != []

@@ -1,7 +1,8 @@
 """From when on a source can give each coin each feature: what the definitions say, and what the stored inputs show.
 
 A cell is expected where the definition names the coin, the source has given every input for it at least once, and the
-inputs reach back over the feature's window. What a source never gave is listed by name, so that nothing goes unsaid.
+inputs reach back over the feature's window; for indicators of consecutive bars, without a bar missing in between: bars
+that are not there are the business of ``rows_expected``. What a source never gave is listed by name.
 """
 
 from __future__ import annotations
@@ -11,7 +12,9 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from math import ceil
 
+import numpy as np
 import polars as pl
+from numpy.typing import NDArray
 
 from crypto_assets.catalog import Coin
 from crypto_assets.checks.outcome import Scope
@@ -25,6 +28,8 @@ from crypto_assets.transforms.features import LOOKBACK_DAYS
 DERIVED_BY_NAME = {column.name: column for column in DERIVED}
 ONCHAIN_HISTORY = (onchain.LOOKBACK_DAYS + 2 * LOOKBACK_DAYS["onchain_base"]) * DAY
 BAR = HOUR  # a bar stands at its close
+HOUR_US = HOUR // timedelta(microseconds=1)
+Ints = NDArray[np.int64]
 
 First = dict[tuple[str, str, str], datetime]  # (table, entity or symbol, column) -> first instant it was known
 
@@ -35,12 +40,21 @@ class Expectations:
 
     due: dict[str, dict[str, datetime]] = field(default_factory=dict)
     not_given: dict[str, list[str]] = field(default_factory=dict)
+    bars: dict[str, tuple[Ints, Ints]] = field(default_factory=dict)
+
+    def bars_before(self, symbol: str, marks: Ints) -> Ints:
+        """How many consecutive bars precede the one that closed at each mark (microseconds); -1 where none closed."""
+        closes, position = self.bars.get(symbol, (np.empty(0, np.int64), np.empty(0, np.int64)))
+        if not len(closes):
+            return np.full(len(marks), -1)
+        at = np.minimum(np.searchsorted(closes, marks), len(closes) - 1)
+        return np.where(closes[at] == marks, position[at], -1)
 
 
 def expectations(scope: Scope, coins: Sequence[Coin]) -> Expectations:
     """Of all features for these coins, from the inputs stored up to the range's end."""
     first = _first_known(scope, {source for feature in FEATURES.values() for source, _ in inputs_of(feature)})
-    found = Expectations()
+    found = Expectations(bars=_bar_runs(scope))
     for coin in coins:
         due = found.due.setdefault(coin.symbol, {})
         for feature in FEATURES.values():
@@ -54,6 +68,19 @@ def expectations(scope: Scope, coins: Sequence[Coin]) -> Expectations:
                 known = [moment for moment in moments if moment is not None]
                 due[feature.name] = max(known, default=_NEVER_LATE) + feature.first_hours * HOUR
     found.not_given = {source: names for source, names in sorted(found.not_given.items()) if names}
+    return found
+
+
+def _bar_runs(scope: Scope) -> dict[str, tuple[Ints, Ints]]:
+    """Coin -> closes of its bars (microseconds) and the place of each in its run of consecutive ones."""
+    first = scope.start - LOOKBACK_DAYS["ohlc"] * DAY
+    rows = scope.warehouse.read("ohlc", start=first, end=scope.end, columns=["symbol", "ts"])
+    found = {}
+    for (symbol,), bars in rows.group_by(["symbol"]):
+        closes = bars["ts"].sort().to_physical().to_numpy() + HOUR_US
+        number = np.arange(len(closes))
+        opens = np.diff(closes, prepend=closes[0]) != HOUR_US
+        found[str(symbol)] = closes, number - np.maximum.accumulate(np.where(opens, number, 0))
     return found
 
 

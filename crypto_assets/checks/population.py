@@ -96,7 +96,9 @@ def _count(found: Population, symbol: str, rows: pl.DataFrame) -> None:
     filled = rows.select(pl.col(name).is_not_null() for name in NAMES).to_numpy()
     due = found.wanted.due.get(symbol, {})
     moments = np.array([_micros(due[name]) if name in due else FAR for name in NAMES])
-    expected = rows["ts"].to_physical().to_numpy()[:, None] >= moments
+    marks = rows["ts"].to_physical().to_numpy()
+    expected = marks[:, None] >= moments
+    expected[:, _BARS] &= found.wanted.bars_before(symbol, marks)[:, None] >= _BARS_BEFORE
     for condition, names in _CONDITIONS.items():
         holds = rows.select(pl.sql_expr(condition).fill_null(value=False).alias("holds"))["holds"].to_numpy()
         expected[:, [NAMES.index(name) for name in names]] &= holds[:, None]
@@ -114,6 +116,9 @@ def _count(found: Population, symbol: str, rows: pl.DataFrame) -> None:
         found.daily[day] = found.daily.get(day, np.zeros_like(now)) + now
 
 
+_OF_BARS = {n: f for n, f in FEATURES.items() if f.tables == {"ohlc"} and f.least == 1.0}  # of consecutive bars
+_BARS = [NAMES.index(name) for name in _OF_BARS]
+_BARS_BEFORE = np.array([feature.first_hours for feature in _OF_BARS.values()])
 _CONDITIONS: dict[str, list[str]] = {}
 for _feature in FEATURES.values():
     if _feature.where:

@@ -85,6 +85,22 @@ def test_a_listing_is_expected_once_its_window_can_be_whole(scope: Scope) -> Non
     assert "transaction_count_24h" not in due
 
 
+def test_indicators_are_expected_of_consecutive_bars(scope: Scope) -> None:
+    opened = datetime(2021, 3, 4, tzinfo=timezone.utc)
+    gap = opened + 24 * HOUR
+    bars = [
+        {"symbol": "BTC", "ts": ts, "date": ts.date(), "available_at": ts + HOUR, "source": "test",
+         "open": 1.0, "high": 1.0, "low": 1.0, "close": 1.0}
+        for ts in (opened + n * HOUR for n in range(-30, 47)) if ts != gap
+    ]  # fmt: skip
+    _store(scope, "ohlc", bars)
+    wanted = expectations(scope, select("BTC"))
+    marks = pl.Series([opened, gap, gap + HOUR, gap + 2 * HOUR, opened + 99 * HOUR]).cast(pl.Datetime("us", "UTC"))
+    before = wanted.bars_before("BTC", marks.to_physical().to_numpy()).tolist()
+    assert before == [29, 53, -1, 0, -1]
+    assert wanted.bars_before("UNI", marks.to_physical().to_numpy()).tolist() == [-1] * 5
+
+
 def test_hash_rate_is_expected_of_proof_of_work_coins_only(scope: Scope) -> None:
     due = expectations(scope, select("BTC,UNI")).due
     assert "onchain_hash_rate" in due["BTC"]

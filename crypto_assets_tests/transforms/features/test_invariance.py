@@ -1,5 +1,6 @@
 """No look-ahead (rule 2) and chunking does not show (rule 3)."""
 
+import random
 from datetime import date, timedelta
 
 import polars as pl
@@ -8,8 +9,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from polars.testing import assert_frame_equal
 
-from crypto_assets.feature_columns import GROUPS
-from crypto_assets.transforms.features import LOOKBACK_DAYS
+from crypto_assets.feature_columns import FEATURES, GROUPS
+from crypto_assets.transforms.features import LOOKBACK_DAYS, build_features
 from crypto_assets_tests.transforms.features.frames import DAY, DELAY, at, features, known_by, loaded, messy
 
 START, DAYS = date(2022, 1, 1), 5
@@ -87,3 +88,39 @@ def test_poisoned_future_does_not_leak(data, whole):
         if name != "market_sentiment"
     }
     assert_frame_equal(features({**data, **poisoned}, COINS, START, END), whole, check_exact=True)
+
+
+@pytest.mark.parametrize("size", [1, 7])
+def test_sixty_days_in_runs_of_any_size_and_order(size: int):
+    """Late values, gaps and a listing in mid-day are in the inputs; every run loads its own look-back and no more."""
+    first, last = START, START + 59 * DAY
+    inputs = messy(23, first, 60, history=44, gaps=0.001, late=0.002)
+    together = features(inputs, COINS, first, last)
+    starts = list(range(0, 60, size))
+    random.Random(size).shuffle(starts)
+    parts = []
+    for number in starts if size > 1 else starts[:20]:
+        begin, end = first + number * DAY, min(first + (number + size - 1) * DAY, last)
+        parts.append(features(loaded(inputs, begin, end), COINS, begin, end))
+    mine = pl.concat(parts).sort("symbol", "ts")
+    assert_frame_equal(
+        mine, together.join(mine, on=["symbol", "ts"], how="semi").sort("symbol", "ts"), rel_tol=1e-9, abs_tol=0.0
+    )
+
+
+def test_a_few_columns_alone_are_those_of_the_whole_table(data, whole):
+    columns = ["adx_14", "onchain_nupl", "market_cap_to_tvl", "news_count_change_7d", "beta_btc_7d", "hour_sin"]
+    for name in columns:
+        alone = build_features(tables=data, symbols=COINS, start=START, end=END, columns=[name])
+        assert set(alone.columns) == {"symbol", "ts", "date", "available_at", "source", name}
+        assert_frame_equal(alone.select("symbol", "ts", name), whole.select("symbol", "ts", name), check_exact=True)
+
+
+def test_no_column_repeats_another_and_none_is_constant(whole):
+    """bb_middle is sma_20 by the books' definitions; every other pair differs somewhere."""
+    values = {name: whole[name] for name in FEATURES if name != "onchain_whale_transactions"}
+    assert {name for name, series in values.items() if series.drop_nulls().n_unique() < 2} == set()
+    seen: dict[str, list[str]] = {}
+    for name, series in values.items():
+        seen.setdefault(str(series.alias("x").to_list()), []).append(name)
+    assert [names for names in seen.values() if len(names) > 1] == [["sma_20", "bb_middle"]]
