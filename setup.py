@@ -27,6 +27,7 @@ REQUIRES = [
     "rich>=14,<16",  # tables and progress bars on a terminal
     "click>=8.1,<9",  # the command line
     "starlette>=0.49,<2",  # the sandbox server
+    "prometheus-client>=0.22,<1",  # the metrics endpoint; the official client
     "uvicorn>=0.35,<1",  # serves the sandbox
 ]
 

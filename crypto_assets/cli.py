@@ -20,6 +20,7 @@ import click
 from crypto_assets.commands import production
 from crypto_assets.commands.alerts import alerts, silence
 from crypto_assets.commands.dataset import dataset
+from crypto_assets.commands.metrics import metrics
 from crypto_assets.commands.report import report
 from crypto_assets.errors import CryptoAssetsError, UsageError
 from crypto_assets.partitions import check_range, parse_day, parse_moment, yesterday
@@ -263,6 +264,7 @@ cli.add_command(dataset)
 cli.add_command(alerts)
 cli.add_command(silence)
 cli.add_command(report)
+cli.add_command(metrics)
 for command in production.COMMANDS:
     cli.add_command(command)
 

@@ -1,0 +1,103 @@
+"""The state of the service for Prometheus, read from the tables when somebody scrapes, at most every 15 seconds."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterator
+from datetime import datetime, timezone
+from wsgiref.simple_server import WSGIServer
+
+import polars as pl
+from prometheus_client import CollectorRegistry, start_http_server
+from prometheus_client.core import GaugeMetricFamily, Metric
+from prometheus_client.registry import Collector
+
+from crypto_assets.alerts.ledger import Ledger
+from crypto_assets.errors import CryptoAssetsError
+from crypto_assets.service import freshness
+from crypto_assets.service.slo import observed
+from crypto_assets.settings import Settings
+from crypto_assets.storage.warehouse import Warehouse
+from crypto_assets.transforms import slo
+
+KEPT_S = 15.0  # two servers that scrape at once cost one reading
+
+
+class ServiceCollector(Collector):
+    """Gauges of every table and of the alerts. What cannot be read is absent, and ``up`` is 0: no health that lies."""
+
+    def __init__(self, settings: Settings, now: Callable[[], datetime] = lambda: datetime.now(timezone.utc)) -> None:
+        self._settings, self._now = settings, now
+        self._lock = threading.Lock()
+        self._read_at, self._found = 0.0, list[Metric]()
+
+    def describe(self) -> Iterator[Metric]:
+        return iter(())  # registering must not read the tables
+
+    def collect(self) -> Iterator[Metric]:
+        with self._lock:
+            if not self._found or time.monotonic() - self._read_at > KEPT_S:
+                self._found, self._read_at = self._measure(), time.monotonic()
+            return iter(self._found)
+
+    def _measure(self) -> list[Metric]:
+        up = GaugeMetricFamily("crypto_assets_up", "Whether this part of the state could be read.", labels=["part"])
+        found: list[Metric] = [up]
+        for part, read in (("tables", self._tables), ("service_level", self._level), ("alerts", self._alerts)):
+            try:
+                found += read()
+                up.add_metric([part], 1)
+            except CryptoAssetsError:
+                up.add_metric([part], 0)
+        return found
+
+    def _tables(self) -> list[Metric]:
+        fresh = GaugeMetricFamily(
+            "crypto_assets_table_fresh", "1: the newest row is within its limit.", labels=["table"]
+        )
+        newest = GaugeMetricFamily(
+            "crypto_assets_table_newest_available_timestamp_seconds",
+            "The newest row's available_at, seconds since 1970; absent without a row of the last 40 days.",
+            labels=["table"],
+        )
+        limit = GaugeMetricFamily(
+            "crypto_assets_table_limit_seconds", "How old the newest row may be.", labels=["table"]
+        )
+        for seen in freshness.observe(Warehouse(self._settings.warehouse), self._now()):
+            fresh.add_metric([seen.table], float(seen.fresh))
+            limit.add_metric([seen.table], seen.late_after.total_seconds())
+            if seen.newest is not None:
+                newest.add_metric([seen.table], seen.newest.timestamp())
+        return [fresh, newest, limit]
+
+    def _level(self) -> list[Metric]:
+        names = ["table", "window"]
+        share = GaugeMetricFamily("crypto_assets_slo_share_fresh", "Share of 15-minute slots fresh.", labels=names)
+        left = GaugeMetricFamily("crypto_assets_slo_error_budget_left", "Negative when overspent.", labels=names)
+        level = slo.service_level(observed(Warehouse(self._settings.warehouse), self._now()), self._now())
+        for row in level.filter(pl.col("asset") != slo.ALL).iter_rows(named=True):
+            share.add_metric([row["asset"], row["window"]], row["share_fresh"])
+            left.add_metric([row["asset"], row["window"]], row["error_budget_left"])
+        return [share, left]
+
+    def _alerts(self) -> list[Metric]:
+        url = self._settings.postgres_url
+        if url is None:
+            raise CryptoAssetsError("incidents are kept in Dagster's Postgres, which is not named")
+        ledger = Ledger(url.get_secret_value())
+        incidents = GaugeMetricFamily("crypto_assets_open_incidents", "Open incidents.", labels=["kind", "subject"])
+        for incident in ledger.open():
+            incidents.add_metric([incident.kind, incident.subject], 1)
+        waiting = GaugeMetricFamily(
+            "crypto_assets_undelivered_messages", "Alert messages that wait for their receiver."
+        )
+        waiting.add_metric([], len(ledger.waiting()))
+        return [incidents, waiting]
+
+
+def serve(settings: Settings, port: int) -> tuple[WSGIServer, threading.Thread]:
+    """Answer scrapes on 127.0.0.1 in a thread. Raises ``OSError`` if the port is taken."""
+    registry = CollectorRegistry()
+    registry.register(ServiceCollector(settings))
+    return start_http_server(port, addr="127.0.0.1", registry=registry)

@@ -1,0 +1,57 @@
+"""What Prometheus gets over HTTP is what the tables and the ledger hold."""
+
+from __future__ import annotations
+
+import os
+from datetime import datetime, timedelta, timezone
+
+import httpx
+import pytest
+from dagster import DagsterInstance
+from prometheus_client.parser import text_string_to_metric_families
+
+from crypto_assets.alerts.incidents import Sighting
+from crypto_assets.alerts.ledger import Ledger
+from crypto_assets.automation import FRESHNESS
+from crypto_assets.service.metrics import serve
+from crypto_assets.settings import Settings
+from crypto_assets.storage.warehouse import Warehouse
+
+
+def scrape(settings: Settings) -> dict[tuple[str, ...], float]:
+    server, _ = serve(settings, 0)
+    try:
+        text = httpx.get(f"http://127.0.0.1:{server.server_port}/metrics").text
+    finally:
+        server.shutdown()
+        server.server_close()
+    families = text_string_to_metric_families(text)
+    return {(s.name, *s.labels.values()): s.value for family in families for s in family.samples}
+
+
+def test_a_scrape(instance: DagsterInstance, warehouse: Warehouse, put) -> None:
+    now = datetime.now(timezone.utc)
+    at = now - timedelta(hours=1)
+    put("prices", symbol="BTC", ts=at.replace(minute=0), date=at.date(), available_at=at, price_usd=1.0)
+    seen = {"available_at": now, "newest_available_at": at, "age_s": 3600.0, "late_after_s": 10_800.0, "fresh": True}
+    slot = now.replace(minute=now.minute // 15 * 15, second=0, microsecond=0)
+    put("freshness_observations", asset="prices", ts=slot, date=now.date(), **seen)
+    Ledger(os.environ["DAGSTER_POSTGRES_URL"]).observe("staleness", [Sighting("ohlc", "late", now)], now, "x")
+    found = scrape(Settings.from_env())
+    assert found["crypto_assets_table_fresh", "prices"] == 1
+    assert found["crypto_assets_table_fresh", "ohlc"] == 0
+    assert found["crypto_assets_table_newest_available_timestamp_seconds", "prices"] == pytest.approx(at.timestamp())
+    assert ("crypto_assets_table_newest_available_timestamp_seconds", "ohlc") not in found
+    assert sum(name[0] == "crypto_assets_table_limit_seconds" for name in found) == len(FRESHNESS)
+    assert found["crypto_assets_slo_share_fresh", "prices", "24h"] == 1
+    assert found["crypto_assets_open_incidents", "staleness", "ohlc"] == 1
+    assert found[("crypto_assets_undelivered_messages",)] == 1
+    assert [found["crypto_assets_up", part] for part in ("tables", "service_level", "alerts")] == [1, 1, 1]
+
+
+def test_what_cannot_be_read_is_down_and_absent(warehouse: Warehouse, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("DAGSTER_POSTGRES_URL", raising=False)
+    found = scrape(Settings.from_env())
+    assert found["crypto_assets_up", "alerts"] == 0
+    assert found["crypto_assets_up", "tables"] == 1
+    assert ("crypto_assets_undelivered_messages",) not in found
