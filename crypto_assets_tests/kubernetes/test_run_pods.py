@@ -9,7 +9,10 @@ from pathlib import Path
 import pytest
 import yaml
 from dagster import AssetKey, DagsterInstance, DagsterRun, DagsterRunStatus
+from dagster._core.code_pointer import ModuleCodePointer
+from dagster._core.launcher import LaunchRunContext
 from dagster._core.launcher.base import WorkerStatus
+from dagster._core.origin import JobPythonOrigin, RepositoryPythonOrigin
 from dagster._core.storage.tags import ASSET_PARTITION_RANGE_END_TAG, ASSET_PARTITION_RANGE_START_TAG
 from dagster_k8s.job import get_job_name_from_run_id
 
@@ -131,3 +134,27 @@ def test_steps_get_pods_where_they_earn_them(tags: dict[str, str], steps: list[s
 def test_another_word_is_refused() -> None:
     with pytest.raises(Exception, match="write pods or process"):
         in_pods({"crypto_assets/steps": "maybe"}, ["prices"])
+
+
+@pytest.mark.parametrize(
+    ("account", "namespace", "words"),
+    [
+        ("crypto-assets-webserver", NAMESPACE, 'cannot create resource "jobs" in API group "batch"'),
+        ("crypto-assets-daemon", "elsewhere", 'in the namespace "elsewhere"; grant it by the Role'),
+    ],
+)
+def test_a_run_that_cannot_be_launched_says_why(
+    cluster: Cluster, instance: DagsterInstance, tmp_path: Path, account: str, namespace: str, words: str
+) -> None:
+    config = yaml.safe_load(instance_yaml(tmp_path, 5, 30, 2))["run_launcher"]["config"]
+    kubeconfig = str(cluster.node.kubeconfigs[account])
+    launcher = RunPods(**{**config, "job_namespace": namespace, "job_image": "x", "kubeconfig_file": kubeconfig})
+    launcher.register_instance(instance)
+    repository = RepositoryPythonOrigin("python", ModuleCodePointer("crypto_assets.definitions", "defs"))
+    run = DagsterRun("j", run_id=str(uuid.uuid4()), job_code_origin=JobPythonOrigin("j", repository))
+    instance.run_storage.add_run(run)
+    with pytest.raises(InstanceError, match=f"no run pod can be made in namespace {namespace}") as caught:
+        launcher.launch_run(LaunchRunContext(run, workspace=None))
+    assert words in str(caught.value)
+    assert "\n" not in str(caught.value)
+    assert cluster.jobs() == []
