@@ -14,6 +14,7 @@ from crypto_assets.sources.book import Book
 from crypto_assets.sources.limits import SAFETY, Limit
 
 AHEAD_S = 0.25  # of calls booked at once: few enough that two processes share fairly
+LATE_SHARE = 0.8
 MIN_LATE_S = 0.02  # what any event loop may take to wake up
 
 
@@ -23,8 +24,8 @@ class Pace:
     def __init__(self, limit: Limit, book: Book) -> None:
         self.limit = limit
         # Among N + 1 calls the first may be late by the whole margin that SAFETY leaves in the window before they break
-        # the limit; half of it is ours, half is the network's.
-        self._late = max(MIN_LATE_S, limit.seconds * (1 / SAFETY - 1) / 2)
+        # the limit; most of it is ours, the rest the network's.
+        self._late = max(MIN_LATE_S, limit.seconds * (1 / SAFETY - 1) * LATE_SHARE)
         self._book = book
         self._turns: deque[tuple[float, float]] = deque()  # (not before, not after)
         self._lock = asyncio.Lock()
