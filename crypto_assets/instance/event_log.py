@@ -20,6 +20,7 @@ from dagster._core.storage.event_log import SqlEventLogStorageTable
 from dagster._serdes import ConfigurableClassData
 from dagster_postgres.event_log import PostgresEventLogStorage
 from dagster_postgres.utils import create_pg_engine, pg_url_from_config
+from sqlalchemy import exc
 from sqlalchemy.engine import Connection
 
 ASSET, CHECK = DagsterEventType.ASSET_MATERIALIZATION_PLANNED, DagsterEventType.ASSET_CHECK_EVALUATION_PLANNED
@@ -90,3 +91,12 @@ class BatchingPostgresEventLogStorage(PostgresEventLogStorage):
     def dispose(self) -> None:
         super().dispose()
         self._engine.dispose()
+
+    def initialize_concurrency_limit_to_default(self, concurrency_key: str) -> bool:
+        """Two processes that meet a pool for the first time both insert it; stock's second one fails in Postgres."""
+        try:
+            return super().initialize_concurrency_limit_to_default(concurrency_key)
+        except exc.DBAPIError:
+            if any(limit.name == concurrency_key for limit in self.get_pool_limits()):
+                return True  # the other one made it, slots and all, in one transaction
+            raise

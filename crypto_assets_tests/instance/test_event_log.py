@@ -199,3 +199,10 @@ def test_nothing_is_no_event(storages: Storages) -> None:
     ours, _ = storages
     ours.store_event_batch([])
     assert content(ours)["event_logs"] == []
+
+
+def test_a_pool_that_another_process_made_meanwhile_is_there(instance: DagsterInstance) -> None:
+    storage = instance.event_log_storage
+    assert storage.initialize_concurrency_limit_to_default("provider")
+    assert storage.initialize_concurrency_limit_to_default("provider"), "the second one finds it"
+    assert [limit.name for limit in storage.get_pool_limits()] == ["provider"]
