@@ -15,6 +15,7 @@ from crypto_assets.feature_columns import FEATURES, GROUPS
 from crypto_assets.schemas import CONTRACTS, DECISION_DELAY, ML_FEATURES
 from crypto_assets.transforms.features import context as surroundings
 from crypto_assets.transforms.features import news, price, technical
+from crypto_assets.transforms.features.columns import series_of
 from crypto_assets.transforms.features.grid import (
     HOUR_US,
     HOURS_A_DAY,
@@ -151,14 +152,13 @@ def _calendar(grid: Grid) -> Arrays:
 
 def _rows(grid: Grid, coins: slice, kept: Flags, arrays: Arrays) -> pl.DataFrame:
     coin, hour = np.nonzero(kept)
-    whole = len(coin) == kept.size
     return pl.DataFrame(
         {
             "symbol": pl.Series(grid.symbols[coins], dtype=pl.String).gather(coin),
             "ts": pl.Series((hour + grid.first) * HOUR_US, dtype=pl.Int64).cast(TIMESTAMP),
-            **{name: array.reshape(-1) if whole else array[kept] for name, array in arrays.items()},
+            **series_of(kept, arrays),
         }
-    ).with_columns(pl.col(pl.Float64).fill_nan(None))
+    )
 
 
 def _with_metadata(rows: pl.DataFrame, source: str) -> pl.DataFrame:

@@ -9,12 +9,12 @@ import numpy as np
 from crypto_assets.feature_columns import technical as is_
 from crypto_assets.feature_columns.feature import LEAST_SHARE
 from crypto_assets.transforms.features.grid import Arrays, Floats, Ints
+from crypto_assets.transforms.features.moments import rolling_moments
 from crypto_assets.transforms.features.windows import (
     after,
     earlier,
     ratio,
-    rolling_count,
-    rolling_moments,
+    rolling_counts,
     rolling_sums,
 )
 
@@ -44,9 +44,9 @@ def flow_features(bars: Mapping[str, Floats], typical: Floats, position: Ints) -
 
 
 def _money_flow(typical: Floats, turned: Floats, position: Ints) -> Floats:
-    step = typical - earlier(typical, 1)
-    (rising,) = rolling_sums(np.where(step > 0, turned, np.where(np.isnan(turned + step), np.nan, 0.0)), is_.MFI_BARS)
-    (falling,) = rolling_sums(np.where(step < 0, turned, np.where(np.isnan(turned + step), np.nan, 0.0)), is_.MFI_BARS)
+    way = np.sign(typical - earlier(typical, 1))  # NaN, where one is unknown, stays NaN in what follows
+    (rising,) = rolling_sums(turned * np.maximum(way, 0.0), is_.MFI_BARS)
+    (falling,) = rolling_sums(turned * np.maximum(-way, 0.0), is_.MFI_BARS)
     return after(is_.MFI_BARS, position, 100.0 * ratio(rising, rising + falling))
 
 
@@ -62,8 +62,9 @@ def _traded(close: Floats, value: Floats, change: Floats, position: Ints) -> Arr
     moved = np.abs(change) / earlier(close, 1)
     usable = (value > 0) & ~np.isnan(moved)
     impact = np.divide(moved * MILLION, value, out=np.zeros_like(value), where=usable)
-    sums = rolling_sums(impact, *is_.DAY_WEEK.values())
-    for (span, size), total in zip(is_.DAY_WEEK.items(), sums, strict=True):
-        count = rolling_count(usable, size)
-        out[f"amihud_illiquidity_{span}"] = np.where(count >= LEAST_SHARE * size, total / np.maximum(count, 1), np.nan)
+    sizes = is_.DAY_WEEK.values()
+    sums, counts = rolling_sums(impact, *sizes), rolling_counts(usable, *sizes)
+    for (span, size), total, count in zip(is_.DAY_WEEK.items(), sums, counts, strict=True):
+        out[f"amihud_illiquidity_{span}"] = mean = total / np.maximum(count, 1)
+        mean[count < LEAST_SHARE * size] = np.nan
     return out

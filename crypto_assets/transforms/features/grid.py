@@ -96,34 +96,47 @@ def panel(frame: pl.DataFrame, table: str, grid: Grid, columns: Sequence[str], *
     Rows of other coins or hours are left out. Raises :class:`ContractError` if a ``ts`` is not an hour mark or a
     key occurs twice.
     """
-    rows = coin_numbers(frame.select("symbol", "ts", "available_at", *columns), grid.symbols)
-    rows = rows.with_columns(micros("ts"), micros("available_at"))
-    if rows.filter(pl.col("ts") % HOUR_US != 0).height:
+    number = pl.col("symbol").cast(pl.String).cast(pl.Enum(list(grid.symbols)), strict=False).to_physical()
+    keys = frame.select(number.cast(pl.Int64).fill_null(-1), micros("ts"), micros("available_at"))
+    coin, ts, available = (keys[name].to_numpy() for name in keys.columns)
+    if (ts[coin >= 0] % HOUR_US != 0).any():
         raise ContractError(
             f"{table}: ts is not an hour mark in some rows, so features cannot place them; fix the source"
         )
-    rows = rows.with_columns(hour=pl.col("ts") // HOUR_US + delay_hours)
-    rows = rows.filter(pl.col("hour").is_between(grid.first, grid.first + grid.hours - 1))
+    hour = ts // HOUR_US + delay_hours
+    on_grid = (coin >= 0) & (hour >= grid.first) & (hour < grid.first + grid.hours)
+    chosen = None if on_grid.all() else on_grid
+    if chosen is not None:
+        coin, hour, available = coin[chosen], hour[chosen], available[chosen]
 
     shape = (len(grid.symbols), grid.hours)
-    hour = rows["hour"].to_numpy()
-    place = rows["coin"].to_numpy() * grid.hours + (hour - grid.first)
+    place = coin * grid.hours + (hour - grid.first)
     exists = np.zeros(shape, dtype=np.bool_)
     exists.reshape(-1)[place] = True
-    if np.count_nonzero(exists) != rows.height:
+    if np.count_nonzero(exists) != len(place):
         raise ContractError(f"{table}: more than one row for a coin and hour; merge by key before computing features")
-    late = np.maximum(decision_hour(rows["available_at"].to_numpy()) - hour, 0)
+    late = np.maximum(decision_hour(available) - hour, 0)
     lateness = None
     if late.any():
         lateness = np.zeros(shape, dtype=np.int64)
         lateness.reshape(-1)[place] = late
-    return Panel({name: scatter(rows[name], place, shape) for name in columns}, exists, lateness)
+    in_place = len(place) == exists.size and bool((np.diff(place) == 1).all())
+    values = {name: scatter(frame[name], chosen, None if in_place else place, shape) for name in columns}
+    return Panel(values, exists, lateness)
 
 
-def scatter(column: pl.Series, place: Ints, shape: tuple[int, int]) -> Floats:
-    """The column's values at flat positions ``place``; NaN elsewhere and where null."""
+def scatter(column: pl.Series, chosen: Flags | None, place: Ints | None, shape: tuple[int, int]) -> Floats:
+    """The column's chosen values (None: all) at flat positions ``place``; NaN elsewhere and where null.
+
+    ``place`` None: the values fill the shape in order, and need not be copied.
+    """
+    values = column.cast(pl.Float64).to_numpy()  # null becomes NaN
+    if chosen is not None:
+        values = values[chosen]
+    if place is None:
+        return values.reshape(shape)
     array = np.full(shape, np.nan)
-    array.reshape(-1)[place] = column.cast(pl.Float64).to_numpy()  # null becomes NaN
+    array.reshape(-1)[place] = values
     return array
 
 

@@ -12,8 +12,9 @@ import numpy as np
 from crypto_assets.feature_columns.feature import DAY_HOURS, LEAST_SHARE, MONTH_HOURS, WEEK_HOURS
 from crypto_assets.feature_columns.price import SPANS
 from crypto_assets.transforms.features.grid import Arrays, Floats
+from crypto_assets.transforms.features.moments import rolling_moments
 from crypto_assets.transforms.features.pairs import deepest_fall, rolling_comoments
-from crypto_assets.transforms.features.windows import earlier, ratio, rolling_count, rolling_extreme, rolling_moments
+from crypto_assets.transforms.features.windows import earlier, ratio, rolling_counts, rolling_extremes
 
 PRICE_COLUMNS = ("price_usd", "market_cap_usd", "volume_24h_usd")
 BTC = "btc_price_usd"  # BTC's price in every coin's row; absent where BTC is not among the coins
@@ -46,19 +47,19 @@ def _volatility(logs: Floats) -> Arrays:
 
 def _extremes(price: Floats) -> Arrays:
     present = ~np.isnan(price)
-    enough = {n: rolling_count(present, n) >= LEAST_SHARE * n for n in (WEEK_HOURS, MONTH_HOURS)}
-
-    def against(function: np.ufunc, hours: int) -> Floats:
-        extreme = rolling_extreme(price, hours, function)
-        return np.where(enough[hours], price / extreme - 1.0, np.nan)
-
-    return {
-        "drawdown_30d": against(np.fmax, MONTH_HOURS),
-        "max_drawdown_30d": np.where(enough[MONTH_HOURS], deepest_fall(price, MONTH_HOURS), np.nan),
-        "distance_from_high_7d": against(np.fmax, WEEK_HOURS),
-        "distance_from_low_7d": against(np.fmin, WEEK_HOURS),
-        "distance_from_low_30d": against(np.fmin, MONTH_HOURS),
-    }
+    spans = (WEEK_HOURS, MONTH_HOURS)
+    few = [count < LEAST_SHARE * n for n, count in zip(spans, rolling_counts(present, *spans), strict=True)]
+    out: Arrays = {"max_drawdown_30d": deepest_fall(price, MONTH_HOURS)}
+    out["max_drawdown_30d"][few[1]] = np.nan
+    for function, names in (
+        (np.fmax, ("distance_from_high_7d", "drawdown_30d")),
+        (np.fmin, ("distance_from_low_7d", "distance_from_low_30d")),
+    ):
+        for name, extreme, unknown in zip(names, rolling_extremes(price, function, *spans), few, strict=True):
+            out[name] = price / extreme
+            out[name] -= 1.0
+            out[name][unknown] = np.nan
+    return out
 
 
 def _volume(values: Mapping[str, Floats]) -> Arrays:
@@ -79,6 +80,7 @@ def _beside_btc(values: Mapping[str, Floats], own: Arrays) -> Arrays:
         names += ["relative_return_btc_24h", "relative_return_btc_7d"]
         return {name: np.full_like(values["price_usd"], np.nan) for name in names}
     leader = values[BTC]
+    leader = leader[:1] if leader.strides[0] == 0 else leader  # one row for all coins, unless a late row differs
     out: Arrays = {}
     moments = rolling_comoments(np.log(leader / earlier(leader, 1)), own["log_return_1h"], *spans.values())
     for (span, hours), found in zip(spans.items(), moments, strict=True):

@@ -24,7 +24,7 @@ def range_features(bars: Mapping[str, Floats], position: Ints, center: Floats) -
     span = bars["high"] - bars["low"]
     before = earlier(bars["close"], 1)
     gap = np.maximum(np.abs(bars["high"] - before), np.abs(bars["low"] - before))
-    true_range = np.where(position > 0, np.maximum(span, gap), span)  # a run's first bar has no close before it
+    true_range = np.fmax(span, gap)  # a run's first bar has no close before it: its gap is NaN
     out = _directions(bars, position, true_range)
     out["natr_14"] = out["atr_14"] / bars["close"]
     reach = is_.KELTNER_RANGES * out["atr_14"]
@@ -36,8 +36,8 @@ def _directions(bars: Mapping[str, Floats], position: Ints, true_range: Floats) 
     up = bars["high"] - earlier(bars["high"], 1)
     down = earlier(bars["low"], 1) - bars["low"]
     first = position == 0  # a run's first bar has not moved
-    rising = np.where((up > down) & (up > 0) & ~first, up, 0.0)
-    falling = np.where((down > up) & (down > 0) & ~first, down, 0.0)
+    rising = np.fmax(up, 0.0) * ((up > down) & ~first)  # fmax: nothing where it is not known
+    falling = np.fmax(down, 0.0) * ((down > up) & ~first)
     average, plus, minus = exponential_means([true_range, rising, falling], position, WILDER_ALPHA)
     both = plus + minus
     index = np.divide(np.abs(plus - minus), both, out=np.zeros_like(both), where=both > 0)

@@ -23,8 +23,8 @@ from crypto_assets.transforms.features.windows import (
     exponential_means,
     population_std,
     ratio,
-    rolling_extreme,
-    rolling_moments,
+    rolling_extremes,
+    rolling_mean,
     rolling_sums,
     run_position,
 )
@@ -60,8 +60,7 @@ def _averages(close: Floats, position: Ints) -> Arrays:
     out: Arrays = {}
     for bars, total in zip(is_.SMA_BARS, rolling_sums(close, *is_.SMA_BARS), strict=True):
         out[f"sma_{bars}"] = after(bars - 1, position, total / bars)
-    (window,) = rolling_moments(close, is_.BOLLINGER_BARS)
-    out["sma_20"] = after(is_.BOLLINGER_BARS - 1, position, window.mean)  # of a flat window: exactly its value
+    out["sma_20"] = after(is_.BOLLINGER_BARS - 1, position, rolling_mean(close, is_.BOLLINGER_BARS))
     for bars in is_.TO_SMA_BARS:
         out[f"close_to_sma_{bars}"] = close / out[f"sma_{bars}"] - 1.0
     means = {bars: exponential_mean(close, position, ema_alpha(bars)) for bars in is_.EMA_BARS}
@@ -89,13 +88,11 @@ def _bollinger(close: Floats, position: Ints, middle: Floats) -> Arrays:
 
 def _oscillators(bars: Mapping[str, Floats], position: Ints) -> Arrays:
     out: Arrays = {}
-
-    def channel(size: int) -> tuple[Floats, Floats]:
-        highest = rolling_extreme(bars["high"], size, np.maximum)
-        lowest = rolling_extreme(bars["low"], size, np.minimum)
-        return after(size - 1, position, highest), lowest
-
-    upper, lower = channel(is_.STOCHASTIC_BARS)
+    sizes = (is_.STOCHASTIC_BARS, is_.WILLIAMS_BARS, is_.DONCHIAN_BARS)
+    highs = rolling_extremes(bars["high"], np.maximum, *sizes)
+    highs = [after(size - 1, position, high) for size, high in zip(sizes, highs, strict=True)]
+    stochastic, williams, donchian = zip(highs, rolling_extremes(bars["low"], np.minimum, *sizes), strict=True)
+    upper, lower = stochastic
     k = 100.0 * ratio(bars["close"] - lower, upper - lower)
     (three,) = rolling_sums(k, is_.STOCHASTIC_MEAN)  # NaN where any of the three is
     first_d = is_.STOCHASTIC_BARS + is_.STOCHASTIC_MEAN - 2
@@ -103,9 +100,9 @@ def _oscillators(bars: Mapping[str, Floats], position: Ints) -> Arrays:
     (slow,) = rolling_sums(d, is_.STOCHASTIC_MEAN)
     slow = after(first_d + is_.STOCHASTIC_MEAN - 1, position, slow / is_.STOCHASTIC_MEAN)
     out |= {"stoch_k": k, "stoch_d": np.clip(d, 0.0, 100.0), "stoch_slow_d": np.clip(slow, 0.0, 100.0)}
-    upper, lower = channel(is_.WILLIAMS_BARS)
+    upper, lower = williams
     out["williams_r_24"] = -100.0 * ratio(upper - bars["close"], upper - lower)
-    upper, lower = channel(is_.DONCHIAN_BARS)
+    upper, lower = donchian
     out["donchian_upper_20"], out["donchian_lower_20"] = upper, after(is_.DONCHIAN_BARS - 1, position, lower)
     out["donchian_position_20"] = ratio(bars["close"] - lower, upper - lower)
     for size in is_.ROC_BARS:
@@ -114,11 +111,11 @@ def _oscillators(bars: Mapping[str, Floats], position: Ints) -> Arrays:
 
 
 def _cci(typical: Floats, position: Ints) -> Arrays:
-    (window,) = rolling_moments(typical, is_.CCI_BARS)  # of a flat window the mean is exactly its value
-    mean = after(is_.CCI_BARS - 1, position, window.mean)
-    apart = np.zeros_like(typical)
+    mean = after(is_.CCI_BARS - 1, position, rolling_mean(typical, is_.CCI_BARS))
+    apart, buffer = np.zeros_like(typical), np.empty_like(typical)
     for age in range(is_.CCI_BARS):
-        apart[:, age:] += np.abs(typical[:, : typical.shape[1] - age] - mean[:, age:])
+        distance = np.subtract(typical[:, : typical.shape[1] - age], mean[:, age:], out=buffer[:, age:])
+        apart[:, age:] += np.abs(distance, out=distance)
     return {"cci_20": ratio(typical - mean, 0.015 * apart / is_.CCI_BARS)}
 
 

@@ -6,7 +6,8 @@ import numpy as np
 import polars as pl
 import pytest
 
-from crypto_assets.transforms.features.windows import population_std, rolling_moments, rolling_sums
+from crypto_assets.transforms.features.moments import rolling_moments
+from crypto_assets.transforms.features.windows import population_std, rolling_sums
 from crypto_assets_tests.transforms.features.frames import DAY, at, bar, features, inputs, walk
 
 START = date(2022, 1, 1)

@@ -1,0 +1,29 @@
+"""From arrays of coins x hours to columns of a frame: each value is copied once, and NaN becomes null."""
+
+from __future__ import annotations
+
+import numpy as np
+import polars as pl
+import pyarrow as pa
+
+from crypto_assets.transforms.features.grid import Arrays, Flags, Floats
+
+
+def series_of(kept: Flags, arrays: Arrays) -> dict[str, pl.Series]:
+    """The kept cells of each array, coin by coin. All columns lie in one piece of memory that Polars reads in place."""
+    rows = int(np.count_nonzero(kept))
+    table = np.empty((len(arrays), rows))
+    for row, array in zip(table, arrays.values(), strict=True):
+        if rows == kept.size:
+            row.reshape(kept.shape)[...] = array
+        else:
+            row[...] = array[kept]
+    return {name: _series(name, row) for name, row in zip(arrays, table, strict=True)}
+
+
+def _series(name: str, values: Floats) -> pl.Series:
+    known = ~np.isnan(values)
+    nulls = len(values) - int(np.count_nonzero(known))
+    validity = pa.py_buffer(np.packbits(known, bitorder="little")) if nulls else None
+    column = pa.Array.from_buffers(pa.float64(), len(values), [validity, pa.py_buffer(values)], nulls)
+    return pl.Series(name, column)
