@@ -66,5 +66,5 @@ def _traded(close: Floats, value: Floats, change: Floats, position: Ints) -> Arr
     sums, counts = rolling_sums(impact, *sizes), rolling_counts(usable, *sizes)
     for (span, size), total, count in zip(is_.DAY_WEEK.items(), sums, counts, strict=True):
         out[f"amihud_illiquidity_{span}"] = mean = total / np.maximum(count, 1)
-        mean[count < LEAST_SHARE * size] = np.nan
+        np.copyto(mean, np.nan, where=count < LEAST_SHARE * size)
     return out

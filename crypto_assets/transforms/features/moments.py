@@ -46,8 +46,37 @@ class Moments:
         """Standard deviation; NaN where fewer than ``at_least`` values were seen."""
         spread = self.squares / np.maximum(self.count - ddof, 1)
         np.sqrt(spread, out=spread)
-        spread[self.count < max(at_least, ddof + 1)] = np.nan
+        np.copyto(spread, np.nan, where=self.count < max(at_least, ddof + 1))
         return spread
+
+
+@dataclass(frozen=True)
+class WindowSums:
+    """Of one array's non-NaN values in windows of each size: counts, sums, and sums of squares."""
+
+    array: Floats
+    present: Flags
+    counts: dict[int, Counts]
+    totals: dict[int, Floats]
+    squares: dict[int, Floats]
+
+    @classmethod
+    def of(cls, array: Floats, *sizes: int) -> WindowSums:
+        present = ~np.isnan(array)
+        filled = np.where(present, array, 0.0)
+        counts, totals = rolling_counts(present, *sizes), rolling_sums(filled, *sizes)
+        squares = rolling_sums(filled * filled, *sizes)
+        return cls(array, present, *(dict(zip(sizes, found, strict=True)) for found in (counts, totals, squares)))  # type: ignore[arg-type]
+
+    def moments(self, size: int) -> Moments:
+        mean, left, doubtful = centred(size, self.counts[size], self.totals[size], self.squares[size])
+        rows = np.flatnonzero(doubtful.any(axis=1))
+        if len(rows):
+            (merged,) = over_windows(Moments.of(self.array[rows]), [size], Moments.with_older)
+            cells = doubtful[rows]
+            for found, sure in ((mean, merged.mean), (left, merged.squares)):
+                found[rows] = np.where(cells, sure, found[rows])
+        return Moments(self.counts[size], mean, left)
 
 
 def rolling_moments(array: Floats, *sizes: int) -> list[Moments]:
@@ -55,22 +84,8 @@ def rolling_moments(array: Floats, *sizes: int) -> list[Moments]:
 
     Windows with less than half of their columns hold what they hold; callers mask them.
     """
-    present = ~np.isnan(array)
-    filled = array if present.all() else np.where(present, array, 0.0)
-    counts, sums = rolling_counts(present, *sizes), rolling_sums(filled, *sizes)
-    squares = rolling_sums(filled * filled, *sizes)
-    return [_moments(array, *of_size) for of_size in zip(sizes, counts, sums, squares, strict=True)]
-
-
-def _moments(array: Floats, size: int, count: Counts, total: Floats, squares: Floats) -> Moments:
-    mean, left, doubtful = centred(size, count, total, squares)
-    rows = np.flatnonzero(doubtful.any(axis=1))
-    if len(rows):
-        (merged,) = over_windows(Moments.of(array[rows]), [size], Moments.with_older)
-        cells = doubtful[rows]
-        for found, sure in ((mean, merged.mean), (left, merged.squares)):
-            found[rows] = np.where(cells, sure, found[rows])
-    return Moments(count, mean, left)
+    sums = WindowSums.of(array, *sizes)
+    return [sums.moments(size) for size in sizes]
 
 
 def centred(size: int, count: Counts, total: Floats, squares: Floats) -> tuple[Floats, Floats, Flags]:

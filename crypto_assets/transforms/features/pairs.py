@@ -7,8 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from crypto_assets.transforms.features.grid import Floats
-from crypto_assets.transforms.features.moments import centred
-from crypto_assets.transforms.features.windows import Counts, over_windows, rolling_counts, rolling_sums
+from crypto_assets.transforms.features.moments import WindowSums, centred
+from crypto_assets.transforms.features.windows import Counts, joined, over_windows, rolling_sums
 
 
 @dataclass(frozen=True)
@@ -58,60 +58,59 @@ class CoMoments:
         return np.clip(found, -1.0, 1.0, out=found)
 
 
-def rolling_comoments(x: Floats, y: Floats, *sizes: int) -> list[CoMoments]:
+def rolling_comoments(x: Floats, y: WindowSums, *sizes: int) -> list[CoMoments]:
     """Co-moments of the last ``size`` columns, one per size; columns in which either is NaN do not count.
 
     ``x`` may be one row for all of ``y``. The two ways of ``moments.py``, chosen cell by cell as there.
     """
-    known = ~np.isnan(x)
-    both = known & ~np.isnan(y)
-    own = (
-        known if (both == known).all() else both
-    )  # as long as y has every hour of x, x's sums are those of its one row
-    x_, y_ = np.where(own, x, 0.0), np.where(both, y, 0.0)
-    products = (x_, y_, x_ * x_, y_ * y_, x_ * y_)
-    sums = [rolling_sums(array, *sizes) for array in products]
-    counts = rolling_counts(both, *sizes)
-    return [_comoments(x, y, *of_size) for of_size in zip(sizes, counts, *sums, strict=True)]
+    both = y.present & ~np.isnan(x)
+    if not (both == y.present).all():
+        y = WindowSums.of(np.where(both, y.array, np.nan), *sizes)
+    alike = (both == both[:1]).all()  # then the sums of one row of x are those of all
+    x_ = np.where(both[:1] if alike else both, x, 0.0)
+    sums = [rolling_sums(array, *sizes) for array in (x_, x_ * x_, x_ * np.where(both, y.array, 0.0))]
+    return [_comoments(x, y, *of_size) for of_size in zip(sizes, *sums, strict=True)]
 
 
-def _comoments(
-    x: Floats, y: Floats, size: int, count: Counts, sx: Floats, sy: Floats, sxx: Floats, syy: Floats, sxy: Floats
-) -> CoMoments:
-    x_count = count[: len(sx)]  # where x's sums are one row, all rows have its hours
-    x_mean, xx, x_lost = centred(size, x_count, sx, sxx)
-    y_mean, yy, y_lost = centred(size, count, sy, syy)
+def _comoments(x: Floats, y: WindowSums, size: int, sx: Floats, sxx: Floats, sxy: Floats) -> CoMoments:
+    count, sy = y.counts[size], y.totals[size]
+    x_mean, xx, x_lost = centred(size, count, sx, sxx)
+    y_mean, yy, y_lost = centred(size, count, sy, y.squares[size])
     found = CoMoments(count, x_mean, y_mean, xx, yy, sxy - x_mean * sy)
     lost = x_lost | y_lost
     rows = np.flatnonzero(lost.any(axis=1))
     if not len(rows):
         return found
-    start = CoMoments.of(np.broadcast_to(x, y.shape)[rows], y[rows])
+    shape = y.array.shape
+    start = CoMoments.of(np.broadcast_to(x, shape)[rows], y.array[rows])
     (merged,) = over_windows(start, [size], CoMoments.with_older)
     arrays = {}
     for name, sure in vars(merged).items():
-        arrays[name] = np.broadcast_to(getattr(found, name), y.shape).copy()
+        arrays[name] = np.broadcast_to(getattr(found, name), shape).copy()
         arrays[name][rows] = np.where(lost[rows], sure, arrays[name][rows])
     return CoMoments(**arrays)
 
 
 @dataclass(frozen=True)
-class _Path:
+class Path:
+    """The highest and lowest value of windows, and their deepest fall: the least of low / earlier high, 1 for none."""
+
     highest: Floats
     lowest: Floats
-    fall: Floats  # deepest fall from an earlier high within the window; 0: none
+    fall: Floats
 
-    def with_older(self, other: _Path, columns: int) -> _Path:
+    def with_older(self, other: Path, columns: int) -> Path:
+        """These windows joined with ``other``'s windows that end ``columns`` before."""
         new, old = slice(columns, None), slice(None, -columns)
-        highest, lowest, fall = self.highest.copy(), self.lowest.copy(), self.fall.copy()
-        across = self.lowest[:, new] / other.highest[:, old] - 1.0  # from a high in the older to a low in the newer
-        fall[:, new] = np.fmin(np.fmin(fall[:, new], other.fall[:, old]), across)
-        highest[:, new] = np.fmax(highest[:, new], other.highest[:, old])
-        lowest[:, new] = np.fmin(lowest[:, new], other.lowest[:, old])
-        return _Path(highest, lowest, fall)
+        fall = np.empty_like(self.fall)
+        fall[:, :columns] = self.fall[:, :columns]
+        across = np.divide(self.lowest[:, new], other.highest[:, old], out=fall[:, new])  # from older high to newer low
+        np.fmin(across, self.fall[:, new], out=across)
+        np.fmin(across, other.fall[:, old], out=across)
+        highest = joined(np.fmax, self.highest, other.highest, columns)
+        return Path(highest, joined(np.fmin, self.lowest, other.lowest, columns), fall)
 
 
-def deepest_fall(array: Floats, size: int) -> Floats:
-    """Lowest p / running high - 1 within the last ``size`` columns, NaN cells left out; at most 0."""
-    path = _Path(array, array, np.where(np.isnan(array), np.nan, 0.0))
-    return over_windows(path, [size], _Path.with_older)[0].fall
+def rolling_paths(array: Floats, *sizes: int) -> list[Path]:
+    """The path within the last ``size`` columns, one per size; NaN cells left out."""
+    return over_windows(Path(array, array, np.where(np.isnan(array), np.nan, 1.0)), sizes, Path.with_older)

@@ -12,9 +12,9 @@ import numpy as np
 from crypto_assets.feature_columns.feature import DAY_HOURS, LEAST_SHARE, MONTH_HOURS, WEEK_HOURS
 from crypto_assets.feature_columns.price import SPANS
 from crypto_assets.transforms.features.grid import Arrays, Floats
-from crypto_assets.transforms.features.moments import rolling_moments
-from crypto_assets.transforms.features.pairs import deepest_fall, rolling_comoments
-from crypto_assets.transforms.features.windows import earlier, ratio, rolling_counts, rolling_extremes
+from crypto_assets.transforms.features.moments import WindowSums, rolling_moments
+from crypto_assets.transforms.features.pairs import rolling_comoments, rolling_paths
+from crypto_assets.transforms.features.windows import earlier, ratio, rolling_counts
 
 PRICE_COLUMNS = ("price_usd", "market_cap_usd", "volume_24h_usd")
 BTC = "btc_price_usd"  # BTC's price in every coin's row; absent where BTC is not among the coins
@@ -28,11 +28,12 @@ def price_features(values: Mapping[str, Floats]) -> Arrays:
         growth = price / earlier(price, hours)
         out[f"return_{span}"] = growth - 1.0
         out[f"log_return_{span}"] = np.log(growth)
-    return out | _volatility(out["log_return_1h"]) | _extremes(price) | _volume(values) | _beside_btc(values, out)
+    logs = WindowSums.of(out["log_return_1h"], DAY_HOURS, WEEK_HOURS, MONTH_HOURS)
+    return out | _volatility(logs) | _extremes(price) | _volume(values) | _beside_btc(values, out, logs)
 
 
-def _volatility(logs: Floats) -> Arrays:
-    day, week, month = rolling_moments(logs, DAY_HOURS, WEEK_HOURS, MONTH_HOURS)
+def _volatility(logs: WindowSums) -> Arrays:
+    day, week, month = (logs.moments(hours) for hours in (DAY_HOURS, WEEK_HOURS, MONTH_HOURS))
     std = {
         span: moments.std(ddof=1, at_least=LEAST_SHARE * hours)
         for span, moments, hours in (("24h", day, DAY_HOURS), ("7d", week, WEEK_HOURS), ("30d", month, MONTH_HOURS))
@@ -48,17 +49,19 @@ def _volatility(logs: Floats) -> Arrays:
 def _extremes(price: Floats) -> Arrays:
     present = ~np.isnan(price)
     spans = (WEEK_HOURS, MONTH_HOURS)
+    week, month = rolling_paths(price, *spans)
     few = [count < LEAST_SHARE * n for n, count in zip(spans, rolling_counts(present, *spans), strict=True)]
-    out: Arrays = {"max_drawdown_30d": deepest_fall(price, MONTH_HOURS)}
-    out["max_drawdown_30d"][few[1]] = np.nan
-    for function, names in (
-        (np.fmax, ("distance_from_high_7d", "drawdown_30d")),
-        (np.fmin, ("distance_from_low_7d", "distance_from_low_30d")),
+    out: Arrays = {"max_drawdown_30d": month.fall}
+    for name, extreme in (
+        ("drawdown_30d", month.highest),
+        ("distance_from_high_7d", week.highest),
+        ("distance_from_low_7d", week.lowest),
+        ("distance_from_low_30d", month.lowest),
     ):
-        for name, extreme, unknown in zip(names, rolling_extremes(price, function, *spans), few, strict=True):
-            out[name] = price / extreme
-            out[name] -= 1.0
-            out[name][unknown] = np.nan
+        out[name] = price / extreme
+    for name, share in out.items():
+        share -= 1.0
+        np.copyto(share, np.nan, where=few[0] if name.endswith("7d") else few[1])
     return out
 
 
@@ -73,7 +76,7 @@ def _volume(values: Mapping[str, Floats]) -> Arrays:
     }
 
 
-def _beside_btc(values: Mapping[str, Floats], own: Arrays) -> Arrays:
+def _beside_btc(values: Mapping[str, Floats], own: Arrays, logs: WindowSums) -> Arrays:
     spans = {"7d": WEEK_HOURS, "30d": MONTH_HOURS}
     if BTC not in values:
         names = [f"{name}_{span}" for span in spans for name in ("beta_btc", "correlation_btc")]
@@ -82,7 +85,7 @@ def _beside_btc(values: Mapping[str, Floats], own: Arrays) -> Arrays:
     leader = values[BTC]
     leader = leader[:1] if leader.strides[0] == 0 else leader  # one row for all coins, unless a late row differs
     out: Arrays = {}
-    moments = rolling_comoments(np.log(leader / earlier(leader, 1)), own["log_return_1h"], *spans.values())
+    moments = rolling_comoments(np.log(leader / earlier(leader, 1)), logs, *spans.values())
     for (span, hours), found in zip(spans.items(), moments, strict=True):
         out[f"beta_btc_{span}"] = found.beta(LEAST_SHARE * hours)
         out[f"correlation_btc_{span}"] = found.correlation(LEAST_SHARE * hours)

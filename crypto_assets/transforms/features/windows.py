@@ -105,8 +105,9 @@ def rolling_sums(array: Floats, *sizes: int) -> list[Floats]:
 
 
 def rolling_counts(present: Flags, *sizes: int) -> list[Counts]:
-    """How many of the last ``size`` columns are present, one array per size."""
-    return over_windows(present.astype(np.int32), sizes, _add)
+    """How many of the last ``size`` columns are present, one array per size: of one row where all rows are alike."""
+    alike = present[:1] if (present == present[:1]).all() else present
+    return over_windows(alike.astype(np.int32), sizes, _add)
 
 
 def rolling_mean(array: Floats, size: int) -> Floats:

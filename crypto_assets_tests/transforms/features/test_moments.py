@@ -5,7 +5,7 @@ from fractions import Fraction
 import numpy as np
 import pytest
 
-from crypto_assets.transforms.features.moments import rolling_moments
+from crypto_assets.transforms.features.moments import WindowSums, rolling_moments
 from crypto_assets.transforms.features.pairs import rolling_comoments
 from crypto_assets.transforms.features.windows import rolling_counts, rolling_mean
 
@@ -51,7 +51,7 @@ def test_pairs_are_as_exact(level: float, leader: str):
     x = np.random.default_rng(9).normal(level, 1.0, (1, 150))
     if leader == "with gaps":
         x[0, 60:66] = np.nan
-    (found,) = rolling_comoments(x, y, SIZE)
+    (found,) = rolling_comoments(x, WindowSums.of(y, SIZE), SIZE)
     squares = [np.broadcast_to(array, y.shape) for array in (found.xx, found.yy, found.xy)]
     for row in range(3):
         for end in range(SIZE, 150):

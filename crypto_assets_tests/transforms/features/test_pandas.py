@@ -9,7 +9,7 @@ import pytest
 
 from crypto_assets.feature_columns import FEATURES, GROUPS
 from crypto_assets.transforms.features import build_features
-from crypto_assets.transforms.features.pairs import deepest_fall
+from crypto_assets.transforms.features.pairs import rolling_paths
 from crypto_assets_bench import _market, features_vs_pandas
 
 DAYS, COINS = 90, 4
@@ -56,7 +56,8 @@ def test_the_deepest_fall_is_that_of_every_pair_in_the_window():
     rng = np.random.default_rng(3)
     values = np.exp(np.cumsum(rng.normal(0, 0.05, 300)))
     values[rng.random(300) < 0.1] = np.nan
-    got = deepest_fall(values[None], 50)[0]
+    (path,) = rolling_paths(values[None], 50)
+    got = path.fall[0] - 1.0
     for end in range(49, 300):
         window = values[end - 49 : end + 1]
         falls = [
