@@ -11,7 +11,7 @@ demo: $(READY)  ## materialise the whole graph for recent days on the sandbox (D
 	$(BIN)/crypto-assets demo $(if $(DATA),--data $(DATA)) $(ARGS)
 
 test: $(READY) $(MODEL)  ## every test, in parallel
-	$(BIN)/python -m pytest -n 2 --dist loadfile $(ARGS)
+	$(BIN)/python -m pytest -n 2 --dist worksteal $(ARGS)
 
 dev: $(READY)  ## UI and daemon on http://127.0.0.1:3000 over the same state
 	$(BIN)/crypto-assets dev

@@ -92,7 +92,7 @@ ARTICLE_NARRATIVES = Contract(
         value("duration_s", "seconds", "What the model took for the answer.", lower=0),
         Column("prompt_tokens", pl.Int64, "tokens", "Read by the model.", lower=0),
         Column("answer_tokens", pl.Int64, "tokens", "Written by the model.", lower=0),
-        Column("analyzed_at", TIMESTAMP, "UTC", "When the model answered."),
+        Column("analyzed_at", TIMESTAMP, "UTC", "When the model answered, by its server's clock."),
     ),
     available_at_rule="that of the article: an analysis is a function of its text and the model, and rests on nothing "
     "later; analyzed_at says when it was made",

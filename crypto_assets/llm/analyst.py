@@ -15,7 +15,7 @@ from datetime import datetime, timezone
 
 from crypto_assets.llm.answer import InvalidAnswerError, parse
 from crypto_assets.llm.breaker import Breaker
-from crypto_assets.llm.client import CallError, Model, ModelAwayError, Ollama
+from crypto_assets.llm.client import CallError, Model, ModelAwayError, Ollama, Reply
 from crypto_assets.llm.journal import Entry, Journal
 from crypto_assets.llm.prompt import PROMPT_HASH
 from crypto_assets.llm.text import Article
@@ -205,15 +205,13 @@ class _Run:
             if error.transient:
                 self._transient[article.content_hash] = article
             return _with(base, error.status, str(error))
-        entry = _with(base, "ok", None, reply.content, reply.duration_s, reply.prompt_tokens, reply.answer_tokens)
+        entry = _with(base, "ok", None, reply)
         try:
             parse(reply.content)
         except InvalidAnswerError as error:
             status = "refused" if error.refused else "invalid"
             self._fail(base, status, str(error))
-            return _with(
-                base, status, str(error), reply.content, reply.duration_s, reply.prompt_tokens, reply.answer_tokens
-            )
+            return _with(base, status, str(error), reply)
         self._breaker.succeeded()
         self._good += 1
         self._slowest = max(self._slowest, time.monotonic() - began)
@@ -251,18 +249,12 @@ class _Run:
             report.reason = self._breaker.reason
 
 
-def _with(
-    base: Entry,
-    status: str,
-    detail: str | None,
-    answer: str | None = None,
-    duration_s: float | None = None,
-    prompt_tokens: int | None = None,
-    answer_tokens: int | None = None,
-) -> Entry:
+def _with(base: Entry, status: str, detail: str | None, reply: Reply | None = None) -> Entry:
+    if reply is None:
+        return replace(base, status=status, detail=detail, answered_at=_now())
     return replace(
-        base, status=status, answer=answer, detail=detail,
-        duration_s=duration_s, prompt_tokens=prompt_tokens, answer_tokens=answer_tokens, answered_at=_now(),
+        base, status=status, detail=detail, answer=reply.content, duration_s=reply.duration_s,
+        prompt_tokens=reply.prompt_tokens, answer_tokens=reply.answer_tokens, answered_at=reply.answered_at or _now(),
     )  # fmt: skip
 
 

@@ -10,12 +10,14 @@ import asyncio
 import json
 import time
 from dataclasses import dataclass
+from datetime import datetime
 from types import TracebackType
 from typing import Any
 from urllib.parse import urlsplit
 
 import httpx
 import ollama
+import pandas as pd
 from pydantic import ValidationError
 
 from crypto_assets.errors import CryptoAssetsError
@@ -64,6 +66,7 @@ class Reply:
     duration_s: float
     prompt_tokens: int | None
     answer_tokens: int | None
+    answered_at: datetime | None  # by the server's clock; None where it does not say
 
 
 class Ollama:
@@ -143,6 +146,7 @@ class Ollama:
             round(time.monotonic() - began if took is None else took / 1e9, 3),
             answer.prompt_eval_count,
             answer.eval_count,
+            _moment(answer.created_at),
         )
 
     def _failure(self, error: Exception, timeout_s: float) -> ModelAwayError | CallError:
@@ -195,6 +199,12 @@ class Ollama:
         if isinstance(error, GARBAGE):
             return f"{self.where} is not an Ollama server ({type(error).__name__}); correct OLLAMA_HOST"
         return f"Ollama does not answer at {self.where} ({type(error).__name__}); start it with `ollama serve`"
+
+
+def _moment(text: str | None) -> datetime | None:
+    """The server's ``created_at`` (RFC 3339, nanoseconds) in UTC."""
+    moment = pd.to_datetime(text, utc=True, errors="coerce") if text else None
+    return None if moment is None or pd.isna(moment) else moment.to_pydatetime(warn=False)
 
 
 def shown(host: str) -> str:
