@@ -17,6 +17,7 @@ from crypto_assets.transforms.features import context as surroundings
 from crypto_assets.transforms.features import news, price, technical
 from crypto_assets.transforms.features.columns import series_of
 from crypto_assets.transforms.features.grid import (
+    BLOCK_CELLS,
     HOUR_US,
     HOURS_A_DAY,
     Arrays,
@@ -33,7 +34,6 @@ from crypto_assets.transforms.sources_of import derived_source
 
 BTC = "BTC"
 AROUND = ("onchain", "context", "derivatives", "social", "developer")  # groups that are looked up as-of
-BLOCK_CELLS = 1 << 16  # coins x hours computed together: arrays of 512 kB stay in the processor's cache
 
 
 def build_features(

@@ -12,7 +12,11 @@ from crypto_assets.transforms.features.grid import Arrays, Flags, Floats
 def series_of(kept: Flags, arrays: Arrays) -> dict[str, pl.Series]:
     """The kept cells of each array, coin by coin, in memory that Polars reads in place: do not write to the arrays."""
     whole = bool(kept.all())
-    return {name: _series(name, array.reshape(-1) if whole else array[kept]) for name, array in arrays.items()}
+    return {name: _series(name, _cells(kept, whole, array)) for name, array in arrays.items()}
+
+
+def _cells(kept: Flags, whole: bool, array: Floats) -> Floats:
+    return np.ascontiguousarray(array.reshape(-1)) if whole else array[kept]
 
 
 def _series(name: str, values: Floats) -> pl.Series:

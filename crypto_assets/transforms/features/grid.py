@@ -29,7 +29,7 @@ HOUR_US = timedelta(hours=1) // MICROSECOND
 DELAY_US = DECISION_DELAY // MICROSECOND
 HOURS_A_DAY = 24
 EPOCH = date(1970, 1, 1)
-GATHER_CELLS = 1 << 16  # cells of windows rebuilt at once for late rows: as many as a block has, for the same caches
+BLOCK_CELLS = 1 << 16  # coins x hours computed together: arrays of 512 kB stay in the processor's cache
 
 
 def hour_of(day: date) -> int:
@@ -135,6 +135,8 @@ def scatter(column: pl.Series, chosen: Flags | None, place: Ints | None, shape: 
         values = values[chosen]
     if place is None:
         return values.reshape(shape)
+    if not len(place):
+        return np.broadcast_to(np.nan, shape)
     array = np.full(shape, np.nan)
     array.reshape(-1)[place] = values
     return array
@@ -154,7 +156,7 @@ def as_known(panels: Sequence[Panel], kernel: Kernel, window: int, first_out: in
     if not late:
         return result
     coins, hours = np.nonzero(np.logical_or.reduce(late)[:, first_out:])
-    for part in _parts(len(coins), max(1, GATHER_CELLS // window)):
+    for part in _parts(len(coins), max(1, BLOCK_CELLS // window)):
         coin, hour = coins[part], hours[part]
         rebuilt: Arrays = {}
         for panel_ in panels:

@@ -11,7 +11,7 @@ import numpy as np
 
 from crypto_assets.feature_columns.feature import DAY_HOURS, LEAST_SHARE, MONTH_HOURS, WEEK_HOURS
 from crypto_assets.feature_columns.price import SPANS
-from crypto_assets.transforms.features.grid import Arrays, Floats
+from crypto_assets.transforms.features.grid import BLOCK_CELLS, Arrays, Floats
 from crypto_assets.transforms.features.moments import WindowSums, rolling_moments
 from crypto_assets.transforms.features.pairs import rolling_comoments, rolling_paths
 from crypto_assets.transforms.features.windows import earlier, ratio, rolling_counts
@@ -96,6 +96,15 @@ def _beside_btc(values: Mapping[str, Floats], own: Arrays, logs: WindowSums) -> 
 
 def beside_market(caps: Floats) -> Arrays:
     """Rank (1: the largest; equals share it) and share of the sum, per column, among the coins that have a cap."""
+    rank, share = np.empty(caps.shape), np.empty(caps.shape)
+    step = max(1, BLOCK_CELLS // max(1, len(caps)))
+    for begin in range(0, caps.shape[1], step):
+        part = np.s_[:, begin : begin + step]
+        rank[part], share[part] = _beside(caps[part])
+    return {"market_cap_rank": rank, "market_cap_dominance": share}
+
+
+def _beside(caps: Floats) -> tuple[Floats, Floats]:
     known = ~np.isnan(caps)
     ordered = np.where(known, -caps, np.inf).T.copy()  # hours x coins: each hour's coins lie together
     order = np.argsort(ordered, axis=1, kind="stable")
@@ -106,7 +115,5 @@ def beside_market(caps: Floats) -> Arrays:
     rank = np.empty_like(place)
     np.put_along_axis(rank, order, place, axis=1)
     total = np.where(known, caps, 0.0).sum(axis=0)
-    return {
-        "market_cap_rank": np.where(known, rank.T, np.nan),
-        "market_cap_dominance": np.where(known, caps / np.where(total > 0, total, np.nan), np.nan),
-    }
+    share = np.where(known, caps / np.where(total > 0, total, np.nan), np.nan)
+    return np.where(known, rank.T, np.nan), share
