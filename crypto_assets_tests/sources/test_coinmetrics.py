@@ -232,6 +232,7 @@ def test_wrong_answers_are_errors_of_one_sentence(body: Any, says: str):
 def test_the_key_shows_nowhere(caplog: pytest.LogCaptureFixture):
     key = "sEcReT/k+y=1"
     caplog.set_level(logging.DEBUG)
+    caplog.set_level(logging.INFO, logger="httpx")  # the command line, tested in the same process, raises it
     with serve(lambda request: page(row("btc", D1, TxCnt="1"))) as server:
         result = get(server, COINMETRICS_API_KEY=key)
         assert server.requests[0].query["api_key"] == key  # the only way the provider documents
