@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from datetime import date, datetime, timezone
+from datetime import date, datetime, timedelta, timezone
 
 import numpy as np
 import polars as pl
@@ -145,7 +145,7 @@ def why_null(found: Population, name: str, coins: tuple[Coin, ...]) -> str:
             reasons.append(f"the source gave no {source} for {_names(absent)}")
     lost = int(found.expected[number] - found.as_expected[number])
     if lost:
-        stale = f" or older than {feature.stale}" if feature.stale else ""
+        stale = f" or older than {feature.stale / timedelta(days=1):g} days" if feature.stale else ""
         reasons.append(f"{lost} expected cell(s) without an input in the window{stale}")
     return "; ".join(dict.fromkeys(reasons))
 

@@ -7,22 +7,12 @@ Postgres, which all processes of an installation share; in memory where there is
 
 from __future__ import annotations
 
-import threading
-import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import astuple, dataclass, fields, replace
 from datetime import datetime, timezone
-from typing import Any, Protocol, TypeVar
+from typing import Any, Protocol
 
-import psycopg2
-from psycopg2.extensions import connection as Connection
-from psycopg2.extensions import cursor as Cursor
-
-from crypto_assets.errors import InstanceError
-
-CONNECT_TIMEOUT_S = 10
-ATTEMPTS = 6  # a Postgres that restarts is back within seconds
-T = TypeVar("T")
+from crypto_assets.shared_state import SharedState
 
 
 @dataclass(frozen=True)
@@ -112,7 +102,6 @@ CREATE TABLE IF NOT EXISTS crypto_assets.analyses (
     PRIMARY KEY (content_hash, model_digest, prompt_hash));
 CREATE INDEX IF NOT EXISTS analyses_good ON crypto_assets.analyses (model_digest, answered_at) WHERE status = 'ok';
 """
-_LOCK = 0x6C_6C_6D_6A_6F_75  # any number that nobody else locks: two first runs must not both create the table
 _KEY = "content_hash = %s AND model_digest = %s AND prompt_hash = %s"
 _NEWER = [name for name in COLUMNS if name not in ("content_hash", "model_digest", "prompt_hash", "attempts", "blamed")]
 _RECORD = f"""
@@ -129,13 +118,10 @@ _RELEASE = "SELECT pg_advisory_unlock(hashtextextended(%s, 0))"
 _LAST = "SELECT max(answered_at) FROM crypto_assets.analyses WHERE model_digest = %s AND status = 'ok'"
 
 
-class PostgresJournal:
+class PostgresJournal(SharedState):
     """The journal that all processes on one Postgres share. Raises :class:`InstanceError` when the server stays away."""
 
-    def __init__(self, url: str) -> None:
-        self._dsn = url.replace("postgresql+psycopg2://", "postgresql://")
-        self._connection: Connection | None = None
-        self._lock = threading.Lock()
+    what, schema, lock = "the journal of analyses", _SCHEMA, 0x6C_6C_6D_6A_6F_75
 
     def of(self, model: str, texts: Sequence[str]) -> list[Entry]:
         return [_entry(row) for row in self._ask(_OF, (model, list(texts)))]
@@ -156,33 +142,6 @@ class PostgresJournal:
 
     def release(self, key: tuple[str, str, str]) -> None:
         self._ask(_RELEASE, ("/".join(key),))
-
-    def _ask(self, query: str, parameters: tuple[object, ...]) -> list[tuple[Any, ...]]:
-        def ask(cursor: Cursor) -> list[tuple[Any, ...]]:
-            cursor.execute(query, parameters)
-            return list(cursor.fetchall())
-
-        return self._transaction(ask)
-
-    def _transaction(self, work: Callable[[Cursor], T]) -> T:
-        """Run in one transaction; a server that restarts is waited for."""
-        with self._lock:
-            for attempt in range(ATTEMPTS):
-                try:
-                    with self._open() as connection, connection.cursor() as cursor:
-                        return work(cursor)
-                except (psycopg2.OperationalError, psycopg2.InterfaceError):
-                    self._connection = None
-                    time.sleep(0.2 * 2**attempt)
-        raise InstanceError("the journal of analyses in Dagster's Postgres does not answer; run crypto-assets doctor")
-
-    def _open(self) -> Connection:
-        if self._connection is None or self._connection.closed:
-            self._connection = psycopg2.connect(self._dsn, connect_timeout=CONNECT_TIMEOUT_S)
-            with self._connection, self._connection.cursor() as cursor:
-                cursor.execute("SELECT pg_advisory_xact_lock(%s)", (_LOCK,))
-                cursor.execute(_SCHEMA)
-        return self._connection
 
 
 def _entry(row: tuple[Any, ...]) -> Entry:

@@ -8,22 +8,17 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from datetime import date, datetime, timedelta, timezone
-from typing import Any, Protocol, TypeAlias, TypeVar
+from typing import Any, Protocol, TypeAlias
 
-import psycopg2
-from psycopg2.extensions import connection as Connection
 from psycopg2.extensions import cursor as Cursor
 from psycopg2.extras import execute_values
 
-from crypto_assets.errors import InstanceError, SourceError
+from crypto_assets.errors import SourceError
+from crypto_assets.shared_state import SharedState
 from crypto_assets.sources.limits import Limit
-
-CONNECT_TIMEOUT_S = 10
-ATTEMPTS = 6  # a Postgres that restarts is back within seconds
-T = TypeVar("T")
 
 
 class BudgetError(SourceError):
@@ -139,7 +134,6 @@ CREATE TABLE IF NOT EXISTS crypto_assets.calls (
     provider text, endpoint text, ts timestamptz, {", ".join(f"{name} bigint NOT NULL" for name in COUNTS)},
     PRIMARY KEY (provider, endpoint, ts));
 """
-_LOCK = 0x63_61_62_6F_6F_6B  # any number that nobody else locks: two first commands must not both create the tables
 _NOW = "extract(epoch FROM clock_timestamp())"
 _BOOK = f"""
 INSERT INTO crypto_assets.pace AS p SELECT %(bucket)s, {_NOW} + %(span)s
@@ -161,16 +155,13 @@ SELECT provider, endpoint, ts, {", ".join(COUNTS)} FROM crypto_assets.calls WHER
 """
 
 
-class PostgresBook:
+class PostgresBook(SharedState):
     """The book that all processes on one Postgres share. Times are the server's, so that clocks need not agree.
 
     Methods raise :class:`InstanceError` when the server stays away.
     """
 
-    def __init__(self, url: str) -> None:
-        self._dsn = url.replace("postgresql+psycopg2://", "postgresql://")
-        self._connection: Connection | None = None
-        self._lock = threading.Lock()
+    what, schema, lock = "the book of calls", _SCHEMA, 0x63_61_62_6F_6F_6B
 
     def reserve(self, limit: Limit, count: int) -> list[float]:
         return self._transaction(lambda cursor: _reserve(cursor, limit, count))
@@ -195,33 +186,6 @@ class PostgresBook:
             datetime.combine(day, datetime.min.time(), timezone.utc) for day in (start, end + timedelta(days=1))
         ]
         return self._ask(_CALLS, tuple(midnight))
-
-    def _ask(self, query: str, parameters: tuple[object, ...]) -> list[tuple[Any, ...]]:
-        def ask(cursor: Cursor) -> list[tuple[Any, ...]]:
-            cursor.execute(query, parameters)
-            return list(cursor.fetchall())
-
-        return self._transaction(ask)
-
-    def _transaction(self, work: Callable[[Cursor], T]) -> T:
-        """Run in one transaction; a server that restarts is waited for."""
-        with self._lock:
-            for attempt in range(ATTEMPTS):
-                try:
-                    with self._open() as connection, connection.cursor() as cursor:
-                        return work(cursor)
-                except (psycopg2.OperationalError, psycopg2.InterfaceError):
-                    self._connection = None
-                    time.sleep(0.2 * 2**attempt)
-        raise InstanceError("the book of calls in Dagster's Postgres does not answer; run crypto-assets doctor")
-
-    def _open(self) -> Connection:
-        if self._connection is None or self._connection.closed:
-            self._connection = psycopg2.connect(self._dsn, connect_timeout=CONNECT_TIMEOUT_S)
-            with self._connection, self._connection.cursor() as cursor:
-                cursor.execute("SELECT pg_advisory_xact_lock(%s)", (_LOCK,))
-                cursor.execute(_SCHEMA)
-        return self._connection
 
 
 def _reserve(cursor: Cursor, limit: Limit, count: int) -> list[float]:

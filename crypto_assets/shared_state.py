@@ -1,0 +1,64 @@
+"""State that every process of an installation shares: tables of our own in Dagster's Postgres.
+
+What the tables hold is the subclass's business; here is one connection, kept, and a server that restarts waited for.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+import psycopg2
+from psycopg2.extensions import connection as Connection
+from psycopg2.extensions import cursor as Cursor
+
+from crypto_assets.errors import InstanceError
+
+CONNECT_TIMEOUT_S = 10
+ATTEMPTS = 6  # a Postgres that restarts is back within seconds
+T = TypeVar("T")
+
+
+class SharedState:
+    """Transactions on the tables of ``schema``, made when first needed. Safe to use from several threads.
+
+    ``what`` names the state in the :class:`InstanceError` that is raised when the server stays away; ``lock`` is any
+    number that nobody else locks: two first commands must not both create the tables.
+    """
+
+    what: str
+    schema: str
+    lock: int
+
+    def __init__(self, url: str) -> None:
+        self._dsn = url.replace("postgresql+psycopg2://", "postgresql://")
+        self._connection: Connection | None = None
+        self._lock = threading.Lock()
+
+    def _ask(self, query: str, parameters: tuple[object, ...]) -> list[tuple[Any, ...]]:
+        def ask(cursor: Cursor) -> list[tuple[Any, ...]]:
+            cursor.execute(query, parameters)
+            return list(cursor.fetchall())
+
+        return self._transaction(ask)
+
+    def _transaction(self, work: Callable[[Cursor], T]) -> T:
+        with self._lock:
+            for attempt in range(ATTEMPTS):
+                try:
+                    with self._open() as connection, connection.cursor() as cursor:
+                        return work(cursor)
+                except (psycopg2.OperationalError, psycopg2.InterfaceError):
+                    self._connection = None
+                    time.sleep(0.2 * 2**attempt)
+        raise InstanceError(f"{self.what} in Dagster's Postgres does not answer; run crypto-assets doctor")
+
+    def _open(self) -> Connection:
+        if self._connection is None or self._connection.closed:
+            self._connection = psycopg2.connect(self._dsn, connect_timeout=CONNECT_TIMEOUT_S)
+            with self._connection, self._connection.cursor() as cursor:
+                cursor.execute("SELECT pg_advisory_xact_lock(%s)", (self.lock,))
+                cursor.execute(self.schema)
+        return self._connection
