@@ -28,7 +28,7 @@ def slots_observed(scope: Scope) -> Outcome:
 def slo_met(scope: Scope) -> Outcome:
     """Every table's share of fresh slots over 24 hours against the target. WARN: which table, and how far below."""
     rows = scope.warehouse.read("slo_report", start=(scope.now - DAY).date(), end=scope.now.date())
-    newest = rows.filter(pl.col("ts") == rows["ts"].max(), pl.col("window") == "24h", pl.col("asset") != slo.ALL)
+    newest = rows.filter(pl.col("ts") == pl.col("ts").max(), pl.col("window") == "24h", pl.col("asset") != slo.ALL)
     below = newest.filter(pl.col("share_fresh") < pl.col("target")).sort("share_fresh", "asset")
     worst = [f"{asset} {share:.1%}" for asset, share in below.select("asset", "share_fresh").head(5).rows()]
     return Outcome(
