@@ -18,6 +18,7 @@ from crypto_assets.assets.access import ABSENT_DAYS
 from crypto_assets.assets.shell import COINS_TAG, failed_coins_of
 from crypto_assets.checks.shells import RANGE
 from crypto_assets.operate import graph
+from crypto_assets.upkeep.failures import sentence
 
 PROCESS_TAG = "crypto_assets/process"
 _QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
@@ -78,7 +79,7 @@ def execute(
 def _failure(data: StepFailureData) -> tuple[str, list[date]]:
     """The sentence of a step that failed, and the days for which its provider had nothing."""
     if data.user_failure_data is None:
-        return _sentence(data.error), []
+        return sentence(data.error) or "failed without an error; see the run in the UI", []
     note = data.user_failure_data.metadata.get(ABSENT_DAYS)
     listed = note.value if note is not None and isinstance(note.value, list) else []
     return str(data.user_failure_data.description), [date.fromisoformat(str(day)) for day in listed]
@@ -88,18 +89,6 @@ def _interrupted(error: SerializableErrorInfo | None) -> bool:
     while error is not None and error.cls_name != "DagsterExecutionInterruptedError":
         error = error.cause
     return error is not None
-
-
-def _sentence(error: SerializableErrorInfo | None) -> str:
-    """Our own error in the chain of causes as one line, without its class name; else the innermost cause."""
-    text = "failed without an error; see the run in the UI"
-    while error is not None:
-        text = " ".join(error.message.split())
-        head, _, rest = text.partition(": ")
-        if rest and head.startswith("crypto_assets."):
-            return rest
-        error = error.cause
-    return text
 
 
 def _process() -> str:

@@ -9,12 +9,12 @@ from typing import Any
 from dagster import AssetKey, DagsterEventType, DagsterInstance, DagsterRun, DagsterRunStatus, RunsFilter
 from dagster._core.execution.plan.objects import StepFailureData
 from dagster._core.storage.tags import WILL_RETRY_TAG
-from dagster._utils.error import SerializableErrorInfo
 
 from crypto_assets.alerts.incidents import Incident, Sighting
 from crypto_assets.assets.shell import DAILY
 from crypto_assets.checks.shells import PARTITION, RANGE
 from crypto_assets.partitions import days
+from crypto_assets.upkeep.failures import sentence
 
 RUNS_A_TICK = 100
 OVERLAP = timedelta(minutes=2)  # clocks of two machines; a run seen twice changes nothing
@@ -49,9 +49,9 @@ def failed_runs(
             waiting.append(updated)  # looked at again: a retry that was announced does not always come
             continue
         since = max(since, updated)
-        for subject, tables, sentence in _failures(instance, run, steps):
+        for subject, tables, why in _failures(instance, run, steps):
             facts[subject] = _joined(facts.get(subject), run, tables, ended)
-            said[subject] = (f"{sentence} (run {run.run_id[:8]})", said.get(subject, ("", ended))[1])
+            said[subject] = (f"{why} (run {run.run_id[:8]})", said.get(subject, ("", ended))[1])
     sightings = []
     for subject, (what, began) in said.items():
         state = _state(instance, facts[subject])
@@ -70,29 +70,18 @@ def _failures(
         step = str(event.step_key)
         tables = list(steps.get(step, ()))
         for table in tables:
-            yield table, [table], sentence_of(event.step_failure_data)
+            yield table, [table], _said(event.step_failure_data)
         if not tables:
-            yield f"step {step}", [], sentence_of(event.step_failure_data)
+            yield f"step {step}", [], _said(event.step_failure_data)
     if not records:
         tables = sorted(key.to_user_string() for key in run.asset_selection or ())
         yield f"job {run.job_name}", tables, "the run ended before or between its steps: killed, or it could not start"
 
 
-def sentence_of(data: StepFailureData) -> str:
-    """Our own error in the chain of causes as one line, without its class name; else the innermost cause."""
+def _said(data: StepFailureData) -> str:
     if data.user_failure_data is not None:
         return str(data.user_failure_data.description)
-    text, error = "failed without an error", data.error
-    while error is not None:
-        text, error = _split(error)
-    return text
-
-
-def _split(error: SerializableErrorInfo) -> tuple[str, SerializableErrorInfo | None]:
-    text = " ".join(error.message.split())
-    head, _, rest = text.partition(": ")
-    ours = bool(rest) and head.startswith("crypto_assets.")
-    return (rest, None) if ours else (text, error.cause)
+    return sentence(data.error) or "failed without an error"
 
 
 def _joined(known: dict[str, Any] | None, run: DagsterRun, tables: list[str], ended: datetime) -> dict[str, Any]:
