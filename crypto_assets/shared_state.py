@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeVar
 
 import psycopg2
@@ -37,22 +37,27 @@ class SharedState:
         self._connection: Connection | None = None
         self._lock = threading.Lock()
 
-    def _ask(self, query: str, parameters: tuple[object, ...]) -> list[tuple[Any, ...]]:
+    def _ask(self, query: str, parameters: Sequence[object] | Mapping[str, object]) -> list[tuple[Any, ...]]:
         def ask(cursor: Cursor) -> list[tuple[Any, ...]]:
             cursor.execute(query, parameters)
             return list(cursor.fetchall())
 
         return self._transaction(ask)
 
-    def _transaction(self, work: Callable[[Cursor], T]) -> T:
+    def _transaction(self, work: Callable[[Cursor], T], *, once: bool = False) -> T:
+        """What ``work`` returns, committed. ``once``: never repeated, and on a connection that was just made."""
         with self._lock:
-            for attempt in range(ATTEMPTS):
+            if once:
+                self._connection = None
+            attempts = 1 if once else ATTEMPTS
+            for attempt in range(attempts):
                 try:
                     with self._open() as connection, connection.cursor() as cursor:
                         return work(cursor)
                 except (psycopg2.OperationalError, psycopg2.InterfaceError):
                     self._connection = None
-                    time.sleep(0.2 * 2**attempt)
+                    if attempt + 1 < attempts:
+                        time.sleep(0.2 * 2**attempt)
         raise InstanceError(f"{self.what} in Dagster's Postgres does not answer; run crypto-assets doctor")
 
     def _open(self) -> Connection:

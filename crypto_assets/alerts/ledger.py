@@ -8,27 +8,19 @@ knows the repetition (``Idempotency-Key``).
 from __future__ import annotations
 
 import json
-import time
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any, TypeVar
+from typing import Any
 
-import psycopg2
 from psycopg2.extensions import cursor as Cursor
 from psycopg2.extras import Json
 
 from crypto_assets.alerts import message
 from crypto_assets.alerts.incidents import Incident, Sighting, changes
-from crypto_assets.errors import InstanceError
+from crypto_assets.shared_state import SharedState
 
-CONNECT_TIMEOUT_S = 10
-ATTEMPTS = 5  # a Postgres that restarts is back within seconds
-KEPT = timedelta(days=400)  # a closed incident is remembered for a year and a month
-T = TypeVar("T")
-
-_LOCK = 0x63_61_61_6C_65_72  # any number that nobody else locks: two first ticks must not both create the tables
+_LOCK = 0x63_61_61_6C_65_72
 _SCHEMA = """
 CREATE SCHEMA IF NOT EXISTS crypto_assets;
 CREATE TABLE IF NOT EXISTS crypto_assets.incidents (
@@ -85,12 +77,12 @@ class Message:
     logged: bool
 
 
-class Ledger:
+class Ledger(SharedState):
     """The alerts' tables on one Postgres. Methods raise :class:`InstanceError` when the server stays away."""
 
-    def __init__(self, url: str) -> None:
-        self._dsn = url.replace("postgresql+psycopg2://", "postgresql://")
-        self._made = False
+    what = "the ledger of alerts"
+    schema = _SCHEMA
+    lock = _LOCK
 
     def observe(self, kind: str, sightings: Iterable[Sighting], now: datetime, runbooks: str) -> tuple[int, int]:
         """Bring the open incidents of a kind to what was seen; returns how many were opened and closed."""
@@ -126,7 +118,7 @@ class Ledger:
                 )
             return outcome
 
-        return self._transaction(deliver, attempts=1)  # a second attempt would send a second time
+        return self._transaction(deliver, once=True)  # a second attempt would send a second time
 
     def waiting(self) -> list[tuple[str, int, str | None]]:
         """(title, attempts so far, last error) of the messages that are not delivered yet."""
@@ -157,36 +149,14 @@ class Ledger:
             {"now": now},
         )
 
-    def _ask(self, query: str, parameters: dict[str, Any]) -> list[tuple[Any, ...]]:
-        def ask(cursor: Cursor) -> list[tuple[Any, ...]]:
-            cursor.execute(query, parameters)
-            return list(cursor.fetchall())
+    def forget(self, before: datetime) -> int:
+        """Delete the incidents that were closed before then, with their messages; returns how many there were."""
 
-        return self._transaction(ask)
+        def forget(cursor: Cursor) -> int:
+            cursor.execute("DELETE FROM crypto_assets.incidents WHERE closed_at < %s", (before,))
+            return cursor.rowcount
 
-    def _transaction(self, work: Callable[[Cursor], T], attempts: int = ATTEMPTS) -> T:
-        for attempt in range(attempts):
-            try:
-                with self._connected() as cursor:
-                    return work(cursor)
-            except (psycopg2.OperationalError, psycopg2.InterfaceError):
-                if attempt + 1 < attempts:
-                    time.sleep(0.2 * 2**attempt)
-        raise InstanceError("the alerts' tables in Dagster's Postgres do not answer; run crypto-assets doctor")
-
-    @contextmanager
-    def _connected(self) -> Iterator[Cursor]:
-        connection = psycopg2.connect(self._dsn, connect_timeout=CONNECT_TIMEOUT_S)
-        try:
-            if not self._made:
-                with connection, connection.cursor() as cursor:
-                    cursor.execute("SELECT pg_advisory_xact_lock(%s)", (_LOCK,))
-                    cursor.execute(_SCHEMA)
-                self._made = True
-            with connection, connection.cursor() as cursor:
-                yield cursor
-        finally:
-            connection.close()
+        return self._transaction(forget)
 
 
 def like(pattern: str) -> str:
@@ -219,8 +189,6 @@ def _observe(cursor: Cursor, kind: str, sightings: list[Sighting], now: datetime
         cursor.execute(_DROP_SILENCED, {"incident": over.id, "now": now})
         if not cursor.rowcount:  # nobody needs to hear the end of what nobody heard of
             _post(cursor, over, message.CLOSED, now, runbooks)
-    if found.closed:
-        cursor.execute("DELETE FROM crypto_assets.incidents WHERE closed_at < %s", (now - KEPT,))
     return len(found.opened), len(found.closed)
 
 
