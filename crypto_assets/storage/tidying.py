@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta, timezone
 
 from deltalake import DeltaTable
 from deltalake.exceptions import CommitFailedError, DeltaError
@@ -77,7 +77,8 @@ def _keep_log(warehouse: Warehouse, snapshot: DeltaTable, table: str, pinned: Co
     oldest = min((known[version] for version in pinned if version in known), default=None)
     if oldest is None:
         return
-    needed = LOG_DAYS + (max(known.values()) - oldest).days + LOG_DAYS
+    # Of its age today, not at the newest commit: a table at rest is written again one day.
+    needed = LOG_DAYS + (datetime.now(timezone.utc) - oldest).days + LOG_DAYS
     said = snapshot.metadata().configuration.get(LOG_RETENTION, f"interval {LOG_DAYS} days").split()
     if said[1].isdigit() and int(said[1]) < needed - LOG_DAYS:
         snapshot.alter.set_table_properties({LOG_RETENTION: f"interval {needed} days"})

@@ -72,7 +72,12 @@ class Warehouse:
             return None
         try:
             return DeltaTable(self.path(table), version=version, storage_options=self.storage_options)
-        except TableNotFoundError:
+        except TableNotFoundError as error:
+            if version is not None and self.snapshot(table) is not None:  # not empty: its place in the log was cut
+                raise WarehouseError(
+                    f"{table} in {self.uri} no longer has version {version} (the commit log does not reach back to it); "
+                    "choose a later one, or restore the table from a backup"
+                ) from error
             return None
         except (DeltaError, OSError, ValueError) as error:
             raise self._unreadable(table, error) from error

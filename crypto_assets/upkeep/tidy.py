@@ -1,4 +1,4 @@
-"""What grows without end is cut back once a day: old Delta versions, small files, the event log. Nothing is fetched.
+"""What grows without end is cut back once a day: old Delta versions, small files, events, incidents. Nothing is fetched.
 
 Kept: every version that a dataset pins (``storage/pins.py``) and those of the last days; of the event log the newest
 event of each kind of every partition, so that coverage in the UI and ``status`` stay what they are, and the story of the
@@ -12,6 +12,7 @@ from dagster import AssetKey, AssetObservation, DagsterInstance, DefaultSchedule
 from dagster._core.storage.event_log.sql_event_log import SqlEventLogStorage
 from sqlalchemy import text
 
+from crypto_assets.alerts.ledger import Ledger
 from crypto_assets.automation import UNFINISHED, waiting
 from crypto_assets.schemas import CONTRACTS
 from crypto_assets.settings import Settings
@@ -48,6 +49,7 @@ class Keep(dg.Config):
 
     versions_days: int = 7
     events_days: int = 30
+    incidents_days: int = 400  # a year and a month, so that the same month of last year can be looked at
 
 
 def prune(instance: DagsterInstance, before: datetime) -> dict[str, int]:
@@ -90,10 +92,21 @@ def tidy_event_log(context: dg.OpExecutionContext, config: Keep) -> None:
     context.log.info(f"deleted from the event log: {deleted}")
 
 
-@dg.job(description="Old versions of tables and old events, cut back.", tags={"dagster/priority": "-10"})
+@dg.op(description="Forget the incidents that were over long ago, with their messages.")
+def tidy_alerts(context: dg.OpExecutionContext, config: Keep) -> None:
+    url = Settings.from_env().postgres_url
+    if url is None:
+        context.log.info("incidents are kept in Dagster's Postgres, which is not named: none were deleted")
+        return
+    before = datetime.now(timezone.utc) - timedelta(days=config.incidents_days)
+    context.log.info(f"deleted incidents: {Ledger(url.get_secret_value()).forget(before)}")
+
+
+@dg.job(description="Old versions of tables, old events and old incidents, cut back.", tags={"dagster/priority": "-10"})
 def tidy_up() -> None:
     tidy_tables()
     tidy_event_log()
+    tidy_alerts()
 
 
 @dg.schedule(

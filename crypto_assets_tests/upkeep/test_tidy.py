@@ -1,5 +1,8 @@
 """Tidying takes what nothing rests on: not a pinned version, not the coverage, not the story of the last runs."""
 
+import json
+import os
+import time
 from datetime import date, datetime, timedelta, timezone
 from pathlib import Path
 
@@ -7,11 +10,14 @@ import dagster as dg
 import polars as pl
 import pytest
 from dagster import AssetKey, DagsterInstance
+from deltalake import DeltaTable
 from sqlalchemy import text
 
+from crypto_assets.alerts.incidents import Sighting
+from crypto_assets.alerts.ledger import Ledger
 from crypto_assets.errors import WarehouseError
 from crypto_assets.schemas import MARKET_SENTIMENT
-from crypto_assets.storage import pins
+from crypto_assets.storage import history, pins
 from crypto_assets.storage.tidying import tidy
 from crypto_assets.storage.warehouse import Warehouse
 from crypto_assets.upkeep.staleness import newest_metadata
@@ -58,6 +64,41 @@ def test_a_pinned_version_outlives_tidying(warehouse: Warehouse) -> None:
     with pytest.raises(WarehouseError):
         value(warehouse, 2)
     assert value(warehouse) == 13
+
+
+def as_of_days_ago(warehouse: Warehouse, days: int) -> None:
+    """Every commit so far happened that many days earlier: by its own note, and by the clock of its file."""
+    moment = time.time() - days * 86_400
+    for path in Path(warehouse.path(TABLE), "_delta_log").iterdir():
+        if path.suffix == ".json":
+            lines = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+            for line in lines:
+                if "commitInfo" in line:
+                    line["commitInfo"]["timestamp"] -= days * 86_400_000
+            path.write_text("".join(json.dumps(line) + "\n" for line in lines), encoding="utf-8")
+        os.utime(path, (moment, moment))
+
+
+@pytest.mark.parametrize("is_pinned", [True, False])
+def test_a_pin_outlives_the_days_of_the_commit_log(warehouse: Warehouse, is_pinned: bool) -> None:
+    """A table at rest for 90 days, then written again: Delta cuts the log of what lies behind an old checkpoint."""
+    DeltaTable(warehouse.path(TABLE)).create_checkpoint()  # as Delta does by itself, every hundred commits
+    as_of_days_ago(warehouse, 90)
+    if is_pinned:
+        pins.pin(warehouse, "train.parquet", {TABLE: 2})
+    for n in range(2):
+        tidy(warehouse, TABLE, timedelta(0), pins.pinned(warehouse).get(TABLE, ()))
+        write(warehouse, 20 + n)
+        DeltaTable(warehouse.path(TABLE)).cleanup_metadata()  # with each checkpoint
+    assert value(warehouse) == 21
+    known = history.commits(warehouse, TABLE)
+    if is_pinned:
+        assert value(warehouse, 2) == 11
+        assert 2 in known, "a dataset of that day is made again by its number or its instant"
+    else:
+        assert 2 not in known, "else this test shows nothing"
+        with pytest.raises(WarehouseError, match="no longer has version 2"):
+            value(warehouse, 2)
 
 
 def test_versions_of_the_last_days_stay(warehouse: Warehouse) -> None:
@@ -136,3 +177,25 @@ def test_the_job_runs_and_notes_what_is_left(
     observation = record.event_log_entry.asset_observation
     assert observation is not None
     assert observation.metadata["files"].value == 1
+
+
+def test_incidents_that_were_over_long_ago_are_forgotten(
+    instance: DagsterInstance, warehouse: Warehouse, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Closed 500 days ago: gone with its messages. Closed 300 days ago, or open for 500: kept."""
+    monkeypatch.setenv("CRYPTO_ASSETS_WAREHOUSE", warehouse.uri)
+    now, url = datetime.now(timezone.utc), os.environ["DAGSTER_POSTGRES_URL"]
+    ledger = Ledger(url)
+
+    def see(days_ago: int, **subjects: str | None) -> None:
+        at = now - timedelta(days=days_ago)
+        ledger.observe("staleness", [Sighting(name, what, at) for name, what in subjects.items()], at, "runbooks")
+
+    see(501, prices="late", ohlc="late", kraken_ohlc="late")
+    see(500, prices=None)
+    see(300, ohlc=None)
+    messages = len(ledger.waiting())
+    assert tidy_up.execute_in_process(instance=instance).success
+    assert [incident.subject for incident in ledger.open()] == ["kraken_ohlc"]
+    assert len(ledger.waiting()) == messages - 2, "its beginning and its end"
+    assert ledger.forget(now - timedelta(days=299)) == 1, "the one of 300 days ago was still there"
