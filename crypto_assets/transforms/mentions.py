@@ -3,8 +3,9 @@
 An unambiguous symbol counts in upper case, an unambiguous name in any case; a longer name wins over one inside it
 (Bitcoin Cash). A symbol that is also an English word (OP, ONE, NEAR, LINK) counts as a cashtag, in parentheses, in a
 list with a symbol that counts ("BTC, DOT and LINK"), or in upper case before a word that is said of coins ("ATOM
-rallies"). A name that is also a word (Optimism, Compound) counts before a word that says so ("Optimism network"), or
-where a sentence that is not in title case spells it with a capital in mid-sentence, alone ("a bug in Optimism").
+rallies"). A name that is also a word (Optimism, Compound) counts with a capital before a word that says so ("Optimism
+network"), or where a sentence that is not in title case spells it with a capital in mid-sentence, alone ("a bug in
+Optimism"). A name of a word and its kind (Secret Network) needs its capital too.
 """
 
 from __future__ import annotations
@@ -13,14 +14,17 @@ import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache
+from typing import Any
 
 from crypto_assets.catalog import Coin
 
 # What must follow a name that is also an ordinary word.
+_KINDS = "protocol|network|token|coin|blockchain|finance|chain|labs|foundation|dao"
 _SAYS_SO = (
-    r"(?:['’]s)?(?=\s+(?:protocol|network|token|coin|blockchain|finance|chain|labs|foundation|dao|mainnet|ecosystem|hub"
+    rf"(?:['’]s)?(?=\s+(?:{_KINDS}|mainnet|ecosystem|hub"
     r"|(?:co-)?founders?|developers?|validators?|liquid\s+staking|staking|ibc)\b|-(?:based|native)\b)"
 )
+_COMMON = re.compile(rf"\w+ (?:{_KINDS})")
 # What is said of coins, right behind a symbol in upper case that is also a word.
 _TRADED = (
     r"(?:['’]s)?(?=\s+(?i:prices?|tokens?|coins?|holders|whales?|bulls|bears|futures|rall(?:y|ies|ied)|surge[sd]?|fell"
@@ -35,8 +39,9 @@ _LIST = re.compile(
 _SENTENCE = re.compile(r"[^.!?:|]+")
 SHOUTED = 0.3  # below this share of lower-case letters a text is in capitals: they say nothing
 TITLE_CASE = 0.5  # above this share of words with a capital, so do first letters
+END = ""  # the end of a name, in a tree of letters
 # Products that carry another coin's name: they are swallowed so that the coin inside is not counted.
-_DECOYS = ("wrapped bitcoin", "bitcoin depot", "ethereum name service")
+_DECOYS = ("wrapped bitcoin", "bitcoin depot", "ethereum name service", "little baby doge")
 
 
 def find_symbols(text: str, coins: Sequence[Coin]) -> list[str]:
@@ -44,8 +49,9 @@ def find_symbols(text: str, coins: Sequence[Coin]) -> list[str]:
     patterns = _patterns(tuple(coins))
     found = {next(filter(None, match.groups())) for match in patterns.exact.finditer(text)}
     for match in patterns.names.finditer(text):
-        symbol = patterns.by_name.get(_compared(match.group("plain") or match.group("said")))
-        if symbol:
+        name = match.group("plain") or match.group("said")
+        symbol = patterns.by_name.get(_compared(name))
+        if symbol and not (name[0].islower() and _compared(name) in patterns.capital):
             found.add(symbol)
     letters = [char for char in _LIST.sub("", text) if char.isalpha()]
     if letters and sum(map(str.islower, letters)) >= SHOUTED * len(letters):
@@ -61,6 +67,7 @@ class _Patterns:
     traded: re.Pattern[str]  # symbols that are words, before a word that is said of coins
     proper: re.Pattern[str]  # names that are words, with a capital in mid-sentence and nothing capital beside them
     by_name: dict[str, str]
+    capital: frozenset[str]  # names that a text must write with a capital: "a secret network" is none
     symbols: frozenset[str]
 
 
@@ -112,10 +119,31 @@ def _patterns(coins: tuple[Coin, ...]) -> _Patterns:
             rf"(?<![\w$])[a-z0-9$%][\w.%-]*,?\s+({_either(sorted(ordinary.values()))})(?:['’]s)?(?![\w-])(?!\s+[A-Z])"
         ),
         by_name=by_name,
+        capital=frozenset({*ordinary, *filter(_COMMON.fullmatch, by_name)}),
         symbols=frozenset(coin.symbol for coin in coins if len(coin.symbol) >= 2),
     )
 
 
 def _either(names: Sequence[str]) -> str:
-    """An alternative of literal names, blanks as any white space; one that never matches where there is none."""
-    return "|".join(re.escape(name).replace(r"\ ", r"\s+") for name in names) or r"(?!)"
+    """An alternative of literal names, blanks as any white space; one that never matches where there is none.
+
+    Written as a tree of first letters, the longest name first: hundreds of names cost about what one costs.
+    """
+    tree: dict[str, Any] = {}
+    for name in names:
+        node = tree
+        for letter in (*" ".join(name.split()), END):
+            node = node.setdefault(letter, {})
+    return _branches(tree) or r"(?!)"
+
+
+def _branches(node: dict[str, Any]) -> str:
+    """The pattern of everything below a letter; a name that ends here comes after the longer ones."""
+    longer = [
+        (r"\s+" if letter == " " else re.escape(letter)) + _branches(below)
+        for letter, below in node.items()
+        if letter != END
+    ]
+    if len(longer) + (END in node) <= 1:
+        return "".join(longer)
+    return f"(?:{'|'.join([*longer, *([''] if END in node else [])])})"
