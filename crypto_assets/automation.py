@@ -67,7 +67,7 @@ INTRADAY_TABLES = (
 )
 
 # Assets without partitions: made as time goes by, with nothing to backfill or to settle (service/).
-OF_THE_MOMENT = ("freshness_observations", "slo_report", "data_quality_report", "ml_features_latest")
+OF_THE_MOMENT = ("freshness_observations", "slo_report", "history_report", "data_quality_report", "ml_features_latest")
 # A call a coin and day each, whole ten minutes after midnight: the close of the day settles them.
 CLOSED_TABLES = ("prices", "ohlc", "kraken_ohlc")
 # What may still be missing at noon, and what is derived from it.

@@ -109,3 +109,29 @@ SLO_REPORT = Contract(
     write_mode=WriteMode.MERGE,
     reference="computed from freshness_observations",
 )  # fmt: skip
+
+HISTORY_REPORT = Contract(
+    table="history_report",
+    description="How much of the history from CRYPTO_ASSETS_START to yesterday is there, table by table, each time "
+    "somebody looked: as partitions and as rows.",
+    grain="asset x slot of the report",
+    key=("asset", "ts"),
+    columns=(
+        key("asset", "Table, or 'all' for the sums of all of them."),
+        ts("Slot in which the report was made."),
+        day(),
+        available_at("when the report was made"),
+        source(),
+        _count("partitions_expected", "Closed days from CRYPTO_ASSETS_START on; of tables whose past cannot be fetched, from their first row on.", "partitions"),
+        _count("partitions_materialized", "Of them materialised, as the UI counts.", "partitions"),
+        _count("partitions_with_rows", "Of them with at least one row.", "partitions"),
+        Column("rows_expected", pl.Int64, "rows", "Rows due in these days as the check rows_expected counts them: of a coin from its first row on. Of onchain_enhanced the rows of onchain_base. Null where none are due by rule.", lower=0),
+        Column("rows_present", pl.Int64, "rows", "Of them present.", lower=0),
+        value("share_materialized", "fraction", "partitions_materialized ÷ partitions_expected; null where none are expected.", lower=0, upper=1),
+        value("share_with_rows", "fraction", "partitions_with_rows ÷ partitions_expected; null where none are expected.", lower=0, upper=1),
+        value("share_rows", "fraction", "rows_present ÷ rows_expected; of onchain_enhanced this is enhanced over base. Null where none are expected.", lower=0),
+    ),
+    available_at_rule="when the report was made",
+    write_mode=WriteMode.MERGE,
+    reference="counted by this platform",
+)  # fmt: skip

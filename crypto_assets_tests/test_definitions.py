@@ -22,6 +22,7 @@ RECORDS = {
     "quarantine",
     "freshness_observations",
     "slo_report",
+    "history_report",
 }  # the platform's own: no rows are expected of them
 
 PAGES = {"data_quality_report", "ml_features_latest"}  # a page, and a copy in Postgres: no tables of their own

@@ -17,7 +17,10 @@ from crypto_assets.schemas import CONTRACTS, THEMES
 ROWS_THRESHOLD = 0.98
 KEPT_DAYS = 40  # a table without any row of the last 40 days is history, not kept up to date
 RECENT_DAYS = 7
-HOURLY = {"prices": None, "ohlc": None, "kraken_ohlc": "kraken"}  # table -> identifier without which it has no coin
+# Table -> rows a coin has each day, and the identifier without which the table does not have the coin.
+BY_COIN: dict[str, tuple[int, str | None]] = {
+    "prices": (24, None), "ohlc": (24, None), "kraken_ohlc": (24, "kraken"), "onchain_base": (1, "coinmetrics"),
+}  # fmt: skip
 # Tables whose past cannot be fetched: a day is expected from the first one that was stored on.
 SNAPSHOTS = ("derivatives", "social_metrics", "developer_activity", "defi_protocols", "defi_yields")
 
@@ -49,7 +52,7 @@ def rows_expected(table: Contract) -> Measure:
         duplicates = frame.height - frame.unique(list(table.key)).height
         closed = [day for day in days(scope.start, scope.end) if midnight(day + DAY) <= scope.now]
         present = frame.filter(pl.col("date").is_in(closed))
-        expected, present_count, note = _expectation(table, scope, present, len(closed))
+        expected, present_count, note = expectation(table, scope, present, len(closed))
         idle = not closed or (table.table in SNAPSHOTS or table.table == "kraken_ohlc")
         ratio = present_count / expected if expected else float(idle)
         missing_days = len(closed) - present["date"].n_unique()
@@ -70,16 +73,15 @@ def rows_expected(table: Contract) -> Measure:
     return measure
 
 
-def _expectation(table: Contract, scope: Scope, present: pl.DataFrame, closed: int) -> tuple[int, int, str]:
+def expectation(table: Contract, scope: Scope, present: pl.DataFrame, closed: int) -> tuple[int, int, str]:
     """Rows expected, rows present among them, and a remark."""
-    if table.table in HOURLY:
-        return _by_coin(scope, present, per_day=24, source=HOURLY[table.table])
+    if table.table in BY_COIN:
+        per_day, source = BY_COIN[table.table]
+        return _by_coin(scope, present, per_day=per_day, source=source)
     if table.table in SNAPSHOTS:
         first = present["date"].min()
         due = (min(scope.end, (scope.now - DAY).date()) - first).days + 1 if isinstance(first, date) else 0
         return due, present["date"].n_unique(), "days with rows count, from the first stored one on"
-    if table.table == "onchain_base":
-        return _by_coin(scope, present, per_day=1, source="coinmetrics")
     if table.table == "onchain_enhanced":
         base = _rows(scope, "onchain_base")
         return base, present.height, "base rows are expected, each of them"
@@ -114,16 +116,12 @@ def _rows(scope: Scope, table: str) -> int:
 
 def _by_coin(scope: Scope, present: pl.DataFrame, *, per_day: int, source: str | None) -> tuple[int, int, str]:
     """Coins count from their first day in the range on; a coin never seen is named, not counted as a gap."""
-    coins = [c.symbol for c in select(scope.settings.coins) if source is None or getattr(c, source)]
-    present = present.filter(pl.col("symbol").is_in(coins))
-    first = present.group_by("symbol").agg(pl.col("date").min(), rows=pl.len())
-    last_closed = min(scope.end, (scope.now - DAY).date())
-    expected = sum(((last_closed - day).days + 1) * per_day for day in first["date"])
-    if per_day == 24 and "ts" in present.columns:  # a coin listed in mid-day is expected from its first hour
-        expected -= sum(present.group_by("symbol").agg(pl.col("ts").min())["ts"].dt.hour())
-    unseen = sorted(set(coins) - set(first["symbol"]))
+    coins = coins_of(scope, source)
+    seen = first_seen(present.filter(pl.col("symbol").is_in(coins)))
+    due = owed(seen, min(scope.end, (scope.now - DAY).date()), per_day)
+    unseen = sorted(set(coins) - set(due["symbol"]))
     worst = (
-        first.with_columns(gap=((pl.lit(last_closed) - pl.col("date")).dt.total_days() + 1) * per_day - pl.col("rows"))
+        due.with_columns(gap=pl.col("due") - pl.col("rows"))
         .filter(pl.col("gap") > 0)
         .sort("gap", "symbol", descending=[True, False])
     )
@@ -132,7 +130,23 @@ def _by_coin(scope: Scope, present: pl.DataFrame, *, per_day: int, source: str |
         notes.append("most missing: " + ", ".join(f"{s} {g}" for s, g in worst.select("symbol", "gap").head(3).rows()))
     if unseen:
         notes.append(f"{len(unseen)} coin(s) without any row: {', '.join(unseen[:8])}{'…' if len(unseen) > 8 else ''}")
-    return expected, present.height, "; ".join(notes)
+    return int(due["due"].sum()), int(due["rows"].sum()), "; ".join(notes)
+
+
+def coins_of(scope: Scope, source: str | None) -> list[str]:
+    return [c.symbol for c in select(scope.settings.coins) if source is None or getattr(c, source)]
+
+
+def first_seen(present: pl.DataFrame) -> pl.DataFrame:
+    """One row a coin: symbol, first (day), hour (of its first row; 0 in daily tables), rows."""
+    hour = pl.col("ts").min().dt.hour().cast(pl.Int64) if "ts" in present.columns else pl.lit(0, pl.Int64)
+    return present.group_by("symbol").agg(first=pl.col("date").min(), hour=hour, rows=pl.len().cast(pl.Int64))
+
+
+def owed(seen: pl.DataFrame, last: date, per_day: int) -> pl.DataFrame:
+    """With ``due``: rows from the coin's first one to the end of ``last``. Listed in mid-day: from its first hour on."""
+    days_due = (pl.lit(last) - pl.col("first")).dt.total_days() + 1
+    return seen.with_columns(due=days_due * per_day - pl.col("hour"))
 
 
 def _features_expected(scope: Scope, present: pl.DataFrame) -> tuple[int, int, str]:
@@ -215,6 +229,7 @@ RECORDS = (
     "quarantine",
     "freshness_observations",
     "slo_report",
+    "history_report",
 )  # no rows are expected of the platform's own records
 MEASURES: dict[str, dict[str, Measure]] = {
     name: {family: build(table) for family, build in FAMILIES.items() if name not in RECORDS or family == "contract"}

@@ -11,6 +11,6 @@ from typing import Any
 
 def assets() -> list[Any]:
     """Every asset of this room."""
-    from crypto_assets.service import report, slo
+    from crypto_assets.service import history, report, slo
 
-    return [*slo.ASSETS, *report.ASSETS]
+    return [*slo.ASSETS, *history.ASSETS, *report.ASSETS]

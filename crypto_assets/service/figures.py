@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import io
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import date, datetime, time, timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -39,10 +39,11 @@ _STYLE: Any = {
 # The lowest share of each step of the heat map; the top step is for nothing missing at all.
 STEPS = (0.0, 0.5, 0.9, 0.98, 1.0)
 WEEK = timedelta(days=6)
+Size = tuple[float, float]
 STEP_NAMES = ("under 50 %", "50 to 90 %", "90 to 98 %", "98 % and more", "complete")
 
 
-def drawn(title: str, draw: Callable[[Axes], None], size: tuple[float, float]) -> str:
+def drawn(title: str, draw: Callable[[Axes], None], size: Size) -> str:
     """An ``<svg>`` with this accessible title; ``draw`` fills the axes, ``size`` is in inches at 72 px."""
     with matplotlib.rc_context(_STYLE):
         figure = Figure(figsize=size, layout="constrained")
@@ -158,6 +159,27 @@ def line(title: str, days: Sequence[date], values: Sequence[float], *, limit: fl
         _time_axis(axes, days)
 
     return drawn(title, draw, (5.4, 2.2))
+
+
+def lines(
+    title: str, series: Mapping[str, tuple[Sequence[date], Sequence[float | None]]], *, size: Size = (5.4, 2.5)
+) -> str:
+    """Several shares over days; None leaves a gap. The scale begins at a tenth below the lowest."""
+
+    def draw(axes: Axes) -> None:
+        for n, (name, (days, values)) in enumerate(series.items()):
+            numbers = [float("nan") if value is None else value for value in values]
+            style: Any = {"color": SERIES[n % len(SERIES)], "linewidth": 1.8, "markersize": 3.5}
+            axes.plot(days, numbers, label=name, marker="o" if len(numbers) < 40 else "", **style)  # type: ignore[arg-type]
+        known = [value for _, values in series.values() for value in values if value is not None]
+        lowest = int(min(known, default=0.9) * 10 - 1e-9) / 10
+        axes.set_ylim(max(0.0, lowest) - 0.01, max([1.0, *known]) + 0.01)
+        axes.yaxis.set_major_formatter(PercentFormatter(1.0, decimals=0))
+        axes.yaxis.set_major_locator(MaxNLocator(5))
+        _time_axis(axes, [day for days, _ in series.values() for day in days])
+        axes.legend(loc="lower left", bbox_to_anchor=(0, 1), ncols=3, handlelength=1.4, columnspacing=1.2)
+
+    return drawn(title, draw, size)
 
 
 def _time_axis(axes: Axes, days: Sequence[date]) -> None:

@@ -15,12 +15,14 @@ from prometheus_client.registry import Collector
 
 from crypto_assets.alerts.ledger import Ledger
 from crypto_assets.errors import CryptoAssetsError
-from crypto_assets.service import freshness
+from crypto_assets.partitions import DAY
+from crypto_assets.service import freshness, history
 from crypto_assets.service.slo import observed
 from crypto_assets.settings import Settings
 from crypto_assets.storage.warehouse import Warehouse
 from crypto_assets.transforms import slo
 
+LOOKED_BACK = DAY * 7  # a look older than this says nothing of the present
 KEPT_S = 15.0  # two servers that scrape at once cost one reading
 
 
@@ -44,7 +46,12 @@ class ServiceCollector(Collector):
     def _measure(self) -> list[Metric]:
         up = GaugeMetricFamily("crypto_assets_up", "Whether this part of the state could be read.", labels=["part"])
         found: list[Metric] = [up]
-        for part, read in (("tables", self._tables), ("service_level", self._level), ("alerts", self._alerts)):
+        for part, read in (
+            ("tables", self._tables),
+            ("service_level", self._level),
+            ("history", self._history),
+            ("alerts", self._alerts),
+        ):
             try:
                 found += read()
                 up.add_metric([part], 1)
@@ -80,6 +87,26 @@ class ServiceCollector(Collector):
             share.add_metric([row["asset"], row["window"]], row["share_fresh"])
             left.add_metric([row["asset"], row["window"]], row["error_budget_left"])
         return [share, left]
+
+    def _history(self) -> list[Metric]:
+        """Of the newest look: counting anew would read every table whole."""
+        share = GaugeMetricFamily(
+            "crypto_assets_history_share",
+            "Share of the expected history that is there: days materialized, days with_rows, rows.",
+            labels=["table", "of"],
+        )
+        enhanced = GaugeMetricFamily("crypto_assets_enhanced_over_base", "Rows of onchain_enhanced ÷ onchain_base.")
+        looked = GaugeMetricFamily("crypto_assets_history_looked_at_timestamp_seconds", "When the look was made.")
+        newest = history.newest(history.by_day(Warehouse(self._settings.warehouse), self._now(), LOOKED_BACK))
+        for table, row in newest.items():
+            for name in history.SHARES:
+                if row[name] is not None:
+                    share.add_metric([table, name.removeprefix("share_")], row[name])
+        if history.ALL in newest:
+            looked.add_metric([], newest[history.ALL]["available_at"].timestamp())
+        if history.ENHANCED in newest and newest[history.ENHANCED]["share_rows"] is not None:
+            enhanced.add_metric([], newest[history.ENHANCED]["share_rows"])
+        return [share, enhanced, looked]
 
     def _alerts(self) -> list[Metric]:
         url = self._settings.postgres_url

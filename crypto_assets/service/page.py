@@ -10,17 +10,20 @@ from pathlib import Path
 import polars as pl
 
 from crypto_assets.service import figures as draw
+from crypto_assets.service import history
 from crypto_assets.service.quality import Quality
 from crypto_assets.transforms import slo
 
 STYLE = (Path(__file__).parent / "page.css").read_text(encoding="utf-8")
 HOUR = timedelta(hours=1)
+LOWEST = 5  # tables whose course is drawn
 
 
 def render(found: Quality) -> str:
     """The whole document."""
     cards = [
         _card("Coverage by asset and month", "Days with rows ÷ days due. Empty: nothing was due yet.", _coverage(found), wide=True),
+        _card("History over time", "Share of the expected history, from CRYPTO_ASSETS_START to the day of each look, that is there.", _history(found), wide=True),
         _card("Freshness", "Age of the newest row against the table's limit (dashed).", _freshness(found)),
         _card("Service level", f"Share of 15-minute slots in which the table was fresh; promised: {_target(found):.0%}. Slots nobody observed are not fresh.", _level(found)),
         _card("Population by feature group", f"Cells of ml_features that a source gave, {found.feature_rows:,} rows.", _population(found)),
@@ -91,6 +94,32 @@ def _coverage(found: Quality) -> str:
     numbers = _table(["asset", *(f"{m:%Y-%m}" for m in months)], rows)
     picture = draw.heat_map("Coverage by asset and month", names, months, shares)
     return f'<ul class="legend">{legend}</ul>{picture}{_details("The numbers", numbers)}'
+
+
+def _history(found: Quality) -> str:
+    newest = history.newest(found.history)
+    if not newest:
+        return '<p class="empty">Not looked at yet: the schedule report_four_times_a_day notes the first look.</p>'
+    low = sorted((n for n in newest if n != history.ALL), key=lambda n: newest[n]["share_with_rows"] or 0.0)[:LOWEST]
+    whole = draw.lines("Share of the expected history that is there, all tables", history.lines(found.history))
+    single = {name: history.series(found.history, name, "share_with_rows") for name in low}
+    tables = draw.lines(f"Share of days with rows, the {LOWEST} lowest tables", single)
+    head = ["asset", "days due", "materialised", "with rows", "rows due", "rows there"]
+    rows = [
+        [
+            "all tables" if name == history.ALL else name, f"{row['partitions_expected']:,}",
+            _percent(row["share_materialized"]), _percent(row["share_with_rows"]),
+            "–" if row["rows_expected"] is None else f"{row['rows_expected']:,}", _percent(row["share_rows"]),
+        ]
+        for name in [history.ALL, *found.covered] if (row := newest.get(name))
+    ]  # fmt: skip
+    titles = ("All tables", f"Days with rows, the {LOWEST} lowest tables")
+    pair = "".join(f"<div><h3>{t}</h3>{p}</div>" for t, p in zip(titles, (whole, tables), strict=True))
+    return f'<div class="pair">{pair}</div>{_details("The numbers of the newest look", _table(head, rows))}'
+
+
+def _percent(share: float | None) -> str:
+    return "–" if share is None else f"{int(share * 1000) / 10:.1f} %"  # 100 % is for nothing missing at all
 
 
 def _freshness(found: Quality) -> str:

@@ -13,12 +13,12 @@ from crypto_assets.alerts.incidents import Incident
 from crypto_assets.alerts.ledger import Ledger
 from crypto_assets.automation import FRESHNESS
 from crypto_assets.checks import coverage, population, sources
-from crypto_assets.checks.measures import SNAPSHOTS
+from crypto_assets.checks.history import FROM_FIRST_ROW
 from crypto_assets.checks.outcome import Outcome, Scope
 from crypto_assets.errors import InstanceError
 from crypto_assets.feature_columns import GROUPS
 from crypto_assets.partitions import DAY
-from crypto_assets.service import freshness
+from crypto_assets.service import freshness, history
 from crypto_assets.service.slo import observed
 from crypto_assets.settings import Settings
 from crypto_assets.storage.warehouse import Warehouse
@@ -27,7 +27,6 @@ from crypto_assets.transforms import slo
 RECENT_DAYS = 30
 MONTHS = 36  # the newest of the heat map; older ones are in `status`
 HOUR = timedelta(hours=1)
-FROM_FIRST_ROW = {*SNAPSHOTS, "kraken_ohlc", "api_usage"}  # nothing is expected before their first row
 
 
 @dataclass(frozen=True)
@@ -51,6 +50,7 @@ class Quality:
     budget: Outcome | None
     articles: pl.DataFrame  # date, outcome, articles
     level: pl.DataFrame  # transforms.slo.service_level
+    history: pl.DataFrame  # newest look of each day: asset, date, counts and shares of history_report
     incidents: list[Incident] | None = None  # None: Postgres was not reached
     notes: list[str] = field(default_factory=list)
 
@@ -75,7 +75,7 @@ def gather(settings: Settings, now: datetime) -> Quality:
         fresh=freshness.observe(warehouse, now),
         agreement=sources.agreement(scope), agreeing=_agreeing(scope), held=sources.nothing_held(scope),
         calls=_calls(scope), budget=_budget(scope), articles=_articles(scope),
-        level=slo.service_level(observed(warehouse, now), now),
+        level=slo.service_level(observed(warehouse, now), now), history=history.by_day(warehouse, now),
         incidents=incidents, notes=notes,
     )  # fmt: skip
 
@@ -176,6 +176,10 @@ def figures(found: Quality) -> dict[str, Any]:
         numbers["budget_projected"] = round(found.budget.numbers["projected_share"], 5)
     if found.incidents is not None:
         numbers["open_incidents"] = len(found.incidents)
+    whole = history.newest(found.history).get(history.ALL, {})
+    for name, share in (("history_partitions", "share_with_rows"), ("history_rows", "share_rows")):
+        if whole.get(share) is not None:
+            numbers[name] = round(whole[share], 5)
     for row in found.level.filter(pl.col("asset") == slo.ALL).iter_rows(named=True):
         numbers[f"slo_{row['window']}"] = round(row["share_fresh"], 5)
     return numbers

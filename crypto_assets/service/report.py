@@ -7,6 +7,7 @@ import dagster as dg
 
 from crypto_assets.assets.access import Providers
 from crypto_assets.assets.shell import OWNER
+from crypto_assets.service.history import history_report
 from crypto_assets.service.page import render
 from crypto_assets.service.quality import Quality, figures, gather
 from crypto_assets.service.slo import slo_report
@@ -34,8 +35,8 @@ def write(settings: Settings, now: datetime, out: Path | None = None) -> tuple[P
     owners=[OWNER],
     kinds={"html"},
     tags={"layer": "operations"},
-    deps=[slo_report],
-    description="One page about the data: coverage by asset and month, population, freshness, agreement of sources, calls "
+    deps=[slo_report, history_report],
+    description="One page about the data: coverage by asset and month, the course of the history, population, freshness, agreement of sources, calls "
     "and budget, narratives, service level. The same figures are metadata, which the UI plots over time.",
 )
 def data_quality_report(providers: Providers) -> dg.MaterializeResult[None]:

@@ -20,11 +20,11 @@ SOURCE = "platform"
 SHOWN = DAY * 7  # of the chart
 
 
-def of_the_moment(contract: Contract) -> dict[str, Any]:
+def of_the_moment(contract: Contract, late_after: timedelta = timedelta(hours=1)) -> dict[str, Any]:
     """Keyword arguments of ``@dg.asset`` for a table that is written as time goes by and has nothing to backfill."""
     said = shell.of(contract, group="operations", kinds={"deltalake"}, layer="operations", policy=shell.DERIVED)
     names = ("name", "group_name", "kinds", "owners", "tags", "description", "metadata")
-    policy = dg.FreshnessPolicy.time_window(fail_window=timedelta(hours=1), warn_window=timedelta(minutes=31))
+    policy = dg.FreshnessPolicy.time_window(fail_window=late_after, warn_window=late_after / 2 + timedelta(minutes=1))
     return {**{name: said[name] for name in names}, "freshness_policy": policy}
 
 

@@ -28,8 +28,8 @@ observe_every_15_minutes = dg.ScheduleDefinition(
 
 report = dg.define_asset_job(
     "report",
-    dg.AssetSelection.assets("data_quality_report"),
-    description="Write the data quality page, its figures as metadata.",
+    dg.AssetSelection.assets("history_report", "data_quality_report"),
+    description="Note how much of the history is there, then write the data quality page, its figures as metadata.",
 )
 
 report_four_times_a_day = dg.ScheduleDefinition(

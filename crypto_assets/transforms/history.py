@@ -1,0 +1,27 @@
+"""Shares of the expected history from counts, table by table and for all of them together. Pure."""
+
+from __future__ import annotations
+
+import polars as pl
+
+ALL = "all"
+PARTITIONS = ("partitions_expected", "partitions_materialized", "partitions_with_rows")
+ROWS = ("rows_expected", "rows_present")
+SHARES = ("share_materialized", "share_with_rows", "share_rows")
+
+
+def shares(counts: pl.DataFrame) -> pl.DataFrame:
+    """One row an asset (``counts``: asset, PARTITIONS, ROWS) and 'all' for the sums, with SHARES.
+
+    A share of nothing is null. Tables without a rule for their rows (null) do not count in the sums of rows.
+    """
+    sums = counts.select(pl.lit(ALL).alias("asset"), *(pl.col(name).sum() for name in (*PARTITIONS, *ROWS)))
+    return pl.concat([counts.select(sums.columns), sums]).with_columns(
+        share_materialized=_share("partitions_materialized", "partitions_expected"),
+        share_with_rows=_share("partitions_with_rows", "partitions_expected"),
+        share_rows=_share("rows_present", "rows_expected"),
+    )
+
+
+def _share(part: str, whole: str) -> pl.Expr:
+    return pl.when(pl.col(whole) > 0).then(pl.col(part) / pl.col(whole))
