@@ -6,13 +6,13 @@ import shutil
 from collections.abc import Callable
 from datetime import datetime, timezone
 
-from dagster import AssetKey, DagsterInstance
+from dagster import DagsterInstance
 from sqlalchemy import create_engine, pool, text
 
 from crypto_assets.assets.shell import DAILY
+from crypto_assets.assets.states import states_of
 from crypto_assets.automation import FRESHNESS
 from crypto_assets.checks.outcome import Outcome
-from crypto_assets.partitions import days
 from crypto_assets.settings import Settings
 
 Measure = Callable[[DagsterInstance, Settings], Outcome]
@@ -22,11 +22,11 @@ CONNECTIONS_WARN = 0.8
 
 def nothing_failed(instance: DagsterInstance, settings: Settings) -> Outcome:
     """No partition of any table is left failed, however old. The refill tries again; what stays needs a person."""
-    keys = [day.isoformat() for day in days(DAILY.start.date(), datetime.now(timezone.utc).date())]
+    first, last = DAILY.start.date(), datetime.now(timezone.utc).date()
     failed: dict[str, list[str]] = {}
     for table in FRESHNESS:
-        known = instance.get_status_by_partition(AssetKey(table), keys, DAILY) or {}
-        if found := [key for key, status in known.items() if status is not None and status.value == "FAILED"]:
+        known = states_of(instance, table, first, last)
+        if found := sorted(day.isoformat() for day, state in known.items() if state == "FAILED"):
             failed[table] = found
     counted = {table: len(found) for table, found in failed.items()}
     named = "; ".join(

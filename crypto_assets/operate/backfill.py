@@ -8,10 +8,11 @@ from dataclasses import dataclass, field
 from datetime import date
 from typing import Any
 
-from dagster import AssetKey, DagsterInstance
+from dagster import DagsterInstance
 
 from crypto_assets.assets.reach import REACH, ROW_GIVERS
 from crypto_assets.assets.shell import DERIVED_CHUNK_DAYS, SOURCE_CHUNK_DAYS, failed_coins_of, feature_chunk_days
+from crypto_assets.assets.states import states_of
 from crypto_assets.catalog import select
 from crypto_assets.operate import runs
 from crypto_assets.partitions import DAY, chunks, days, runs_of, today
@@ -86,9 +87,8 @@ def partition_statuses(instance: DagsterInstance, table: str, wanted: Sequence[d
     """Partition key -> MATERIALIZED, FAILED, IN_PROGRESS or MISSING, as the UI has it."""
     if not wanted:
         return {}
-    keys = [day.isoformat() for day in wanted]
-    known = instance.get_status_by_partition(AssetKey(table), keys, runs.partitions_def()) or {}
-    return {key: status.value if (status := known.get(key)) else "MISSING" for key in keys}
+    known = states_of(instance, table, min(wanted), max(wanted))
+    return {day.isoformat(): known.get(day, "MISSING") for day in wanted}
 
 
 def _wanted(

@@ -21,6 +21,7 @@ from dagster import AssetKey, AssetSelection, DagsterInstance
 
 from crypto_assets.assets.reach import REACH, ROW_GIVERS
 from crypto_assets.assets.shell import COINS_TAG, DAILY, SOURCE_CHUNK_DAYS, failed_coins_of
+from crypto_assets.assets.states import states_of
 from crypto_assets.automation import FRESHNESS, SETTLES_AFTER, waiting
 from crypto_assets.checks.shells import RANGE
 from crypto_assets.partitions import DAY, chunks, days, midnight, runs_of
@@ -61,7 +62,7 @@ def plan(instance: DagsterInstance, warehouse: Warehouse, now: datetime) -> list
     window = [day for day in days(yesterday - DAY * (WINDOW_DAYS - 1), yesterday) if day >= _first_day()]
     if not window:
         return []
-    states = {table: _states(instance, table, yesterday) for table in FRESHNESS}
+    states = {table: states_of(instance, table, _first_day(), yesterday) for table in FRESHNESS}
     wanted, partial = _from_providers(instance, warehouse, states, window, now)
     _derived(states, wanted, window)
     by_tables: dict[tuple[str, ...], list[date]] = {}
@@ -78,13 +79,6 @@ def plan(instance: DagsterInstance, warehouse: Warehouse, now: datetime) -> list
 
 def _first_day() -> date:
     return DAILY.start.date()
-
-
-def _states(instance: DagsterInstance, table: str, last: date) -> dict[date, str]:
-    """Day -> MATERIALIZED, FAILED or IN_PROGRESS, over the whole calendar up to ``last``; missing days are absent."""
-    keys = [day.isoformat() for day in days(_first_day(), last)]
-    known = instance.get_status_by_partition(AssetKey(table), keys, DAILY) or {}
-    return {date.fromisoformat(key): status.value for key, status in known.items() if status is not None}
 
 
 def _from_providers(

@@ -11,7 +11,7 @@ from dagster._core.execution.plan.objects import StepFailureData
 from dagster._core.storage.tags import WILL_RETRY_TAG
 
 from crypto_assets.alerts.incidents import Incident, Sighting
-from crypto_assets.assets.shell import DAILY
+from crypto_assets.assets.states import states_of
 from crypto_assets.checks.shells import PARTITION, RANGE
 from crypto_assets.partitions import days
 from crypto_assets.upkeep.failures import sentence
@@ -110,7 +110,7 @@ def range_of(tags: Mapping[str, str]) -> tuple[date, date] | None:
 def _state(instance: DagsterInstance, facts: Mapping[str, Any]) -> bool | None:
     """True: still in trouble. False: over. None: being mended, nobody can say yet."""
     wanted = {
-        day.isoformat()
+        day
         for first, last in facts.get("ranges", ())
         for day in days(date.fromisoformat(first), date.fromisoformat(last))
     }
@@ -118,8 +118,8 @@ def _state(instance: DagsterInstance, facts: Mapping[str, Any]) -> bool | None:
         return _not_run_since(instance, facts)
     running = False
     for table in facts["tables"]:
-        found = instance.get_status_by_partition(AssetKey(table), sorted(wanted), DAILY) or {}
-        states = {status.value for status in found.values() if status is not None}
+        known = states_of(instance, table, min(wanted), max(wanted))
+        states = {state for day, state in known.items() if day in wanted}
         if "FAILED" in states:
             return True
         running |= "IN_PROGRESS" in states
