@@ -64,6 +64,7 @@ INTRADAY_TABLES = (
     "market_sentiment",
     "defi_protocols",  # of these two the first look of a day counts; the day's other ticks make no call
     "defi_yields",
+    "api_usage",
 )
 
 # Assets without partitions: made as time goes by, with nothing to backfill or to settle (service/).

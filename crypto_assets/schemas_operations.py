@@ -22,7 +22,7 @@ API_USAGE = Contract(
         key("endpoint", "Route, with {id} where a coin stands; a feed's name for news."),
         ts("Hour in which the calls began."),
         day(),
-        available_at("the end of the hour"),
+        available_at("the end of the hour; of the hour in progress when the book was read"),
         source(),
         _count("calls", "Requests sent, retries and redirects included."),
         _count("premium_calls", "Of them with a CoinGecko pro key."),
@@ -31,7 +31,7 @@ API_USAGE = Contract(
         _count("errors", "Of them without a good answer."),
         _count("bytes", "Received, as transferred.", "bytes"),
     ),
-    available_at_rule="the end of the hour",
+    available_at_rule="the end of the hour; of the hour in progress when the book was read",
     reference="counted by this platform before and after each request",
 )
 

@@ -20,10 +20,10 @@ COLUMNS = ["provider", "endpoint", "ts", "date", "available_at", "source", *COUN
     op_tags={"dagster/priority": "-100"},  # after the calls of the same run
 )
 def api_usage(context: dg.AssetExecutionContext, providers: Providers) -> pd.DataFrame:
-    rows = []
+    rows, now = [], providers.now()
     for provider, endpoint, ts, *counts in providers.book().calls(*shell.days_of(context)):
         moment: datetime = ts
-        rows.append((provider, endpoint, moment, moment.date(), moment + HOUR, "platform", *counts))
+        rows.append((provider, endpoint, moment, moment.date(), min(moment + HOUR, now), "platform", *counts))
     return utc(pd.DataFrame(rows, columns=COLUMNS), "ts", "available_at")
 
 

@@ -203,11 +203,14 @@ def fresh_partitions(table: Contract) -> Measure:
 
 
 def _looked_at(scope: Scope, table: str) -> list[date]:
-    """The days of the range; of a platform that runs also the last ones, unless the table was never kept up to date."""
+    """The days of the range; of a platform that runs also the last ones, unless the table was never kept up to date.
+
+    None before the first partition: nobody asked for those.
+    """
     found = set(days(scope.start, scope.end))
     today = scope.now.date()
     if scope.live and scope.warehouse.days_with_rows(table, today - DAY * KEPT_DAYS, today):
-        found |= set(days(today - DAY * RECENT_DAYS, today - DAY))
+        found |= set(days(max(today - DAY * RECENT_DAYS, scope.settings.start), today - DAY))
     return sorted(found)
 
 

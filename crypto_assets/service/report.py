@@ -8,7 +8,6 @@ import dagster as dg
 from crypto_assets.assets.access import Providers
 from crypto_assets.assets.shell import OWNER
 from crypto_assets.service.history import history_report
-from crypto_assets.service.page import render
 from crypto_assets.service.quality import Quality, figures, gather
 from crypto_assets.service.slo import slo_report
 from crypto_assets.settings import Settings
@@ -21,6 +20,8 @@ def path_of(settings: Settings) -> Path:
 
 def write(settings: Settings, now: datetime, out: Path | None = None) -> tuple[Path, Quality]:
     """Gather, render, and put the page in place whole. Raises :class:`WarehouseError` and ``OSError``."""
+    from crypto_assets.service.page import render  # drawing is slow to import, and every run imports this module
+
     found = gather(settings, now)
     path = out or path_of(settings)
     path.parent.mkdir(parents=True, exist_ok=True)

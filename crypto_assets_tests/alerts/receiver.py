@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import random
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -20,6 +21,8 @@ class Receiver:
         self.got: list[dict[str, Any]] = []  # accepted only
         self.ids: list[str] = []  # every attempt
         self.before_answer = lambda: None
+        self.refuses = 0.0  # share of the messages answered 503, by dice that fall the same way each time
+        self.dice = random.Random(7)
 
     def events(self) -> list[tuple[str, str, str]]:
         return [(m["kind"], m["subject"], m["event"]) for m in self.got]
@@ -31,10 +34,11 @@ def receiving() -> Iterator[Receiver]:
         def do_POST(self) -> None:
             document = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
             receiver.ids.append(self.headers["Idempotency-Key"])
-            if receiver.status < 300:
+            status = 503 if receiver.dice.random() < receiver.refuses else receiver.status
+            if status < 300:
                 receiver.got.append(document)
             receiver.before_answer()
-            self.send_response(receiver.status)
+            self.send_response(status)
             for name, value in receiver.headers.items():
                 self.send_header(name, value)
             self.send_header("Content-Length", "0")

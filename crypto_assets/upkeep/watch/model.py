@@ -14,6 +14,7 @@ from crypto_assets.settings import Settings
 from crypto_assets.storage.warehouse import Warehouse
 
 SUBJECT = "ollama"
+PROBES, PAUSE_S = 3, 1.0
 UNANSWERED = 0.5  # of the last day's articles: single ones that a model cannot judge are findings of the check
 
 
@@ -32,9 +33,15 @@ def model_down(settings: Settings, now: datetime) -> list[Sighting]:
 
 
 async def _away(settings: Settings) -> str | None:
+    """Why the model is not there; a single failed answer is none: nobody should be called for that."""
+    said = None
     async with Ollama(settings) as client:
-        try:
-            await client.probe()
-        except ModelAwayError as error:
-            return str(error)
-    return None
+        for attempt in range(PROBES):
+            await asyncio.sleep(PAUSE_S if attempt else 0)
+            try:
+                await client.probe()
+            except ModelAwayError as error:
+                said = str(error)
+            else:
+                return None
+    return said

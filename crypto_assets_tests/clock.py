@@ -1,0 +1,47 @@
+"""A clock for whole processes, Postgres included: libfaketime under everything that is started with ``Clock.env``."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from datetime import datetime, timedelta, timezone
+from pathlib import Path
+
+import libfaketime
+
+LIBRARY = Path(libfaketime.__file__).parent / "vendor/libfaketime/src/libfaketime.so.1"
+NAMES = (
+    "LD_PRELOAD",
+    "FAKETIME_TIMESTAMP_FILE",
+    "FAKETIME_NO_CACHE",
+    "FAKETIME_DONT_FAKE_MONOTONIC",
+    "NO_FAKE_STAT",
+    "TZ",
+)
+
+
+@dataclass
+class Clock:
+    """Runs at the speed of the real one, some seconds away from it; ``move_to`` changes how many, for all at once.
+
+    Time-outs are measured by the monotonic clock and stay real. Files keep their real times, or Python would compile
+    every module anew after each step.
+    """
+
+    file: Path
+    offset_s: int = 0
+
+    def now(self) -> datetime:
+        return datetime.now(timezone.utc) + timedelta(seconds=self.offset_s)
+
+    def move_to(self, moment: datetime) -> None:
+        """Forward only: what is already later stays."""
+        if self.file.exists() and moment <= self.now():
+            return
+        self.offset_s = math.ceil((moment - datetime.now(timezone.utc)).total_seconds())
+        fresh = self.file.with_suffix(".new")
+        fresh.write_text(f"{self.offset_s:+d}\n")
+        fresh.replace(self.file)
+
+    def env(self) -> dict[str, str]:
+        return dict(zip(NAMES, (str(LIBRARY), str(self.file), "1", "1", "1", "UTC"), strict=True))
