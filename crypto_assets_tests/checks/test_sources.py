@@ -133,6 +133,12 @@ def test_agreement_without_the_second_source(tmp_path: Path) -> None:
     assert measure(scope_of(tmp_path, MIDNIGHT + timedelta(days=90)), "prices", "agreement").passed
 
 
+def test_agreement_is_not_asked_for_before_the_bar_that_closes_at_midnight_is_stored(tmp_path: Path) -> None:
+    store(scope_of(tmp_path), prices({0: 110.0}))
+    assert measure(scope_of(tmp_path, MIDNIGHT + timedelta(minutes=2)), "prices", "agreement").passed
+    assert not measure(scope_of(tmp_path, MIDNIGHT + timedelta(minutes=62)), "prices", "agreement").passed
+
+
 def usage(scope: Scope, calls: int, premium: int) -> None:
     row = {
         "provider": "coingecko", "endpoint": "/coins/markets", "ts": MIDNIGHT, "date": DAY, "available_at": MIDNIGHT + HOUR,

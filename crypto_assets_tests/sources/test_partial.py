@@ -77,7 +77,7 @@ def test_a_later_success_completes_the_day_without_touching_the_rest(instance, t
         ((coins, *_),) = incomplete(instance, "prices", DAY, DAY)
         assert set(coins) == {coin.symbol for coin in broken}
 
-        sandbox.faults._rules[:] = parse(None)
+        sandbox.faults.rules[:] = parse(None)
         sandbox.requests.clear()
         assert backfill(instance, warehouse, ["prices"], DAY, DAY, missing_only=True).ok
         asked = {path for path in sandbox.requests if "market_chart" in path}

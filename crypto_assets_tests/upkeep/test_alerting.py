@@ -14,8 +14,10 @@ from crypto_assets.alerts.ledger import Ledger
 from crypto_assets.definitions import defs
 from crypto_assets.operate import runs
 from crypto_assets.partitions import DAY, midnight, today
+from crypto_assets.sandbox.server import Sandbox
 from crypto_assets.schemas import CONTRACTS, MARKET_SENTIMENT
 from crypto_assets.upkeep import alerting
+from crypto_assets.upkeep.watch import model
 from crypto_assets.upkeep.watch import runs as watched_runs
 from crypto_assets_tests import scenario
 from crypto_assets_tests.alerts.receiver import SECRET, Receiver, receiving
@@ -166,6 +168,16 @@ def test_a_model_that_is_away_is_missed_only_by_who_named_one(
     platform.env["OLLAMA_HOST"] = there
     tick(platform, "alert_llm_down")
     assert receiver.events()[1:] == [("llm_down", "ollama", "closed")]
+
+
+def test_one_failed_answer_of_the_model_is_no_incident(
+    platform: Platform, receiver: Receiver, tick: Callable[..., str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(model, "PAUSE_S", 0.05)
+    with Sandbox(fault="route=/api/tags,status=503,count=2") as sandbox:
+        platform.env["OLLAMA_HOST"] = sandbox.env()["OLLAMA_HOST"]
+        tick(platform, "alert_llm_down")
+    assert receiver.got == []
 
 
 def test_a_quiet_tick_asks_little(platform: Platform, tick: Callable[..., str]) -> None:

@@ -55,7 +55,13 @@ class Composed(Live):
         listen = ["-h", "127.0.0.1", "-p"]
         arguments = {
             "code": ["dagster", "api", "grpc", *listen, str(self.code_port), "-m", "crypto_assets.definitions"],
-            "daemon": ["crypto_assets_tests.clock_waits", "dagster._daemon", "run", "-w", str(self._workspace)],
+            "daemon": [
+                "crypto_assets_tests.simulation.clock_waits",
+                "dagster._daemon",
+                "run",
+                "-w",
+                str(self._workspace),
+            ],
             "webserver": ["dagster_webserver", *listen, str(self.port), "-w", str(self._workspace)],
         }[name]
         with (self.home / f"{name}.log").open("ab") as log:

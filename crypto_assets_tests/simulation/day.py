@@ -1,0 +1,193 @@
+"""The conductor: steps the clock, waits until all that was due is done, disturbs, and looks on."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import httpx
+from dagster._utils.schedules import reverse_cron_string_iterator
+
+from crypto_assets.definitions import defs
+from crypto_assets.instance import cluster
+from crypto_assets.instance.home import prepare
+from crypto_assets.partitions import DAY
+from crypto_assets.settings import Settings
+from crypto_assets.storage.warehouse import Warehouse
+from crypto_assets_tests.alerts.receiver import Receiver, receiving
+from crypto_assets_tests.live import REPOSITORY
+from crypto_assets_tests.simulation import clock as clocks
+from crypto_assets_tests.simulation.composed import Composed
+from crypto_assets_tests.simulation.sources import Sources, serving
+
+QUARTER = timedelta(minutes=15)
+MINUTES = (2, 10)  # of a quarter: the tick; then refill, observation and look, due by then
+SWITCHED_ON = ("every_15_minutes", "close_yesterday", "settle_yesterday", "refill_gaps")
+REFUSED = 0.1  # of the alerts
+HISTORY = 3  # days that are there before the first tick
+PATIENCE_S = 400.0  # for what is due at one minute
+BUSY = ["QUEUED", "NOT_STARTED", "STARTING", "STARTED", "CANCELING"]
+TICKS = """query($s: RepositorySelector!) { schedulesOrError(repositorySelector: $s) { ... on Schedules { results {
+  name scheduleState { ticks(limit: 1) { timestamp status } } } } } }"""
+LOGS = """query($id: ID!) { logsForRun(runId: $id) { ... on EventConnection { events {
+  ... on MessageEvent { message } } } } }"""
+
+
+@dataclass
+class Day:
+    """One platform under a clock. ``disturbances`` and ``trouble`` say what was done to it and what took too long."""
+
+    home: Path
+    clock: clocks.Clock
+    live: Composed
+    sources: Sources
+    hook: Receiver
+    silent: set[str] = field(default_factory=set)
+    disturbances: list[str] = field(default_factory=list)
+    trouble: list[str] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.begun = self.clock.now()
+
+    @property
+    def warehouse(self) -> Warehouse:
+        return Warehouse(str(self.home / "warehouse"))
+
+    def quarter(self, begins: datetime, disturb: tuple[str, ...] = ()) -> None:
+        for minute in MINUTES:
+            self.clock.move_to(begins + timedelta(minutes=minute))
+            if minute == MINUTES[0]:
+                for what in disturb:
+                    self._disturb(what)
+            self._settle()
+
+    def _settle(self) -> None:
+        """Until every schedule has had its tick and no run waits or runs."""
+        deadline, quiet = time.monotonic() + PATIENCE_S, 0
+        while quiet < 3:
+            if time.monotonic() > deadline:
+                self.trouble.append(f"{self.clock.now():%m-%d %H:%M}: not done in {PATIENCE_S:.0f} s")
+                return
+            quiet = quiet + 1 if self._idle() else 0
+            time.sleep(0.4)
+
+    def _idle(self) -> bool:
+        found = self._ask(TICKS, s=REPOSITORY)
+        if found is None or "results" not in found["schedulesOrError"]:
+            return False
+        for schedule in found["schedulesOrError"]["results"]:
+            newest = [tick for tick in schedule["scheduleState"]["ticks"] if tick["status"] != "STARTED"]
+            due = last_due(schedule["name"], self.clock.now())
+            if due > self.begun and (not newest or newest[0]["timestamp"] < due.timestamp() - 1):
+                return False
+        return not self._running()
+
+    def _running(self) -> list[dict[str, Any]]:
+        try:
+            return self.live.runs(statuses=BUSY)
+        except (httpx.HTTPError, RuntimeError, ValueError, KeyError):
+            return [{"runId": "", "status": "UNKNOWN", "jobName": ""}]
+
+    def _ask(self, query: str, **variables: Any) -> dict[str, Any] | None:
+        """None while the webserver or its Postgres is away; a process that ended is started again."""
+        self.live.supervise()
+        try:
+            return self.live.ask(query, **variables)
+        except (httpx.HTTPError, RuntimeError, ValueError):
+            time.sleep(0.5)
+            return None
+
+    def _disturb(self, what: str) -> None:
+        """``silent NAME``, ``back NAME``, or in the middle of a tick's run ``kill run``, ``kill daemon``, ``stop postgres``."""
+        act, name = what.split()
+        said = what
+        if act in ("silent", "back"):
+            self.silent = self.silent | {name} if act == "silent" else self.silent - {name}
+            self.sources.fault(self.silent)
+        else:
+            run = self._tick_that_runs()
+            said += f" (run {run[:8]})"
+            if name == "postgres":
+                stop_postgres(self.home)
+            elif name == "run":
+                os.kill(self._pid_of(run), signal.SIGKILL)
+            else:
+                self.live.processes["daemon"].kill()
+        self.disturbances.append(f"{self.clock.now():%m-%d %H:%M} {said}")
+
+    def _tick_that_runs(self) -> str:
+        for _ in range(1200):
+            begun = [run for run in self._running() if run["status"] == "STARTED" and run["jobName"] == "intraday"]
+            if begun:
+                time.sleep(1.0)  # well into it
+                return str(begun[0]["runId"])
+            time.sleep(0.1)
+        raise TimeoutError("no tick began within two minutes")
+
+    def _pid_of(self, run: str) -> int:
+        found = self.live.ask(LOGS, id=run)["logsForRun"]["events"]
+        texts = [event["message"] for event in found if "Started process for run" in (event.get("message") or "")]
+        return int(texts[0].split("pid: ")[1].split(")")[0])
+
+
+def last_due(schedule: str, now: datetime) -> datetime:
+    cron = str(defs.resolve_schedule_def(schedule).cron_schedule)
+    return next(reverse_cron_string_iterator(now.timestamp(), cron, "UTC"))
+
+
+def stop_postgres(home: Path) -> None:
+    """As a power cut would: no goodbye; then it is started and recovers."""
+    root = home / "postgres"
+    cluster._run(root, "pg_ctl", "-D", str(root / "data"), "-m", "immediate", "stop")
+    cluster.running(root)
+
+
+@contextmanager
+def day(folder: Path, begin: datetime) -> Iterator[Day]:
+    """A platform with some days of history at ``begin``. Changes this process's environment."""
+    clock, home = clocks.Clock(folder / "clock"), folder / "home"
+    home.mkdir()
+    clock.move_to(begin)
+    if not clock.works():
+        raise RuntimeError(f"processes do not follow the clock: {clocks.LIBRARY} is for Linux on x86-64")
+    os.environ.update(clock.env())
+    os.environ.update(CRYPTO_ASSETS_HOME=str(home), CRYPTO_ASSETS_COINS="BTC,ETH")
+    os.environ["CRYPTO_ASSETS_START"] = str(begin.date() - DAY * HISTORY)
+    os.environ["RATE_LIMITS"] = "coingecko=1000/1,kraken=1000/1,binance=1000/1,coinmetrics=1000/1"
+    for name in ("DAGSTER_POSTGRES_URL", "DAGSTER_HOME", "CRYPTO_ASSETS_WAREHOUSE"):
+        os.environ.pop(name, None)
+    cluster.KEPT_ENV = (*cluster.KEPT_ENV, *clocks.NAMES)  # Postgres stamps rows as well
+    prepare(Settings.from_env())
+    with serving() as sources, receiving() as hook:
+        hook.refuses = REFUSED
+        os.environ.update(sources.env, ALERT_WEBHOOK_URL=hook.url)
+        _restore(begin)
+        live = Composed(home, {})
+        live.start()
+        try:
+            for schedule in SWITCHED_ON:
+                live.switch_on(schedule)
+            yield Day(home, clock, live, sources, hook)
+        finally:
+            live.stop()
+
+
+def _restore(begin: datetime) -> None:
+    """The history before the first tick, as its user would: what failed is asked for again."""
+    span = ("--start", os.environ["CRYPTO_ASSETS_START"], "--end", str(begin.date()))
+    for _ in range(4):
+        done = subprocess.run(
+            [sys.executable, "-m", "crypto_assets.cli", "backfill", *span, "--missing"], capture_output=True
+        )
+        if done.returncode == 0:
+            return
+    raise RuntimeError(done.stderr.decode()[-600:])
