@@ -100,6 +100,11 @@ class Live:
     def backfill_status(self, backfill_id: str) -> str:
         return str(self.ask(BACKFILL_STATUS, id=backfill_id)["partitionBackfillOrError"]["status"])
 
+    def cancel(self, backfill_id: str) -> None:
+        """As the UI's *Cancel backfill* does."""
+        found = self.ask(CANCEL, id=backfill_id)["cancelPartitionBackfill"]
+        assert found["__typename"] == "CancelBackfillSuccess", found
+
     def finished(self, backfill_id: str, seconds: float = 300) -> str:
         def ended() -> str | None:
             status = self.backfill_status(backfill_id)

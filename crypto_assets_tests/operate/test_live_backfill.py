@@ -1,7 +1,8 @@
 """A backfill from the UI, through webserver, daemon and run processes, against the same one from the command line.
 
 Two to four minutes, most of them the daemon's waiting: run with CRYPTO_ASSETS_LONG_TESTS=1. What of it can be shown in
-seconds is in ``test_backfill.py`` (values, coverage) and ``instance/test_event_log.py`` (a ranged run's health).
+seconds is in ``test_backfill.py`` (values, coverage), ``instance/test_event_log.py`` (a ranged run's health) and
+``test_cancel.py`` (a run that is interrupted); years of days and a cancelled backfill of the UI in ``six_years.py``.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ TABLES = ("onchain_base", "onchain_enhanced", "market_sentiment")
 
 @pytest.mark.skipif("CRYPTO_ASSETS_LONG_TESTS" not in os.environ, reason="minutes long: set CRYPTO_ASSETS_LONG_TESTS=1")
 def test_a_backfill_from_the_ui_is_the_one_from_the_command_line(tmp_path: Path) -> None:
-    """The same rows, and the same coverage in the UI's partition health; a cancelled one leaves whole days only."""
+    """The same rows, and the same coverage in the UI's partition health."""
     today = datetime.now(timezone.utc).date()
     first, last = today - DAY * 6, today - DAY * 3
     keys = [(first + DAY * n).isoformat() for n in range(4)]
