@@ -1,6 +1,7 @@
 """Measures as Dagster asset checks: the range comes from the run, the numbers go to the check's metadata."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
 from datetime import date, datetime, timedelta, timezone
 from typing import Any
 
@@ -30,28 +31,56 @@ def every_measure() -> dict[str, dict[str, Measure]]:
 
 
 def all_checks() -> list[dg.AssetChecksDefinition]:
-    found = [(table, name, measure) for table, named in every_measure().items() for name, measure in named.items()]
-    return [*(_check(*measure) for measure in found), *map(_own_check, health.MEASURES.items())]
+    """One step for all checks of a table: Dagster's part of a step costs more than most checks do, and a run of the
+    whole graph has some eighty of them."""
+    found: dict[str, dict[str, Check]] = {
+        table: {name: Check.of_rows(name, measure) for name, measure in named.items()}
+        for table, named in every_measure().items()
+    }
+    found["api_usage"] |= {name: Check.of_platform(measure) for name, measure in health.MEASURES.items()}
+    return [checks_of(table, named) for table, named in found.items()]
 
 
-def _check(table: str, name: str, measure: Measure) -> dg.AssetChecksDefinition:
-    @dg.asset_check(asset=table, name=name, description=(measure.__doc__ or _family_text(name)))
-    def check(context: dg.AssetCheckExecutionContext, providers: Providers) -> dg.AssetCheckResult:
-        outcome = measure(scope_of(context.run.tags, providers.settings()))
-        return as_result(outcome)
+@dataclass(frozen=True)
+class Check:
+    """A check's text, and what it finds when a run asks."""
 
-    return check
+    description: str
+    look: Callable[[dg.AssetCheckExecutionContext, Settings], Outcome]
+
+    @staticmethod
+    def of_rows(name: str, measure: Measure) -> "Check":
+        return Check(
+            measure.__doc__ or _family_text(name),
+            lambda context, settings: measure(scope_of(context.run.tags, settings)),
+        )
+
+    @staticmethod
+    def of_platform(measure: health.Measure) -> "Check":
+        """A check of the platform itself; it hangs on the table of what the platform did."""
+        return Check(measure.__doc__ or "", lambda context, settings: measure(context.instance, settings))
 
 
-def _own_check(item: tuple[str, health.Measure]) -> dg.AssetChecksDefinition:
-    """A check of the platform itself; it hangs on the table of what the platform did."""
-    name, measure = item
+def checks_of(table: str, checks: Mapping[str, Check]) -> dg.AssetChecksDefinition:
+    specs = [dg.AssetCheckSpec(name, asset=table, description=check.description) for name, check in checks.items()]
 
-    @dg.asset_check(asset="api_usage", name=name, description=measure.__doc__)
-    def check(context: dg.AssetCheckExecutionContext, providers: Providers) -> dg.AssetCheckResult:
-        return as_result(measure(context.instance, providers.settings()))
+    @dg.multi_asset_check(name=f"checks_of_{table}", specs=specs, can_subset=True)
+    def step(context: dg.AssetCheckExecutionContext, providers: Providers) -> Iterator[dg.AssetCheckResult]:
+        asked = {key.name for key in context.selected_asset_check_keys}
+        broken: Exception | None = None
+        for name, check in checks.items():
+            if name in asked:
+                try:
+                    outcome = check.look(context, providers.settings())
+                except Exception as error:  # the other checks are made all the same; then the step fails
+                    context.log.error(f"check {name} of {table} broke: {error}")
+                    broken = broken or error
+                else:
+                    yield as_result(outcome, table, name)
+        if broken is not None:
+            raise broken
 
-    return check
+    return step
 
 
 def _family_text(name: str) -> str:
@@ -71,9 +100,11 @@ def scope_of(tags: Mapping[str, str], settings: Settings) -> Scope:
     return Scope(Warehouse(settings.warehouse), settings, start, end, now, live=True)
 
 
-def as_result(outcome: Outcome) -> dg.AssetCheckResult:
+def as_result(outcome: Outcome, table: str | None = None, name: str | None = None) -> dg.AssetCheckResult:
     metadata: dict[str, Any] = {key: _shown(value) for key, value in outcome.numbers.items()}
     return dg.AssetCheckResult(
+        asset_key=table,
+        check_name=name,
         passed=outcome.passed,
         severity=dg.AssetCheckSeverity[outcome.severity],
         description=outcome.description,

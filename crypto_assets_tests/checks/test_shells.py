@@ -1,0 +1,76 @@
+"""All checks of a table in one step: each is shown as its own, and none takes another down."""
+
+import dagster as dg
+import pytest
+from dagster import AssetCheckKey, AssetKey, DagsterInstance
+
+from crypto_assets.assets.access import Providers
+from crypto_assets.assets.shell import DAILY
+from crypto_assets.checks.outcome import Outcome
+from crypto_assets.checks.shells import Check, checks_of
+from crypto_assets.errors import WarehouseError
+from crypto_assets.settings import Settings
+
+
+def broken(_: dg.AssetCheckExecutionContext, __: Settings) -> Outcome:
+    raise WarehouseError("the table cannot be read")
+
+
+CHECKS = {
+    "before": Check("holds", lambda *_: Outcome(True, "fine")),
+    "broken": Check("breaks", broken),
+    "after": Check("does not hold", lambda *_: Outcome(False, "two rows too few", "ERROR", {"rows": 3})),
+}
+
+
+def run(instance: DagsterInstance, *names: str) -> dg.ExecuteInProcessResult:
+    @dg.asset
+    def prices() -> None: ...
+
+    keys = [AssetCheckKey(AssetKey("prices"), name) for name in names]
+    found = dg.Definitions(
+        assets=[prices],
+        asset_checks=[checks_of("prices", CHECKS)],
+        jobs=[dg.define_asset_job("asked", dg.AssetSelection.checks(*keys))],
+        resources={"providers": Providers()},
+    )
+    return found.resolve_job_def("asked").execute_in_process(instance=instance, raise_on_error=False)
+
+
+def test_a_check_that_breaks_fails_its_step_and_leaves_the_others_made(instance: DagsterInstance) -> None:
+    result = run(instance, *CHECKS)
+    assert not result.success
+    found = {item.check_name: item for item in result.get_asset_check_evaluations()}
+    assert set(found) == {"before", "after"}
+    assert found["before"].passed
+    assert (found["after"].passed, found["after"].severity) == (False, dg.AssetCheckSeverity.ERROR)
+    assert found["after"].description == "two rows too few"
+    (failure,) = [event for event in result.all_events if event.is_step_failure]
+    assert "the table cannot be read" in str(failure.step_failure_data.error)
+
+
+@pytest.mark.parametrize("name", ["before", "after"])
+def test_a_run_may_ask_for_some(instance: DagsterInstance, name: str) -> None:
+    result = run(instance, name)
+    assert result.success
+    assert [item.check_name for item in result.get_asset_check_evaluations()] == [name]
+
+
+def test_a_tick_of_one_day_is_checked_by_its_own_materialisation(instance: DagsterInstance) -> None:
+    """The tables are partitioned, their checks are not; what was looked at is the day that the run has filled."""
+
+    @dg.asset(partitions_def=DAILY)
+    def prices() -> None: ...
+
+    found = dg.Definitions(
+        assets=[prices], asset_checks=[checks_of("prices", CHECKS)], resources={"providers": Providers()}
+    )
+    job = found.resolve_implicit_global_asset_job_def().get_subset(
+        asset_selection={AssetKey("prices")}, asset_check_selection={AssetCheckKey(AssetKey("prices"), "before")}
+    )
+    results = [job.execute_in_process(instance=instance, partition_key=f"2021-03-0{n}") for n in (2, 1)]
+    for result in results:
+        assert result.success
+        (check,) = result.get_asset_check_evaluations()
+        assert check.target_materialization_data is not None
+        assert check.target_materialization_data.run_id == result.run_id
