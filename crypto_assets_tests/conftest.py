@@ -18,7 +18,13 @@ from crypto_assets.settings import Settings
 from crypto_assets_tests import scenario
 from crypto_assets_tests.platform import Platform, open_platform
 
+# What takes longest begins first: at the end of a session on several cores none waits for one.
+FIRST = ("kubernetes/test_production.py", "test_rules.py::test_rule_3", "operate/test_backfill.py::test_a_late")
 SHARED = Path(os.environ.get("CRYPTO_ASSETS_SHARED") or Path(__file__).parent.parent.parent / "shared")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    items.sort(key=lambda item: not any(part in item.nodeid for part in FIRST))
 
 
 @pytest.fixture(scope="session")
@@ -37,26 +43,48 @@ def postgres_url(tmp_path_factory: pytest.TempPathFactory) -> str:
     return ensure_postgres(Settings.from_env({"CRYPTO_ASSETS_HOME": str(root / "shared_home")}))
 
 
+def _create_database(postgres_url: str, name: str, template: str = "template1") -> str:
+    """Its URL. What is committed need not reach the disk before the test goes on: no test cuts this server's power."""
+    connection = psycopg2.connect(postgres_url.replace("+psycopg2", ""))
+    connection.autocommit = True
+    cursor = connection.cursor()
+    cursor.execute(f"CREATE DATABASE {name} TEMPLATE {template}")
+    cursor.execute(f"ALTER DATABASE {name} SET synchronous_commit = off")
+    connection.close()
+    return postgres_url.rsplit("/", 1)[0] + f"/{name}"
+
+
+def _open_instance(home: Path, url: str, patch: pytest.MonkeyPatch) -> DagsterInstance:
+    home.mkdir(parents=True)
+    (home / "dagster.yaml").write_text(TEMPLATE.read_text(encoding="utf-8"), encoding="utf-8")
+    patch.setenv("DAGSTER_HOME", str(home))
+    patch.setenv("DAGSTER_POSTGRES_URL", url)
+    patch.setenv("CRYPTO_ASSETS_LOGS", str(home / "logs"))
+    return DagsterInstance.get()
+
+
+@pytest.fixture(scope="session")
+def with_tables(postgres_url: str, tmp_path_factory: pytest.TempPathFactory) -> str:
+    """A database in which Dagster has made its tables: each instance's own is a copy of it, a second sooner than made."""
+    name = f"tables_{uuid.uuid4().hex}"
+    with pytest.MonkeyPatch.context() as patch:
+        url = _create_database(postgres_url, name)
+        with _open_instance(tmp_path_factory.mktemp("tables") / "home", url, patch) as instance:
+            assert instance.get_runs_count() == 0
+    return name
+
+
 @pytest.fixture
 def new_instance(
-    postgres_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    postgres_url: str, with_tables: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[Callable[[], DagsterInstance]]:
     """Makes Dagster instances, each on a database of its own."""
     with ExitStack() as stack:
 
         def make() -> DagsterInstance:
             name = f"test_{uuid.uuid4().hex}"
-            connection = psycopg2.connect(postgres_url.replace("+psycopg2", ""))
-            connection.autocommit = True
-            connection.cursor().execute(f"CREATE DATABASE {name}")
-            connection.close()
-            home = tmp_path / name
-            home.mkdir()
-            (home / "dagster.yaml").write_text(TEMPLATE.read_text(encoding="utf-8"), encoding="utf-8")
-            monkeypatch.setenv("DAGSTER_HOME", str(home))
-            monkeypatch.setenv("DAGSTER_POSTGRES_URL", postgres_url.rsplit("/", 1)[0] + f"/{name}")
-            monkeypatch.setenv("CRYPTO_ASSETS_LOGS", str(home / "logs"))
-            return stack.enter_context(DagsterInstance.get())
+            url = _create_database(postgres_url, name, with_tables)
+            return stack.enter_context(_open_instance(tmp_path / name, url, monkeypatch))
 
         yield make
 

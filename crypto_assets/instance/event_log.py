@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from typing import Any
 
@@ -39,6 +39,7 @@ class BatchingPostgresEventLogStorage(PostgresEventLogStorage):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         self._shared = threading.local()
+        self._there: set[str] = set()
         super().__init__(*args, **kwargs)
         # As stock does in the webserver. The check before each use makes a restarted server invisible; more threads
         # than one get connections of their own, which are closed after use.
@@ -75,6 +76,21 @@ class BatchingPostgresEventLogStorage(PostgresEventLogStorage):
                     latest[key.to_string()] = event, number
             for _, (event, number) in sorted(latest.items()):  # always in one order: two runs never lock each other
                 self._store_asset_event(conn, event, number)
+
+    # Stock asks Postgres' catalogue for every event; what a migration brought stays.
+
+    def has_table(self, table_name: str) -> bool:
+        found = super().has_table
+        return self._is_there(table_name, lambda: found(table_name))
+
+    def has_asset_key_col(self, column_name: str) -> bool:
+        found = super().has_asset_key_col
+        return self._is_there(f"asset_keys.{column_name}", lambda: found(column_name))
+
+    def _is_there(self, name: str, look: Callable[[], bool]) -> bool:
+        if name not in self._there and look():
+            self._there.add(name)
+        return name in self._there
 
     def index_connection(self) -> AbstractContextManager[Connection]:
         return self._sharing(self._shared.conn) if getattr(self._shared, "conn", None) else super().index_connection()

@@ -28,6 +28,7 @@ from dagster._core.storage.event_log.schema import (
 from dagster._core.utils import make_new_run_id
 from dagster_postgres.event_log import PostgresEventLogStorage
 from sqlalchemy import select, text
+from sqlalchemy.event import listen
 
 from crypto_assets.instance.event_log import BatchingPostgresEventLogStorage
 
@@ -206,3 +207,20 @@ def test_a_pool_that_another_process_made_meanwhile_is_there(instance: DagsterIn
     assert storage.initialize_concurrency_limit_to_default("provider")
     assert storage.initialize_concurrency_limit_to_default("provider"), "the second one finds it"
     assert [limit.name for limit in storage.get_pool_limits()] == ["provider"]
+
+
+def test_a_column_that_comes_later_is_seen_and_one_that_is_there_is_asked_for_once(instance: DagsterInstance) -> None:
+    storage = instance.event_log_storage
+    assert isinstance(storage, BatchingPostgresEventLogStorage)
+    asked: list[str] = []
+    listen(storage._engine, "before_cursor_execute", lambda *call: asked.append(call[2]))
+    assert not storage.has_asset_key_col("of_tomorrow")
+    with storage.index_connection() as connection:
+        connection.execute(text("ALTER TABLE asset_keys ADD COLUMN of_tomorrow TEXT"))
+    assert storage.has_asset_key_col("of_tomorrow"), "a migration while the process runs"
+    assert storage.has_table("asset_keys")
+    asked.clear()
+    assert storage.has_asset_key_col("of_tomorrow")
+    assert storage.has_table("asset_keys")
+    assert asked == []
+    assert not storage.has_table("of_tomorrow")
