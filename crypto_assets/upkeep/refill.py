@@ -53,7 +53,8 @@ class Refill:
         tags = {RANGE[0]: self.first.isoformat(), RANGE[1]: self.last.isoformat(), TAG: self.signature}
         if self.coins:
             tags[COINS_TAG] = ",".join(self.coins)
-        return dg.RunRequest(asset_selection=[AssetKey(table) for table in self.tables], tags=tags)
+        # Dagster refuses several requests of one tick without keys; with one it starts none twice when a tick is resumed.
+        return dg.RunRequest(self.signature, asset_selection=[AssetKey(table) for table in self.tables], tags=tags)
 
 
 def plan(instance: DagsterInstance, warehouse: Warehouse, now: datetime) -> list[Refill]:

@@ -58,6 +58,22 @@ def test_missing_days_of_the_window_are_asked_for_once_they_are_due(
     assert found[0].last == TODAY - DAY, "the newest first"
 
 
+def test_the_schedule_asks_for_several_ranges_in_one_tick(
+    instance: DagsterInstance, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Through Dagster's own evaluation, which refuses several requests that it could not tell apart."""
+    from crypto_assets.definitions import defs
+
+    monkeypatch.setenv("CRYPTO_ASSETS_HOME", str(tmp_path))
+    for table in SETTLES_AFTER:
+        materialise(instance, table, *[TODAY - DAY * n for n in (2, 4, 6)])
+    context = dg.build_schedule_context(instance=instance, repository_def=defs.get_repository_def())
+    asked = refill.refill_gaps.evaluate_tick(context).run_requests or []
+    assert len(asked) == refill.RANGES_A_TICK
+    assert len({request.run_key for request in asked}) == len(asked)
+    assert all(request.asset_selection for request in asked)
+
+
 def test_a_day_fetched_before_it_was_whole_is_settled_later(instance: DagsterInstance, warehouse: Warehouse) -> None:
     """The machine slept from this noon on. Tomorrow's look fetches today again; a later fetch has settled it."""
     materialise(instance, "prices", *[TODAY - DAY * n for n in range(8)])
