@@ -5,11 +5,10 @@ from typing import Any
 
 import dagster as dg
 import polars as pl
-from dagster import AssetKey, DagsterInstance
-from dagster._core.storage.partition_status_cache import AssetPartitionStatus
+from dagster import DagsterInstance
 
 from crypto_assets.assets.access import Providers
-from crypto_assets.assets.shell import DAILY
+from crypto_assets.assets.states import states_of
 from crypto_assets.checks import history
 from crypto_assets.checks.outcome import Scope
 from crypto_assets.partitions import DAY
@@ -33,9 +32,8 @@ def look(instance: DagsterInstance, settings: Settings, now: datetime) -> pl.Dat
     for table in history.TABLES:
         stored = warehouse.days_with_rows(table, settings.start, last)
         due = history.days_due(table, stored, settings.start, last)
-        keys = [day.isoformat() for day in due]
-        known = (instance.get_status_by_partition(AssetKey(table), keys, DAILY) or {}) if keys else {}
-        materialized = sum(known.get(key) == AssetPartitionStatus.MATERIALIZED for key in keys)
+        known = states_of(instance, table, due[0], due[-1]) if due else {}
+        materialized = sum(known.get(day) == "MATERIALIZED" for day in due)
         rows = history.rows(scope, table, stored) if due else None
         counted.append((table, len(due), materialized, sum(day in stored for day in due), *(rows or (None, None))))
     kinds = {"asset": pl.String, **dict.fromkeys((*PARTITIONS, *ROWS), pl.Int64)}
