@@ -100,7 +100,8 @@ def _history(found: Quality) -> str:
     newest = history.newest(found.history)
     if not newest:
         return '<p class="empty">Not looked at yet: the schedule report_four_times_a_day notes the first look.</p>'
-    low = sorted((n for n in newest if n != history.ALL), key=lambda n: newest[n]["share_with_rows"] or 0.0)[:LOWEST]
+    there = {name: row["share_with_rows"] for name, row in newest.items() if name != history.ALL}
+    low = sorted((name for name, share in there.items() if share is not None), key=there.__getitem__)[:LOWEST]
     whole = draw.lines("Share of the expected history that is there, all tables", history.lines(found.history))
     single = {name: history.series(found.history, name, "share_with_rows") for name in low}
     tables = draw.lines(f"Share of days with rows, the {LOWEST} lowest tables", single)
