@@ -25,15 +25,13 @@ Columns = dict[str, Any]
 
 def tables(first: date = START, last: date = END) -> dict[str, pl.DataFrame]:
     """The tables with the history that features of first..last need, without a gap: the most work there can be."""
-    made = {
-        "prices": _prices, "ohlc": _bars, "narratives": _narratives, "derivatives": _derivatives,
-        "onchain_base": _daily, "onchain_enhanced": _daily, "social_metrics": _daily, "developer_activity": _daily,
-        "defi_metrics": _daily, "market_sentiment": _daily,
-    }  # fmt: skip
-    return {
-        name: make(schemas.CONTRACTS[name], first - timedelta(days=LOOKBACK_DAYS[name]), last)
-        for name, make in made.items()
-    }
+    return {name: table(name, first, last) for name in LOOKBACK_DAYS}
+
+
+def table(name: str, first: date, last: date) -> pl.DataFrame:
+    """One of them."""
+    made = {"prices": _prices, "ohlc": _bars, "narratives": _narratives, "derivatives": _derivatives}
+    return made.get(name, _daily)(schemas.CONTRACTS[name], first - timedelta(days=LOOKBACK_DAYS[name]), last)
 
 
 def _random(name: str) -> np.random.Generator:

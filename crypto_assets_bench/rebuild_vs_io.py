@@ -53,10 +53,12 @@ def _in_child(folder: str) -> Result:
     )
 
 
-def rebuild(warehouse: Warehouse, seconds: dict[str, float]) -> int:
+def rebuild(
+    warehouse: Warehouse, seconds: dict[str, float], start: date = _market.START, end: date = _market.END
+) -> int:
     """Every chunk: read, compute, validate and write. Seconds by step; returns rows."""
     rows = 0
-    for first, last in chunks(_market.START, _market.END, feature_chunk_days(_market.COINS)):
+    for first, last in chunks(start, end, feature_chunk_days(_market.COINS)):
         inputs = _timed(seconds, "read", _inputs, warehouse, first, last)
         frame = _timed(seconds, "compute", _features, inputs, first, last)
         inputs.clear()

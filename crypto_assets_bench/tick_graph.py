@@ -1,6 +1,6 @@
 """A tick of the whole graph for 300 coins on the sandbox, seconds by phase; the baseline is the minute it has.
 
-Where the catalogue has fewer coins, all of them: ``coins`` says how many.
+``standing_s`` is what sensors, the refill's plan and the standing jobs cost beside it (``_standing.py``).
 
 The sandbox runs in a process of its own, as a provider does. The clock of both is set to 23:50 of yesterday, when a day
 is longest, and the former tick and day are there; the tick is the ``intraday`` job: every request, write and check of
@@ -21,7 +21,7 @@ from datetime import datetime, timedelta, timezone
 from dagster import DagsterEventType, DagsterInstance
 
 from crypto_assets.assets.access import Providers
-from crypto_assets.catalog import all_coins
+from crypto_assets_bench import _standing
 from crypto_assets_bench.result import Result, peak_mb
 
 COINS, MINUTE = 300, 60.0
@@ -30,28 +30,41 @@ QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
 
 
 def run() -> Result:
-    coins = min(COINS, len(all_coins()))
     with tempfile.TemporaryDirectory() as home, _sandbox() as env:
         os.environ.update(
             env,
             CRYPTO_ASSETS_HOME=home,
-            CRYPTO_ASSETS_COINS=f"top:{coins}",
+            CRYPTO_ASSETS_COINS=f"top:{COINS}",
             COINGECKO_PLAN="analyst",
             COINGECKO_API_KEY="sandbox",
+            CRYPTO_ASSETS_START=(CLOCK.date() - timedelta(days=_standing.YEARS_DAYS - 1)).isoformat(),
         )
         from crypto_assets.instance.home import open_instance
         from crypto_assets.settings import Settings
 
         with open_instance(Settings.from_env()) as instance:
             phases, rows = _ticks(instance)
+            standing = _standing_costs(instance)
     total = phases.pop("run")
     return Result(
         total,
         MINUTE,
         MINUTE / total,
         peak_mb(),
-        {"coins": coins, "feature_rows": rows, "phases_s": dict(sorted(phases.items(), key=lambda item: -item[1]))},
+        {"coins": COINS, "feature_rows": rows, "phases_s": _ordered(phases), "standing_s": _ordered(standing)},
     )
+
+
+def _ordered(seconds: dict[str, float]) -> dict[str, float]:
+    return dict(sorted(seconds.items(), key=lambda item: -item[1]))
+
+
+def _standing_costs(instance: DagsterInstance) -> dict[str, float]:
+    from crypto_assets.definitions import build_defs
+    from crypto_assets.settings import Settings
+
+    _standing.book_history(instance, Settings.from_env().start, CLOCK.date() - timedelta(days=2))
+    return _standing.seconds(instance, build_defs({"providers": _Clocked()}), QUIET)
 
 
 class _Clocked(Providers):

@@ -25,6 +25,7 @@ from crypto_assets.contract import Contract, Frame, WriteMode
 from crypto_assets.errors import ContractError, UsageError, WarehouseError
 from crypto_assets.schemas import CONTRACTS
 from crypto_assets.storage import object_store
+from crypto_assets.storage.memory import give_back
 
 _FILES = {"path": pl.String, "day": pl.Date, "rows": pl.Int64, "bytes": pl.Int64, "written_at": pl.Float64}
 ATTEMPTS = 25  # of a commit; each one lost means that another writer's went through
@@ -217,7 +218,10 @@ class Warehouse:
             )
         for attempt in range(ATTEMPTS):
             try:
-                return self._write_once(contract, data, wanted)
+                give_back(data.height)  # what making the rows has left
+                report = self._write_once(contract, data, wanted)
+                give_back(data.height)
+                return report
             except CommitFailedError:
                 time.sleep(random.uniform(0.01, 0.05) * (attempt + 1))
             except (DeltaError, OSError) as error:
