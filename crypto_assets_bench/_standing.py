@@ -55,8 +55,10 @@ def seconds(instance: DagsterInstance, definitions: dg.Definitions, quiet: Mappi
         context = dg.build_sensor_context(instance=instance, repository_def=repository)
         found[sensor.name] = _timed(lambda sensor=sensor, context=context: sensor.evaluate_tick(context))  # type: ignore[misc]
         quarter += found[sensor.name] * QUARTER_S / max(sensor.minimum_interval_seconds or 30, 30)
-    gaps = dg.build_schedule_context(instance=instance, repository_def=repository)
-    found["refill_gaps"] = _timed(lambda: repository.get_schedule_def("refill_gaps").evaluate_tick(gaps))
+    # Dagster reads the whole history of a table's events once after a backfill, and what is new from then on.
+    for name in ("refill_gaps_after_a_backfill", "refill_gaps"):
+        gaps = dg.build_schedule_context(instance=instance, repository_def=repository)
+        found[name] = _timed(lambda gaps=gaps: repository.get_schedule_def("refill_gaps").evaluate_tick(gaps))  # type: ignore[misc]
     quarter += found["refill_gaps"]
     for name in ("observe", "look"):
         job = definitions.resolve_job_def(name)
