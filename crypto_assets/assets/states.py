@@ -32,6 +32,12 @@ def states_of(instance: DagsterInstance, table: str, first: date, last: date) ->
     return found
 
 
+def left_failed(instance: DagsterInstance, table: str, first: date, last: date) -> set[date]:
+    """Days whose newest run that ended failed: one that is tried again has failed until it is there."""
+    known = get_and_update_asset_status_cache_value(instance, AssetKey(table), DAILY)
+    return set() if known is None else set(_days(known.deserialize_failed_partition_subsets(DAILY), first, last))
+
+
 def _days(subset: PartitionsSubset[str], first: date, last: date) -> list[date]:
     if not isinstance(subset, TimeWindowPartitionsSubset):
         return [day for key in subset.get_partition_keys() if first <= (day := date.fromisoformat(key)) <= last]

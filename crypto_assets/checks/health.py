@@ -10,7 +10,7 @@ from dagster import DagsterInstance
 from sqlalchemy import create_engine, pool, text
 
 from crypto_assets.assets.shell import DAILY
-from crypto_assets.assets.states import states_of
+from crypto_assets.assets.states import left_failed
 from crypto_assets.automation import FRESHNESS
 from crypto_assets.checks.outcome import Outcome
 from crypto_assets.settings import Settings
@@ -25,8 +25,7 @@ def nothing_failed(instance: DagsterInstance, settings: Settings) -> Outcome:
     first, last = DAILY.start.date(), datetime.now(timezone.utc).date()
     failed: dict[str, list[str]] = {}
     for table in FRESHNESS:
-        known = states_of(instance, table, first, last)
-        if found := sorted(day.isoformat() for day, state in known.items() if state == "FAILED"):
+        if found := sorted(day.isoformat() for day in left_failed(instance, table, first, last)):
             failed[table] = found
     counted = {table: len(found) for table, found in failed.items()}
     named = "; ".join(

@@ -8,7 +8,7 @@ import dagster as dg
 from dagster import AssetKey, AssetMaterialization, DagsterInstance, DagsterRunStatus
 
 from crypto_assets.assets.shell import DAILY, FEATURE_CHUNK_ROWS, feature_chunk_days
-from crypto_assets.assets.states import states_of
+from crypto_assets.assets.states import left_failed, states_of
 from crypto_assets.checks.shells import RANGE
 from crypto_assets.partitions import DAY, chunks, days
 
@@ -58,6 +58,18 @@ def test_states_are_what_dagster_says_of_each_day(instance: DagsterInstance) -> 
     assert not {FIRST, FIRST + DAY, FIRST + DAY * 16} & set(found)
     part = states_of(instance, "prices", FIRST + DAY * 4, FIRST + DAY * 13)
     assert part == in_dagsters_words(instance, FIRST + DAY * 4, FIRST + DAY * 13)
+
+
+def test_a_day_that_is_tried_again_has_failed_until_it_is_there(instance: DagsterInstance) -> None:
+    """Else whoever looks while a try runs would call it mended, and broken again a minute later."""
+    instance.report_run_failed(begin(instance, FIRST, FIRST + DAY), "for the test")
+    assert left_failed(instance, "prices", FIRST, LAST) == {FIRST, FIRST + DAY}
+    begin(instance, FIRST, FIRST)
+    assert states_of(instance, "prices", FIRST, LAST)[FIRST] == "IN_PROGRESS"
+    assert left_failed(instance, "prices", FIRST, LAST) == {FIRST, FIRST + DAY}
+    materialise(instance, FIRST)
+    assert left_failed(instance, "prices", FIRST, LAST) == {FIRST + DAY}
+    assert left_failed(instance, "prices", FIRST + DAY * 2, LAST) == set()
 
 
 def test_a_chunk_of_features_is_bounded_by_its_rows_whatever_the_coins_and_the_years() -> None:

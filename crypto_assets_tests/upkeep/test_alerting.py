@@ -63,6 +63,12 @@ def test_a_failing_source_is_one_incident_until_its_partitions_are_filled(
         assert "failed" in tick(broken, "alert_run_failure")
     assert receiver.events() == [("run_failure", "market_sentiment", "opened")]
     assert "403" in receiver.got[0]["what"]
+    standing = dg.AssetCheckKey(dg.AssetKey("api_usage"), "nothing_failed")
+    look = defs.resolve_job_def("look").get_subset(asset_check_selection={standing}, asset_selection=set())
+    seen = look.execute_in_process(instance=broken.instance).get_asset_check_evaluations()
+    assert [check.passed for check in seen] == [False]
+    tick(broken, "alert_check_failure")
+    assert len(receiver.got) == 1, "the standing check on what is left failed is red for the same cause"
     whole.activate()
     assert runs.execute(whole.instance, ["market_sentiment"], START, START).success
     tick(whole, "alert_run_failure")

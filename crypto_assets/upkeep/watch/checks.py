@@ -18,6 +18,7 @@ EVALUATIONS_A_TICK = 500
 # A warning about days long past is a finding of a backfill, not an incident of the service; an error always is one.
 WARNINGS_MATTER = timedelta(days=3)
 OWN_KIND = {
+    "nothing_failed": "run_failure",
     "budget_projection": "budget",
     "analysis_health": "llm_down",
     "slo_met": "slo_burn",
