@@ -1,44 +1,62 @@
-"""``crypto-assets dev``: webserver and daemon as children of one foreground process, over the same state."""
+"""``crypto-assets dev``: code server, webserver and daemon as children of one foreground process, over the same state.
+
+One code server for both: with ``-m`` each would start its own, and the daemon a new one every minute, four seconds of
+processor time each and now and then one that outlives it. It is a code server that reloads: the UI's button still works.
+"""
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from types import FrameType
 
 from crypto_assets.errors import InstanceError
 from crypto_assets.instance.home import open_instance
 from crypto_assets.settings import Settings
 
-CODE = ["-m", "crypto_assets.definitions"]  # the module, not workspace.yaml: works from any folder
+MODULE = LOCATION = "crypto_assets.definitions"  # the module, not workspace.yaml: works from any folder
 STOP_S = 20.0
+CODE_SERVER = ["dagster", "code-server", "start", "-m", MODULE, "--location-name", LOCATION, "--log-level", "warning"]
 
 
 def dev(settings: Settings, port: int = 3000, host: str = "127.0.0.1") -> None:
-    """Run the UI and the daemon until SIGINT or SIGTERM; when one ends by itself, stop the other.
+    """Run the UI and the daemon until SIGINT or SIGTERM; when one process ends by itself, stop the others.
 
     Raises :class:`InstanceError` before anything starts if the port is taken, and when a child ended by itself.
     """
     _check_port(host, port)
-    commands = {
-        "webserver": ["dagster_webserver", "-h", host, "-p", str(port), *CODE],
-        "daemon": ["dagster._daemon", "run", *CODE],
-    }
-    with open_instance(settings), _stoppable() as stopped:
+    with (
+        open_instance(settings),
+        _stoppable() as stopped,
+        tempfile.TemporaryDirectory(prefix="crypto-assets-") as folder,
+    ):
+        # A socket in a folder that only we may enter: who reaches a code server may start what he likes.
+        socket_file, workspace = Path(folder) / "code", Path(folder) / "workspace.yaml"
+        workspace.write_text(json.dumps({"load_from": [{"grpc_server": _server(socket_file)}]}), encoding="utf-8")
+        commands = {
+            "webserver": ["dagster_webserver", "-h", host, "-p", str(port), "-w", str(workspace)],
+            "daemon": ["dagster._daemon", "run", "-w", str(workspace)],
+        }
         ended, leash = os.pipe()
         children: dict[str, subprocess.Popen[bytes]] = {}
         try:
-            for name, arguments in commands.items():
-                children[name] = _spawn(ended, arguments)
-            print(f"UI on http://{host}:{port} (stop with Ctrl-C)", file=sys.stderr, flush=True)
-            dead = _watch(children, stopped)
+            children["code server"] = _spawn(ended, [*CODE_SERVER, "-s", str(socket_file)])
+            dead = _watch(children, stopped, lambda: _listens(socket_file))
+            if dead is None and not stopped.is_set():
+                for name, arguments in commands.items():
+                    children[name] = _spawn(ended, arguments)
+                print(f"UI on http://{host}:{port} (stop with Ctrl-C)", file=sys.stderr, flush=True)
+                dead = _watch(children, stopped)
         finally:
             _stop(children)
             os.close(leash)
@@ -85,9 +103,22 @@ def _check_port(host: str, port: int) -> None:
         ) from error
 
 
-def _watch(children: dict[str, subprocess.Popen[bytes]], stopped: threading.Event) -> str | None:
-    """The name of the first child to end, or None once told to stop."""
-    while not stopped.wait(0.2):
+def _server(socket_file: Path) -> dict[str, str]:
+    return {"socket": str(socket_file), "location_name": LOCATION}
+
+
+def _listens(socket_file: Path) -> bool:
+    with socket.socket(socket.AF_UNIX) as probe:
+        return probe.connect_ex(str(socket_file)) == 0
+
+
+def _watch(
+    children: dict[str, subprocess.Popen[bytes]],
+    stopped: threading.Event,
+    ready: Callable[[], bool] = lambda: False,
+) -> str | None:
+    """The name of the first child to end, or None once told to stop or ready."""
+    while not stopped.wait(0.2) and not ready():
         for name, child in children.items():
             if child.poll() is not None:
                 return name
