@@ -11,12 +11,17 @@ from pathlib import Path
 import psycopg2
 import pytest
 from dagster import DagsterInstance
+from hypothesis import settings
 
 from crypto_assets.instance.home import TEMPLATE
 from crypto_assets.instance.postgres import ensure_postgres
 from crypto_assets.settings import Settings
 from crypto_assets_tests import scenario
 from crypto_assets_tests.platform import Platform, open_platform
+
+# Seconds are for the benchmarks: on a busy machine an example may take any time.
+settings.register_profile("untimed", deadline=None)
+settings.load_profile("untimed")
 
 # What takes longest begins first: at the end of a session on several cores none waits for one.
 FIRST = ("kubernetes/test_production.py", "test_rules.py::test_rule_3", "operate/test_backfill.py::test_a_late")
