@@ -7,7 +7,7 @@ that are not there are the business of ``rows_expected``. What a source never ga
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from math import ceil
@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from crypto_assets.catalog import Coin
 from crypto_assets.checks.outcome import Scope
 from crypto_assets.feature_columns import DERIVED, FEATURES, Feature
-from crypto_assets.feature_columns.feature import HOUR, column_of, entity_of, table_of
+from crypto_assets.feature_columns.feature import HOUR, Coins, column_of, entity_of, table_of
 from crypto_assets.partitions import DAY
 from crypto_assets.schemas import CONTRACTS
 from crypto_assets.transforms import onchain
@@ -53,34 +53,48 @@ class Expectations:
 
 def expectations(scope: Scope, coins: Sequence[Coin]) -> Expectations:
     """Of all features for these coins, from the inputs stored up to the range's end."""
-    first = _first_known(scope, {source for feature in FEATURES.values() for source, _ in inputs_of(feature)})
+    first = _first_known(scope, {source for source, _ in _PLACES})
     found = Expectations(bars=_bar_runs(scope))
+    absent: dict[str, dict[str, None]] = {}
     for coin in coins:
         due = found.due.setdefault(coin.symbol, {})
+        having = {kind for kind in Coins if kind.has(coin)}
+        moments = {place: _moment(*place, coin, first) for place in _PLACES}
         for feature in FEATURES.values():
-            if not feature.coins.has(coin):
+            if feature.coins not in having:
                 continue
-            moments = [_moment(source, span, coin, first) for source, span in inputs_of(feature)]
-            for (source, _), moment in zip(inputs_of(feature), moments, strict=True):
-                if moment is None and coin.symbol not in found.not_given.setdefault(source, []):
-                    found.not_given[source].append(coin.symbol)
-            if all(moment is not None for moment in moments):
-                known = [moment for moment in moments if moment is not None]
-                due[feature.name] = max(known, default=_NEVER_LATE) + feature.first_hours * HOUR
-    found.not_given = {source: names for source, names in sorted(found.not_given.items()) if names}
+            known = []
+            for place in INPUTS[feature.name]:
+                moment = moments[place]
+                if moment is None:
+                    absent.setdefault(place[0], {})[coin.symbol] = None
+                else:
+                    known.append(moment)
+            if len(known) == len(INPUTS[feature.name]):
+                due[feature.name] = max(known, default=_NEVER_LATE) + _WARMUP[feature.name]
+    found.not_given = {source: list(names) for source, names in sorted(absent.items())}
     return found
+
+
+def spans(symbols: pl.Series) -> Iterator[tuple[str, slice]]:
+    """Coin -> its rows, of a column in which each coin's rows stand together."""
+    runs, begin = symbols.rle().struct.unnest(), 0
+    for length, symbol in runs.select("len", "value").iter_rows():
+        yield symbol, slice(begin, begin + length)
+        begin += length
 
 
 def _bar_runs(scope: Scope) -> dict[str, tuple[Ints, Ints]]:
     """Coin -> closes of its bars (microseconds) and the place of each in its run of consecutive ones."""
     first = scope.start - LOOKBACK_DAYS["ohlc"] * DAY
-    rows = scope.warehouse.read("ohlc", start=first, end=scope.end, columns=["symbol", "ts"])
+    rows = scope.warehouse.read("ohlc", start=first, end=scope.end, columns=["symbol", "ts"])  # sorted by both
+    every = rows["ts"].to_physical().to_numpy() + HOUR_US
     found = {}
-    for (symbol,), bars in rows.group_by(["symbol"]):
-        closes = bars["ts"].sort().to_physical().to_numpy() + HOUR_US
+    for symbol, mine in spans(rows["symbol"]):
+        closes = every[mine]
         number = np.arange(len(closes))
         opens = np.diff(closes, prepend=closes[0]) != HOUR_US
-        found[str(symbol)] = closes, number - np.maximum.accumulate(np.where(opens, number, 0))
+        found[symbol] = closes, number - np.maximum.accumulate(np.where(opens, number, 0))
     return found
 
 
@@ -101,6 +115,11 @@ def inputs_of(feature: Feature) -> tuple[tuple[str, timedelta], ...]:
             days = ceil(derived.least * derived.days) - 1 if derived.least < 1 else derived.days - 1
             found += [(f"onchain_base.{column}", days * DAY) for column in derived.inputs]
     return tuple(found)
+
+
+INPUTS = {name: inputs_of(feature) for name, feature in FEATURES.items()}
+_PLACES = tuple(dict.fromkeys(place for places in INPUTS.values() for place in places))
+_WARMUP = {name: feature.first_hours * HOUR for name, feature in FEATURES.items()}
 
 
 def _moment(source: str, span: timedelta, coin: Coin, first: First) -> datetime | None:
