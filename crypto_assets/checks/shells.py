@@ -13,7 +13,7 @@ from crypto_assets.checks.outcome import Chart, Measure, Outcome, Scope
 from crypto_assets.plots import line_chart
 from crypto_assets.schemas import CONTRACTS
 from crypto_assets.settings import Settings
-from crypto_assets.storage.warehouse import Warehouse
+from crypto_assets.storage.still import StillWarehouse
 
 PARTITION = "dagster/partition"
 RANGE = ("dagster/asset_partition_range_start", "dagster/asset_partition_range_end")
@@ -46,19 +46,16 @@ class Check:
     """A check's text, and what it finds when a run asks."""
 
     description: str
-    look: Callable[[dg.AssetCheckExecutionContext, Settings], Outcome]
+    look: Callable[[dg.AssetCheckExecutionContext, Scope], Outcome]
 
     @staticmethod
     def of_rows(name: str, measure: Measure) -> "Check":
-        return Check(
-            measure.__doc__ or _family_text(name),
-            lambda context, settings: measure(scope_of(context.run.tags, settings)),
-        )
+        return Check(measure.__doc__ or _family_text(name), lambda context, scope: measure(scope))
 
     @staticmethod
     def of_platform(measure: health.Measure) -> "Check":
         """A check of the platform itself; it hangs on the table of what the platform did."""
-        return Check(measure.__doc__ or "", lambda context, settings: measure(context.instance, settings))
+        return Check(measure.__doc__ or "", lambda context, scope: measure(context.instance, scope.settings))
 
 
 def checks_of(table: str, checks: Mapping[str, Check]) -> dg.AssetChecksDefinition:
@@ -67,11 +64,12 @@ def checks_of(table: str, checks: Mapping[str, Check]) -> dg.AssetChecksDefiniti
     @dg.multi_asset_check(name=f"checks_of_{table}", specs=specs, can_subset=True)
     def step(context: dg.AssetCheckExecutionContext, providers: Providers) -> Iterator[dg.AssetCheckResult]:
         asked = {key.name for key in context.selected_asset_check_keys}
+        scope = scope_of(context.run.tags, providers.settings())  # one look: all of them judge the same rows, now
         broken: Exception | None = None
         for name, check in checks.items():
             if name in asked:
                 try:
-                    outcome = check.look(context, providers.settings())
+                    outcome = check.look(context, scope)
                 except Exception as error:  # the other checks are made all the same; then the step fails
                     context.log.error(f"check {name} of {table} broke: {error}")
                     broken = broken or error
@@ -97,7 +95,7 @@ def scope_of(tags: Mapping[str, str], settings: Settings) -> Scope:
     else:
         end = now.date() - timedelta(days=1)
         start = max(settings.start, end - RECENT)
-    return Scope(Warehouse(settings.warehouse), settings, start, end, now, live=True)
+    return Scope(StillWarehouse(settings.warehouse), settings, start, end, now, live=True)
 
 
 def as_result(outcome: Outcome, table: str | None = None, name: str | None = None) -> dg.AssetCheckResult:

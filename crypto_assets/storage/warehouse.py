@@ -139,7 +139,7 @@ class Warehouse:
             within &= pl.col("date") <= end
         # Polars' Delta reader takes the encoded address for the path: a folder with a blank in its name is not found.
         stored = _schema(snapshot)
-        paths = _adds(snapshot).rename({"day": "date"}).filter(within)["path"]
+        paths = self._list(snapshot).rename({"day": "date"}).filter(within)["path"]
         if paths.is_empty():
             return pl.LazyFrame(schema=stored)
         return pl.scan_parquet(
@@ -171,7 +171,10 @@ class Warehouse:
     def files(self, table: str, version: int | None = None) -> pl.DataFrame:
         """One row a data file of the snapshot (default: newest): path, day, rows, bytes, written_at (epoch seconds)."""
         snapshot = self.snapshot(table, version)
-        return pl.DataFrame(schema=_FILES) if snapshot is None else _adds(snapshot)
+        return pl.DataFrame(schema=_FILES) if snapshot is None else self._list(snapshot)
+
+    def _list(self, snapshot: DeltaTable) -> pl.DataFrame:
+        return _adds(snapshot)
 
     def _files_between(self, table: str, start: date, end: date) -> pl.DataFrame:
         return self.files(table).filter(pl.col("day").is_between(start, end))

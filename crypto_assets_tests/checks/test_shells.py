@@ -1,18 +1,25 @@
 """All checks of a table in one step: each is shown as its own, and none takes another down."""
 
+from collections.abc import Mapping
+from datetime import datetime, timedelta, timezone
+from pathlib import Path
+
 import dagster as dg
+import polars as pl
 import pytest
 from dagster import AssetCheckKey, AssetKey, DagsterInstance
 
 from crypto_assets.assets.access import Providers
 from crypto_assets.assets.shell import DAILY
-from crypto_assets.checks.outcome import Outcome
+from crypto_assets.checks.outcome import Outcome, Scope
 from crypto_assets.checks.shells import Check, checks_of
 from crypto_assets.errors import WarehouseError
+from crypto_assets.schemas import CONTRACTS
 from crypto_assets.settings import Settings
+from crypto_assets.storage.warehouse import Warehouse
 
 
-def broken(_: dg.AssetCheckExecutionContext, __: Settings) -> Outcome:
+def broken(_: dg.AssetCheckExecutionContext, __: Scope) -> Outcome:
     raise WarehouseError("the table cannot be read")
 
 
@@ -23,14 +30,14 @@ CHECKS = {
 }
 
 
-def run(instance: DagsterInstance, *names: str) -> dg.ExecuteInProcessResult:
+def run(instance: DagsterInstance, *names: str, checks: Mapping[str, Check] = CHECKS) -> dg.ExecuteInProcessResult:
     @dg.asset
     def prices() -> None: ...
 
     keys = [AssetCheckKey(AssetKey("prices"), name) for name in names]
     found = dg.Definitions(
         assets=[prices],
-        asset_checks=[checks_of("prices", CHECKS)],
+        asset_checks=[checks_of("prices", checks)],
         jobs=[dg.define_asset_job("asked", dg.AssetSelection.checks(*keys))],
         resources={"providers": Providers()},
     )
@@ -74,3 +81,27 @@ def test_a_tick_of_one_day_is_checked_by_its_own_materialisation(instance: Dagst
         (check,) = result.get_asset_check_evaluations()
         assert check.target_materialization_data is not None
         assert check.target_materialization_data.run_id == result.run_id
+
+
+def test_a_step_judges_one_version_of_a_table_and_the_next_step_a_newer_one(
+    instance: DagsterInstance, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Rows that another run writes between two checks of a step are the next step's."""
+    monkeypatch.setenv("CRYPTO_ASSETS_HOME", str(tmp_path))
+    stored = Warehouse(Settings.from_env().warehouse)
+    day = datetime(2021, 3, 1, tzinfo=timezone.utc)
+
+    def count(_: dg.AssetCheckExecutionContext, scope: Scope) -> Outcome:
+        found = scope.warehouse.read("prices").height
+        row = {
+            "symbol": "BTC", "ts": day + timedelta(hours=stored.read("prices").height), "date": day.date(),
+            "available_at": day, "source": "test", "price_usd": 1.0,
+        }  # fmt: skip
+        schema = {name: CONTRACTS["prices"].polars_schema[name] for name in row}
+        stored.write(CONTRACTS["prices"], pl.DataFrame([row], schema=schema), [day.date()])
+        return Outcome(True, f"{found} row(s)")
+
+    checks = {name: Check("counts, and writes another row", count) for name in ("first", "second")}
+    for said in ("0 row(s)", "2 row(s)"):
+        result = run(instance, *checks, checks=checks)
+        assert [item.description for item in result.get_asset_check_evaluations()] == [said] * 2
