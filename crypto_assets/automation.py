@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from datetime import date, datetime, timedelta, timezone
 
 import dagster as dg
+from dagster._core.storage.tags import SCHEDULED_EXECUTION_TIME_TAG
 
 from crypto_assets.schemas import COINMETRICS_LAG, DEFILLAMA_LAG, FEAR_GREED_LAG
 from crypto_assets.schemas_context import COMMUNITY_LAG
@@ -150,16 +151,21 @@ def schedules(calendar: dg.PartitionsDefinition) -> list[dg.ScheduleDefinition]:
 def _one_at_a_time(
     context: dg.ScheduleEvaluationContext, job: str, day: date, tables: Sequence[str] = ()
 ) -> dg.RunRequest | dg.SkipReason:
-    if unfinished := waiting(context.instance, job):
+    if unfinished := waiting(context.instance, job, context.scheduled_execution_time):
         return dg.SkipReason(f"the former tick still waits or runs (run {unfinished}); the next one fetches all of it")
     only = [dg.AssetKey(table) for table in tables] or None
     return dg.RunRequest(partition_key=day.isoformat(), asset_selection=only)
 
 
-def waiting(instance: dg.DagsterInstance, job: str) -> str | None:
-    """The id of a run of this job that waits or runs, if there is one."""
-    found = instance.get_runs(dg.RunsFilter(job_name=job, statuses=UNFINISHED), limit=1)
-    return found[0].run_id if found else None
+def waiting(instance: dg.DagsterInstance, job: str, tick: datetime | None = None) -> str | None:
+    """The id of a run of this job that waits or runs, if there is one; not one of this very ``tick``.
+
+    A daemon that was killed between making a tick's run and handing it over evaluates the tick again, and hands over
+    the run that is there: a tick that waited for its own run would leave it lying.
+    """
+    own = tick.astimezone(timezone.utc).isoformat() if tick else None
+    found = instance.get_runs(dg.RunsFilter(job_name=job, statuses=UNFINISHED), limit=10)
+    return next((run.run_id for run in found if own is None or run.tags.get(SCHEDULED_EXECUTION_TIME_TAG) != own), None)
 
 
 def utc_day(context: dg.ScheduleEvaluationContext) -> date:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from datetime import datetime, timezone
+from datetime import datetime, timedelta, timezone
 
 import dagster as dg
 import pytest
 from dagster._core.definitions.schedule_definition import ScheduleExecutionData
+from dagster._core.storage.tags import SCHEDULED_EXECUTION_TIME_TAG
 from dagster._core.test_utils import create_run_for_test
 
 from crypto_assets.assets.reach import REACH
@@ -111,6 +112,15 @@ def test_ticks_do_not_pile_up(schedule: str, job: str, instance: dg.DagsterInsta
     assert run.run_id in (tick(schedule, now, instance).skip_message or "")
     instance.report_run_failed(run)
     assert len(tick(schedule, now, instance).run_requests or []) == 1
+
+
+def test_a_tick_does_not_wait_for_its_own_run(instance: dg.DagsterInstance) -> None:
+    """Evaluated again after the daemon was killed, it asks again, and Dagster hands over the run that is there."""
+    now = datetime(2024, 5, 4, 10, 17, tzinfo=timezone.utc)
+    made = {SCHEDULED_EXECUTION_TIME_TAG: now.isoformat()}
+    create_run_for_test(instance, job_name="intraday", status=dg.DagsterRunStatus.NOT_STARTED, tags=made)
+    assert len(tick("every_15_minutes", now, instance).run_requests or []) == 1
+    assert not tick("every_15_minutes", now + timedelta(minutes=15), instance).run_requests
 
 
 def test_the_checks_across_sources_are_there() -> None:

@@ -30,7 +30,7 @@ look_job = dg.define_asset_job(
     default_status=DefaultScheduleStatus.RUNNING,  # no provider is asked
 )
 def look_around(context: dg.ScheduleEvaluationContext) -> dg.RunRequest | dg.SkipReason:
-    if unfinished := waiting(context.instance, "look"):
+    if unfinished := waiting(context.instance, "look", context.scheduled_execution_time):
         return dg.SkipReason(f"the former look still waits or runs (run {unfinished})")
     return dg.RunRequest()
 

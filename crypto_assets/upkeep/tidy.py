@@ -114,7 +114,7 @@ def tidy_up() -> None:
 )
 def tidy_daily(context: dg.ScheduleEvaluationContext) -> dg.RunRequest | dg.SkipReason:
     """In the quiet between the last settling and the next."""
-    if unfinished := waiting(context.instance, "tidy_up"):
+    if unfinished := waiting(context.instance, "tidy_up", context.scheduled_execution_time):
         return dg.SkipReason(f"the former one still waits or runs (run {unfinished})")
     return dg.RunRequest()
 
