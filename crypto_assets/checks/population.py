@@ -18,7 +18,7 @@ from crypto_assets.schemas import ML_FEATURES, TEN_ONCHAIN_FIELDS
 
 # A fall below it means that an input stopped or was lost: what no source can give is not expected.
 EXPECTED_THRESHOLD = 0.9
-ROWS_AT_ONCE = 200_000  # of all feature columns: some 300 MB
+ROWS_AT_ONCE = 200_000  # of all feature columns: some 350 MB
 NAMES = list(FEATURES)
 FAR = np.iinfo(np.int64).max
 Counts = NDArray[np.int64]
@@ -91,16 +91,18 @@ def measure_population(scope: Scope) -> Population:
 def _count(found: Population, frame: pl.DataFrame) -> None:
     """Add these rows, which stand in the order of coin and hour: all of them at once, since calls cost more than cells."""
     filled = frame.select(pl.col(name).is_not_null() for name in NAMES).to_numpy()
-    expected = np.ones_like(filled)
-    for condition, names in _CONDITIONS.items():
-        holds = frame.select(pl.sql_expr(condition).fill_null(value=False).alias("holds"))["holds"].to_numpy()
-        expected[:, [NAMES.index(name) for name in names]] = holds[:, None]
+    where = [
+        (columns, frame.select(pl.sql_expr(condition).fill_null(value=False).alias("holds"))["holds"].to_numpy())
+        for condition, columns in _CONDITIONS.items()
+    ]
     marks, days = frame["ts"].to_physical().to_numpy(), frame["date"].to_physical().to_numpy()
     for symbol, rows in spans(frame["symbol"]):
         due = found.wanted.due.get(symbol, {})
-        expected[rows] &= marks[rows, None] >= np.array([_micros(due[name]) if name in due else FAR for name in NAMES])
-        expected[rows, _BARS] &= found.wanted.bars_before(symbol, marks[rows])[:, None] >= _BARS_BEFORE
-        _add(found, symbol, filled[rows], expected[rows], days[rows])
+        expected = marks[rows, None] >= np.array([_micros(due[name]) if name in due else FAR for name in NAMES])
+        expected[:, _BARS] &= found.wanted.bars_before(symbol, marks[rows])[:, None] >= _BARS_BEFORE
+        for columns, holds in where:
+            expected[:, columns] &= holds[rows, None]
+        _add(found, symbol, filled[rows], expected, days[rows])
 
 
 def _add(found: Population, symbol: str, filled: Cells, expected: Cells, days: NDArray[np.int32]) -> None:
@@ -124,10 +126,10 @@ def _add(found: Population, symbol: str, filled: Cells, expected: Cells, days: N
 _OF_BARS = {n: f for n, f in FEATURES.items() if f.tables == {"ohlc"} and f.least == 1.0}  # of consecutive bars
 _BARS = [NAMES.index(name) for name in _OF_BARS]
 _BARS_BEFORE = np.array([feature.first_hours for feature in _OF_BARS.values()])
-_CONDITIONS: dict[str, list[str]] = {}
-for _feature in FEATURES.values():
+_CONDITIONS: dict[str, list[int]] = {}
+for _number, _feature in enumerate(FEATURES.values()):
     if _feature.where:
-        _CONDITIONS.setdefault(_feature.where, []).append(_feature.name)
+        _CONDITIONS.setdefault(_feature.where, []).append(_number)
 
 
 def _micros(moment: datetime) -> int:
