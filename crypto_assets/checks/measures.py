@@ -196,21 +196,36 @@ def fresh_partitions(table: Contract) -> Measure:
                 "partitions_due": len(due),
                 "partitions_behind": len(late),
                 "newest_available_at": max(newest.values()).isoformat() if newest else "none",
+                **_judged_days(looked_at, late, scope.now.date() - DAY * RECENT_DAYS),
             },
         )
 
     return measure
 
 
+def _judged_days(looked_at: list[date], late: list[date], since: date) -> dict[str, str]:
+    """The days that the outcome is about, for alerts: last week's if it is late or all is well, else the range's."""
+    recent = [day for day in looked_at if day >= since]
+    behind = [day for day in late if day >= since]
+    first, last = (looked_at[0], looked_at[-1])
+    if late and not behind:
+        first, last = late[0], late[-1]
+    elif recent:
+        first, last = (behind or recent)[0], recent[-1]
+    return {"first_day": first.isoformat(), "last_day": last.isoformat()}
+
+
 def _looked_at(scope: Scope, table: str) -> list[date]:
     """The days of the range; of a platform that runs also the last ones, unless the table was never kept up to date.
 
-    None before the first partition: nobody asked for those.
+    None before the first partition, nor before the table's second day: its history may begin in the middle of a day.
     """
     found = set(days(scope.start, scope.end))
     today = scope.now.date()
-    if scope.live and scope.warehouse.days_with_rows(table, today - DAY * KEPT_DAYS, today):
-        found |= set(days(max(today - DAY * RECENT_DAYS, scope.settings.start), today - DAY))
+    written = scope.warehouse.days_with_rows(table, today - DAY * KEPT_DAYS, today) if scope.live else {}
+    if written:
+        first = max(today - DAY * RECENT_DAYS, scope.settings.start, min(written) + DAY)
+        found |= set(days(first, today - DAY))
     return sorted(found)
 
 
@@ -222,7 +237,7 @@ def fresh_now(scope: Scope, table: str) -> bool | None:
     """Is the newest row young enough? None where the range ends in the past: recorded data is not late."""
     if scope.end < (scope.now - DAY).date() or table not in FRESHNESS:
         return None
-    newest = scope.warehouse.newest_available_at(table, scope.start, scope.end)
+    newest = scope.warehouse.newest_available_at(table, scope.start, scope.now.date())  # a range's end hides no row
     return newest is not None and scope.now - newest <= FRESHNESS[table].late_after
 
 

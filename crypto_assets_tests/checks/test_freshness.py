@@ -114,6 +114,26 @@ def test_days_before_the_first_partition_are_not_due(scope: Scope) -> None:
     assert due == [7, 2]
 
 
+def test_a_history_may_begin_in_the_middle_of_a_day(scope: Scope) -> None:
+    """A feed's oldest article, or features whose inputs begin at noon: the first day is not late, the next is due whole."""
+    rows = CONTRACTS["prices"].polars_schema
+    begun = datetime(2024, 5, 6, 2, tzinfo=timezone.utc)
+    hours = [begun + HOUR * n for n in range(70)]
+    frame = pl.DataFrame(
+        [
+            {"symbol": "BTC", "ts": ts, "date": ts.date(), "available_at": ts, "source": "coingecko", "price_usd": 1.0}
+            for ts in hours
+            if ts.date() > begun.date() or ts == begun
+        ],
+        schema={n: rows[n] for n in ("symbol", "ts", "date", "available_at", "source", "price_usd")},
+    )
+    scope.warehouse.write(CONTRACTS["prices"], frame, sorted(set(frame["date"])))
+    found = every_measure()["prices"]["fresh_partitions"](replace(scope, start=NOW.date(), end=NOW.date()))
+    assert (found.numbers["first_day"], found.numbers["last_day"]) == ("2024-05-09", "2024-05-10")
+    assert "2024-05-06" not in found.description
+    assert "2024-05-09" in found.description, "it ends in the night of the 8th to the 9th"
+
+
 @contextmanager
 def provider(monkeypatch: pytest.MonkeyPatch, home: Path, silent_since: datetime | None = None) -> Iterator[None]:
     """The sandbox on the clock of now; with ``silent_since`` it answers well, but knows nothing newer."""

@@ -130,6 +130,24 @@ def test_a_warning_about_a_day_of_this_week_is_an_incident(
     assert ("check_failure", "market_sentiment.rows_expected", "opened") in receiver.events()
 
 
+def test_last_weeks_days_that_are_mended_are_well_whatever_day_the_next_run_is_about(
+    platform: Platform, receiver: Receiver, tick: Callable[..., str]
+) -> None:
+    """``fresh_partitions`` looks at last week in every run: what it says is about those days, not about the run's."""
+    subject = "market_sentiment.fresh_partitions"
+    gap = today() - DAY * 4
+    for day in (START, START + DAY, *(today() - DAY * n for n in (9, 8, 7, 6, 5, 3, 2, 1))):
+        _sentiment(platform, day)
+    _check(platform, START)
+    tick(platform, "alert_check_failure")
+    assert ("check_failure", subject, "opened") in receiver.events()
+    assert str(gap) in next(message["what"] for message in receiver.got if message["subject"] == subject)
+    _sentiment(platform, gap)
+    _check(platform, START + DAY)
+    tick(platform, "alert_check_failure")
+    assert ("check_failure", subject, "closed") in receiver.events()
+
+
 def test_a_table_that_stops_is_late_and_old_days_do_not_hide_it(
     platform: Platform, receiver: Receiver, tick: Callable[..., str]
 ) -> None:

@@ -45,7 +45,7 @@ def failed_checks(
             continue
         if found.check_name == "fresh" and not found.passed and not _coins_stay_behind(found):
             continue  # a late table is a staleness incident, and one that nobody fills is none
-        span = range_of(tags.get(record.event_log_entry.run_id, {})) or _recent(now)
+        span = _looked_at(found) or range_of(tags.get(record.event_log_entry.run_id, {})) or _recent(now)
         at = datetime.fromtimestamp(record.event_log_entry.timestamp, timezone.utc)
         sighting = _judged(found, span, trouble, at, now)
         if sighting is not None:
@@ -92,6 +92,13 @@ def _judged(
 def _coins_stay_behind(found: AssetCheckEvaluation) -> bool:
     behind = found.metadata.get("coins_behind")
     return found.severity == AssetCheckSeverity.WARN and behind is not None and bool(behind.value)
+
+
+def _looked_at(found: AssetCheckEvaluation) -> Span | None:
+    """The days of a check that looks further than its run's."""
+    ends = [found.metadata.get(name) for name in ("first_day", "last_day")]
+    first, last = (date.fromisoformat(str(end.value)) if end is not None else None for end in ends)
+    return None if first is None or last is None else (first, last)
 
 
 def _span(facts: Mapping[str, Any]) -> Span:
