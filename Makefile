@@ -13,8 +13,8 @@ demo: $(READY)  ## materialise the whole graph for recent days on the sandbox (D
 test: $(READY) $(MODEL)  ## every test, in parallel
 	$(BIN)/python -m pytest -n 2 --dist worksteal $(ARGS)
 
-dev: $(READY)  ## UI and daemon on http://127.0.0.1:3000 over the same state
-	$(BIN)/crypto-assets dev
+dev: $(READY)  ## UI and daemon on http://127.0.0.1:3000 (PORT=N: there) over the same state
+	$(BIN)/crypto-assets dev $(if $(PORT),--port $(PORT)) $(ARGS)
 
 lint: $(READY)  ## ruff and mypy
 	$(BIN)/ruff check .

@@ -6,6 +6,7 @@ Nothing else in the package reads ``os.environ`` for configuration.
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import date
@@ -20,6 +21,7 @@ from crypto_assets.partitions import parse_day
 OHLC_SOURCES = ("binance", "kraken", "coingecko")
 ALERT_FORMATS = ("json", "slack")
 PLANS = ("public", "demo", "basic", "analyst", "lite", "enterprise")
+_NO_BUCKET = re.compile(r"s3a?:(?!//)|(?!file:)[a-z][a-z0-9+.-]*://(?:/|$)", re.IGNORECASE)
 KUBE_SELECTOR = "crypto-assets/owner=crypto-assets"
 DEFAULT_OLLAMA = "http://127.0.0.1:11434"
 DEFAULT_FEEDS = (
@@ -97,7 +99,7 @@ class Settings:
         llama = url("DEFILLAMA_BASE_URL", "https://api.llama.fi")
         return cls(
             home=home,
-            warehouse=text("CRYPTO_ASSETS_WAREHOUSE", str(home / "warehouse")),
+            warehouse=place("CRYPTO_ASSETS_WAREHOUSE", text("CRYPTO_ASSETS_WAREHOUSE", str(home / "warehouse"))),
             start=parse_day(text("CRYPTO_ASSETS_START", "2017-01-01"), "CRYPTO_ASSETS_START"),
             coins=text("CRYPTO_ASSETS_COINS", "top:20"),
             postgres_url=secret("DAGSTER_POSTGRES_URL"),
@@ -126,6 +128,15 @@ class Settings:
             alert_format=_alert_format(text("ALERT_FORMAT", "json").lower()),
             alert_runbooks=text("ALERT_RUNBOOKS", "docs/runbooks"),
         )
+
+
+def place(name: str, address: str) -> str:
+    """A folder, or the address of a bucket in an object store. Raises :class:`UsageError` naming where it was written."""
+    if _NO_BUCKET.match(address):  # delta-rs would take it for a folder and end the process
+        raise UsageError(f"{name} {address!r} names no bucket; write s3://BUCKET/FOLDER, or a folder")
+    if "://" in address and set("#?") & set(address):
+        raise UsageError(f"{name} {address!r} has a # or ? in it; write s3://BUCKET/FOLDER")
+    return address
 
 
 def _number(name: str, value: str, low: float, high: float) -> float:

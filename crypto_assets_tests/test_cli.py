@@ -113,6 +113,11 @@ BAD = [
     (("status",), {"COINGECKO_PLAN": "gold"}, 1, "COINGECKO_PLAN"),
     (("status",), {"DAGSTER_POSTGRES_URL": "postgresql://u:secret@127.0.0.1:1/x"}, 1, "Postgres"),
     (("demo", "--data", "/nowhere/at/all"), {}, 2, "/nowhere/at/all"),
+    (("backup", "--to", "s3://"), {}, 2, "--to 's3://' names no bucket"),
+    (("restore", "--from", "s3:///prices"), {}, 2, "--from 's3:///prices' names no bucket"),
+    (("status",), {"CRYPTO_ASSETS_WAREHOUSE": "s3://"}, 1, "CRYPTO_ASSETS_WAREHOUSE 's3://' names no bucket"),
+    (("ready", "--code", "nonsense"), {}, 2, "write HOST:PORT"),
+    (("ready", "--code", "code:99999"), {}, 2, "write HOST:PORT"),
     (("frobnicate",), {}, 2, "No such command"),
 ]
 

@@ -195,6 +195,12 @@ def test_values_are_read() -> None:
         ("API_BUDGETS", "coingecko=-1"),
         ("API_BUDGETS", "coingecko=1,coingecko=2"),
         ("ALERT_FORMAT", "carrier-pigeon"),
+        ("CRYPTO_ASSETS_WAREHOUSE", "s3://"),
+        ("CRYPTO_ASSETS_WAREHOUSE", "s3:"),
+        ("CRYPTO_ASSETS_WAREHOUSE", "s3:/bucket"),
+        ("CRYPTO_ASSETS_WAREHOUSE", "S3A:///folder"),
+        ("CRYPTO_ASSETS_WAREHOUSE", "gs://"),
+        ("CRYPTO_ASSETS_WAREHOUSE", "s3://bucket/a?b"),
     ],
 )
 def test_a_value_that_makes_no_sense_is_one_sentence_with_its_variable(name: str, value: str) -> None:

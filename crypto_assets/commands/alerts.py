@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from crypto_assets.alerts.incidents import Sighting
+from crypto_assets.alerts.incidents import Incident, Sighting
 from crypto_assets.alerts.kinds import KINDS
+from crypto_assets.alerts.message import OPENED, body
 from crypto_assets.errors import CryptoAssetsError, UsageError
 from crypto_assets.settings import Settings
 
@@ -23,14 +24,18 @@ if TYPE_CHECKING:
 def alerts(test: bool, as_json: bool) -> None:
     """Open incidents, messages not yet delivered and silences in force."""
     ledger, settings, now = _open()
-    if test:
-        _try_out(ledger, settings, now)
+    delivered = not test or _try_out(ledger, settings, now)
     document = {
-        "incidents": [_shown(incident.__dict__) for incident in ledger.open()],
+        "incidents": [_shown(incident, settings.alert_runbooks) for incident in ledger.open()],
         "waiting": [{"title": t, "attempts": n, "last_error": e} for t, n, e in ledger.waiting()],
         "silences": [{"pattern": p, "until": u.isoformat(), "reason": r} for p, u, r in ledger.silences(now)],
     }
     click.echo(json.dumps(document) if as_json else _lines(document))
+    if not delivered:
+        raise CryptoAssetsError(
+            "the test message was not delivered and is kept; correct ALERT_WEBHOOK_URL or start its receiver, "
+            "then crypto-assets alerts shows what still waits"
+        )
 
 
 @click.command()
@@ -66,30 +71,30 @@ def _open() -> tuple[Ledger, Settings, datetime]:
     return Ledger(ensure_postgres(settings)), settings, datetime.now(timezone.utc)
 
 
-def _try_out(ledger: Ledger, settings: Settings, now: datetime) -> None:
-    """A test incident, opened and closed, through the same outbox as any other."""
+def _try_out(ledger: Ledger, settings: Settings, now: datetime) -> bool:
+    """A test incident, opened and closed, through the same outbox as any other; was everything delivered?"""
     from crypto_assets.alerts.delivery import deliver
 
     for trouble in ("somebody ran crypto-assets alerts --test", None):
         ledger.observe("test", [Sighting("delivery", trouble, now)], now, settings.alert_runbooks)
     _, failed = deliver(ledger, settings, now, lambda line: click.echo(line, err=True))
-    if failed:
-        raise CryptoAssetsError(
-            "the test message was not delivered and is kept; correct ALERT_WEBHOOK_URL or start its receiver, "
-            "then crypto-assets alerts shows what still waits"
-        )
     if settings.alert_webhook_url is None:
         click.echo("ALERT_WEBHOOK_URL is not set: messages go to the log only", err=True)
+    return not failed
 
 
-def _shown(incident: dict[str, Any]) -> dict[str, Any]:
-    names = ("id", "kind", "subject", "what", "since", "opened_at")
-    return {n: incident[n].isoformat() if isinstance(incident[n], datetime) else incident[n] for n in names}
+def _shown(incident: Incident, runbooks: str) -> dict[str, Any]:
+    told = body(incident, OPENED, runbooks)
+    names = ("kind", "subject", "severity", "what", "since", "opened_at", "runbook")
+    return {"id": incident.id, **{name: told[name] for name in names}}
 
 
 def _lines(document: dict[str, Any]) -> str:
     found = [f"{len(document['incidents'])} open incident(s)"]
-    found += [f"  {i['kind']}:{i['subject']} since {i['since'][:16]}: {i['what']}" for i in document["incidents"]]
+    found += [
+        f"  {i['severity']} {i['kind']}:{i['subject']} since {i['since'][:16]}: {i['what']}; see {i['runbook']}"
+        for i in document["incidents"]
+    ]
     found.append(f"{len(document['waiting'])} message(s) not delivered yet")
     found += [
         f"  {w['title']}" + (f": {w['attempts']} attempt(s), last {w['last_error']}" if w["attempts"] else "")

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import re
+
 import click
 
 from crypto_assets.errors import CryptoAssetsError, UsageError
-from crypto_assets.settings import Settings
+from crypto_assets.settings import Settings, place
 
 
 @click.command()
@@ -23,7 +25,7 @@ def ready(code: str | None) -> None:
     """Exit 0 if what this process needs can be reached; else say what is missing. For readiness probes."""
     from crypto_assets.operate.ready import missing
 
-    found = missing(_settings(), code)
+    found = missing(_settings(), _host_and_port(code) if code is not None else None)
     if found:
         raise CryptoAssetsError("not ready: " + "; ".join(found))
     click.echo("ready")
@@ -38,7 +40,7 @@ def backup(target: str) -> None:
     from crypto_assets.storage.copies import copy_tables
     from crypto_assets.storage.warehouse import Warehouse
 
-    done = copy_tables(Warehouse(_settings().warehouse), Warehouse(target))
+    done = copy_tables(Warehouse(_settings().warehouse), Warehouse(place("--to", target)))
     click.echo(f"{len(done.versions)} table(s), {done.files} file(s), {done.bytes} bytes copied to {target}")
 
 
@@ -50,8 +52,15 @@ def restore(source: str) -> None:
     from crypto_assets.storage.warehouse import Warehouse
 
     target = Warehouse(_settings().warehouse)
-    done = copy_tables(Warehouse(source), target, only_into_empty=True)
+    done = copy_tables(Warehouse(place("--from", source)), target, only_into_empty=True)
     click.echo(f"{len(done.versions)} table(s), {done.files} file(s), {done.bytes} bytes restored to {target.uri}")
+
+
+def _host_and_port(text: str) -> tuple[str, int]:
+    host, _, port = text.rpartition(":")
+    if not host or not re.fullmatch("[0-9]{1,5}", port) or not 0 < int(port) < 1 << 16:
+        raise UsageError(f"--code {text!r} is not an address; write HOST:PORT, e.g. crypto-assets-code:4000")
+    return host.removeprefix("[").removesuffix("]"), int(port)
 
 
 def _settings() -> Settings:

@@ -210,6 +210,11 @@ def _initialise(root: Path) -> None:
             f"initdb failed in {fresh}; check the free space and the rights of the folder, or set DAGSTER_POSTGRES_URL"
         )
     fresh.rename(root / "data")
+    print(  # who forgot where the state is would take this empty one for it
+        f"crypto-assets: a new, empty database was made in {root}; CRYPTO_ASSETS_HOME chooses another place for the state",
+        file=sys.stderr,
+        flush=True,
+    )
 
 
 def _answers(root: Path) -> bool:

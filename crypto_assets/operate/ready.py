@@ -14,12 +14,11 @@ from crypto_assets.storage.object_store import options
 PATIENCE_S = 3
 
 
-def missing(settings: Settings, code: str | None = None) -> list[str]:
-    """One clause a thing that cannot be reached; empty when all can. ``code``: HOST:PORT of the code location."""
+def missing(settings: Settings, code: tuple[str, int] | None = None) -> list[str]:
+    """One clause a thing that cannot be reached; empty when all can. ``code``: host and port of the code location."""
     found = [_postgres(settings), _warehouse(settings.warehouse)]
     if code is not None:
-        host, _, port = code.rpartition(":")
-        found.append(_reach("the code location", host, int(port)))
+        found.append(_reach("the code location", *code))
     return [clause for clause in found if clause is not None]
 
 

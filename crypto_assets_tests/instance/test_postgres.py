@@ -67,6 +67,17 @@ def test_two_at_once_share_one_server_that_stops_with_the_last(clients: Clients,
     assert "database system is shut down" in log
 
 
+def test_the_first_command_says_that_it_made_a_database_and_the_next_one_nothing(clients: Clients, home: Path) -> None:
+    said = []
+    for _ in range(2):
+        client = clients()
+        client.url()
+        said.append(client.process.communicate(timeout=20)[1])
+    assert len(said[0].splitlines()) == 1
+    assert str(home / "postgres") in said[0] and "CRYPTO_ASSETS_HOME" in said[0]
+    assert said[1] == ""
+
+
 def test_a_killed_client_leaves_no_server(clients: Clients, home: Path) -> None:
     client = clients()
     url = client.url()
