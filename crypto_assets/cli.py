@@ -23,7 +23,7 @@ from crypto_assets.commands.dataset import dataset
 from crypto_assets.commands.metrics import metrics
 from crypto_assets.commands.report import report
 from crypto_assets.errors import CryptoAssetsError, UsageError
-from crypto_assets.partitions import check_range, parse_day, parse_moment, yesterday
+from crypto_assets.partitions import check_range, parse_day, parse_moment, today, yesterday
 from crypto_assets.settings import Settings
 
 if TYPE_CHECKING:
@@ -214,9 +214,12 @@ def dev(port: int) -> None:
 
 def _settings() -> Settings:
     try:
-        return Settings.from_env()
+        settings = Settings.from_env()
     except UsageError as error:  # the command is right, the environment is not: exit 1
         raise CryptoAssetsError(str(error)) from error
+    if settings.start > today():
+        raise CryptoAssetsError(f"CRYPTO_ASSETS_START is {settings.start}, in the future; write a day up to {today()}")
+    return settings
 
 
 def _known_coins(settings: Settings) -> None:

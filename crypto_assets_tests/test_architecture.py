@@ -32,7 +32,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "sandbox": {"sources"},
     "assets": {"plots", "sources", "transforms", "storage", "llm", "automation"},
     "checks": {"plots", "assets", "automation", "storage", "transforms", "sources"},
-    "alerts": set(),
+    "alerts": {"sources"},  # how to read a Retry-After
     "service": {"plots", "alerts", "assets", "automation", "checks", "storage", "sources", "transforms"},
     "upkeep": {"alerts", "online", "service", "plots", "assets", "checks", "automation", "storage", "transforms", "sources", "llm", "instance"},
     "definitions": {"assets", "checks", "automation", "storage", "upkeep", "service", "instance"},

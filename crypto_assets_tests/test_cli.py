@@ -109,6 +109,7 @@ BAD = [
     (("backfill", "--start", START), {}, 2, "--end"),
     (("backfill", "--start", START, "--end", END, "--select", 'key:"nothing"'), {}, 2, "matches no asset"),
     (("backfill", "--start", START, "--end", END), {"CRYPTO_ASSETS_COINS": "BTC,NOPE"}, 1, "NOPE"),
+    (("status",), {"CRYPTO_ASSETS_START": "2099-01-01"}, 1, "CRYPTO_ASSETS_START"),
     (("status",), {"CRYPTO_ASSETS_START": "yesterday"}, 1, "CRYPTO_ASSETS_START"),
     (("status",), {"COINGECKO_PLAN": "gold"}, 1, "COINGECKO_PLAN"),
     (("status",), {"DAGSTER_POSTGRES_URL": "postgresql://u:secret@127.0.0.1:1/x"}, 1, "Postgres"),

@@ -13,6 +13,7 @@ import httpx
 from crypto_assets.alerts import message
 from crypto_assets.alerts.ledger import Ledger, Message, Outcome
 from crypto_assets.settings import Settings
+from crypto_assets.sources.client import retry_after
 
 TIMEOUT_S = 10
 MESSAGES_A_TICK, SECONDS_A_TICK = 50, 20.0
@@ -66,8 +67,9 @@ def _send(client: httpx.Client, settings: Settings, found: Message, log: Callabl
         return Outcome(type(error).__name__)
     if answer.is_success:
         return Outcome()
-    asked = answer.headers.get("Retry-After", "")
-    return Outcome(f"HTTP {answer.status_code}", float(asked) if asked.isdigit() else 0.0)
+    # A receiver that asks for a year must hold nothing back: whatever is open would go untold.
+    asked = min(retry_after(answer.headers.get("Retry-After")) or 0.0, LONGEST_WAIT.total_seconds())
+    return Outcome(f"HTTP {answer.status_code}", asked)
 
 
 def _backoff(attempts: int) -> timedelta:

@@ -84,6 +84,15 @@ def test_waits_grow_and_a_pause_that_is_asked_for_is_kept(ledger: Ledger, receiv
     assert gaps == sorted(gaps) and gaps[-1] == 15
 
 
+@pytest.mark.parametrize("asked", ["31536000", "9" * 400, "Wed, 25 Nov 2099 04:00:00 GMT", "soon", "-5", "nan"])
+def test_no_receiver_can_ask_for_more_than_the_longest_wait(ledger: Ledger, receiver: Receiver, asked: str) -> None:
+    receiver.status, receiver.headers = 429, {"Retry-After": asked}
+    see(ledger, NOW, prices="late")
+    assert send(ledger, receiver, NOW) == (0, 1)
+    receiver.status = 200
+    assert send(ledger, receiver, NOW + MINUTE * 15) == (1, 0)
+
+
 def test_a_message_that_is_refused_for_itself_does_not_hold_up_the_next(ledger: Ledger, receiver: Receiver) -> None:
     receiver.status = 422
     see(ledger, NOW, prices="late", ohlc="late")
