@@ -38,7 +38,7 @@ def slo_met(scope: Scope) -> Outcome:
             + (f": {', '.join(worst)}" if worst else "")
         )
         if not newest.is_empty()
-        else "no report of the last day",
+        else "no report of the last day that has a table which is filled",
         "WARN",
         {"tables": newest.height, "below_target": below.height},
     )

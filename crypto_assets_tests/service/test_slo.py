@@ -66,16 +66,29 @@ def test_a_table_that_stops_spends_its_budget_and_one_that_nobody_watches_too(
     figures = last["slo_report"]
     assert figures["share_24h/prices"] == 0.75
     assert figures["budget_left/prices"] == pytest.approx(1 - 0.25 / 0.01)
-    assert figures["share_30d/ohlc"] == 0.0
+    assert "share_30d/ohlc" not in figures, "nobody fills it: it is not late, and breaks no promise"
+    assert figures["share_24h/all"] == 0.75
     price(NOW + SLOT * 7)
     figures = look(NOW + SLOT * 7)["slo_report"]
     assert figures["share_24h/prices"] == 0.5, "of eight slots: three fresh, one late, three unseen, one fresh"
     report = warehouse.read("slo_report").filter(pl.col("ts") == pl.col("ts").max())
     mine = report.row(by_predicate=(pl.col("asset") == "prices") & (pl.col("window") == "7d"), named=True)
     assert (mine["slots"], mine["fresh_slots"], mine["unobserved_slots"]) == (8, 4, 3)
-    assert set(report["asset"]) == {*FRESHNESS, "all"}
+    assert set(report["asset"]) == {"prices", "all"}
     for table in ("freshness_observations", "slo_report"):
         assert CONTRACTS[table].violations(warehouse.read(table)) == []
+
+
+def test_a_table_counts_from_the_look_at_its_first_row_on(warehouse: Warehouse, look, price) -> None:
+    for n in range(3):
+        nothing = look(NOW + SLOT * n)["slo_report"]
+    assert not [name for name in nothing if name.startswith("share_")]
+    assert [s.subject for s in burning(warehouse, NOW + SLOT * 2)] == [], "what nobody fills burns nothing"
+    price(NOW + SLOT * 3)
+    assert look(NOW + SLOT * 3)["slo_report"]["share_24h/prices"] == 1.0
+    report = warehouse.read("slo_report")
+    mine = report.row(by_predicate=(pl.col("asset") == "prices") & (pl.col("window") == "24h"), named=True)
+    assert (mine["slots"], mine["fresh_slots"], mine["unobserved_slots"]) == (1, 1, 0)
 
 
 def test_burning_is_seen_and_its_end(warehouse: Warehouse, look, price) -> None:

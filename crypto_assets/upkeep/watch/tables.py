@@ -7,6 +7,7 @@ from datetime import datetime
 
 from crypto_assets.alerts.incidents import Incident, Sighting
 from crypto_assets.assets.reach import REACH
+from crypto_assets.automation import FRESHNESS
 from crypto_assets.checks.outcome import Scope
 from crypto_assets.checks.sources import budget_projection
 from crypto_assets.service.freshness import observe
@@ -55,6 +56,8 @@ def burning(warehouse: Warehouse, now: datetime) -> list[Sighting]:
     missed = slo.unobserved(known, now)
     text = f"freshness was not observed in {missed} of the last {slo.SHORT // slo.SLOT} slots: the service level is unknown"
     sightings = [] if known.is_empty() else [Sighting("observations", text if missed >= 2 else None, now)]
+    if not known.is_empty():  # a table that nobody fills is no part of the service level
+        sightings += [Sighting(table, None) for table in FRESHNESS if table not in set(known["asset"])]
     for row in slo.burn(known, now).iter_rows(named=True):
         if row["short"] >= slo.BURN_SHORT and row["long"] >= slo.BURN_LONG:
             what = f"{row['asset']} spends its error budget {row['long']:.0f} times too fast over 6 h ({row['short']:.0f} times over 1 h)"
