@@ -102,15 +102,16 @@ def backfill(start_text: str, end_text: str, selection: str | None, missing: boo
     settings = _settings()
     check_range(start, end, settings.start)
     _known_coins(settings)
+    from crypto_assets.assets.quarantine import unjudged
     from crypto_assets.operate import graph
     from crypto_assets.operate.backfill import backfill as launch
     from crypto_assets.storage.warehouse import Warehouse
 
-    tables = graph.select(selection)
+    tables, warehouse = graph.select(selection), Warehouse(settings.warehouse)
     with _instance(settings) as instance, _progress() as progress:
-        report = launch(
-            instance, Warehouse(settings.warehouse), tables, start, end, missing_only=missing, progress=progress
-        )
+        report = launch(instance, warehouse, tables, start, end, missing_only=missing, progress=progress)
+    if "prices" in tables and (held := unjudged(warehouse, start, end)):
+        click.echo(held, err=True)
     if as_json:
         click.echo(json.dumps(report.as_json()))
     else:

@@ -11,10 +11,13 @@ import sys
 import time
 from pathlib import Path
 
+import polars as pl
 import pytest
+from polars.testing import assert_frame_equal
 
 from crypto_assets.partitions import DAY, today
 from crypto_assets.sandbox.server import Sandbox
+from crypto_assets.schemas import CONTRACTS
 from crypto_assets.storage.warehouse import Warehouse
 from crypto_assets_tests import scenario
 
@@ -143,6 +146,30 @@ def test_a_failing_provider_is_named(tmp_path: Path, recording: Path) -> None:
     assert done.returncode == 1
     assert json.loads(done.stdout)["partitions"]["ohlc"] == {"requested": 1, "materialized": 0, "failed": 1}
     assert re.search("binance", done.stderr.strip().splitlines()[-1], re.IGNORECASE)
+
+
+def test_what_is_held_is_said_and_what_was_stored_stays(tmp_path: Path, recording: Path) -> None:
+    """A day fetched again after everything stored of it halved: the new prices contradict the bars."""
+    with Sandbox(data=recording) as sandbox:
+        env = environment(tmp_path, CRYPTO_ASSETS_COINS="ETH", **sandbox.env())
+        fetch = ("backfill", "--start", START, "--end", START, "--json", "--select")
+        done = run(env, *fetch, 'key:"prices" or key:"ohlc"')
+        assert done.returncode == 0 and "quarantine" not in done.stderr, done.stderr
+        warehouse = Warehouse(str(tmp_path / "warehouse"))
+        for table, columns in (("prices", ["price_usd"]), ("ohlc", ["open", "high", "low", "close"])):
+            rows = warehouse.read(table).with_columns(pl.col(columns) / 2)
+            warehouse.write(CONTRACTS[table], rows, [scenario.START])
+        before = warehouse.read("prices")
+        done = run(env, *fetch, 'key:"prices"')
+    assert done.returncode == 0, done.stderr
+    held = warehouse.read("quarantine").height
+    assert held > 20
+    [line] = [line for line in done.stderr.splitlines() if "quarantine" in line]
+    assert line.startswith(f"{held} price(s) of 1 coin(s) are held") and "crypto-assets release" in line
+    after = warehouse.read("prices")
+    stays = before.join(warehouse.read("quarantine"), on=["symbol", "ts"], how="semi")
+    assert after.height == before.height
+    assert_frame_equal(after.join(stays, on=["symbol", "ts"], how="semi"), stays)
 
 
 def test_a_killed_backfill_leaves_no_trace_once_it_is_run_again(tmp_path: Path, recording: Path, filled) -> None:

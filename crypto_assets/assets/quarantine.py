@@ -21,7 +21,12 @@ BAR_COLUMNS = ["symbol", "ts", "high", "low", "close", "source"]
 
 
 def believed(warehouse: Warehouse, prices: pd.DataFrame, start: date, end: date) -> tuple[pd.DataFrame, int]:
-    """(the rows to store, how many were held back). Those held back leave ``prices`` if an earlier run stored them."""
+    """(the rows to store, how many were held back).
+
+    A stored row with another price stays: what is held is not believed, so it replaces nothing before its release. A
+    stored row with the very price that is held (it came before the second source did) is that row: it moves to
+    ``quarantine`` with all its values, so that the same answers give the same tables whichever source came first.
+    """
     if prices.empty:
         return prices, 0
     bars = [
@@ -36,8 +41,23 @@ def believed(warehouse: Warehouse, prices: pd.DataFrame, start: date, end: date)
     if len(doubtful):
         wanted = sorted(set(doubtful["date"]))
         warehouse.write(QUARANTINE, doubtful, wanted)
-        warehouse.forget(PRICES, pl.from_pandas(doubtful[["symbol", "ts", "date"]]))
+        stored = warehouse.read(PRICES, start=wanted[0], end=wanted[-1], columns=[*PRICES.key, "date", "price_usd"])
+        same = pl.from_pandas(doubtful[["symbol", "ts", "value_usd"]].rename(columns={"value_usd": "price_usd"}))
+        warehouse.forget(PRICES, stored.join(same, on=["symbol", "ts", "price_usd"], how="semi").drop("price_usd"))
     return kept, len(doubtful)
+
+
+def unjudged(warehouse: Warehouse, start: date, end: date) -> str | None:
+    """What is held of these days, where to look and what to do, in one line; None where nothing is."""
+    rows = warehouse.read(QUARANTINE, start=start, end=end, columns=["symbol", "released_at"])
+    held = rows.filter(pl.col("released_at").is_null())
+    if held.is_empty():
+        return None
+    return (
+        f"{held.height} price(s) of {held['symbol'].n_unique()} coin(s) are held in quarantine, for a second source "
+        "contradicts them (what prices had at these hours stays); look: crypto-assets sql 'select symbol, ts, value_usd, "
+        "other_usd, reason from quarantine where released_at is null'; believe one: crypto-assets release SYMBOL TS"
+    )
 
 
 def release(warehouse: Warehouse, symbol: str, ts: datetime) -> float:

@@ -57,8 +57,9 @@ def agreement(scope: Scope) -> Outcome:
 
 
 def nothing_held(scope: Scope) -> Outcome:
-    """Rows in quarantine that nobody has judged yet. WARN: prices lack them until one does."""
-    rows = scope.warehouse.read("quarantine", start=scope.start, end=scope.end)
+    """Rows in quarantine that nobody has judged yet, today's with them. WARN: prices lack them until one does."""
+    end = max(scope.end, scope.now.date()) if scope.live else scope.end
+    rows = scope.warehouse.read("quarantine", start=scope.start, end=end)
     held = rows.filter(pl.col("released_at").is_null())
     coins = held["symbol"].unique().sort().to_list()
     text = f"{held.height} row(s) held" + (

@@ -13,13 +13,14 @@ CHECKS = (
     [AssetCheckKey(AssetKey(table), "fresh") for table in freshness.MEASURES]
     + [AssetCheckKey(AssetKey("api_usage"), name) for name in health.MEASURES]
     + [AssetCheckKey(AssetKey(online.TABLE), "fresh")]
+    + [AssetCheckKey(AssetKey("quarantine"), "nothing_held")]  # no run materialises it
 )
 
 look_job = dg.define_asset_job(
     "look",
     AssetSelection.checks(*CHECKS),
     tags=PRIORITY,
-    description="Freshness of every table, partitions left failed, disk, database: checks only, nothing is fetched.",
+    description="Freshness of every table, partitions left failed, rows held, disk, database: checks only, nothing is fetched.",
 )
 
 

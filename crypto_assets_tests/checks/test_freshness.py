@@ -192,6 +192,8 @@ def test_the_look_runs_on_a_real_instance(
     late = [item for item in result.get_asset_check_evaluations() if item.check_name == "fresh"]
     assert {item.asset_key.to_user_string() for item in late} == {*MEASURES, "ml_features_latest"}
     assert not any(item.passed for item in late)
+    held = [item for item in result.get_asset_check_evaluations() if item.check_name == "nothing_held"]
+    assert [(item.asset_key.to_user_string(), item.passed) for item in held] == [("quarantine", True)]
 
 
 def test_a_partition_left_failed_is_named(platforms) -> None:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 from datetime import date, datetime, timedelta, timezone
 from pathlib import Path
 
 import pandas as pd
 import polars as pl
 import pytest
+from polars.testing import assert_frame_equal
 
 from crypto_assets.assets import quarantine
 from crypto_assets.checks.outcome import Outcome, Scope
@@ -106,6 +108,42 @@ def test_a_row_that_an_earlier_run_stored_leaves_prices_once_it_is_contradicted(
     bars(scope, "kraken_ohlc", {7: 100.0})
     assert store(scope, prices({6: 100.0, 7: 150.0})) == 1
     assert scope.warehouse.read("prices")["price_usd"].to_list() == [100.0]
+    other = scope_of(tmp_path / "bars first")
+    bars(other, "kraken_ohlc", {7: 100.0})
+    assert store(other, prices({6: 100.0, 7: 150.0})) == 1
+    for table in ("prices", "quarantine"):
+        assert_frame_equal(scope.warehouse.read(table), other.warehouse.read(table))
+
+
+def test_a_stored_row_stays_while_another_price_for_its_hour_is_held(tmp_path: Path) -> None:
+    """A day fetched again, every hour of it contradicted: nothing that was stored is lost, and a release takes its place."""
+    scope = scope_of(tmp_path)
+    bars(scope, "kraken_ohlc", {hour: 100.0 for hour in range(24)})
+    assert store(scope, prices({hour: 100.0 for hour in range(24)})) == 0
+    assert quarantine.unjudged(scope.warehouse, DAY, DAY) is None
+    before = scope.warehouse.read("prices")
+    again = prices({hour: 100.0 if hour == 3 else 150.0 for hour in range(24)})
+    assert store(scope, again) == 23
+    assert_frame_equal(scope.warehouse.read("prices"), before)
+    versions = scope.warehouse.versions()
+    assert store(scope, again) == 23
+    assert scope.warehouse.versions() == versions, "the same answer once more changes nothing"
+    said = quarantine.unjudged(scope.warehouse, DAY, DAY)
+    assert said is not None and said.startswith("23 price(s) of 1 coin(s)") and "\n" not in said
+
+    assert quarantine.release(scope.warehouse, "BTC", MIDNIGHT + HOUR * 7) == 150.0
+    assert scope.warehouse.read("prices")["price_usd"].to_list() == [150.0 if h == 7 else 100.0 for h in range(24)]
+    assert quarantine.unjudged(scope.warehouse, DAY, DAY) != said, "one fewer"
+
+
+def test_what_is_held_today_is_seen_by_the_look(tmp_path: Path) -> None:
+    """A check that is started without days ends its range yesterday; nobody should wait for midnight."""
+    scope = scope_of(tmp_path, MIDNIGHT + HOUR * 9)
+    bars(scope, "kraken_ohlc", {7: 100.0})
+    store(scope, prices({7: 150.0}))
+    looked = replace(scope, start=DAY - timedelta(days=31), end=DAY - timedelta(days=1))
+    assert measure(looked, "quarantine", "nothing_held").passed, "a report on closed days"
+    assert not measure(replace(looked, live=True), "quarantine", "nothing_held").passed
 
 
 def test_releasing_what_is_not_held_says_where_to_look(tmp_path: Path) -> None:

@@ -11,11 +11,12 @@ import polars as pl
 import pytest
 
 from crypto_assets.alerts.ledger import Ledger
+from crypto_assets.assets.quarantine import release
 from crypto_assets.definitions import defs
 from crypto_assets.operate import runs
 from crypto_assets.partitions import DAY, midnight, today
 from crypto_assets.sandbox.server import Sandbox
-from crypto_assets.schemas import CONTRACTS, MARKET_SENTIMENT
+from crypto_assets.schemas import CONTRACTS, MARKET_SENTIMENT, QUARANTINE
 from crypto_assets.upkeep import alerting
 from crypto_assets.upkeep.watch import model
 from crypto_assets.upkeep.watch import runs as watched_runs
@@ -146,6 +147,32 @@ def test_last_weeks_days_that_are_mended_are_well_whatever_day_the_next_run_is_a
     _check(platform, START + DAY)
     tick(platform, "alert_check_failure")
     assert ("check_failure", subject, "closed") in receiver.events()
+
+
+def test_a_price_that_is_held_is_an_incident_until_a_person_judges_it(
+    platform: Platform, receiver: Receiver, tick: Callable[..., str]
+) -> None:
+    platform.activate()
+    ts = midnight(today() - DAY) + timedelta(hours=7)
+    row = {
+        "table_name": "prices", "symbol": "BTC", "ts": ts, "date": ts.date(), "available_at": ts, "source": "coingecko",
+        "value_usd": 150.0, "other_usd": 100.0, "other_source": "kraken", "reason": "above everything",
+    }  # fmt: skip
+    platform.warehouse.write(QUARANTINE, pl.DataFrame([row], schema_overrides=QUARANTINE.polars_schema), [ts.date()])
+    _look_at_quarantine(platform)
+    tick(platform, "alert_check_failure")
+    assert receiver.events() == [("check_failure", "quarantine.nothing_held", "opened")]
+    assert "crypto-assets release" in receiver.got[0]["what"]
+    release(platform.warehouse, "BTC", ts)
+    _look_at_quarantine(platform)
+    tick(platform, "alert_check_failure")
+    assert receiver.events()[1:] == [("check_failure", "quarantine.nothing_held", "closed")]
+
+
+def _look_at_quarantine(platform: Platform) -> None:
+    held = dg.AssetCheckKey(dg.AssetKey("quarantine"), "nothing_held")
+    look = defs.resolve_job_def("look").get_subset(asset_check_selection={held}, asset_selection=set())
+    assert look.execute_in_process(instance=platform.instance).success
 
 
 def test_a_table_that_stops_is_late_and_old_days_do_not_hide_it(
