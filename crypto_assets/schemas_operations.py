@@ -89,7 +89,7 @@ SLO_REPORT = Contract(
     table="slo_report",
     description=f"Share of 15-minute slots in which each table was fresh, against {SLO_TARGET:.0%}. Slots that nobody "
     "observed count as not fresh and are shown apart; slots before a table's first observation with a row do not "
-    "count, and a table without any row of the last 40 days is left out.",
+    "count, and a table that had none in all of the 30 days is left out.",
     grain="asset x window x slot of the report",
     key=("asset", "window", "ts"),
     columns=(

@@ -74,8 +74,8 @@ def slo_report(providers: Providers) -> dg.MaterializeResult[None]:
 def observed(warehouse: Warehouse, now: datetime, span: timedelta = slo.WINDOWS["30d"]) -> pl.DataFrame:
     """The observations of the last span (asset, ts, fresh) of tables that are kept up.
 
-    Left out: tables that exist no more, those without any row at the newest look (history, not late: nobody fills
-    them), and of a table that was filled meanwhile the looks before its first row.
+    Left out: tables that exist no more, those without any row in all of that time (nobody fills them), and of a table
+    that was filled meanwhile the looks before its first row. One that stopped stays, however long ago its last row is.
     """
     known = warehouse.read(
         FRESHNESS_OBSERVATIONS,
@@ -84,9 +84,8 @@ def observed(warehouse: Warehouse, now: datetime, span: timedelta = slo.WINDOWS[
         columns=["asset", "ts", "fresh", "newest_available_at"],
     ).filter(pl.col("asset").is_in(list(freshness.FRESHNESS)), pl.col("ts") <= now)
     filled = pl.col("newest_available_at").is_not_null()
-    kept_up = filled.sort_by("ts").last().over("asset")
     since = pl.col("ts").filter(filled).min().over("asset")
-    return known.filter(kept_up, pl.col("ts") >= since).select("asset", "ts", "fresh")
+    return known.filter(pl.col("ts") >= since).select("asset", "ts", "fresh")
 
 
 def figures(level: pl.DataFrame) -> dict[str, float]:
