@@ -39,7 +39,7 @@ def test_a_store_that_works_and_one_that_does_not(bucket: str, monkeypatch: pyte
 
 
 def test_readiness_says_all_that_is_missing(bucket: str, postgres_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    found = missing(settings(CRYPTO_ASSETS_WAREHOUSE=bucket), "127.0.0.1:9")
+    found = missing(settings(CRYPTO_ASSETS_WAREHOUSE=bucket), ("127.0.0.1", 9))
     assert len(found) == 2
     assert "DAGSTER_POSTGRES_URL is not set (Secret crypto-assets" in found[0]
     assert "the code location at 127.0.0.1:9 cannot be reached (Connection refused)" in found[1]
