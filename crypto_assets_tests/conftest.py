@@ -17,6 +17,7 @@ from crypto_assets.instance.home import TEMPLATE
 from crypto_assets.instance.postgres import ensure_postgres
 from crypto_assets.settings import Settings
 from crypto_assets_tests import scenario
+from crypto_assets_tests.object_store import ObjectStore
 from crypto_assets_tests.platform import Platform, open_platform
 
 # Seconds are for the benchmarks: on a busy machine an example may take any time.
@@ -46,6 +47,22 @@ def postgres_url(tmp_path_factory: pytest.TempPathFactory) -> str:
     base = tmp_path_factory.getbasetemp()
     root = base.parent if os.environ.get("PYTEST_XDIST_WORKER") else base
     return ensure_postgres(Settings.from_env({"CRYPTO_ASSETS_HOME": str(root / "shared_home")}))
+
+
+@pytest.fixture(scope="session")
+def object_store() -> Iterator[ObjectStore]:
+    """A real S3 server, and the environment that leads to it: set once, for a thread of the Delta library that reads
+    the environment while another changes it brings the process down (getenv and setenv of glibc)."""
+    with ObjectStore() as store, pytest.MonkeyPatch.context() as patch:
+        for name, value in store.env.items():
+            patch.setenv(name, value)
+        yield store
+
+
+@pytest.fixture
+def bucket(object_store: ObjectStore) -> str:
+    """The address of an empty bucket."""
+    return object_store.bucket()
 
 
 def _create_database(postgres_url: str, name: str, template: str = "template1") -> str:

@@ -2,35 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import pytest
 
 from crypto_assets.errors import WarehouseError
 from crypto_assets.operate.doctor_cluster import object_store
 from crypto_assets.operate.ready import missing
 from crypto_assets.settings import Settings
-from crypto_assets_tests.object_store import ObjectStore
-
-
-@pytest.fixture(scope="module")
-def store() -> Iterator[ObjectStore]:
-    with ObjectStore() as made:
-        yield made
-
-
-@pytest.fixture
-def bucket(store: ObjectStore, monkeypatch: pytest.MonkeyPatch) -> str:
-    for name, value in store.env.items():
-        monkeypatch.setenv(name, value)
-    return store.bucket()
 
 
 def settings(**env: str) -> Settings:
     return Settings.from_env({f"{name}": value for name, value in env.items()})
 
 
-def test_a_store_that_works_and_one_that_does_not(bucket: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_store_that_works_and_one_that_does_not(bucket: str) -> None:
     assert "can be written, read and cleared" in object_store(settings(CRYPTO_ASSETS_WAREHOUSE=f"{bucket}/w"))
     with pytest.raises(WarehouseError, match=r"s3://no-such-bucket-here.* cannot be written") as caught:
         object_store(settings(CRYPTO_ASSETS_WAREHOUSE="s3://no-such-bucket-here/w"))
