@@ -30,7 +30,7 @@ def query(warehouse: Warehouse, sql: str) -> pl.DataFrame:
             _view(connection, warehouse, CONTRACTS[name], paths)
         local = files.items() if warehouse.is_local else ()
         _lock(connection, [f"{warehouse.path(name)}/{path}" for name, paths in local for path in paths])
-        return _frame(connection.execute(statement))
+        return _frame(connection.sql(statement))
     except duckdb.PermissionException as error:
         raise UsageError(
             f"the query reaches outside the warehouse ({_one_line(error)}); query the tables only"
@@ -87,6 +87,6 @@ def _one_line(error: Exception) -> str:
     return " ".join(str(error).split())[:200]
 
 
-def _frame(result: duckdb.DuckDBPyConnection) -> pl.DataFrame:
+def _frame(result: duckdb.DuckDBPyRelation) -> pl.DataFrame:
     found = pl.from_arrow(result.to_arrow_table())
     return found if isinstance(found, pl.DataFrame) else found.to_frame()
