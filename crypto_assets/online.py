@@ -7,28 +7,36 @@ and serving read the same rows: nothing is computed here.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from datetime import datetime, timezone
 
 import polars as pl
-import psycopg2
 from psycopg2 import sql
-from psycopg2.extensions import connection as Connection
 from psycopg2.extensions import cursor as Cursor
 from psycopg2.extras import execute_values
 
 from crypto_assets.contract import TIMESTAMP
-from crypto_assets.errors import InstanceError
 from crypto_assets.schemas import ML_FEATURES
+from crypto_assets.shared_state import SharedState
 
 TABLE = "ml_features_latest"
 PLACE = sql.Identifier("online", TABLE)
 VERSION = "delta_version"  # of ml_features, from which the row was taken: decides between two rows of one hour
-_LOCK = 0x6F6E_6C69_6E65  # advisory: two first writers must not both create the table
-_CONNECT_TIMEOUT_S = 10
 LONG_AGO = datetime(1970, 1, 1, tzinfo=timezone.utc)  # before any row
 _KINDS = {pl.Float64: "double precision", pl.String: "text", pl.Date: "date", pl.Int64: "bigint", pl.Int32: "integer"}
+
+
+class _Online(SharedState):
+    what, schema, lock = f"online.{TABLE}", "SET TIME ZONE 'UTC'", 0x6F6E_6C69_6E65
+
+    def upsert(self, rows: pl.DataFrame, version: int) -> int:
+        names = [name for name in ML_FEATURES.names if name in rows.columns]
+        # Two writers lock the rows in the same order.
+        values = [(*row, version) for row in rows.select(names).sort("symbol").rows()]
+        return self._transaction(lambda cursor: _upsert(cursor, [*names, VERSION], values))
+
+    def latest(self, symbols: Sequence[str] | None) -> pl.DataFrame:
+        return self._transaction(lambda cursor: _latest(cursor, symbols))
 
 
 def upsert(url: str, rows: pl.DataFrame, version: int) -> int:
@@ -37,22 +45,7 @@ def upsert(url: str, rows: pl.DataFrame, version: int) -> int:
     A row wins over a stored one with an older ``ts``, or with the same ``ts`` from an older ``version`` of the table.
     Raises :class:`InstanceError`.
     """
-    names = [name for name in ML_FEATURES.names if name in rows.columns]
-    columns = [*names, VERSION]
-    ordered = rows.select(names).sort("symbol")  # two writers lock the rows in the same order
-    with _connected(url) as connection, connection, connection.cursor() as cursor:
-        _prepare(cursor)
-        statement = sql.SQL(
-            "INSERT INTO {place} AS stored ({columns}) VALUES %s ON CONFLICT (symbol) DO UPDATE SET {sets} WHERE "
-            "(EXCLUDED.ts, EXCLUDED.{version}) > (stored.ts, stored.{version}) RETURNING symbol"
-        ).format(
-            place=PLACE,
-            columns=sql.SQL(", ").join(map(sql.Identifier, columns)),
-            sets=sql.SQL(", ").join(sql.SQL("{0} = EXCLUDED.{0}").format(sql.Identifier(name)) for name in columns),
-            version=sql.Identifier(VERSION),
-        )
-        values = [(*row, version) for row in ordered.rows()]
-        return len(execute_values(cursor, statement, values, page_size=len(values) or 1, fetch=True)) if values else 0
+    return _Online(url).upsert(rows, version)
 
 
 def latest(url: str, symbols: Sequence[str] | None = None) -> pl.DataFrame:
@@ -60,23 +53,7 @@ def latest(url: str, symbols: Sequence[str] | None = None) -> pl.DataFrame:
 
     Empty while nothing was put online. Raises :class:`InstanceError`.
     """
-    schema = {**ML_FEATURES.polars_schema, VERSION: pl.Int64()}
-    with _connected(url) as connection, connection.cursor() as cursor:
-        stored = _stored(cursor)
-        if not stored:
-            return pl.DataFrame(schema=schema)
-        names = [name for name in schema if name in stored]
-        query = sql.SQL(
-            "SELECT {columns} FROM {place} WHERE %(coins)s IS NULL OR symbol = ANY(%(coins)s) ORDER BY symbol"
-        )
-        cursor.execute(
-            query.format(columns=sql.SQL(", ").join(map(sql.Identifier, names)), place=PLACE),
-            {"coins": list(symbols) if symbols is not None else None},
-        )
-        found = pl.DataFrame(cursor.fetchall(), schema={name: schema[name] for name in names}, orient="row")
-    return found.with_columns(
-        pl.lit(None, kind).alias(name) for name, kind in schema.items() if name not in names
-    ).select(list(schema))
+    return _Online(url).latest(symbols)
 
 
 def newest(url: str) -> dict[str, datetime]:
@@ -84,9 +61,40 @@ def newest(url: str) -> dict[str, datetime]:
     return dict(latest(url).select("symbol", "available_at").rows())
 
 
+def _upsert(cursor: Cursor, columns: list[str], values: list[tuple[object, ...]]) -> int:
+    _prepare(cursor)
+    statement = sql.SQL(
+        "INSERT INTO {place} AS stored ({columns}) VALUES %s ON CONFLICT (symbol) DO UPDATE SET {sets} WHERE "
+        "(EXCLUDED.ts, EXCLUDED.{version}) > (stored.ts, stored.{version}) RETURNING symbol"
+    ).format(
+        place=PLACE,
+        columns=sql.SQL(", ").join(map(sql.Identifier, columns)),
+        sets=sql.SQL(", ").join(sql.SQL("{0} = EXCLUDED.{0}").format(sql.Identifier(name)) for name in columns),
+        version=sql.Identifier(VERSION),
+    )
+    return len(execute_values(cursor, statement, values, page_size=len(values) or 1, fetch=True)) if values else 0
+
+
+def _latest(cursor: Cursor, symbols: Sequence[str] | None) -> pl.DataFrame:
+    schema = {**ML_FEATURES.polars_schema, VERSION: pl.Int64()}
+    stored = _stored(cursor)
+    if not stored:
+        return pl.DataFrame(schema=schema)
+    names = [name for name in schema if name in stored]
+    query = sql.SQL("SELECT {columns} FROM {place} WHERE %(coins)s IS NULL OR symbol = ANY(%(coins)s) ORDER BY symbol")
+    cursor.execute(
+        query.format(columns=sql.SQL(", ").join(map(sql.Identifier, names)), place=PLACE),
+        {"coins": list(symbols) if symbols is not None else None},
+    )
+    found = pl.DataFrame(cursor.fetchall(), schema={name: schema[name] for name in names}, orient="row")
+    return found.with_columns(
+        pl.lit(None, kind).alias(name) for name, kind in schema.items() if name not in names
+    ).select(list(schema))
+
+
 def _prepare(cursor: Cursor) -> None:
     """The schema, the table, and the columns that the contract has and the table lacks."""
-    cursor.execute("SELECT pg_advisory_xact_lock(%s)", (_LOCK,))
+    cursor.execute("SELECT pg_advisory_xact_lock(%s)", (_Online.lock,))  # two first writers must not both create it
     kinds = {column.name: _kind(column.dtype) for column in ML_FEATURES.columns} | {VERSION: "bigint"}
     stored = _stored(cursor)
     if not stored:
@@ -114,20 +122,3 @@ def _kind(dtype: object) -> str:
     if found is None:
         raise ValueError(f"ml_features has a column of {dtype}; say in online.py what it is in Postgres")
     return found
-
-
-@contextmanager
-def _connected(url: str) -> Iterator[Connection]:
-    try:
-        connection = psycopg2.connect(url.replace("+psycopg2", "", 1), connect_timeout=_CONNECT_TIMEOUT_S)
-        try:
-            connection.cursor().execute("SET TIME ZONE 'UTC'")
-            yield connection
-        finally:
-            connection.close()
-    except psycopg2.Error as error:
-        reason = str(error).strip().splitlines() or [type(error).__name__]
-        raise InstanceError(
-            f"online.{TABLE} in Dagster's Postgres cannot be used ({reason[0][:160]}); start the server, or correct "
-            "DAGSTER_POSTGRES_URL and the rights of its user"
-        ) from error

@@ -58,6 +58,12 @@ class SharedState:
                     self._connection = None
                     if attempt + 1 < attempts:
                         time.sleep(0.2 * 2**attempt)
+                except psycopg2.Error as error:  # it answers, and will say the same again
+                    reason = str(error).strip().splitlines() or [type(error).__name__]
+                    raise InstanceError(
+                        f"{self.what} in Dagster's Postgres cannot be used ({reason[0][:160]}); correct the rights of "
+                        "DAGSTER_POSTGRES_URL's user, or bring the tables up to date with crypto-assets migrate"
+                    ) from error
         raise InstanceError(f"{self.what} in Dagster's Postgres does not answer; run crypto-assets doctor")
 
     def _open(self) -> Connection:

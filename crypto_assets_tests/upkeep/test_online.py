@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import uuid
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import dagster as dg
 import polars as pl
@@ -82,9 +84,21 @@ def test_columns_follow_the_contract(url: str) -> None:
     assert prices(url) == {"BTC": 2.0, "ETH": None}
 
 
-def test_a_database_that_does_not_answer_is_one_sentence() -> None:
+def test_a_database_that_does_not_answer_is_one_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("crypto_assets.shared_state.ATTEMPTS", 1)  # how a restart is waited for is tested elsewhere
     with pytest.raises(InstanceError, match=r"online\.ml_features_latest"):
         online.latest("postgresql+psycopg2://nobody@127.0.0.1:1/none")
+
+
+def test_a_user_without_rights_is_told_so(url: str) -> None:
+    name = f"reader_{uuid.uuid4().hex[:12]}"
+    with psycopg2.connect(url.replace("+psycopg2", "")) as owner:
+        owner.cursor().execute(f"CREATE ROLE {name} LOGIN PASSWORD 'hunter2'")
+    address = urlsplit(url)
+    reader = address._replace(netloc=f"{name}:hunter2@{address.hostname}:{address.port}").geturl()
+    with pytest.raises(InstanceError, match=r"cannot be used \(permission denied.*correct the rights") as caught:
+        online.upsert(reader, rows(1.0, NOON), 1)
+    assert "hunter2" not in str(caught.value)
 
 
 @pytest.fixture
