@@ -198,12 +198,12 @@ def cancelled(story: Story, sandbox: Sandbox, live: Live, homes: tuple[Path, Pat
 
     wait_until(some, 300, "the first run of the backfill")
     asked = calls(sandbox, HELD)
-    sandbox.faults._rules.append(Rule(route=HELD, delay=30.0))  # the next run stands in the middle of its tables
+    sandbox.faults.rules.append(Rule(route=HELD, delay=30.0))  # the next run stands in the middle of its tables
     wait_until(lambda: calls(sandbox, HELD) > asked, 120, "a run in the middle of its tables")
     began = time.monotonic()
     live.cancel(backfill)
     status = live.finished(backfill, 200)
-    sandbox.faults._rules.clear()
+    sandbox.faults.rules.clear()
     wait_until(lambda: not live.runs(**mine, statuses=UNFINISHED), 200, "the end of its runs")
     runs = Counter(run["status"] for run in live.runs(**mine))
     story.note(cancel_status=status, cancel_s=round(time.monotonic() - began, 1), cancel_runs=dict(runs))

@@ -59,7 +59,7 @@ OPTIONS = {
     "scram_iterations": "1",
 }
 # What children get of our environment: how to find libraries; no API keys, and no PGHOST, PGOPTIONS and the like.
-KEPT_ENV = ("PATH", "LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH", "TMPDIR")
+KEPT_ENV: tuple[str, ...] = ("PATH", "LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH", "TMPDIR")
 
 _leases: dict[Path, IO[str]] = {}  # held until the process ends
 

@@ -96,6 +96,6 @@ def test_against_plain_loops(btc: list[float | None], eth: list[float | None], h
                     break
             expected[coin, START + HOUR * n] = (found[n + hours] / price - 1, side)
     prices = prices_of(values)
-    found = label(rows_of(prices, width), prices, Horizon(hours, "h"), barrier=1.0, known_by=FOREVER)
-    got = {(r[0], r[1]): r[2:] for r in found.select("symbol", "ts", "forward_return_h", "triple_barrier_h").rows()}
+    labelled = label(rows_of(prices, width), prices, Horizon(hours, "h"), barrier=1.0, known_by=FOREVER)
+    got = {(r[0], r[1]): r[2:] for r in labelled.select("symbol", "ts", "forward_return_h", "triple_barrier_h").rows()}
     assert got == expected

@@ -91,7 +91,7 @@ def test_a_missing_day_breaks_the_windows_that_span_it() -> None:
 
 def test_a_day_completed_late_is_not_seen_by_the_days_before_it_was_known() -> None:
     frame = base(20)
-    frame.loc[15, "available_at"] = frame.loc[17, "available_at"] + timedelta(hours=1)
+    frame.loc[15, "available_at"] = frame["available_at"].to_list()[17] + timedelta(hours=1)
     found = enhance(frame, START, START + DAY * 19).set_index("date")["price_volatility_7d"]
     assert math.isnan(found[START + DAY * 16])
     assert math.isnan(found[START + DAY * 17])

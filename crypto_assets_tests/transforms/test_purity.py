@@ -31,7 +31,7 @@ def offences(tree: ast.AST) -> list[str]:
             parts = name.split(".")
             project = parts[0] == "crypto_assets" and len(parts) > 1 and parts[1] in FORBIDDEN_PROJECT
             if parts[0] in FORBIDDEN_IMPORTS or name in FORBIDDEN_IMPORTS or project:
-                found.append(f"line {node.lineno}: import {name}")
+                found.append(f"line {getattr(node, 'lineno', 0)}: import {name}")
     return found
 
 
