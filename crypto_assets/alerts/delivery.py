@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import time
 from collections.abc import Callable
-from contextlib import ExitStack
 from datetime import datetime, timedelta
 
 import httpx
@@ -13,9 +13,9 @@ import httpx
 from crypto_assets.alerts import message
 from crypto_assets.alerts.ledger import Ledger, Message, Outcome
 from crypto_assets.settings import Settings
-from crypto_assets.sources.client import retry_after
+from crypto_assets.sources.client import retry_after, trust
 
-TIMEOUT_S = 10
+TIMEOUT_S = 10  # for the whole of an attempt: a receiver that drips must not hold the sensor and its transaction
 MESSAGES_A_TICK, SECONDS_A_TICK = 50, 20.0
 FIRST_WAIT, LONGEST_WAIT = timedelta(seconds=30), timedelta(minutes=15)
 ONLY_THIS_ONE = frozenset({400, 413, 415, 422})  # what is wrong is the message; the next one may pass
@@ -25,51 +25,49 @@ def deliver(ledger: Ledger, settings: Settings, now: datetime, log: Callable[[st
     """Send what is due, in order; returns (delivered, failed). What fails is due again later, up to 15 minutes apart."""
     delivered = failed = 0
     until = time.monotonic() + SECONDS_A_TICK
-    with ExitStack() as stack:
-        client: list[httpx.Client] = []  # made for the first message: most ticks have none, and a client costs 0.1 s
-
-        def send(found: Message) -> Outcome:
-            if not client:
-                client.append(stack.enter_context(_client()))
-            return _send(client[0], settings, found, log)
-
-        while delivered + failed < MESSAGES_A_TICK and time.monotonic() < until:
-            outcome = ledger.deliver_one(now, send, _backoff)
-            if outcome is None:
+    while delivered + failed < MESSAGES_A_TICK and time.monotonic() < until:
+        outcome = ledger.deliver_one(now, lambda found: _send(settings, found, log), _backoff)
+        if outcome is None:
+            break
+        delivered, failed = delivered + (outcome.error is None), failed + (outcome.error is not None)
+        if outcome.error is not None:
+            log(f"a message could not be delivered to the webhook ({outcome.error}); it is kept and tried again")
+            if not outcome.error.endswith(tuple(f" {status}" for status in ONLY_THIS_ONE)):
                 break
-            delivered, failed = delivered + (outcome.error is None), failed + (outcome.error is not None)
-            if outcome.error is not None:
-                log(f"a message could not be delivered to the webhook ({outcome.error}); it is kept and tried again")
-                if not outcome.error.endswith(tuple(f" {status}" for status in ONLY_THIS_ONE)):
-                    break
     return delivered, failed
 
 
-def _client() -> httpx.Client:
-    # httpx logs each request with its address, which is the secret.
-    for name in ("httpx", "httpcore"):
-        logging.getLogger(name).setLevel(logging.WARNING)
-    return httpx.Client(timeout=TIMEOUT_S, headers={"User-Agent": "crypto-assets"}, follow_redirects=False)
-
-
-def _send(client: httpx.Client, settings: Settings, found: Message, log: Callable[[str], None]) -> Outcome:
+def _send(settings: Settings, found: Message, log: Callable[[str], None]) -> Outcome:
     if not found.logged:
         log(message.line(found.body))
     if settings.alert_webhook_url is None:
         return Outcome()
     try:
-        answer = client.post(
-            settings.alert_webhook_url.get_secret_value(),
-            json=message.slack(found.body) if settings.alert_format == "slack" else found.body,
-            headers={"Idempotency-Key": found.body["id"]},
+        answer = asyncio.run(
+            asyncio.wait_for(_post(settings.alert_webhook_url.get_secret_value(), settings, found), TIMEOUT_S)
         )
-    except (httpx.HTTPError, httpx.InvalidURL) as error:
+    except asyncio.TimeoutError:
+        return Outcome(f"no answer within {TIMEOUT_S} s")
+    except (httpx.HTTPError, httpx.InvalidURL, ValueError) as error:  # ValueError: a host that is no name
         return Outcome(type(error).__name__)
     if answer.is_success:
         return Outcome()
     # A receiver that asks for a year must hold nothing back: whatever is open would go untold.
     asked = min(retry_after(answer.headers.get("Retry-After")) or 0.0, LONGEST_WAIT.total_seconds())
     return Outcome(f"HTTP {answer.status_code}", asked)
+
+
+async def _post(address: str, settings: Settings, found: Message) -> httpx.Response:
+    """Status and headers of the answer; its body, of whatever size, is not read."""
+    for name in ("httpx", "httpcore"):  # they log each request with its address, which is the secret
+        logging.getLogger(name).setLevel(logging.WARNING)
+    body = message.slack(found.body) if settings.alert_format == "slack" else found.body
+    headers = {"User-Agent": "crypto-assets", "Idempotency-Key": found.body["id"]}
+    async with (
+        httpx.AsyncClient(timeout=TIMEOUT_S, follow_redirects=False, verify=trust()) as client,
+        client.stream("POST", address, json=body, headers=headers) as answer,
+    ):
+        return answer
 
 
 def _backoff(attempts: int) -> timedelta:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -86,7 +86,8 @@ class Ledger(SharedState):
 
     def observe(self, kind: str, sightings: Iterable[Sighting], now: datetime, runbooks: str) -> tuple[int, int]:
         """Bring the open incidents of a kind to what was seen; returns how many were opened and closed."""
-        seen = list(sightings)
+        # What failed may quote a provider's bytes: one NUL in it, and Postgres would refuse every look from then on.
+        seen = [replace(s, trouble=s.trouble and message.one_line(s.trouble)) for s in sightings]
         return self._transaction(lambda cursor: _observe(cursor, kind, seen, now, runbooks)) if seen else (0, 0)
 
     def open(self, kind: str | None = None) -> list[Incident]:

@@ -9,7 +9,12 @@ from crypto_assets.alerts.incidents import Incident
 from crypto_assets.alerts.kinds import KINDS
 
 OPENED, CLOSED = "opened", "closed"
-LONGEST = 600  # characters of a cause; a stack trace belongs into the UI
+LONGEST = 500  # characters of a cause; a stack trace belongs into the UI. Slack takes 3,000, in which & is five
+
+
+def one_line(text: str) -> str:
+    """A cause as it is kept and shown: one line of bounded length, without what Postgres or a terminal would choke on."""
+    return " ".join("".join(c if c.isprintable() else " " for c in text).split())[:LONGEST]
 
 
 def body(incident: Incident, event: str, runbooks: str) -> dict[str, Any]:
@@ -23,7 +28,7 @@ def body(incident: Incident, event: str, runbooks: str) -> dict[str, Any]:
         "subject": incident.subject,
         "severity": kind.severity,
         "title": f"{kind.title}: {incident.subject}",
-        "what": " ".join(incident.what.split())[:LONGEST],
+        "what": one_line(incident.what),
         "since": incident.since.isoformat(),
         "consequence": incident.consequence or kind.consequence,
         "runbook": f"{runbooks.rstrip('/')}/{kind.runbook}",

@@ -90,7 +90,7 @@ class Client:
         self.calls = 0
 
     async def __aenter__(self) -> Client:
-        self._http = httpx.AsyncClient(timeout=self._timeout, headers={"User-Agent": "crypto-assets"}, verify=_trust())
+        self._http = httpx.AsyncClient(timeout=self._timeout, headers={"User-Agent": "crypto-assets"}, verify=trust())
         return self
 
     async def __aexit__(
@@ -259,7 +259,7 @@ def _same_server(first: httpx.URL, target: httpx.URL) -> bool:
 
 
 @cache
-def _trust() -> ssl.SSLContext:
+def trust() -> ssl.SSLContext:
     """The certificates we trust; reading them takes longer than a request."""
     return httpx.create_ssl_context()
 

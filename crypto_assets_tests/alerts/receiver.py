@@ -5,8 +5,9 @@ from __future__ import annotations
 import json
 import random
 import threading
+import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
@@ -21,6 +22,7 @@ class Receiver:
         self.got: list[dict[str, Any]] = []  # accepted only
         self.ids: list[str] = []  # every attempt
         self.before_answer = lambda: None
+        self.drips = False  # answers for ever, a byte at a time
         self.refuses = 0.0  # share of the messages answered 503, by dice that fall the same way each time
         self.dice = random.Random(7)
 
@@ -38,11 +40,20 @@ def receiving() -> Iterator[Receiver]:
             if status < 300:
                 receiver.got.append(document)
             receiver.before_answer()
+            if receiver.drips:
+                return self._drip()
             self.send_response(status)
             for name, value in receiver.headers.items():
                 self.send_header(name, value)
             self.send_header("Content-Length", "0")
             self.end_headers()
+
+        def _drip(self) -> None:
+            with suppress(OSError):  # until the other side has had enough
+                self.wfile.write(b"HTTP/1.1 200 OK\r\nX-Drip: ")
+                for _ in range(200):
+                    self.wfile.write(b"x")
+                    time.sleep(0.05)
 
         def log_message(self, *args: object) -> None:
             pass

@@ -7,10 +7,12 @@ import logging
 import multiprocessing
 import os
 import signal
+import time
 from datetime import datetime, timedelta, timezone
 
 import pytest
 
+from crypto_assets.alerts import delivery
 from crypto_assets.alerts.delivery import deliver
 from crypto_assets.alerts.incidents import Sighting
 from crypto_assets.alerts.kinds import KINDS
@@ -97,6 +99,39 @@ def test_a_message_that_is_refused_for_itself_does_not_hold_up_the_next(ledger: 
     receiver.status = 422
     see(ledger, NOW, prices="late", ohlc="late")
     assert send(ledger, receiver, NOW) == (0, 2)
+
+
+def test_a_receiver_that_drips_is_given_up_like_one_that_hangs(
+    ledger: Ledger, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(delivery, "TIMEOUT_S", 0.6)
+    receiver.drips = True
+    see(ledger, NOW, prices="late")
+    began = time.monotonic()
+    assert send(ledger, receiver, NOW) == (0, 1)
+    assert time.monotonic() - began < 5, "ten seconds of bytes were still to come"
+    assert ledger.waiting()[0][2] == "no answer within 0.6 s"
+    receiver.drips = False
+    assert send(ledger, receiver, NOW + MINUTE) == (1, 0)
+
+
+def test_an_address_that_no_name_server_could_know_fails_without_being_shown(ledger: Ledger) -> None:
+    lines: list[str] = []
+    see(ledger, NOW, prices="late")
+    for n, host in enumerate((f"{SECRET * 4}.example", f"{SECRET}..example", f"{SECRET}:99999", "")):
+        found = Settings.from_env({"ALERT_WEBHOOK_URL": f"http://{host}/"})
+        assert deliver(ledger, found, NOW + MINUTE * 15 * n, lines.append) == (0, 1)
+    assert SECRET not in "".join(lines) + str(ledger.waiting())
+
+
+def test_what_a_provider_put_into_its_error_neither_stops_the_look_nor_reaches_a_terminal(
+    ledger: Ledger, receiver: Receiver
+) -> None:
+    see(ledger, NOW, prices="answered 500: \x00\x1b[31m\ud800\u202e\n& " + "&" * 10_000)
+    send(ledger, receiver, NOW, ALERT_FORMAT="slack")
+    shown = receiver.got[0]["blocks"][0]["text"]["text"]
+    assert shown.replace("\n", "").isprintable()
+    assert "answered 500: [31m &amp;" in shown and len(shown) < 3000, "Slack takes no more in a section"
 
 
 def _deliver_and_die(url: str, webhook: str) -> None:
