@@ -17,13 +17,13 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from crypto_assets.commands import production
+from crypto_assets.commands import configured, production
 from crypto_assets.commands.alerts import alerts, silence
 from crypto_assets.commands.dataset import dataset
 from crypto_assets.commands.metrics import metrics
 from crypto_assets.commands.report import report
 from crypto_assets.errors import CryptoAssetsError, UsageError
-from crypto_assets.partitions import check_range, parse_day, parse_moment, today, yesterday
+from crypto_assets.partitions import check_range, parse_day, parse_moment, yesterday
 from crypto_assets.settings import Settings
 
 if TYPE_CHECKING:
@@ -71,8 +71,10 @@ def cli() -> None:
 @_json
 def demo(count: int, end_text: str | None, data: Path | None, as_json: bool) -> None:
     """Materialise the whole graph for recent days on the sandbox."""
-    settings = _settings()
+    settings = configured()
     end = parse_day(end_text, "--end") if end_text else None
+    if end is not None:
+        check_range(end, end, settings.start)
     from crypto_assets.operate import demo as demonstration
     from crypto_assets.operate.status import status as measure
     from crypto_assets.sandbox.server import Sandbox
@@ -81,7 +83,7 @@ def demo(count: int, end_text: str | None, data: Path | None, as_json: bool) -> 
     check_range(plan.start, plan.end, settings.start)
     with Sandbox(data=data) as sandbox:
         demonstration.point_at(sandbox)
-        settings = _settings()
+        settings = configured()
         with _instance(settings) as instance:
             with _progress() as progress:
                 report = demonstration.run(instance, settings, plan, progress)
@@ -99,7 +101,7 @@ def demo(count: int, end_text: str | None, data: Path | None, as_json: bool) -> 
 def backfill(start_text: str, end_text: str, selection: str | None, missing: bool, as_json: bool) -> None:
     """Materialise the inclusive range of days."""
     start, end = parse_day(start_text, "--start"), parse_day(end_text, "--end")
-    settings = _settings()
+    settings = configured()
     check_range(start, end, settings.start)
     _known_coins(settings)
     from crypto_assets.assets.quarantine import unjudged
@@ -132,7 +134,7 @@ def backfill(start_text: str, end_text: str, selection: str | None, missing: boo
 @click.argument("ts")
 def release(symbol: str, ts: str) -> None:
     """Believe a price that is held in quarantine: SYMBOL at the hour mark TS (2024-01-02T15:00, UTC)."""
-    settings = _settings()
+    settings = configured()
     moment = parse_moment(ts, "TS")
     from crypto_assets.assets.quarantine import release as let_go
     from crypto_assets.storage.warehouse import Warehouse
@@ -148,7 +150,7 @@ def release(symbol: str, ts: str) -> None:
 @_json
 def status(start_text: str | None, end_text: str | None, as_json: bool) -> None:
     """Coverage, rows, freshness and checks per asset, computed from the tables now."""
-    settings = _settings()
+    settings = configured()
     start = parse_day(start_text, "--start") if start_text else settings.start
     end = parse_day(end_text, "--end") if end_text else max(yesterday(), start)
     check_range(start, end, settings.start)
@@ -165,7 +167,7 @@ def status(start_text: str | None, end_text: str | None, as_json: bool) -> None:
 @click.option("--format", "form", type=click.Choice(["table", "csv", "json"]), default="table", show_default=True)
 def sql(query: str, form: str) -> None:
     """Run read-only SQL (DuckDB) over every table by its asset name."""
-    settings = _settings()
+    settings = configured()
     from crypto_assets.display import result_table
     from crypto_assets.storage.sql import query as run_query
     from crypto_assets.storage.warehouse import Warehouse
@@ -207,20 +209,10 @@ def sandbox(port: int, data: Path | None, seed: int, fault: str | None, model: s
 @click.option("--port", default=3000, show_default=True, type=click.IntRange(1, 65535))
 def dev(port: int) -> None:
     """Run the UI and the daemon on 127.0.0.1 over the same state."""
-    settings = _settings()
+    settings = configured()
     from crypto_assets.instance.processes import dev as run
 
     run(settings, port=port)
-
-
-def _settings() -> Settings:
-    try:
-        settings = Settings.from_env()
-    except UsageError as error:  # the command is right, the environment is not: exit 1
-        raise CryptoAssetsError(str(error)) from error
-    if settings.start > today():
-        raise CryptoAssetsError(f"CRYPTO_ASSETS_START is {settings.start}, in the future; write a day up to {today()}")
-    return settings
 
 
 def _known_coins(settings: Settings) -> None:

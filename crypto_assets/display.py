@@ -13,6 +13,7 @@ import polars as pl
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.table import Table
+from rich.text import Text
 
 if TYPE_CHECKING:
     from crypto_assets.operate.backfill import Report
@@ -76,9 +77,7 @@ def status_table(document: dict[str, Any]) -> None:
     for asset, found in document["assets"].items():
         for name, check in found["checks"].items():
             if not check["passed"]:
-                console.print(
-                    f"{check['severity']} {asset}.{name}: {check['description']}", markup=False, soft_wrap=True
-                )
+                console.print(_as_it_is(f"{check['severity']} {asset}.{name}: {check['description']}"), soft_wrap=True)
     population = document["population"]
     empty = [name for name, share in population["columns"].items() if share == 0]
     console.print(
@@ -102,15 +101,22 @@ def result_table(frame: pl.DataFrame, form: str) -> None:
     else:
         table = Table()
         for name in frame.columns:
-            table.add_column(name)
+            table.add_column(_as_it_is(name))
         for row in frame.iter_rows():
-            table.add_row(*("" if value is None else str(value) for value in row))
+            table.add_row(*("" if value is None else _as_it_is(str(value)) for value in row))
         _console().print(table)
+
+
+def _as_it_is(text: str) -> Text:
+    """Text in which neither the table's markup nor a terminal's control sequences mean anything: others wrote it."""
+    return Text("".join(c if c.isprintable() or c == "\n" else "\N{REPLACEMENT CHARACTER}" for c in text))
 
 
 def doctor_lines(findings: list[Finding]) -> None:
     console = _console()
     style = {"ok": "green", "warn": "yellow", "fail": "red"}
     for finding in findings:
-        console.print(f"[{style[finding.state]}]{finding.state:4}[/] {finding.name}: ", end="")
-        console.print(finding.text, markup=False, highlight=False, soft_wrap=True)
+        line = Text.assemble(
+            (f"{finding.state:4}", style[finding.state]), f" {finding.name}: ", _as_it_is(finding.text)
+        )
+        console.print(line, soft_wrap=True)

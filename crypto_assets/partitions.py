@@ -80,11 +80,11 @@ def parse_moment(text: str, what: str) -> datetime:
     """A UTC instant from ISO text, a date being its midnight; :class:`UsageError` otherwise."""
     try:
         found = datetime.fromisoformat(text.strip().replace("Z", "+00:00"))
-    except ValueError as error:
+        return found.replace(tzinfo=timezone.utc) if found.tzinfo is None else found.astimezone(timezone.utc)
+    except (ValueError, OverflowError) as error:
         raise UsageError(
             f"{what} {text!r} is not an instant; write YYYY-MM-DDTHH:MM in UTC, e.g. 2024-01-02T15:00"
         ) from error
-    return found.replace(tzinfo=timezone.utc) if found.tzinfo is None else found.astimezone(timezone.utc)
 
 
 def check_range(start: date, end: date, first: date) -> None:

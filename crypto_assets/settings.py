@@ -207,7 +207,7 @@ def _api_budgets(text: str) -> dict[str, int]:
     example = "coingecko=500000 (calls a month)"
     found = _pairs("API_BUDGETS", text, example)
     for provider, value in found.items():
-        if not value.isdigit():
+        if not value.isdecimal():
             raise UsageError(f"API_BUDGETS has {provider}={value!r}; write e.g. {example}")
     return {provider: int(value) for provider, value in found.items()}
 
@@ -247,6 +247,6 @@ def _switch(name: str, text: str) -> bool:
 
 
 def _count(name: str, text: str) -> int:
-    if not text.isdigit() or int(text) < 1:
+    if not text.isdecimal() or int(text) < 1:
         raise UsageError(f"{name} {text!r} is not a number of days; write e.g. 30")
     return int(text)

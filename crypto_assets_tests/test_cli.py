@@ -123,6 +123,13 @@ BAD = [
     (("ready", "--code", "nonsense"), {}, 2, "write HOST:PORT"),
     (("ready", "--code", "code:99999"), {}, 2, "write HOST:PORT"),
     (("frobnicate",), {}, 2, "No such command"),
+    (("silence", "staleness", "--for", "nan"), {}, 2, "not a finite number"),
+    (("silence", "staleness:" + "x" * 10_000), {}, 2, "longer than 200"),
+    (("alerts",), {"ALERT_FORMAT": "xml"}, 1, "ALERT_FORMAT"),
+    (("report",), {"CRYPTO_ASSETS_START": "2099-01-01"}, 1, "CRYPTO_ASSETS_START"),
+    (("status",), {"CRYPTO_ASSETS_CHUNK_DAYS": "²"}, 1, "CRYPTO_ASSETS_CHUNK_DAYS"),
+    (("release", "BTC", "0001-01-01T00:00+14:00"), {}, 2, "not an instant"),
+    (("demo", "--end", "0001-01-01"), {}, 2, "before the first partition"),
 ]
 
 

@@ -11,11 +11,15 @@ import click
 from crypto_assets.alerts.incidents import Incident, Sighting
 from crypto_assets.alerts.kinds import KINDS
 from crypto_assets.alerts.message import OPENED, body
+from crypto_assets.commands import Positive, configured
 from crypto_assets.errors import CryptoAssetsError, UsageError
 from crypto_assets.settings import Settings
 
 if TYPE_CHECKING:
     from crypto_assets.alerts.ledger import Ledger
+
+
+LONGEST = 200  # characters of a pattern or a reason
 
 
 @click.command()
@@ -40,7 +44,7 @@ def alerts(test: bool, as_json: bool) -> None:
 
 @click.command()
 @click.argument("pattern")
-@click.option("--for", "hours", type=click.FloatRange(0, 24 * 90, min_open=True), default=2.0, show_default=True,
+@click.option("--for", "hours", type=Positive(24 * 90), default=2.0, show_default=True,
               help="Hours until it ends by itself.")  # fmt: skip
 @click.option("--reason", default="", help="Why; shown beside the silence.")
 @click.option("--lift", is_flag=True, help="End the silence now.")
@@ -49,6 +53,11 @@ def silence(pattern: str, hours: float, reason: str, lift: bool) -> None:
 
     What began meanwhile and is still open when the silence ends is told then; recoveries of what was told always are.
     """
+    for name, text in (("PATTERN", pattern), ("--reason", reason)):
+        if len(text) > LONGEST or not text.isprintable():
+            raise UsageError(
+                f"{name} is longer than {LONGEST} characters or not plain text; shorten it, e.g. staleness:news_*"
+            )
     kind = pattern.partition(":")[0]
     if "*" not in kind and kind not in KINDS:
         raise UsageError(f"{kind!r} is no kind of alert; write one of {', '.join(KINDS)}, e.g. staleness:news_*")
@@ -67,7 +76,7 @@ def _open() -> tuple[Ledger, Settings, datetime]:
     from crypto_assets.alerts.ledger import Ledger
     from crypto_assets.instance.postgres import ensure_postgres
 
-    settings = Settings.from_env()
+    settings = configured()
     return Ledger(ensure_postgres(settings)), settings, datetime.now(timezone.utc)
 
 

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import click
 
-from crypto_assets.errors import CryptoAssetsError, UsageError
+from crypto_assets.commands import Positive, configured
+from crypto_assets.errors import UsageError
 from crypto_assets.partitions import parse_moment
-from crypto_assets.settings import Settings
 
 
 @click.command()
@@ -22,7 +22,7 @@ from crypto_assets.settings import Settings
 @click.option("--symbols", help="Coins, e.g. BTC,ETH; default: all in the table.")
 @click.option("--columns", help="Features, e.g. rsi_14,return_24h; default: all.")
 @click.option(
-    "--barrier", default=1.0, show_default=True, type=click.FloatRange(0, min_open=True),
+    "--barrier", default=1.0, show_default=True, type=Positive(),
     help="Distance of the barriers in volatilities of the horizon.",
 )  # fmt: skip
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document on stdout and nothing else.")
@@ -51,11 +51,7 @@ def dataset(
         columns=_listed(columns),
         as_of=_as_of(as_of_text),
     )
-    try:
-        settings = Settings.from_env()
-    except UsageError as error:  # the command is right, the environment is not: exit 1
-        raise CryptoAssetsError(str(error)) from error
-    warehouse = Warehouse(settings.warehouse)
+    warehouse = Warehouse(configured().warehouse)
     built = training.build(warehouse, request, out)
     pins.pin(warehouse, str(out.resolve()), built.versions)  # tidying leaves what the dataset rests on
     version = built.versions[training.FEATURES]

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import click
 
+from crypto_assets.commands import configured
 from crypto_assets.errors import CryptoAssetsError
-from crypto_assets.settings import Settings
 
 
 @click.command()
@@ -15,9 +15,9 @@ def metrics(port: int) -> None:
     from crypto_assets.instance.home import prepare
     from crypto_assets.service.metrics import serve
 
-    prepare(Settings.from_env())  # names the Postgres that knows the incidents
+    prepare(configured())  # names the Postgres that knows the incidents
     try:
-        server, thread = serve(Settings.from_env(), port)
+        server, thread = serve(configured(), port)
     except OSError as error:
         raise CryptoAssetsError(f"port {port} cannot be used ({error.strerror}); give another --port") from error
     click.echo(f"metrics on http://127.0.0.1:{port}/metrics (stop with Ctrl-C)", err=True)

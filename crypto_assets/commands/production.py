@@ -6,8 +6,9 @@ import re
 
 import click
 
+from crypto_assets.commands import configured
 from crypto_assets.errors import CryptoAssetsError, UsageError
-from crypto_assets.settings import Settings, place
+from crypto_assets.settings import place
 
 
 @click.command()
@@ -15,7 +16,7 @@ def migrate() -> None:
     """Make or bring up to date Dagster's tables in Postgres; safe to run again and beside running pods."""
     from crypto_assets.instance.home import open_instance
 
-    with open_instance(_settings()) as instance:
+    with open_instance(configured()) as instance:
         click.echo(f"Dagster's tables are up to date; {instance.get_runs_count()} run(s) are kept")
 
 
@@ -25,7 +26,7 @@ def ready(code: str | None) -> None:
     """Exit 0 if what this process needs can be reached; else say what is missing. For readiness probes."""
     from crypto_assets.operate.ready import missing
 
-    found = missing(_settings(), _host_and_port(code) if code is not None else None)
+    found = missing(configured(), _host_and_port(code) if code is not None else None)
     if found:
         raise CryptoAssetsError("not ready: " + "; ".join(found))
     click.echo("ready")
@@ -40,7 +41,7 @@ def backup(target: str) -> None:
     from crypto_assets.storage.copies import copy_tables
     from crypto_assets.storage.warehouse import Warehouse
 
-    done = copy_tables(Warehouse(_settings().warehouse), Warehouse(place("--to", target)))
+    done = copy_tables(Warehouse(configured().warehouse), Warehouse(place("--to", target)))
     click.echo(f"{len(done.versions)} table(s), {done.files} file(s), {done.bytes} bytes copied to {target}")
 
 
@@ -51,7 +52,7 @@ def restore(source: str) -> None:
     from crypto_assets.storage.copies import copy_tables
     from crypto_assets.storage.warehouse import Warehouse
 
-    target = Warehouse(_settings().warehouse)
+    target = Warehouse(configured().warehouse)
     done = copy_tables(Warehouse(place("--from", source)), target, only_into_empty=True)
     click.echo(f"{len(done.versions)} table(s), {done.files} file(s), {done.bytes} bytes restored to {target.uri}")
 
@@ -61,13 +62,6 @@ def _host_and_port(text: str) -> tuple[str, int]:
     if not host or not re.fullmatch("[0-9]{1,5}", port) or not 0 < int(port) < 1 << 16:
         raise UsageError(f"--code {text!r} is not an address; write HOST:PORT, e.g. crypto-assets-code:4000")
     return host.removeprefix("[").removesuffix("]"), int(port)
-
-
-def _settings() -> Settings:
-    try:
-        return Settings.from_env()
-    except UsageError as error:  # the command is right, the environment is not: exit 1
-        raise CryptoAssetsError(str(error)) from error
 
 
 COMMANDS = [migrate, ready, backup, restore]

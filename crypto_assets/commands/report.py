@@ -8,8 +8,8 @@ from pathlib import Path
 
 import click
 
+from crypto_assets.commands import configured
 from crypto_assets.errors import CryptoAssetsError
-from crypto_assets.settings import Settings
 
 
 @click.command()
@@ -23,9 +23,9 @@ def report(out: Path | None, as_json: bool) -> None:
     from crypto_assets.service.quality import figures
     from crypto_assets.service.report import write
 
-    prepare(Settings.from_env())  # names the Postgres that knows the calls and the incidents
+    prepare(configured())  # names the Postgres that knows the calls and the incidents
     try:
-        path, found = write(Settings.from_env(), datetime.now(timezone.utc), out)
+        path, found = write(configured(), datetime.now(timezone.utc), out)
     except OSError as error:
         raise CryptoAssetsError(f"the report cannot be written ({error}); give another --out") from error
     click.echo(json.dumps({"path": str(path), "figures": figures(found)}) if as_json else str(path))

@@ -39,6 +39,10 @@ def query(warehouse: Warehouse, sql: str) -> pl.DataFrame:
         raise WarehouseError(f"the warehouse cannot be read ({_one_line(error)}); run crypto-assets doctor") from error
     except OSError as error:  # an object store that went away under the query
         raise WarehouseError(f"the warehouse cannot be read ({reason(error)}); run crypto-assets doctor") from error
+    except pl.exceptions.PolarsError as error:  # a type of DuckDB's that tables have no place for, e.g. INTERVAL
+        raise UsageError(
+            f"the result cannot be shown ({_one_line(error)}); cast its columns, e.g. to VARCHAR"
+        ) from error
     except duckdb.Error as error:
         raise UsageError(f"the query fails ({_one_line(error)}); tables: {', '.join(CONTRACTS)}") from error
     finally:

@@ -294,3 +294,16 @@ def test_no_rows_are_no_rows_in_every_format(
         assert "symbol" in out
         assert "close" in out
         assert "24" not in out
+
+
+def test_a_title_that_is_markup_or_moves_the_cursor_is_shown_as_text(
+    warehouse: Warehouse, capsys: pytest.CaptureFixture[str]
+) -> None:
+    result_table(query(warehouse, "select '[/b][red]x' || chr(27) || '[2J' as \"[/]\""), "table")
+    shown = capsys.readouterr().out
+    assert "[/b][red]x\N{REPLACEMENT CHARACTER}[2J" in shown and "[/]" in shown and "\x1b" not in shown
+
+
+def test_a_type_that_no_table_has_is_refused_with_the_way_out(warehouse: Warehouse) -> None:
+    with pytest.raises(UsageError, match="VARCHAR"):
+        query(warehouse, "select interval 1 day as d")
