@@ -6,9 +6,10 @@ import asyncio
 import os
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
+from pathlib import Path
 
 from crypto_assets.catalog import select
-from crypto_assets.errors import CryptoAssetsError
+from crypto_assets.errors import CryptoAssetsError, WarehouseError
 from crypto_assets.llm.examine import examine_model
 from crypto_assets.operate import doctor_cluster
 from crypto_assets.settings import Settings
@@ -77,7 +78,15 @@ def _guard(name: str, probe: Callable[[], str]) -> Finding:
 def _warehouse(settings: Settings) -> str:
     from crypto_assets.storage.warehouse import Warehouse
 
-    versions = {name: v for name, v in Warehouse(settings.warehouse).versions().items() if v is not None}
+    warehouse = Warehouse(settings.warehouse)
+    versions = {name: v for name, v in warehouse.versions().items() if v is not None}
+    for table in versions if warehouse.is_local else ():  # in a store this would be a call for each file
+        lost = [path for path in warehouse.files(table)["path"] if not Path(warehouse.path(table), path).exists()]
+        if lost:
+            raise WarehouseError(
+                f"{table} in {warehouse.uri} lacks {len(lost)} of its files, first {lost[0]}; restore the table from a "
+                "backup, or move its folder away and backfill"
+            )
     return f"{settings.warehouse} holds {len(versions)} table(s)"
 
 

@@ -68,6 +68,12 @@ class Warehouse:
 
     def snapshot(self, table: str, version: int | None = None) -> DeltaTable | None:
         """The table at a version (default: newest), or None while it does not exist."""
+        found = self._open(table, version)
+        if found is None and self.is_local and any(Path(self.path(table)).glob("date=*/*.parquet")):  # not empty: torn
+            raise self._unreadable(table, FileNotFoundError("its files are there, its commit log _delta_log is not"))
+        return found
+
+    def _open(self, table: str, version: int | None = None) -> DeltaTable | None:
         if self.is_local and not Path(self.path(table)).exists():
             self._check_root()
             return None
@@ -159,7 +165,7 @@ class Warehouse:
         return dataset(schema.empty_table()) if snapshot is None else snapshot.to_pyarrow_dataset(schema=schema)
 
     def exists(self, table: str) -> bool:
-        return self.snapshot(table) is not None
+        return self._open(table) is not None  # no for what a restore that was cut short has left
 
     def version(self, table: str) -> int | None:
         snapshot = self.snapshot(table)
@@ -332,7 +338,7 @@ class Warehouse:
     def _unreadable(self, table: str, error: Exception) -> WarehouseError:
         return WarehouseError(
             f"{table} in {self.uri} cannot be read ({object_store.reason(error)}); {self._what_to_check} and its rights, "
-            "or restore the table from a backup"
+            "or restore the table from a backup, or move its folder away and backfill"
         )
 
 

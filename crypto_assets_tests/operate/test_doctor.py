@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+from datetime import date, datetime
+from pathlib import Path
+
+import polars as pl
 import pytest
 
 from crypto_assets.operate.doctor import examine
+from crypto_assets.schemas import MARKET_SENTIMENT
 from crypto_assets_tests.platform import Platform
 
 SOURCES = {"coingecko", "coinmetrics", "binance", "kraken", "defillama", "fear_greed"}
@@ -60,6 +65,18 @@ def test_a_database_that_is_away(findings, monkeypatch: pytest.MonkeyPatch) -> N
     state, text = findings()["database"]
     assert state == "fail"
     assert "hunter2" not in text
+
+
+def test_a_table_that_lost_a_file_is_named(findings, platform: Platform) -> None:
+    day = date(2024, 1, 2)
+    rows = {"date": [day], "fear_greed_index": [50], "source": ["test"], "available_at": [datetime(2024, 1, 2, 1)]}
+    frame = pl.DataFrame(rows, schema_overrides=MARKET_SENTIMENT.polars_schema)
+    platform.warehouse.write(MARKET_SENTIMENT, frame, [day])
+    (lost,) = platform.warehouse.files("market_sentiment")["path"]
+    Path(platform.warehouse.path("market_sentiment"), lost).unlink()
+    state, text = findings()["warehouse"]
+    assert state == "fail"
+    assert lost in text
 
 
 def test_a_paid_key_shows_its_credits_and_the_plans_limit(findings, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import tempfile
 from dataclasses import replace
 from datetime import date, datetime, timedelta, timezone
@@ -250,6 +251,19 @@ def test_a_lost_file_and_an_impossible_folder_are_one_sentence(tmp_path: Path) -
     with pytest.raises(WarehouseError, match=r"cannot be written .* nothing was written") as caught:
         Warehouse(str(tmp_path / "file" / "below")).write(PRICES, rows(START), [START])
     assert "\n" not in str(caught.value)
+
+
+def test_rows_without_their_log_are_not_an_empty_table(tmp_path: Path) -> None:
+    warehouse = Warehouse(str(tmp_path / "warehouse"))
+    warehouse.write(PRICES, rows(START), [START])
+    shutil.rmtree(Path(warehouse.path("prices"), "_delta_log"))
+    for attempt in (
+        lambda: warehouse.read("prices"),
+        lambda: warehouse.days_with_rows("prices", START, START),
+        lambda: warehouse.write(PRICES, rows(START), [START]),
+    ):
+        with pytest.raises(WarehouseError, match=r"prices .* commit log _delta_log is not.* backfill"):
+            attempt()
 
 
 Days = st.integers(0, 3)
