@@ -30,7 +30,8 @@ _VARIABLES = {
     **{color: f"heat-{n}" for n, color in enumerate(HEAT)}, **{color: f"series-{n}" for n, color in enumerate(SERIES)},
 }  # fmt: skip
 _STYLE: Any = {
-    "svg.fonttype": "none", "font.size": 10, "text.color": INK, "axes.edgecolor": GRID, "axes.labelcolor": MUTED,
+    "svg.fonttype": "none", "text.parse_math": False, "font.size": 10, "text.color": INK, "axes.edgecolor": GRID,
+    "axes.labelcolor": MUTED,
     "xtick.color": MUTED, "ytick.color": MUTED, "xtick.labelcolor": MUTED, "ytick.labelcolor": INK,
     "axes.facecolor": "none", "figure.facecolor": "none", "savefig.facecolor": "none", "grid.color": GRID,
     "axes.spines.top": False, "axes.spines.right": False, "axes.spines.left": False, "ytick.major.size": 0,

@@ -28,7 +28,7 @@ from crypto_assets.sources.client import Answer, Client
 from crypto_assets.sources.fetched import Fetched, gather, source_name, utc
 
 NAME = "rss"
-SUMMARY_CHARS = 2000
+TITLE_CHARS, SUMMARY_CHARS = 1000, 2000  # what is longer is no headline: it goes to the model and to every table
 EARLIEST = datetime(2009, 1, 1, tzinfo=timezone.utc)  # before Bitcoin there is no crypto news, only broken dates
 AHEAD = timedelta(days=1)  # how far a feed's clock or time zone may run ahead of ours
 _COLUMNS = ["feed", "title", "summary", "url", "published_at", "out_by", "language", "source"]
@@ -122,7 +122,8 @@ def parse_feed(body: bytes, name: str, now: datetime) -> tuple[list[Article], Co
     skipped: Counter[str] = Counter()
     spoken = _language(_text(parsed.get("feed", {}), "language"))
     for entry in parsed.get("entries", []):
-        title, (published, out_by) = plain_text(_text(entry, "title")), _published(entry)
+        title = plain_text(_text(entry, "title"))[:TITLE_CHARS].rstrip()
+        published, out_by = _published(entry)
         if not title:
             skipped["without a title"] += 1
         elif published is None or out_by is None or not EARLIEST <= published <= now + AHEAD:

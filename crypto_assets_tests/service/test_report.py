@@ -140,3 +140,11 @@ def test_the_asset_writes_the_page_and_its_figures(found: Quality, monkeypatch: 
 @pytest.mark.parametrize(("share", "step"), [(0.0, 0), (0.49, 0), (0.5, 1), (0.97, 2), (0.99, 3), (1.0, 4)])
 def test_steps_of_the_heat_map(share: float, step: int) -> None:
     assert draw.step(share) == step
+
+
+def test_a_name_that_is_markup_or_mathematics_is_drawn_as_text() -> None:
+    name = "</svg><script>$x^$"
+    svg = draw.stacked(
+        name, [datetime(2024, 1, day).date() for day in (1, 2)], {name: [1.0, 2.0]}, {name: draw.SERIES[0]}
+    )
+    assert "<script" not in svg and "$x^$" in svg

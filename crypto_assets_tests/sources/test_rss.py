@@ -86,6 +86,10 @@ def test_escaped_markup_is_markup_and_double_escaped_is_text():
     assert (record["title"], record["summary"]) == ("A & B", "x <b> y")
 
 
+def test_a_title_of_a_megabyte_is_cut():
+    assert one(feed(item("word " * 200_000)))["title"] == ("word " * 200).rstrip()
+
+
 def test_the_summary_is_capped_and_may_be_absent():
     assert len(one(feed(item(summary="long " * 1000)))["summary"]) <= 2000
     assert one(feed(item()))["summary"] is None
