@@ -186,6 +186,11 @@ def _open_the_way(root: Path) -> None:
 def _initialise(root: Path) -> None:
     """Create the cluster beside its place and move it there whole, so that a kill leaves no half of one."""
     if (root / "data").exists():
+        if not (root / "password").exists():
+            raise InstanceError(
+                f"{root / 'password'} is gone, without which nobody may use the embedded Postgres beside it; bring the file "
+                f"back, or move {root} away: a new, empty database is made, the tables stay"
+            )
         return
     _open_the_way(root)
     fresh, given = root / "data.new", root / "password.new"
@@ -284,7 +289,8 @@ def _port(root: Path, attempt: int) -> int:
 def _last_words(log: Path) -> str:
     with contextlib.suppress(OSError):
         lines = log.read_text(errors="replace").splitlines()
-        return next((line.split("FATAL:", 1)[1].strip() for line in reversed(lines) if "FATAL:" in line), "no reason")
+        fatal = (line.split("FATAL:", 1)[1].strip() for line in reversed(lines) if "FATAL:" in line)
+        return next(fatal, lines[-1].strip() if lines else "no reason")  # lost files: said without a level
     return "no log"
 
 

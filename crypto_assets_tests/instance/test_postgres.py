@@ -21,7 +21,7 @@ from crypto_assets.errors import InstanceError
 from crypto_assets.instance import cluster
 from crypto_assets.instance.postgres import ensure_postgres, normalised
 from crypto_assets.settings import Settings
-from crypto_assets_tests.instance.conftest import Client, wait_for
+from crypto_assets_tests.instance.conftest import CLIENT, Client, wait_for
 
 Clients = Callable[[], Client]
 
@@ -197,6 +197,25 @@ def test_settings_that_matter(clients: Clients) -> None:
         assert ask(url, f"SHOW {name}") == value
     with pytest.raises(psycopg2.OperationalError):
         connect(url.replace(url.split(":")[2].split("@")[0], "wrong"))
+
+
+def test_a_half_deleted_server_says_what_is_gone(tmp_path: Path) -> None:
+    root = tmp_path / "postgres"
+    (root / "data").mkdir(parents=True)
+    env = {**os.environ, "CRYPTO_ASSETS_HOME": str(tmp_path)}
+    env.pop("DAGSTER_POSTGRES_URL", None)
+
+    def words() -> str:  # from a process of its own: its guardian goes with it
+        client = [sys.executable, "-c", CLIENT]
+        return subprocess.run(client, env=env, input="", capture_output=True, text=True, check=False).stderr
+
+    assert "password is gone" in words()
+    (root / "password").write_text("secret")
+    (root / "data" / "PG_VERSION").touch()  # and nothing else
+    said = words()
+    assert "does not start (" in said
+    assert "no reason" not in said
+    assert "secret" not in said
 
 
 def test_the_password_is_private(clients: Clients, home: Path) -> None:
