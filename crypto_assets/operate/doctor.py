@@ -16,7 +16,7 @@ from crypto_assets.settings import Settings
 from crypto_assets.sources.book import Book, open_book
 from crypto_assets.sources.client import Client
 from crypto_assets.sources.coingecko_context import fetch_ids, fetch_key
-from crypto_assets.sources.limits import PREMIUM_PLANS, limit_of, plan_of
+from crypto_assets.sources.limits import PLANS, PREMIUM_PLANS, limit_of, plan_of
 
 
 @dataclass(frozen=True)
@@ -54,6 +54,7 @@ def examine() -> list[Finding]:
     # These calls count against the month's budget too, where the book of calls can be reached.
     book = open_book(os.environ.get("DAGSTER_POSTGRES_URL") if database.state == "ok" else None)
     findings.append(database)
+    findings.extend(_limits(settings))
     findings.extend(asyncio.run(_sources(settings, book)))
     findings.extend(asyncio.run(_coingecko(settings, book)))
     findings.append(_ollama(settings))
@@ -100,21 +101,29 @@ def _database(settings: Settings) -> str:
 async def _sources(settings: Settings, book: Book) -> list[Finding]:
     day = "2024-01-01"
     probes = {
-        "coingecko": f"{settings.coingecko_base_url}/ping",
-        "coinmetrics": f"{settings.coinmetrics_base_url}/timeseries/asset-metrics"
-        f"?assets=btc&metrics=PriceUSD&frequency=1d&start_time={day}&end_time={day}",
-        "binance": f"{settings.binance_base_url}/klines?symbol=BTCUSDT&interval=1h&limit=1",
-        "kraken": f"{settings.kraken_base_url}/OHLC?pair=XBTUSD&interval=60",
-        "defillama": f"{settings.defillama_base_url}/v2/historicalChainTvl",
-        "fear_greed": f"{settings.fear_greed_base_url}/fng/?limit=1",
+        "coingecko": ("coingecko", f"{settings.coingecko_base_url}/ping"),
+        "coinmetrics": (
+            "coinmetrics",
+            f"{settings.coinmetrics_base_url}/timeseries/asset-metrics"
+            f"?assets=btc&metrics=PriceUSD&frequency=1d&start_time={day}&end_time={day}",
+        ),
+        "binance": ("binance", f"{settings.binance_base_url}/klines?symbol=BTCUSDT&interval=1h&limit=1"),
+        "kraken": ("kraken", f"{settings.kraken_base_url}/OHLC?pair=XBTUSD&interval=60"),
+        "defillama": ("defillama", f"{settings.defillama_base_url}/v2/historicalChainTvl"),
+        "fear_greed": ("alternative_me", f"{settings.fear_greed_base_url}/fng/?limit=1"),
+        **{f"news:{name}": ("rss", url) for name, url in settings.news_feeds.items()},
     }
-    headers = _coingecko_headers(settings)
     async with Client(max_attempts=2, settings=settings, book=book) as client:
-        found = [
-            await _reach(client, name, url, headers if name == "coingecko" else None) for name, url in probes.items()
-        ]
-        feeds = [await _reach(client, f"news:{name}", url, None) for name, url in settings.news_feeds.items()]
-    return found + feeds
+        reached = (_reach(client, settings, name, provider, url) for name, (provider, url) in probes.items())
+        return list(await asyncio.gather(*reached))
+
+
+def _limits(settings: Settings) -> list[Finding]:
+    """A name in RATE_LIMITS or API_BUDGETS that is no provider's: what it should hold back goes on."""
+    known = (*PLANS, "rss")
+    strange = sorted({*settings.rate_limits, *settings.api_budgets} - {*known})
+    text = f"RATE_LIMITS or API_BUDGETS names {', '.join(strange)}, whom nothing calls; names are {', '.join(known)}"
+    return [Finding("limits", "warn", text)] if strange else []
 
 
 async def _coingecko(settings: Settings, book: Book) -> list[Finding]:
@@ -161,10 +170,13 @@ def _coingecko_headers(settings: Settings) -> dict[str, str] | None:
     return {f"x-cg-{tier}-api-key": settings.coingecko_api_key.get_secret_value()}
 
 
-async def _reach(client: Client, name: str, url: str, headers: dict[str, str] | None) -> Finding:
-    get = client.get_text if name.startswith("news:") else client.get_json
+async def _reach(client: Client, settings: Settings, name: str, provider: str, url: str) -> Finding:
+    headers = _coingecko_headers(settings) if provider == "coingecko" else None
     try:
-        await get(name, url, headers=headers)
+        if provider == "rss":
+            await client.get_text(provider, url, subject=name, endpoint=name.removeprefix("news:"))
+        else:
+            await client.get_json(provider, url, headers=headers)
     except CryptoAssetsError as error:
         return Finding(name, "warn", f"{error}; its tables cannot be filled until it answers")
     return Finding(name, "ok", "answers")

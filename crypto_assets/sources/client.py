@@ -69,6 +69,7 @@ class Client:
         *,
         connect_timeout: float = 10,
         read_timeout: float = 30,
+        answer_timeout: float = 120,  # for all of an answer: each byte of one that drips comes in time
         max_bytes: int = 64 * 2**20,
         concurrency: int = 40,  # at 500 calls a minute and answers that take four seconds, 34 are under way
         max_attempts: int = 5,
@@ -78,6 +79,7 @@ class Client:
         book: Book | None = None,
     ) -> None:
         self._timeout = httpx.Timeout(read_timeout, connect=connect_timeout)
+        self._answer_timeout = answer_timeout
         self._max_bytes = max_bytes
         self._slots = asyncio.Semaphore(concurrency)
         self._max_attempts = max_attempts
@@ -200,10 +202,13 @@ class Client:
         tally.premium_calls += PREMIUM_HEADER in (headers or {})
         ended_well = False
         try:
-            status, sent, body = await self._exchange(tally, url, params, headers, where)
+            exchange = self._exchange(tally, url, params, headers, where)
+            status, sent, body = await asyncio.wait_for(exchange, self._answer_timeout)
             ended_well = status < 400
             tally.rate_limited += status == TOO_MANY
             return status, sent, body
+        except asyncio.TimeoutError as error:
+            raise httpx.ReadTimeout(f"no whole answer within {self._answer_timeout:g} s") from error
         finally:
             tally.errors += not ended_well
             await self._record()

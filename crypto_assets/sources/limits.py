@@ -60,6 +60,7 @@ PLANS: dict[str, dict[str, Plan]] = {
     },
 }  # fmt: skip
 # Page sizes and windows that the routes document; each source cuts its calls exactly there.
+_ANY_PACE = (1_000_000, 1.0)
 PREMIUM_PLANS = frozenset({"basic", "analyst", "lite", "enterprise"})
 
 
@@ -101,14 +102,14 @@ def limit_of(provider: str, settings: Settings) -> Limit | None:
     pace, budget = settings.rate_limits.get(provider), settings.api_budgets.get(provider)
     key = _key(provider, settings)
     if found is None:
-        return Limit(f"{provider}:own", *pace, budget) if pace else None
+        return Limit(f"{provider}:own", *(pace or _ANY_PACE), budget) if pace or budget is not None else None
     name, plan = found
     own_server = urlsplit(_base(provider, settings)).hostname not in (plan.host, "stablecoins.llama.fi")
     bucket = f"{provider}:{name}" + (f":{_digest(key)}" if key else "")
     if budget is None and (key or not own_server):
         budget = plan.credits_per_month
     if pace is None and own_server and key is None:
-        return Limit(bucket, 1_000_000, 1, budget) if budget is not None else None
+        return Limit(bucket, *_ANY_PACE, budget) if budget is not None else None
     return Limit(bucket, *(pace or (plan.calls, plan.seconds)), budget)
 
 

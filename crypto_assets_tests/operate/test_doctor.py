@@ -44,6 +44,14 @@ def test_a_source_that_is_away_is_named(findings, monkeypatch: pytest.MonkeyPatc
     assert "binance" in text
 
 
+def test_a_limit_for_nobody_is_named(findings, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert "limits" not in findings()
+    monkeypatch.setenv("API_BUDGETS", "coingeko=1000,rss=100000")
+    state, text = findings()["limits"]
+    assert state == "warn"
+    assert "names coingeko, whom nothing calls; names are coingecko, " in text
+
+
 @pytest.mark.parametrize(
     ("name", "value", "words"),
     [

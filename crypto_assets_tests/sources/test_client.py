@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import time
+from contextlib import suppress
 from datetime import datetime, timedelta, timezone
 from email.utils import format_datetime
+from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
@@ -19,9 +21,9 @@ from crypto_assets.sources.limits import PLANS, PREMIUM_PLANS, limit_of
 from crypto_assets_tests.sources.wire_server import Reply, Request, serve
 
 
-def get(url: str, path: str = "/a", **headers_: str) -> object:
+def get(url: str, path: str = "/a", *, answer_timeout: float = 20, **headers_: str) -> object:
     async def call() -> object:
-        async with Client(max_attempts=2, backoff=0.01, max_wait=30) as client:
+        async with Client(max_attempts=2, backoff=0.01, max_wait=30, answer_timeout=answer_timeout) as client:
             return (await client.get_json("test", f"{url}{path}", headers=headers_)).body
 
     return asyncio.run(call())
@@ -50,6 +52,24 @@ def test_retry_after_as_a_date_is_waited_for() -> None:
     with serve(answer) as server:
         assert get(server.url) == {"ok": 1}
     assert 0.9 < seen[1] - seen[0] < 10
+
+
+def test_an_answer_that_drips_is_given_up() -> None:
+    """Every byte comes in time; all of them would take for ever."""
+
+    def drip(handler: Any) -> None:
+        handler.wfile.write(b"HTTP/1.1 200 OK\r\nContent-Length: 100000\r\n\r\n")
+        with suppress(OSError):
+            while True:
+                handler.wfile.write(b" ")
+                handler.wfile.flush()
+                time.sleep(0.05)
+
+    with serve(lambda _: Reply(drip)) as server:
+        with pytest.raises(SourceError, match=r"no whole answer within 0.4 s\) in 2 attempts") as caught:
+            get(server.url, answer_timeout=0.4)
+        assert caught.value.transient
+        assert len(server.requests) == 2
 
 
 def test_a_pause_too_long_to_wait_for_is_said() -> None:
