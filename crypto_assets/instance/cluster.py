@@ -223,11 +223,16 @@ def _initialise(root: Path) -> None:
 
 
 def _answers(root: Path) -> bool:
+    """Is there a server, and is it that of this data? A copied home knows the port and the password of its original."""
     try:
-        psycopg2.connect(url(root).replace("+psycopg2", ""), connect_timeout=CONNECT_TIMEOUT_S).close()
+        connection = psycopg2.connect(url(root).replace("+psycopg2", ""), connect_timeout=CONNECT_TIMEOUT_S)
+        with contextlib.closing(connection), connection.cursor() as cursor:
+            cursor.execute("SHOW data_directory")
+            row = cursor.fetchone()
+        served = Path(row[0]) if row else root / "data"
+        return not served.exists() or served.samefile(root / "data")  # it was moved, or it is ours
     except (psycopg2.Error, OSError):
         return False
-    return True
 
 
 def _start(root: Path) -> None:

@@ -14,13 +14,17 @@ from crypto_assets.settings import Settings
 DIALECT = "postgresql+psycopg2://"
 
 
+def is_embedded(settings: Settings) -> bool:
+    """Is it the home's own server? One that is named may be: it is what a parent process handed down."""
+    given = settings.postgres_url
+    return given is None or cluster.owns(settings.home / "postgres", given.get_secret_value())
+
+
 def ensure_postgres(settings: Settings) -> str:
     """The URL (``postgresql+psycopg2://``) of a Postgres that answers. Raises :class:`InstanceError`."""
     root = settings.home / "postgres"
-    if settings.postgres_url is not None:
-        given = settings.postgres_url.get_secret_value()
-        if not cluster.owns(root, given):  # our own is what a parent process handed down: join it, or revive it
-            return _external(given)
+    if settings.postgres_url is not None and not is_embedded(settings):
+        return _external(settings.postgres_url.get_secret_value())
     try:
         return cluster.running(root)
     except OSError as error:

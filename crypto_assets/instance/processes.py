@@ -6,6 +6,7 @@ processor time each and now and then one that outlives it. It is a code server t
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import signal
@@ -22,21 +23,25 @@ from types import FrameType
 
 from crypto_assets.errors import InstanceError
 from crypto_assets.instance.home import open_instance
+from crypto_assets.instance.postgres import ensure_postgres, is_embedded
 from crypto_assets.settings import Settings
 
 MODULE = LOCATION = "crypto_assets.definitions"  # the module, not workspace.yaml: works from any folder
 STOP_S = 20.0
+POSTGRES_EVERY_S = 5.0
 CODE_SERVER = ["dagster", "code-server", "start", "-m", MODULE, "--location-name", LOCATION, "--log-level", "warning"]
 
 
 def dev(settings: Settings, port: int = 3000, host: str = "127.0.0.1") -> None:
     """Run the UI and the daemon until SIGINT or SIGTERM; when one process ends by itself, stop the others.
 
-    Raises :class:`InstanceError` before anything starts if the port is taken, and when a child ended by itself.
+    Brings the embedded Postgres back if it is killed. Raises :class:`InstanceError` before anything starts if the port is
+    taken or another ``dev`` runs over this home, and when a child ended by itself.
     """
     _check_port(host, port)
     with (
         open_instance(settings),
+        _only_one(settings.home, f"UI on http://{host}:{port}, process {os.getpid()}"),
         _stoppable() as stopped,
         tempfile.TemporaryDirectory(prefix="crypto-assets-") as folder,
     ):
@@ -56,7 +61,7 @@ def dev(settings: Settings, port: int = 3000, host: str = "127.0.0.1") -> None:
                 for name, arguments in commands.items():
                     children[name] = _spawn(ended, arguments)
                 print(f"UI on http://{host}:{port} (stop with Ctrl-C)", file=sys.stderr, flush=True)
-                dead = _watch(children, stopped)
+                dead = _watch(children, stopped, _revival(settings))
         finally:
             _stop(children)
             os.close(leash)
@@ -74,6 +79,38 @@ def _spawn(leash: int, arguments: list[str]) -> subprocess.Popen[bytes]:
         pass_fds=(leash,),
         start_new_session=True,
     )
+
+
+@contextmanager
+def _only_one(home: Path, who: str) -> Iterator[None]:
+    """Two daemons over one home would each launch what is due."""
+    with (home / "dev.lock").open("a+", encoding="utf-8") as handle:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            handle.seek(0)
+            raise InstanceError(
+                f"crypto-assets dev runs over {home} already ({handle.read().strip()}); use it, stop it, or set "
+                "CRYPTO_ASSETS_HOME to another folder"
+            ) from None
+        handle.truncate(0)
+        handle.write(who)
+        handle.flush()
+        yield
+
+
+def _revival(settings: Settings) -> Callable[[], bool]:
+    """Called often: now and then sees that the embedded Postgres is up, for none of the children would start it."""
+    due = time.monotonic() + POSTGRES_EVERY_S
+
+    def look() -> bool:
+        nonlocal due
+        if time.monotonic() >= due and is_embedded(settings):
+            ensure_postgres(settings)
+            due = time.monotonic() + POSTGRES_EVERY_S
+        return False
+
+    return look
 
 
 @contextmanager

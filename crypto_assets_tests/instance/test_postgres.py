@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -182,6 +183,25 @@ def _refuse(server: socket.socket, stop: threading.Event) -> None:
             connection.recv(1024)
             connection.sendall(b"R\x00\x00\x00\x08\x00\x00\x00\x03")
             assert connection.recv(1024) in (b"", b"X\x00\x00\x00\x04")
+
+
+def test_a_copied_home_has_a_server_of_its_own(clients: Clients, home: Path, tmp_path: Path) -> None:
+    """The copy holds the original's port and password, and must not take its server for its own."""
+    first = clients()
+    url = first.url()
+    ask(url, "CREATE TABLE mine (n int)")
+    ask(url, "CHECKPOINT")
+    copy = tmp_path / "copy"
+    shutil.copytree(home, copy)
+    if os.geteuid() == 0:
+        owner = (home / "postgres" / "data").stat()
+        for path in (copy / "postgres" / "data").rglob("*"):
+            os.chown(path, owner.st_uid, owner.st_gid)
+        os.chown(copy / "postgres" / "data", owner.st_uid, owner.st_gid)
+    other = ensure_postgres(replace(Settings.from_env({}), home=copy))
+    assert other != url
+    ask(other, "DROP TABLE mine")
+    assert ask(url, "SELECT count(*) FROM mine") == 0
 
 
 def test_what_a_parent_handed_down_is_joined(clients: Clients, settings: Settings) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import socket
@@ -14,6 +15,8 @@ from pathlib import Path
 import pytest
 
 from crypto_assets_tests.instance.conftest import wait_for
+
+LINUX = pytest.mark.skipif(not Path("/proc/self/environ").exists(), reason="finds the children by Linux' /proc")
 
 
 def free_port() -> int:
@@ -42,6 +45,19 @@ def answers(port: int) -> bool:
         return False
 
 
+def knows_runs(port: int) -> bool:
+    """The UI's question for the newest runs, which are in Postgres."""
+    query = json.dumps({"query": "{ runsOrError(limit: 1) { ... on Runs { results { id } } } }"}).encode()
+    request = urllib.request.Request(
+        f"http://127.0.0.1:{port}/graphql", query, headers={"Content-Type": "application/json"}
+    )
+    try:
+        with urllib.request.urlopen(request, timeout=10) as response:
+            return "results" in (json.load(response)["data"] or {}).get("runsOrError", {})
+    except OSError:
+        return False
+
+
 @pytest.fixture
 def dev(home: Path) -> Iterator[tuple[subprocess.Popen[str], int]]:
     port = free_port()
@@ -59,32 +75,61 @@ def dev(home: Path) -> Iterator[tuple[subprocess.Popen[str], int]]:
     process.communicate()
 
 
-@pytest.mark.skipif(not Path("/proc/self/environ").exists(), reason="finds the children by Linux' /proc")
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
-def test_no_process_outlives_dev(dev: tuple[subprocess.Popen[str], int], home: Path, number: signal.Signals) -> None:
+def comes_up(dev: tuple[subprocess.Popen[str], int]) -> None:
     process, port = dev
     assert wait_for(lambda: answers(port) or process.poll() is not None, 90)
     assert process.poll() is None, process.communicate()[0]
+
+
+def refused(home: Path, port: int) -> subprocess.CompletedProcess[str]:
+    env = {name: value for name, value in os.environ.items() if name != "DAGSTER_POSTGRES_URL"}
+    return subprocess.run(
+        [sys.executable, "-m", "crypto_assets.cli", "dev", "--port", str(port)],
+        env={**env, "CRYPTO_ASSETS_HOME": str(home)},
+        capture_output=True,
+        text=True,
+        timeout=90,
+    )
+
+
+@LINUX
+def test_no_process_outlives_a_killed_dev(dev: tuple[subprocess.Popen[str], int], home: Path) -> None:
+    process, port = dev
+    comes_up(dev)
     assert any("dagster._daemon" in line for line in children_of(home))
-    process.send_signal(number)
-    process.wait(30)
-    assert process.returncode == (0 if number == signal.SIGTERM else -signal.SIGKILL)
+    process.kill()
+    assert process.wait(30) == -signal.SIGKILL
     assert wait_for(lambda: not children_of(home), 40), children_of(home)
     assert not answers(port)
 
 
-def test_a_port_in_use_is_one_sentence(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
+@LINUX
+def test_a_dev_is_alone_brings_its_postgres_back_and_leaves_nothing(
+    dev: tuple[subprocess.Popen[str], int], home: Path
+) -> None:
+    process, port = dev
+    comes_up(dev)
+    second = refused(home, free_port())
+    assert second.returncode == 1
+    assert f"already (UI on http://127.0.0.1:{port}, process {process.pid}); use it" in second.stderr.splitlines()[-1]
+
+    postmaster = home / "postgres" / "data" / "postmaster.pid"
+    killed = int(postmaster.read_text().split()[0])
+    os.kill(killed, signal.SIGKILL)
+    assert wait_for(lambda: postmaster.read_text().split()[0] != str(killed) and knows_runs(port), 60)
+
+    process.terminate()
+    assert process.wait(30) == 0
+    assert wait_for(lambda: not children_of(home), 40), children_of(home)
+    assert not answers(port)
+
+
+def test_a_port_in_use_is_one_sentence(home: Path) -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
         port = taken.getsockname()[1]
-        env = {name: value for name, value in os.environ.items() if name != "DAGSTER_POSTGRES_URL"}
-        done = subprocess.run(
-            [sys.executable, "-m", "crypto_assets.cli", "dev", "--port", str(port)],
-            env={**env, "CRYPTO_ASSETS_HOME": str(home)},
-            capture_output=True,
-            text=True,
-        )
+        done = refused(home, port)
     assert done.returncode == 1
     assert f"port {port}" in done.stderr.splitlines()[-1]
     assert not home.exists(), "nothing was started"
