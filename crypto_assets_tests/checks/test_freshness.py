@@ -21,6 +21,7 @@ from crypto_assets.operate import runs
 from crypto_assets.partitions import DAY, days
 from crypto_assets.sandbox.server import Sandbox
 from crypto_assets.schemas import CONTRACTS
+from crypto_assets.service.freshness import observe
 from crypto_assets.settings import Settings
 from crypto_assets.storage.warehouse import Warehouse
 
@@ -72,6 +73,23 @@ def test_a_coin_that_stopped_is_named(scope: Scope) -> None:
     assert "ETH" in found.description
     assert "UNI" not in found.description, "it left its venue more than a week ago"
     assert found.numbers["coins_behind"] == 1
+
+
+def test_a_wrong_clock_of_many_days_does_not_hide_how_old_the_rest_is(scope: Scope) -> None:
+    table, wrong = CONTRACTS["market_sentiment"], datetime(2100, 1, 1, tzinfo=timezone.utc)
+    last = NOW.date() - DAY * 6
+    rows = [
+        {"date": day, "available_at": wrong if day > last else datetime(*day.timetuple()[:3], 1, tzinfo=timezone.utc)}
+        for day in days(last - DAY * 9, NOW.date())
+    ]
+    frame = pl.DataFrame(rows, schema_overrides={"available_at": table.polars_schema["available_at"]})
+    frame = frame.with_columns(fear_greed_index=pl.lit(50.0), source=pl.lit("alternative_me"))
+    scope.warehouse.write(table, frame, frame["date"].to_list())
+    found = MEASURES["market_sentiment"]["fresh"](scope)
+    assert (found.passed, found.severity) == (False, "ERROR")
+    assert f"at {last} 01:00" in found.description
+    seen = {one.table: one for one in observe(scope.warehouse, NOW)}["market_sentiment"]
+    assert (seen.fresh, seen.newest) == (False, datetime(2024, 5, 4, 1, tzinfo=timezone.utc))
 
 
 def test_rows_from_the_future_make_nothing_fresh(scope: Scope) -> None:
