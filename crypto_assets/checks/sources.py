@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import calendar
-from datetime import timedelta
+from collections import Counter
+from dataclasses import dataclass
+from datetime import datetime, timedelta
 
 import polars as pl
 
 from crypto_assets.checks.outcome import Outcome, Scope
 from crypto_assets.partitions import DAY
 from crypto_assets.schemas_context import KRAKEN_WINDOW
+from crypto_assets.settings import Settings
 from crypto_assets.sources.book import open_book
-from crypto_assets.sources.limits import PREMIUM_PLANS, limit_of
+from crypto_assets.sources.limits import PREMIUM_PLANS, PROVIDERS, limit_of
 
 AGREEMENT = 0.01  # of the price: venues differ by spread, and CoinGecko's point is seconds after the bar's close
 AGREEING_SHARE = 0.99
@@ -88,31 +91,56 @@ def premium_share(scope: Scope) -> Outcome:
     )
 
 
-def budget_projection(scope: Scope) -> Outcome:
-    """CoinGecko calls projected to the end of the month against the budget: WARN from 80 %.
+@dataclass(frozen=True)
+class Month:
+    """A provider's calls of this month, and what they come to at its end, against the budget."""
 
-    Counted in the book of calls, now, whatever the range; the rest of the month is taken to be like the last seven days.
+    used: int
+    budget: int
+    projected: float
+
+    @property
+    def share(self) -> float:
+        return self.projected / self.budget if self.budget else float("inf")
+
+    def __str__(self) -> str:
+        return f"{self.used:,} of {self.budget:,} calls used this month; {self.projected:,.0f} projected to its end ({self.share:.0%})"
+
+
+def months(settings: Settings, now: datetime) -> dict[str, Month]:
+    """Provider -> its month, of those that have a budget; the rest of it is taken to be like the last seven days.
+
+    Counted in the book of calls. Raises :class:`InstanceError`.
     """
-    limit = limit_of("coingecko", scope.settings)
-    if limit is None or limit.budget is None:
-        return Outcome(True, "no monthly budget: the plan has no cap and API_BUDGETS sets none", "WARN", {})
-    url = scope.settings.postgres_url
-    book = open_book(url.get_secret_value() if url else None)
-    today = scope.now.date()
-    used, week = book.used(limit.bucket), _calls(book.calls(today - timedelta(days=6), today))
+    limits = ((provider, limit_of(provider, settings)) for provider in PROVIDERS)
+    budgets = {p: (limit, limit.budget) for p, limit in limits if limit is not None and limit.budget is not None}
+    if not budgets:
+        return {}
+    book, today = open_book(settings.postgres_url.get_secret_value() if settings.postgres_url else None), now.date()
+    week: Counter[str] = Counter()
+    for provider, _, _, calls, *_ in book.calls(today - DAY * 6, today):
+        week[str(provider)] += int(str(calls))
     left = calendar.monthrange(today.year, today.month)[1] - today.day
-    projected = used + week / 7 * left
-    share = projected / limit.budget if limit.budget else float("inf")
+    used = {provider: book.used(limit.bucket) for provider, (limit, _) in budgets.items()}
+    return {p: Month(used[p], budget, used[p] + week[p] / 7 * left) for p, (_, budget) in budgets.items()}
+
+
+def budget_projection(scope: Scope) -> Outcome:
+    """Each provider's calls projected to the end of the month against its budget, now, whatever the range: WARN from 80 %."""
+    found = months(scope.settings, scope.now)
+    if not found:
+        return Outcome(True, "no monthly budget: the plan has no cap and API_BUDGETS sets none", "WARN", {})
+    worst = max(found, key=lambda provider: found[provider].share)
+    month = found[worst]
     return Outcome(
-        share < BUDGET_WARNING,
-        f"{used:,} of {limit.budget:,} calls used this month; {projected:,.0f} projected to its end ({share:.0%})",
+        month.share < BUDGET_WARNING,
+        "; ".join(f"{provider}: {found[provider]}" for provider in sorted(found, key=lambda p: -found[p].share)),
         "WARN",
-        {"used": used, "budget": limit.budget, "projected": projected, "projected_share": share},
-    )
-
-
-def _calls(rows: list[tuple[object, ...]]) -> int:
-    return sum(int(str(row[3])) for row in rows if row[0] == "coingecko")
+        {
+            "provider": worst, "used": month.used, "budget": month.budget, "projected": month.projected,
+            "projected_share": month.share,
+        },
+    )  # fmt: skip
 
 
 MEASURES = {

@@ -16,7 +16,7 @@ from crypto_assets.settings import Settings
 from crypto_assets.sources.book import Book, open_book
 from crypto_assets.sources.client import Client
 from crypto_assets.sources.coingecko_context import fetch_ids, fetch_key
-from crypto_assets.sources.limits import PLANS, PREMIUM_PLANS, limit_of, plan_of
+from crypto_assets.sources.limits import PREMIUM_PLANS, PROVIDERS, limit_of, plan_of
 
 
 @dataclass(frozen=True)
@@ -120,9 +120,10 @@ async def _sources(settings: Settings, book: Book) -> list[Finding]:
 
 def _limits(settings: Settings) -> list[Finding]:
     """A name in RATE_LIMITS or API_BUDGETS that is no provider's: what it should hold back goes on."""
-    known = (*PLANS, "rss")
-    strange = sorted({*settings.rate_limits, *settings.api_budgets} - {*known})
-    text = f"RATE_LIMITS or API_BUDGETS names {', '.join(strange)}, whom nothing calls; names are {', '.join(known)}"
+    strange = sorted({*settings.rate_limits, *settings.api_budgets} - {*PROVIDERS})
+    text = (
+        f"RATE_LIMITS or API_BUDGETS names {', '.join(strange)}, whom nothing calls; names are {', '.join(PROVIDERS)}"
+    )
     return [Finding("limits", "warn", text)] if strange else []
 
 

@@ -182,7 +182,7 @@ def _agreement(found: Quality) -> str:
 def _budget_text(found: Quality) -> str:
     errors, calls = int(found.calls["errors"].sum()), int(found.calls["calls"].sum())
     text = f"{calls:,} calls, {errors:,} without a good answer."
-    return text if found.budget is None else f"{text} CoinGecko: {found.budget.description}."
+    return text if found.budget is None else f"{text} Of the month, {found.budget.description}."
 
 
 def _calls(found: Quality) -> str:

@@ -60,6 +60,7 @@ PLANS: dict[str, dict[str, Plan]] = {
     },
 }  # fmt: skip
 # Page sizes and windows that the routes document; each source cuts its calls exactly there.
+PROVIDERS = (*PLANS, "rss")  # who may be given a limit or a budget
 _ANY_PACE = (1_000_000, 1.0)
 PREMIUM_PLANS = frozenset({"basic", "analyst", "lite", "enterprise"})
 

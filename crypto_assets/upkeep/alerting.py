@@ -68,7 +68,7 @@ WATCHERS: dict[str, tuple[Watcher, int, str]] = {  # kind -> (watcher, seconds b
     "staleness": (_staleness, 300, "Tables whose newest row is older than their limit, read from the rows."),
     "slo_burn": (_slo, 300, "Tables that spend their error budget too fast, and observations that do not come."),
     "llm_down": (_llm, 300, "The model's server and list, and how many of the last day's articles it answered."),
-    "budget": (_budget, 900, "CoinGecko calls projected to the end of the month against the budget."),
+    "budget": (_budget, 900, "Each provider's calls projected to the end of the month against its budget."),
 }
 
 

@@ -21,6 +21,7 @@ from crypto_assets.settings import Settings
 from crypto_assets.sources.book import PostgresBook, Tally
 from crypto_assets.sources.limits import limit_of
 from crypto_assets.storage.warehouse import Warehouse
+from crypto_assets.upkeep.watch.tables import budget_left
 
 DAY = date(2021, 3, 2)
 MIDNIGHT = datetime(2021, 3, 2, tzinfo=timezone.utc)
@@ -223,3 +224,15 @@ def test_budget_projection(tmp_path: Path, new_instance) -> None:
     warned = outcome(int(projected * 1.1))
     assert not warned.passed and warned.severity == "WARN" and "projected to its end" in warned.description
     assert measure(scope_of(tmp_path, month), "api_usage", "budget_projection").passed, "no budget on the public plan"
+
+    # A budget of one's own for another provider: 35 feeds in the week, 20 days left, nothing of it reserved yet.
+    book.record({("rss", "one", month - timedelta(days=n)): Tally(calls=5) for n in range(7)})
+    both = scope_of(tmp_path, month, **env, API_BUDGETS=f"coingecko={2 * projected},rss=60")
+    found = measure(both, "api_usage", "budget_projection")
+    assert not found.passed and found.numbers["provider"] == "rss"
+    assert (
+        found.description.startswith("rss: 0 of 60 calls used this month")
+        and "; coingecko: 1,000 of" in found.description
+    )
+    over = {sighting.subject: sighting.trouble for sighting in budget_left(both.settings, month)}
+    assert over["coingecko"] is None and over["kraken"] is None and str(over["rss"]).startswith("0 of 60 calls used")

@@ -8,11 +8,11 @@ from datetime import datetime
 from crypto_assets.alerts.incidents import Incident, Sighting
 from crypto_assets.assets.reach import REACH
 from crypto_assets.automation import FRESHNESS
-from crypto_assets.checks.outcome import Scope
-from crypto_assets.checks.sources import budget_projection
+from crypto_assets.checks.sources import BUDGET_WARNING, months
 from crypto_assets.service.freshness import observe
 from crypto_assets.service.slo import observed
 from crypto_assets.settings import Settings
+from crypto_assets.sources.limits import PROVIDERS
 from crypto_assets.storage.warehouse import Warehouse
 from crypto_assets.transforms import slo
 
@@ -41,10 +41,10 @@ def consequence_of(table: str) -> str | None:
 
 
 def budget_left(settings: Settings, now: datetime) -> list[Sighting]:
-    """CoinGecko's month against its budget, by the measure that the check uses."""
-    today = now.date()
-    outcome = budget_projection(Scope(Warehouse(settings.warehouse), settings, today, today, now))
-    return [Sighting("coingecko", None if outcome.passed else outcome.description, now)]
+    """Each provider's month against its budget, as the check sees it."""
+    found = months(settings, now)
+    over = {provider: str(month) for provider, month in found.items() if month.share >= BUDGET_WARNING}
+    return [Sighting(provider, over.get(provider), now) for provider in PROVIDERS]
 
 
 def burning(warehouse: Warehouse, now: datetime) -> list[Sighting]:
