@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 from collections.abc import Callable
 from datetime import datetime, timezone
+from pathlib import Path
 
 from dagster import DagsterInstance
 from sqlalchemy import create_engine, pool, text
@@ -41,11 +42,16 @@ def nothing_failed(instance: DagsterInstance, settings: Settings) -> Outcome:
 
 def disk_space(instance: DagsterInstance, settings: Settings) -> Outcome:
     """Free space where the state lives. Below 15 % WARN, below 5 % ERROR: Postgres and Delta stop when there is none."""
-    used = shutil.disk_usage(settings.home if settings.home.exists() else settings.home.parent)
+    return free_space(settings.home)
+
+
+def free_space(home: Path) -> Outcome:
+    """What ``disk_space`` says, for who has no instance: with a full disk there is none."""
+    used = shutil.disk_usage(next(folder for folder in (home, *home.absolute().parents) if folder.exists()))
     share = used.free / used.total
     return Outcome(
         share >= DISK_WARN,
-        f"{used.free / 1e9:.1f} GB free of {used.total / 1e9:.1f} GB ({share:.0%}) under {settings.home}",
+        f"{used.free / 1e9:.1f} GB free of {used.total / 1e9:.1f} GB ({share:.0%}) under {home}",
         "ERROR" if share < DISK_ERROR else "WARN",
         {"free_gb": round(used.free / 1e9, 2), "free_share": round(share, 4)},
     )

@@ -50,10 +50,20 @@ def _refresh(path: Path, text: str) -> None:
 
 @contextmanager
 def open_instance(settings: Settings) -> Iterator[DagsterInstance]:
-    """The Dagster instance of this home, its tables made or brought up to date. Raises :class:`InstanceError`."""
+    """The Dagster instance of this home, its tables made or brought up to date.
+
+    Raises :class:`InstanceError`, also where its Postgres fails under the work done with it.
+    """
     prepare(settings)
     with _instance() as instance:
-        yield instance
+        try:
+            yield instance
+        except (exc.OperationalError, exc.InternalError, DagsterPostgresException) as error:  # stopped, full, read-only
+            raise InstanceError(
+                f"Dagster's Postgres failed in the middle ({_first_line(error)}); what was written to the tables is whole; "
+                f"see that it runs and has space on its disk ({settings.home} where it is the embedded one), then run the "
+                "same command again"
+            ) from error
 
 
 def _instance() -> DagsterInstance:
@@ -67,12 +77,18 @@ def _instance() -> DagsterInstance:
             f"({error}); install that version or point DAGSTER_POSTGRES_URL at an empty database"
         ) from error
     except (exc.SQLAlchemyError, DagsterPostgresException) as error:
-        reason = str(getattr(error, "orig", None) or error).strip().splitlines()
         raise InstanceError(
-            f"Dagster's tables in Postgres cannot be used ({reason[0] if reason else type(error).__name__}); "
+            f"Dagster's tables in Postgres cannot be used ({_first_line(error)}); "
             "give the user of DAGSTER_POSTGRES_URL the right to create tables, or start the server again"
         ) from error
     return instance
+
+
+def _first_line(error: BaseException) -> str:
+    if isinstance(error, DagsterPostgresException) and error.__cause__ is not None:
+        error = error.__cause__  # Dagster's own says only that it tried often
+    reason = str(getattr(error, "orig", None) or error).strip().splitlines()
+    return reason[0] if reason else type(error).__name__
 
 
 @contextmanager

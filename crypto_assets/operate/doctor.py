@@ -9,6 +9,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from crypto_assets.catalog import select
+from crypto_assets.checks.health import free_space
 from crypto_assets.errors import CryptoAssetsError, WarehouseError
 from crypto_assets.llm.examine import examine_model
 from crypto_assets.operate import doctor_cluster
@@ -32,7 +33,7 @@ class Finding:
 
 
 def examine() -> list[Finding]:
-    """Configuration, storage, cluster, database, each source, Ollama and its model."""
+    """Configuration, storage, cluster, database, disk, each source, Ollama and its model."""
     try:
         settings = Settings.from_env()
         coins = select(settings.coins)
@@ -54,6 +55,7 @@ def examine() -> list[Finding]:
     # These calls count against the month's budget too, where the book of calls can be reached.
     book = open_book(os.environ.get("DAGSTER_POSTGRES_URL") if database.state == "ok" else None)
     findings.append(database)
+    findings.append(disk(settings.home))
     findings.extend(_limits(settings))
     findings.extend(asyncio.run(_sources(settings, book)))
     findings.extend(asyncio.run(_coingecko(settings, book)))
@@ -96,6 +98,17 @@ def _database(settings: Settings) -> str:
 
     with open_instance(settings) as instance:
         return f"{'external' if settings.postgres_url else 'embedded'} Postgres answers; {instance.get_runs_count()} run(s)"
+
+
+def disk(home: Path) -> Finding:
+    """By the limits of the check ``disk_space``, which cannot run once Postgres has no space left."""
+    found = free_space(home)
+    if found.passed:
+        return Finding("disk", "ok", found.description)
+    state = "fail" if found.severity == "ERROR" else "warn"
+    return Finding(
+        "disk", state, f"{found.description}; Postgres and the tables cannot grow without it: make room there"
+    )
 
 
 async def _sources(settings: Settings, book: Book) -> list[Finding]:

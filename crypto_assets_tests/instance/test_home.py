@@ -11,6 +11,7 @@ from pathlib import Path
 import psycopg2
 import pytest
 from pydantic import SecretStr
+from sqlalchemy import text
 
 from crypto_assets.errors import InstanceError
 from crypto_assets.instance.event_log import BatchingPostgresEventLogStorage
@@ -87,3 +88,13 @@ def test_tables_of_a_newer_dagster_are_refused_in_one_sentence(postgres_url: str
     connection.close()
     with pytest.raises(InstanceError, match="another version of Dagster"), open_instance(where):
         pass
+
+
+def test_a_postgres_that_ends_under_the_work_is_one_sentence(postgres_url: str, settings: Settings) -> None:
+    where = replace(settings, postgres_url=SecretStr(database(postgres_url, f"under_{os.getpid()}")))
+    said = r"failed in the middle \(.*connection.*\).*run the same command again"
+    with pytest.raises(InstanceError, match=said), open_instance(where) as instance:
+        storage = instance.event_log_storage
+        assert isinstance(storage, BatchingPostgresEventLogStorage)
+        with storage.index_connection() as connection:
+            connection.execute(text("SELECT pg_terminate_backend(pg_backend_pid())"))

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import shutil
 from datetime import date, datetime
 from pathlib import Path
 
 import polars as pl
 import pytest
 
-from crypto_assets.operate.doctor import examine
+from crypto_assets.checks import health
+from crypto_assets.operate.doctor import disk, examine
 from crypto_assets.schemas import MARKET_SENTIMENT
 from crypto_assets_tests.platform import Platform
 
@@ -33,6 +35,7 @@ def test_all_is_well_but_the_model(findings) -> None:
         "warehouse",
         "database",
     }
+    assert "disk" in found
     assert found["ollama"][0] == "warn"
     assert "ollama serve" in found["ollama"][1]
 
@@ -73,6 +76,16 @@ def test_a_database_that_is_away(findings, monkeypatch: pytest.MonkeyPatch) -> N
     state, text = findings()["database"]
     assert state == "fail"
     assert "hunter2" not in text
+
+
+@pytest.mark.parametrize(("free", "state"), [(90, "ok"), (10, "warn"), (1, "fail")])
+def test_a_disk_that_fills_up_is_named(tmp_path: Path, monkeypatch, free: int, state: str) -> None:
+    usage = shutil.disk_usage(tmp_path)._replace(total=100 * 10**9, free=free * 10**9)
+    monkeypatch.setattr(health.shutil, "disk_usage", lambda _: usage)
+    found = disk(tmp_path / "not yet" / "there")
+    assert found.state == state
+    assert f"{free}.0 GB free of 100.0 GB ({free}%)" in found.text
+    assert ("make room" in found.text) == (state != "ok")
 
 
 def test_a_table_that_lost_a_file_is_named(findings, platform: Platform) -> None:
