@@ -72,7 +72,8 @@ class ServiceCollector(Collector):
             "crypto_assets_table_limit_seconds", "How old the newest row may be.", labels=["table"]
         )
         for seen in freshness.observe(Warehouse(self._settings.warehouse), self._now()):
-            fresh.add_metric([seen.table], float(seen.fresh))
+            if seen.readable:
+                fresh.add_metric([seen.table], float(seen.fresh))
             limit.add_metric([seen.table], seen.late_after.total_seconds())
             if seen.newest is not None:
                 newest.add_metric([seen.table], seen.newest.timestamp())

@@ -53,6 +53,7 @@ def freshness_observations(providers: Providers) -> dg.MaterializeResult[None]:
             "fresh": len(found) - len(late),
             "observed": len(found),
             "not_fresh": ", ".join(late) or "none",
+            "not_readable": ", ".join(seen.table for seen in found if not seen.readable) or "none",
             "delta_version": report.version,
             **ages,
         }

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from datetime import datetime, timedelta, timezone
+from pathlib import Path
 
 import httpx
 import pytest
@@ -49,9 +50,16 @@ def test_a_scrape(instance: DagsterInstance, warehouse: Warehouse, put) -> None:
     assert [found["crypto_assets_up", part] for part in ("tables", "service_level", "alerts")] == [1, 1, 1]
 
 
-def test_what_cannot_be_read_is_down_and_absent(warehouse: Warehouse, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_cannot_be_read_is_down_and_absent(warehouse: Warehouse, put, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("DAGSTER_POSTGRES_URL", raising=False)
+    at = datetime.now(timezone.utc)
+    put("market_sentiment", date=at.date(), available_at=at, fear_greed_index=50)
+    log = Path(warehouse.path("prices"), "_delta_log", "00000000000000000000.json")
+    log.parent.mkdir(parents=True)
+    log.write_text("{")
     found = scrape(Settings.from_env())
+    assert found["crypto_assets_table_fresh", "market_sentiment"] == 1
+    assert ("crypto_assets_table_fresh", "prices") not in found
     assert found["crypto_assets_up", "alerts"] == 0
     assert found["crypto_assets_up", "tables"] == 1
     assert ("crypto_assets_undelivered_messages",) not in found

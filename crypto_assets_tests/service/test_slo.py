@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from datetime import datetime, timedelta, timezone
+from pathlib import Path
 
 import dagster as dg
 import polars as pl
@@ -11,8 +12,9 @@ import pytest
 
 from crypto_assets.assets.access import Providers
 from crypto_assets.automation import FRESHNESS
+from crypto_assets.errors import WarehouseError
 from crypto_assets.schemas import CONTRACTS
-from crypto_assets.service import slo
+from crypto_assets.service import freshness, slo
 from crypto_assets.storage.warehouse import Warehouse
 from crypto_assets.upkeep.watch.tables import burning
 
@@ -55,6 +57,22 @@ def test_what_is_seen_is_written_once_and_never_rewritten(warehouse: Warehouse, 
     price(NOW + timedelta(minutes=1))
     look(NOW + timedelta(minutes=3))
     assert warehouse.read("freshness_observations").equals(rows), "the first look at a slot is what was known then"
+
+
+def test_a_table_that_cannot_be_read_is_not_fresh_and_hides_no_other(warehouse: Warehouse, look, price, put) -> None:
+    price(NOW - timedelta(hours=1))
+    put("market_sentiment", date=NOW.date(), available_at=NOW - timedelta(hours=1), fear_greed_index=50)
+    look(NOW)
+    log = max(Path(warehouse.path("market_sentiment")).glob("_delta_log/*.json"))
+    log.write_bytes(log.read_bytes()[:-40])  # as a crash leaves it
+    seen = look(NOW + SLOT)
+    assert seen["freshness_observations"]["not_readable"] == "market_sentiment"
+    assert seen["freshness_observations"]["fresh"] == 1
+    assert seen["slo_report"]["share_24h/prices"] == 1.0
+    assert seen["slo_report"]["share_24h/market_sentiment"] == 0.5
+    max(Path(warehouse.path("prices")).glob("_delta_log/*.json")).write_bytes(b"{")
+    with pytest.raises(WarehouseError, match=r"prices .* cannot be read"):
+        freshness.observe(warehouse, NOW)
 
 
 def test_a_table_that_stops_spends_its_budget_and_one_that_nobody_watches_too(

@@ -20,6 +20,7 @@ from crypto_assets.schemas import MARKET_SENTIMENT
 from crypto_assets.storage import history, pins
 from crypto_assets.storage.tidying import tidy
 from crypto_assets.storage.warehouse import Warehouse
+from crypto_assets.upkeep.failures import sentence
 from crypto_assets.upkeep.staleness import newest_metadata
 from crypto_assets.upkeep.tidy import prune, tidy_up
 
@@ -168,11 +169,16 @@ def test_a_run_that_goes_on_keeps_its_story(instance: DagsterInstance) -> None:
     assert prune(instance, datetime.now(timezone.utc) + timedelta(minutes=1))["story"] == 0
 
 
-def test_the_job_runs_and_notes_what_is_left(
+def test_the_job_notes_what_is_left_and_goes_on_past_a_broken_table(
     instance: DagsterInstance, warehouse: Warehouse, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("CRYPTO_ASSETS_WAREHOUSE", warehouse.uri)
-    assert tidy_up.execute_in_process(instance=instance).success
+    log = Path(warehouse.path("prices"), "_delta_log", "00000000000000000000.json")  # before ours in their order
+    log.parent.mkdir(parents=True)
+    log.write_text("{")
+    done = tidy_up.execute_in_process(instance=instance, raise_on_error=False)
+    (failed,) = [event for event in done.all_events if event.is_step_failure]
+    assert "prices in" in (sentence(failed.step_failure_data.error) or "")
     record = instance.fetch_observations(AssetKey(TABLE), limit=1).records[0]
     observation = record.event_log_entry.asset_observation
     assert observation is not None
