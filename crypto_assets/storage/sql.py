@@ -25,9 +25,7 @@ def query(warehouse: Warehouse, sql: str) -> pl.DataFrame:
     connection = duckdb.connect()
     try:
         connection.execute("SET TimeZone = 'UTC'")
-        files = {name: warehouse.files(name)["path"].to_list() for name in CONTRACTS}
-        for name, paths in files.items():
-            _view(connection, warehouse, CONTRACTS[name], paths)
+        files = _views(connection, warehouse, sql.lower())
         local = files.items() if warehouse.is_local else ()
         _lock(connection, [f"{warehouse.path(name)}/{path}" for name, paths in local for path in paths])
         return _frame(connection.sql(statement))
@@ -58,6 +56,27 @@ def _only_statement(sql: str) -> duckdb.Statement:
         kinds = ", ".join(statement.type.name for statement in statements) or "nothing"
         raise UsageError(f"only one reading statement is allowed, not {kinds}; the warehouse is written by assets only")
     return statements[0]
+
+
+def _views(connection: duckdb.DuckDBPyConnection, warehouse: Warehouse, sql: str) -> dict[str, list[str]]:
+    """Every table's files, with a view on them. A table in a folder that is broken matters only to who names it."""
+    files: dict[str, list[str]] = {}
+    for name, contract in CONTRACTS.items():
+        try:
+            paths = warehouse.files(name)["path"].to_list()
+            _view(connection, warehouse, contract, paths)
+        except (WarehouseError, duckdb.Error) as error:
+            if name not in sql and warehouse.is_local:  # a store may be away, and each table would wait for it anew
+                continue
+            if isinstance(error, WarehouseError):
+                raise
+            raise WarehouseError(
+                f"{name} in {warehouse.uri} cannot be read ({_one_line(error)}); restore the table from a backup, or move "
+                "its folder away and backfill"
+            ) from error
+        else:
+            files[name] = paths
+    return files
 
 
 def _view(connection: duckdb.DuckDBPyConnection, warehouse: Warehouse, contract: Contract, paths: list[str]) -> None:

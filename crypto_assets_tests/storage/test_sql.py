@@ -83,6 +83,20 @@ def test_one_reading_statement_in_any_form(anywhere: Warehouse, statement: str) 
     assert query(anywhere, statement).rows() == [(24,)]
 
 
+def test_a_broken_table_matters_only_to_who_names_it(warehouse: Warehouse) -> None:
+    log = Path(warehouse.path("ohlc"), "_delta_log", "00000000000000000000.json")
+    log.parent.mkdir(parents=True)
+    log.write_text("{")
+    assert query(warehouse, "select count(*) from prices").rows() == [(24,)]
+    with pytest.raises(WarehouseError, match=r"ohlc in .* cannot be read"):
+        query(warehouse, "select count(*) from prices join OHLC using (symbol, ts)")
+    for path in Path(warehouse.path("prices")).glob("*/*.parquet"):
+        path.write_bytes(b"no parquet")
+    with pytest.raises(WarehouseError, match=r"prices in .* cannot be read"):
+        query(warehouse, "select count(*) from prices")
+    assert query(warehouse, "select count(*) from market_sentiment").rows() == [(0,)]
+
+
 def test_the_tables_describe_themselves(warehouse: Warehouse) -> None:
     assert query(warehouse, "describe prices")["column_name"].to_list() == PRICES.names
     assert "price_usd" in str(query(warehouse, "explain select price_usd from prices").rows())
