@@ -84,6 +84,13 @@ def _warehouse(settings: Settings) -> str:
     warehouse = Warehouse(settings.warehouse)
     versions = {name: v for name, v in warehouse.versions().items() if v is not None}
     for table in versions if warehouse.is_local else ():  # in a store this would be a call for each file
+        log = Path(warehouse.path(table), "_delta_log")
+        blank = sorted(commit.name for commit in log.glob("*.json") if not commit.stat().st_size)
+        if blank:  # reads as a commit that did nothing
+            raise WarehouseError(
+                f"{table} in {warehouse.uri} lost what {blank[0]} of its log had written (the file is empty, as after a power "
+                "cut); backfill the days of that time again, without --missing"
+            )
         lost = [path for path in warehouse.files(table)["path"] if not Path(warehouse.path(table), path).exists()]
         if lost:
             raise WarehouseError(

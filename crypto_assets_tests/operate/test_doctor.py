@@ -88,11 +88,24 @@ def test_a_disk_that_fills_up_is_named(tmp_path: Path, monkeypatch, free: int, s
     assert ("make room" in found.text) == (state != "ok")
 
 
-def test_a_table_that_lost_a_file_is_named(findings, platform: Platform) -> None:
-    day = date(2024, 1, 2)
+def write_a_day(platform: Platform, day: date) -> None:
     rows = {"date": [day], "fear_greed_index": [50], "source": ["test"], "available_at": [datetime(2024, 1, 2, 1)]}
     frame = pl.DataFrame(rows, schema_overrides=MARKET_SENTIMENT.polars_schema)
     platform.warehouse.write(MARKET_SENTIMENT, frame, [day])
+
+
+def test_a_commit_that_a_power_cut_left_empty_is_named(findings, platform: Platform) -> None:
+    write_a_day(platform, date(2024, 1, 1))
+    write_a_day(platform, date(2024, 1, 2))
+    newest = max(Path(platform.warehouse.path("market_sentiment"), "_delta_log").glob("*.json"))
+    newest.write_bytes(b"")
+    state, text = findings()["warehouse"]
+    assert state == "fail"
+    assert newest.name in text
+
+
+def test_a_table_that_lost_a_file_is_named(findings, platform: Platform) -> None:
+    write_a_day(platform, date(2024, 1, 2))
     (lost,) = platform.warehouse.files("market_sentiment")["path"]
     Path(platform.warehouse.path("market_sentiment"), lost).unlink()
     state, text = findings()["warehouse"]
