@@ -48,3 +48,9 @@ class WarehouseError(CryptoAssetsError):
 
 class InstanceError(CryptoAssetsError):
     """Postgres or the Dagster instance cannot be reached or started."""
+
+
+def first_line(error: BaseException) -> str:
+    """What a database's error says before its details and hints; its class where it says nothing."""
+    lines = str(error).strip().splitlines()
+    return lines[0] if lines else type(error).__name__

@@ -14,7 +14,7 @@ import psycopg2
 from psycopg2.extensions import connection as Connection
 from psycopg2.extensions import cursor as Cursor
 
-from crypto_assets.errors import InstanceError
+from crypto_assets.errors import InstanceError, first_line
 
 CONNECT_TIMEOUT_S = 10
 ATTEMPTS = 6  # a Postgres that restarts is back within seconds
@@ -59,9 +59,8 @@ class SharedState:
                     if attempt + 1 < attempts:
                         time.sleep(0.2 * 2**attempt)
                 except psycopg2.Error as error:  # it answers, and will say the same again
-                    reason = str(error).strip().splitlines() or [type(error).__name__]
                     raise InstanceError(
-                        f"{self.what} in Dagster's Postgres cannot be used ({reason[0][:160]}); correct the rights of "
+                        f"{self.what} in Dagster's Postgres cannot be used ({first_line(error)[:160]}); correct the rights of "
                         "DAGSTER_POSTGRES_URL's user, or bring the tables up to date with crypto-assets migrate"
                     ) from error
         raise InstanceError(f"{self.what} in Dagster's Postgres does not answer; run crypto-assets doctor")

@@ -117,6 +117,14 @@ def instance(new_instance: Callable[[], DagsterInstance]) -> DagsterInstance:
 
 
 @pytest.fixture
+def url(instance: DagsterInstance) -> str:
+    """The address of a database of its own."""
+    found = Settings.from_env().postgres_url
+    assert found is not None
+    return found.get_secret_value()
+
+
+@pytest.fixture
 def platforms(
     new_instance: Callable[[], DagsterInstance], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[Callable[..., Platform]]:

@@ -10,11 +10,9 @@ from urllib.parse import urlsplit
 
 import psycopg2
 import pytest
-from dagster import DagsterInstance
 from psycopg2.extensions import cursor as Cursor
 
 from crypto_assets.errors import InstanceError
-from crypto_assets.settings import Settings
 from crypto_assets.shared_state import SharedState
 
 
@@ -30,14 +28,6 @@ class Marks(SharedState):
 
     def all(self) -> list[int]:
         return sorted(n for (n,) in self._ask("SELECT n FROM tried.marks", ()))
-
-
-@pytest.fixture
-def url(instance: DagsterInstance) -> str:
-    """A database of its own."""
-    found = Settings.from_env().postgres_url
-    assert found is not None
-    return found.get_secret_value()
 
 
 @contextmanager

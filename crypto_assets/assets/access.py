@@ -12,7 +12,7 @@ from crypto_assets.catalog import Coin, select
 from crypto_assets.errors import ShortAnswerError
 from crypto_assets.llm.journal import Journal, open_journal
 from crypto_assets.settings import Settings
-from crypto_assets.sources.book import Book, open_book
+from crypto_assets.sources.book import Book, book_of
 from crypto_assets.sources.client import Client
 from crypto_assets.sources.fetched import Fetched
 
@@ -32,9 +32,7 @@ class Providers(dg.ConfigurableResource):  # type: ignore[type-arg]
         return datetime.now(timezone.utc)
 
     def book(self) -> Book:
-        """Where calls are counted: Dagster's Postgres, which every process of this platform shares."""
-        url = self.settings().postgres_url
-        return open_book(url.get_secret_value() if url else None)
+        return book_of(self.settings())
 
     def journal(self) -> Journal:
         """Where models' answers are kept: the same Postgres."""

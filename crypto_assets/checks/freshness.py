@@ -80,12 +80,14 @@ def _newest(scope: Scope, table: Contract) -> tuple[dict[str | None, datetime], 
     last = max(written)
     by_coin = table.table in BY_COIN
     columns = ["available_at", *(["symbol"] if by_coin else []), *(["source"] if "source" in table.by_name else [])]
-    rows = pl.DataFrame()
-    for start in (last - DAY * (RECENT_DAYS + 1 if by_coin else 2), min(written)):
+
+    def known(start: date) -> pl.DataFrame:
         rows = scope.warehouse.read(table, start=start, end=last, columns=columns)
-        rows = rows.filter(pl.col("available_at") <= scope.now)
-        if rows.height:  # else a wrong clock has dated what came last; it must not hide that the table is late
-            break
+        return rows.filter(pl.col("available_at") <= scope.now)
+
+    rows = known(last - DAY * (RECENT_DAYS + 1 if by_coin else 2))
+    if rows.is_empty():  # a wrong clock has dated what came last; it must not hide that the table is late
+        rows = known(min(written))
     if "source" in rows.columns and rows["source"].str.starts_with(REPLAY).any():
         return {}, True
     key = pl.col("symbol") if by_coin else pl.lit(None, pl.String).alias("symbol")

@@ -13,7 +13,7 @@ from crypto_assets.checks.outcome import Outcome, Scope
 from crypto_assets.partitions import DAY
 from crypto_assets.schemas_context import KRAKEN_WINDOW
 from crypto_assets.settings import Settings
-from crypto_assets.sources.book import open_book
+from crypto_assets.sources.book import book_of
 from crypto_assets.sources.limits import PREMIUM_PLANS, PROVIDERS, limit_of
 
 AGREEMENT = 0.01  # of the price: venues differ by spread, and CoinGecko's point is seconds after the bar's close
@@ -112,17 +112,20 @@ def months(settings: Settings, now: datetime) -> dict[str, Month]:
 
     Counted in the book of calls. Raises :class:`InstanceError`.
     """
-    limits = ((provider, limit_of(provider, settings)) for provider in PROVIDERS)
-    budgets = {p: (limit, limit.budget) for p, limit in limits if limit is not None and limit.budget is not None}
-    if not budgets:
+    limits = {provider: limit_of(provider, settings) for provider in PROVIDERS}
+    capped = {provider: limit for provider, limit in limits.items() if limit is not None and limit.budget is not None}
+    if not capped:
         return {}
-    book, today = open_book(settings.postgres_url.get_secret_value() if settings.postgres_url else None), now.date()
+    book, today = book_of(settings), now.date()
     week: Counter[str] = Counter()
     for provider, _, _, calls, *_ in book.calls(today - DAY * 6, today):
-        week[str(provider)] += int(str(calls))
+        week[provider] += calls
     left = calendar.monthrange(today.year, today.month)[1] - today.day
-    used = {provider: book.used(limit.bucket) for provider, (limit, _) in budgets.items()}
-    return {p: Month(used[p], budget, used[p] + week[p] / 7 * left) for p, (_, budget) in budgets.items()}
+    found = {}
+    for provider, limit in capped.items():
+        used = book.used(limit.bucket)
+        found[provider] = Month(used, limit.budget or 0, used + week[provider] / 7 * left)
+    return found
 
 
 def budget_projection(scope: Scope) -> Outcome:
@@ -130,14 +133,14 @@ def budget_projection(scope: Scope) -> Outcome:
     found = months(scope.settings, scope.now)
     if not found:
         return Outcome(True, "no monthly budget: the plan has no cap and API_BUDGETS sets none", "WARN", {})
-    worst = max(found, key=lambda provider: found[provider].share)
-    month = found[worst]
+    ranked = sorted(found, key=lambda provider: -found[provider].share)
+    month = found[ranked[0]]
     return Outcome(
         month.share < BUDGET_WARNING,
-        "; ".join(f"{provider}: {found[provider]}" for provider in sorted(found, key=lambda p: -found[p].share)),
+        "; ".join(f"{provider}: {found[provider]}" for provider in ranked),
         "WARN",
         {
-            "provider": worst, "used": month.used, "budget": month.budget, "projected": month.projected,
+            "provider": ranked[0], "used": month.used, "budget": month.budget, "projected": month.projected,
             "projected_share": month.share,
         },
     )  # fmt: skip

@@ -12,7 +12,7 @@ from dagster import DagsterInstance
 from dagster_postgres.utils import DagsterPostgresException
 from sqlalchemy import create_engine, exc, pool, text
 
-from crypto_assets.errors import InstanceError
+from crypto_assets.errors import InstanceError, first_line
 from crypto_assets.instance.postgres import ensure_postgres
 from crypto_assets.settings import Settings
 
@@ -60,7 +60,7 @@ def open_instance(settings: Settings) -> Iterator[DagsterInstance]:
             yield instance
         except (exc.OperationalError, exc.InternalError, DagsterPostgresException) as error:  # stopped, full, read-only
             raise InstanceError(
-                f"Dagster's Postgres failed in the middle ({_first_line(error)}); what was written to the tables is whole; "
+                f"Dagster's Postgres failed in the middle ({_reason(error)}); what was written to the tables is whole; "
                 f"see that it runs and has space on its disk ({settings.home} where it is the embedded one), then run the "
                 "same command again"
             ) from error
@@ -78,17 +78,16 @@ def _instance() -> DagsterInstance:
         ) from error
     except (exc.SQLAlchemyError, DagsterPostgresException) as error:
         raise InstanceError(
-            f"Dagster's tables in Postgres cannot be used ({_first_line(error)}); "
+            f"Dagster's tables in Postgres cannot be used ({_reason(error)}); "
             "give the user of DAGSTER_POSTGRES_URL the right to create tables, or start the server again"
         ) from error
     return instance
 
 
-def _first_line(error: BaseException) -> str:
+def _reason(error: BaseException) -> str:
     if isinstance(error, DagsterPostgresException) and error.__cause__ is not None:
         error = error.__cause__  # Dagster's own says only that it tried often
-    reason = str(getattr(error, "orig", None) or error).strip().splitlines()
-    return reason[0] if reason else type(error).__name__
+    return first_line(getattr(error, "orig", None) or error)
 
 
 @contextmanager

@@ -61,7 +61,9 @@ def dev(settings: Settings, port: int = 3000, host: str = "127.0.0.1") -> None:
                 for name, arguments in commands.items():
                     children[name] = _spawn(ended, arguments)
                 print(f"UI on http://{host}:{port} (stop with Ctrl-C)", file=sys.stderr, flush=True)
-                dead = _watch(children, stopped, _revival(settings))
+                embedded = is_embedded(settings)  # which none of the children would start again
+                revive = _now_and_then(POSTGRES_EVERY_S, lambda: ensure_postgres(settings)) if embedded else None
+                dead = _watch(children, stopped, meanwhile=revive)
         finally:
             _stop(children)
             os.close(leash)
@@ -99,18 +101,17 @@ def _only_one(home: Path, who: str) -> Iterator[None]:
         yield
 
 
-def _revival(settings: Settings) -> Callable[[], bool]:
-    """Called often: now and then sees that the embedded Postgres is up, for none of the children would start it."""
-    due = time.monotonic() + POSTGRES_EVERY_S
+def _now_and_then(seconds: float, work: Callable[[], object]) -> Callable[[], None]:
+    """To be called often: does the work each time so many seconds have passed since it was done."""
+    due = time.monotonic() + seconds
 
-    def look() -> bool:
+    def call() -> None:
         nonlocal due
-        if time.monotonic() >= due and is_embedded(settings):
-            ensure_postgres(settings)
-            due = time.monotonic() + POSTGRES_EVERY_S
-        return False
+        if time.monotonic() >= due:
+            work()
+            due = time.monotonic() + seconds
 
-    return look
+    return call
 
 
 @contextmanager
@@ -153,9 +154,12 @@ def _watch(
     children: dict[str, subprocess.Popen[bytes]],
     stopped: threading.Event,
     ready: Callable[[], bool] = lambda: False,
+    meanwhile: Callable[[], None] | None = None,
 ) -> str | None:
     """The name of the first child to end, or None once told to stop or ready."""
     while not stopped.wait(0.2) and not ready():
+        if meanwhile is not None:
+            meanwhile()
         for name, child in children.items():
             if child.poll() is not None:
                 return name

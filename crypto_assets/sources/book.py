@@ -17,6 +17,7 @@ from psycopg2.extensions import cursor as Cursor
 from psycopg2.extras import execute_values
 
 from crypto_assets.errors import SourceError
+from crypto_assets.settings import Settings
 from crypto_assets.shared_state import SharedState
 from crypto_assets.sources.limits import Limit
 
@@ -208,6 +209,11 @@ def _reserve(cursor: Cursor, limit: Limit, count: int) -> list[float]:
 
 _LOCAL = LocalBook()
 _SHARED: dict[str, PostgresBook] = {}
+
+
+def book_of(settings: Settings) -> Book:
+    """Where the calls of this platform are counted: Dagster's Postgres, which every process of it shares."""
+    return open_book(settings.postgres_url.get_secret_value() if settings.postgres_url else None)
 
 
 def open_book(url: str | None) -> Book:

@@ -59,9 +59,9 @@ PLANS: dict[str, dict[str, Plan]] = {
         "public": Plan(60, 60, None, None, "api.alternative.me", "https://alternative.me/crypto/fear-and-greed-index/#api"),
     },
 }  # fmt: skip
-# Page sizes and windows that the routes document; each source cuts its calls exactly there.
 PROVIDERS = (*PLANS, "rss")  # who may be given a limit or a budget
-_ANY_PACE = (1_000_000, 1.0)
+_ANY_PACE = (1_000_000, 1.0)  # of who has a budget and no limit
+# Page sizes and windows that the routes document; each source cuts its calls exactly there.
 PREMIUM_PLANS = frozenset({"basic", "analyst", "lite", "enterprise"})
 
 

@@ -70,10 +70,7 @@ def _views(connection: duckdb.DuckDBPyConnection, warehouse: Warehouse, sql: str
                 continue
             if isinstance(error, WarehouseError):
                 raise
-            raise WarehouseError(
-                f"{name} in {warehouse.uri} cannot be read ({_one_line(error)}); restore the table from a backup, or move "
-                "its folder away and backfill"
-            ) from error
+            raise warehouse.unreadable(name, error) from error
         else:
             files[name] = paths
     return files

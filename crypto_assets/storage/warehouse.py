@@ -70,7 +70,7 @@ class Warehouse:
         """The table at a version (default: newest), or None while it does not exist."""
         found = self._open(table, version)
         if found is None and self.is_local and any(Path(self.path(table)).glob("date=*/*.parquet")):  # not empty: torn
-            raise self._unreadable(table, FileNotFoundError("its files are there, its commit log _delta_log is not"))
+            raise self.unreadable(table, FileNotFoundError("its files are there, its commit log _delta_log is not"))
         return found
 
     def _open(self, table: str, version: int | None = None) -> DeltaTable | None:
@@ -87,7 +87,7 @@ class Warehouse:
                 ) from error
             return None
         except (DeltaError, OSError, ValueError) as error:
-            raise self._unreadable(table, error) from error
+            raise self.unreadable(table, error) from error
 
     def read(
         self,
@@ -135,7 +135,7 @@ class Warehouse:
                 .sort(order or wanted[:1])
             )
         except (pl.exceptions.PolarsError, DeltaError, OSError) as error:
-            raise self._unreadable(contract.table, error) from error
+            raise self.unreadable(contract.table, error) from error
 
     def _scan(self, contract: Contract, snapshot: DeltaTable, start: date | None, end: date | None) -> pl.LazyFrame:
         within = pl.lit(value=True)
@@ -335,7 +335,7 @@ class Warehouse:
         if root.exists() and not root.is_dir():
             raise WarehouseError(f"the warehouse {self.uri} is not a folder; set CRYPTO_ASSETS_WAREHOUSE to one")
 
-    def _unreadable(self, table: str, error: Exception) -> WarehouseError:
+    def unreadable(self, table: str, error: Exception) -> WarehouseError:
         return WarehouseError(
             f"{table} in {self.uri} cannot be read ({object_store.reason(error)}); {self._what_to_check} and its rights, "
             "or restore the table from a backup, or move its folder away and backfill"

@@ -25,6 +25,15 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
+def command(port: int) -> list[str]:
+    return [sys.executable, "-m", "crypto_assets.cli", "dev", "--port", str(port)]
+
+
+def env_of(home: Path) -> dict[str, str]:
+    env = {name: value for name, value in os.environ.items() if name != "DAGSTER_POSTGRES_URL"}
+    return {**env, "CRYPTO_ASSETS_HOME": str(home)}
+
+
 def children_of(home: Path) -> list[str]:
     """Processes that carry this home in their environment, but for Postgres' own and the guardian."""
     found = []
@@ -61,10 +70,9 @@ def knows_runs(port: int) -> bool:
 @pytest.fixture
 def dev(home: Path) -> Iterator[tuple[subprocess.Popen[str], int]]:
     port = free_port()
-    env = {name: value for name, value in os.environ.items() if name != "DAGSTER_POSTGRES_URL"}
     process = subprocess.Popen(
-        [sys.executable, "-m", "crypto_assets.cli", "dev", "--port", str(port)],
-        env={**env, "CRYPTO_ASSETS_HOME": str(home)},
+        command(port),
+        env=env_of(home),
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
@@ -82,14 +90,7 @@ def comes_up(dev: tuple[subprocess.Popen[str], int]) -> None:
 
 
 def refused(home: Path, port: int) -> subprocess.CompletedProcess[str]:
-    env = {name: value for name, value in os.environ.items() if name != "DAGSTER_POSTGRES_URL"}
-    return subprocess.run(
-        [sys.executable, "-m", "crypto_assets.cli", "dev", "--port", str(port)],
-        env={**env, "CRYPTO_ASSETS_HOME": str(home)},
-        capture_output=True,
-        text=True,
-        timeout=90,
-    )
+    return subprocess.run(command(port), env=env_of(home), capture_output=True, text=True, timeout=90)
 
 
 @LINUX

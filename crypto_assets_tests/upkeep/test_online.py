@@ -19,7 +19,6 @@ from crypto_assets.definitions import defs
 from crypto_assets.errors import InstanceError
 from crypto_assets.partitions import DAY
 from crypto_assets.schemas import ML_FEATURES
-from crypto_assets.settings import Settings
 from crypto_assets.storage.warehouse import Warehouse
 
 HOUR = timedelta(hours=1)
@@ -35,14 +34,6 @@ def rows(
         for ts in moments
     ]  # fmt: skip
     return ML_FEATURES.conform(pl.DataFrame(found))
-
-
-@pytest.fixture
-def url(instance: DagsterInstance) -> str:
-    """A database of its own."""
-    found = Settings.from_env().postgres_url
-    assert found is not None
-    return found.get_secret_value()
 
 
 def prices(url: str) -> dict[str, float]:
