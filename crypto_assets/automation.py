@@ -17,7 +17,7 @@ from crypto_assets.schemas_context import COMMUNITY_LAG
 
 @dataclass(frozen=True)
 class Freshness:
-    """How old the newest row of a table may be, and how old before it is worth a warning."""
+    """How old the newest row of a table may be, and after how long without a materialisation Dagster warns."""
 
     warn_after: timedelta
     late_after: timedelta
@@ -26,7 +26,8 @@ class Freshness:
         return dg.FreshnessPolicy.time_window(fail_window=self.late_after, warn_window=self.warn_after)
 
 
-_INTRADAY = Freshness(timedelta(hours=1, minutes=30), timedelta(hours=3))
+# A row's step and one tick: when its tick brought nothing and the one after it neither, the source has gone silent.
+_INTRADAY = Freshness(timedelta(minutes=45), timedelta(hours=1, minutes=15))
 _DAILY = Freshness(timedelta(hours=36), timedelta(hours=48))
 # News arrives when there is news: a quiet night is not a failure.
 _NEWS = Freshness(timedelta(hours=6), timedelta(hours=24))

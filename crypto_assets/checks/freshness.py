@@ -20,6 +20,7 @@ from crypto_assets.schemas import CONTRACTS
 
 # Tables with a row of every coin each hour or day: there a coin that stays behind has stopped.
 BY_COIN = ("prices", "ohlc", "kraken_ohlc", "onchain_base", "onchain_enhanced", "ml_features")
+COIN_MAY_REST = timedelta(hours=3)  # a thin market has hours without a trade
 REPLAY = "sandbox-replay"  # the sandbox's mark on recorded data
 
 
@@ -49,7 +50,8 @@ def _judge(scope: Scope, table: str, newest: dict[str | None, datetime], limit: 
     age = scope.now - last
     recent = scope.now - DAY * RECENT_DAYS  # a coin that left its venue earlier is no longer expected
     coins = {coin: seen for coin, seen in newest.items() if coin is not None and seen >= recent}
-    behind = sorted((seen, coin) for coin, seen in coins.items() if scope.now - seen > limit)
+    rest = max(limit, COIN_MAY_REST)
+    behind = sorted((seen, coin) for coin, seen in coins.items() if scope.now - seen > rest)
     text = f"the newest row was known {_ago(age)} ago, at {last:%Y-%m-%d %H:%M} UTC; the limit is {_ago(limit)}"
     if age <= limit and behind:
         names = ", ".join(f"{coin} ({_ago(scope.now - seen)})" for seen, coin in behind[:5])

@@ -12,6 +12,7 @@ import polars as pl
 import pytest
 from dagster import AssetCheckKey, AssetKey, DagsterInstance
 
+from crypto_assets.automation import FRESHNESS
 from crypto_assets.checks import health
 from crypto_assets.checks.freshness import MEASURES
 from crypto_assets.checks.outcome import Outcome, Scope
@@ -60,10 +61,18 @@ def test_green_while_rows_come_and_red_when_they_stop(scope: Scope) -> None:
     write(scope, {"BTC": hour(1), "ETH": hour(0)})
     assert look(scope).passed
     assert look(scope).numbers["age_minutes"] == 20
-    later = look(replace(scope, now=NOW + HOUR * 3))
+    later = look(replace(scope, now=NOW + HOUR))
     assert not later.passed
     assert later.severity == "ERROR"
-    assert "limit is 3.0 h" in later.description
+    assert "limit is 75 min" in later.description
+
+
+@pytest.mark.parametrize("table", ["prices", "ohlc", "kraken_ohlc", "derivatives", "narratives", "ml_features"])
+def test_an_hour_missed_by_two_ticks_is_red(table: str) -> None:
+    """What the tick of the full hour could not bring, the next one may; nothing waits for a third."""
+    row, tick, look_after = timedelta(hours=1), timedelta(minutes=15), timedelta(minutes=10)
+    limit = FRESHNESS[table].late_after
+    assert row + look_after < limit < row + tick + look_after
 
 
 def test_a_coin_that_stopped_is_named(scope: Scope) -> None:
@@ -177,9 +186,9 @@ def test_red_within_a_tick_of_silence_although_old_days_are_backfilled(
     """Each step is one run on a real instance: tick, silent tick, backfill of old days, look, and the return."""
     now = datetime.now(timezone.utc)
     today = now.date()
-    with provider(monkeypatch, tmp_path, silent_since=now - HOUR * 5):
+    with provider(monkeypatch, tmp_path, silent_since=now - FRESHNESS["prices"].late_after - timedelta(minutes=1)):
         runs.execute(instance, ["prices"], today - DAY, today)
-        assert verdict(instance) == "FAILED", "the provider has said nothing for five hours"
+        assert verdict(instance) == "FAILED", "an hour has passed without a row, and the tick after it"
         for day in days(today - DAY * 12, today - DAY * 11):
             assert runs.execute(instance, ["prices"], day, day).success
         assert verdict(instance) == "FAILED", "old days are news to Dagster, not to the table"

@@ -104,6 +104,12 @@ def test_no_process_outlives_a_killed_dev(dev: tuple[subprocess.Popen[str], int]
     assert not answers(port)
 
 
+def postmaster(home: Path) -> int | None:
+    """The server's process, None while the file that names it is away or being written."""
+    file = home / "postgres" / "data" / "postmaster.pid"
+    return int((file.read_text().split() or ["0"])[0]) or None if file.exists() else None
+
+
 @LINUX
 def test_a_dev_is_alone_brings_its_postgres_back_and_leaves_nothing(
     dev: tuple[subprocess.Popen[str], int], home: Path
@@ -114,10 +120,10 @@ def test_a_dev_is_alone_brings_its_postgres_back_and_leaves_nothing(
     assert second.returncode == 1
     assert f"already (UI on http://127.0.0.1:{port}, process {process.pid}); use it" in second.stderr.splitlines()[-1]
 
-    postmaster = home / "postgres" / "data" / "postmaster.pid"
-    killed = int(postmaster.read_text().split()[0])
+    killed = postmaster(home)
+    assert killed is not None
     os.kill(killed, signal.SIGKILL)
-    assert wait_for(lambda: postmaster.read_text().split()[0] != str(killed) and knows_runs(port), 60)
+    assert wait_for(lambda: postmaster(home) not in (killed, None) and knows_runs(port), 60)
 
     process.terminate()
     assert process.wait(30) == 0

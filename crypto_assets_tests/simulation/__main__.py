@@ -19,8 +19,8 @@ from crypto_assets_tests.simulation.day import HISTORY, QUARTER, Day, day
 
 SLO = 0.99
 LAST_LOOKS = 12  # quarters after the day in which what is still open may close
-DISTURBANCES = {  # tick of 96 -> what happens then; fewer ticks have them closer together
-    8: "silent kraken", 12: "back kraken", 19: "stop postgres", 26: "silent model", 31: "back model",
+DISTURBANCES = {  # tick of 96 -> what happens then; fewer ticks have them closer together. A silence misses no full hour
+    9: "silent kraken", 12: "back kraken", 19: "stop postgres", 26: "silent model", 31: "back model",
     38: "kill run", 57: "kill daemon", 64: "silent defillama", 72: "back defillama", 80: "kill run",
 }  # fmt: skip
 
