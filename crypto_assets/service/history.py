@@ -11,11 +11,13 @@ from crypto_assets.assets.access import Providers
 from crypto_assets.assets.states import states_of
 from crypto_assets.checks import history
 from crypto_assets.checks.outcome import Scope
+from crypto_assets.errors import WarehouseError
 from crypto_assets.partitions import DAY
 from crypto_assets.plots import line_chart
 from crypto_assets.schemas import HISTORY_REPORT
 from crypto_assets.service.slo import SOURCE, of_the_moment
 from crypto_assets.settings import Settings
+from crypto_assets.storage.lookout import Lookout
 from crypto_assets.storage.warehouse import Warehouse
 from crypto_assets.transforms.history import ALL, PARTITIONS, ROWS, SHARES, shares
 from crypto_assets.transforms.slo import slot_of
@@ -24,32 +26,48 @@ SHOWN = DAY * 366  # of the lines
 ENHANCED = "onchain_enhanced"
 
 
-def look(instance: DagsterInstance, settings: Settings, now: datetime) -> pl.DataFrame:
-    """One row an asset and 'all': counts and shares of the closed days from the settings' start on. See the contract."""
-    warehouse, last = Warehouse(settings.warehouse), now.date() - DAY
-    scope = Scope(warehouse, settings, settings.start, last, now)
+def look(instance: DagsterInstance, settings: Settings, now: datetime) -> tuple[pl.DataFrame, dict[str, str]]:
+    """One row an asset and 'all': counts and shares of the closed days from the settings' start on. See the contract.
+
+    In a folder a table that cannot be read (it is named, with why) has no row, nor have those counted by it, nor 'all'.
+    Raises :class:`WarehouseError` where that leaves nothing.
+    """
+    last = now.date() - DAY
     counted = []
+    broken: dict[str, str] = {}
     for table in history.TABLES:
+        warehouse = Lookout(settings.warehouse)
+        scope = Scope(warehouse, settings, settings.start, last, now)
         stored = warehouse.days_with_rows(table, settings.start, last)
         due = history.days_due(table, stored, settings.start, last)
         known = states_of(instance, table, due[0], due[-1]) if due else {}
         materialized = sum(known.get(day) == "MATERIALIZED" for day in due)
         rows = history.rows(scope, table, stored) if due else None
-        counted.append((table, len(due), materialized, sum(day in stored for day in due), *(rows or (None, None))))
+        if warehouse.not_readable:
+            broken |= warehouse.not_readable
+        else:
+            counted.append((table, len(due), materialized, sum(day in stored for day in due), *(rows or (None, None))))
+    if broken and not counted:
+        raise WarehouseError(next(iter(broken.values())))
     kinds = {"asset": pl.String, **dict.fromkeys((*PARTITIONS, *ROWS), pl.Int64)}
-    return shares(pl.DataFrame(counted, schema=kinds, orient="row"))
+    found = shares(pl.DataFrame(counted, schema=kinds, orient="row"))
+    return found.filter(pl.col("asset") != ALL) if broken else found, broken
 
 
 @dg.asset(**of_the_moment(HISTORY_REPORT, late_after=timedelta(hours=13)))
 def history_report(context: dg.AssetExecutionContext, providers: Providers) -> dg.MaterializeResult[None]:
     now, warehouse = providers.now(), Warehouse(providers.settings().warehouse)
-    found = look(context.instance, providers.settings(), now)
+    found, broken = look(context.instance, providers.settings(), now)
     rows = found.with_columns(
         ts=pl.lit(slot_of(now)), date=pl.lit(now.date()), available_at=pl.lit(now), source=pl.lit(SOURCE)
     )
     warehouse.write(HISTORY_REPORT, rows, [now.date()])
     return dg.MaterializeResult(
-        metadata={**figures(found), "course": dg.MetadataValue.md(chart(by_day(warehouse, now)))}
+        metadata={
+            **figures(found),
+            "not_readable": ", ".join(broken) or "none",
+            "course": dg.MetadataValue.md(chart(by_day(warehouse, now))),
+        }
     )
 
 

@@ -36,7 +36,7 @@ def render(found: Quality) -> str:
         '<meta name="viewport" content="width=device-width, initial-scale=1"><meta name="color-scheme" content="light dark">'
         f"<title>Data quality, {found.made_at:%Y-%m-%d %H:%M} UTC</title><style>{STYLE}</style></head><body><main>"
         f"<header><h1>Data quality</h1><p>{found.made_at:%A %d %B %Y, %H:%M} UTC · recent figures: "
-        f"{found.start} to {found.end}</p></header>{_tiles(found)}{_incidents(found)}"
+        f"{found.start} to {found.end}</p></header>{_tiles(found)}{_not_readable(found)}{_incidents(found)}"
         f'<div class="cards">{"".join(cards)}</div><footer>{_footer(found)}</footer></main></body></html>\n'
     )
 
@@ -71,6 +71,12 @@ def _grade(value: float | None, good: float, warn: float) -> str:
     if value is None:
         return "none"
     return "good" if value >= good - 1e-9 else "warn" if value >= warn else "bad"
+
+
+def _not_readable(found: Quality) -> str:
+    items = "".join(f"<li><b>{escape(t)}</b>: {escape(why[:300])}</li>" for t, why in found.not_readable.items())
+    title = "Tables that cannot be read, shown as if they had no rows"
+    return f'<section class="card wide alert"><h2>{title}</h2><ul>{items}</ul></section>' if items else ""
 
 
 def _incidents(found: Quality) -> str:
@@ -128,7 +134,11 @@ def _freshness(found: Quality) -> str:
     ratios = [s.age / s.late_after if s.age is not None else 0.0 for s in seen]
     colors = [draw.NONE if s.age is None else draw.GOOD if s.fresh else draw.BAD for s in seen]
     labels = [
-        "no rows" if s.age is None else f"{_span(s.age)} of {_span(s.late_after)}" + ("" if s.fresh else ", late")
+        "cannot be read"
+        if s.table in found.not_readable
+        else "no rows"
+        if s.age is None
+        else f"{_span(s.age)} of {_span(s.late_after)}" + ("" if s.fresh else ", late")
         for s in seen
     ]
     title = "Age of the newest row by table, in shares of its limit"
@@ -139,7 +149,7 @@ def _span(age: timedelta) -> str:
     hours = age / HOUR
     return (
         f"{age.total_seconds() / 60:.0f} min"
-        if hours < 1
+        if hours < 3
         else f"{hours:.1f} h"
         if hours < 48
         else f"{hours / 24:.0f} d"

@@ -15,13 +15,13 @@ from crypto_assets.automation import FRESHNESS
 from crypto_assets.checks import coverage, population, sources
 from crypto_assets.checks.history import FROM_FIRST_ROW
 from crypto_assets.checks.outcome import Outcome, Scope
-from crypto_assets.errors import InstanceError
+from crypto_assets.errors import InstanceError, WarehouseError
 from crypto_assets.feature_columns import GROUPS
 from crypto_assets.partitions import DAY
 from crypto_assets.service import freshness, history
 from crypto_assets.service.slo import observed
 from crypto_assets.settings import Settings
-from crypto_assets.storage.warehouse import Warehouse
+from crypto_assets.storage.lookout import Lookout
 from crypto_assets.transforms import slo
 
 RECENT_DAYS = 30
@@ -51,14 +51,20 @@ class Quality:
     articles: pl.DataFrame  # date, outcome, articles
     level: pl.DataFrame  # transforms.slo.service_level
     history: pl.DataFrame  # newest look of each day: asset, date, counts and shares of history_report
+    not_readable: dict[str, str] = field(default_factory=dict)  # table -> why; counted as one without rows
     incidents: list[Incident] | None = None  # None: Postgres was not reached
     notes: list[str] = field(default_factory=list)
 
 
 def gather(settings: Settings, now: datetime) -> Quality:
-    """Everything the report shows, as of ``now`` (UTC). Raises :class:`WarehouseError`."""
-    warehouse = Warehouse(settings.warehouse)
+    """Everything the report shows, as of ``now`` (UTC). In a folder a broken table hides none of the others.
+
+    Raises :class:`WarehouseError` where one cannot be read and no other has a row.
+    """
+    warehouse = Lookout(settings.warehouse)
     days = {t: warehouse.days_with_rows(t, settings.start, now.date()) for t in FRESHNESS}
+    if warehouse.not_readable and not any(days.values()):
+        raise WarehouseError(next(iter(warehouse.not_readable.values())))
     end = max((max(found) for found in days.values() if found), default=now.date())
     start = end - DAY * (RECENT_DAYS - 1)
     scope = Scope(warehouse, settings, start, end, now)
@@ -76,7 +82,7 @@ def gather(settings: Settings, now: datetime) -> Quality:
         agreement=sources.agreement(scope), agreeing=_agreeing(scope), held=sources.nothing_held(scope),
         calls=_calls(scope), budget=_budget(scope), articles=_articles(scope),
         level=slo.service_level(observed(warehouse, now), now), history=history.by_day(warehouse, now),
-        incidents=incidents, notes=notes,
+        incidents=incidents, notes=notes, not_readable=warehouse.not_readable,
     )  # fmt: skip
 
 
@@ -158,6 +164,7 @@ def figures(found: Quality) -> dict[str, Any]:
     numbers: dict[str, Any] = {
         "tables_fresh": sum(seen.fresh for seen in found.fresh),
         "tables": len(found.fresh),
+        "tables_not_readable": len(found.not_readable),
         "coverage_30d": round(sum(found.covered.values()) / len(found.covered), 5),
         "population": round(found.populated, 5),
         "enhanced_over_base": round(found.enhanced, 5),

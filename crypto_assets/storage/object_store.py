@@ -68,4 +68,4 @@ def reason(error: BaseException) -> str:
         return REASONS.get(code[1], f"the store answered {code[1]}")
     if "↳" in text:  # a chain of causes: the last one says it
         text = text.rsplit("↳", 1)[1]
-    return " ".join(re.sub(r"\d+: <unknown>", "", text).split())[:200]  # frames of a trace without names
+    return " ".join(re.split(r"\n\s*\d+: ", text, maxsplit=1)[0].split())[:200]  # what follows is a trace's frames

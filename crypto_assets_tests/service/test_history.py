@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from datetime import datetime, timedelta, timezone
+from pathlib import Path
+from unittest import mock
 
 import dagster as dg
 import httpx
@@ -100,6 +102,25 @@ def test_the_course_of_a_restoration(
     assert render(found).count("Share of the expected history that is there, all tables") == 1
     assert figures(found)["history_partitions"] == second["with_rows/all"]
     assert figures(found)["history_rows"] == second["rows/all"]
+
+
+def test_what_cannot_be_read_is_left_out_not_counted_as_missing(
+    instance: DagsterInstance, warehouse: Warehouse, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Enhanced is counted by its base; and a sum without a table would be of something else."""
+    prices(warehouse, "BTC", midnight(START), 24 * 5)
+    onchain(warehouse, "onchain_base", 8)
+    onchain(warehouse, "onchain_enhanced", 8)
+    whole = look(instance, monkeypatch, NOW)
+    (Path(warehouse.path("onchain_base")) / "_delta_log").rename(warehouse.path("away"))
+    seen = look(instance, monkeypatch, NOW + HOUR)
+    assert seen["not_readable"] == "onchain_base"
+    assert (seen["with_rows/prices"], seen["rows/prices"]) == (whole["with_rows/prices"], whole["rows/prices"])
+    assert {*whole} - {*seen} >= {"enhanced_over_base", "with_rows/onchain_base", "with_rows/all"}
+    kept = history.by_day(warehouse, NOW + DAY)
+    assert history.newest(kept)["prices"]["share_with_rows"] == 0.5
+    Path(warehouse.path("away")).rename(Path(warehouse.path("onchain_base")) / "_delta_log")
+    assert look(instance, monkeypatch, NOW + HOUR * 2) == {**whole, "course": mock.ANY}
 
 
 def test_prometheus_has_the_newest_look(

@@ -6,6 +6,7 @@ import re
 from dataclasses import replace
 from datetime import datetime, timedelta, timezone
 from html.parser import HTMLParser
+from pathlib import Path
 
 import dagster as dg
 import pytest
@@ -13,6 +14,7 @@ import pytest
 from crypto_assets.alerts.incidents import Incident
 from crypto_assets.assets.access import Providers
 from crypto_assets.automation import FRESHNESS
+from crypto_assets.errors import WarehouseError
 from crypto_assets.feature_columns import GROUPS
 from crypto_assets.partitions import DAY
 from crypto_assets.service import figures as draw
@@ -124,6 +126,28 @@ def test_an_empty_warehouse_has_a_page_too(warehouse: Warehouse) -> None:
     html = render(gather(Settings.from_env(), NOW))
     assert "Not observed yet" in html and "No calls in this range" in html
     assert f"0 of {len(FRESHNESS)}" in html
+
+
+def test_a_broken_table_is_named_and_hides_no_other(found: Quality, warehouse: Warehouse) -> None:
+    """One whose commit log was cut off, one that lost a file: counted as without rows, and said so."""
+    log = max(Path(warehouse.path("kraken_ohlc")).glob("_delta_log/*.json"))
+    log.write_bytes(log.read_bytes()[:-40])
+    next(Path(warehouse.path("ml_features")).glob("date=*/*.parquet")).unlink()
+    broken = gather(Settings.from_env(), NOW)
+    assert set(broken.not_readable) == {"kraken_ohlc", "ml_features"}
+    numbers, before = figures(broken), figures(found)
+    assert numbers["tables_not_readable"] == 2
+    assert (numbers["coverage_30d/kraken_ohlc"], numbers["population"]) == (0, 0)
+    for name in ("coverage_30d/prices", "coverage_30d/api_usage", "api_calls_30d"):
+        assert numbers[name] == before[name]
+    html = render(broken)
+    for table in ("kraken_ohlc", "ml_features"):
+        assert f"<b>{table}</b>: {table} in " in html
+    assert "cannot be read" not in render(found)
+    for table in ("prices", "api_usage", "ml_features"):
+        (Path(warehouse.path(table)) / "_delta_log").rename(Path(warehouse.path(table)) / "away")
+    with pytest.raises(WarehouseError, match="cannot be read"):
+        gather(Settings.from_env(), NOW)
 
 
 def test_the_asset_writes_the_page_and_its_figures(found: Quality, monkeypatch: pytest.MonkeyPatch) -> None:

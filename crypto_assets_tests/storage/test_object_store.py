@@ -122,3 +122,5 @@ def test_an_address_that_would_be_cut_is_refused(uri: str) -> None:
 
 def test_a_full_disk_is_named() -> None:
     assert store.reason(OSError(28, "No space left on device")) == "[Errno 28] No space left on device"
+    trace = "Truncated record whilst reading null\n   0: <unknown>\n  12: start_thread\n    at ./nptl/pthread_create.c:442:8"
+    assert store.reason(OSError(trace)) == "Truncated record whilst reading null"

@@ -1,0 +1,53 @@
+"""The tables for reports: what cannot be read is missing and named, and hides none of the others."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import date
+from pathlib import Path
+
+import polars as pl
+from deltalake import DeltaTable
+
+from crypto_assets.contract import Contract
+from crypto_assets.errors import WarehouseError
+from crypto_assets.storage.warehouse import Warehouse
+
+
+class Lookout(Warehouse):
+    """Reads a table that is broken as an empty one. Not for writing, nor for what others are derived from.
+
+    ``not_readable``: table -> why, of those that were asked for. An object store may be away as a whole, and each table
+    would wait for it anew: there the first one raises, as everywhere.
+    """
+
+    def __init__(self, uri: str) -> None:
+        super().__init__(uri)
+        self.not_readable: dict[str, str] = {}
+
+    def snapshot(self, table: str, version: int | None = None) -> DeltaTable | None:
+        try:
+            return super().snapshot(table, version)
+        except WarehouseError as error:
+            self._pass_over(table, error)
+            return None
+
+    def _read(
+        self,
+        contract: Contract,
+        snapshot: DeltaTable | None,
+        start: date | None = None,
+        end: date | None = None,
+        columns: Sequence[str] | None = None,
+        symbols: Sequence[str] | None = None,
+    ) -> pl.DataFrame:
+        try:
+            return super()._read(contract, snapshot, start, end, columns, symbols)
+        except WarehouseError as error:
+            self._pass_over(contract.table, error)
+            return super()._read(contract, None, start, end, columns, symbols)
+
+    def _pass_over(self, table: str, error: WarehouseError) -> None:
+        if not self.is_local or not Path(self.path(table)).is_dir():  # the trouble is not this table's
+            raise error
+        self.not_readable[table] = str(error)
