@@ -74,7 +74,7 @@ def _grade(value: float | None, good: float, warn: float) -> str:
 
 
 def _not_readable(found: Quality) -> str:
-    items = "".join(f"<li><b>{escape(t)}</b>: {escape(why[:300])}</li>" for t, why in found.not_readable.items())
+    items = "".join(f"<li>{escape(why[:400])}</li>" for why in found.not_readable.values())  # each names its table
     title = "Tables that cannot be read, shown as if they had no rows"
     return f'<section class="card wide alert"><h2>{title}</h2><ul>{items}</ul></section>' if items else ""
 

@@ -142,7 +142,7 @@ def test_a_broken_table_is_named_and_hides_no_other(found: Quality, warehouse: W
         assert numbers[name] == before[name]
     html = render(broken)
     for table in ("kraken_ohlc", "ml_features"):
-        assert f"<b>{table}</b>: {table} in " in html
+        assert f"<li>{table} in " in html
     assert "cannot be read" not in render(found)
     for table in ("prices", "api_usage", "ml_features"):
         (Path(warehouse.path(table)) / "_delta_log").rename(Path(warehouse.path(table)) / "away")
