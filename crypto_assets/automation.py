@@ -26,8 +26,9 @@ class Freshness:
         return dg.FreshnessPolicy.time_window(fail_window=self.late_after, warn_window=self.warn_after)
 
 
-# A row's step and one tick: when its tick brought nothing and the one after it neither, the source has gone silent.
-_INTRADAY = Freshness(timedelta(minutes=45), timedelta(hours=1, minutes=15))
+# An hour's row is owed by the second tick after it (the first may find the provider's page of before, and the last row
+# of a day comes with its close): what is not there when the third is due is late.
+_INTRADAY = Freshness(timedelta(minutes=45), timedelta(hours=1, minutes=30))
 _DAILY = Freshness(timedelta(hours=36), timedelta(hours=48))
 # News arrives when there is news: a quiet night is not a failure.
 _NEWS = Freshness(timedelta(hours=6), timedelta(hours=24))

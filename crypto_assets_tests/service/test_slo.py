@@ -78,8 +78,8 @@ def test_a_table_that_cannot_be_read_is_not_fresh_and_hides_no_other(warehouse: 
 def test_a_table_that_stops_spends_its_budget_and_one_that_nobody_watches_too(
     warehouse: Warehouse, look, price
 ) -> None:
-    price(NOW - timedelta(minutes=45))
-    for n in range(4):  # 0:45, 1:00, 1:15 old: fresh; then late
+    price(NOW - timedelta(hours=1))
+    for n in range(4):  # 1:00, 1:15, 1:30 old: fresh; then late
         last = look(NOW + SLOT * n)
     figures = last["slo_report"]
     assert figures["share_24h/prices"] == 0.75
@@ -112,8 +112,8 @@ def test_a_table_counts_from_the_look_at_its_first_row_on(warehouse: Warehouse, 
 def test_burning_is_seen_and_its_end(warehouse: Warehouse, look, price) -> None:
     price(NOW)
     assert burning(warehouse, NOW) == [], "nothing was observed: nothing can be said"
-    late = NOW + SLOT * 7
-    for n in range(4, 8):  # late from 1:15 on: the slots at 1:30 and 1:45 after
+    late = NOW + SLOT * 8
+    for n in range(5, 9):  # late from 1:30 on: the slots at 1:45 and 2:00 after
         look(NOW + SLOT * n)
     found = {s.subject: s.trouble for s in burning(warehouse, late)}
     assert "too fast" in (found["prices"] or "")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import signal
 import sys
 import tempfile
 import time
@@ -82,6 +83,7 @@ def main() -> int:
     )
     parser.add_argument("--folder", type=Path, help="where state and logs stay")
     chosen = parser.parse_args()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # or the processes of the day would outlive it
     folder = chosen.folder or Path(tempfile.mkdtemp(prefix="crypto-assets-day-"))
     folder.mkdir(parents=True, exist_ok=True)
     folder.chmod(0o755)  # Postgres, who runs as somebody else, reads the clock
