@@ -179,16 +179,17 @@ def test_a_table_that_stops_is_late_and_old_days_do_not_hide_it(
     platform: Platform, receiver: Receiver, tick: Callable[..., str]
 ) -> None:
     now = datetime.now(timezone.utc)
+    newest = now.date() - DAY * 4
     platform.activate()
-    _sentiment(platform, today() - DAY * 4)
+    _sentiment(platform, newest)
     assert runs.execute(platform.instance, ["market_sentiment"], START, START).success
     for _ in range(2):
         tick(platform, "alert_staleness")
     assert receiver.events() == [("staleness", "market_sentiment", "opened")]
     since = datetime.fromisoformat(receiver.got[0]["since"])
-    assert since == midnight(today() - DAY * 3) + timedelta(hours=48), "from when the newest row was too old"
+    assert since == midnight(newest + DAY) + timedelta(hours=48), "from when the newest row was too old"
     assert "ml_features" in receiver.got[0]["consequence"]
-    _sentiment(platform, today(), at=now - timedelta(minutes=5))
+    _sentiment(platform, now.date(), at=now - timedelta(minutes=5))
     tick(platform, "alert_staleness")
     assert receiver.events()[1:] == [("staleness", "market_sentiment", "closed")]
 

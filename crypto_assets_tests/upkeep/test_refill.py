@@ -8,6 +8,8 @@ from pathlib import Path
 import dagster as dg
 import pytest
 from dagster import AssetKey, AssetMaterialization, DagsterInstance
+from dagster._core.events import DagsterEvent, DagsterEventType, StepMaterializationData
+from dagster._core.instance.utils import RUNLESS_JOB_NAME, RUNLESS_RUN_ID
 from dagster._core.test_utils import create_run_for_test
 
 from crypto_assets.assets.access import Providers
@@ -30,9 +32,13 @@ def warehouse(tmp_path: Path) -> Warehouse:
 
 
 def materialise(instance: DagsterInstance, table: str, *found: date, **metadata: object) -> None:
+    """As of this noon, whatever the clock says: minutes after midnight, a fetch has not settled yesterday yet."""
+    noon = midnight(TODAY) + timedelta(hours=12)
     for day in found:
-        event = AssetMaterialization(AssetKey(table), partition=day.isoformat(), metadata=metadata)  # type: ignore[arg-type]
-        instance.report_runless_asset_event(event)
+        said = AssetMaterialization(AssetKey(table), partition=day.isoformat(), metadata=metadata)  # type: ignore[arg-type]
+        kind, data = DagsterEventType.ASSET_MATERIALIZATION.value, StepMaterializationData(said, [])
+        event = DagsterEvent(kind, RUNLESS_JOB_NAME, event_specific_data=data)
+        instance.report_dagster_event(event, RUNLESS_RUN_ID, timestamp=noon.timestamp())
 
 
 def wanted(found: list[Refill], table: str) -> set[date]:
