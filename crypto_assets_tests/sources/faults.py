@@ -197,7 +197,9 @@ class Outcome:
         return "the rows, the value null"
 
 
-def run(route: Route, answer: Answer, base: str | None = None, read_timeout: float = 20) -> Outcome:
+def run(
+    route: Route, answer: Answer, base: str | None = None, read_timeout: float = 20, connect_timeout: float = 20
+) -> Outcome:
     """Fetch from a server that answers so, in at most two attempts; from another address with ``base``."""
     with serve(answer) as server:
         settings = server.settings(**route.env)
@@ -208,7 +210,11 @@ def run(route: Route, answer: Answer, base: str | None = None, read_timeout: flo
 
         async def go() -> Fetched:
             async with Client(
-                max_attempts=2, backoff=0.01, max_bytes=CAP, read_timeout=read_timeout, connect_timeout=0.2
+                max_attempts=2,
+                backoff=0.01,
+                max_bytes=CAP,
+                read_timeout=read_timeout,
+                connect_timeout=connect_timeout,
             ) as client:
                 return await route.fetch(client, settings)
 

@@ -51,11 +51,11 @@ def outcomes(route: Route) -> dict[str, Outcome]:
     with faults.serve(route.good) as plain, faults.deaf() as deaf, ThreadPoolExecutor(4) as pool:
         tls = plain.url.replace("http://", "https://")
         waits = {
-            "a read time-out": pool.submit(run, route, lambda _: HEALING["a read time-out"], None, 0.2),
+            "a read time-out": pool.submit(run, route, lambda _: HEALING["a read time-out"], None, 0.5),
             f"a read time-out{ONCE}": pool.submit(
                 run, route, faults.once(route, HEALING["a read time-out"]), None, 0.9
             ),
-            "a connect time-out": pool.submit(run, route, route.good, deaf),
+            "a connect time-out": pool.submit(run, route, route.good, deaf, connect_timeout=0.2),
             "connection refused": pool.submit(run, route, route.good, faults.closed()),
             "a TLS error": pool.submit(run, route, route.good, tls),
         }
