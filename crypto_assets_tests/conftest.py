@@ -29,6 +29,16 @@ FIRST = ("kubernetes/test_production.py", "test_rules.py::test_rule_3", "operate
 SHARED = Path(os.environ.get("CRYPTO_ASSETS_SHARED") or Path(__file__).parent.parent.parent / "shared")
 
 
+@pytest.hookimpl(trylast=True)
+def pytest_configure(config: pytest.Config) -> None:
+    """Where we are root, Postgres runs as another user, and pytest closes the folder of all its sessions to others each
+    time one begins: open again at once, else the server of a session beside this one fails at its next checkpoint."""
+    if os.geteuid() == 0:
+        folder: Path = config._tmp_path_factory.getbasetemp().parent  # type: ignore[attr-defined]
+        if folder.name.startswith("pytest-of-"):
+            folder.chmod(folder.stat().st_mode | 0o001)
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     items.sort(key=lambda item: not any(part in item.nodeid for part in FIRST))
 
