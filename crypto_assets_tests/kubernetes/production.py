@@ -24,6 +24,7 @@ from dagster import AssetKey, DagsterInstance, DagsterRun, DagsterRunStatus, Run
 from crypto_assets_tests.kubernetes.double import Cluster
 from crypto_assets_tests.kubernetes.objects import wait_for
 from crypto_assets_tests.kubernetes.rbac import Rights
+from crypto_assets_tests.ports import free_port
 
 BASE = Path(__file__).parents[2] / "deploy" / "kustomize" / "base"
 RANGE = ("dagster/asset_partition_range_start", "dagster/asset_partition_range_end")
@@ -58,12 +59,12 @@ class Production:
 
     def start(self, *names: str) -> None:
         for name in names or ("code", "daemon", "webserver"):
-            self.ports.setdefault(name, _free_port())
+            self.ports.setdefault(name, free_port())
             self.processes[name] = self._spawn(name)
             if name == "code":
-                wait_for(lambda: _listens(self.ports["code"]), 90, 0.2)
+                wait_for(lambda: _listens(self.ports["code"]), 300, 0.2)
         if "webserver" in self.processes:
-            wait_for(lambda: self._answers(), 90)
+            wait_for(lambda: self._answers(), 300)
 
     def _spawn(self, name: str) -> subprocess.Popen[bytes]:
         workspace = self.home / "workspace.yaml"
@@ -239,12 +240,6 @@ def open_production(
         finally:
             for name in list(made.processes):
                 made.stop(name)
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def _listens(port: int) -> bool:

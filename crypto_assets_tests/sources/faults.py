@@ -20,6 +20,7 @@ from crypto_assets.errors import SourceError
 from crypto_assets.settings import Settings
 from crypto_assets.sources.client import Client
 from crypto_assets.sources.fetched import Fetched
+from crypto_assets_tests.ports import free_port
 from crypto_assets_tests.sources.fault_providers import FEED, ITEMS, MIDNIGHT, Route
 from crypto_assets_tests.sources.wire_server import Reply, Request, serve
 
@@ -268,6 +269,4 @@ def deaf() -> Iterator[str]:
 
 
 def closed() -> str:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return f"http://127.0.0.1:{probe.getsockname()[1]}"
+    return f"http://127.0.0.1:{free_port()}"
