@@ -130,7 +130,8 @@ class Cluster:
             except ValueError as error:
                 raise Refused(400, "BadRequest", str(error)) from error
             if verb == "list":
-                return _page(kind, chosen, query.get("limit"), query.get("continue"))
+                with self.store.lock:  # else the Job controller may write into what is just shown
+                    return _page(kind, chosen, query.get("limit"), query.get("continue"))
             with self.store.lock:
                 for found in chosen:
                     self.store.remove(kind, space, found["metadata"]["name"], cascade=await _cascades(request))

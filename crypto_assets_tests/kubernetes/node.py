@@ -97,7 +97,8 @@ class Node:
         os.killpg(self._processes[name].pid, signal.SIGKILL)
 
     def running(self) -> list[str]:
-        return [name for name, process in self._processes.items() if process.poll() is None]
+        # Of a copy: while one of them is asked how it is, the thread of the store may start another.
+        return [name for name, process in list(self._processes.items()) if process.poll() is None]
 
     def log(self, name: str) -> bytes:
         path = self.folder / f"{name}.log"

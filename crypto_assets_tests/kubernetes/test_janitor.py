@@ -59,8 +59,8 @@ def test_runs_that_can_never_start_fail_with_the_reason_and_leave_nothing(
     for name, (container, _) in cases.items():
         submit(f"job-{name}", runs[name].run_id, container=container)
     submit("healthy", healthy.run_id)
-    wait_for(lambda: str(cluster.pods()).count("'waiting'") == 4 and "ImagePullBackOff" in str(cluster.pods()), 10)
-    wait_for(lambda: cluster.node.running(), 10)
+    wait_for(lambda: str(cluster.pods()).count("'waiting'") == 4 and "ImagePullBackOff" in str(cluster.pods()))
+    wait_for(lambda: cluster.node.running())
 
     before = sweep(instance, dry_run=True)
     assert (before.plan.stuck, before.failed, len(cluster.jobs())) == (4, 4, 5), "a dry run touches nothing"
@@ -87,13 +87,13 @@ def test_what_befell_a_pod_is_said_and_may_be_tried_again(
     runs = {name: started(instance) for name in (*befall, "late")}
     for name in befall:
         submit(name, runs[name].run_id)
-    wait_for(lambda: len(cluster.node.running()) == 3, 10)
+    wait_for(lambda: len(cluster.node.running()) == 3)
     cluster.node.hang_next = 1
     submit("late", runs["late"].run_id)
     for pod in cluster.node.running():
         befall[pod.rsplit("-", 1)[0]](pod)
-    wait_for(lambda: sum(job.get("status", {}).get("failed", 0) for job in cluster.jobs()) == 3, 10)
-    wait_for(lambda: "StartHangs" in sweep(instance, dry_run=True, rules=SOON).plan.found, 10)
+    wait_for(lambda: sum(job.get("status", {}).get("failed", 0) for job in cluster.jobs()) == 3)
+    wait_for(lambda: "StartHangs" in sweep(instance, dry_run=True, rules=SOON).plan.found)
     sweep(instance, rules=SOON)
     assert "used more memory than its limit" in failure(instance, runs["oom"])
     assert "low on resource: memory" in failure(instance, runs["evicted"])
@@ -169,7 +169,7 @@ def test_the_sensor_reports_what_it_found_and_then_that_all_is_well(
 ) -> None:
     run = started(instance)
     submit("job", run.run_id, container={"image": "built-here:1", "imagePullPolicy": "Never"})
-    wait_for(lambda: "ErrImageNeverPull" in str(cluster.pods()), 10)
+    wait_for(lambda: "ErrImageNeverPull" in str(cluster.pods()))
     cursor, seen = None, []
     for _ in range(3):
         with dg.build_sensor_context(instance=instance, cursor=cursor) as context:
@@ -194,7 +194,7 @@ def test_the_doctor_looks_at_the_cluster(
     settings = Settings.from_env({"CRYPTO_ASSETS_KUBE_NAMESPACE": NAMESPACE})
     assert doctor_cluster.kubernetes(settings) == (True, "namespace crypto: 0 Job(s) and 0 pod(s) of ours, none stuck")
     submit("job", str(uuid.uuid4()), container={"image": "built-here:1", "imagePullPolicy": "Never"})
-    wait_for(lambda: "ErrImageNeverPull" in str(cluster.pods()), 10)
+    wait_for(lambda: "ErrImageNeverPull" in str(cluster.pods()))
     well, text = doctor_cluster.kubernetes(settings)
     assert not well
     assert "1 stuck, e.g. job: image built-here:1 is not on the node" in text

@@ -49,7 +49,7 @@ def test_the_daemon_and_the_webserver(
 ) -> None:
     daemon = launchers("crypto-assets-daemon")
     run = run_of(instance, submit)
-    wait_for(lambda: len(cluster.node.running()) == 1, 10)
+    wait_for(lambda: len(cluster.node.running()) == 1)
     daemon.check_run_worker_health(run)
     assert "kubectl describe pod" in str(daemon.get_run_worker_debug_info(run)), "pods, their log and events"
     assert daemon.terminate(run.run_id)
@@ -60,7 +60,7 @@ def test_the_daemon_and_the_webserver(
 
     webserver = launchers("crypto-assets-webserver")
     run = run_of(instance, submit)
-    wait_for(lambda: len(cluster.node.running()) >= 1, 10)
+    wait_for(lambda: len(cluster.node.running()) >= 1)
     assert webserver.terminate(run.run_id)
     _exactly(cluster, "crypto-assets-daemon", "crypto-assets-webserver")
 
@@ -74,14 +74,14 @@ def test_the_code_location_and_a_run(
 ) -> None:
     client = launchers("crypto-assets-run")._api_client  # the step handler calls these three
     client.create_namespaced_job_with_retries(body=_job("step"), namespace=NAMESPACE)
-    wait_for(lambda: len(cluster.pods()) == 1, 10)
+    wait_for(lambda: len(cluster.pods()) == 1)
     client.get_job_status(job_name="step", namespace=NAMESPACE)
     client.delete_job(job_name="step", namespace=NAMESPACE)
     for account in ("crypto-assets-code", "crypto-assets-run"):  # the janitor: as a sensor, and as a job
         monkeypatch.setenv("KUBECONFIG", str(cluster.node.kubeconfigs[account]))
         api = Api(NAMESPACE, KUBE_SELECTOR)
         submit("dead", str(uuid.uuid4()), container={"image": "built-here:1", "imagePullPolicy": "Never"})
-        wait_for(lambda: "ErrImageNeverPull" in str(cluster.pods()), 10)
+        wait_for(lambda: "ErrImageNeverPull" in str(cluster.pods()))
         assert janitor.sweep(instance, api, dry_run=False).deleted == 1
         api.delete_job("single")
         api.delete_pod("single")

@@ -77,7 +77,7 @@ def test_health_is_the_pods_and_not_the_counters(
     runs = {name: stored(instance, "prices") for name in ("well", "oom", "evicted", "never", "gone")}
     for name in ("well", "oom", "evicted"):
         submit(get_job_name_from_run_id(runs[name].run_id), runs[name].run_id)
-    wait_for(lambda: len(cluster.node.running()) == 3, 10)
+    wait_for(lambda: len(cluster.node.running()) == 3)
     pods = {pod["metadata"]["labels"]["dagster/run-id"]: pod["metadata"]["name"] for pod in cluster.pods()}
     submit(
         get_job_name_from_run_id(runs["never"].run_id),
@@ -86,8 +86,8 @@ def test_health_is_the_pods_and_not_the_counters(
     )
     cluster.node.out_of_memory(pods[runs["oom"].run_id])
     cluster.node.evict(pods[runs["evicted"].run_id])
-    wait_for(lambda: sum(job.get("status", {}).get("failed", 0) for job in cluster.jobs()) == 2, 10)
-    wait_for(lambda: "ErrImageNeverPull" in str(cluster.pods()), 10)
+    wait_for(lambda: sum(job.get("status", {}).get("failed", 0) for job in cluster.jobs()) == 2)
+    wait_for(lambda: "ErrImageNeverPull" in str(cluster.pods()))
     health = {name: launcher.check_run_worker_health(run) for name, run in runs.items()}
     assert health["well"].status is WorkerStatus.RUNNING
     for name, words in (("oom", "more memory than its limit"), ("evicted", "evicted"), ("never", "policy is Never")):
