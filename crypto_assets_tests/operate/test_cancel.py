@@ -36,7 +36,7 @@ def test_stopped_in_the_middle_and_resumed(tmp_path: Path, number: signal.Signal
         process = subprocess.Popen(
             [sys.executable, "-m", "crypto_assets.cli", *ARGS], env=env, stderr=subprocess.PIPE, text=True
         )
-        assert wait_for(lambda: any("asset-metrics" in path for path in sandbox.requests), 90)
+        assert wait_for(lambda: any("asset-metrics" in path for path in list(sandbox.requests)), 300)
         process.send_signal(number)
         said = process.communicate(timeout=60)[1]
         assert process.returncode == 130, said
