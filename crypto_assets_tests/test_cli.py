@@ -24,7 +24,7 @@ from crypto_assets_tests import scenario
 START, END = scenario.START.isoformat(), scenario.END.isoformat()
 
 
-def run(env: dict[str, str], *args: str, timeout: float = 240) -> subprocess.CompletedProcess[str]:
+def run(env: dict[str, str], *args: str, timeout: float = 600) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command(*args), env=env, capture_output=True, text=True, timeout=timeout)
 
 
@@ -214,7 +214,7 @@ def test_two_backfills_on_adjacent_ranges_at_once(tmp_path: Path, recording: Pat
             for first, last in ranges
         ]  # fmt: skip
         for process in both:
-            _, complaints = process.communicate(timeout=240)
+            _, complaints = process.communicate(timeout=600)
             assert process.returncode == 0, complaints[-2000:]
     together = Warehouse(str(tmp_path / "warehouse"))
     for table in filled[1]["partitions"]:

@@ -157,7 +157,7 @@ def test_killed_between_sending_and_noting_it(ledger: Ledger, receiver: Receiver
         target=_deliver_and_die, args=(os.environ["DAGSTER_POSTGRES_URL"], receiver.url)
     )
     process.start()
-    process.join(60)
+    process.join(300)
     assert process.exitcode == -signal.SIGKILL
     assert len(receiver.got) == 1
     assert send(ledger, receiver, NOW + MINUTE) == (1, 0)

@@ -55,7 +55,7 @@ def test_two_first_commands_at_once_make_one_set_of_tables(postgres_url: str, ho
         )
         for n in range(3)  # three homes, as on three machines: a lock file would not help
     ]
-    answers = [process.communicate(timeout=120) for process in processes]
+    answers = [process.communicate(timeout=300) for process in processes]
     assert [out.strip() for out, _ in answers] == ["0", "0", "0"], answers
 
 

@@ -38,7 +38,7 @@ def test_stopped_in_the_middle_and_resumed(tmp_path: Path, number: signal.Signal
         )
         assert wait_for(lambda: any("asset-metrics" in path for path in list(sandbox.requests)), 300)
         process.send_signal(number)
-        said = process.communicate(timeout=60)[1]
+        said = process.communicate(timeout=300)[1]
         assert process.returncode == 130, said
         assert "run the same command again" in said.splitlines()[-1]
         stored = warehouse.days_with_rows("onchain_base", date(2024, 3, 1), date(2024, 3, 10))

@@ -80,7 +80,7 @@ def test_two_processes_with_one_key_stay_within_the_one_limit(url: str) -> None:
         processes = [start(url, 48, env) for _ in range(2)]
         began = time.monotonic()
         go(processes)
-        assert [process.wait(60) for process in processes] == [0, 0]
+        assert [process.wait(300) for process in processes] == [0, 0]
         took = time.monotonic() - began
         assert sandbox.requests["/api/v3/ping"] == 96
         assert sandbox.faults.refused == 0
@@ -118,7 +118,7 @@ def test_a_process_that_is_killed_leaves_its_calls_in_the_budget(url: str) -> No
         assert PostgresBook(url).used(limit.bucket) >= sandbox.requests["/api/v3/ping"] >= 15
         other = start(url, 10, env)
         go([other])
-        assert other.wait(60) == 0
+        assert other.wait(300) == 0
         assert sandbox.faults.refused == 0
 
 

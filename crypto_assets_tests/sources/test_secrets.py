@@ -47,7 +47,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
                 env=env,
                 capture_output=True,
                 text=True,
-                timeout=240,
+                timeout=600,
             )
             printed.append(done.stdout + done.stderr)
         assert "403" in printed[0] or "401" in printed[0], "the faults did happen"
