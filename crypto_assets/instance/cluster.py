@@ -4,7 +4,8 @@ Files under ROOT (``$CRYPTO_ASSETS_HOME/postgres``) and who holds which lock. Th
 however its holder ends, so nothing here trusts a pid that a crash left behind:
 
 * ``leases``: shared, by each process that uses the server, for its life. The guardian waits for it exclusively.
-* ``start.lock``: exclusive, by whoever looks whether the server runs, so that two commands at once start one.
+* ``start.lock``: exclusive, by whoever looks whether the server runs, so that two commands at once start one. An
+  initdb inherits it, and outlives a command that is killed: the next one waits until it writes no more.
 * ``server.lock``: exclusive, by the postmaster and its children, which inherit it. Free means: no Postgres on the data.
 * ``guardian.lock``: exclusive, by the guardian on duty.
 """
@@ -68,8 +69,8 @@ def running(root: Path) -> str:
     """The URL of the server on ROOT, started if need be. Raises :class:`InstanceError` and ``OSError``."""
     root.mkdir(parents=True, exist_ok=True)
     lease(root)
-    with _locked(root / "start.lock"):
-        _initialise(root)
+    with _locked(root / "start.lock") as lock:
+        _initialise(root, lock)
         _post_guardian(root)  # before the server: whoever is killed from here on leaves no orphan
         if not _answers(root):
             _start(root)
@@ -101,10 +102,10 @@ def owns(root: Path, address: str) -> bool:
 
 
 @contextmanager
-def _locked(path: Path) -> Iterator[None]:
+def _locked(path: Path) -> Iterator[IO[str]]:
     with path.open("a") as handle:
         fcntl.flock(handle, fcntl.LOCK_EX)
-        yield
+        yield handle
 
 
 def _binaries() -> Path:
@@ -183,7 +184,7 @@ def _open_the_way(root: Path) -> None:
             path.chmod(mode | 0o004 | (0o001 if mode & 0o100 else 0))
 
 
-def _initialise(root: Path) -> None:
+def _initialise(root: Path, lock: IO[str]) -> None:
     """Create the cluster beside its place and move it there whole, so that a kill leaves no half of one."""
     if (root / "data").exists():
         if not (root / "password").exists():
@@ -207,6 +208,7 @@ def _initialise(root: Path) -> None:
         done = _run(
             root, "initdb", "-D", str(fresh), "-U", OWNER, "--pwfile", str(given), "--auth=scram-sha-256",
             "--encoding=UTF8", "--locale=C", "--no-instructions", "--set", "scram_iterations=1",
+            keep=(lock.fileno(),),
         )  # fmt: skip
     finally:
         given.unlink(missing_ok=True)
