@@ -114,8 +114,8 @@ SLO_REPORT = Contract(
 HISTORY_REPORT = Contract(
     table="history_report",
     description="How much of the history from CRYPTO_ASSETS_START to yesterday is there, table by table, each time "
-    "somebody looked: as partitions and as rows. A table that cannot be read has no row of that look, nor have those "
-    "counted by it, nor 'all'.",
+    "somebody looked: as partitions and as rows. A look writes no row of a table that cannot be read, nor of those "
+    "counted by it, nor of 'all'.",
     grain="asset x slot of the report",
     key=("asset", "ts"),
     columns=(

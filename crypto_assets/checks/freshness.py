@@ -25,7 +25,7 @@ REPLAY = "sandbox-replay"  # the sandbox's mark on recorded data
 
 
 def fresh(table: Contract) -> Measure:
-    """The newest row's ``available_at`` against the table's limit (ERROR), then each coin's (WARN).
+    """The newest row's ``available_at`` against the table's limit (ERROR), then each coin's (WARN; three hours at least).
 
     Recorded data is not late. A table without any row of the last 40 days is history that nobody keeps up: WARN.
     """

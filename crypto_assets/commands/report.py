@@ -28,4 +28,6 @@ def report(out: Path | None, as_json: bool) -> None:
         path, found = write(configured(), datetime.now(timezone.utc), out)
     except OSError as error:
         raise CryptoAssetsError(f"the report cannot be written ({error}); give another --out") from error
+    for why in found.not_readable.values():
+        click.echo(f"crypto-assets: {why}", err=True)
     click.echo(json.dumps({"path": str(path), "figures": figures(found)}) if as_json else str(path))

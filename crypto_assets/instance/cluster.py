@@ -38,6 +38,7 @@ SYSTEM_USER = "embedded_postgres"  # Postgres refuses to run as root; it then ru
 CONNECT_TIMEOUT_S = 5
 PATIENCE_S = 60  # crash recovery replays at most max_wal_size
 START_ATTEMPTS = 3
+WAIT_SILENTLY_S = 15  # for another command that makes or starts the server
 LOG_LIMIT_BYTES = 1_000_000
 
 OPTIONS = {
@@ -104,8 +105,26 @@ def owns(root: Path, address: str) -> bool:
 @contextmanager
 def _locked(path: Path) -> Iterator[IO[str]]:
     with path.open("a") as handle:
-        fcntl.flock(handle, fcntl.LOCK_EX)
+        said_at = time.monotonic() + WAIT_SILENTLY_S
+        while not _got(handle):
+            if time.monotonic() > said_at:
+                print(
+                    f"crypto-assets: waiting for {path}, which another command holds, or the initdb of one that was killed; "
+                    "end that one if it hangs",
+                    file=sys.stderr,
+                    flush=True,
+                )
+                said_at = float("inf")
+            time.sleep(0.05)
         yield handle
+
+
+def _got(handle: IO[str]) -> bool:
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
 
 
 def _binaries() -> Path:

@@ -103,8 +103,8 @@ class ServiceCollector(Collector):
             for name in history.SHARES:
                 if row[name] is not None:
                     share.add_metric([table, name.removeprefix("share_")], row[name])
-        if history.ALL in newest:
-            looked.add_metric([], newest[history.ALL]["available_at"].timestamp())
+        if newest:
+            looked.add_metric([], max(row["available_at"] for row in newest.values()).timestamp())
         if history.ENHANCED in newest and newest[history.ENHANCED]["share_rows"] is not None:
             enhanced.add_metric([], newest[history.ENHANCED]["share_rows"])
         return [share, enhanced, looked]

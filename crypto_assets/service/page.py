@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import timedelta
 from html import escape
 from pathlib import Path
@@ -22,14 +22,14 @@ LOWEST = 5  # tables whose course is drawn
 def render(found: Quality) -> str:
     """The whole document."""
     cards = [
-        _card("Coverage by asset and month", "Days with rows ÷ days due. Empty: nothing was due yet.", _coverage(found), wide=True),
-        _card("History over time", "Share of the expected history, from CRYPTO_ASSETS_START to the day of each look, that is there.", _history(found), wide=True),
-        _card("Freshness", "Age of the newest row against the table's limit (dashed).", _freshness(found)),
-        _card("Service level", f"Share of 15-minute slots in which the table was fresh; promised: {_target(found):.0%}. Slots nobody observed are not fresh.", _level(found)),
-        _card("Population by feature group", f"Cells of ml_features that a source gave, {found.feature_rows:,} rows.", _population(found)),
-        _card("Source agreement", found.agreement.description + ".", _agreement(found)),
-        _card("API calls", _budget_text(found), _calls(found)),
-        _card("Narratives", "Articles by who judged them.", _narratives(found)),
+        _card(found, "Coverage by asset and month", "Days with rows ÷ days due. Empty: nothing was due yet.", _coverage, wide=True),
+        _card(found, "History over time", "Share of the expected history, from CRYPTO_ASSETS_START to the day of each look, that is there.", _history, "history_report", wide=True),
+        _card(found, "Freshness", "Age of the newest row against the table's limit (dashed).", _freshness),
+        _card(found, "Service level", f"Share of 15-minute slots in which the table was fresh; promised: {_target(found):.0%}. Slots nobody observed are not fresh.", _level, "freshness_observations"),
+        _card(found, "Population by feature group", f"Cells of ml_features that a source gave, {found.feature_rows:,} rows.", _population, "ml_features"),
+        _card(found, "Source agreement", found.agreement.description + ".", _agreement, "prices", "kraken_ohlc", "quarantine"),
+        _card(found, "API calls", _budget_text(found), _calls, "api_usage"),
+        _card(found, "Narratives", "Articles by who judged them.", _narratives, "news_articles", "article_narratives"),
     ]  # fmt: skip
     return (
         '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
@@ -41,10 +41,14 @@ def render(found: Quality) -> str:
     )
 
 
-def _card(title: str, text: str, body: str, *, wide: bool = False) -> str:
-    return (
-        f'<section class="card{" wide" if wide else ""}"><h2>{escape(title)}</h2><p>{escape(text)}</p>{body}</section>'
-    )
+def _card(
+    found: Quality, title: str, text: str, draw_it: Callable[[Quality], str], *tables: str, wide: bool = False
+) -> str:
+    """``tables``: those without which the card would show what is not so."""
+    broken = [table for table in tables if table in found.not_readable]
+    body = f'<p class="empty">Not known: {" and ".join(broken)} cannot be read.</p>' if broken else draw_it(found)
+    said = "" if broken else f"<p>{escape(text)}</p>"
+    return f'<section class="card{" wide" if wide else ""}"><h2>{escape(title)}</h2>{said}{body}</section>'
 
 
 def _tiles(found: Quality) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from calendar import monthrange
+from collections.abc import Collection
 from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
 from typing import Any
@@ -27,6 +28,13 @@ from crypto_assets.transforms import slo
 RECENT_DAYS = 30
 MONTHS = 36  # the newest of the heat map; older ones are in `status`
 HOUR = timedelta(hours=1)
+# Figures of which none is no bad news: not known where their table cannot be read.
+COUNTED_IN = {
+    "quarantine": ("quarantined",),
+    "api_usage": ("api_calls_30d", "api_errors_30d"),
+    "news_articles": ("articles_30d", "articles_by_model_30d"),
+    "article_narratives": ("articles_by_model_30d",),
+}
 
 
 @dataclass(frozen=True)
@@ -62,6 +70,14 @@ def gather(settings: Settings, now: datetime) -> Quality:
     Raises :class:`WarehouseError` where one cannot be read and no other has a row.
     """
     warehouse = Lookout(settings.warehouse)
+    while True:
+        known = len(warehouse.not_readable)
+        found = _gather(warehouse, settings, now)
+        if len(warehouse.not_readable) == known:
+            return found  # else a table was counted before a file of it turned out to be lost
+
+
+def _gather(warehouse: Lookout, settings: Settings, now: datetime) -> Quality:
     days = {t: warehouse.days_with_rows(t, settings.start, now.date()) for t in FRESHNESS}
     if warehouse.not_readable and not any(days.values()):
         raise WarehouseError(next(iter(warehouse.not_readable.values())))
@@ -74,7 +90,7 @@ def gather(settings: Settings, now: datetime) -> Quality:
     incidents, notes = _incidents(settings)
     return Quality(
         made_at=now, start=start, end=end,
-        by_month=by_month(days, now.date()),
+        by_month=by_month(days, now.date(), warehouse.not_readable),
         covered={table: _covered(table, found, start, end, now.date()) for table, found in days.items()},
         groups={name: sum(columns[f.name] for f in found) / len(found) for name, found in GROUPS.items()},
         populated=filled.overall, feature_rows=filled.rows, enhanced=enhanced / base if base else 0.0,
@@ -86,7 +102,7 @@ def gather(settings: Settings, now: datetime) -> Quality:
     )  # fmt: skip
 
 
-def by_month(days: dict[str, dict[date, int]], today: date) -> pl.DataFrame:
+def by_month(days: dict[str, dict[date, int]], today: date, broken: Collection[str] = ()) -> pl.DataFrame:
     """Share of each month's closed days that have rows, from the first day that any table has on."""
     firsts = {table: min(found) for table, found in days.items() if found}
     rows: list[tuple[str, date, float | None]] = []
@@ -94,7 +110,8 @@ def by_month(days: dict[str, dict[date, int]], today: date) -> pl.DataFrame:
     for month in _months(earliest, today):
         last = min(month.replace(day=monthrange(month.year, month.month)[1]), today - DAY)
         for table, found in days.items():
-            first = firsts.get(table, today) if table in FROM_FIRST_ROW else earliest
+            since_its_first = table in FROM_FIRST_ROW and table not in broken
+            first = firsts.get(table, today) if since_its_first else earliest
             begin = max(month, first)
             due = (last - begin).days + 1
             got = sum(begin <= day <= last for day in found)
@@ -189,4 +206,5 @@ def figures(found: Quality) -> dict[str, Any]:
             numbers[name] = round(whole[share], 5)
     for row in found.level.filter(pl.col("asset") == slo.ALL).iter_rows(named=True):
         numbers[f"slo_{row['window']}"] = round(row["share_fresh"], 5)
-    return numbers
+    unknown = {name for table, names in COUNTED_IN.items() if table in found.not_readable for name in names}
+    return {name: value for name, value in numbers.items() if name not in unknown}

@@ -42,7 +42,10 @@ def write(settings: Settings, now: datetime, out: Path | None = None) -> tuple[P
 )
 def data_quality_report(providers: Providers) -> dg.MaterializeResult[None]:
     path, found = write(providers.settings(), providers.now())
-    return dg.MaterializeResult(metadata={"path": dg.MetadataValue.path(str(path)), **figures(found)})
+    broken = ", ".join(found.not_readable) or "none"
+    return dg.MaterializeResult(
+        metadata={"path": dg.MetadataValue.path(str(path)), "not_readable": broken, **figures(found)}
+    )
 
 
 ASSETS = [data_quality_report]

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import polars as pl
 from deltalake import DeltaTable
+from deltalake.exceptions import DeltaError
 
 from crypto_assets.contract import Contract
 from crypto_assets.errors import WarehouseError
@@ -17,8 +18,8 @@ from crypto_assets.storage.warehouse import Warehouse
 class Lookout(Warehouse):
     """Reads a table that is broken as an empty one. Not for writing, nor for what others are derived from.
 
-    ``not_readable``: table -> why, of those that were asked for. An object store may be away as a whole, and each table
-    would wait for it anew: there the first one raises, as everywhere.
+    ``not_readable``: table -> why, of those that were asked for; empty from then on, also where a part could be read. An
+    object store may be away as a whole, and each table would wait for it anew: there the first one raises, as everywhere.
     """
 
     def __init__(self, uri: str) -> None:
@@ -26,11 +27,20 @@ class Lookout(Warehouse):
         self.not_readable: dict[str, str] = {}
 
     def snapshot(self, table: str, version: int | None = None) -> DeltaTable | None:
+        if table in self.not_readable:
+            return None
         try:
             return super().snapshot(table, version)
         except WarehouseError as error:
             self._pass_over(table, error)
             return None
+
+    def files(self, table: str, version: int | None = None) -> pl.DataFrame:
+        try:
+            return super().files(table, version)
+        except (pl.exceptions.PolarsError, DeltaError) as error:  # another's table in its place
+            self._pass_over(table, self.unreadable(table, error))
+            return super().files(table, version)
 
     def _read(
         self,
@@ -48,6 +58,6 @@ class Lookout(Warehouse):
             return super()._read(contract, None, start, end, columns, symbols)
 
     def _pass_over(self, table: str, error: WarehouseError) -> None:
-        if not self.is_local or not Path(self.path(table)).is_dir():  # the trouble is not this table's
+        if not self.is_local or not Path(self.uri).is_dir():  # the trouble is not this table's
             raise error
         self.not_readable[table] = str(error)

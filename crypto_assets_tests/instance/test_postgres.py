@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import shutil
 import signal
@@ -9,6 +10,7 @@ import socket
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -98,6 +100,25 @@ def test_an_initdb_that_outlives_its_client_is_waited_for(clients: Clients, home
     both.pop(makers[0]).process.kill()
     (other,) = both.values()
     assert ask(other.url(), "SELECT 1") == 1
+
+
+def test_who_waits_for_another_command_says_so(
+    home: Path, settings: Settings, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """Or an initdb that hangs, of a command that is no more, would stop every later one without a word."""
+    monkeypatch.setattr(cluster, "WAIT_SILENTLY_S", 0.2)
+    (home / "postgres").mkdir(parents=True)
+    with (home / "postgres" / "start.lock").open("a") as held:
+        fcntl.flock(held, fcntl.LOCK_EX)
+        waiting = threading.Thread(target=ensure_postgres, args=(settings,))
+        waiting.start()
+        said = ""
+        while "start.lock, which another command holds" not in said:
+            assert waiting.is_alive()
+            said += capfd.readouterr().err
+            time.sleep(0.05)
+    waiting.join(120)
+    assert up(ensure_postgres(settings))
 
 
 def _parents_of(arguments: str) -> list[int]:

@@ -141,13 +141,17 @@ def test_prometheus_has_the_newest_look(
     assert not [name for name, *_ in before if "history_share" in name or "enhanced" in name], "nobody looked yet"
     onchain(warehouse, "onchain_base", 8)
     onchain(warehouse, "onchain_enhanced", 6)
-    seen = look(instance, monkeypatch, today)
+    seen = look(instance, monkeypatch, today - HOUR)
     found = scraped()
     assert found[("crypto_assets_enhanced_over_base",)] == 0.75
     assert found["crypto_assets_history_share", "rows", "onchain_enhanced"] == 0.75
     share = found["crypto_assets_history_share", "with_rows", "onchain_base"]
     assert share == pytest.approx(seen["with_rows/onchain_base"], abs=1e-5)
-    assert found[("crypto_assets_history_looked_at_timestamp_seconds",)] == pytest.approx(today.timestamp())
+    looked_at = ("crypto_assets_history_looked_at_timestamp_seconds",)
+    assert found[looked_at] == pytest.approx((today - HOUR).timestamp())
+    (Path(warehouse.path("onchain_base")) / "_delta_log").rename(warehouse.path("away"))
+    look(instance, monkeypatch, today)
+    assert scraped()[looked_at] == pytest.approx(today.timestamp()), "a look without sums is one"
 
 
 def test_counting_by_years_is_the_check(

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import re
+import shutil
 from dataclasses import replace
 from datetime import datetime, timedelta, timezone
 from html.parser import HTMLParser
@@ -10,10 +12,12 @@ from pathlib import Path
 
 import dagster as dg
 import pytest
+from click.testing import CliRunner
 
 from crypto_assets.alerts.incidents import Incident
 from crypto_assets.assets.access import Providers
 from crypto_assets.automation import FRESHNESS
+from crypto_assets.cli import cli
 from crypto_assets.errors import WarehouseError
 from crypto_assets.feature_columns import GROUPS
 from crypto_assets.partitions import DAY
@@ -128,26 +132,57 @@ def test_an_empty_warehouse_has_a_page_too(warehouse: Warehouse) -> None:
     assert f"0 of {len(FRESHNESS)}" in html
 
 
-def test_a_broken_table_is_named_and_hides_no_other(found: Quality, warehouse: Warehouse) -> None:
-    """One whose commit log was cut off, one that lost a file: counted as without rows, and said so."""
+def test_a_broken_table_is_named_and_hides_no_other(found: Quality, warehouse: Warehouse, put) -> None:
+    """One whose commit log was cut off, one that lost a day's file: counted as without rows, and said so."""
+    at = NOW - DAY
+    put("ml_features", symbol="BTC", ts=at, date=at.date(), available_at=at, price_usd=1.0)
+    put("prices", symbol="BTC", ts=NOW - HOUR, date=TODAY, available_at=NOW - HOUR, price_usd=1.0)
+    found = gather(Settings.from_env(), NOW)
     log = max(Path(warehouse.path("kraken_ohlc")).glob("_delta_log/*.json"))
     log.write_bytes(log.read_bytes()[:-40])
-    next(Path(warehouse.path("ml_features")).glob("date=*/*.parquet")).unlink()
+    next(Path(warehouse.path("ml_features")).glob(f"date={at.date()}/*.parquet")).unlink()
     broken = gather(Settings.from_env(), NOW)
     assert set(broken.not_readable) == {"kraken_ohlc", "ml_features"}
     numbers, before = figures(broken), figures(found)
     assert numbers["tables_not_readable"] == 2
     assert (numbers["coverage_30d/kraken_ohlc"], numbers["population"]) == (0, 0)
+    assert before["coverage_30d/ml_features"] > numbers["coverage_30d/ml_features"] == 0, "although its log is whole"
+    assert numbers["tables_fresh"] == before["tables_fresh"] - 1
+    shares = {(asset, month): share for asset, month, share in broken.by_month.rows()}
+    assert shares["kraken_ohlc", TODAY.replace(day=1)] == 0.0, "not 'nothing was due'"
     for name in ("coverage_30d/prices", "coverage_30d/api_usage", "api_calls_30d"):
         assert numbers[name] == before[name]
     html = render(broken)
     for table in ("kraken_ohlc", "ml_features"):
         assert f"<li>{table} in " in html
+    assert html.count("Not known: ") == 2, "agreement and population"
     assert "cannot be read" not in render(found)
     for table in ("prices", "api_usage", "ml_features"):
         (Path(warehouse.path(table)) / "_delta_log").rename(Path(warehouse.path(table)) / "away")
     with pytest.raises(WarehouseError, match="cannot be read"):
         gather(Settings.from_env(), NOW)
+
+
+def test_what_cannot_be_counted_is_no_zero(found: Quality, warehouse: Warehouse) -> None:
+    """None held and no errors are good news, which nobody has."""
+    for table in ("quarantine", "api_usage", "news_articles", "freshness_observations", "history_report"):
+        shutil.rmtree(warehouse.path(table), ignore_errors=True)
+        Path(warehouse.path(table)).write_text("not a table")
+    broken = gather(Settings.from_env(), NOW)
+    numbers = figures(broken)
+    gone = {"quarantined", "api_calls_30d", "api_errors_30d", "articles_30d", "articles_by_model_30d"}
+    assert set(figures(found)) - set(numbers) == gone
+    html = render(broken)
+    assert html.count("Not known: ") == 5
+    for text in ("Quarantine: 0", "0 calls", "Not observed yet", "Not looked at yet"):
+        assert text not in html
+
+
+def test_the_command_names_them_too(found: Quality, warehouse: Warehouse) -> None:
+    next(Path(warehouse.path("prices")).glob("date=*/*.parquet")).unlink()
+    done = CliRunner().invoke(cli, ["report", "--json"])
+    assert (done.exit_code, json.loads(done.stdout)["figures"]["tables_not_readable"]) == (0, 1)
+    assert "prices in " in done.stderr and "cannot be read" in done.stderr
 
 
 def test_the_asset_writes_the_page_and_its_figures(found: Quality, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -158,7 +193,8 @@ def test_the_asset_writes_the_page_and_its_figures(found: Quality, monkeypatch: 
     path = path_of(Settings.from_env())
     assert metadata["path"] == str(path)
     assert path.read_text(encoding="utf-8") == render(found)
-    assert {k: v for k, v in metadata.items() if k != "path"} == figures(found)
+    assert metadata["not_readable"] == "none"
+    assert {k: v for k, v in metadata.items() if k not in ("path", "not_readable")} == figures(found)
 
 
 @pytest.mark.parametrize(("share", "step"), [(0.0, 0), (0.49, 0), (0.5, 1), (0.97, 2), (0.99, 3), (1.0, 4)])

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import polars as pl
 import pytest
+from deltalake import write_deltalake
 
 from crypto_assets.errors import WarehouseError
 from crypto_assets.schemas import CONTRACTS
@@ -42,6 +43,7 @@ def test_a_cut_log_and_a_lost_file_are_tables_without_rows(warehouse: Warehouse)
     assert looking.days_with_rows("market_sentiment", DAY, DAY) == {DAY: 1}, "its log is whole"
     assert looking.read("market_sentiment", columns=["date"]).schema == {"date": pl.Date}
     assert looking.read("market_sentiment").is_empty()
+    assert looking.days_with_rows("market_sentiment", DAY, DAY) == {}, "and now it is known to be broken"
     assert all("cannot be read" in why for why in looking.not_readable.values())
     with pytest.raises(WarehouseError):
         warehouse.read("market_sentiment")
@@ -52,6 +54,16 @@ def test_what_is_whole_or_was_never_there_is_not_named(warehouse: Warehouse) -> 
     assert looking.read("prices").equals(warehouse.read("prices"))
     assert looking.read("ohlc").is_empty()
     assert looking.not_readable == {}
+
+
+def test_what_is_not_our_table_is_named(warehouse: Warehouse) -> None:
+    Path(warehouse.path("ohlc")).write_text("a file")
+    write_deltalake(warehouse.path("derivatives"), pl.DataFrame({"date": ["x"]}).to_arrow())
+    looking = Lookout(warehouse.uri)
+    for table in ("ohlc", "derivatives"):
+        assert looking.days_with_rows(table, DAY, DAY) == {}
+        assert looking.read(table).is_empty()
+    assert set(looking.not_readable) == {"ohlc", "derivatives"}
 
 
 def test_trouble_of_the_whole_is_no_table_s(tmp_path: Path) -> None:
