@@ -286,8 +286,7 @@ def _lock_unless_it_answers(root: Path, handle: IO[str]) -> bool:
     """True with the server's lock taken; False if a server that was on its way up answers by now."""
     deadline = time.monotonic() + PATIENCE_S
     while time.monotonic() < deadline:
-        with contextlib.suppress(BlockingIOError):
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        if _got(handle):
             return True
         if _answers(root):
             return False

@@ -61,7 +61,6 @@ PLANS: dict[str, dict[str, Plan]] = {
 }  # fmt: skip
 PROVIDERS = (*PLANS, "rss")  # who may be given a limit or a budget
 _ANY_PACE = (1_000_000, 1.0)  # of who has a budget and no limit
-# Page sizes and windows that the routes document; each source cuts its calls exactly there.
 PREMIUM_PLANS = frozenset({"basic", "analyst", "lite", "enterprise"})
 
 

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from datetime import date
 from pathlib import Path
+from typing import Any
 
 import polars as pl
 from deltalake import DeltaTable
@@ -42,20 +41,12 @@ class Lookout(Warehouse):
             self._pass_over(table, self.unreadable(table, error))
             return super().files(table, version)
 
-    def _read(
-        self,
-        contract: Contract,
-        snapshot: DeltaTable | None,
-        start: date | None = None,
-        end: date | None = None,
-        columns: Sequence[str] | None = None,
-        symbols: Sequence[str] | None = None,
-    ) -> pl.DataFrame:
+    def _read(self, contract: Contract, snapshot: DeltaTable | None, *args: Any, **kwargs: Any) -> pl.DataFrame:
         try:
-            return super()._read(contract, snapshot, start, end, columns, symbols)
+            return super()._read(contract, snapshot, *args, **kwargs)
         except WarehouseError as error:
             self._pass_over(contract.table, error)
-            return super()._read(contract, None, start, end, columns, symbols)
+            return super()._read(contract, None, *args, **kwargs)
 
     def _pass_over(self, table: str, error: WarehouseError) -> None:
         if not self.is_local or not Path(self.uri).is_dir():  # the trouble is not this table's

@@ -34,6 +34,14 @@ def wait_for(condition: Callable[[], object], seconds: float = 120) -> bool:
     return False
 
 
+def postmaster(home: Path) -> int | None:
+    """The server's process, None while the file that names it is away or being written."""
+    try:
+        return int((home / "postgres" / "data" / "postmaster.pid").read_text().split("\n", 1)[0])
+    except (OSError, ValueError):
+        return None
+
+
 class Client:
     """A process that uses the embedded server of a home."""
 

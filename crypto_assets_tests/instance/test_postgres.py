@@ -23,7 +23,7 @@ from crypto_assets.errors import InstanceError
 from crypto_assets.instance import cluster
 from crypto_assets.instance.postgres import ensure_postgres, normalised
 from crypto_assets.settings import Settings
-from crypto_assets_tests.instance.conftest import CLIENT, Client, wait_for
+from crypto_assets_tests.instance.conftest import CLIENT, Client, postmaster, wait_for
 
 Clients = Callable[[], Client]
 
@@ -51,7 +51,9 @@ def up(url: str) -> bool:
 
 
 def pid(home: Path) -> int:
-    return int((home / "postgres" / "data" / "postmaster.pid").read_text().splitlines()[0])
+    found = postmaster(home)
+    assert found is not None
+    return found
 
 
 def test_two_at_once_share_one_server_that_stops_with_the_last(clients: Clients, home: Path) -> None:

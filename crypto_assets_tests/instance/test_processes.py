@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from crypto_assets_tests.instance.conftest import wait_for
+from crypto_assets_tests.instance.conftest import postmaster, wait_for
 from crypto_assets_tests.ports import free_port
 
 LINUX = pytest.mark.skipif(not Path("/proc/self/environ").exists(), reason="finds the children by Linux' /proc")
@@ -95,12 +95,6 @@ def test_no_process_outlives_a_killed_dev(dev: tuple[subprocess.Popen[str], int]
     assert process.wait(60) == -signal.SIGKILL
     assert wait_for(lambda: not children_of(home)), children_of(home)
     assert not answers(port)
-
-
-def postmaster(home: Path) -> int | None:
-    """The server's process, None while the file that names it is away or being written."""
-    file = home / "postgres" / "data" / "postmaster.pid"
-    return int((file.read_text().split() or ["0"])[0]) or None if file.exists() else None
 
 
 @LINUX
