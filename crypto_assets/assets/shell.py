@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from datetime import date
 from typing import Any
 
@@ -17,7 +17,7 @@ from crypto_assets.errors import SourceError
 from crypto_assets.partitions import daily
 from crypto_assets.settings import Settings
 from crypto_assets.sources.client import Client
-from crypto_assets.sources.fetched import ALONE, Fetched
+from crypto_assets.sources.fetched import ALONE, Fetched, SetAside
 
 DAILY = daily(Settings.from_env().start)
 OWNER = "team:market-data"
@@ -153,12 +153,26 @@ def note(context: dg.AssetExecutionContext, fetched: Fetched, output: str | None
         "requests": fetched.calls,
         "not_given": dg.MetadataValue.json(dict(fetched.missing)),
         "not_given_count": len(fetched.missing),
+        "set_aside": dg.MetadataValue.json(set_aside_by_reason(fetched.set_aside)),
+        "set_aside_count": sum(record.count for record in fetched.set_aside),
+        "surplus": dg.MetadataValue.json(dict(fetched.surplus)),
     }
     context.add_output_metadata(metadata, output_name=output)
     for subject, reason in fetched.missing.items():
         context.log.info(f"{subject}: {reason}")
     for subject, reason in fetched.failed.items():
         context.log.warning(f"{subject} failed, the other coins were stored: {reason}")
+
+
+def set_aside_by_reason(records: Iterable[SetAside]) -> dict[str, dict[str, Any]]:
+    """Reason -> how many observations, of which subjects, and one example: what the UI shows of a materialisation."""
+    found: dict[str, dict[str, Any]] = {}
+    for record in records:
+        entry = found.setdefault(record.reason, {"count": 0, "subjects": [], "example": record.example})
+        entry["count"] += record.count
+        if record.subject not in entry["subjects"]:
+            entry["subjects"].append(record.subject)
+    return found
 
 
 def failed_coins_of(metadata: Mapping[str, dg.MetadataValue]) -> dict[str, str]:

@@ -26,9 +26,55 @@ ALONE: ContextVar[bool] = ContextVar("alone", default=False)
 REFUSALS = (401, 402, 403)  # of the key or the plan: no coin will fare better
 
 
+@dataclass(frozen=True, order=True)
+class SetAside:
+    """Observations that a provider gave and that cannot be stored: of one subject, UTC day, column and reason.
+
+    Attributes:
+        subject: the coin's symbol, or the chain, venue, pool or feed that they are about.
+        day: the UTC day that they are about.
+        reason: a short fixed phrase, the same for all of a kind, e.g. ``"open time is not an hour mark"``.
+        column: the column whose cell is null because of it; empty where the whole row is left out.
+        count: how many observations.
+        example: the first of them as given, at most 80 characters.
+    """
+
+    subject: str
+    day: date
+    reason: str
+    column: str = ""
+    count: int = 1
+    example: str = ""
+
+
+class SetAsideLog:
+    """Collects what is set aside while an answer is read; equal subjects, days, columns and reasons are counted."""
+
+    def __init__(self) -> None:
+        self._found: dict[tuple[str, date, str, str], tuple[int, str]] = {}
+
+    def add(self, subject: str, day: date, reason: str, example: object = "", column: str = "", count: int = 1) -> None:
+        """Count ``count`` observations; the example of the first of a kind is kept."""
+        key = (subject, day, reason, column)
+        known, first = self._found.get(key, (0, str(example)[:80]))
+        self._found[key] = (known + count, first)
+
+    def records(self) -> tuple[SetAside, ...]:
+        """What was collected, sorted, so that the same answers give the same records."""
+        return tuple(
+            SetAside(subject, day, reason, column, count, example)
+            for (subject, day, reason, column), (count, example) in sorted(self._found.items())
+        )
+
+
 @dataclass(frozen=True)
 class Fetched:
-    """Rows, the hashes of the responses they came from, and what the provider did not have, by coin or route."""
+    """Rows, the hashes of the responses they came from, and what the provider did not have, by coin or route.
+
+    ``set_aside``: what was given and cannot be believed; the rest of the answer is stored (rule 11 of the design).
+    ``surplus``: what was given and is not wrong, but no row of the table, counted by reason: an unfinished bar, a
+    second point of an hour, an instant outside the window that was asked for.
+    """
 
     frame: pd.DataFrame
     digests: tuple[str, ...] = ()
@@ -36,6 +82,8 @@ class Fetched:
     calls: int = 0
     failed: Mapping[str, str] = field(default_factory=dict)  # coins whose rows could not be had this time, and why
     gone: Mapping[str, Sequence[datetime]] = field(default_factory=dict)  # hours asked for that will not come, by coin
+    set_aside: tuple[SetAside, ...] = ()
+    surplus: Mapping[str, int] = field(default_factory=dict)
 
 
 def source_name(provider: str, answer: Answer) -> str:
