@@ -353,7 +353,8 @@ def test_every_way_to_read_and_write_bears_a_table_of_other_columns(
     newest = found.read(after)
     assert newest.columns == after.names
     assert found.forget(after, rows(day, 1).select(*keys.columns)) == 1
-    assert tidy(found, "prices", timedelta(days=7), ()) is not None
+    if found.is_local:  # the history of a log holds the interpreter, and with it a store that this process serves
+        assert tidy(found, "prices", timedelta(days=7), ()) is not None
     assert found.read(after, start=day, end=day).height == 23
     assert found.scan(after).collect().columns == after.names
     assert found.dataset(after).to_table().num_rows == found.read(after).height
