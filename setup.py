@@ -61,5 +61,5 @@ setup(
     python_requires=">=3.11",  # pandas 3 needs it
     install_requires=REQUIRES,
     extras_require={"llm": LLM, "dev": DEV},
-    entry_points={"console_scripts": ["crypto-assets = crypto_assets.cli:main"]},
+    entry_points={"console_scripts": ["crypto-assets = crypto_assets.entry:main"]},
 )

@@ -66,6 +66,7 @@ class Settings:
     alert_webhook_url: SecretStr | None = None
     alert_format: str = "json"
     alert_runbooks: str = "docs/runbooks"
+    metrics_host: str = "127.0.0.1"  # where the metrics endpoint listens
     ollama_set: bool = False  # somebody named a server or a model: its absence is worth a warning
     ollama_timeout_s: float = 120.0
     ollama_concurrency: int = 2
@@ -127,6 +128,7 @@ class Settings:
             alert_webhook_url=_webhook(secret("ALERT_WEBHOOK_URL")),
             alert_format=_alert_format(text("ALERT_FORMAT", "json").lower()),
             alert_runbooks=text("ALERT_RUNBOOKS", "docs/runbooks"),
+            metrics_host=text("CRYPTO_ASSETS_METRICS_HOST", "127.0.0.1"),
         )
 
 

@@ -48,6 +48,7 @@ READ: dict[str, tuple[str, str, Any]] = {
     "OLLAMA_HOST": ("http://h:7", "ollama_host", "http://h:7"),
     "ALERT_FORMAT": ("Slack", "alert_format", "slack"),
     "ALERT_RUNBOOKS": ("https://books.example", "alert_runbooks", "https://books.example"),
+    "CRYPTO_ASSETS_METRICS_HOST": ("0.0.0.0", "metrics_host", "0.0.0.0"),
     "OLLAMA_MODEL": ("tiny", "ollama_model", "tiny"),
     "OLLAMA_TIMEOUT": ("7.5", "ollama_timeout_s", 7.5),
     "OLLAMA_CONCURRENCY": ("4", "ollama_concurrency", 4),
