@@ -5,6 +5,11 @@ Exit 0: done. 1: it failed, and the last line of stderr says what, where, why an
 
 from __future__ import annotations
 
+if __name__ == "__main__":  # before the modules below, which take a second or two
+    from crypto_assets.entry import quiet
+
+    quiet()
+
 import json
 import logging
 import signal
@@ -36,10 +41,11 @@ def main() -> None:
     """Entry point of the console script."""
     warnings.filterwarnings("ignore")
     logging.getLogger("httpx").setLevel(logging.WARNING)
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # told to stop is stopped by the user: runs end properly
     try:
         cli.main(standalone_mode=False)
-    except click.exceptions.Abort:
+    except (click.exceptions.Abort, KeyboardInterrupt):
         _fail("stopped by the user; what was written is whole, run the same command again to go on", 130)
     except click.ClickException as error:
         _fail(error.format_message(), 2)
@@ -58,7 +64,15 @@ def _fail(sentence: str, code: int) -> None:
     sys.exit(code)
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+class _Group(click.Group):
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except KeyboardInterrupt as error:  # click would print an empty line before it says the same
+            raise click.exceptions.Abort from error
+
+
+@click.group(cls=_Group, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(package_name="crypto_assets")
 def cli() -> None:
     """Crypto market data as a Dagster asset graph."""

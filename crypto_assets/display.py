@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import json
+import math
 import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from datetime import date, timedelta
+from datetime import time as clock
+from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
 import click
 import polars as pl
+import polars.selectors as cs
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.table import Table
@@ -89,14 +95,28 @@ def status_table(document: dict[str, Any]) -> None:
 
 
 def result_table(frame: pl.DataFrame, form: str) -> None:
+    """Print a query's result.
+
+    Args:
+        frame: the rows.
+        form: ``json``: an array of objects, where numbers are numbers (decimals and 128-bit integers too; those that are
+            not finite are null), times are ISO 8601 (with their zone where they have one), and lists and structs are
+            arrays and objects. ``csv``: a list's items are joined by a bar. Else a table.
+    """
     if form == "json":
-        click.echo(frame.write_json())
+        click.echo(
+            json.dumps([{name: plain(cell) for name, cell in row.items()} for row in frame.iter_rows(named=True)])
+        )
     elif form == "csv":
         flat = frame.with_columns(
             pl.col(name).cast(pl.List(pl.String)).list.join("|")
+            if isinstance(kind, pl.List) and not kind.inner.is_nested()  # type: ignore[union-attr]
+            else pl.Series(
+                name, [None if c is None else json.dumps(plain(c)) for c in frame[name].to_list()], pl.String
+            )
             for name, kind in frame.schema.items()
-            if isinstance(kind, pl.List)
-        )
+            if kind.is_nested()
+        ).with_columns(cs.binary().bin.encode("hex"))
         click.echo(flat.write_csv(), nl=False)
     else:
         table = Table()
@@ -105,6 +125,25 @@ def result_table(frame: pl.DataFrame, form: str) -> None:
         for row in frame.iter_rows():
             table.add_row(*("" if value is None else _as_it_is(str(value)) for value in row))
         _console().print(table)
+
+
+def plain(cell: Any) -> Any:
+    """A cell of a result as JSON has it: see :func:`result_table`."""
+    if isinstance(cell, dict):
+        return {str(name): plain(value) for name, value in cell.items()}
+    if isinstance(cell, list | tuple | pl.Series):
+        return [plain(value) for value in cell]
+    if isinstance(cell, Decimal):  # DuckDB's sum of integers is one
+        return int(cell) if cell == cell.to_integral_value() else float(cell)
+    if isinstance(cell, float):
+        return cell if math.isfinite(cell) else None
+    if isinstance(cell, date | clock):
+        return cell.isoformat()
+    if isinstance(cell, timedelta):
+        return cell.total_seconds()
+    if isinstance(cell, bytes):
+        return cell.hex()
+    return cell if cell is None or isinstance(cell, bool | int | str) else str(cell)
 
 
 def _as_it_is(text: str) -> Text:

@@ -66,6 +66,7 @@ class Settings:
     alert_webhook_url: SecretStr | None = None
     alert_format: str = "json"
     alert_runbooks: str = "docs/runbooks"
+    metrics_host: str = "127.0.0.1"  # where the metrics endpoint listens
     ollama_set: bool = False  # somebody named a server or a model: its absence is worth a warning
     ollama_timeout_s: float = 120.0
     ollama_concurrency: int = 2
@@ -76,7 +77,7 @@ class Settings:
         env = os.environ if env is None else env
 
         def text(name: str, default: str) -> str:
-            return (env.get(name) or "").strip() or default
+            return variable(name, env) or default
 
         def url(name: str, default: str) -> str:
             value = text(name, default).rstrip("/")
@@ -109,15 +110,15 @@ class Settings:
             coinmetrics_api_key=secret("COINMETRICS_API_KEY"),
             coinmetrics_base_url=url(
                 "COINMETRICS_BASE_URL",
-                f"https://{'api' if env.get('COINMETRICS_API_KEY') else 'community-api'}.coinmetrics.io/v4",
+                f"https://{'api' if text('COINMETRICS_API_KEY', '') else 'community-api'}.coinmetrics.io/v4",
             ),
             kraken_base_url=url("KRAKEN_BASE_URL", "https://api.kraken.com/0/public"),
             binance_base_url=url("BINANCE_BASE_URL", "https://api.binance.com/api/v3"),
             ohlc_sources=_ohlc_sources(text("OHLC_SOURCES", ",".join(OHLC_SOURCES))),
             defillama_base_url=llama,
             # Stablecoins and yields live on hosts of their own; a replaced base serves all.
-            stablecoins_base_url=llama if env.get("DEFILLAMA_BASE_URL") else "https://stablecoins.llama.fi",
-            yields_base_url=llama if env.get("DEFILLAMA_BASE_URL") else "https://yields.llama.fi",
+            stablecoins_base_url=llama if text("DEFILLAMA_BASE_URL", "") else "https://stablecoins.llama.fi",
+            yields_base_url=llama if text("DEFILLAMA_BASE_URL", "") else "https://yields.llama.fi",
             fear_greed_base_url=url("FEAR_GREED_BASE_URL", "https://api.alternative.me"),
             news_feeds=_feeds(text("NEWS_FEEDS", DEFAULT_FEEDS)),
             rate_limits=_rate_limits(text("RATE_LIMITS", "")),
@@ -127,7 +128,16 @@ class Settings:
             alert_webhook_url=_webhook(secret("ALERT_WEBHOOK_URL")),
             alert_format=_alert_format(text("ALERT_FORMAT", "json").lower()),
             alert_runbooks=text("ALERT_RUNBOOKS", "docs/runbooks"),
+            metrics_host=text("CRYPTO_ASSETS_METRICS_HOST", "127.0.0.1"),
         )
+
+
+def variable(name: str, env: Mapping[str, str] | None = None) -> str:
+    """The value of an environment variable without the blanks around it; empty where it is unset or blank.
+
+    Everything that looks at a variable of ours asks here, so that a blank one is unset everywhere.
+    """
+    return ((os.environ if env is None else env).get(name) or "").strip()
 
 
 def place(name: str, address: str) -> str:

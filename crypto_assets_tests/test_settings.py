@@ -9,6 +9,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from pydantic import SecretStr
 
 import crypto_assets
@@ -46,6 +48,7 @@ READ: dict[str, tuple[str, str, Any]] = {
     "OLLAMA_HOST": ("http://h:7", "ollama_host", "http://h:7"),
     "ALERT_FORMAT": ("Slack", "alert_format", "slack"),
     "ALERT_RUNBOOKS": ("https://books.example", "alert_runbooks", "https://books.example"),
+    "CRYPTO_ASSETS_METRICS_HOST": ("0.0.0.0", "metrics_host", "0.0.0.0"),
     "OLLAMA_MODEL": ("tiny", "ollama_model", "tiny"),
     "OLLAMA_TIMEOUT": ("7.5", "ollama_timeout_s", 7.5),
     "OLLAMA_CONCURRENCY": ("4", "ollama_concurrency", 4),
@@ -83,6 +86,27 @@ def test_each_secret_is_wrapped_and_can_be_had(name: str) -> None:
     assert isinstance(found, SecretStr)
     assert found.get_secret_value() == "https://planted"
     assert getattr(Settings.from_env({name: ""}), SECRETS[name]) is None
+
+
+EVERY = {name: value for name, (value, _, _) in READ.items()} | {name: "https://planted" for name in SECRETS}
+BLANKS = st.text(" \t\n\r\x0b\x0c", max_size=3)
+
+
+@given(st.dictionaries(st.sampled_from(sorted(EVERY)), BLANKS), st.sets(st.sampled_from(sorted(EVERY))))
+@settings(max_examples=200, deadline=None)
+def test_a_blank_variable_is_unset_whatever_else_is_set(blank: dict[str, str], given_: set[str]) -> None:
+    """A key of one blank must choose neither a paid host nor a plan."""
+    env = {name: EVERY[name] for name in given_ - blank.keys()}
+    assert Settings.from_env({**env, **blank}) == Settings.from_env(env)
+
+
+def test_nothing_else_reads_a_variable_of_the_configuration_by_itself() -> None:
+    """What reads the environment without :func:`variable` would take a blank for a value."""
+    package = Path(crypto_assets.__file__).parent
+    names = "|".join([*EVERY, "KUBECONFIG", "AWS_[A-Z_]+"])
+    direct = re.compile(rf"(?:environ\.get|getenv|env\.get)\(\s*[\"'](?:{names})[\"']")
+    found = [str(path.relative_to(package)) for path in package.rglob("*.py") if direct.search(path.read_text("utf-8"))]
+    assert found == []
 
 
 def test_the_process_environment_is_the_default(monkeypatch: pytest.MonkeyPatch) -> None:

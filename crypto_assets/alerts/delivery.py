@@ -12,6 +12,7 @@ import httpx
 
 from crypto_assets.alerts import message
 from crypto_assets.alerts.ledger import Ledger, Message, Outcome
+from crypto_assets.proxies import Transport
 from crypto_assets.settings import Settings
 from crypto_assets.sources.client import retry_after, trust
 
@@ -48,6 +49,8 @@ def _send(settings: Settings, found: Message, log: Callable[[str], None]) -> Out
         )
     except asyncio.TimeoutError:
         return Outcome(f"no answer within {TIMEOUT_S} s")
+    except httpx.ProxyError as error:  # names the proxy, not the receiver
+        return Outcome(f"ProxyError {error}")
     except (httpx.HTTPError, httpx.InvalidURL, ValueError) as error:  # ValueError: a host that is no name
         return Outcome(type(error).__name__)
     if answer.is_success:
@@ -64,7 +67,9 @@ async def _post(address: str, settings: Settings, found: Message) -> httpx.Respo
     body = message.slack(found.body) if settings.alert_format == "slack" else found.body
     headers = {"User-Agent": "crypto-assets", "Idempotency-Key": found.body["id"]}
     async with (
-        httpx.AsyncClient(timeout=TIMEOUT_S, follow_redirects=False, verify=trust()) as client,
+        httpx.AsyncClient(
+            timeout=TIMEOUT_S, follow_redirects=False, transport=Transport(trust()), trust_env=False
+        ) as client,
         client.stream("POST", address, json=body, headers=headers) as answer,
     ):
         return answer

@@ -14,6 +14,7 @@ from sqlalchemy import create_engine, exc, pool, text
 
 from crypto_assets.errors import InstanceError, first_line
 from crypto_assets.instance.postgres import ensure_postgres
+from crypto_assets.proxies import spare_loopback
 from crypto_assets.settings import Settings
 
 TEMPLATE = Path(__file__).parent / "dagster.yaml"  # a link to the top-level file in a checkout
@@ -25,6 +26,7 @@ def prepare(settings: Settings) -> Path:
 
     Raises :class:`InstanceError`.
     """
+    spare_loopback()
     home = settings.home / "dagster"
     try:
         home.mkdir(parents=True, exist_ok=True)

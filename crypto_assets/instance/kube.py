@@ -10,6 +10,7 @@ import json
 import os
 from collections.abc import Iterator, Mapping
 from typing import Any
+from urllib.parse import urlsplit
 
 import kubernetes.client
 import kubernetes.config
@@ -17,6 +18,8 @@ import urllib3
 from kubernetes.client.exceptions import ApiException
 
 from crypto_assets.errors import InstanceError
+from crypto_assets.proxies import is_loopback
+from crypto_assets.settings import variable
 
 PAGE = 250  # objects a list call
 CHOSEN = 40  # runs a delete call: their ids fit a URL that every proxy lets through
@@ -143,13 +146,15 @@ def _configuration(namespace: str) -> kubernetes.client.Configuration:
     """In a pod the service account's, elsewhere the kubeconfig's (``KUBECONFIG``)."""
     found = kubernetes.client.Configuration()
     try:
-        if os.environ.get("KUBERNETES_SERVICE_HOST") and not os.environ.get("KUBECONFIG"):
+        if variable("KUBERNETES_SERVICE_HOST") and not variable("KUBECONFIG"):
             kubernetes.config.load_incluster_config(client_configuration=found)
         else:
-            path = os.environ.get("KUBECONFIG") or "~/.kube/config"
+            path = variable("KUBECONFIG") or "~/.kube/config"
             kubernetes.config.load_kube_config(os.path.expanduser(path), client_configuration=found)
     except (kubernetes.config.ConfigException, OSError, ValueError) as error:
         raise InstanceError(no_configuration(namespace, error)) from error
+    if is_loopback(urlsplit(found.host).hostname or ""):
+        found.proxy = None
     found.retries = urllib3.Retry(2, backoff_factor=0.2, redirect=0)
     return found
 

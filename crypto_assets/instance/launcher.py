@@ -12,6 +12,10 @@ from pathlib import Path
 from dagster import DagsterEventType, DagsterRun
 from dagster._core.launcher import CheckRunHealthResult, DefaultRunLauncher, WorkerStatus
 
+from crypto_assets.instance import alive
+
+SEEN_TAG = ".crypto_assets/run_process"  # PID:ticks since boot; hidden in the UI
+TOLERANCE_S = 5.0  # between the clock of a process's start and that of what it wrote
 STARTED = re.compile(r"Started process for run \(pid: (\d+)\)")
 
 
@@ -23,30 +27,36 @@ class LocalRunLauncher(DefaultRunLauncher):
         return Path("/proc/self").exists()  # elsewhere the maximum run time has to do
 
     def check_run_worker_health(self, run: DagsterRun) -> CheckRunHealthResult:
-        pid = self._pid_of(run)
-        if pid is None or _alive(pid):
+        found = self._process_of(run)
+        if found is None or self._lives(run, *found):
             return CheckRunHealthResult(WorkerStatus.RUNNING)
         current = self._instance.get_run_by_id(run.run_id)
         if current is not None and current.is_finished:
             return CheckRunHealthResult(WorkerStatus.SUCCESS)
         return CheckRunHealthResult(
-            WorkerStatus.FAILED, f"its process {pid} was killed; the next tick or refill goes on"
+            WorkerStatus.FAILED, f"its process {found[0]} was killed; the next tick or refill goes on"
         )
 
-    def _pid_of(self, run: DagsterRun) -> int | None:
+    def _process_of(self, run: DagsterRun) -> tuple[int, float] | None:
+        """The number of the run's process, and the epoch seconds at which it said so itself."""
         records = self._instance.get_records_for_run(run.run_id, of_type=DagsterEventType.ENGINE_EVENT).records
         for record in records:
             event = record.event_log_entry.dagster_event
-            if found := STARTED.search((event.message if event else None) or ""):
-                return int(found.group(1))
+            if said := STARTED.search((event.message if event else None) or ""):
+                return int(said.group(1)), record.event_log_entry.timestamp
         return None  # not of ours: a run of the command line, which ``bury_dead_runs`` looks after
 
+    def _lives(self, run: DagsterRun, pid: int, said_at: float) -> bool:
+        """The run's own process, not another one that got its number later.
 
-def _alive(pid: int) -> bool:
-    """A process of ours under this number, not a stranger that got it later, nor one that only waits to be buried."""
-    try:
-        state = Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0]
-        command = Path(f"/proc/{pid}/cmdline").read_bytes()
-    except (OSError, IndexError):
-        return False
-    return state != "Z" and b"python" in command
+        The first look notes when the process started; later ones compare with that, which no change of the clock touches.
+        """
+        now = f"{pid}:{alive.started(pid)}"
+        noted = run.tags.get(SEEN_TAG)
+        if noted is not None:
+            return noted == now
+        start = alive.started_at(pid)
+        if start is None or start > said_at + TOLERANCE_S or not alive.is_python(pid):
+            return False
+        self._instance.add_run_tags(run.run_id, {SEEN_TAG: now})
+        return True

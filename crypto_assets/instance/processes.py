@@ -6,6 +6,7 @@ processor time each and now and then one that outlives it. It is a code server t
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import json
 import os
@@ -27,7 +28,8 @@ from crypto_assets.instance.postgres import ensure_postgres, is_embedded
 from crypto_assets.settings import Settings
 
 MODULE = LOCATION = "crypto_assets.definitions"  # the module, not workspace.yaml: works from any folder
-STOP_S = 20.0
+STOP_S = 5.0  # to stop by themselves; what a kill breaks off, the next start finds and goes on with
+LAST_WORDS_S = 0.5  # until what a child said before it ended has arrived
 POSTGRES_EVERY_S = 5.0
 CODE_SERVER = ["dagster", "code-server", "start", "-m", MODULE, "--location-name", LOCATION, "--log-level", "warning"]
 
@@ -53,31 +55,61 @@ def dev(settings: Settings, port: int = 3000, host: str = "127.0.0.1") -> None:
             "daemon": ["dagster._daemon", "run", "-w", str(workspace)],
         }
         ended, leash = os.pipe()
+        voice = _Voice()
         children: dict[str, subprocess.Popen[bytes]] = {}
         try:
-            children["code server"] = _spawn(ended, [*CODE_SERVER, "-s", str(socket_file)])
+            children["code server"] = _spawn(ended, voice, [*CODE_SERVER, "-s", str(socket_file)])
             dead = _watch(children, stopped, lambda: _listens(socket_file))
             if dead is None and not stopped.is_set():
                 for name, arguments in commands.items():
-                    children[name] = _spawn(ended, arguments)
+                    children[name] = _spawn(ended, voice, arguments)
                 print(f"UI on http://{host}:{port} (stop with Ctrl-C)", file=sys.stderr, flush=True)
                 embedded = is_embedded(settings)  # which none of the children would start again
                 revive = _now_and_then(POSTGRES_EVERY_S, lambda: ensure_postgres(settings)) if embedded else None
                 dead = _watch(children, stopped, meanwhile=revive)
         finally:
+            if stopped.is_set():
+                print("stopping", file=sys.stderr, flush=True)
+            else:
+                time.sleep(LAST_WORDS_S)
+            voice.hush()  # each would say at length that it was stopped, behind the prompt
             _stop(children)
+            voice.close()
             os.close(leash)
             os.close(ended)
     if dead is not None:
         raise InstanceError(f"the {dead} ended by itself; read its messages above, then start again")
 
 
-def _spawn(leash: int, arguments: list[str]) -> subprocess.Popen[bytes]:
+class _Voice:
+    """What the children say, passed on to stderr until they are told to stop."""
+
+    def __init__(self) -> None:
+        self._heard, self.end = os.pipe()
+        self._hushed = threading.Event()
+        threading.Thread(target=self._pass_on, daemon=True).start()
+
+    def _pass_on(self) -> None:
+        with open(self._heard, "rb", buffering=0) as heard:
+            while said := heard.read(65536):
+                if not self._hushed.is_set():
+                    with contextlib.suppress(OSError, ValueError):  # nobody listens: the children must not wait
+                        os.write(sys.stderr.fileno(), said)
+
+    def hush(self) -> None:
+        self._hushed.set()
+
+    def close(self) -> None:
+        os.close(self.end)
+
+
+def _spawn(leash: int, voice: _Voice, arguments: list[str]) -> subprocess.Popen[bytes]:
     # A session of its own: a terminal's Ctrl-C reaches us, and each child hears it once, from us.
     return subprocess.Popen(
         [sys.executable, "-m", "crypto_assets.instance.leash", str(leash), *arguments],
         stdin=subprocess.DEVNULL,
-        stdout=sys.stderr,
+        stdout=voice.end,
+        stderr=voice.end,
         pass_fds=(leash,),
         start_new_session=True,
     )
@@ -172,8 +204,8 @@ def _stop(children: dict[str, subprocess.Popen[bytes]]) -> None:
             child.send_signal(signal.SIGTERM)
     deadline = time.monotonic() + STOP_S
     for child in children.values():
-        try:
+        with contextlib.suppress(subprocess.TimeoutExpired):
             child.wait(max(0.1, deadline - time.monotonic()))
-        except subprocess.TimeoutExpired:
-            child.kill()
-            child.wait()
+        with contextlib.suppress(ProcessLookupError):  # its own children too: the code server has some
+            os.killpg(child.pid, signal.SIGKILL)
+        child.wait()

@@ -24,8 +24,9 @@ from crypto_assets.errors import CryptoAssetsError
 from crypto_assets.llm import prompt
 from crypto_assets.llm.answer import MAX_CHARS
 from crypto_assets.llm.text import Article, plain
+from crypto_assets.proxies import Transport
 from crypto_assets.settings import Settings
-from crypto_assets.sources.client import SANDBOX_HEADER
+from crypto_assets.sources.client import SANDBOX_HEADER, trust
 
 CONNECT_S, PROBE_S = 2.0, 5.0
 MAX_BYTES = 4 << 20
@@ -80,6 +81,8 @@ class Ollama:
         self._client = ollama.AsyncClient(
             settings.ollama_host,
             timeout=httpx.Timeout(settings.ollama_timeout_s, connect=CONNECT_S),
+            transport=Transport(trust()),
+            trust_env=False,
             event_hooks={"response": [self._look]},
         )
 
@@ -164,7 +167,7 @@ class Ollama:
                 f"the server at {self.where} answered no chat message ({type(error).__name__})",
                 "invalid", transient=False,
             )  # fmt: skip
-        if isinstance(error, ConnectionError):
+        if isinstance(error, ConnectionError | httpx.ProxyError):
             return ModelAwayError(self._away(error))
         return CallError(
             f"the server at {self.where} broke the connection off ({type(error).__name__})",
@@ -198,6 +201,8 @@ class Ollama:
             )
         if isinstance(error, GARBAGE):
             return f"{self.where} is not an Ollama server ({type(error).__name__}); correct OLLAMA_HOST"
+        if isinstance(error, httpx.ProxyError):
+            return f"Ollama at {self.where} cannot be reached {error}"
         return f"Ollama does not answer at {self.where} ({type(error).__name__}); start it with `ollama serve`"
 
 

@@ -14,7 +14,7 @@ from crypto_assets.operate import graph
 from crypto_assets.operate.backfill import Progress, Report, backfill
 from crypto_assets.partitions import DAY, today
 from crypto_assets.sandbox.server import Sandbox
-from crypto_assets.settings import Settings
+from crypto_assets.settings import Settings, variable
 from crypto_assets.storage.warehouse import Warehouse
 
 DEFAULT_DAYS = 7
@@ -52,7 +52,7 @@ def point_at(sandbox: Sandbox) -> None:
     A model that somebody named (server and model both) is asked all the same: it may judge generated headlines too.
     """
     env = sandbox.env()
-    if os.environ.get("OLLAMA_HOST") and os.environ.get("OLLAMA_MODEL"):
+    if variable("OLLAMA_HOST") and variable("OLLAMA_MODEL"):
         env = {name: value for name, value in env.items() if not name.startswith("OLLAMA_")}
     for name in ("COINGECKO_API_KEY", "COINGECKO_PLAN", "COINMETRICS_API_KEY"):
         os.environ.pop(name, None)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -13,7 +12,8 @@ from crypto_assets.checks.health import free_space
 from crypto_assets.errors import CryptoAssetsError, WarehouseError
 from crypto_assets.llm.examine import examine_model
 from crypto_assets.operate import doctor_cluster
-from crypto_assets.settings import Settings
+from crypto_assets.settings import Settings, variable
+from crypto_assets.sources import coingecko
 from crypto_assets.sources.book import Book, open_book
 from crypto_assets.sources.client import Client
 from crypto_assets.sources.coingecko_context import fetch_ids, fetch_key
@@ -53,7 +53,7 @@ def examine() -> list[Finding]:
         findings.append(_kubernetes(settings))
     database = _guard("database", lambda: _database(settings))
     # These calls count against the month's budget too, where the book of calls can be reached.
-    book = open_book(os.environ.get("DAGSTER_POSTGRES_URL") if database.state == "ok" else None)
+    book = open_book((variable("DAGSTER_POSTGRES_URL") or None) if database.state == "ok" else None)
     findings.append(database)
     findings.append(disk(settings.home))
     findings.extend(_limits(settings))
@@ -184,15 +184,8 @@ async def _catalogue(client: Client, settings: Settings) -> Finding:
     return Finding("catalogue", "ok", "CoinGecko lists every configured coin")
 
 
-def _coingecko_headers(settings: Settings) -> dict[str, str] | None:
-    if settings.coingecko_api_key is None:
-        return None
-    tier = "demo" if settings.coingecko_plan == "demo" else "pro"
-    return {f"x-cg-{tier}-api-key": settings.coingecko_api_key.get_secret_value()}
-
-
 async def _reach(client: Client, settings: Settings, name: str, provider: str, url: str) -> Finding:
-    headers = _coingecko_headers(settings) if provider == "coingecko" else None
+    headers = coingecko.headers(settings) if provider == "coingecko" else None  # as runs send them
     try:
         if provider == "rss":
             await client.get_text(provider, url, subject=name, endpoint=name.removeprefix("news:"))

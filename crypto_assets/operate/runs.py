@@ -7,7 +7,6 @@ import socket
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import date
-from pathlib import Path
 
 import dagster as dg
 from dagster import AssetKey, DagsterInstance, DagsterRunStatus, RunsFilter
@@ -17,6 +16,7 @@ from dagster._utils.error import SerializableErrorInfo
 from crypto_assets.assets.access import ABSENT_DAYS
 from crypto_assets.assets.shell import COINS_TAG, failed_coins_of
 from crypto_assets.checks.shells import RANGE
+from crypto_assets.instance import alive
 from crypto_assets.operate import graph
 from crypto_assets.upkeep.failures import sentence
 
@@ -92,15 +92,7 @@ def _interrupted(error: SerializableErrorInfo | None) -> bool:
 
 
 def _process() -> str:
-    return f"{socket.gethostname()}:{os.getpid()}:{_started(os.getpid())}"
-
-
-def _started(pid: int) -> str:
-    """When the process started, in clock ticks since boot, so that a reused pid is not mistaken for it."""
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[19]
-    except (OSError, IndexError):
-        return "0"
+    return f"{socket.gethostname()}:{os.getpid()}:{alive.started(os.getpid())}"
 
 
 def bury_dead_runs(instance: DagsterInstance) -> int:
@@ -110,7 +102,7 @@ def bury_dead_runs(instance: DagsterInstance) -> int:
     for run in instance.get_runs(RunsFilter(statuses=unfinished)):
         host, _, rest = run.tags.get(PROCESS_TAG, "").partition(":")
         pid, _, started = rest.partition(":")
-        if host == socket.gethostname() and pid.isdigit() and _started(int(pid)) != started:
+        if host == socket.gethostname() and pid.isdigit() and alive.started(int(pid)) != started:
             instance.report_run_failed(run, "the process that ran it was killed; run the same command again")
             instance.event_log_storage.free_concurrency_slots_for_run(run.run_id)
             buried += 1

@@ -125,7 +125,7 @@ class ServiceCollector(Collector):
 
 
 def serve(settings: Settings, port: int) -> tuple[WSGIServer, threading.Thread]:
-    """Answer scrapes on 127.0.0.1 in a thread. Raises ``OSError`` if the port is taken."""
+    """Answer scrapes on ``settings.metrics_host`` in a thread. Raises ``OSError`` if it cannot listen there."""
     registry = CollectorRegistry()
     registry.register(ServiceCollector(settings))
-    return start_http_server(port, addr="127.0.0.1", registry=registry)
+    return start_http_server(port, addr=settings.metrics_host, registry=registry)

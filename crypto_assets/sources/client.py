@@ -22,6 +22,7 @@ from typing import Any, NoReturn
 import httpx
 
 from crypto_assets.errors import SourceError
+from crypto_assets.proxies import Transport
 from crypto_assets.settings import Settings
 from crypto_assets.sources.book import Book, Tally
 from crypto_assets.sources.limits import limit_of
@@ -92,7 +93,12 @@ class Client:
         self.calls = 0
 
     async def __aenter__(self) -> Client:
-        self._http = httpx.AsyncClient(timeout=self._timeout, headers={"User-Agent": "crypto-assets"}, verify=trust())
+        self._http = httpx.AsyncClient(
+            timeout=self._timeout,
+            headers={"User-Agent": "crypto-assets"},
+            transport=Transport(trust()),  # a proxy where the variables name one, never for this machine
+            trust_env=False,
+        )
         return self
 
     async def __aexit__(

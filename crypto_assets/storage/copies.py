@@ -3,15 +3,25 @@
 Delta files never change, so a copy is consistent while the table is written to: the version is fixed first, then data
 files go over, then the log in order. A reader of the copy sees whole versions only, and a copy that broke off is
 finished by the next one.
+
+Names and version numbers do not say that two tables are the same one: a table that was moved away and filled again has
+the same ones. So a copy goes on only where the newest commit of the copy is, byte for byte, a commit of the source. A
+commit names its files and its instant, so that no two histories share one.
 """
 
 from __future__ import annotations
 
+import contextlib
+import hashlib
+import json
+import os
 import re
+import secrets
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 
 import pyarrow.fs as arrow_fs
 from deltalake.exceptions import DeltaError
@@ -22,39 +32,73 @@ from crypto_assets.storage.object_store import options, reason
 from crypto_assets.storage.warehouse import Warehouse
 
 _LOG = re.compile(r"_delta_log/(\d{20})\.")
+_COMMIT = re.compile(r"_delta_log/(\d{20})\.json")
+_DRAFT = re.compile(r"(?:^|/)\.[^/]*\.draft$")
+DRAFT_LIFE_S = 3600.0  # a draft that nobody has written to for so long belongs to a copy that was killed
 BLOCK = 8 * 1024 * 1024
+MARK = "_backup.json"  # says that a place is a backup and no warehouse in use: its tables may be set aside
 
 
 @dataclass
 class Copied:
-    """Table -> version that was copied; files and bytes that were not there yet."""
+    """What a copy did.
+
+    Attributes:
+        versions: table -> version that was copied.
+        files: files that were not there yet.
+        bytes: their size.
+        set_aside: table -> address where the copy of another table of this name was moved to.
+        kept: tables of the backup that the source no longer has; they stay as they are.
+    """
 
     versions: dict[str, int] = field(default_factory=dict)
     files: int = 0
     bytes: int = 0
+    set_aside: dict[str, str] = field(default_factory=dict)
+    kept: tuple[str, ...] = ()
 
 
 def copy_tables(source: Warehouse, target: Warehouse, *, only_into_empty: bool = False) -> Copied:
-    """Bring every table of the source over. Raises :class:`WarehouseError` before anything is written if it must not."""
+    """Bring every table of the source over, each at one version, with its history.
+
+    A backup whose copy of a table is not an earlier state of the source's table (the table was moved away and filled
+    again, or replaced by an older copy of itself) keeps that copy under another name and begins a new one.
+
+    Args:
+        source: where the tables are.
+        target: where they go; made if need be.
+        only_into_empty: restore: a table in the target is continued if a copy broke off there, and else refused.
+
+    Returns:
+        What was copied.
+
+    Raises:
+        WarehouseError: before anything is written if the target holds what must not be touched; in the middle if one of
+            the two cannot be read or written, or was replaced meanwhile. The same command again goes on.
+    """
+    if _same_place(source, target):
+        raise WarehouseError(f"{target.uri} is the warehouse itself; nothing was copied; name another place")
     wanted = {table: version for table in CONTRACTS if (version := source.version(table)) is not None}
     if not wanted:
         raise WarehouseError(f"{source.uri} holds no table; give the address of a warehouse or of a backup")
-    taken = [table for table in wanted if target.exists(table)]
-    if only_into_empty and taken:
-        raise WarehouseError(
-            f"{target.uri} already holds {', '.join(taken)}; nothing was restored; point CRYPTO_ASSETS_WAREHOUSE at an "
-            "empty place, or move these tables away"
-        )
-    for table in taken:
-        if (ahead := target.version(table) or 0) > wanted[table]:
-            raise WarehouseError(
-                f"{table} in {target.uri} is at version {ahead}, beyond {wanted[table]} of {source.uri}: it is no backup "
-                "of it; choose an empty place"
-            )
     done = Copied(versions=wanted)
     try:
-        for table, version in wanted.items():
-            _copy(table_files(source, table), table_files(target, table), version, done)
+        pairs = [_Pair(source, target, table, version) for table, version in wanted.items()]
+        others = [pair for pair in pairs if pair.is_other()]
+        if only_into_empty:
+            _refuse_restore(target, pairs, others)
+        else:
+            if others and not _is_marked(target):
+                raise WarehouseError(
+                    f"{', '.join(pair.table for pair in others)} in {target.uri} is no earlier state of the table in "
+                    f"{source.uri}, and {target.uri} is no backup of it; nothing was copied; choose an empty place"
+                )
+            _mark(target)
+            done.kept = tuple(table for table in CONTRACTS if table not in wanted and _commits_in(target, table))
+        for pair in others:
+            done.set_aside[pair.table] = pair.set_aside()
+        for pair in pairs:
+            pair.copy(done)
     except (DeltaError, OSError) as error:
         raise WarehouseError(
             f"{source.uri} cannot be copied to {target.uri} ({reason(error)}); run the same command again to go on"
@@ -62,21 +106,173 @@ def copy_tables(source: Warehouse, target: Warehouse, *, only_into_empty: bool =
     return done
 
 
-def _copy(source: arrow_fs.SubTreeFileSystem, target: arrow_fs.SubTreeFileSystem, version: int, done: Copied) -> None:
-    there = dict(_sizes(target))
-    for path, size in sorted(_sizes(source), key=_order):
+def _refuse_restore(target: Warehouse, pairs: list[_Pair], others: list[_Pair]) -> None:
+    """A warehouse in use is not restored over; one that a restore which broke off has begun is finished."""
+    taken = others or ([pair for pair in pairs if pair.there] if all(pair.is_whole() for pair in pairs) else [])
+    if taken:
+        raise WarehouseError(
+            f"{target.uri} already holds {', '.join(pair.table for pair in taken)}; nothing was restored; point "
+            "CRYPTO_ASSETS_WAREHOUSE at an empty place, or move these tables away"
+        )
+
+
+class _Pair:
+    """One table in the source and its copy in the target, as they were listed."""
+
+    def __init__(self, source: Warehouse, target: Warehouse, table: str, version: int) -> None:
+        self.table, self.version = table, version
+        self._warehouses = source, target
+        self.source, self.target = table_files(source, table), table_files(target, table, make=False)
+        # The source last: whatever another backup has brought over meanwhile is in its list.
+        self.there = dict(_sizes(self.target))
+        self.found = dict(_sizes(self.source))
+        newest = f"_delta_log/{version:020}.json"
+        self._newest = newest, _bytes(self.source, newest) if newest in self.found else b""
+
+    def is_other(self) -> bool:
+        """Is what the target holds something else than an earlier state of the source's table?"""
+        copied = _commits(self.there)
+        if not copied:
+            return False
+        if max(copied) > max(_commits(self.found), default=self.version):
+            return True
+        for number in sorted(copied, reverse=True):
+            path = copied[number]
+            if path not in self.found:  # the source's log no longer reaches back to it: nothing shows that they are one
+                return True
+            ours, copy = _bytes(self.source, path), _bytes(self.target, path)
+            if ours == copy:
+                return False
+            if not ours.startswith(copy):
+                return True
+            # a copy that was killed has left half a commit: the one before it decides
+        return False
+
+    def is_whole(self) -> bool:
+        """Does the target have every file that a copy would bring?"""
+        return all(self.there.get(path) == size for path, size in self.found.items() if self._belongs(path))
+
+    def set_aside(self) -> str:
+        """Move what the target holds to another name; returns its address."""
+        newest = _commits(self.there)
+        digest = hashlib.sha256(_bytes(self.target, newest[max(newest)])).hexdigest()[:12]
+        name = f"{self.table}.replaced-{digest}"
+        _, target = self._warehouses
+        if target.is_local:
+            place, count = Path(target.path(name)), 1
+            while place.exists():
+                count += 1
+                place = Path(target.path(f"{name}-{count}"))
+            Path(target.path(self.table)).rename(place)
+            self.there = {}
+            return str(place)
+        aside = table_files(target, name)
+        ordered = sorted(self.there.items(), key=_order)
+        for path, _ in ordered:
+            aside.base_fs.copy_file(self.target.base_path + path, aside.base_path + path)
+        for path, _ in reversed(ordered):  # the log first, from its newest commit on: what is left is an older state
+            self.target.delete_file(path)
+        self.there = {}
+        return target.path(name)
+
+    def copy(self, done: Copied) -> None:
+        """Bring over what the target lacks. Raises :class:`WarehouseError` where the table was replaced meanwhile."""
+        source, target = self._warehouses
+        self.target = table_files(target, self.table)
+        _clear_drafts(target, self.table)
+        lost: set[str] = set()
+        copied = False
+        for path, size in sorted(self.found.items(), key=_order):
+            if not self._belongs(path) or self.there.get(path) == size:
+                continue
+            try:
+                self._bring(path)
+            except FileNotFoundError:  # tidied away meanwhile: older versions alone needed it
+                lost.add(path)
+                continue
+            copied = True
+            done.files += 1
+            done.bytes += size
+        if not copied and not lost:
+            return
+        whole = dict(_sizes(self.target))
+        short = [path for path, size in self.found.items() if self._belongs(path) and whole.get(path) != size]
+        needed = {unquote(path) for path in source.files(self.table, self.version)["path"]} if lost else set()
+        if set(short) - lost or lost & needed or self._was_replaced():
+            raise WarehouseError(
+                f"{self.table} in {source.uri} or its copy in {target.uri} was replaced while it was copied (another "
+                "backup, or the table was moved away); the copy is not whole; run the same command again to go on"
+            )
+
+    def _was_replaced(self) -> bool:
+        """Is the newest commit no longer the one that was listed, here or there?"""
+        path, commit = self._newest
+        try:
+            return not commit == _bytes(self.source, path) == _bytes(self.target, path)
+        except FileNotFoundError:
+            return True
+
+    def _belongs(self, path: str) -> bool:
         numbered = _LOG.match(path)
-        if (numbered and int(numbered[1]) > version) or there.get(path) == size:
-            continue
-        if path.startswith("_delta_log/") and not numbered:
-            continue  # _last_checkpoint is a hint: without it the log is listed
-        if isinstance(target.base_fs, arrow_fs.LocalFileSystem):  # a store has no folders
-            target.create_dir(path.rpartition("/")[0])
-        with source.open_input_file(path) as opened, target.open_output_stream(path) as written:
-            while block := opened.read(BLOCK):
-                written.write(block)
-        done.files += 1
-        done.bytes += size
+        if numbered:
+            return int(numbered[1]) <= self.version
+        return not path.startswith("_delta_log/")  # _last_checkpoint is a hint: without it the log is listed
+
+    def _bring(self, path: str) -> None:
+        """One file, at once: a reader and another copy see none of it or all of it."""
+        _, target = self._warehouses
+        with self.source.open_input_file(path) as opened:
+            block = opened.read(BLOCK)  # before the target is opened: a source that fails leaves no empty file there
+            if not target.is_local:
+                with self.target.open_output_stream(path) as written:
+                    while block:
+                        written.write(block)
+                        block = opened.read(BLOCK)
+                return
+            place = Path(target.path(self.table), path)
+            place.parent.mkdir(parents=True, exist_ok=True)
+            draft = place.with_name(f".{place.name}.{secrets.token_hex(8)}.draft")
+            try:
+                with draft.open("wb") as file:
+                    while block:
+                        file.write(block)
+                        block = opened.read(BLOCK)
+                draft.replace(place)
+            finally:
+                draft.unlink(missing_ok=True)
+
+
+def _same_place(one: Warehouse, other: Warehouse) -> bool:
+    if one.is_local and other.is_local:
+        return Path(one.uri).resolve() == Path(other.uri).resolve()
+    return one.uri.replace("s3a://", "s3://") == other.uri.replace("s3a://", "s3://")
+
+
+def _is_marked(target: Warehouse) -> bool:
+    place = table_files(target, "", make=False)
+    return place.get_file_info(MARK).type == arrow_fs.FileType.File
+
+
+def _mark(target: Warehouse) -> None:
+    if _is_marked(target):
+        return
+    with table_files(target, "").open_output_stream(MARK) as opened:
+        opened.write(json.dumps({"what": "a backup of crypto-assets tables; crypto-assets restore reads it"}).encode())
+
+
+def _commits(files: dict[str, int]) -> dict[int, str]:
+    """Version -> path of its commit."""
+    return {int(found[1]): path for path in files if (found := _COMMIT.fullmatch(path))}
+
+
+def _commits_in(warehouse: Warehouse, table: str) -> bool:
+    return bool(_commits(dict(_sizes(table_files(warehouse, table, make=False), "_delta_log"))))
+
+
+def _bytes(system: arrow_fs.FileSystem, path: str) -> bytes:
+    with system.open_input_file(path) as opened:
+        found: bytes = opened.read()
+    return found
 
 
 def _order(found: tuple[str, int]) -> tuple[bool, str]:
@@ -84,20 +280,30 @@ def _order(found: tuple[str, int]) -> tuple[bool, str]:
     return found[0].startswith("_delta_log/"), found[0]
 
 
-def _sizes(system: arrow_fs.FileSystem) -> Iterator[tuple[str, int]]:
-    for info in system.get_file_info(arrow_fs.FileSelector("", recursive=True, allow_not_found=True)):
-        if info.type == arrow_fs.FileType.File:
-            yield info.path.removeprefix("/"), info.size
+def _sizes(system: arrow_fs.FileSystem, folder: str = "") -> Iterator[tuple[str, int]]:
+    for info in system.get_file_info(arrow_fs.FileSelector(folder, recursive=True, allow_not_found=True)):
+        path = info.path.removeprefix("/")
+        if info.type == arrow_fs.FileType.File and not _DRAFT.search(path):
+            yield path, info.size
 
 
-def table_files(warehouse: Warehouse, table: str) -> arrow_fs.SubTreeFileSystem:
-    """The table's folder as a file system of its own."""
+def _clear_drafts(target: Warehouse, table: str) -> None:
+    if target.is_local:
+        for draft in Path(target.path(table)).rglob(".*.draft"):
+            with contextlib.suppress(OSError):
+                if time.time() - draft.stat().st_mtime > DRAFT_LIFE_S:
+                    os.unlink(draft)
+
+
+def table_files(warehouse: Warehouse, table: str, *, make: bool = True) -> arrow_fs.SubTreeFileSystem:
+    """The table's folder as a file system of its own; ``make``: a folder that is not there is made."""
     if warehouse.is_local:
         folder = Path(warehouse.path(table))
-        folder.mkdir(parents=True, exist_ok=True)
+        if make:
+            folder.mkdir(parents=True, exist_ok=True)
         return arrow_fs.SubTreeFileSystem(str(folder), arrow_fs.LocalFileSystem())
     found = options(warehouse.uri)
     endpoint = urlsplit(found["aws_endpoint_url"]) if "aws_endpoint_url" in found else None
     where = {"endpoint_override": endpoint.netloc, "scheme": endpoint.scheme} if endpoint else {}
     store = arrow_fs.S3FileSystem(region=found["aws_region"], connect_timeout=5, request_timeout=60, **where)
-    return arrow_fs.SubTreeFileSystem(warehouse.path(table).split("://", 1)[1], store)
+    return arrow_fs.SubTreeFileSystem(warehouse.path(table).split("://", 1)[1].rstrip("/"), store)

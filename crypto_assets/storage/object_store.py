@@ -12,6 +12,9 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
+from crypto_assets.proxies import spare_loopback
+from crypto_assets.settings import variable
+
 SCHEMES = ("s3://", "s3a://")
 RETRIES = 4
 REASONS = {
@@ -30,6 +33,7 @@ def options(uri: str, env: Mapping[str, str] | None = None) -> dict[str, str]:
     """Storage options of delta-rs for this address; none for a folder. ``env``: where AWS_* is read (the process's)."""
     if not uri.startswith(SCHEMES):
         return {}
+    spare_loopback()
     return {
         **_address(os.environ if env is None else env),
         # A commit is "put this file unless it is there": the store itself decides which of two writers was first. No lock
@@ -51,8 +55,8 @@ def for_polars(uri: str, env: Mapping[str, str] | None = None) -> dict[str, Any]
 
 
 def _address(env: Mapping[str, str]) -> dict[str, str]:
-    found = {"aws_region": env.get("AWS_REGION") or env.get("AWS_DEFAULT_REGION") or "us-east-1"}
-    endpoint = env.get("AWS_ENDPOINT_URL_S3") or env.get("AWS_ENDPOINT_URL")
+    found = {"aws_region": variable("AWS_REGION", env) or variable("AWS_DEFAULT_REGION", env) or "us-east-1"}
+    endpoint = variable("AWS_ENDPOINT_URL_S3", env) or variable("AWS_ENDPOINT_URL", env)
     if endpoint:
         found["aws_endpoint_url"] = endpoint
         if endpoint.startswith("http://"):  # whoever writes http:// into the address means it

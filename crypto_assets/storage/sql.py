@@ -7,6 +7,8 @@ runtime download.
 
 from __future__ import annotations
 
+import re
+
 import duckdb
 import polars as pl
 
@@ -16,16 +18,27 @@ from crypto_assets.schemas import CONTRACTS
 from crypto_assets.storage.object_store import reason
 from crypto_assets.storage.warehouse import Warehouse
 
+_MISSING = re.compile(r'Table with name "?(\w+)"? does not exist')
 _READING = {duckdb.StatementType.SELECT, duckdb.StatementType.EXPLAIN}
 
 
 def query(warehouse: Warehouse, sql: str) -> pl.DataFrame:
-    """The result of one SELECT (or WITH, DESCRIBE, SHOW, EXPLAIN). Raises :class:`UsageError` for anything else."""
+    """The result of one SELECT (or WITH, DESCRIBE, SHOW, EXPLAIN).
+
+    Args:
+        warehouse: whose tables are the views; one that has no table yet is empty, as long as some other has one.
+        sql: one statement.
+
+    Raises:
+        UsageError: for any other statement, and for one that fails.
+        WarehouseError: where there is no warehouse, or a table that the statement reads is broken.
+    """
     statement = _only_statement(sql)
     connection = duckdb.connect()
+    broken: dict[str, WarehouseError] = {}
     try:
         connection.execute("SET TimeZone = 'UTC'")
-        files = _views(connection, warehouse, sql.lower())
+        files = _views(connection, warehouse, broken)
         local = files.items() if warehouse.is_local else ()
         _lock(connection, [f"{warehouse.path(name)}/{path}" for name, paths in local for path in paths])
         return _frame(connection.sql(statement))
@@ -42,6 +55,9 @@ def query(warehouse: Warehouse, sql: str) -> pl.DataFrame:
             f"the result cannot be shown ({_one_line(error)}); cast its columns, e.g. to VARCHAR"
         ) from error
     except duckdb.Error as error:
+        missing = _MISSING.search(str(error)) if isinstance(error, duckdb.CatalogException) else None
+        if missing and missing[1].lower() in broken:
+            raise broken[missing[1].lower()] from error
         raise UsageError(f"the query fails ({_one_line(error)}); tables: {', '.join(CONTRACTS)}") from error
     finally:
         connection.close()
@@ -58,21 +74,34 @@ def _only_statement(sql: str) -> duckdb.Statement:
     return statements[0]
 
 
-def _views(connection: duckdb.DuckDBPyConnection, warehouse: Warehouse, sql: str) -> dict[str, list[str]]:
-    """Every table's files, with a view on them. A table in a folder that is broken matters only to who names it."""
+def _views(
+    connection: duckdb.DuckDBPyConnection, warehouse: Warehouse, broken: dict[str, WarehouseError]
+) -> dict[str, list[str]]:
+    """Every table's files, with a view on them.
+
+    A table in a folder that is broken has no view, and ``broken`` says why: it matters only to a query for which DuckDB
+    misses it. Who reads a table is DuckDB's to know: a text in which its name occurs may read another.
+    """
     files: dict[str, list[str]] = {}
+    there = False
     for name, contract in CONTRACTS.items():
         try:
+            there = there or warehouse.exists(name)
             paths = warehouse.files(name)["path"].to_list()
             _view(connection, warehouse, contract, paths)
         except (WarehouseError, duckdb.Error) as error:
-            if name not in sql and warehouse.is_local:  # a store may be away, and each table would wait for it anew
-                continue
-            if isinstance(error, WarehouseError):
-                raise
-            raise warehouse.unreadable(name, error) from error
+            found = error if isinstance(error, WarehouseError) else warehouse.unreadable(name, error)
+            if not warehouse.is_local:  # a store may be away, and each table would wait for it anew
+                raise found from error
+            there = True
+            broken[name] = found
         else:
             files[name] = paths
+    if not there:
+        raise WarehouseError(
+            f"{warehouse.uri} holds no table; set CRYPTO_ASSETS_HOME or CRYPTO_ASSETS_WAREHOUSE to where the tables are, "
+            "or fill them with crypto-assets backfill"
+        )
     return files
 
 

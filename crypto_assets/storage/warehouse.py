@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from datetime import date, datetime, timezone
 from functools import cached_property
 from pathlib import Path
+from typing import Literal
 
 import polars as pl
 import pyarrow as arrow
@@ -234,10 +235,7 @@ class Warehouse:
             except CommitFailedError:
                 time.sleep(random.uniform(0.01, 0.05) * (attempt + 1))
             except (DeltaError, OSError) as error:
-                raise WarehouseError(
-                    f"{contract.table} cannot be written to {self.uri} ({object_store.reason(error)}); nothing was written; "
-                    f"{self._what_to_check}, its rights and its space"
-                ) from error
+                raise self._unwritable(contract, error) from error
         raise WarehouseError(
             f"{contract.table}: {ATTEMPTS} commits in a row lost to other writers of the same days; nothing was "
             "written; run again when they are done"
@@ -255,9 +253,18 @@ class Warehouse:
             if snapshot is None or left.height == stored.height:
                 return 0
             try:
-                write_deltalake(snapshot, left.to_arrow(), mode="overwrite", predicate=_predicate(wanted))
+                write_deltalake(
+                    snapshot,
+                    left.to_arrow(),
+                    mode="overwrite",
+                    predicate=_predicate(wanted),
+                    writer_properties=_properties(contract),
+                    schema_mode=_schema_mode(left, snapshot),
+                )
             except CommitFailedError:
                 time.sleep(random.uniform(0.01, 0.05) * (attempt + 1))
+            except (DeltaError, OSError) as error:
+                raise self._unwritable(contract, error) from error
             else:
                 return stored.height - left.height
         raise WarehouseError(f"{contract.table}: {ATTEMPTS} commits in a row lost to other writers; run again")
@@ -280,7 +287,7 @@ class Warehouse:
             mode="overwrite",
             predicate=_predicate(touched),
             writer_properties=_properties(contract),
-            schema_mode="merge" if set(data.columns) - {f.name for f in snapshot.schema().fields} else None,
+            schema_mode=_schema_mode(data, snapshot),
         )
         return self._report(contract, data, days, snapshot.version(), changed=True)
 
@@ -335,6 +342,12 @@ class Warehouse:
         if root.exists() and not root.is_dir():
             raise WarehouseError(f"the warehouse {self.uri} is not a folder; set CRYPTO_ASSETS_WAREHOUSE to one")
 
+    def _unwritable(self, contract: Contract, error: Exception) -> WarehouseError:
+        return WarehouseError(
+            f"{contract.table} cannot be written to {self.uri} ({object_store.reason(error)}); nothing was written; "
+            f"{self._what_to_check}, its rights and its space"
+        )
+
     def unreadable(self, table: str, error: Exception) -> WarehouseError:
         return WarehouseError(
             f"{table} in {self.uri} cannot be read ({object_store.reason(error)}); {self._what_to_check} and its rights, "
@@ -350,6 +363,11 @@ def _as_first_stored(contract: Contract, data: pl.DataFrame, stored: pl.DataFram
     first = stored.select(*key, *contract.keeps)
     known = data.drop(contract.keeps).join(first, on=key, how="inner", nulls_equal=True).select(data.columns)
     return pl.concat([known, data.join(first, on=key, how="anti", nulls_equal=True)])
+
+
+def _schema_mode(data: pl.DataFrame, snapshot: DeltaTable) -> Literal["merge"] | None:
+    """How a commit meets a table with other columns than the contract's: both keep theirs, what one lacks is null."""
+    return "merge" if set(data.columns) != {field.name for field in snapshot.schema().fields} else None
 
 
 def _schema(snapshot: DeltaTable) -> pl.Schema:

@@ -8,6 +8,7 @@ import signal
 import socket
 import subprocess
 import sys
+import time
 import urllib.request
 from collections.abc import Iterator
 from http.client import HTTPException
@@ -93,6 +94,22 @@ def test_no_process_outlives_a_killed_dev(dev: tuple[subprocess.Popen[str], int]
     assert any("dagster._daemon" in line for line in children_of(home))
     process.kill()
     assert process.wait(60) == -signal.SIGKILL
+    assert wait_for(lambda: not children_of(home)), children_of(home)
+    assert not answers(port)
+
+
+@LINUX
+def test_ctrl_c_ends_a_dev_within_seconds_and_with_one_line(dev: tuple[subprocess.Popen[str], int], home: Path) -> None:
+    process, port = dev
+    comes_up(dev, home)
+    said = home.with_suffix(".log")
+    assert wait_for(lambda: "UI on" in said.read_text())
+    before = len(said.read_text().splitlines())
+    began = time.monotonic()
+    os.killpg(process.pid, signal.SIGINT)  # as a terminal does
+    assert process.wait(60) == 0
+    assert time.monotonic() - began < 12
+    assert said.read_text().splitlines()[before:] == ["stopping"]
     assert wait_for(lambda: not children_of(home)), children_of(home)
     assert not answers(port)
 

@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from datetime import date
 from pathlib import Path
 
@@ -26,7 +27,7 @@ ARGS = [
 ]
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM])
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_stopped_in_the_middle_and_resumed(tmp_path: Path, number: signal.Signals) -> None:
     env = {name: value for name, value in os.environ.items() if not name.startswith("DAGSTER_")}
     warehouse = Warehouse(str(tmp_path / "warehouse"))
@@ -41,6 +42,7 @@ def test_stopped_in_the_middle_and_resumed(tmp_path: Path, number: signal.Signal
         said = process.communicate(timeout=300)[1]
         assert process.returncode == 130, said
         assert "run the same command again" in said.splitlines()[-1]
+        assert [line for line in said.splitlines() if not line.startswith(("crypto-assets: ", "["))] == []
         stored = warehouse.days_with_rows("onchain_base", date(2024, 3, 1), date(2024, 3, 10))
         assert stored == {}, "all of a run's days or none"
         again = subprocess.run(
@@ -50,3 +52,27 @@ def test_stopped_in_the_middle_and_resumed(tmp_path: Path, number: signal.Signal
     stored = warehouse.days_with_rows("onchain_base", date(2024, 3, 1), date(2024, 3, 10))
     assert set(stored.values()) == {2}
     assert len(stored) == 10
+
+
+@pytest.mark.parametrize("start", [["-m", "crypto_assets.cli"], ["-c", "from crypto_assets.entry import main; main()"]])
+def test_stopped_at_any_moment_of_its_start_is_one_sentence(tmp_path: Path, start: list[str]) -> None:
+    """While modules are read, while the instance is opened, while a run begins."""
+    env = {name: value for name, value in os.environ.items() if not name.startswith("DAGSTER_")}
+    with Sandbox() as sandbox:
+        env |= {**sandbox.env(), "CRYPTO_ASSETS_HOME": str(tmp_path), "CRYPTO_ASSETS_COINS": "BTC,ETH"}
+        for pause in (1.0, 2.0, 4.0):  # Python itself takes up to half a second
+            process = subprocess.Popen(
+                [sys.executable, *start, *ARGS],
+                env=env,
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.PIPE,
+                text=True,
+                start_new_session=True,
+            )
+            time.sleep(pause)
+            os.killpg(process.pid, signal.SIGINT)
+            said = process.communicate(timeout=120)[1]
+            assert process.returncode == 130, said
+            lines = [line for line in said.splitlines() if not line.startswith(("[", "crypto-assets: a new, empty"))]
+            assert len(lines) == 1, said
+            assert lines[0].startswith("crypto-assets: stopped by the user")

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
+import http.server
 import shutil
+import threading
 from datetime import date, datetime
 from pathlib import Path
 
@@ -10,8 +13,12 @@ import polars as pl
 import pytest
 
 from crypto_assets.checks import health
+from crypto_assets.operate import doctor
 from crypto_assets.operate.doctor import disk, examine
 from crypto_assets.schemas import MARKET_SENTIMENT
+from crypto_assets.settings import PLANS, Settings
+from crypto_assets.sources import coingecko
+from crypto_assets.sources.book import LocalBook
 from crypto_assets_tests.platform import Platform
 
 SOURCES = {"coingecko", "coinmetrics", "binance", "kraken", "defillama", "fear_greed"}
@@ -131,3 +138,33 @@ def test_a_coin_that_the_provider_no_longer_lists_is_named(findings, monkeypatch
     state, text = findings()["catalogue"]
     assert state == "warn"
     assert "BTC" in text and "coins.csv" in text and "ETH" not in text
+
+
+@pytest.mark.parametrize("plan", PLANS)
+def test_doctor_and_runs_send_coingecko_the_same_headers(plan: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """On every plan, the one without a key too: a key that is set goes along, as the demo key where the plan is free."""
+    seen: list[dict[str, str]] = []
+
+    class Server(http.server.BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            if self.path.startswith("/api/v3/"):
+                seen.append({name.lower(): value for name, value in self.headers.items() if "x-cg" in name.lower()})
+            self.send_response(200)
+            self.end_headers()
+            self.wfile.write(b"[]")
+
+        def log_message(self, *args: object) -> None:
+            pass
+
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Server) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        host = f"http://127.0.0.1:{server.server_port}"
+        env = {"COINGECKO_API_KEY": "k", "COINGECKO_PLAN": plan, "COINGECKO_BASE_URL": f"{host}/api/v3"}
+        bases = ("COINMETRICS", "KRAKEN", "BINANCE", "DEFILLAMA", "FEAR_GREED")
+        settings = Settings.from_env(env | {f"{name}_BASE_URL": host for name in bases} | {"NEWS_FEEDS": f"a={host}/f"})
+        asyncio.run(doctor._sources(settings, LocalBook()))
+        asyncio.run(doctor._coingecko(settings, LocalBook()))
+        server.shutdown()
+    assert len(seen) >= 2
+    assert all(found == coingecko.headers(settings) for found in seen)
+    assert list(coingecko.headers(settings)) == [f"x-cg-{'demo' if plan in ('public', 'demo') else 'pro'}-api-key"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import socket
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
 
@@ -63,3 +64,18 @@ def test_what_cannot_be_read_is_down_and_absent(warehouse: Warehouse, put, monke
     assert found["crypto_assets_up", "alerts"] == 0
     assert found["crypto_assets_up", "tables"] == 1
     assert ("crypto_assets_undelivered_messages",) not in found
+
+
+def test_it_listens_where_it_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    """On loopback by itself; in a container on every address, where Prometheus reaches it."""
+    assert Settings.from_env({}).metrics_host == "127.0.0.1"
+    for host in ("127.0.0.1", "0.0.0.0"):
+        monkeypatch.setenv("CRYPTO_ASSETS_METRICS_HOST", host)
+        server, _ = serve(Settings.from_env(), 0)
+        try:
+            assert server.server_address[0] == host
+            with socket.create_connection((host if host != "0.0.0.0" else "127.0.0.2", server.server_port), timeout=5):
+                pass
+        finally:
+            server.shutdown()
+            server.server_close()

@@ -60,11 +60,18 @@ def test_every_table_is_there_even_before_its_first_row(anywhere: Warehouse, tab
     assert frame.height == (24 if table == "prices" else 0)
 
 
-def test_an_empty_warehouse_answers_and_is_not_created(tmp_path: Path) -> None:
-    nothing = Warehouse(str(tmp_path / "nothing"))
-    assert query(nothing, "select count(*) n, max(price_usd) p from prices").rows() == [(0, None)]
-    assert set(query(nothing, "show tables")["name"]) == set(CONTRACTS)
+@pytest.mark.parametrize("statement", ["select count(*) n from prices", "show tables", "select 1"])
+def test_a_folder_without_a_warehouse_is_said_and_not_created(tmp_path: Path, statement: str) -> None:
+    """0 rows would be an answer about tables that are elsewhere."""
+    for place in (tmp_path / "nothing", tmp_path):
+        with pytest.raises(WarehouseError, match=r"holds no table; set CRYPTO_ASSETS_HOME .* crypto-assets backfill"):
+            query(Warehouse(str(place)), statement)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_bucket_without_a_warehouse_is_said(bucket: str) -> None:
+    with pytest.raises(WarehouseError, match="holds no table"):
+        query(Warehouse(f"{bucket}/nothing"), "select count(*) from prices")
 
 
 @pytest.mark.parametrize(
@@ -95,6 +102,57 @@ def test_a_broken_table_matters_only_to_who_names_it(warehouse: Warehouse) -> No
     with pytest.raises(WarehouseError, match=r"prices in .* cannot be read"):
         query(warehouse, "select count(*) from prices")
     assert query(warehouse, "select count(*) from market_sentiment").rows() == [(0,)]
+
+
+@pytest.mark.parametrize("broken", CONTRACTS)
+def test_a_name_inside_another_name_a_text_or_an_alias_is_not_that_table(warehouse: Warehouse, broken: str) -> None:
+    """`ohlc` is a part of `kraken_ohlc`: no table that a query does not read stops it, whatever its text says."""
+    log = Path(warehouse.path(broken), "_delta_log", "00000000000000000000.json")
+    log.parent.mkdir(parents=True, exist_ok=True)
+    log.write_text("{")
+    others = [name for name in CONTRACTS if name != broken]
+    for name in others:
+        text = f"with here as (select '{broken}' as {broken}, date from {name}) select count(*) from here -- {broken}"
+        assert query(warehouse, text).rows() == [(24 if name == "prices" else 0,)]
+    for text in (f'select count(*) from "{broken.upper()}"', f"from {broken} {broken}", f"describe {broken}"):
+        with pytest.raises(WarehouseError, match=rf"^{broken} in .* cannot be read"):
+            query(warehouse, text)
+
+
+def test_json_gives_numbers_as_numbers_and_times_with_their_zone(
+    anywhere: Warehouse, capsys: pytest.CaptureFixture[str]
+) -> None:
+    cells: dict[str, tuple[str, object]] = {
+        "count": ("count(*)", 24),
+        "sum_of_integers": ("sum(1::bigint)", 24),  # a HUGEINT
+        "decimal": ("1.25::decimal(10, 2)", 1.25),
+        "whole_decimal": ("3::decimal(10, 2)", 3),
+        "huge": ("12345678901234567890::hugeint", 12345678901234567890),
+        "unsigned": ("18446744073709551615::ubigint", 2**64 - 1),
+        "tiny": ("1e-9::double", 1e-9),
+        "not_finite": ("'nan'::double", None),
+        "nothing": ("null::decimal(10, 2)", None),
+        "yes": ("true", True),
+        "zoned": ("max(ts)", "2024-01-01T23:00:00+00:00"),
+        "naive": ("timestamp '2024-01-01 12:30:00'", "2024-01-01T12:30:00"),
+        "day": ("max(date)", "2024-01-01"),
+        "text": ("'007'", "007"),
+        "decimals": ("[1.5::decimal(4, 1), null]", [1.5, None]),
+        "moments": ("[max(ts)]", ["2024-01-01T23:00:00+00:00"]),
+        "struct": ("{'n': sum(1::bigint), 'at': min(ts)}", {"n": 24, "at": "2024-01-01T00:00:00+00:00"}),
+    }
+    statement = ", ".join(f"{sql} as {name}" for name, (sql, _) in cells.items())
+    result_table(query(anywhere, f"select {statement} from prices"), "json")
+    assert json.loads(capsys.readouterr().out) == [{name: value for name, (_, value) in cells.items()}]
+    result_table(query(anywhere, "select price_usd from prices where symbol = 'none'"), "json")
+    assert json.loads(capsys.readouterr().out) == []
+
+
+def test_csv_has_a_place_for_every_kind_of_cell(warehouse: Warehouse, capsys: pytest.CaptureFixture[str]) -> None:
+    result_table(query(warehouse, "select [1, 2] l, {'a': 1} s, [[1], [2]] n, 'ab'::blob b"), "csv")
+    assert list(csv.DictReader(io.StringIO(capsys.readouterr().out))) == [
+        {"l": "1|2", "s": '{"a": 1}', "n": "[[1], [2]]", "b": "6162"}
+    ]
 
 
 def test_the_tables_describe_themselves(warehouse: Warehouse) -> None:

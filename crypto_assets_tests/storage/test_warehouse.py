@@ -18,6 +18,9 @@ from crypto_assets.contract import Column, Contract, WriteMode
 from crypto_assets.errors import ContractError, WarehouseError
 from crypto_assets.partitions import DAY, days
 from crypto_assets.schemas import MARKET_SENTIMENT, NEWS_ARTICLES, ONCHAIN_ENHANCED, PRICES
+from crypto_assets.storage.copies import copy_tables
+from crypto_assets.storage.sql import query
+from crypto_assets.storage.tidying import tidy
 from crypto_assets.storage.warehouse import Warehouse
 from crypto_assets_tests.storage.conftest import Place
 
@@ -325,3 +328,38 @@ def test_hash_and_clock(warehouse: Warehouse, place: Place) -> None:
 @pytest.mark.parametrize("contract", [MARKET_SENTIMENT, ONCHAIN_ENHANCED])
 def test_an_unwritten_table_reads_as_no_rows(warehouse: Warehouse, contract: Contract) -> None:
     assert_frame_equal(warehouse.read(contract), contract.empty())
+
+
+WIDE = PRICES
+NARROW = replace(PRICES, columns=tuple(c for c in PRICES.columns if c.name not in {"volume_24h_usd", "market_cap_usd"}))
+
+
+@pytest.mark.parametrize(("before", "after"), [(NARROW, WIDE), (WIDE, NARROW)], ids=["added", "no longer in it"])
+def test_every_way_to_read_and_write_bears_a_table_of_other_columns(
+    place: Place, before: Contract, after: Contract
+) -> None:
+    """A column that the contract gained is null in older rows; one that it lost stays stored and is not read."""
+    found, day = Warehouse(place("warehouse")), START + DAY
+    found.write(before, pl.concat([rows(START), rows(day)]), [START, day])
+    old = found.read(after)
+    assert old.columns == after.names
+    assert old["price_usd"].to_list() == [*rows(START)["price_usd"], *rows(day)["price_usd"]]
+    keys = rows(START, 2).select(*after.key, *(["date"] if "date" not in after.key else []))
+    assert found.forget(after, keys) == 2
+    assert found.read(after, start=START, end=START).height == 22
+    for mode in WriteMode:
+        found.write(replace(after, write_mode=mode), rows(START, 3, price=7.0 + len(mode.value)), [START])
+    found.write(replace(after, write_mode=WriteMode.REPLACE), rows(START + 2 * DAY), [START + 2 * DAY])
+    newest = found.read(after)
+    assert newest.columns == after.names
+    assert found.forget(after, rows(day, 1).select(*keys.columns)) == 1
+    if found.is_local:  # the history of a log holds the interpreter, and with it a store that this process serves
+        assert tidy(found, "prices", timedelta(days=7), ()) is not None
+    assert found.read(after, start=day, end=day).height == 23
+    assert found.scan(after).collect().columns == after.names
+    assert found.dataset(after).to_table().num_rows == found.read(after).height
+    assert found.read(after, version=1).equals(old), "an older version reads as it did"
+    assert query(found, "select count(*), count(volume_24h_usd) from prices").rows() == [(found.read(after).height, 0)]
+    copied = Warehouse(place("copy"))
+    copy_tables(found, copied)
+    assert copied.read(after).equals(found.read(after))

@@ -1,0 +1,152 @@
+"""Which requests go through a proxy: those to other machines, as the usual variables say; never those to this one.
+
+``HTTP_PROXY``, ``HTTPS_PROXY``, ``ALL_PROXY`` and ``NO_PROXY`` are read in lower case first, then in upper case, and a
+blank one is unset. The sandbox, Ollama, a test's server and whatever else listens on a loopback address is asked
+directly: a proxy elsewhere would look for them on its own machine.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import os
+import ssl
+from collections.abc import Mapping
+from dataclasses import dataclass
+from urllib.parse import urlsplit
+
+import httpx
+
+from crypto_assets.settings import variable
+
+LOOPBACK = ("localhost", "127.0.0.1", "::1")
+
+
+@dataclass(frozen=True)
+class Proxy:
+    """A proxy's address, and the variable that names it."""
+
+    variable: str
+    address: str
+
+    def __str__(self) -> str:
+        """Without the user and the password that may be in the address."""
+        parts = urlsplit(self.address)
+        host = f"[{parts.hostname}]" if ":" in (parts.hostname or "") else parts.hostname or "?"
+        return f"{self.variable} {parts.scheme}://{host}{_port(parts.netloc)}"
+
+
+def _port(netloc: str) -> str:
+    last = netloc.rpartition("@")[2].rpartition("]")[2].rpartition(":")
+    return f":{last[2]}" if last[1] else ""
+
+
+def is_loopback(host: str) -> bool:
+    """Does this name or address stand for this machine itself? Names are not looked up."""
+    name = host.strip("[]").rstrip(".").lower()
+    if name == "localhost" or name.endswith(".localhost"):
+        return True
+    try:
+        found = ipaddress.ip_address(name.partition("%")[0])
+    except ValueError:
+        return False
+    inner = getattr(found, "ipv4_mapped", None) or found
+    return bool(inner.is_loopback or inner.is_unspecified)
+
+
+def proxy_for(url: str, env: Mapping[str, str] | None = None) -> Proxy | None:
+    """The proxy for a request to this address; None where it goes there directly.
+
+    Args:
+        url: an http(s) address.
+        env: where the variables are read; default: the process's environment.
+    """
+    parts = urlsplit(url)
+    host = (parts.hostname or "").rstrip(".")
+    port = parts.port or (443 if parts.scheme == "https" else 80)
+    if is_loopback(host) or any(_spares(entry, host, port) for entry in _either("no_proxy", env)[1].split(",")):
+        return None
+    for name in (f"{parts.scheme}_proxy", "all_proxy"):
+        found, address = _either(name, env)
+        if address:
+            return Proxy(found, address if "://" in address else f"http://{address}")
+    return None
+
+
+def _either(name: str, env: Mapping[str, str] | None) -> tuple[str, str]:
+    """(the variable's name as it is written, its value)."""
+    lower = variable(name, env)
+    return (name, lower) if lower else (name.upper(), variable(name.upper(), env))
+
+
+def _spares(entry: str, host: str, port: int) -> bool:
+    """Does an entry of NO_PROXY (a name, its end, an address, a network, each with or without a port) cover the host?"""
+    entry = entry.strip().lower()
+    if entry in ("", "*"):
+        return entry == "*"
+    name, colon, number = entry.rpartition(":")
+    if colon and number.isdecimal() and (":" not in name or name.endswith("]")):
+        if int(number) != port:
+            return False
+        entry = name
+    entry = entry.strip("[]")
+    try:
+        return ipaddress.ip_address(host) in ipaddress.ip_network(entry, strict=False)
+    except (ValueError, TypeError):
+        end = entry.removeprefix("*").removeprefix(".")
+        return host == end or host.endswith(f".{end}")
+
+
+class Transport(httpx.AsyncBaseTransport):
+    """Sends each request directly or through its proxy. One that fails is named with its variable.
+
+    Raises :class:`httpx.ProxyError` where the proxy cannot be reached or used, or refuses.
+    """
+
+    def __init__(self, verify: ssl.SSLContext) -> None:
+        self._verify = verify
+        self._made: dict[Proxy | None, httpx.AsyncHTTPTransport] = {}
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        proxy = proxy_for(str(request.url))
+        if proxy is None:
+            return await self._through(None).handle_async_request(request)
+        try:
+            response = await self._through(proxy).handle_async_request(request)
+        except (httpx.ConnectError, httpx.ConnectTimeout, httpx.ProxyError, httpx.UnsupportedProtocol) as error:
+            raise httpx.ProxyError(_failed(proxy, str(error) or type(error).__name__), request=request) from error
+        except (ImportError, ValueError) as error:
+            raise httpx.ProxyError(_failed(proxy, str(error).split(".")[0]), request=request) from error
+        if response.status_code == httpx.codes.PROXY_AUTHENTICATION_REQUIRED:
+            await response.aclose()
+            raise httpx.ProxyError(_failed(proxy, "it wants a user and a password: HTTP 407"), request=request)
+        return response
+
+    def _through(self, proxy: Proxy | None) -> httpx.AsyncHTTPTransport:
+        if proxy not in self._made:
+            self._made[proxy] = httpx.AsyncHTTPTransport(
+                verify=self._verify, proxy=None if proxy is None else httpx.Proxy(proxy.address)
+            )
+        return self._made[proxy]
+
+    async def aclose(self) -> None:
+        for transport in self._made.values():
+            await transport.aclose()
+
+
+def _failed(proxy: Proxy, why: str) -> str:
+    name = proxy.variable
+    return f"through the proxy of {proxy} ({why}); correct or unset {name}, or name the host in NO_PROXY"
+
+
+def spare_loopback() -> None:
+    """Say in NO_PROXY that this machine is asked directly, for libraries and children that read it themselves."""
+    for name in ("no_proxy", "NO_PROXY"):
+        known = variable(name)
+        entries = [entry.strip() for entry in known.split(",")]
+        missing = [host for host in LOOPBACK if host not in entries]
+        if (known or _is_proxied()) and "*" not in entries and missing:
+            os.environ[name] = ",".join([*filter(None, entries), *missing])
+
+
+def _is_proxied() -> bool:
+    return any(_either(name, None)[1] for name in ("http_proxy", "https_proxy", "all_proxy"))
