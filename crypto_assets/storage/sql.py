@@ -73,6 +73,8 @@ def _views(connection: duckdb.DuckDBPyConnection, warehouse: Warehouse, sql: str
             raise warehouse.unreadable(name, error) from error
         else:
             files[name] = paths
+    if not any(files.values()) and not warehouse.has_tables():
+        raise WarehouseError(warehouse.none_there())
     return files
 
 
