@@ -12,6 +12,9 @@ from datetime import datetime
 from typing import Any
 
 
+CAUSE = 300  # characters of a cause that leave room for why it is over (``message.LONGEST``)
+
+
 @dataclass(frozen=True)
 class Sighting:
     """``trouble`` is one sentence, or None where the subject was seen to be well. ``since`` is when it began, UTC."""
@@ -53,7 +56,7 @@ def changes(kind: str, open_now: Mapping[str, Incident], sightings: Iterable[Sig
         known = open_now.get(sighting.subject)
         if sighting.trouble is None:
             if known is not None:
-                what = f"{known.what}; over: {sighting.why_over}" if sighting.why_over else known.what
+                what = f"{known.what[:CAUSE]}; over: {sighting.why_over}" if sighting.why_over else known.what
                 found.closed.append(_with(known, closed_at=now, what=what))
         elif known is None:
             found.opened.append(

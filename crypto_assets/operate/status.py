@@ -18,11 +18,20 @@ from crypto_assets.storage.warehouse import Warehouse
 
 
 def status(
-    instance: DagsterInstance, settings: Settings, start: date, end: date, *, recorded: bool = False
+    instance: DagsterInstance,
+    settings: Settings,
+    start: date,
+    end: date,
+    *,
+    recorded: bool = False,
+    now: datetime | None = None,
 ) -> dict[str, Any]:
-    """The document of ``status --json``. ``recorded``: the rows are a replay, so nothing of it can be late."""
+    """The document of ``status --json`` at ``now`` (UTC; default: this moment).
+
+    ``recorded``: the rows are a replay, so nothing of it can be late.
+    """
     runs.bury_dead_runs(instance)
-    now = datetime.now(timezone.utc)
+    now = now or datetime.now(timezone.utc)
     scope = Scope(Warehouse(settings.warehouse), settings, start, end, now, instance=instance)
     assets = {table: _asset(instance, scope, table, recorded) for table in graph.tables()}
     filled = population.measure_population(scope)

@@ -60,11 +60,22 @@ def test_every_table_is_there_even_before_its_first_row(anywhere: Warehouse, tab
     assert frame.height == (24 if table == "prices" else 0)
 
 
-def test_an_empty_warehouse_answers_and_is_not_created(tmp_path: Path) -> None:
-    nothing = Warehouse(str(tmp_path / "nothing"))
-    assert query(nothing, "select count(*) n, max(price_usd) p from prices").rows() == [(0, None)]
-    assert set(query(nothing, "show tables")["name"]) == set(CONTRACTS)
-    assert list(tmp_path.iterdir()) == []
+@pytest.mark.parametrize("statement", ["select count(*) n from prices", "show tables", "select 1"])
+def test_a_place_without_a_warehouse_is_no_answer(tmp_path: Path, statement: str) -> None:
+    """0 rows would pass for a fact: neither a folder that is not there nor one of something else holds tables."""
+    with pytest.raises(WarehouseError, match=r"there is no warehouse in .*nothing.*CRYPTO_ASSETS_WAREHOUSE"):
+        query(Warehouse(str(tmp_path / "nothing")), statement)
+    assert list(tmp_path.iterdir()) == [], "asking makes none"
+    (tmp_path / "photos" / "date=2021-03-01").mkdir(parents=True)
+    with pytest.raises(WarehouseError, match=r"there is no warehouse in .*photos"):
+        query(Warehouse(str(tmp_path / "photos")), statement)
+
+
+def test_a_table_that_was_never_filled_beside_others_answers(tmp_path: Path) -> None:
+    found = Warehouse(str(tmp_path / "warehouse"))
+    found.write(CONTRACTS["market_sentiment"], CONTRACTS["market_sentiment"].empty(), [date(2021, 3, 1)])
+    assert query(found, "select count(*) n, max(price_usd) p from prices").rows() == [(0, None)]
+    assert set(query(found, "show tables")["name"]) == set(CONTRACTS)
 
 
 @pytest.mark.parametrize(
