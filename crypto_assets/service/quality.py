@@ -94,7 +94,7 @@ def _gather(warehouse: Lookout, settings: Settings, now: datetime, instance: Dag
     if warehouse.not_readable and not any(days.values()):
         raise WarehouseError(next(iter(warehouse.not_readable.values())))
     end = max((max(found) for found in days.values() if found), default=now.date())
-    start = end - DAY * (RECENT_DAYS - 1)
+    start = max(end - DAY * (RECENT_DAYS - 1), settings.start)  # no day before the first partition is due
     scope = Scope(warehouse, settings, start, end, now)
     filled = population.measure_population(scope)
     columns = filled.columns()
