@@ -11,7 +11,6 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-
 CAUSE = 300  # characters of a cause that leave room for why it is over (``message.LONGEST``)
 
 

@@ -45,7 +45,8 @@ def steps_of_run(instance: DagsterInstance, run: DagsterRun) -> set[str] | None:
     """
     if run.execution_plan_snapshot_id is None:
         return None
-    return set(instance.get_execution_plan_snapshot(run.execution_plan_snapshot_id).step_keys_to_execute)
+    plan = instance.get_execution_plan_snapshot(run.execution_plan_snapshot_id)
+    return {str(key).split("[")[0] for key in plan.step_keys_to_execute}
 
 
 def _days(subset: PartitionsSubset[str], first: date, last: date) -> list[date]:

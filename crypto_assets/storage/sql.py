@@ -73,8 +73,11 @@ def _views(connection: duckdb.DuckDBPyConnection, warehouse: Warehouse, sql: str
             raise warehouse.unreadable(name, error) from error
         else:
             files[name] = paths
-    if not any(files.values()) and not warehouse.has_tables():
-        raise WarehouseError(warehouse.none_there())
+    if not any(files.values()) and not any(warehouse.exists(name) for name in CONTRACTS):  # 0 would pass for a fact
+        raise WarehouseError(
+            f"there is no warehouse in {warehouse.uri}: none of the tables was ever stored there; set CRYPTO_ASSETS_HOME "
+            "or CRYPTO_ASSETS_WAREHOUSE to the place that holds them, or fill them with crypto-assets demo or backfill"
+        )
     return files
 
 

@@ -167,17 +167,6 @@ class Warehouse:
     def exists(self, table: str) -> bool:
         return self._open(table) is not None  # no for what a restore that was cut short has left
 
-    def has_tables(self) -> bool:
-        """Whether anything was ever stored here: one of the tables is there, be it without rows."""
-        return any(self.exists(table) for table in CONTRACTS)
-
-    def none_there(self) -> str:
-        """What to say to who asks a place without tables: an answer of 0 would pass for a fact."""
-        return (
-            f"there is no warehouse in {self.uri}: none of the tables was ever stored there; set CRYPTO_ASSETS_HOME or "
-            "CRYPTO_ASSETS_WAREHOUSE to the place that holds them, or fill them with crypto-assets demo or backfill"
-        )
-
     def version(self, table: str) -> int | None:
         snapshot = self.snapshot(table)
         return None if snapshot is None else snapshot.version()
