@@ -63,20 +63,25 @@ def backfill_table(report: Report) -> None:
 
 def status_table(document: dict[str, Any]) -> None:
     table = Table(title=f"Status {document['start']} to {document['end']}", title_justify="left")
-    for name in ("asset", "partitions", "coverage", "failed", "rows", "newest known", "fresh", "checks"):
-        table.add_column(name, justify="left" if name in ("asset", "checks", "newest known") else "right")
+    for name in ("asset", "state", "partitions", "coverage", "failed", "rows", "newest known", "fresh", "checks"):
+        table.add_column(name, justify="left" if name in ("asset", "state", "checks", "newest known") else "right")
     for asset, found in document["assets"].items():
         partitions = found["partitions"]
         broken = [f"{name} ({c['severity']})" for name, c in found["checks"].items() if not c["passed"]]
         table.add_row(
             asset,
+            found["state"],
             f"{partitions['materialized']}/{partitions['expected']}",
-            f"{found['coverage']:.1%}",
+            _covered(found),
             str(partitions["failed"]),
             f"{found['rows']:,}",
             (found["newest_available_at"] or "-")[:16].replace("T", " "),
             {True: "yes", False: "[red]no[/red]", None: "-"}[found["fresh"]],
-            "all pass" if not broken else f"[yellow]{', '.join(broken)}[/yellow]",
+            f"[yellow]{', '.join(broken)}[/yellow]"
+            if broken
+            else "all pass"
+            if found["rows"]
+            else "none fails; no rows",
         )
     console = _console()
     console.print(table)
@@ -92,6 +97,12 @@ def status_table(document: dict[str, Any]) -> None:
         + f". Enhanced over base: {document['enhanced_over_base']:.1%}.",
         soft_wrap=True,
     )
+
+
+def _covered(found: dict[str, Any]) -> str:
+    """Days with rows ÷ days due, none where none is due. 100 % is for no day missing at all."""
+    share = found["coverage"]
+    return "-" if share is None else f"{int(share * 1000) / 10:.1f}%"
 
 
 def result_table(frame: pl.DataFrame, form: str) -> None:

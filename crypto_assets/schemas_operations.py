@@ -66,7 +66,7 @@ SLO_WINDOWS = ("24h", "7d", "30d")
 FRESHNESS_OBSERVATIONS = Contract(
     table="freshness_observations",
     description="Whether each table was fresh, read from its rows every 15 minutes. An observation cannot be made later: "
-    "a slot without a row was not observed, and counts as not fresh.",
+    "a slot without a row was not observed, and counts as not fresh. Recorded data is not judged and has no row.",
     grain="asset x 15-minute slot",
     key=("asset", "ts"),
     columns=(

@@ -164,8 +164,9 @@ def compared(story: Story, live: Live, env: dict[str, str], homes: tuple[Path, P
             said["partitions"] == drawn == other["partitions"],
             f"{table}: status of the UI's home {said['partitions']}, UI {drawn}, command line {other['partitions']}",
         )
-        story.expect(said["coverage"] == other["coverage"] == 1.0, f"{table}: {said['coverage']} {other['coverage']}")
+        story.expect(said["coverage"] == other["coverage"], f"{table}: {said['coverage']} {other['coverage']}")
         if table not in OF_THE_MOMENT:
+            story.expect(said["coverage"] == 1.0, f"{table}: covers {said['coverage']}")
             same = Warehouse(str(homes[0] / "warehouse")).content_hash(table, first, last) == Warehouse(
                 str(homes[1] / "warehouse")
             ).content_hash(table, first, last)
@@ -214,8 +215,8 @@ def cancelled(story: Story, sandbox: Sandbox, live: Live, homes: tuple[Path, Pat
     report, seconds = timed(command, env, homes[0], "backfill", *span, "--missing")
     story.note(resume_s=seconds, resumed={t: p["requested"] for t, p in report["partitions"].items()})
     for table, said in command(env, homes[0], "status", *span)["assets"].items():
-        story.expect(said["coverage"] == 1.0, f"{table}: covers {said['coverage']} after --missing")
         if table not in OF_THE_MOMENT:
+            story.expect(said["coverage"] == 1.0, f"{table}: covers {said['coverage']} after --missing")
             one, other = (Warehouse(str(home / "warehouse")).content_hash(table, first, last) for home in homes)
             story.expect(one == other, f"{table}: rows after cancel and --missing differ from those of one backfill")
 

@@ -15,6 +15,7 @@ import polars as pl
 import pytest
 from polars.testing import assert_frame_equal
 
+from crypto_assets.checks.state import SNAPSHOTS
 from crypto_assets.partitions import DAY, today
 from crypto_assets.sandbox.server import Sandbox
 from crypto_assets.schemas import CONTRACTS
@@ -69,7 +70,13 @@ def test_status_tells_the_truth(filled) -> None:
     assert document["enhanced_over_base"] == 1.0
     for table, asset in document["assets"].items():
         assert asset["partitions"] == {"expected": 6, "materialized": 6, "failed": 0}, table
-        assert asset["coverage"] == 1.0
+        covered = asset["days_with_rows"] / asset["days_due"] if asset["days_due"] else None
+        assert asset["coverage"] == covered, table
+        if table in (*SNAPSHOTS, "kraken_ohlc"):
+            assert (asset["state"], covered, asset["rows"]) == ("not shown", None, 0), table
+        elif table != "api_usage":
+            assert (asset["state"], covered) == ("whole", 1.0), table
+        assert asset["checks"]["no_failed_partitions"]["passed"]
         assert asset["fresh"] is None, "recorded days are not late"
         assert asset["checks"]["contract"]["passed"], table
         for check in asset["checks"].values():
@@ -102,6 +109,14 @@ def test_sql_reads_every_table_and_nothing_else(filled) -> None:
         refused = run(env, "sql", hostile)
         assert refused.returncode in (1, 2), hostile
         assert refused.stderr.strip().count("\n") == 0, refused.stderr
+
+
+def test_sql_where_nothing_was_ever_stored_fails(tmp_path: Path) -> None:
+    done = run(environment(tmp_path / "wrong"), "sql", "select count(*) from prices")
+    assert (done.returncode, done.stdout) == (1, "")
+    last = done.stderr.strip().splitlines()[-1]
+    assert f"there is no warehouse in {tmp_path / 'wrong'}/warehouse" in last
+    assert "CRYPTO_ASSETS_HOME" in last
 
 
 BAD = [

@@ -15,6 +15,8 @@ from click.testing import CliRunner
 from crypto_assets.alerts.kinds import KINDS
 from crypto_assets.alerts.message import body
 from crypto_assets.cli import cli
+from crypto_assets.schemas import CONTRACTS
+from crypto_assets.storage.warehouse import Warehouse
 from crypto_assets.upkeep.alerting import WATCHERS
 from crypto_assets_tests import scenario
 
@@ -64,13 +66,15 @@ def test_a_page_has_its_parts(page: str) -> None:
 
 @pytest.fixture
 def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """A small installation: an empty home, the scenario behind the providers' addresses."""
+    """A small installation: a home with an empty table, the scenario behind the providers' addresses."""
     from crypto_assets.sandbox.server import Sandbox
 
     with Sandbox(data=scenario.write(tmp_path / "recording")) as sandbox:
         env = {**sandbox.env(), "CRYPTO_ASSETS_COINS": "BTC", "CRYPTO_ASSETS_HOME": str(tmp_path / "home")}
         for name, value in {**env, "OLLAMA_HOST": "http://127.0.0.1:9"}.items():
             monkeypatch.setenv(name, value)
+        warehouse, sentiment = Warehouse(str(tmp_path / "home" / "warehouse")), CONTRACTS["market_sentiment"]
+        warehouse.write(sentiment, sentiment.empty(), [scenario.START])  # sql answers where something is stored
         before = dict(os.environ)
         monkeypatch.delenv("DAGSTER_POSTGRES_URL", raising=False)
         yield

@@ -11,6 +11,8 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
+CAUSE = 300  # characters of a cause that leave room for why it is over (``message.LONGEST``)
+
 
 @dataclass(frozen=True)
 class Sighting:
@@ -21,6 +23,7 @@ class Sighting:
     since: datetime | None = None
     consequence: str | None = None
     facts: Mapping[str, Any] = field(default_factory=dict)
+    why_over: str | None = None  # where the trouble ends otherwise than by being mended
 
 
 @dataclass(frozen=True)
@@ -52,7 +55,8 @@ def changes(kind: str, open_now: Mapping[str, Incident], sightings: Iterable[Sig
         known = open_now.get(sighting.subject)
         if sighting.trouble is None:
             if known is not None:
-                found.closed.append(_with(known, closed_at=now))
+                what = f"{known.what[:CAUSE]}; over: {sighting.why_over}" if sighting.why_over else known.what
+                found.closed.append(_with(known, closed_at=now, what=what))
         elif known is None:
             found.opened.append(
                 Incident(

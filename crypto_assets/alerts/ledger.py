@@ -186,7 +186,9 @@ def _observe(cursor: Cursor, kind: str, sightings: list[Sighting], now: datetime
             (known.what, Json(dict(known.facts)), known.id, known.what, Json(dict(known.facts))),
         )
     for over in found.closed:
-        cursor.execute("UPDATE crypto_assets.incidents SET closed_at = %s WHERE id = %s", (now, over.id))
+        cursor.execute(
+            "UPDATE crypto_assets.incidents SET closed_at = %s, what = %s WHERE id = %s", (now, over.what, over.id)
+        )
         cursor.execute(_DROP_SILENCED, {"incident": over.id, "now": now})
         if not cursor.rowcount:  # nobody needs to hear the end of what nobody heard of
             _post(cursor, over, message.CLOSED, now, runbooks)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from datetime import date, timezone
 
-from dagster import AssetKey, DagsterInstance
+from dagster import AssetKey, DagsterInstance, DagsterRun
 from dagster._core.definitions.partitions.subset import PartitionsSubset, TimeWindowPartitionsSubset
 from dagster._core.storage.partition_status_cache import get_and_update_asset_status_cache_value
 
@@ -36,6 +36,17 @@ def left_failed(instance: DagsterInstance, table: str, first: date, last: date) 
     """Days whose newest run that ended failed: one that is tried again has failed until it is there."""
     known = get_and_update_asset_status_cache_value(instance, AssetKey(table), DAILY)
     return set() if known is None else set(_days(known.deserialize_failed_partition_subsets(DAILY), first, last))
+
+
+def steps_of_run(instance: DagsterInstance, run: DagsterRun) -> set[str] | None:
+    """The steps that a run makes, from its plan: an asset's step has the asset's name, a check's or an op's its own.
+
+    None where the run has no plan, so that nobody can say.
+    """
+    if run.execution_plan_snapshot_id is None:
+        return None
+    plan = instance.get_execution_plan_snapshot(run.execution_plan_snapshot_id)
+    return {str(key).split("[")[0] for key in plan.step_keys_to_execute}
 
 
 def _days(subset: PartitionsSubset[str], first: date, last: date) -> list[date]:

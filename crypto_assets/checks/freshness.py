@@ -7,12 +7,13 @@ first tick that brings new rows.
 
 from __future__ import annotations
 
-from datetime import date, datetime, timedelta
+from datetime import datetime, timedelta
 
 import polars as pl
 
 from crypto_assets.automation import FRESHNESS
-from crypto_assets.checks.measures import KEPT_DAYS, RECENT_DAYS, RECORDS
+from crypto_assets.checks import state
+from crypto_assets.checks.measures import RECENT_DAYS, RECORDS
 from crypto_assets.checks.outcome import Measure, Outcome, Scope
 from crypto_assets.contract import Contract
 from crypto_assets.partitions import DAY
@@ -21,7 +22,6 @@ from crypto_assets.schemas import CONTRACTS
 # Tables with a row of every coin each hour or day: there a coin that stays behind has stopped.
 BY_COIN = ("prices", "ohlc", "kraken_ohlc", "onchain_base", "onchain_enhanced", "ml_features")
 COIN_MAY_REST = timedelta(hours=3)  # a thin market has hours without a trade
-REPLAY = "sandbox-replay"  # the sandbox's mark on recorded data
 
 
 def fresh(table: Contract) -> Measure:
@@ -32,34 +32,43 @@ def fresh(table: Contract) -> Measure:
     limit = FRESHNESS[table.table].late_after
 
     def measure(scope: Scope) -> Outcome:
-        if not scope.live and scope.end < (scope.now - DAY).date():
+        found = judged(scope, table.table)
+        if found is None:
             return Outcome(True, "the range ends in the past: not judged")
-        newest, recorded = _newest(scope, table)
-        if recorded:
+        if found.word == state.RECORDED:
             return Outcome(True, "recorded data and the sandbox's of long ago are not late")
-        if not newest:
-            text = f"no row of the last {KEPT_DAYS} days: the table is not kept up to date"
+        if found.newest is None:
+            return Outcome(False, "no row is known by now: the table is empty", "WARN", _numbers(None, limit, 0, 0))
+        if found.word == state.NOT_KEPT:
+            text = f"no row of the last {state.KEPT_DAYS} days: the table is not kept up to date; the newest row was "
+            text += f"known at {found.newest:%Y-%m-%d %H:%M} UTC"
             return Outcome(False, text, "WARN", _numbers(None, limit, 0, 0))
-        return _judge(scope, table.table, newest, limit)
+        return _judge(scope, found, _coins(scope, table, found.newest))
 
     return measure
 
 
-def _judge(scope: Scope, table: str, newest: dict[str | None, datetime], limit: timedelta) -> Outcome:
-    last = max(newest.values())
-    age = scope.now - last
+def judged(scope: Scope, table: str) -> state.Freshness | None:
+    """The table's freshness; None where the range ends in the past and the platform is not judged as it runs."""
+    if table not in FRESHNESS or (not scope.live and scope.end < (scope.now - DAY).date()):
+        return None
+    return state.freshness_of(scope.warehouse, table, scope.now)
+
+
+def _judge(scope: Scope, found: state.Freshness, newest: dict[str, datetime]) -> Outcome:
+    last, age, limit = found.newest or scope.now, found.age or timedelta(), found.late_after
     recent = scope.now - DAY * RECENT_DAYS  # a coin that left its venue earlier is no longer expected
-    coins = {coin: seen for coin, seen in newest.items() if coin is not None and seen >= recent}
+    coins = {coin: seen for coin, seen in newest.items() if seen >= recent}
     rest = max(limit, COIN_MAY_REST)
     behind = sorted((seen, coin) for coin, seen in coins.items() if scope.now - seen > rest)
     text = f"the newest row was known {_ago(age)} ago, at {last:%Y-%m-%d %H:%M} UTC; the limit is {_ago(limit)}"
-    if age <= limit and behind:
+    if found.fresh and behind:
         names = ", ".join(f"{coin} ({_ago(scope.now - seen)})" for seen, coin in behind[:5])
         text += f"; {len(behind)} of {len(coins)} coin(s) stay behind: {names}{'…' if len(behind) > 5 else ''}"
     return Outcome(
-        age <= limit and not behind,
+        bool(found.fresh) and not behind,
         text,
-        "ERROR" if age > limit else "WARN",
+        "WARN" if found.fresh else "ERROR",
         {**_numbers(age, limit, len(coins), len(behind)), "newest_available_at": last.isoformat()},
     )
 
@@ -70,40 +79,14 @@ def _numbers(age: timedelta | None, limit: timedelta, coins: int, behind: int) -
     return {**minutes, "limit_minutes": limit.total_seconds() / 60, "coins": coins, "coins_behind": behind}
 
 
-def _newest(scope: Scope, table: Contract) -> tuple[dict[str | None, datetime], bool]:
-    """Coin (or None) -> newest ``available_at`` not in the future; and whether the newest rows are a recording's.
-
-    Only the newest days are opened: as many as a coin may be behind.
-    """
-    today = scope.now.date()
-    written = scope.warehouse.days_with_rows(table.table, today - DAY * KEPT_DAYS, today + DAY)
-    if not written:
-        return {}, _is_recorded(scope, table)
-    last = max(written)
-    by_coin = table.table in BY_COIN
-    columns = ["available_at", *(["symbol"] if by_coin else []), *(["source"] if "source" in table.by_name else [])]
-
-    def known(start: date) -> pl.DataFrame:
-        rows = scope.warehouse.read(table, start=start, end=last, columns=columns)
-        return rows.filter(pl.col("available_at") <= scope.now)
-
-    rows = known(last - DAY * (RECENT_DAYS + 1 if by_coin else 2))
-    if rows.is_empty():  # a wrong clock has dated what came last; it must not hide that the table is late
-        rows = known(min(written))
-    if "source" in rows.columns and rows["source"].str.starts_with(REPLAY).any():
-        return {}, True
-    key = pl.col("symbol") if by_coin else pl.lit(None, pl.String).alias("symbol")
-    return dict(rows.group_by(key).agg(pl.col("available_at").max()).rows()), False
-
-
-def _is_recorded(scope: Scope, table: Contract) -> bool:
-    """Whether the newest rows, of long ago, are a recording's or another sandbox's."""
-    days: dict[date, int] = scope.warehouse.days_with_rows(table.table, date.min, scope.now.date())
-    if not days or "source" not in table.by_name:
-        return False
-    last = max(days)
-    sources = scope.warehouse.read(table, start=last, end=last, columns=["source"])["source"]
-    return bool(sources.str.starts_with("sandbox").any())
+def _coins(scope: Scope, table: Contract, newest: datetime) -> dict[str, datetime]:
+    """Coin -> its newest ``available_at`` known by now, of the days in which a coin may be behind."""
+    if table.table not in BY_COIN:
+        return {}
+    first = newest.date() - DAY * (RECENT_DAYS + 1)
+    rows = scope.warehouse.read(table, start=first, end=scope.now.date() + DAY, columns=["available_at", "symbol"])
+    known = rows.filter(pl.col("available_at") <= scope.now)
+    return dict(known.group_by("symbol").agg(pl.col("available_at").max()).rows())
 
 
 def _ago(span: timedelta) -> str:

@@ -11,9 +11,9 @@ from dagster import DagsterInstance
 from sqlalchemy import create_engine, pool, text
 
 from crypto_assets.assets.shell import DAILY
-from crypto_assets.assets.states import left_failed
 from crypto_assets.automation import FRESHNESS
 from crypto_assets.checks.outcome import Outcome
+from crypto_assets.checks.state import failed_days
 from crypto_assets.settings import Settings
 
 Measure = Callable[[DagsterInstance, Settings], Outcome]
@@ -26,8 +26,8 @@ def nothing_failed(instance: DagsterInstance, settings: Settings) -> Outcome:
     first, last = DAILY.start.date(), datetime.now(timezone.utc).date()
     failed: dict[str, list[str]] = {}
     for table in FRESHNESS:
-        if found := sorted(day.isoformat() for day in left_failed(instance, table, first, last)):
-            failed[table] = found
+        if found := failed_days(instance, table, first, last):
+            failed[table] = [day.isoformat() for day in found]
     counted = {table: len(found) for table, found in failed.items()}
     named = "; ".join(
         f"{table} {found[-1]}" + (f" and {len(found) - 1} more" if found[1:] else "") for table, found in failed.items()

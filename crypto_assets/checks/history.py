@@ -12,19 +12,12 @@ from datetime import date
 import polars as pl
 
 from crypto_assets.automation import FRESHNESS
-from crypto_assets.checks import coverage, measures
+from crypto_assets.checks import coverage, measures, state
 from crypto_assets.checks.outcome import Scope
-from crypto_assets.partitions import DAY, chunks
+from crypto_assets.partitions import chunks
 from crypto_assets.schemas import CONTRACTS
 
 YEAR = 366  # days in memory at once
-FROM_FIRST_ROW = (*measures.SNAPSHOTS, "kraken_ohlc", "api_usage")  # nothing is expected before their first row
-
-
-def days_due(table: str, stored: Mapping[date, int], start: date, last: date) -> list[date]:
-    """The days of start..last on which the table is to have rows: all, or from its first row on."""
-    first = start if table not in FROM_FIRST_ROW else max(start, min(stored, default=last + DAY))
-    return [first + DAY * n for n in range((last - first).days + 1)]
 
 
 def rows(scope: Scope, table: str, stored: Mapping[date, int]) -> tuple[int, int] | None:
@@ -35,7 +28,8 @@ def rows(scope: Scope, table: str, stored: Mapping[date, int]) -> tuple[int, int
     if table in measures.RECORDS:
         return None
     if table in measures.SNAPSHOTS:
-        due = days_due(table, stored, scope.start, scope.end)
+        first = state.first_day(scope.warehouse, table, scope.now)
+        due = state.days_due(table, first, scope.start, scope.end, scope.now, scope.settings)
         return len(due), sum(day in stored for day in due)
     years = [replace(scope, start=first, end=last) for first, last in chunks(scope.start, scope.end, YEAR)]
     if table == "onchain_enhanced":

@@ -1,28 +1,24 @@
-"""Measures that every table has: its contract, its rows, the freshness of its partitions."""
+"""Measures that every table has: its contract, its rows, the freshness of its partitions, those that failed."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import date, datetime, timedelta
 
 import polars as pl
 
 from crypto_assets.automation import FRESHNESS
 from crypto_assets.catalog import select
+from crypto_assets.checks import state
 from crypto_assets.checks.outcome import Measure, Outcome, Scope
+from crypto_assets.checks.state import BY_COIN, KEPT_DAYS, RECORDS, SNAPSHOTS
 from crypto_assets.contract import Contract
 from crypto_assets.partitions import DAY, days, midnight, runs_of
 from crypto_assets.schemas import CONTRACTS, THEMES
 
 # Recorded exchanges miss a handful of hours a year; below this the provider or we lost something.
 ROWS_THRESHOLD = 0.98
-KEPT_DAYS = 40  # a table without any row of the last 40 days is history, not kept up to date
 RECENT_DAYS = 7
-# Table -> rows a coin has each day, and the identifier without which the table does not have the coin.
-BY_COIN: dict[str, tuple[int, str | None]] = {
-    "prices": (24, None), "ohlc": (24, None), "kraken_ohlc": (24, "kraken"), "onchain_base": (1, "coinmetrics"),
-}  # fmt: skip
-# Tables whose past cannot be fetched: a day is expected from the first one that was stored on.
-SNAPSHOTS = ("derivatives", "social_metrics", "developer_activity", "defi_protocols", "defi_yields")
 
 
 def contract(table: Contract) -> Measure:
@@ -50,57 +46,96 @@ def rows_expected(table: Contract) -> Measure:
     def measure(scope: Scope) -> Outcome:
         frame = scope.warehouse.read(table, start=scope.start, end=scope.end, columns=sorted({*table.key, "date"}))
         duplicates = frame.height - frame.unique(list(table.key)).height
-        closed = [day for day in days(scope.start, scope.end) if midnight(day + DAY) <= scope.now]
+        closed = state.closed_days(scope.start, scope.end, scope.now)
+        first = state.first_day(scope.warehouse, table.table, scope.now)
+        due = state.days_due(table.table, first, scope.start, scope.end, scope.now, scope.settings)
         present = frame.filter(pl.col("date").is_in(closed))
         expected, present_count, note = expectation(table, scope, present, len(closed))
-        idle = not closed or (table.table in SNAPSHOTS or table.table == "kraken_ohlc")
-        ratio = present_count / expected if expected else float(idle)
-        missing_days = len(closed) - present["date"].n_unique()
+        missing_days = len(set(due) - set(present["date"]))
+        numbers = {
+            "rows": frame.height, "rows_expected": expected, "rows_present": present_count, "duplicates": duplicates,
+            "gaps": max(expected - present_count, 0), "days_due": len(due), "days_without_rows": missing_days,
+        }  # fmt: skip
+        if not due:
+            text = f"no day of the range is due: {_why_none_is_due(table.table, closed)}, {duplicates} duplicate(s)"
+            return Outcome(duplicates == 0, text, "ERROR" if duplicates else "WARN", numbers)
+        ratio = present_count / expected if expected else 0.0
         passed = ratio >= ROWS_THRESHOLD and duplicates == 0
         text = f"{present_count} of {expected} expected rows ({ratio:.2%}), {duplicates} duplicate(s)"
         if missing_days:
-            text += f", {missing_days} of {len(closed)} day(s) without rows"
+            text += f", {missing_days} of {len(due)} due day(s) without rows"
         return Outcome(
             passed,
             f"{text}; {note}" if note else text,
             "ERROR" if duplicates else "WARN",
-            {
-                "rows": frame.height, "rows_expected": expected, "rows_present": present_count, "ratio": ratio,
-                "duplicates": duplicates, "gaps": max(expected - present_count, 0), "days_without_rows": missing_days,
-            },
-        )  # fmt: skip
+            {**numbers, "ratio": ratio},
+        )
 
     return measure
 
 
+def _why_none_is_due(table: str, closed: list[date]) -> str:
+    if not closed:
+        return "none is over"
+    return "no coin is listed there" if state.HISTORY[table] is None else "the provider does not show them"
+
+
+RowRule = Callable[[Scope, pl.DataFrame, int], tuple[int, int, str]]
+
+
 def expectation(table: Contract, scope: Scope, present: pl.DataFrame, closed: int) -> tuple[int, int, str]:
-    """Rows expected, rows present among them, and a remark."""
-    if table.table in BY_COIN:
-        per_day, source = BY_COIN[table.table]
-        return _by_coin(scope, present, per_day=per_day, source=source)
-    if table.table in SNAPSHOTS:
-        first = present["date"].min()
-        due = (min(scope.end, (scope.now - DAY).date()) - first).days + 1 if isinstance(first, date) else 0
-        return due, present["date"].n_unique(), "days with rows count, from the first stored one on"
-    if table.table == "onchain_enhanced":
-        base = _rows(scope, "onchain_base")
-        return base, present.height, "base rows are expected, each of them"
-    if table.table == "defi_metrics":
-        return closed, present.filter(pl.col("entity") == "all").height, "one row a day for all chains together"
-    if table.table == "market_sentiment":
-        return closed, present.height, ""
-    if table.table == "article_narratives":
-        return _rows(scope, "news_articles"), present["article_id"].n_unique(), "each article is analysed"
-    if table.table == "narratives":
-        market = present.filter(pl.col("symbol") == "MARKET").height
-        return closed * 24, market, "hours in which no news at all was seen have no row"
-    if table.table == "theme_trends":
-        return closed * len(THEMES), present.height, "a day without any story has none"
-    if table.table == "theme_digests":
-        return _days_told(scope), present["date"].n_unique(), "days on which theme_trends has stories count"
-    if table.table == "news_articles":
-        return closed, present["date"].n_unique(), "a day with at least one article counts; feeds show only the newest"
-    return _features_expected(scope, present)
+    """Rows expected, rows present among them, and a remark, by the table's own rule.
+
+    ``present`` has the keys and dates of the rows of the closed days; ``closed`` is the number of these days.
+    """
+    return ROW_RULES[table.table](scope, present, closed)
+
+
+def _coins(table: str) -> RowRule:
+    per_day, source = BY_COIN[table]
+    return lambda scope, present, closed: _by_coin(scope, present, per_day=per_day, source=source)
+
+
+def _snapshots(table: str) -> RowRule:
+    def rule(scope: Scope, present: pl.DataFrame, closed: int) -> tuple[int, int, str]:
+        first = state.first_day(scope.warehouse, table, scope.now)
+        due = state.days_due(table, first, scope.start, scope.end, scope.now, scope.settings)
+        return len(due), len(set(due) & set(present["date"])), "days with rows count, from the first stored one on"
+
+    return rule
+
+
+def _enhanced(scope: Scope, present: pl.DataFrame, closed: int) -> tuple[int, int, str]:
+    return _rows(scope, "onchain_base"), present.height, "base rows are expected, each of them"
+
+
+def _all_chains(scope: Scope, present: pl.DataFrame, closed: int) -> tuple[int, int, str]:
+    return closed, present.filter(pl.col("entity") == "all").height, "one row a day for all chains together"
+
+
+def _one_a_day(scope: Scope, present: pl.DataFrame, closed: int) -> tuple[int, int, str]:
+    return closed, present.height, ""
+
+
+def _articles(scope: Scope, present: pl.DataFrame, closed: int) -> tuple[int, int, str]:
+    return closed, present["date"].n_unique(), "a day with at least one article counts; feeds show only the newest"
+
+
+def _analysed(scope: Scope, present: pl.DataFrame, closed: int) -> tuple[int, int, str]:
+    return _rows(scope, "news_articles"), present["article_id"].n_unique(), "each article is analysed"
+
+
+def _market_hours(scope: Scope, present: pl.DataFrame, closed: int) -> tuple[int, int, str]:
+    market = present.filter(pl.col("symbol") == "MARKET").height
+    return closed * 24, market, "hours in which no news at all was seen have no row"
+
+
+def _themes(scope: Scope, present: pl.DataFrame, closed: int) -> tuple[int, int, str]:
+    return closed * len(THEMES), present.height, "a day without any story has none"
+
+
+def _digests(scope: Scope, present: pl.DataFrame, closed: int) -> tuple[int, int, str]:
+    return _days_told(scope), present["date"].n_unique(), "days on which theme_trends has stories count"
 
 
 def _days_told(scope: Scope) -> int:
@@ -149,7 +184,7 @@ def owed(seen: pl.DataFrame, last: date, per_day: int) -> pl.DataFrame:
     return seen.with_columns(due=days_due * per_day - pl.col("hour"))
 
 
-def _features_expected(scope: Scope, present: pl.DataFrame) -> tuple[int, int, str]:
+def _features_expected(scope: Scope, present: pl.DataFrame, closed: int) -> tuple[int, int, str]:
     """A features row is expected for each coin and hour with a price at it or a bar closing at it."""
     hours = [
         scope.warehouse.read("prices", start=scope.start, end=scope.end, columns=["symbol", "ts"]),
@@ -181,11 +216,17 @@ def fresh_partitions(table: Contract) -> Measure:
         for first, last in runs_of(looked_at):
             rows = scope.warehouse.read(table, start=first, end=last, columns=["date", "available_at"])
             newest |= dict(rows.group_by("date").agg(pl.col("available_at").max()).rows())
-        due = [day for day in looked_at if midnight(day + DAY) + late_after <= scope.now]
-        if table.table in (*SNAPSHOTS, "kraken_ohlc"):
-            due = [day for day in due if newest and day >= min(newest)]
+        began = state.first_day(scope.warehouse, table.table, scope.now)
+        kept = {
+            day
+            for begin, end in runs_of(looked_at)
+            for day in state.days_due(table.table, began, begin, end, scope.now, scope.settings)
+        }
+        due = [day for day in looked_at if day in kept and midnight(day + DAY) + late_after <= scope.now]
         late = [day for day in due if day not in newest or newest[day] < _reached(table.table, day, late_after)]
         text = f"{len(due) - len(late)} of {len(due)} due partition(s) hold rows up to their day's end"
+        if not due:
+            text = "no partition that was looked at is due yet"
         if late:
             text += f"; behind: {', '.join(map(str, late[:5]))}{'…' if len(late) > 5 else ''}"
         return Outcome(
@@ -205,6 +246,8 @@ def fresh_partitions(table: Contract) -> Measure:
 
 def _judged_days(looked_at: list[date], late: list[date], since: date) -> dict[str, str]:
     """The days that the outcome is about, for alerts: last week's if it is late or all is well, else the range's."""
+    if not looked_at:  # the first day is in progress: the outcome is about none
+        return {}
     recent = [day for day in looked_at if day >= since]
     behind = [day for day in late if day >= since]
     first, last = (looked_at[0], looked_at[-1])
@@ -233,23 +276,48 @@ def _reached(table: str, day: object, late_after: timedelta) -> datetime:
     return midnight(day) + max(DAY - late_after, timedelta())  # type: ignore[arg-type]
 
 
-def fresh_now(scope: Scope, table: str) -> bool | None:
-    """Is the newest row young enough? None where the range ends in the past: recorded data is not late."""
-    if scope.end < (scope.now - DAY).date() or table not in FRESHNESS:
-        return None
-    newest = scope.warehouse.newest_available_at(table, scope.start, scope.now.date())  # a range's end hides no row
-    return newest is not None and scope.now - newest <= FRESHNESS[table].late_after
+def no_failed_partitions(table: Contract) -> Measure:
+    """No partition of the table is left failed: in the range, or however old where the platform is judged as it runs.
 
+    WARN: the refill tries again; what stays failed needs a person.
+    """
+
+    def measure(scope: Scope) -> Outcome:
+        if scope.instance is None:
+            return Outcome(True, "Dagster is not at hand: failed partitions are not looked at")
+        first, last = (scope.settings.start, scope.now.date()) if scope.live else (scope.start, scope.end)
+        failed = state.failed_days(scope.instance, table.table, first, last)
+        text = "no partition is left failed"
+        if failed:
+            spans = [f"{a}" if a == b else f"{a} to {b}" for a, b in runs_of(failed)]
+            text = f"{len(failed)} partition(s) left failed: {', '.join(spans[-5:])}{' and more' if spans[5:] else ''}"
+            text += f"; crypto-assets backfill --start {failed[0]} --end {failed[-1]} --missing tries again"
+        return Outcome(not failed, text, "WARN", {"partitions_failed": len(failed)})
+
+    return measure
+
+
+ROW_RULES: dict[str, RowRule] = {
+    **{name: _coins(name) for name in BY_COIN},
+    **{name: _snapshots(name) for name in SNAPSHOTS},
+    "onchain_enhanced": _enhanced,
+    "defi_metrics": _all_chains,
+    "market_sentiment": _one_a_day,
+    "news_articles": _articles,
+    "article_narratives": _analysed,
+    "narratives": _market_hours,
+    "theme_trends": _themes,
+    "theme_digests": _digests,
+    "ml_features": _features_expected,
+}
+state.declared("checks/measures.py ROW_RULES", ROW_RULES, set(CONTRACTS) - set(RECORDS))
 
 FAMILIES = {"contract": contract, "rows_expected": rows_expected, "fresh_partitions": fresh_partitions}
-RECORDS = (
-    "api_usage",
-    "quarantine",
-    "freshness_observations",
-    "slo_report",
-    "history_report",
-)  # no rows are expected of the platform's own records
+FAILED_FAMILY = {"no_failed_partitions": no_failed_partitions}
 MEASURES: dict[str, dict[str, Measure]] = {
-    name: {family: build(table) for family, build in FAMILIES.items() if name not in RECORDS or family == "contract"}
+    name: {
+        **{family: build(table) for family, build in FAMILIES.items() if name not in RECORDS or family == "contract"},
+        **{family: build(table) for family, build in FAILED_FAMILY.items() if name in FRESHNESS},
+    }
     for name, table in CONTRACTS.items()
 }

@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 from datetime import date, datetime
 from typing import Any
 
+from dagster import DagsterInstance
+
 from crypto_assets.settings import Settings
 from crypto_assets.storage.warehouse import Warehouse
 
@@ -16,6 +18,7 @@ class Scope:
     """What a measure looks at: the warehouse, the settings, an inclusive range of days, and the clock.
 
     ``live``: the platform is judged as it runs now, whatever days a run is about; else only the range is.
+    ``instance`` knows which partitions failed; None where Dagster is not at hand.
     """
 
     warehouse: Warehouse
@@ -24,6 +27,7 @@ class Scope:
     end: date
     now: datetime
     live: bool = False
+    instance: DagsterInstance | None = None
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,7 @@
 """Measures as Dagster asset checks: the range comes from the run, the numbers go to the check's metadata."""
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date, datetime, timedelta, timezone
 from typing import Any
 
@@ -10,6 +10,7 @@ import dagster as dg
 from crypto_assets.assets.access import Providers
 from crypto_assets.checks import analysis, coverage, freshness, health, measures, service, sources
 from crypto_assets.checks.outcome import Chart, Measure, Outcome, Scope
+from crypto_assets.errors import CryptoAssetsError
 from crypto_assets.plots import line_chart
 from crypto_assets.schemas import CONTRACTS
 from crypto_assets.settings import Settings
@@ -17,6 +18,8 @@ from crypto_assets.storage.still import StillWarehouse
 
 PARTITION = "dagster/partition"
 RANGE = ("dagster/asset_partition_range_start", "dagster/asset_partition_range_end")
+STEP_OF_CHECKS = "checks_of_"
+BROKEN_CHECKS = "broken_checks"  # metadata of a step's failure: checks that could not be made
 # A check started without a partition (from the checks page) looks at this much of the recent past.
 RECENT = timedelta(days=30)
 
@@ -61,28 +64,57 @@ class Check:
 def checks_of(table: str, checks: Mapping[str, Check]) -> dg.AssetChecksDefinition:
     specs = [dg.AssetCheckSpec(name, asset=table, description=check.description) for name, check in checks.items()]
 
-    @dg.multi_asset_check(name=f"checks_of_{table}", specs=specs, can_subset=True)
+    @dg.multi_asset_check(name=f"{STEP_OF_CHECKS}{table}", specs=specs, can_subset=True)
     def step(context: dg.AssetCheckExecutionContext, providers: Providers) -> Iterator[dg.AssetCheckResult]:
         asked = {key.name for key in context.selected_asset_check_keys}
         scope = scope_of(context.run.tags, providers.settings())  # one look: all of them judge the same rows, now
-        broken: Exception | None = None
+        scope = replace(scope, instance=context.instance)
+        broken: dict[str, Exception] = {}
         for name, check in checks.items():
             if name in asked:
                 try:
                     outcome = check.look(context, scope)
                 except Exception as error:  # the other checks are made all the same; then the step fails
                     context.log.error(f"check {name} of {table} broke: {error}")
-                    broken = broken or error
+                    broken[name] = error
                 else:
                     yield as_result(outcome, table, name)
-        if broken is not None:
-            raise broken
+        if broken:
+            raise failure_of(table, broken) from next(iter(broken.values()))
 
     return step
 
 
+def failure_of(table: str, broken: Mapping[str, Exception]) -> dg.Failure:
+    """What a step says whose checks could not be made: which ones, why, and that the rows are not the trouble."""
+    said = "; ".join(f"check {name} of {table} broke ({_why(error)})" for name, error in broken.items())
+    return dg.Failure(
+        f"{said}: the rows of the run are stored, nobody has judged them; mend the cause, then run the checks of {table} "
+        "again, from the UI or with the next run of its days",
+        metadata={BROKEN_CHECKS: dg.MetadataValue.json(sorted(broken))},
+        allow_retries=False,
+    )
+
+
+def _why(error: Exception) -> str:
+    text = " ".join(str(error).split())[:300]
+    return text if isinstance(error, CryptoAssetsError) and text else f"{type(error).__name__}: {text or 'no message'}"
+
+
+def broken_checks_of(metadata: Mapping[str, dg.MetadataValue]) -> list[str]:
+    """The names of the checks that broke, from the metadata of a step's failure."""
+    note = metadata.get(BROKEN_CHECKS)
+    return [str(name) for name in note.value] if note is not None and isinstance(note.value, list) else []
+
+
+def table_of_checks(step: str) -> str | None:
+    """The table whose checks this step makes; None for any other step."""
+    table = step.removeprefix(STEP_OF_CHECKS)
+    return table if table != step and table in CONTRACTS else None
+
+
 def _family_text(name: str) -> str:
-    return {**measures.FAMILIES, "fresh": freshness.fresh}[name].__doc__ or name
+    return {**measures.FAMILIES, **measures.FAILED_FAMILY, "fresh": freshness.fresh}[name].__doc__ or name
 
 
 def scope_of(tags: Mapping[str, str], settings: Settings) -> Scope:

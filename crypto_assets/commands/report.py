@@ -19,13 +19,15 @@ from crypto_assets.errors import CryptoAssetsError
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document on stdout and nothing else.")
 def report(out: Path | None, as_json: bool) -> None:
     """Write the data quality page: coverage, freshness, population, agreement, calls, narratives, service level."""
-    from crypto_assets.instance.home import prepare
+    from crypto_assets.instance.home import open_instance
     from crypto_assets.service.quality import figures
     from crypto_assets.service.report import write
 
-    prepare(configured())  # names the Postgres that knows the calls and the incidents
     try:
-        path, found = write(configured(), datetime.now(timezone.utc), out)
+        with open_instance(
+            configured()
+        ) as instance:  # names the Postgres that knows calls, incidents, failed partitions
+            path, found = write(configured(), datetime.now(timezone.utc), out, instance)
     except OSError as error:
         raise CryptoAssetsError(f"the report cannot be written ({error}); give another --out") from error
     for why in found.not_readable.values():

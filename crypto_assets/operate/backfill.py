@@ -37,6 +37,7 @@ class Report:
     rows: dict[str, int] = field(default_factory=dict)
     seconds: float = 0.0
     failures: dict[str, str] = field(default_factory=dict)
+    broken_checks: dict[str, str] = field(default_factory=dict)  # table -> which checks could not be made, and why
 
     @property
     def ok(self) -> bool:
@@ -71,6 +72,8 @@ def backfill(
                 _retry_coins(instance, table, list(coins), first, last, report)
     if not report.failures:
         _heal(instance, warehouse, [table for table in tables if wanted[table]], start, end, report, progress)
+    for table, sentence in report.broken_checks.items():  # the rows are stored, and derived from; nobody judged them
+        report.failures.setdefault(f"checks of {table}", sentence)
     for table in tables:
         statuses = partition_statuses(instance, table, wanted[table])
         report.partitions[table] = {
@@ -146,14 +149,16 @@ def _run_all(instance: DagsterInstance, plan: list[Run], report: Report, progres
     for tables, first, last in plan:
         progress(f"{first} to {last}: {len(tables)} table(s)", done, total)
         outcome = runs.execute(instance, tables, first, last)
-        if not outcome.success:
+        if not outcome.stored:
             _salvage(instance, outcome, tables, first, last)
         for table, coins in outcome.failed_coins.items():
             _retry_coins(instance, table, sorted(coins), first, last, report)
         done += len(tables) * ((last - first) // DAY + 1)
         for table, sentence in outcome.failures.items():
             report.failures.setdefault(table, sentence)
-        failed_in_a_row = 0 if outcome.success else failed_in_a_row + 1
+        for table, sentence in outcome.broken_checks.items():
+            report.broken_checks.setdefault(table, sentence)
+        failed_in_a_row = 0 if outcome.stored else failed_in_a_row + 1
         if failed_in_a_row >= GIVE_UP_AFTER:
             return
     progress("done", total, total)
@@ -194,7 +199,7 @@ def _salvage(
             wanted = everything - set(outcome.absent[table])
         good[table] = set()
         for start, end in runs_of(wanted):
-            if runs.execute(instance, [table], start, end).success:
+            if runs.execute(instance, [table], start, end).stored:
                 good[table] |= set(days(start, end))
 
 

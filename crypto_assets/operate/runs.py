@@ -10,12 +10,13 @@ from datetime import date
 
 import dagster as dg
 from dagster import AssetKey, DagsterInstance, DagsterRunStatus, RunsFilter
+from dagster._core.events import JobFailureData
 from dagster._core.execution.plan.objects import StepFailureData
 from dagster._utils.error import SerializableErrorInfo
 
 from crypto_assets.assets.access import ABSENT_DAYS
 from crypto_assets.assets.shell import COINS_TAG, failed_coins_of
-from crypto_assets.checks.shells import RANGE
+from crypto_assets.checks.shells import RANGE, table_of_checks
 from crypto_assets.instance import alive
 from crypto_assets.operate import graph
 from crypto_assets.upkeep.failures import sentence
@@ -26,7 +27,7 @@ _QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
 
 @dataclass(frozen=True)
 class RunOutcome:
-    """How a run ended: the sentence of each step that failed, by table."""
+    """How a run ended: the sentence of each step that failed, by table; of a step that fills none, by its name."""
 
     run_id: str
     success: bool
@@ -34,6 +35,14 @@ class RunOutcome:
     absent: dict[str, list[date]] = field(default_factory=dict)  # days a provider had nothing for, by table
     materialized: frozenset[str] = frozenset()
     failed_coins: dict[str, dict[str, str]] = field(default_factory=dict)  # table -> coin -> why its rows are not there
+    broken_checks: dict[str, str] = field(
+        default_factory=dict
+    )  # table -> which of its checks could not be made, and why
+
+    @property
+    def stored(self) -> bool:
+        """Every table was written: the run succeeded, or only checks broke."""
+        return self.success or (bool(self.broken_checks) and not self.failures)
 
 
 def execute(
@@ -58,22 +67,39 @@ def execute(
     failures: dict[str, str] = {}
     absent: dict[str, list[date]] = {}
     failed_coins: dict[str, dict[str, str]] = {}
+    broken: dict[str, str] = {}
     done = set()
     for event in result.all_events:
         if event.is_step_failure:
             if _interrupted(event.step_failure_data.error):
                 raise KeyboardInterrupt  # Dagster has ended the run; the next chunk must not begin
-            for table in graph.tables_of_step(str(event.step_key)):
-                if table in tables:
-                    failures[table], absent[table] = _failure(event.step_failure_data)
+            step = str(event.step_key)
+            said, days_absent = _failure(event.step_failure_data)
+            if (checked := table_of_checks(step)) is not None:
+                broken[checked] = said
+            elif filled := [table for table in graph.tables_of_step(step) if table in tables]:
+                failures |= dict.fromkeys(filled, said)
+                absent |= {table: list(days_absent) for table in filled}
+            else:
+                failures[f"step {step}"] = said
         elif event.is_step_materialization and event.asset_key is not None:
             table = event.asset_key.to_user_string()
             done.add(table)
             if found := failed_coins_of(event.materialization.metadata):
                 failed_coins[table] = found
-    if not result.success and not failures:
-        failures["run"] = f"run {result.run_id} failed before its first step; see it in the UI"
-    return RunOutcome(result.run_id, result.success, failures, absent, frozenset(done), failed_coins)
+    if not result.success and not failures and not broken:
+        why = next((_run_failure(event) for event in result.all_events if event.is_run_failure), None)
+        failures["run"] = (
+            f"run {result.run_id} failed and none of its steps did ({why or 'no reason given'}); see it in the UI"
+        )
+    return RunOutcome(result.run_id, result.success, failures, absent, frozenset(done), failed_coins, broken)
+
+
+def _run_failure(event: dg.DagsterEvent) -> str | None:
+    """Why a run ended none of whose steps failed: its own error, or the message of the event."""
+    data = event.event_specific_data
+    error = data.error if isinstance(data, JobFailureData) else None
+    return sentence(error) or (" ".join(event.message.split()) if event.message else None)
 
 
 def _failure(data: StepFailureData) -> tuple[str, list[date]]:

@@ -8,22 +8,31 @@ from typing import Any
 from dagster import DagsterInstance
 
 from crypto_assets.catalog import select
-from crypto_assets.checks import coverage, measures, population
+from crypto_assets.checks import coverage, freshness, population, state
 from crypto_assets.checks.outcome import Scope
 from crypto_assets.checks.shells import every_measure
 from crypto_assets.operate import graph, runs
 from crypto_assets.operate.backfill import partition_statuses
-from crypto_assets.partitions import DAY, days, midnight
 from crypto_assets.settings import Settings
 from crypto_assets.storage.warehouse import Warehouse
 
 
 def status(
-    instance: DagsterInstance, settings: Settings, start: date, end: date, *, recorded: bool = False
+    instance: DagsterInstance,
+    settings: Settings,
+    start: date,
+    end: date,
+    *,
+    recorded: bool = False,
+    now: datetime | None = None,
 ) -> dict[str, Any]:
-    """The document of ``status --json``. ``recorded``: the rows are a replay, so nothing of it can be late."""
+    """The document of ``status --json`` at ``now`` (UTC; default: this moment).
+
+    ``recorded``: the rows are a replay, so nothing of it can be late.
+    """
     runs.bury_dead_runs(instance)
-    scope = Scope(Warehouse(settings.warehouse), settings, start, end, datetime.now(timezone.utc))
+    now = now or datetime.now(timezone.utc)
+    scope = Scope(Warehouse(settings.warehouse), settings, start, end, now, instance=instance)
     assets = {table: _asset(instance, scope, table, recorded) for table in graph.tables()}
     filled = population.measure_population(scope)
     enhanced, base = coverage.enhanced_ratio(scope)
@@ -47,11 +56,10 @@ def status(
 
 
 def _asset(instance: DagsterInstance, scope: Scope, table: str, recorded: bool) -> dict[str, Any]:
+    found = state.state_of(scope.warehouse, scope.settings, table, scope.start, scope.end, scope.now, instance)
     # The day in progress is on the calendar but not expected yet.
-    closed = [day for day in days(scope.start, scope.end) if midnight(day + DAY) <= scope.now]
-    found = partition_statuses(instance, table, closed)
-    materialized = sum(state == "MATERIALIZED" for state in found.values())
-    newest = scope.warehouse.newest_available_at(table, scope.start, scope.end)
+    partitions = partition_statuses(instance, table, found.closed)
+    newest = state.newest_in(scope.warehouse, table, scope.start, scope.end, scope.now)
     checks = {}
     for name, measure in every_measure()[table].items():
         outcome = measure(scope)
@@ -60,15 +68,19 @@ def _asset(instance: DagsterInstance, scope: Scope, table: str, recorded: bool) 
             "severity": outcome.severity,
             "description": outcome.description,
         }
+    judged = None if recorded else freshness.judged(scope, table)
     return {
+        "state": found.word,
         "partitions": {
-            "expected": len(closed),
-            "materialized": materialized,
-            "failed": sum(state == "FAILED" for state in found.values()),
+            "expected": len(found.closed),
+            "materialized": sum(status == "MATERIALIZED" for status in partitions.values()),
+            "failed": sum(status == "FAILED" for status in partitions.values()),
         },
-        "coverage": materialized / len(closed) if closed else 1.0,
-        "rows": sum(scope.warehouse.days_with_rows(table, scope.start, scope.end).values()),
+        "coverage": found.coverage,
+        "days_due": len(found.due),
+        "days_with_rows": len(found.with_rows),
+        "rows": found.rows,
         "newest_available_at": newest.isoformat() if newest else None,
-        "fresh": None if recorded else measures.fresh_now(scope, table),
+        "fresh": None if judged is None else judged.fresh,
         "checks": checks,
     }

@@ -9,7 +9,7 @@ from dagster import DagsterInstance
 
 from crypto_assets.assets.access import Providers
 from crypto_assets.assets.states import states_of
-from crypto_assets.checks import history
+from crypto_assets.checks import history, state
 from crypto_assets.checks.outcome import Scope
 from crypto_assets.errors import WarehouseError
 from crypto_assets.partitions import DAY
@@ -39,7 +39,7 @@ def look(instance: DagsterInstance, settings: Settings, now: datetime) -> tuple[
         warehouse = Lookout(settings.warehouse)
         scope = Scope(warehouse, settings, settings.start, last, now)
         stored = warehouse.days_with_rows(table, settings.start, last)
-        due = history.days_due(table, stored, settings.start, last)
+        due = state.days_due(table, state.first_day(warehouse, table, now), settings.start, last, now, settings)
         known = states_of(instance, table, due[0], due[-1]) if due else {}
         materialized = sum(known.get(day) == "MATERIALIZED" for day in due)
         rows = history.rows(scope, table, stored) if due else None

@@ -61,18 +61,20 @@ class ServiceCollector(Collector):
 
     def _tables(self) -> list[Metric]:
         fresh = GaugeMetricFamily(
-            "crypto_assets_table_fresh", "1: the newest row is within its limit.", labels=["table"]
+            "crypto_assets_table_fresh",
+            "1: the newest row is within its limit. Absent: recorded data.",
+            labels=["table"],
         )
         newest = GaugeMetricFamily(
             "crypto_assets_table_newest_available_timestamp_seconds",
-            "The newest row's available_at, seconds since 1970; absent without a row of the last 40 days.",
+            "The newest row's available_at that is known by now, seconds since 1970; absent without a row.",
             labels=["table"],
         )
         limit = GaugeMetricFamily(
             "crypto_assets_table_limit_seconds", "How old the newest row may be.", labels=["table"]
         )
         for seen in freshness.observe(Warehouse(self._settings.warehouse), self._now()):
-            if seen.readable:
+            if seen.readable and seen.fresh is not None:  # recorded data is neither fresh nor late
                 fresh.add_metric([seen.table], float(seen.fresh))
             limit.add_metric([seen.table], seen.late_after.total_seconds())
             if seen.newest is not None:

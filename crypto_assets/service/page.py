@@ -22,7 +22,7 @@ LOWEST = 5  # tables whose course is drawn
 def render(found: Quality) -> str:
     """The whole document."""
     cards = [
-        _card(found, "Coverage by asset and month", "Days with rows ÷ days due. Empty: nothing was due yet.", _coverage, wide=True),
+        _card(found, "Coverage by asset and month", "Days with rows ÷ days due, every stored month. Empty: nothing was due, or the provider does not show it.", _coverage, wide=True),
         _card(found, "History over time", "Share of the expected history, from CRYPTO_ASSETS_START to the day of each look, that is there.", _history, "history_report", wide=True),
         _card(found, "Freshness", "Age of the newest row against the table's limit (dashed).", _freshness),
         _card(found, "Service level", f"Share of 15-minute slots in which the table was fresh; promised: {_target(found):.0%}. Slots nobody observed are not fresh.", _level, "freshness_observations"),
@@ -36,7 +36,7 @@ def render(found: Quality) -> str:
         '<meta name="viewport" content="width=device-width, initial-scale=1"><meta name="color-scheme" content="light dark">'
         f"<title>Data quality, {found.made_at:%Y-%m-%d %H:%M} UTC</title><style>{STYLE}</style></head><body><main>"
         f"<header><h1>Data quality</h1><p>{found.made_at:%A %d %B %Y, %H:%M} UTC · recent figures: "
-        f"{found.start} to {found.end}</p></header>{_tiles(found)}{_not_readable(found)}{_incidents(found)}"
+        f"{found.start} to {found.end}</p></header>{_tiles(found)}{_not_readable(found)}{_failed(found)}{_incidents(found)}"
         f'<div class="cards">{"".join(cards)}</div><footer>{_footer(found)}</footer></main></body></html>\n'
     )
 
@@ -52,15 +52,16 @@ def _card(
 
 
 def _tiles(found: Quality) -> str:
-    fresh = sum(seen.fresh for seen in found.fresh)
-    covered = sum(found.covered.values()) / len(found.covered)
+    fresh, judged = (sum(seen.fresh in wanted for seen in found.fresh) for wanted in ((True,), (True, False)))
+    covered = found.mean_covered
     month = _share(found, slo.ALL, "30d")
     tiles = [
-        ("Tables fresh", f"{fresh} of {len(found.fresh)}", "good" if fresh == len(found.fresh) else "bad"),
-        ("Coverage, 30 days", f"{covered:.1%}", _grade(covered, 0.98, 0.9)),
+        ("Tables fresh", f"{fresh} of {judged}" if judged else "recorded data", "none" if not judged else "good" if fresh == judged else "bad"),
+        ("Coverage, 30 days", "none due" if covered is None else _percent(covered), _grade(covered, 0.98, 0.9)),
         ("Service level, 30 days", "not observed" if month is None else f"{month:.2%}", _grade(month, _target(found), 0.95)),
         ("Features populated", f"{found.populated:.1%}", _grade(found.populated, 0.6, 0.4)),
         ("Enhanced ÷ base", f"{found.enhanced:.1%}", _grade(found.enhanced, 1.0, 0.98)),
+        ("Partitions left failed", _failed_count(found), "none" if found.failed is None else "bad" if found.failed else "good"),
         ("Open incidents", _count(found), "none" if found.incidents is None else "bad" if found.incidents else "good"),
     ]  # fmt: skip
     cells = "".join(f'<li class="{state}"><b>{value}</b><span>{name}</span></li>' for name, value, state in tiles)
@@ -69,6 +70,21 @@ def _tiles(found: Quality) -> str:
 
 def _count(found: Quality) -> str:
     return "unknown" if found.incidents is None else str(len(found.incidents))
+
+
+def _failed_count(found: Quality) -> str:
+    return "unknown" if found.failed is None else f"{sum(len(days) for days in found.failed.values()):,}"
+
+
+def _failed(found: Quality) -> str:
+    if not found.failed:
+        return ""
+    items = "".join(
+        f"<li><b>{escape(table)}</b>: {len(days):,} day(s), {days[0]} to {days[-1]}. "
+        f"crypto-assets backfill --start {days[0]} --end {days[-1]} --missing tries again.</li>"
+        for table, days in found.failed.items()
+    )
+    return f'<section class="card wide alert"><h2>Partitions left failed</h2><ul>{items}</ul></section>'
 
 
 def _grade(value: float | None, good: float, warn: float) -> str:
@@ -134,15 +150,17 @@ def _percent(share: float | None) -> str:
 
 
 def _freshness(found: Quality) -> str:
-    seen = sorted(found.fresh, key=lambda s: (s.fresh, -(s.age / s.late_after if s.age is not None else 99)))
+    seen = sorted(
+        found.fresh, key=lambda s: (s.fresh is not False, -(s.age / s.late_after if s.age is not None else 99))
+    )
     ratios = [s.age / s.late_after if s.age is not None else 0.0 for s in seen]
-    colors = [draw.NONE if s.age is None else draw.GOOD if s.fresh else draw.BAD for s in seen]
+    colors = [draw.NONE if s.age is None or s.fresh is None else draw.GOOD if s.fresh else draw.BAD for s in seen]
     labels = [
         "cannot be read"
         if s.table in found.not_readable
         else "no rows"
         if s.age is None
-        else f"{_span(s.age)} of {_span(s.late_after)}" + ("" if s.fresh else ", late")
+        else f"{_span(s.age)} of {_span(s.late_after)}" + ("" if s.fresh else f", {s.word}")
         for s in seen
     ]
     title = "Age of the newest row by table, in shares of its limit"

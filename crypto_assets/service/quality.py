@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 from calendar import monthrange
-from collections.abc import Collection
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import date, datetime, timedelta
 from typing import Any
 
 import polars as pl
+from dagster import DagsterInstance
 
 from crypto_assets.alerts.incidents import Incident
 from crypto_assets.alerts.ledger import Ledger
 from crypto_assets.automation import FRESHNESS
-from crypto_assets.checks import coverage, population, sources
-from crypto_assets.checks.history import FROM_FIRST_ROW
+from crypto_assets.checks import coverage, population, sources, state
 from crypto_assets.checks.outcome import Outcome, Scope
 from crypto_assets.errors import InstanceError, WarehouseError
 from crypto_assets.feature_columns import GROUPS
@@ -26,7 +25,6 @@ from crypto_assets.storage.lookout import Lookout
 from crypto_assets.transforms import slo
 
 RECENT_DAYS = 30
-MONTHS = 36  # the newest of the heat map; older ones are in `status`
 HOUR = timedelta(hours=1)
 # Figures of which none is no bad news: not known where their table cannot be read.
 COUNTED_IN = {
@@ -44,13 +42,13 @@ class Quality:
     made_at: datetime
     start: date  # the recent part: 30 days up to the newest day with rows
     end: date
-    by_month: pl.DataFrame  # asset, month (first day), share of days with rows; null where none is expected
-    covered: dict[str, float]  # asset -> share of the recent closed days with rows
+    by_month: pl.DataFrame  # asset, month (first day), share of days with rows; null where none is due
+    states: dict[str, state.TableState]  # asset -> its recent days
     groups: dict[str, float]  # feature group -> share of cells that are not null
     populated: float
     feature_rows: int
     enhanced: float
-    fresh: list[freshness.Observation]
+    fresh: list[state.Freshness]
     agreement: Outcome
     agreeing: pl.DataFrame  # date, share of coin-hours within 1 %
     held: Outcome
@@ -62,36 +60,57 @@ class Quality:
     not_readable: dict[str, str] = field(default_factory=dict)  # table -> why; counted as one without rows
     incidents: list[Incident] | None = None  # None: Postgres was not reached
     notes: list[str] = field(default_factory=list)
+    failed: dict[str, list[date]] | None = None  # asset -> partitions left failed, however old; None: Dagster not asked
+
+    @property
+    def covered(self) -> dict[str, float | None]:
+        """Asset -> days with rows ÷ days due, recently; None where none was due."""
+        return {table: found.coverage for table, found in self.states.items()}
+
+    @property
+    def mean_covered(self) -> float | None:
+        """Over the tables of which days were due; None where none has any."""
+        shares = [share for share in self.covered.values() if share is not None]
+        return sum(shares) / len(shares) if shares else None
 
 
-def gather(settings: Settings, now: datetime) -> Quality:
+def gather(settings: Settings, now: datetime, instance: DagsterInstance | None = None) -> Quality:
     """Everything the report shows, as of ``now`` (UTC). In a folder a broken table hides none of the others.
+
+    ``instance`` knows which partitions are left failed; without it the report says that it was not asked.
 
     Raises :class:`WarehouseError` where one cannot be read and no other has a row.
     """
     warehouse = Lookout(settings.warehouse)
     while True:
         known = len(warehouse.not_readable)
-        found = _gather(warehouse, settings, now)
+        found = _gather(warehouse, settings, now, instance)
         if len(warehouse.not_readable) == known:
             return found  # else a table was counted before a file of it turned out to be lost
 
 
-def _gather(warehouse: Lookout, settings: Settings, now: datetime) -> Quality:
+def _gather(warehouse: Lookout, settings: Settings, now: datetime, instance: DagsterInstance | None) -> Quality:
     days = {t: warehouse.days_with_rows(t, settings.start, now.date()) for t in FRESHNESS}
     if warehouse.not_readable and not any(days.values()):
         raise WarehouseError(next(iter(warehouse.not_readable.values())))
     end = max((max(found) for found in days.values() if found), default=now.date())
-    start = end - DAY * (RECENT_DAYS - 1)
+    start = max(end - DAY * (RECENT_DAYS - 1), settings.start)  # no day before the first partition is due
     scope = Scope(warehouse, settings, start, end, now)
     filled = population.measure_population(scope)
     columns = filled.columns()
     enhanced, base = coverage.enhanced_ratio(scope)
     incidents, notes = _incidents(settings)
+    failed = None
+    if instance is None:
+        notes.append("failed partitions are not shown: Dagster was not asked")
+    else:
+        looked_at = {table: state.failed_days(instance, table, settings.start, now.date()) for table in FRESHNESS}
+        failed = {table: found for table, found in looked_at.items() if found}
     return Quality(
         made_at=now, start=start, end=end,
-        by_month=by_month(days, now.date(), warehouse.not_readable),
-        covered={table: _covered(table, found, start, end, now.date()) for table, found in days.items()},
+        by_month=by_month(warehouse, settings, days, now),
+        states={table: _state(warehouse, settings, table, start, end, now, instance) for table in days},
+        failed=failed,
         groups={name: sum(columns[f.name] for f in found) / len(found) for name, found in GROUPS.items()},
         populated=filled.overall, feature_rows=filled.rows, enhanced=enhanced / base if base else 0.0,
         fresh=freshness.observe(warehouse, now),
@@ -102,20 +121,20 @@ def _gather(warehouse: Lookout, settings: Settings, now: datetime) -> Quality:
     )  # fmt: skip
 
 
-def by_month(days: dict[str, dict[date, int]], today: date, broken: Collection[str] = ()) -> pl.DataFrame:
-    """Share of each month's closed days that have rows, from the first day that any table has on."""
-    firsts = {table: min(found) for table, found in days.items() if found}
+def by_month(warehouse: Lookout, settings: Settings, stored: dict[str, dict[date, int]], now: datetime) -> pl.DataFrame:
+    """Share of each month's due days that have rows, from the first day that any table has on: every stored month."""
     rows: list[tuple[str, date, float | None]] = []
-    earliest = min(firsts.values(), default=today)
-    for month in _months(earliest, today):
-        last = min(month.replace(day=monthrange(month.year, month.month)[1]), today - DAY)
-        for table, found in days.items():
-            since_its_first = table in FROM_FIRST_ROW and table not in broken
-            first = firsts.get(table, today) if since_its_first else earliest
-            begin = max(month, first)
-            due = (last - begin).days + 1
-            got = sum(begin <= day <= last for day in found)
-            rows.append((table, month, got / due if due > 0 else None))
+    yesterday = now.date() - DAY
+    earliest = min((min(found) for found in stored.values() if found), default=now.date())
+    months = _months(earliest, now.date())
+    for table, found in stored.items():
+        due = _state(warehouse, settings, table, earliest, yesterday, now).due
+        for month in months:
+            last = month.replace(day=monthrange(month.year, month.month)[1])
+            mine = [day for day in due if month <= day <= last]
+            rows.append((table, month, sum(day in found for day in mine) / len(mine) if mine else None))
+    order = {table: n for n, table in enumerate(stored)}
+    rows.sort(key=lambda row: (row[1], order[row[0]]))
     return pl.DataFrame(rows, schema={"asset": pl.String, "month": pl.Date, "share": pl.Float64}, orient="row")
 
 
@@ -124,14 +143,21 @@ def _months(first: date, last: date) -> list[date]:
     while month <= last:
         found.append(month)
         month = (month + timedelta(days=31)).replace(day=1)
-    return found[-MONTHS:]
+    return found
 
 
-def _covered(table: str, found: dict[date, int], start: date, end: date, today: date) -> float:
-    first = max(start, min(found, default=start)) if table in FROM_FIRST_ROW else start
-    last = min(end, today - DAY)
-    due = (last - first).days + 1
-    return sum(first <= day <= last for day in found) / due if due > 0 else 1.0
+def _state(
+    warehouse: Lookout,
+    settings: Settings,
+    table: str,
+    start: date,
+    end: date,
+    now: datetime,
+    instance: DagsterInstance | None = None,
+) -> state.TableState:
+    """The table's days; of one that cannot be read every closed day is due: nobody knows its first row."""
+    found = state.state_of(warehouse, settings, table, start, end, now, instance)
+    return replace(found, due=found.closed, with_rows=[]) if table in warehouse.not_readable else found
 
 
 def _agreeing(scope: Scope) -> pl.DataFrame:
@@ -179,10 +205,9 @@ def _incidents(settings: Settings) -> tuple[list[Incident] | None, list[str]]:
 def figures(found: Quality) -> dict[str, Any]:
     """The report's numbers under names that stay the same, so that the UI plots them over time."""
     numbers: dict[str, Any] = {
-        "tables_fresh": sum(seen.fresh for seen in found.fresh),
-        "tables": len(found.fresh),
+        "tables_fresh": sum(seen.fresh is True for seen in found.fresh),
+        "tables": sum(seen.fresh is not None for seen in found.fresh),
         "tables_not_readable": len(found.not_readable),
-        "coverage_30d": round(sum(found.covered.values()) / len(found.covered), 5),
         "population": round(found.populated, 5),
         "enhanced_over_base": round(found.enhanced, 5),
         "feature_rows_30d": found.feature_rows,
@@ -193,7 +218,11 @@ def figures(found: Quality) -> dict[str, Any]:
         "articles_by_model_30d": int(found.articles.filter(pl.col("outcome") == "model")["articles"].sum()),
     }
     numbers |= {f"population/{name}": round(share, 5) for name, share in found.groups.items()}
-    numbers |= {f"coverage_30d/{name}": round(share, 5) for name, share in found.covered.items()}
+    numbers |= {f"coverage_30d/{name}": round(share, 5) for name, share in found.covered.items() if share is not None}
+    if found.mean_covered is not None:
+        numbers["coverage_30d"] = round(found.mean_covered, 5)
+    if found.failed is not None:
+        numbers["partitions_failed"] = sum(len(days) for days in found.failed.values())
     if "share_agreeing" in found.agreement.numbers:
         numbers["sources_agreeing"] = round(found.agreement.numbers["share_agreeing"], 5)
     if found.budget is not None and "projected_share" in found.budget.numbers:

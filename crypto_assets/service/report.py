@@ -18,11 +18,13 @@ def path_of(settings: Settings) -> Path:
     return settings.home / "reports" / "data_quality.html"
 
 
-def write(settings: Settings, now: datetime, out: Path | None = None) -> tuple[Path, Quality]:
+def write(
+    settings: Settings, now: datetime, out: Path | None = None, instance: dg.DagsterInstance | None = None
+) -> tuple[Path, Quality]:
     """Gather, render, and put the page in place whole. Raises :class:`WarehouseError` and ``OSError``."""
     from crypto_assets.service.page import render  # drawing is slow to import, and every run imports this module
 
-    found = gather(settings, now)
+    found = gather(settings, now, instance)
     path = out or path_of(settings)
     path.parent.mkdir(parents=True, exist_ok=True)
     fresh = path.with_name(f".{path.name}.{now:%H%M%S%f}")
@@ -40,8 +42,8 @@ def write(settings: Settings, now: datetime, out: Path | None = None) -> tuple[P
     description="One page about the data: coverage by asset and month, the course of the history, population, freshness, agreement of sources, calls "
     "and budget, narratives, service level. The same figures are metadata, which the UI plots over time.",
 )
-def data_quality_report(providers: Providers) -> dg.MaterializeResult[None]:
-    path, found = write(providers.settings(), providers.now())
+def data_quality_report(context: dg.AssetExecutionContext, providers: Providers) -> dg.MaterializeResult[None]:
+    path, found = write(providers.settings(), providers.now(), instance=context.instance)
     broken = ", ".join(found.not_readable) or "none"
     return dg.MaterializeResult(
         metadata={"path": dg.MetadataValue.path(str(path)), "not_readable": broken, **figures(found)}

@@ -8,6 +8,7 @@ import polars as pl
 
 from crypto_assets.assets import shell
 from crypto_assets.assets.access import Providers
+from crypto_assets.automation import FRESHNESS
 from crypto_assets.contract import Contract
 from crypto_assets.partitions import DAY
 from crypto_assets.plots import line_chart
@@ -35,24 +36,29 @@ def freshness_observations(providers: Providers) -> dg.MaterializeResult[None]:
     rows = [
         {
             "asset": seen.table, "ts": slo.slot_of(now), "date": now.date(), "available_at": now, "source": SOURCE,
-            "fresh": seen.fresh, "newest_available_at": seen.newest,
-            "age_s": seen.age.total_seconds() if seen.age is not None else None,
+            "fresh": seen.fresh, "newest_available_at": seen.newest if seen.kept_up else None,
+            "age_s": seen.age.total_seconds() if seen.kept_up and seen.age is not None else None,
             "late_after_s": seen.late_after.total_seconds(),
         }
         for seen in found
+        if seen.fresh is not None
     ]  # fmt: skip
     report = Warehouse(providers.settings().warehouse).write(
         FRESHNESS_OBSERVATIONS, pl.DataFrame(rows, schema=FRESHNESS_OBSERVATIONS.polars_schema), [now.date()]
     )
-    late = [seen.table for seen in found if not seen.fresh]
+    late = [seen.table for seen in found if seen.fresh is False]
+    judged = [seen.table for seen in found if seen.fresh is not None]
     ages = {
-        f"age_hours/{seen.table}": round(seen.age / timedelta(hours=1), 3) for seen in found if seen.age is not None
+        f"age_hours/{seen.table}": round(seen.age / timedelta(hours=1), 3)
+        for seen in found
+        if seen.kept_up and seen.age is not None
     }
     return dg.MaterializeResult(
         metadata={
-            "fresh": len(found) - len(late),
-            "observed": len(found),
+            "fresh": len(judged) - len(late),
+            "observed": len(judged),
             "not_fresh": ", ".join(late) or "none",
+            "recorded": ", ".join(seen.table for seen in found if seen.fresh is None) or "none",
             "not_readable": ", ".join(seen.table for seen in found if not seen.readable) or "none",
             "delta_version": report.version,
             **ages,
@@ -83,7 +89,7 @@ def observed(warehouse: Warehouse, now: datetime, span: timedelta = slo.WINDOWS[
         start=(now - span).date(),
         end=now.date(),
         columns=["asset", "ts", "fresh", "newest_available_at"],
-    ).filter(pl.col("asset").is_in(list(freshness.FRESHNESS)), pl.col("ts") <= now)
+    ).filter(pl.col("asset").is_in(list(FRESHNESS)), pl.col("ts") <= now)
     filled = pl.col("newest_available_at").is_not_null()
     since = pl.col("ts").filter(filled).min().over("asset")
     return known.filter(pl.col("ts") >= since).select("asset", "ts", "fresh")

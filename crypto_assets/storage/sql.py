@@ -97,10 +97,10 @@ def _views(
             broken[name] = found
         else:
             files[name] = paths
-    if not there:
+    if not there:  # 0 would pass for a fact
         raise WarehouseError(
-            f"{warehouse.uri} holds no table; set CRYPTO_ASSETS_HOME or CRYPTO_ASSETS_WAREHOUSE to where the tables are, "
-            "or fill them with crypto-assets backfill"
+            f"there is no warehouse in {warehouse.uri}: none of the tables was ever stored there; set CRYPTO_ASSETS_HOME "
+            "or CRYPTO_ASSETS_WAREHOUSE to the place that holds them, or fill them with crypto-assets demo or backfill"
         )
     return files
 

@@ -20,6 +20,7 @@ from dagster import DagsterInstance, DagsterRun, DagsterRunStatus, RunsFilter
 from crypto_assets.assets.access import Providers
 from crypto_assets.assets.reach import REACH
 from crypto_assets.assets.shell import DERIVED_CHUNK_DAYS
+from crypto_assets.assets.states import steps_of_run
 from crypto_assets.checks.shells import PARTITION, RANGE
 from crypto_assets.partitions import DAY, chunks, runs_of, today
 from crypto_assets.storage.warehouse import Warehouse, now
@@ -114,8 +115,9 @@ def _under_way(instance: DagsterInstance) -> list[tuple[set[str], date, date]]:
     """(tables, first day, last day) of the runs that have not ended: they will derive these days themselves."""
     found = []
     for run in instance.get_runs(RunsFilter(statuses=UNFINISHED, created_after=_oldest())):
-        tables = {key.to_user_string() for key in run.asset_selection or ()} or set(REACH)
-        found.append((tables, *_span(run)))
+        tables = {key.to_user_string() for key in run.asset_selection or ()} or steps_of_run(instance, run)
+        if tables is None or tables & set(REACH):  # a look, an observation, a tidying derive nothing
+            found.append((tables or set(REACH), *_span(run)))
     return found
 
 

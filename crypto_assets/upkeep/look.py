@@ -6,11 +6,14 @@ import dagster as dg
 from dagster import AssetCheckKey, AssetKey, AssetSelection, DefaultScheduleStatus
 
 from crypto_assets import online
-from crypto_assets.automation import PRIORITY, waiting
+from crypto_assets.automation import FRESHNESS, PRIORITY, waiting
 from crypto_assets.checks import freshness, health
 
 CHECKS = (
     [AssetCheckKey(AssetKey(table), "fresh") for table in freshness.MEASURES]
+    + [
+        AssetCheckKey(AssetKey(table), "no_failed_partitions") for table in FRESHNESS
+    ]  # where a step fails, its checks wait
     + [AssetCheckKey(AssetKey("api_usage"), name) for name in health.MEASURES]
     + [AssetCheckKey(AssetKey(online.TABLE), "fresh")]
     + [AssetCheckKey(AssetKey("quarantine"), "nothing_held")]  # no run materialises it

@@ -96,9 +96,10 @@ def _from_providers(
         failed = {day for day, status in state.items() if status == "FAILED"}
         if table in REACH:
             continue
-        if table not in SETTLES_AFTER:  # the present only: a failed look is made good by the rows of an earlier one
-            shown = warehouse.days_with_rows(table, min(failed), max(failed)) if failed else {}
-            wanted[table] = failed & set(shown)
+        if table not in SETTLES_AFTER:
+            # The present only: a run of a day that is over asks nobody, keeps the rows of an earlier look, and says that
+            # the provider no longer shows the day. It ends the failure, which nothing else could.
+            wanted[table] = failed
             continue
         lag = SETTLES_AFTER[table]
         due = {day for day in window if midnight(day + DAY) + lag <= now}

@@ -214,7 +214,7 @@ def test_the_look_runs_on_a_real_instance(
         for item in result.get_asset_check_evaluations()
         if item.asset_key == AssetKey("api_usage")
     }
-    assert set(found) == set(health.MEASURES)
+    assert set(found) == {*health.MEASURES, "no_failed_partitions"}
     assert found["nothing_failed"].passed
     assert found["database"].metadata["connections"].value >= 1  # type: ignore[operator]
     late = [item for item in result.get_asset_check_evaluations() if item.check_name == "fresh"]

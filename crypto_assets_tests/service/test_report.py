@@ -6,7 +6,7 @@ import json
 import re
 import shutil
 from dataclasses import replace
-from datetime import datetime, timedelta, timezone
+from datetime import date, datetime, timedelta, timezone
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -20,7 +20,7 @@ from crypto_assets.automation import FRESHNESS
 from crypto_assets.cli import cli
 from crypto_assets.errors import WarehouseError
 from crypto_assets.feature_columns import GROUPS
-from crypto_assets.partitions import DAY
+from crypto_assets.partitions import DAY, midnight
 from crypto_assets.service import figures as draw
 from crypto_assets.service.page import STYLE, render
 from crypto_assets.service.quality import Quality, figures, gather
@@ -70,6 +70,24 @@ def test_months_count_closed_days_only(found: Quality) -> None:
     assert shares["prices", april] == pytest.approx(6 / 7), "due from April 24 on, April 30 is missing"
     assert shares["ohlc", april] == 0.0
     assert shares["derivatives", may] is None, "its past cannot be fetched"
+
+
+def test_old_rows_are_rows_and_their_months_are_drawn(warehouse: Warehouse, put) -> None:
+    """More than three years back: neither "no rows" nor a heat map of later, empty months alone."""
+    for day in (date(2020, 2, 3), date(2020, 2, 4), date(2020, 3, 1)):
+        put("market_sentiment", date=day, available_at=midnight(day + DAY), fear_greed_index=50)
+    found = gather(Settings.from_env(), NOW)
+    shares = {(asset, month): share for asset, month, share in found.by_month.rows()}
+    assert shares["market_sentiment", date(2020, 2, 1)] == pytest.approx(2 / 27), "due from the first stored day on"
+    assert shares["market_sentiment", date(2020, 3, 1)] == pytest.approx(1 / 31)
+    assert len({month for _, month in shares}) == 52
+    seen = {one.table: one for one in found.fresh}["market_sentiment"]
+    assert (seen.word, seen.newest) == ("not kept up", midnight(date(2020, 3, 2)))
+    html = render(found)
+    assert "not kept up" in html
+    assert html.count("no rows") == len(FRESHNESS) - 1, "of the other tables"
+    assert (found.start, found.end) == (date(2020, 2, 1), date(2020, 3, 1)), "recent is up to the newest day with rows"
+    assert found.covered["market_sentiment"] == 3 / 30
 
 
 class _Page(HTMLParser):
@@ -188,6 +206,7 @@ def test_the_command_names_them_too(found: Quality, warehouse: Warehouse) -> Non
 def test_the_asset_writes_the_page_and_its_figures(found: Quality, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Providers, "now", lambda self: NOW)
     with dg.DagsterInstance.ephemeral() as instance:
+        found = gather(Settings.from_env(), NOW, instance)
         done = dg.materialize(ASSETS, instance=instance, resources={"providers": Providers()})
     metadata = {k: v.value for k, v in done.get_asset_materialization_events()[0].materialization.metadata.items()}
     path = path_of(Settings.from_env())

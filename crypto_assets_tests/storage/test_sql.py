@@ -61,16 +61,25 @@ def test_every_table_is_there_even_before_its_first_row(anywhere: Warehouse, tab
 
 
 @pytest.mark.parametrize("statement", ["select count(*) n from prices", "show tables", "select 1"])
-def test_a_folder_without_a_warehouse_is_said_and_not_created(tmp_path: Path, statement: str) -> None:
-    """0 rows would be an answer about tables that are elsewhere."""
-    for place in (tmp_path / "nothing", tmp_path):
-        with pytest.raises(WarehouseError, match=r"holds no table; set CRYPTO_ASSETS_HOME .* crypto-assets backfill"):
-            query(Warehouse(str(place)), statement)
-    assert list(tmp_path.iterdir()) == []
+def test_a_place_without_a_warehouse_is_no_answer(tmp_path: Path, statement: str) -> None:
+    """0 rows would pass for a fact: neither a folder that is not there nor one of something else holds tables."""
+    with pytest.raises(WarehouseError, match=r"there is no warehouse in .*nothing.*CRYPTO_ASSETS_WAREHOUSE"):
+        query(Warehouse(str(tmp_path / "nothing")), statement)
+    assert list(tmp_path.iterdir()) == [], "asking makes none"
+    (tmp_path / "photos" / "date=2021-03-01").mkdir(parents=True)
+    with pytest.raises(WarehouseError, match=r"there is no warehouse in .*photos"):
+        query(Warehouse(str(tmp_path / "photos")), statement)
+
+
+def test_a_table_that_was_never_filled_beside_others_answers(tmp_path: Path) -> None:
+    found = Warehouse(str(tmp_path / "warehouse"))
+    found.write(CONTRACTS["market_sentiment"], CONTRACTS["market_sentiment"].empty(), [date(2021, 3, 1)])
+    assert query(found, "select count(*) n, max(price_usd) p from prices").rows() == [(0, None)]
+    assert set(query(found, "show tables")["name"]) == set(CONTRACTS)
 
 
 def test_a_bucket_without_a_warehouse_is_said(bucket: str) -> None:
-    with pytest.raises(WarehouseError, match="holds no table"):
+    with pytest.raises(WarehouseError, match="there is no warehouse in"):
         query(Warehouse(f"{bucket}/nothing"), "select count(*) from prices")
 
 

@@ -12,6 +12,7 @@ import pytest
 
 from crypto_assets.alerts.ledger import Ledger
 from crypto_assets.assets.quarantine import release
+from crypto_assets.checks import sources
 from crypto_assets.definitions import defs
 from crypto_assets.operate import runs
 from crypto_assets.partitions import DAY, midnight, today
@@ -99,6 +100,104 @@ def test_a_run_that_was_killed_is_an_incident_unless_its_retry_comes(
     assert runs.execute(platform.instance, ["market_sentiment"], START, START).success
     tick(platform, "alert_run_failure")
     assert [event for _, _, event in receiver.events()] == ["opened", "closed"]
+
+
+def test_however_many_runs_fail_at_once_each_is_seen(
+    platform: Platform, receiver: Receiver, tick: Callable[..., str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """More failures within the overlap of two looks than one look takes: the next one goes on behind them."""
+    monkeypatch.setattr(watched_runs, "RUNS_A_TICK", 10)
+    monkeypatch.setattr(watched_runs, "RETRY_GRACE", timedelta())
+    platform.activate()
+    many = ["market_sentiment"] * 34 + ["defi_metrics"]
+    for n, table in enumerate(many):
+        _killed(platform, table, START + DAY * 2 * n)
+    seen = [tick(platform, "alert_run_failure") for _ in range(6)]
+    opened = {subject for _, subject, event in receiver.events() if event == "opened"}
+    assert opened == {"job __ASSET_JOB"}
+    (incident,) = Ledger(os.environ["DAGSTER_POSTGRES_URL"]).open("run_failure")
+    assert incident.facts["tables"] == ["defi_metrics", "market_sentiment"], "the last of them too"
+    assert len(incident.facts["ranges"]) == len(many), "no day is forgotten"
+    assert seen[-1].startswith("0 opened, 0 closed")
+
+
+def _killed(platform: Platform, table: str, day: date) -> None:
+    selection = frozenset([dg.AssetKey(table)])
+    job = runs.graph.job().get_subset(asset_selection=selection)
+    tags = {runs.RANGE[0]: day.isoformat(), runs.RANGE[1]: day.isoformat()}
+    run = platform.instance.create_run_for_job(job, tags=tags, asset_selection=selection)
+    platform.instance.report_run_failed(run, "killed")
+
+
+def test_every_step_that_failed_is_seen_however_many(
+    platform: Platform, receiver: Receiver, tick: Callable[..., str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(watched_runs, "STEPS_A_PAGE", 2)
+    with Sandbox(fault="route=/,status=403,rate=1") as sandbox:
+        platform.env |= {name: value for name, value in sandbox.env().items() if "OLLAMA" not in name}
+        platform.activate()
+        tables = ["prices", "ohlc", "onchain_base", "defi_metrics", "market_sentiment"]
+        assert set(runs.execute(platform.instance, tables, START, START).failures) == set(tables)
+    tick(platform, "alert_run_failure")
+    assert {subject for _, subject, _ in receiver.events()} == set(tables)
+
+
+def test_a_failed_snapshot_day_is_over_with_its_reason(
+    platform: Platform, receiver: Receiver, tick: Callable[..., str]
+) -> None:
+    """Nobody can fetch the derivatives of a day that is over: the incident ends, and says why."""
+    _killed_step(platform, "derivatives", today())
+    tick(platform, "alert_run_failure")
+    assert receiver.events() == [("run_failure", "derivatives", "opened")], "today can be tried again"
+    ledger = Ledger(os.environ["DAGSTER_POSTGRES_URL"])
+    (incident,) = ledger.open("run_failure")
+    assert incident.facts["ranges"] == [[today().isoformat()] * 2]
+    tomorrow = datetime.now(timezone.utc) + DAY
+    open_now = {incident.subject: incident}
+    found, _ = watched_runs.failed_runs(platform.instance, {}, open_now, None, tomorrow)
+    (over,) = [sighting for sighting in found if sighting.subject == "derivatives"]
+    assert over.trouble is None
+    ledger.observe("run_failure", [over], datetime.now(timezone.utc), "x")
+    assert ledger.open("run_failure") == []
+    tick(platform, "alert_delivery")
+    assert "derivatives show the present only" in receiver.got[-1]["what"]
+
+
+def _killed_step(platform: Platform, table: str, day: date) -> None:
+    with Sandbox(fault="route=/,status=403,rate=1") as sandbox:
+        before = dict(platform.env)
+        platform.env |= {name: value for name, value in sandbox.env().items() if "OLLAMA" not in name}
+        platform.activate()
+        assert not runs.execute(platform.instance, [table], day, day).success
+        platform.env = before
+        platform.activate()
+
+
+def test_a_check_that_broke_is_named_until_it_could_be_made(
+    platform: Platform, receiver: Receiver, tick: Callable[..., str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Not "failed before its first step": the rows are stored, and one of the checks raised."""
+
+    def broken(scope: object) -> None:
+        raise ZeroDivisionError("of nothing by nothing")
+
+    platform.activate()
+    with monkeypatch.context() as patch:
+        patch.setattr(sources, "compared", broken)
+        outcome = runs.execute(platform.instance, ["prices"], START, START)
+    assert (outcome.success, outcome.stored, outcome.failures) == (False, True, {})
+    text = outcome.broken_checks["prices"]
+    assert "check agreement of prices broke (ZeroDivisionError: of nothing by nothing)" in text
+    assert "rows of the run are stored" in text
+    tick(platform, "alert_run_failure")
+    assert receiver.events() == [("run_failure", "checks of prices", "opened")]
+    assert "check agreement of prices broke" in receiver.got[0]["what"]
+    assert runs.execute(platform.instance, ["market_sentiment"], START, START).success
+    tick(platform, "alert_run_failure")
+    assert len(receiver.got) == 1, "another run of the same job is no sign that the check can be made"
+    assert runs.execute(platform.instance, ["prices"], START, START).success
+    tick(platform, "alert_run_failure")
+    assert receiver.events()[1:] == [("run_failure", "checks of prices", "closed")]
 
 
 def test_checks_that_fail_and_pass_again(platform: Platform, receiver: Receiver, tick: Callable[..., str]) -> None:

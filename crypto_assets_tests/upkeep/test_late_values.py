@@ -203,3 +203,22 @@ def test_a_version_is_found_by_its_instant(story: tuple[Platform, Platform]) -> 
     then = late.warehouse.read("onchain_base", start=LATE, end=LATE, version=newest - 1)
     assert then.filter(btc).is_empty()
     assert not late.warehouse.read("onchain_base", start=LATE, end=LATE).filter(btc).is_empty()
+
+
+@pytest.mark.parametrize("job", ["look", "observe", "tidy_up", "report"])
+def test_a_run_that_derives_nothing_holds_up_nothing(story: tuple[Platform, Platform], job: str) -> None:
+    """A look, an observation or a tidying that runs is not under way to derive the partitions that are late."""
+    early, late = story
+    fill(early)
+    first = tick(early)
+    late.activate()
+    assert runs.execute(late.instance, ["onchain_base"], LATE, LATE).success
+    wanted = asked(tick(late, first.cursor))
+    assert wanted
+    definition = defs.resolve_job_def(job)
+    run = late.instance.create_run_for_job(definition, status=dg.DagsterRunStatus.STARTED)
+    assert asked(tick(late, first.cursor)) == wanted
+    late.instance.report_run_failed(run, "for the test")
+    tags = {name: day.isoformat() for name, day in zip(RANGE, (START - DAY * 9, END + DAY * 99), strict=True)}
+    late.instance.create_run_for_job(defs.resolve_job_def("refill"), status=dg.DagsterRunStatus.STARTED, tags=tags)
+    assert asked(tick(late, first.cursor)) == [], "this one does derive them, though it names no table"

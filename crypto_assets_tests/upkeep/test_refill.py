@@ -129,3 +129,23 @@ def test_an_outage_heals_and_then_there_is_nothing_left_to_do(platforms, monkeyp
         assert runs.execute(healthy.instance, [table], days[0], days[-1]).success
     features = healthy.read("ml_features")
     assert features["onchain_nvt_ratio"].null_count() < features.height
+
+
+def test_a_failed_snapshot_day_ends_although_its_past_cannot_be_fetched(platforms) -> None:
+    """Nothing is asked of the provider, nothing is stored, and the day is failed no more."""
+    broken = platforms(fault="route=/api/v3,status=403,rate=1")
+    broken.activate()
+    assert not runs.execute(broken.instance, ["derivatives"], TODAY, TODAY).success
+    tomorrow = midnight(TODAY + DAY) + timedelta(hours=12)
+    assert wanted(plan(broken.instance, broken.warehouse, tomorrow), "derivatives") == {TODAY}
+    late = broken.instance
+    day = TODAY - DAY * 3  # as the same run looks when its day is over
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Providers, "now", lambda self: midnight(day) + timedelta(hours=5))
+        assert not runs.execute(late, ["derivatives"], day, day).success
+    found = [item for item in plan(late, broken.warehouse, tomorrow) if "derivatives" in item.tables]
+    for item in found:
+        if item.last < TODAY:
+            assert runs.execute(late, ["derivatives"], item.first, item.last).success
+    assert wanted(plan(late, broken.warehouse, tomorrow), "derivatives") == {TODAY}
+    assert broken.warehouse.read("derivatives").is_empty()

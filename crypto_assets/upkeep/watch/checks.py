@@ -19,6 +19,7 @@ EVALUATIONS_A_TICK = 500
 WARNINGS_MATTER = timedelta(days=3)
 OWN_KIND = {
     "nothing_failed": "run_failure",
+    "no_failed_partitions": "run_failure",
     "budget_projection": "budget",
     "analysis_health": "llm_down",
     "slo_met": "slo_burn",

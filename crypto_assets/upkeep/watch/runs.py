@@ -2,25 +2,39 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import date, datetime, timedelta, timezone
 from typing import Any
 
-from dagster import AssetKey, DagsterEventType, DagsterInstance, DagsterRun, DagsterRunStatus, RunsFilter
+from dagster import (
+    AssetCheckKey,
+    AssetKey,
+    DagsterEvent,
+    DagsterEventType,
+    DagsterInstance,
+    DagsterRun,
+    DagsterRunStatus,
+    RunRecord,
+    RunsFilter,
+)
 from dagster._core.execution.plan.objects import StepFailureData
 from dagster._core.storage.tags import WILL_RETRY_TAG
 
 from crypto_assets.alerts.incidents import Incident, Sighting
-from crypto_assets.assets.states import states_of
-from crypto_assets.checks.shells import PARTITION, RANGE
-from crypto_assets.partitions import days
+from crypto_assets.assets.states import states_of, steps_of_run
+from crypto_assets.checks.shells import PARTITION, RANGE, broken_checks_of, table_of_checks
+from crypto_assets.checks.state import PRESENT_ONLY
+from crypto_assets.partitions import DAY, days
 from crypto_assets.upkeep.failures import sentence
 
 RUNS_A_TICK = 100
 OVERLAP = timedelta(minutes=2)  # clocks of two machines; a run seen twice changes nothing
 FIRST_LOOK = timedelta(days=1)
 RETRY_GRACE = timedelta(minutes=10)
-RANGES_KEPT = 50  # of one incident; the standing check on failed partitions knows the rest
+STEPS_A_PAGE = 100
+
+Facts = Mapping[str, Any]  # what a failure is about: tables, or a table that was checked and its checks
 
 
 def failed_runs(
@@ -31,51 +45,112 @@ def failed_runs(
     now: datetime,
 ) -> tuple[list[Sighting], str]:
     """Sightings of failed runs since the cursor and of incidents still open; ``steps`` gives the tables of a step."""
-    since = datetime.fromisoformat(cursor) if cursor else now - FIRST_LOOK
-    records = instance.get_run_records(
-        RunsFilter(statuses=[DagsterRunStatus.FAILURE], updated_after=since - OVERLAP),
-        limit=RUNS_A_TICK,
-        order_by="update_timestamp",
-        ascending=True,
-    )
+    since, seen = _remembered(cursor, now)
+    records, waiting = _unseen(instance, since, seen, now)
     facts = {subject: dict(incident.facts) for subject, incident in open_now.items()}
     said = {subject: (incident.what, incident.since) for subject, incident in open_now.items()}
-    waiting: list[datetime] = []
     for record in records:
         run = record.dagster_run
-        ended = datetime.fromtimestamp(record.end_time or record.update_timestamp.timestamp(), timezone.utc)
-        updated = record.update_timestamp.replace(tzinfo=timezone.utc)
-        if run.tags.get(WILL_RETRY_TAG) == "true" and now - ended < RETRY_GRACE:
-            waiting.append(updated)  # looked at again: a retry that was announced does not always come
-            continue
+        ended, updated = _ended(record), record.update_timestamp.replace(tzinfo=timezone.utc)
+        seen[run.run_id] = updated
         since = max(since, updated)
-        for subject, tables, why in _failures(instance, run, steps):
-            facts[subject] = _joined(facts.get(subject), run, tables, ended)
+        for subject, more, why in _failures(instance, run, steps):
+            facts[subject] = _joined(facts.get(subject), run, more, ended)
             said[subject] = (f"{why} (run {run.run_id[:8]})", said.get(subject, ("", ended))[1])
     sightings = []
     for subject, (what, began) in said.items():
-        state = _state(instance, facts[subject])
-        if state is not None:
-            sightings.append(Sighting(subject, what if state else None, began, facts=facts[subject]))
-    return sightings, min([since, *waiting]).isoformat()
+        in_trouble, why_over = _state(instance, facts[subject], now)
+        if in_trouble is not None:
+            trouble = what if in_trouble else None
+            sightings.append(Sighting(subject, trouble, began, facts=facts[subject], why_over=why_over))
+    since = min([since, *waiting])
+    kept = {run: at.isoformat() for run, at in seen.items() if at > since - 2 * OVERLAP}
+    return sightings, json.dumps({"since": since.isoformat(), "seen": kept})
+
+
+def _remembered(cursor: str | None, now: datetime) -> tuple[datetime, dict[str, datetime]]:
+    """Until when runs were looked at, and those of the overlap that were: run id -> when it was updated."""
+    if not cursor:
+        return now - FIRST_LOOK, {}
+    if not cursor.startswith("{"):  # as earlier versions wrote it
+        return datetime.fromisoformat(cursor), {}
+    known = json.loads(cursor)
+    return datetime.fromisoformat(known["since"]), {r: datetime.fromisoformat(at) for r, at in known["seen"].items()}
+
+
+def _unseen(
+    instance: DagsterInstance, since: datetime, seen: Mapping[str, datetime], now: datetime
+) -> tuple[list[RunRecord], list[datetime]]:
+    """Failed runs that no look has seen, oldest first; and when those were updated whose retry is announced.
+
+    As many as one tick can look at; however many fail within the overlap, the next tick goes on behind them.
+    """
+    limit = RUNS_A_TICK + len(seen)
+    while True:
+        records = instance.get_run_records(
+            RunsFilter(statuses=[DagsterRunStatus.FAILURE], updated_after=since - OVERLAP),
+            limit=limit,
+            order_by="update_timestamp",
+            ascending=True,
+        )
+        fresh: list[RunRecord] = []
+        waiting: list[datetime] = []
+        for record in records:
+            if record.dagster_run.run_id in seen:
+                continue
+            if record.dagster_run.tags.get(WILL_RETRY_TAG) == "true" and now - _ended(record) < RETRY_GRACE:
+                # Looked at again: a retry that was announced does not always come.
+                waiting.append(record.update_timestamp.replace(tzinfo=timezone.utc))
+            else:
+                fresh.append(record)
+        if len(fresh) >= RUNS_A_TICK or len(records) < limit:
+            return fresh[:RUNS_A_TICK], waiting
+        limit *= 2
+
+
+def _ended(record: RunRecord) -> datetime:
+    return datetime.fromtimestamp(record.end_time or record.update_timestamp.timestamp(), timezone.utc)
 
 
 def _failures(
     instance: DagsterInstance, run: DagsterRun, steps: Mapping[str, Sequence[str]]
-) -> Iterable[tuple[str, list[str], str]]:
-    """(subject, tables, sentence) of each step that failed, or of the run where none did: it was killed."""
-    records = instance.get_records_for_run(run.run_id, of_type=DagsterEventType.STEP_FAILURE, limit=20).records
-    for record in records:
-        event = record.event_log_entry.get_dagster_event()
+) -> Iterable[tuple[str, Facts, str]]:
+    """(subject, its tables or checks, sentence) of each step that failed, or of the run where none did: it was killed."""
+    failed = list(_step_failures(instance, run))
+    for event in failed:
         step = str(event.step_key)
-        tables = list(steps.get(step, ()))
+        tables, checked = list(steps.get(step, ())), table_of_checks(step)
         for table in tables:
-            yield table, [table], _said(event.step_failure_data)
-        if not tables:
-            yield f"step {step}", [], _said(event.step_failure_data)
-    if not records:
-        tables = sorted(key.to_user_string() for key in run.asset_selection or ())
-        yield f"job {run.job_name}", tables, "the run ended before or between its steps: killed, or it could not start"
+            yield table, {"tables": [table]}, _said(event.step_failure_data)
+        if checked is not None:
+            broken = _broken(event.step_failure_data)
+            yield f"checks of {checked}", {"checked": checked, "checks": broken}, _said(event.step_failure_data)
+        elif not tables:
+            yield f"step {step}", {}, _said(event.step_failure_data)
+    if not failed:
+        known = {key.to_user_string() for key in run.asset_selection or ()} or {
+            table for step in steps_of_run(instance, run) or () for table in steps.get(step, ())
+        }
+        why = "the run ended before or between its steps: killed, or it could not start"
+        yield f"job {run.job_name}", {"tables": sorted(known)}, why
+
+
+def _step_failures(instance: DagsterInstance, run: DagsterRun) -> Iterable[DagsterEvent]:
+    """Every step's failure, however many there are."""
+    cursor = None
+    while True:
+        page = instance.get_records_for_run(
+            run.run_id, cursor=cursor, of_type=DagsterEventType.STEP_FAILURE, limit=STEPS_A_PAGE
+        )
+        for record in page.records:
+            yield record.event_log_entry.get_dagster_event()
+        if not page.has_more:
+            return
+        cursor = page.cursor
+
+
+def _broken(data: StepFailureData) -> list[str]:
+    return [] if data.user_failure_data is None else broken_checks_of(data.user_failure_data.metadata)
 
 
 def _said(data: StepFailureData) -> str:
@@ -84,18 +159,32 @@ def _said(data: StepFailureData) -> str:
     return sentence(data.error) or "failed without an error"
 
 
-def _joined(known: dict[str, Any] | None, run: DagsterRun, tables: list[str], ended: datetime) -> dict[str, Any]:
-    """What must be well again: the tables and days of this failure and of those before it in the same incident."""
+def _joined(known: dict[str, Any] | None, run: DagsterRun, more: Facts, ended: datetime) -> dict[str, Any]:
+    """What must be well again: the tables, checks and days of this failure and of those before it in the same incident."""
     known = known or {}
-    spans = [tuple(span) for span in known.get("ranges", ())]
+    spans = [(date.fromisoformat(first), date.fromisoformat(last)) for first, last in known.get("ranges", ())]
     if (span := range_of(run.tags)) is not None:
-        spans.append((span[0].isoformat(), span[1].isoformat()))
-    return {
-        "tables": sorted({*known.get("tables", ()), *tables}),
-        "ranges": [list(span) for span in sorted(set(spans))][-RANGES_KEPT:],
+        spans.append(span)
+    found = {
+        "tables": sorted({*known.get("tables", ()), *more.get("tables", ())}),
+        "ranges": [[first.isoformat(), last.isoformat()] for first, last in _merged(spans)],
         "job": run.job_name,
         "failed_at": ended.isoformat(),
     }
+    if "checked" in more:
+        found |= {"checked": more["checked"], "checks": sorted({*known.get("checks", ()), *more["checks"]})}
+    return found
+
+
+def _merged(spans: Iterable[tuple[date, date]]) -> list[tuple[date, date]]:
+    """The same days as the fewest ranges: none of them is forgotten."""
+    found: list[tuple[date, date]] = []
+    for first, last in sorted(spans):
+        if found and first <= found[-1][1] + DAY:
+            found[-1] = (found[-1][0], max(found[-1][1], last))
+        else:
+            found.append((first, last))
+    return found
 
 
 def range_of(tags: Mapping[str, str]) -> tuple[date, date] | None:
@@ -107,23 +196,41 @@ def range_of(tags: Mapping[str, str]) -> tuple[date, date] | None:
     return None
 
 
-def _state(instance: DagsterInstance, facts: Mapping[str, Any]) -> bool | None:
-    """True: still in trouble. False: over. None: being mended, nobody can say yet."""
+def _state(instance: DagsterInstance, facts: Mapping[str, Any], now: datetime) -> tuple[bool | None, str | None]:
+    """True: in trouble. False: over, and why where it was not mended. None: being mended, nobody can say yet."""
+    if "checked" in facts:
+        return _not_checked_since(instance, facts), None
     wanted = {
         day
         for first, last in facts.get("ranges", ())
         for day in days(date.fromisoformat(first), date.fromisoformat(last))
     }
     if not wanted or not facts["tables"]:
-        return _not_run_since(instance, facts)
-    running = False
+        return _not_run_since(instance, facts), None
+    running, gone = False, []
     for table in facts["tables"]:
-        known = states_of(instance, table, min(wanted), max(wanted))
-        states = {state for day, state in known.items() if day in wanted}
-        if "FAILED" in states:
-            return True
-        running |= "IN_PROGRESS" in states
-    return None if running else False
+        states = {
+            day: known for day, known in states_of(instance, table, min(wanted), max(wanted)).items() if day in wanted
+        }
+        past = {day for day in wanted if table in PRESENT_ONLY and day < now.date()}
+        if any(known == "FAILED" for day, known in states.items() if day not in past):
+            return True, None
+        running |= "IN_PROGRESS" in states.values()
+        gone += [table] if past else []
+    why = f"{' and '.join(gone)} show the present only: a day that is over cannot be fetched any more" if gone else None
+    return (None, None) if running else (False, why)
+
+
+def _not_checked_since(instance: DagsterInstance, facts: Mapping[str, Any]) -> bool:
+    """Has one of the checks that broke not been made since?"""
+    failed_at = datetime.fromisoformat(facts["failed_at"]).timestamp()
+    keys = [AssetCheckKey(AssetKey(facts["checked"]), name) for name in facts["checks"]]
+    made = instance.event_log_storage.get_latest_asset_check_execution_by_key(keys)
+    newest = [made.get(key) for key in keys]
+    return any(
+        record is None or record.event is None or record.evaluation is None or record.event.timestamp <= failed_at
+        for record in newest
+    )
 
 
 def _not_run_since(instance: DagsterInstance, facts: Mapping[str, Any]) -> bool:

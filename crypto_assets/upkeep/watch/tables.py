@@ -8,6 +8,7 @@ from datetime import datetime
 from crypto_assets.alerts.incidents import Incident, Sighting
 from crypto_assets.assets.reach import REACH
 from crypto_assets.automation import FRESHNESS
+from crypto_assets.checks import state
 from crypto_assets.checks.sources import BUDGET_WARNING, months
 from crypto_assets.service.freshness import observe
 from crypto_assets.service.slo import observed
@@ -21,9 +22,9 @@ def late_tables(warehouse: Warehouse, open_now: Mapping[str, Incident], now: dat
     """Tables whose newest row is older than their limit. One never filled, or not for 40 days, is not being kept live."""
     sightings = []
     for seen in observe(warehouse, now):
-        if seen.fresh:
+        if seen.fresh or seen.word == state.RECORDED:
             sightings.append(Sighting(seen.table, None))
-        elif seen.newest is not None:
+        elif seen.newest is not None and seen.word == state.LATE:
             since = seen.newest + seen.late_after
             text = f"the newest row of {seen.table} was known at {seen.newest:%Y-%m-%d %H:%M} UTC, the limit is {seen.late_after}"
             sightings.append(Sighting(seen.table, text, since, consequence_of(seen.table)))
