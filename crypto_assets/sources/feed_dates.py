@@ -84,7 +84,7 @@ _PATTERNS = tuple(
         # ISO 8601: calendar, week and ordinal dates, extended and basic, hours alone; RFC 3339; Go; Java
         rf"(?P<year>[0-9]{{4}})-(?P<digits>[0-9]{{2}}-[0-9]{{2}}|W[0-9]{{2}}-[1-7]|[0-9]{{3}})(?:[T ]{_ISO_CLOCK}{_ZONE})?",
         rf"(?P<year>[0-9]{{4}})(?P<digits>[0-9]{{4}}|W[0-9]{{2}}[1-7]|[0-9]{{3}})(?:T{_ISO_CLOCK}{_ZONE})?",
-        rf"(?P<year>[0-9]{{4}})(?P<digits>[0-9]{{4}})(?P<hour>[0-9]{{2}})(?P<minute>[0-9]{{2}})(?P<second>[0-9]{{2}})?",
+        r"(?P<year>[0-9]{4})(?P<digits>[0-9]{4})(?P<hour>[0-9]{2})(?P<minute>[0-9]{2})(?P<second>[0-9]{2})?",
         rf"(?P<year>[0-9]{{4}})-(?P<digits>[0-9]{{2}}-[0-9]{{2}}){_AFTER_DATE}{_CLOCK}{_ZONE}",
         # RFC 822, 850, 2822, 5322 and their kin: 5 Jan 2024, 05-Jan-24, 5th January, 2024
         rf"{_WEEKDAY}{_DAY_OF_MONTH}(?: of)?[ -]{_MONTH}(?:[ -]|, ?)(?P<year>[0-9]{{4}}|[0-9]{{2}})"
