@@ -83,7 +83,7 @@ async def fetch_articles(client: Client, settings: Settings, now: datetime) -> F
         rows += [(name, *article, True, guid, source) for article, guid in found.dated]
         rows += [(name, *article, False, guid, source) for article, guid in found.undated]
         for skip in found.counted:
-            aside.add(name, skip.day, skip.reason, skip.example, skip.column, skip.count)
+            aside.add(name, skip.day, skip.reason, skip.example, skip.column, skip.items)
     if len(missing) == len(names):
         first = f"; first: {missing[names[0]]}" if names else ""
         raise SourceError(
@@ -121,7 +121,7 @@ class Counted(NamedTuple):
     reason: str
     example: str
     column: str = ""
-    count: int = 1
+    items: int = 1
 
 
 @dataclass
@@ -147,7 +147,7 @@ def parse_feed(body: bytes, name: str, now: datetime, content_type: str = "") ->
     found = read_feed(body, name, now, content_type=content_type)
     counts: Counter[str] = Counter()
     for skip in found.counted:
-        counts[skip.reason] += skip.count
+        counts[skip.reason] += skip.items
     return [article for article, _ in found.dated], counts
 
 
@@ -202,10 +202,10 @@ def read_feed(body: bytes, name: str, now: datetime, address: str = "", content_
             found.dated.append((article, guid))
     if behind:
         reason = "item of a second document behind the feed's end"
-        found.counted.append(Counted(now.date(), reason, "", count=behind))
+        found.counted.append(Counted(now.date(), reason, "", items=behind))
     if not found.dated and not found.undated:
         raise SourceError(
-            f"{what} lists no usable item ({sum(skip.count for skip in found.counted)} without a title or a plausible "
+            f"{what} lists no usable item ({sum(skip.items for skip in found.counted)} without a title or a plausible "
             "date); check its address in NEWS_FEEDS"
         )
     return found
