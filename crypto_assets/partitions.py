@@ -79,7 +79,7 @@ def parse_day(text: str, what: str) -> date:
 def parse_moment(text: str, what: str) -> datetime:
     """A UTC instant from ISO text, a date being its midnight; :class:`UsageError` otherwise."""
     try:
-        found = datetime.fromisoformat(text.strip().replace("Z", "+00:00"))
+        found = datetime.fromisoformat(text.strip())
         return found.replace(tzinfo=timezone.utc) if found.tzinfo is None else found.astimezone(timezone.utc)
     except (ValueError, OverflowError) as error:
         raise UsageError(

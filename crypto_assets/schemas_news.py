@@ -17,8 +17,9 @@ IMPACT_HORIZONS = ("immediate", "short_term", "medium_term", "long_term", "uncer
 ANALYSIS_STATUSES = ("ok", "invalid", "timeout", "refused", "unavailable")
 
 _FIRST_KNOWN = (
-    "what the feed says at its first fetch of the day (published_at; the day's end where it gives only a day); what "
-    "turns up in a later fetch was not listed before: that fetch, or published_at where that lies ahead"
+    "what the feed says at its first fetch of the day: published_at, or where its text leaves the instant open (no zone, "
+    "no time) the last that it can mean, at the latest that fetch; what turns up in a later fetch was not listed before: "
+    "that fetch, or published_at where that lies ahead; without a date that is understood, the fetch that first listed it"
 )
 
 NEWS_ARTICLES = Contract(
@@ -33,12 +34,14 @@ NEWS_ARTICLES = Contract(
         source(),
         Column(
             "published_at", TIMESTAMP, "UTC",
-            "Publication as the feed gives it, else its last change; without a zone it is UTC, without a time midnight.",
+            "Publication as the feed gives it, else its last change; without a zone it is UTC, without a time midnight; "
+            "first_seen_at where the date is not understood.",
             nullable=False,
         ),
         Column(
             "first_seen_at", TIMESTAMP, "UTC",
-            "The fetch that first listed it; null where the feed's first fetch of the day did: nobody watched before.",
+            "The fetch that first listed it; null where the feed's first fetch of the day did: nobody watched before. "
+            "Never null where the date is not understood.",
         ),
         key("feed", "Name of the feed in NEWS_FEEDS."),
         Column("language", pl.String, "RFC 5646 tag", "Language as the item or its feed says, e.g. en-us; null otherwise."),

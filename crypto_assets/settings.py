@@ -180,12 +180,17 @@ def _alert_format(text: str) -> str:
 
 
 def _feeds(text: str) -> dict[str, str]:
+    """Feeds by name from ``name=url,name=url``. Raises :class:`UsageError` for an entry that is not one or is there twice."""
     feeds: dict[str, str] = {}
     for item in filter(None, (part.strip() for part in text.split(","))):
-        name, equals, address = item.partition("=")
-        if not equals or not address.startswith(("http://", "https://")) or name in feeds:
+        name, equals, address = (part.strip() for part in item.partition("="))
+        if not name or not equals or not address.lower().startswith(("http://", "https://")):
             raise UsageError(f"NEWS_FEEDS has {item!r}; write name=url,name=url with distinct names and http(s) urls")
-        feeds[name.strip()] = address.strip()
+        if name in feeds:
+            raise UsageError(f"NEWS_FEEDS names the feed {name!r} twice; give each feed a name of its own")
+        feeds[name] = address
+    if not feeds:
+        raise UsageError("NEWS_FEEDS names no feed; write name=url,name=url, or leave it unset for the default feeds")
     return feeds
 
 

@@ -32,6 +32,11 @@ def news_articles(context: dg.AssetExecutionContext, providers: Providers) -> pd
     fetched = providers.fetch(lambda client, settings: rss.fetch_articles(client, settings, providers.now()))
     seen_at = providers.now()
     shell.note(context, fetched, feeds_read=feed_log.noted(fetched.frame["feed"]))
+    known: list[str] = []
+    if not fetched.frame[
+        "dated"
+    ].all():  # as long as a feed lists an item without a date, it is the one of its first day
+        known = warehouse.read(schemas.NEWS_ARTICLES, columns=["article_id", "date"])["article_id"].to_list()
     return tagging.tag_articles(
         fetched.frame,
         all_coins(),
@@ -40,6 +45,7 @@ def news_articles(context: dg.AssetExecutionContext, providers: Providers) -> pd
         stored=to_pandas(warehouse.read(schemas.NEWS_ARTICLES, start=first, end=last)),
         read_before=feed_log.read_before(context.instance, warehouse, schemas.NEWS_ARTICLES, first, last),
         seen_at=seen_at,
+        known=known,
     )
 
 

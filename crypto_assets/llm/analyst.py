@@ -81,7 +81,7 @@ async def analyse(
         except ModelAwayError as error:
             report.reason = str(error)
         known: dict[str, list[Entry]] = {}
-        for entry in journal.of(settings.ollama_model, list(texts)):
+        for entry in await asyncio.to_thread(_remembered, journal, settings.ollama_model, list(texts)):
             known.setdefault(entry.content_hash, []).append(entry)
         digest = report.model.digest if report.model else None
         report.entries = {h: found for h, e in known.items() if (found := better(e, digest)) is not None}
@@ -93,6 +93,21 @@ async def analyse(
         report.calls = client.calls
     report.seconds = time.monotonic() - began
     return report
+
+
+def _remembered(journal: Journal, model: str, texts: Sequence[str]) -> list[Entry]:
+    """The journal's entries; an answer that was not understood when it came, and is now, is a good one from here on."""
+    found = []
+    for entry in journal.of(model, texts):
+        if entry.status in ("invalid", "refused") and entry.answer is not None:
+            try:
+                parse(entry.answer)
+            except InvalidAnswerError:
+                pass
+            else:
+                entry = journal.record(replace(entry, status="ok", detail=None, attempts=0))
+        found.append(entry)
+    return found
 
 
 def _pending(
@@ -121,7 +136,11 @@ def _pending(
 
 
 class _Run:
-    """One run's calls: workers that take from one queue, and what came of it."""
+    """One run's calls: workers that take from one queue, and what came of it.
+
+    Journal and progress go to a database and wait for it in threads of their own: on the event loop, one that stalls
+    would stop the clock of every call under way, and a model that answered in time would be blamed for a time-out.
+    """
 
     def __init__(
         self,
@@ -149,7 +168,7 @@ class _Run:
         self.retries = len(again)
         self._total += len(again)
         await self._each(again)
-        self._blame()
+        await asyncio.to_thread(self._blame)
 
     async def _each(self, articles: Sequence[Article]) -> None:
         queue = deque(articles)
@@ -158,7 +177,8 @@ class _Run:
             while queue:
                 await self._one(queue.popleft())
                 self._done += 1
-                self._progress(self._done, self._total, time.monotonic() - self._began)
+                seconds = time.monotonic() - self._began
+                await asyncio.to_thread(self._progress, self._done, self._total, seconds)
 
         await asyncio.gather(*(work() for _ in range(min(self._workers, len(queue)))))
 
@@ -174,18 +194,19 @@ class _Run:
 
     async def _ask(self, article: Article) -> None:
         key = (article.content_hash, self._model.digest, PROMPT_HASH)
-        while not self._journal.claim(key):
+        while not await asyncio.to_thread(self._journal.claim, key):
             await asyncio.sleep(CLAIM_POLL_S)
         try:
-            found = next((e for e in self._journal.of(self._model.name, [key[0]]) if e.key == key), None)
+            known = await asyncio.to_thread(self._journal.of, self._model.name, [key[0]])
+            found = next((e for e in known if e.key == key), None)
             if found is not None and found.status == "ok":  # another process was faster
                 self.entries[key[0]] = found
                 return
             entry = await self._call(article)
             if entry is not None:
-                self.entries[key[0]] = self._journal.record(entry)
+                self.entries[key[0]] = await asyncio.to_thread(self._journal.record, entry)
         finally:
-            self._journal.release(key)
+            await asyncio.to_thread(self._journal.release, key)
 
     async def _call(self, article: Article) -> Entry | None:
         """One call and its outcome; None where the server did not even see it."""

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Iterator
+from dataclasses import dataclass, field
 from typing import Annotated, Any, NoReturn
 
 from pydantic import AliasChoices, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, field_validator
@@ -17,6 +19,8 @@ DRIVER_CHARS, QUOTE_CHARS = 160, 300
 _REFUSAL = re.compile(
     r"^\W*(i'?m sorry|i am sorry|sorry|i can(?:'|no)?t|i cannot|i am unable|i'?m unable|as an ai)\b", re.IGNORECASE
 )
+_BEGUN = re.compile(r'\{\s*"\w+"\s*:')
+_THOUGHT = re.compile(r"<(?P<end>/)?(?:think|thinking|thought|thoughts|reasoning|reflection)>", re.IGNORECASE)
 
 
 class InvalidAnswerError(ValueError):
@@ -105,24 +109,83 @@ class Answer(BaseModel):
 
 
 def parse(content: str) -> Answer:
-    """The validated answer in the model's text. Raises :class:`InvalidAnswerError` with the first thing that is wrong."""
-    if _REFUSAL.match(content):
-        raise InvalidAnswerError(f"the model refused: {plain(content)[:80]!r}", refused=True)
-    start, end = content.find("{"), content.rfind("}")
-    if start < 0 or end < start:
-        raise InvalidAnswerError(f"the model answered no JSON object: {plain(content)[:80]!r}")
-    try:
-        found = json.loads(content[start : end + 1], parse_constant=_no_constants)
-        return Answer.model_validate(found)
-    except ValidationError as error:
-        first = error.errors(include_url=False, include_context=False)[0]
+    """The validated answer in the model's text.
+
+    A reasoning model writes its thoughts first, and drafts of the answer in them; models write shapes, notes and code
+    fences around it. So every JSON object in the text is tried against the schema. Of those that hold, the last outside
+    the thoughts counts: who writes a second whole answer corrects the first. Only where the thoughts never end, one in
+    them can be meant, and again the last is. An object inside another is no answer.
+
+    Raises :class:`InvalidAnswerError` with the first thing that is wrong.
+    """
+    found = _answers(content)
+    if found.good:
+        return found.good[-1]
+    said = content[found.thoughts_end :]
+    if _REFUSAL.match(said):
+        raise InvalidAnswerError(f"the model refused: {plain(said)[:80]!r}", refused=True)
+    if found.wrong is not None and not found.broken:
+        first = found.wrong.errors(include_url=False, include_context=False)[0]
         where = ".".join(map(str, first["loc"])) or "the answer"
         raise InvalidAnswerError(
             f"{where} of the model's answer is wrong: {first['msg']}; it gave {plain(str(first['input']))[:60]!r}"
-        ) from error
-    except (ValueError, RecursionError) as error:
-        raise InvalidAnswerError(f"the model answered malformed JSON: {plain(content)[:80]!r}") from error
+        ) from found.wrong
+    what = "malformed JSON" if "{" in said and "}" in said else "no JSON object"
+    raise InvalidAnswerError(f"the model answered {what}: {plain(said)[:80]!r}")
+
+
+@dataclass
+class _Found:
+    """What a text holds: answers, why the last object that is none is none, whether one was cut, the thoughts' end."""
+
+    good: list[Answer] = field(default_factory=list)
+    wrong: ValidationError | None = None
+    broken: bool = False
+    thoughts_end: int = 0
+
+
+def _answers(content: str) -> _Found:
+    objects = list(_objects(content))
+    inside = [(begin, end) for begin, end, answer in objects if isinstance(answer, Answer)]
+    # A tag among the words of an answer is one of them.
+    tags = [tag for tag in _THOUGHT.finditer(content) if not any(b < tag.start() < e for b, e in inside)]
+    closed = max((tag.end() for tag in tags if tag["end"]), default=0)
+    opened = min((tag.start() for tag in tags if not tag["end"] and tag.start() >= closed), default=len(content))
+    spoken = [entry for entry in objects if closed <= entry[0] < opened]
+    thought = [entry for entry in objects if opened <= entry[0]]
+    good = [answer for _, _, answer in spoken if isinstance(answer, Answer)]
+    good = good or [answer for _, _, answer in thought if isinstance(answer, Answer)]
+    wrong = [error for _, _, error in [*thought, *spoken] if isinstance(error, ValidationError)]
+    broken = any(found is None for _, _, found in spoken)
+    return _Found(good, wrong[-1] if wrong else None, broken, closed)
+
+
+def _objects(content: str) -> Iterator[tuple[int, int, Answer | ValidationError | None]]:
+    """Each outermost JSON object: where it begins and ends, and the answer it is, why it is none, or None for a broken one."""
+    position = content.find("{")
+    while position >= 0:
+        try:
+            found, end = _DECODER.raw_decode(content, position)
+        except (ValueError, RecursionError):  # a brace of prose, or an object that was cut
+            if _BEGUN.match(content, position):
+                yield position, position, None
+            position = content.find("{", position + 1)
+            continue
+        try:
+            yield position, end, Answer.model_validate(found)
+        except ValidationError as error:
+            yield position, end, error
+        position = content.find("{", end)
+
+
+def without_long_thoughts(content: str, limit: int = MAX_CHARS) -> str:
+    """The text, at most ``limit`` characters: of a longer one what follows the thoughts, which is where the answer is."""
+    closed = _answers(content[-limit:]).thoughts_end if len(content) > limit else 0
+    return content[-limit:][closed:] if closed else content[:limit]
 
 
 def _no_constants(name: str) -> NoReturn:
     raise ValueError(f"{name} is not JSON")
+
+
+_DECODER = json.JSONDecoder(parse_constant=_no_constants)

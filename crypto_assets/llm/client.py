@@ -17,16 +17,16 @@ from urllib.parse import urlsplit
 
 import httpx
 import ollama
-import pandas as pd
 from pydantic import ValidationError
 
 from crypto_assets.errors import CryptoAssetsError
 from crypto_assets.llm import prompt
-from crypto_assets.llm.answer import MAX_CHARS
+from crypto_assets.llm.answer import without_long_thoughts
 from crypto_assets.llm.text import Article, plain
 from crypto_assets.proxies import Transport
 from crypto_assets.settings import Settings
 from crypto_assets.sources.client import SANDBOX_HEADER, trust
+from crypto_assets.sources.feed_dates import read_date
 
 CONNECT_S, PROBE_S = 2.0, 5.0
 MAX_BYTES = 4 << 20
@@ -145,7 +145,7 @@ class Ollama:
             raise CallError(f"the model {self.name} answered nothing", "invalid", transient=False)
         took = answer.total_duration
         return Reply(
-            content[:MAX_CHARS].replace("\x00", "").encode("utf-8", "replace").decode(),
+            without_long_thoughts(content).replace("\x00", "").encode("utf-8", "replace").decode(),
             round(time.monotonic() - began if took is None else took / 1e9, 3),
             answer.prompt_eval_count,
             answer.eval_count,
@@ -207,9 +207,9 @@ class Ollama:
 
 
 def _moment(text: str | None) -> datetime | None:
-    """The server's ``created_at`` (RFC 3339, nanoseconds) in UTC."""
-    moment = pd.to_datetime(text, utc=True, errors="coerce") if text else None
-    return None if moment is None or pd.isna(moment) else moment.to_pydatetime(warn=False)
+    """The server's ``created_at`` (RFC 3339, nanoseconds) in UTC; None where it is not read whole or leaves it open."""
+    stated = read_date(text) if text else None
+    return stated.at if stated is not None and stated.at == stated.latest else None
 
 
 def shown(host: str) -> str:

@@ -38,11 +38,15 @@ PREMIUM_HEADER = "x-cg-pro-api-key"
 
 @dataclass(frozen=True)
 class Answer:
-    """A successful response: the parsed body, the SHA-256 of its bytes, and the sandbox's mark if it came from one."""
+    """A successful response: the parsed body, the SHA-256 of its bytes, and the sandbox's mark if it came from one.
+
+    ``content_type`` is the header of that name, which alone may say a text's charset; empty where there was none.
+    """
 
     body: Any
     digest: str
     sandbox: str | None
+    content_type: str = ""
 
 
 class ResponseError(SourceError):
@@ -149,7 +153,8 @@ class Client:
                 async with self._slots:
                     status, sent, body = await self._fetch(route, url, params, headers, where, retry=attempt > 1)
                 if status < 400:
-                    return Answer(parse(body, where), hashlib.sha256(body).hexdigest(), sent.get(SANDBOX_HEADER))
+                    digest, kind = hashlib.sha256(body).hexdigest(), sent.get("Content-Type", "")
+                    return Answer(parse(body, where), digest, sent.get(SANDBOX_HEADER), kind)
                 wait = retry_after(sent.get("Retry-After"))
                 if status == TOO_MANY:
                     wait = await self._cool(route, wait, attempt)

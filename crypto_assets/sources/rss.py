@@ -1,23 +1,24 @@
 """RSS and Atom: the articles that the configured feeds list right now, as plain text.
 
 RSS 2.0, Atom (RFC 4287). A feed lists only its newest dozens of items; what it no longer lists stays in the table.
-Dates: the item's publication, else its last change; a time without a zone, or with one that nobody knows, is UTC (RSS
-2.0 leaves it open). An item whose date has no day, lies before 2009 or more than a day ahead is skipped and counted:
-a date is never made up. What does not belong here: which coins an article names (``transforms/news.py``).
+Dates: the item's publication, else its last change, understood from the first character to the last
+(``feed_dates.py``). An item whose date is not understood was out when we saw it, and nobody knows since when: it is dated
+with the fetch, and counted. An item without a date, or dated before 2009 or more than a day ahead, is skipped and
+counted. What does not belong here: bytes and charsets (``feed_text.py``), which coins an article names
+(``transforms/news.py``).
 """
 
 from __future__ import annotations
 
-import calendar
 import io
 import re
 import warnings
 from collections import Counter
-from datetime import datetime, timedelta, timezone
-from email.utils import parsedate_to_datetime
+from dataclasses import dataclass, field
+from datetime import date, datetime, timedelta, timezone
 from html.parser import HTMLParser
 from typing import Any, NamedTuple
-from xml.sax import SAXException
+from urllib.parse import urljoin, urlsplit
 
 import feedparser
 import pandas as pd
@@ -25,13 +26,16 @@ import pandas as pd
 from crypto_assets.errors import SourceError
 from crypto_assets.settings import Settings
 from crypto_assets.sources.client import Answer, Client
-from crypto_assets.sources.fetched import Fetched, gather, source_name, utc
+from crypto_assets.sources.feed_dates import read_date
+from crypto_assets.sources.feed_text import document
+from crypto_assets.sources.fetched import Fetched, SetAsideLog, gather, source_name, utc
 
 NAME = "rss"
 TITLE_CHARS, SUMMARY_CHARS = 1000, 2000  # what is longer is no headline: it goes to the model and to every table
 EARLIEST = datetime(2009, 1, 1, tzinfo=timezone.utc)  # before Bitcoin there is no crypto news, only broken dates
 AHEAD = timedelta(days=1)  # how far a feed's clock or time zone may run ahead of ours
-_COLUMNS = ["feed", "title", "summary", "url", "published_at", "out_by", "language", "source"]
+NOT_UNDERSTOOD = "date not understood: known from when it was first seen"
+_COLUMNS = ["feed", "title", "summary", "url", "published_at", "out_by", "language", "dated", "guid", "source"]
 _UNSEEN = {"script", "style", "template", "noscript", "iframe", "svg"}  # their text is not prose
 _BREAKS = {"p", "br", "div", "li", "ul", "ol", "tr", "td", "h1", "h2", "h3", "h4", "blockquote", "figure", "figcaption"}
 # C0/C1 controls, surrogates, zero-width space, byte-order mark and the marks that reverse text; joiners stay.
@@ -39,50 +43,56 @@ _CONTROLS = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ud800-\udfff\u200b\
 # feedparser lets an empty dc:description or itunes:summary wipe the item's own description (CoinDesk sends both), and
 # takes an image's media:title and media:description for the item's where they come first. Neither is read.
 _NOISE = re.compile(
-    rb"<((?:dc|itunes|content):(?:title|description|summary|subtitle|encoded))\b[^<>]*(?:/>|>\s*</\1\s*>)"
-    rb"|<(media:(?:title|description))\b[^<>]*(?:/>|>(?:(?!<media:).)*?</\2\s*>)",
+    r"<((?:dc|itunes|content):(?:title|description|summary|subtitle|encoded))\b[^<>]*(?:/>|>\s*</\1\s*>)"
+    r"|<(media:(?:title|description))\b[^<>]*(?:/>|>(?:(?!<media:).)*?</\2\s*>)",
     re.DOTALL,
 )
 _LANGUAGE = re.compile(r"[a-z]{2,3}(-[a-z0-9]{1,8})*$")  # RFC 5646
-_NO_DAY = re.compile(r"\s*\d{4}(-\d{2})?\s*$")  # a year or a month, which feedparser completes to their first day
-_CLOSED = re.compile(rb"</(rss|feed|[\w.-]+:RDF|RDF)\s*>\s*(<!--.*?-->\s*)*\x00*$", re.DOTALL | re.IGNORECASE)
+_WHOLE = re.compile(r"https?://[^\s/?#]", re.IGNORECASE)
+_SCHEME = re.compile(r"[a-z][a-z0-9+.-]*:(?![0-9]+(?:/|$))", re.IGNORECASE)
 
 
 async def fetch_articles(client: Client, settings: Settings, now: datetime) -> Fetched:
-    """One row an item of every feed: feed, title, summary, url, published_at (UTC), out_by (UTC), language, source.
+    """One row an item of every feed: feed, title, summary, url, published_at (UTC), out_by (UTC), language, dated,
+    guid, source.
 
-    ``out_by`` is the instant at which the article was out for certain: its publication, or the end of the day where
-    the feed says only the day (``published_at`` is then the day's midnight).
-    A feed that fails, or that lists nothing, is in ``missing`` with its reason, as are counts of skipped items.
+    ``out_by`` is the instant at which the article was out for certain: its publication, or the last instant that the
+    feed's text can mean (no zone: in the zone furthest west; a day alone: its end). ``dated`` is False where the date is
+    not understood; both times are then ``now``. ``guid`` is the feed's own name of the item, for one without a link.
+
+    A feed that fails, or that lists nothing, is in ``missing`` with its reason. Items whose date is not understood, and
+    items that are skipped, are in ``set_aside`` under the feed, the day and the reason.
     Raises :class:`SourceError` when every feed fails.
     """
     before = client.calls
     names = list(settings.news_feeds)
     answers = await gather(_fetch(client, name, settings.news_feeds[name]) for name in names)
     rows: list[tuple[Any, ...]] = []
-    digests, missing, failed = [], {}, []
+    aside = SetAsideLog()
+    digests, missing = [], {}
     for name, answer in zip(names, answers, strict=True):
         try:
             if isinstance(answer, SourceError):
                 raise answer
             digests.append(answer.digest)
-            articles, skipped = parse_feed(answer.body, name, now)
+            found = read_feed(answer.body, name, now, settings.news_feeds[name], answer.content_type)
         except SourceError as error:
             missing[name] = str(error)
-            failed.append(name)
             continue
-        rows += [(name, *article, source_name(NAME, answer)) for article in articles]
-        if skipped:
-            listed = ", ".join(f"{count} {why}" for why, count in sorted(skipped.items()))
-            missing[name] = f"{skipped.total()} of {skipped.total() + len(articles)} items skipped ({listed})"
-    if len(failed) == len(names):
-        first = f"; first: {missing[failed[0]]}" if failed else ""
+        source = source_name(NAME, answer)
+        rows += [(name, *article, True, guid, source) for article, guid in found.dated]
+        rows += [(name, *article, False, guid, source) for article, guid in found.undated]
+        for skip in found.counted:
+            aside.add(name, skip.day, skip.reason, skip.example, skip.column, skip.items)
+    if len(missing) == len(names):
+        first = f"; first: {missing[names[0]]}" if names else ""
         raise SourceError(
             f"None of the {len(names)} news feeds gave articles; nothing was written; check NEWS_FEEDS and the "
             f"network{first}"
         )
     frame = utc(pd.DataFrame(rows, columns=_COLUMNS), "published_at", "out_by")
-    return Fetched(frame, tuple(digests), missing, client.calls - before)
+    frame["dated"] = frame["dated"].astype(bool)
+    return Fetched(frame, tuple(digests), missing, client.calls - before, set_aside=aside.records())
 
 
 async def _fetch(client: Client, name: str, url: str) -> Answer | SourceError:
@@ -104,49 +114,111 @@ class Article(NamedTuple):
     language: str | None  # as the item or its feed says, e.g. "en-us"
 
 
-def parse_feed(body: bytes, name: str, now: datetime) -> tuple[list[Article], Counter[str]]:
-    """Each usable item, and how many were skipped, by reason.
+class Counted(NamedTuple):
+    """Items of a feed that are set aside or skipped: the day they are about, why, and the text that says so."""
 
-    Raises :class:`SourceError` for a body that is no feed, is cut off, lists nothing usable or declares entities.
+    day: date
+    reason: str
+    example: str
+    column: str = ""
+    items: int = 1
+
+
+@dataclass
+class Listed:
+    """What a feed lists: each article with the feed's own name of it ("" where it has none).
+
+    Attributes:
+        dated: articles whose date is understood.
+        undated: articles whose date is not; their times are those of the fetch.
+        counted: one entry for each undated article, and for each item that is skipped.
+    """
+
+    dated: list[tuple[Article, str]] = field(default_factory=list)
+    undated: list[tuple[Article, str]] = field(default_factory=list)
+    counted: list[Counted] = field(default_factory=list)
+
+
+def parse_feed(body: bytes, name: str, now: datetime, content_type: str = "") -> tuple[list[Article], Counter[str]]:
+    """The articles whose date is understood, and how many items are not among them, by reason.
+
+    Raises :class:`SourceError` as :func:`read_feed` does.
+    """
+    found = read_feed(body, name, now, content_type=content_type)
+    counts: Counter[str] = Counter()
+    for skip in found.counted:
+        counts[skip.reason] += skip.items
+    return [article for article, _ in found.dated], counts
+
+
+def read_feed(body: bytes, name: str, now: datetime, address: str = "", content_type: str = "") -> Listed:
+    """Every item of a feed: as an article, or counted by reason.
+
+    Args:
+        body: the answer's bytes.
+        name: the feed's name in ``NEWS_FEEDS``.
+        now: the instant of the fetch, which is the date of an item whose own is not understood.
+        address: where the feed was fetched from; the last resort for relative links.
+        content_type: the HTTP header of that name.
+
+    Raises:
+        SourceError: a body that is no feed, is cut off, lists nothing usable or declares entities.
     """
     what = f"News feed {name}"
-    if b"<!ENTITY" in body.replace(b"\x00", b"").upper():  # without NULs: UTF-16 hides nothing
-        raise SourceError(f"{what} declares XML entities, which can be a bomb; it was not read; remove it")
-    parsed = _parse(body, what)
+    text, behind = document(body, content_type, what)
+    parsed = _parse(text, what)
     if not parsed.get("version"):
         raise SourceError(f"{what} did not answer RSS or Atom; it was not read; correct its address in NEWS_FEEDS")
-    # feedparser reads on after an error; half a document would give half an article, under a key of its own.
-    if isinstance(parsed.get("bozo_exception"), SAXException) and not _CLOSED.search(body):
-        raise SourceError(f"{what} was cut off; it was not read; run again later")
-    articles: list[Article] = []
-    skipped: Counter[str] = Counter()
-    spoken = _language(_text(parsed.get("feed", {}), "language"))
+    found = Listed()
+    head = parsed.get("feed", {})
+    spoken = _language(_text(head, "language"))
+    base = _absolute(_text(head, "link"), address) or address
+    atom = str(parsed["version"]).startswith("atom")
     for entry in parsed.get("entries", []):
-        title = plain_text(_text(entry, "title"))[:TITLE_CHARS].rstrip()
-        published, out_by = _published(entry)
+        title = _title(entry, atom)
+        said = _dates(entry)
+        stated = read_date(said) if said else None
+        day = stated.at.date() if stated else now.date()
         if not title:
-            skipped["without a title"] += 1
-        elif published is None or out_by is None or not EARLIEST <= published <= now + AHEAD:
-            skipped["without a plausible date"] += 1
+            found.counted.append(Counted(day, "item without a title", _text(entry, "link")))
+            continue
+        if said is None:
+            found.counted.append(Counted(day, "item without a date", title))
+            continue
+        if stated is not None and not EARLIEST <= stated.at <= now + AHEAD:
+            reason = "date before 2009" if stated.at < EARLIEST else "date more than a day ahead"
+            found.counted.append(Counted(day, reason, said))
+            continue
+        summary = _plain(entry, "summary", atom) or plain_text(_content(entry))
+        language = _language(_text(dict.get(entry, "title_detail") or {}, "language")) or spoken
+        published, out_by = stated or (now, now)
+        url = _url(entry, base)
+        article = Article(title, summary[:SUMMARY_CHARS].rstrip() or None, url, published, out_by, language)
+        guid = _CONTROLS.sub("", _text(entry, "id")).strip()[:TITLE_CHARS]
+        if stated is None:
+            found.undated.append((article, guid))
+            found.counted.append(Counted(day, NOT_UNDERSTOOD, said, "published_at"))
         else:
-            summary = plain_text(_text(entry, "summary") or _content(entry))[:SUMMARY_CHARS].rstrip()
-            language = _language(_text(dict.get(entry, "title_detail") or {}, "language")) or spoken
-            articles.append(Article(title, summary or None, _url(entry), published, out_by, language))
-    if not articles:
+            found.dated.append((article, guid))
+    if behind:
+        reason = "item of a second document behind the feed's end"
+        found.counted.append(Counted(now.date(), reason, "", items=behind))
+    if not found.dated and not found.undated:
         raise SourceError(
-            f"{what} lists no usable item ({skipped.total()} without a title or a plausible date); "
-            "check its address in NEWS_FEEDS"
+            f"{what} lists no usable item ({sum(skip.items for skip in found.counted)} without a title or a plausible "
+            "date); check its address in NEWS_FEEDS"
         )
-    return articles, skipped
+    return found
 
 
-def _parse(body: bytes, what: str) -> Any:
+def _parse(text: str, what: str) -> Any:
+    body = b'<?xml version="1.0" encoding="utf-8"?>' + _NOISE.sub("", text).encode("utf-8", "replace")
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", DeprecationWarning)
             # A stream, never the text itself: feedparser takes a string for an address or a file name and opens it.
             # Markup is taken off below, so its own (slower) cleaning of HTML is not needed.
-            return feedparser.parse(io.BytesIO(_NOISE.sub(b"", body)), sanitize_html=False, resolve_relative_uris=False)
+            return feedparser.parse(io.BytesIO(body), sanitize_html=False, resolve_relative_uris=False)
     except Exception as error:  # its fallback parser was written for well-meant input; any crash means "not a feed"
         raise SourceError(
             f"{what} cannot be parsed ({type(error).__name__}); it was not read; correct its address in NEWS_FEEDS"
@@ -163,12 +235,52 @@ def _content(entry: Any) -> str:
     return next((part["value"] for part in parts if isinstance(part.get("value"), str) and part["value"].strip()), "")
 
 
-def _url(entry: Any) -> str | None:
-    for address in (_text(entry, "link"), _text(entry, "id")):
-        address = _CONTROLS.sub("", address).strip()
-        if address.lower().startswith(("http://", "https://")) and not re.search(r"\s", address):
-            return address
-    return None
+def _title(entry: Any, atom: bool) -> str:
+    return _plain(entry, "title", atom)[:TITLE_CHARS].rstrip()
+
+
+def _plain(entry: Any, name: str, atom: bool) -> str:
+    """The element's text. In Atom the type says whether it is markup; RSS does not say, so what looks like it is.
+
+    A title that opens a script and never closes it speaks of scripts.
+    """
+    text = _text(entry, name)
+    kind = dict.get(dict.get(entry, f"{name}_detail") or {}, "type")
+    if atom and kind == "text/plain":
+        return _clean(text)
+    if name == "title":
+        for tag in _UNSEEN:
+            close = text.lower().rfind(f"</{tag}") + 1
+            text = text[:close] + re.sub(rf"<(?={tag}\b)", "&lt;", text[close:], flags=re.IGNORECASE)
+    return plain_text(text)
+
+
+def _url(entry: Any, base: str) -> str | None:
+    """The article's address: its link, whole or relative to ``base``, else its id where that is one."""
+    link, own = (_CONTROLS.sub("", _text(entry, name)).strip() for name in ("link", "id"))
+    # feedparser gives an RSS guid that is no address as the link of an item without one.
+    found = None if link == own and not link.startswith("/") else _absolute(link, base)
+    return found or _absolute(link, "") or _absolute(own, "")
+
+
+def _absolute(link: str, base: str) -> str | None:
+    """The http(s) address that a link means on a page with the address ``base``; None for none.
+
+    Source: RFC 3986, 5. Feeds also leave out the scheme alone ("host/path").
+    """
+    link = re.sub(r"\s", "%20", _CONTROLS.sub("", link).strip())
+    if _WHOLE.match(link):
+        return link
+    if not link or not base or _SCHEME.match(link):
+        return None
+    try:
+        host = urlsplit(base).netloc.lower().removeprefix("www.")
+        first = link.lstrip("/").split("/")[0].lower()
+        bare = not link.startswith(("/", "?", "#")) and (first.removeprefix("www.") == host or first.startswith("www."))
+        found = urljoin(base, f"//{link}" if bare else link)
+    except ValueError:
+        return None
+    return found if _WHOLE.match(found) else None
 
 
 def _language(tag: str) -> str | None:
@@ -176,25 +288,16 @@ def _language(tag: str) -> str | None:
     return tag if _LANGUAGE.match(tag) else None
 
 
-def _published(entry: Any) -> tuple[datetime | None, datetime | None]:
-    """(publication in UTC, when it was out for certain), else of the last change; (None, None) where neither can be read."""
-    for name in ("published", "updated", "created"):
-        said = _text(entry, name)
-        parsed = dict.get(entry, f"{name}_parsed")  # dict's own: feedparser's lookup answers one date with another
-        at = None if _NO_DAY.match(said) else _moment(parsed, said)
-        if at is not None and at.year < datetime.max.year:
-            return at, at if ":" in said or at.hour or at.minute else at + timedelta(days=1)
-    return None, None
+def _dates(entry: Any) -> str | None:
+    """The text that dates the item: its publication, else its last change; "" where it only has another date.
 
-
-def _moment(parsed: Any, said: str) -> datetime | None:
-    try:
-        if parsed is not None:
-            return datetime.fromtimestamp(calendar.timegm(parsed), timezone.utc)
-        at = parsedate_to_datetime(said)  # RFC 822 without a zone, which feedparser does not take
-        return at.astimezone(timezone.utc) if at.tzinfo else at.replace(tzinfo=timezone.utc)
-    except (OverflowError, ValueError, OSError, TypeError, IndexError):
-        return None
+    A publication that is not understood is not replaced by a change: a planned article is changed before it is out.
+    Neither is the day on which somebody began to write it (dcterms:created). None where the item has no date at all.
+    """
+    said = [
+        _text(entry, name).strip() for name in ("published", "updated")
+    ]  # dict's own lookup answers one for another
+    return next(filter(None, said), "" if _text(entry, "created").strip() else None)
 
 
 class _Text(HTMLParser):
@@ -235,4 +338,8 @@ def plain_text(markup: str) -> str:
         text = "".join(parser.parts)
     except (AssertionError, ValueError):  # html.parser gives up on some malformed declarations
         text = re.sub(r"<[^>]*>", " ", markup)
+    return _clean(text)
+
+
+def _clean(text: str) -> str:
     return " ".join(_CONTROLS.sub("", text).split())

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+import time
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from crypto_assets.llm.answer import Answer, InvalidAnswerError, parse
+from crypto_assets.llm.answer import MAX_CHARS, Answer, InvalidAnswerError, parse, without_long_thoughts
 from crypto_assets.llm.prompt import OPTIONS, PROMPT_HASH, SCHEMA, messages
 from crypto_assets.llm.text import Article
 from crypto_assets.schemas_news import IMPACT_HORIZONS, THEMES
@@ -58,6 +59,77 @@ def test_a_refusal_is_named() -> None:
     with pytest.raises(InvalidAnswerError) as caught:
         parse("I'm sorry, but I can't help with that.")
     assert caught.value.refused
+
+
+WHOLE, OTHER = json.dumps(GOOD), json.dumps(GOOD | {"theme": "defi"})
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        f"<think>so security</think>\n{WHOLE}",
+        f"<think>The shape {{theme, sentiment}}: {OTHER}? No.</think>{WHOLE}",  # a draft is no answer
+        f'<think>{{"theme": "defi", "sentim</think>{WHOLE}',
+        f"<think>a<think>b {OTHER}</think>c {OTHER}</think>{WHOLE}",
+        f"so: {OTHER}\n</think>\n\n```json\n{WHOLE}\n```",  # the opening mark stood in the prompt
+        f"<think>hm</think><think>again {OTHER}</think>{WHOLE} That is it {{sure}}.",
+        f"<reasoning>{{}}</reasoning>{WHOLE}",
+        f"<THINK>{{x</THINK>{WHOLE}",
+        f"<think>perhaps {OTHER}, better {WHOLE}",  # the thoughts never end: the last of them
+        f"{WHOLE}<think>or {OTHER}?",
+        f"Sorry for the delay! {WHOLE}",
+        f"<think>I'm sorry, let me think.</think>{WHOLE}",
+        f"Shape {{theme, sentiment}}:\n{WHOLE}",
+        f"{WHOLE}\n\nNote: {{confidence}} is subjective :-}}",
+        f"{WHOLE}\n{WHOLE}",
+        f"Example: {OTHER}\nAnswer: {WHOLE}",
+        f"{WHOLE}\n" + json.dumps({"note": "not the answer"}),
+        f"{WHOLE}\n{WHOLE[:-40]}",
+        f"[{WHOLE}]",
+        f"{{{{ {WHOLE} }}}}",
+        json.dumps(GOOD | {"summary": "The post says </think> and <think>."}),
+        json.dumps(GOOD | {"summary": 'It says {"theme": 1} and }{.'}),
+    ],
+)
+def test_the_answer_is_found_among_thoughts_and_prose(text: str) -> None:
+    assert parse(text).theme == "security"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        WHOLE[:-40],
+        f"<think>{WHOLE}</think>{OTHER[:-40]}",  # the draft was whole, the answer is not
+        f"<think>{WHOLE}</think>",
+        json.dumps({"answer": GOOD}),
+        f"<think>{WHOLE}</think>I cannot judge that.",
+    ],
+)
+def test_a_draft_or_a_cut_answer_is_none(text: str) -> None:
+    with pytest.raises(InvalidAnswerError) as caught:
+        parse(text)
+    assert caught.value.refused == text.endswith("that.")
+
+
+def test_a_cut_answer_is_called_malformed() -> None:
+    cut = json.dumps(GOOD | {"drivers": [{"driver": "a", "quote": "b"}], "summary": "cut here"})[:-6]
+    with pytest.raises(InvalidAnswerError, match="malformed JSON"):
+        parse(cut)
+
+
+def test_thoughts_that_are_longer_than_an_answer_may_be_do_not_cut_it() -> None:
+    long = f"<think>{'so ' * MAX_CHARS}</think>{WHOLE}"
+    assert parse(without_long_thoughts(long)).theme == "security"
+    assert len(without_long_thoughts("x" * 3 * MAX_CHARS)) == MAX_CHARS
+    assert parse(without_long_thoughts(WHOLE + "x" * MAX_CHARS)).theme == "security"
+
+
+@pytest.mark.parametrize("flood", ["{", '{"', '{"a":', "<think>", "<think>{", "{}"])
+def test_a_flood_of_beginnings_ends_soon(flood: str) -> None:
+    began = time.monotonic()
+    with pytest.raises(InvalidAnswerError):
+        parse(flood * (MAX_CHARS // len(flood)))
+    assert time.monotonic() - began < 10
 
 
 def test_lists_are_short_and_strings_plain() -> None:

@@ -148,6 +148,39 @@ def test_one_article_under_many_addresses(other: str) -> None:
     assert article_id(other, "Bitcoin  tops 60,000!") == one
 
 
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ("https://x.com/live#jan-5", "https://x.com/live#jan-6"),
+        ("https://x.com/#/2024/a", "https://x.com/#/2024/b"),
+        ("https://x.com/#!/a", "https://x.com/#!/b"),
+        ("https://x.com/live#post=7", "https://x.com/live#post=8"),
+        ("https://x.com/?20240105", "https://x.com/?20240106"),
+        ("https://x.com/?id=1", "https://x.com/?id=2"),
+        ("https://x.com/?id=", "https://x.com/?no="),
+        ("https://x.com/read?source=1001", "https://x.com/read?source=1002"),
+        ("https://x.com/read?ref=a-bank-fails", "https://x.com/read?ref=a-bank-opens"),
+        ("https://x.com/read?src=a1", "https://x.com/read?src=a2"),
+    ],
+)
+def test_a_query_or_fragment_that_tells_articles_apart_is_part_of_them(one: str, other: str) -> None:
+    title = "Crypto market wrap"
+    assert article_id(one, title) != article_id(other, title)
+    joint = "&" if "?" in one else "?"
+    assert article_id(f"{one.split('#')[0]}{joint}utm_source=rss", title) == article_id(one.split("#")[0], title)
+
+
+@pytest.mark.parametrize("noise", ["?ref=rss", "?source=twitter", "?src=home_page", "?utm_source=1", "#comments", "#top",
+                                   "#:~:text=a,b", "#utm_source=rss&utm_medium=7", "#xtor=RSS-1", "#", "?"])  # fmt: skip
+def test_where_a_reader_came_from_is_no_part_of_an_article(noise: str) -> None:
+    assert article_id(f"https://x.com/a{noise}", "t") == article_id("https://x.com/a", "t")
+
+
+def test_without_an_address_the_feeds_own_name_tells_articles_apart() -> None:
+    assert article_id(None, "Wrap", "urn:1") != article_id(None, "Wrap", "urn:2")
+    assert article_id("https://x.com/a", "Wrap", "urn:1") == article_id("https://x.com/a", "Wrap", "urn:2")
+
+
 def test_an_address_that_is_none_is_kept_as_it_is() -> None:
     assert article_id("http://[broken", "Bitcoin") != article_id("http://[other", "Bitcoin")
 
@@ -163,7 +196,7 @@ def test_other_articles_are_others() -> None:
 def raw(*rows: tuple[str, str, str, datetime]) -> pd.DataFrame:
     frame = pd.DataFrame(rows, columns=["feed", "title", "url", "published_at"])
     frame["published_at"] = frame["published_at"].astype("datetime64[us, UTC]")
-    return frame.assign(summary="", source="rss", language=None, out_by=frame["published_at"])
+    return frame.assign(summary="", source="rss", language=None, out_by=frame["published_at"], dated=True, guid="")
 
 
 def at(hour: int, day: int = 2) -> datetime:
@@ -222,6 +255,38 @@ def test_a_day_without_a_time_is_known_when_it_is_over_or_when_it_was_seen() -> 
     frame = raw(("a", "t", "https://x.com/1", at(0))).assign(out_by=pd.Timestamp(at(0, day=3)).as_unit("us"))
     assert list(tagged(frame)["available_at"]) == [at(0, day=3)]
     assert list(tagged(frame, read_before={THE_DAY: {"a"}}, seen_at=at(9))["available_at"]) == [at(9)]
+
+
+def test_what_leaves_its_instant_open_is_known_at_the_fetch_at_the_latest() -> None:
+    frame = raw(("a", "t", "https://x.com/1", at(4))).assign(out_by=pd.Timestamp(at(16)).as_unit("us"))
+    assert list(tagged(frame, seen_at=at(9))["available_at"]) == [at(9)], "we saw it: it was out"
+    assert list(tagged(frame, seen_at=at(9, day=9))["available_at"]) == [at(16)]
+
+
+def test_an_item_without_a_date_is_known_from_the_fetch_that_first_listed_it() -> None:
+    frame = raw(("a", "t", "https://x.com/1", at(0))).assign(dated=False)
+    first = tagged(frame, seen_at=at(9))
+    assert list(first["published_at"]) == list(first["available_at"]) == list(first["first_seen_at"]) == [at(9)]
+    again = tagged(frame, stored=first, known=list(first["article_id"]), seen_at=at(11))
+    pd.testing.assert_frame_equal(again, first)
+    later = date(2024, 1, 20)
+    assert tagged(frame, known=list(first["article_id"]), start=later, end=later, seen_at=at(9, day=20)).empty, (
+        "an item that a feed lists for weeks is no news each time its day is out of reach"
+    )
+    assert tagged(frame, start=later, end=later, seen_at=at(9)).empty, "not an article of any other day"
+
+
+def test_an_item_with_a_date_goes_before_the_same_without() -> None:
+    frame = raw(("a", "t", "https://x.com/1", at(0)), ("b", "t", "https://x.com/1", at(4)))
+    found = tagged(frame.assign(dated=[False, True]), seen_at=at(9))
+    assert list(found["available_at"]) == [at(4)]
+
+
+def test_a_better_rule_of_identity_makes_no_second_article() -> None:
+    url = "https://x.com/live#jan-5"
+    first = tagged(raw(("a", "Bitcoin up", url, at(4)))).assign(article_id="0" * 32)  # as an older rule had it
+    found = tagged(raw(("a", "Bitcoin up", url, at(4))), stored=first, seen_at=at(9))
+    assert list(found["article_id"]) == ["0" * 32]
 
 
 def test_a_stored_article_stays_as_it_was_first_seen() -> None:

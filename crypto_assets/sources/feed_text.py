@@ -1,0 +1,175 @@
+"""From a feed's bytes to the text of one XML document: unpacked, decoded, without what stands before and behind it.
+
+Web servers pack feeds without saying so, name a charset in the HTTP header only, and let plugins write notices, scripts
+and comments around the document. What does not belong here: what the document says (``rss.py``).
+"""
+
+from __future__ import annotations
+
+import codecs
+import re
+import zlib
+
+from crypto_assets.errors import SourceError
+
+MAX_BYTES = 64 << 20  # of an unpacked feed; the client bounds what comes over the wire likewise
+_GZIP = b"\x1f\x8b"
+_MARKS = (
+    (codecs.BOM_UTF8, "utf-8"),
+    (codecs.BOM_UTF32_LE, "utf-32-le"),
+    (codecs.BOM_UTF32_BE, "utf-32-be"),
+    (codecs.BOM_UTF16_LE, "utf-16-le"),
+    (codecs.BOM_UTF16_BE, "utf-16-be"),
+)
+# What browsers take these labels for (WHATWG Encoding): the larger set, which differs in code points that no text uses.
+_WIDER = {
+    "iso8859-1": "cp1252", "ascii": "utf-8", "shift_jis": "cp932", "gb2312": "gb18030", "gbk": "gb18030",
+    "euc_kr": "cp949", "iso8859-9": "cp1254", "iso8859-11": "cp874", "tis-620": "cp874", "utf-16": "utf-16-le",
+}  # fmt: skip
+_NO_CHARSETS = {"utf-7", "unicode_escape", "raw_unicode_escape", "idna", "punycode", "undefined"}
+_CHARSET = re.compile(r"""charset\s*=\s*["']?\s*([A-Za-z0-9._:+-]{2,40})""", re.IGNORECASE)
+_DECLARED = re.compile(rb"""<\?xml\b[^<>]{0,200}?\bencoding\s*=\s*["']([A-Za-z0-9._:+-]{2,40})["']""")
+_PROLOG = re.compile(r"<!--|<!\[CDATA\[|<!ENTITY\b|<(?P<root>(?:[\w.-]+:)?(?:rss|feed|RDF))(?=[\s/>])", re.IGNORECASE)
+_BODY = re.compile(r"<!--|<!\[CDATA\[|</(?P<root>(?:[\w.-]+:)?(?:rss|feed|RDF))\s*>", re.IGNORECASE)
+_ITEM = re.compile(r"<!--|<!\[CDATA\[|<(?:[\w.-]+:)?(?:item|entry)[\s>]", re.IGNORECASE)
+_ENDS = {"<!--": "-->", "<![CDATA[": "]]>"}
+
+
+def _as_windows(error: UnicodeError) -> tuple[str, int]:
+    """Bytes that are no UTF-8 in a text that is: a Windows letter pasted into it."""
+    assert isinstance(error, UnicodeDecodeError)
+    return error.object[error.start : error.end].decode("cp1252", "replace"), error.end
+
+
+codecs.register_error("crypto_assets.windows", _as_windows)
+
+
+def document(body: bytes, content_type: str, what: str) -> tuple[str, int]:
+    """The feed's XML from its root to the root's end, and how many items stand behind that end.
+
+    Args:
+        body: the answer's bytes, packed (gzip) or not.
+        content_type: the HTTP header of that name, "" where there was none.
+        what: names the feed in errors.
+
+    Returns:
+        Text that begins with the root element, and the number of items of further documents, which are not read.
+
+    Raises:
+        SourceError: the body is no RSS or Atom, is cut off, declares entities, or unpacks to more than ``MAX_BYTES``.
+
+    Source: XML 1.0, appendix F; RFC 7303, 3 (which charset counts).
+    """
+    text = decoded(unpacked(body, what), content_type).replace("\x00", "")
+    begin, root = _root(text, what)
+    end = _end(text, begin, root)
+    if end is None:
+        raise SourceError(f"{what} was cut off; it was not read; run again later")
+    behind, found = 0, _outside(text, _ITEM, end)
+    while found is not None:
+        behind, found = behind + 1, _outside(text, _ITEM, found.end())
+    return text[begin:end], behind
+
+
+def unpacked(body: bytes, what: str) -> bytes:
+    """The body, unpacked where it is gzip: a file feed.xml.gz comes without ``Content-Encoding``. Raises SourceError."""
+    parts: list[bytes] = []
+    size = 0
+    while body.startswith(_GZIP):
+        unzip = zlib.decompressobj(zlib.MAX_WBITS | 16)
+        try:
+            part = unzip.decompress(body, MAX_BYTES + 1 - size)
+        except zlib.error as error:
+            raise SourceError(f"{what} answered broken gzip; it was not read; run again later") from error
+        size += len(part)
+        if size > MAX_BYTES:
+            raise SourceError(
+                f"{what} unpacks to more than {MAX_BYTES >> 20} MiB; it was not read; correct its address"
+            )
+        if not unzip.eof:
+            raise SourceError(f"{what} was cut off; it was not read; run again later")
+        parts.append(part)
+        body = unzip.unused_data  # gzip allows several members; what else follows the last is padding
+    return b"".join(parts) if parts else body
+
+
+def decoded(body: bytes, content_type: str) -> str:
+    """The body as text: byte-order mark, HTTP charset, declaration, UTF-8, in this order; the first that fits.
+
+    One exception: a document that declares UTF-8 and is UTF-8 beyond ASCII is not ISO 8859-1, whatever a server's default
+    header says; by chance no text in a one-byte charset is both.
+    """
+    for mark, name in _MARKS:
+        if body.startswith(mark):
+            return body[len(mark) :].decode(name, "replace" if name != "utf-8" else "crypto_assets.windows")
+    head = body[:4096]
+    declared = _DECLARED.search(head)
+    found = _CHARSET.search(content_type)
+    names = [found.group(1) if found else None, declared.group(1).decode("ascii") if declared else None]
+    if head.startswith((b"<\x00", b"\x00<")):  # two bytes a letter, whatever name it goes by
+        names.insert(0, "utf-16-be" if head[:1] == b"\x00" else "utf-16-le")
+    charsets = [name for name in map(_charset, names) if name is not None]
+    if "utf-8" in charsets[1:] and not body.isascii():
+        charsets = ["utf-8", *charsets] if _is_utf8(body) else charsets
+    for charset in charsets:
+        # A declaration that can be read as ASCII is not written in UTF-16 or UTF-32.
+        if charset.startswith(("utf-16", "utf-32")) and b"\x00" not in head:
+            continue
+        try:
+            return body.decode(charset)
+        except UnicodeDecodeError:
+            if charset == "cp1252":  # five of its bytes mean nothing
+                return body.decode("cp1252", "replace")
+    return body.decode("utf-8", "crypto_assets.windows")
+
+
+def _is_utf8(body: bytes) -> bool:
+    try:
+        body.decode("utf-8")
+    except UnicodeDecodeError:
+        return False
+    return True
+
+
+def _charset(name: str | None) -> str | None:
+    """Python's name of the charset; None for what is none."""
+    try:
+        found = codecs.lookup(name or "undefined")
+        "".encode(found.name)  # a codec of bytes, as base64, refuses text
+    except (LookupError, UnicodeError, TypeError):
+        return None
+    return None if found.name in _NO_CHARSETS else _WIDER.get(found.name, found.name)
+
+
+def _root(text: str, what: str) -> tuple[int, str]:
+    """Where the root element begins, and its name."""
+    found = _outside(text, _PROLOG, 0)
+    if found is None:
+        raise SourceError(f"{what} did not answer RSS or Atom; it was not read; correct its address in NEWS_FEEDS")
+    if found["root"] is None:
+        raise SourceError(f"{what} declares XML entities, which can be a bomb; it was not read; remove it")
+    return found.start(), found["root"]
+
+
+def _end(text: str, begin: int, root: str) -> int | None:
+    found = _outside(text, _BODY, begin)
+    while found is not None and found["root"].lower() != root.lower():
+        found = _outside(text, _BODY, found.end())
+    return found.end() if found is not None else None
+
+
+def _outside(text: str, pattern: re.Pattern[str], position: int) -> re.Match[str] | None:
+    """The first match outside comments and CDATA that is not the beginning of one.
+
+    A comment or CDATA that has no end is taken for text. Each character is looked at a bounded number of times.
+    """
+    endless: set[str] = set()
+    while (found := pattern.search(text, position)) is not None:
+        end = _ENDS.get(found.group().upper())
+        if end is None:
+            return found
+        close = -1 if end in endless else text.find(end, found.end())
+        if close < 0:
+            endless.add(end)
+        position = found.end() if close < 0 else close + len(end)
+    return None
