@@ -19,7 +19,7 @@ from dagster import DagsterInstance, DagsterRun, DagsterRunStatus, RunsFilter
 
 from crypto_assets.assets.access import Providers
 from crypto_assets.assets.reach import REACH
-from crypto_assets.assets.shell import DERIVED_CHUNK_DAYS
+from crypto_assets.assets.shell import DERIVED_CHUNK_DAYS, fitting_memory
 from crypto_assets.checks.shells import PARTITION, RANGE
 from crypto_assets.partitions import DAY, chunks, runs_of, today
 from crypto_assets.storage.warehouse import Warehouse, now
@@ -132,7 +132,8 @@ def requests(instance: DagsterInstance, findings: Findings) -> Iterator[dg.RunRe
         (table, *span)
         for table, found in findings.wanted.items()
         for first, last in runs_of(found)
-        for span in chunks(first, last, DERIVED_CHUNK_DAYS)
+        for chunk in chunks(first, last, DERIVED_CHUNK_DAYS)
+        for _, *span in fitting_memory([table], *chunk)
     )
     for number, (table, first, last) in enumerate(islice(spans, MOST_RUNS)):
         said = f"{table} {first} {last} {findings.newest_write}"
