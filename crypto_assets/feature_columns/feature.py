@@ -22,6 +22,8 @@ MONTH_HOURS = 30 * DAY_HOURS
 DAILY_STALENESS = timedelta(days=2)  # as-of joins of daily tables look back no further than this after available_at
 SNAPSHOT_STALENESS = timedelta(hours=2)  # hourly snapshots: one missed tick is bridged, a second one is not
 LEAST_SHARE = 0.8  # of a statistical window's hours or days, below which its value is unknown
+FILL_HOURS = 24  # a hole between bars no longer than this counts as flat bars for indicators
+NEAR_MARK = timedelta(minutes=30)  # a price observed later after its hour mark is no end of a return
 NEGLIGIBLE = 2.0**-53  # a weight that no longer changes a double
 SEED_TOLERANCE = 1e-9  # what a recursive mean's seed may still count for once a value is shown
 

@@ -1,4 +1,9 @@
-"""Price, market value and volume of a coin, and the coin beside the market. From ``prices`` alone."""
+"""Price, market value and volume of a coin, and the coin beside the market. From ``prices`` alone.
+
+Levels and volumes are known from the instant of their observation: at their own hour mark only if that is no later than
+the decision, in windows of later hours always. Returns, and what is made of them, leave out a price that was observed
+more than ``NEAR_MARK`` after its mark.
+"""
 
 from typing import Any
 
@@ -26,8 +31,16 @@ def _price(
 
 
 _LEVELS = (
-    _price("price_usd", "USD", "Price observed at the hour mark.", lower=0),
-    _price("market_cap_usd", "USD", "Market capitalisation observed at the hour mark.", inputs=CAP, lower=0),
+    _price(
+        "price_usd", "USD", "Price observed at the hour mark; null where it was not known by the decision.", lower=0
+    ),
+    _price(
+        "market_cap_usd",
+        "USD",
+        "Market capitalisation observed at the hour mark; null where it was not known by the decision.",
+        inputs=CAP,
+        lower=0,
+    ),
     _price("volume_24h_usd", "USD", "Rolling 24 h volume over all venues at the hour mark.", inputs=VOLUME, lower=0),
 )
 _RETURNS = tuple(

@@ -7,7 +7,9 @@ restart after it and stay unknown for their warm-up.
 from typing import Any
 
 from crypto_assets.feature_columns.feature import (
+    FILL_HOURS,
     LEAST_SHARE,
+    WEEK_HOURS,
     WILDER_ALPHA,
     Coins,
     Feature,
@@ -152,4 +154,9 @@ _FLOWS = (
     ),
 )  # fmt: skip
 
-TECHNICAL_FEATURES = (*_AVERAGES, *_BANDS, *_MOMENTUM, *_RANGES, *_FLOWS)
+_QUALITY = (
+    _bars("bars_filled_7d", "bars", f"Flat bars among the last 168 hours: missing hours of holes that are no longer than {FILL_HOURS} "
+          "hours as known at ts; null where no bar closed in them.", WEEK_HOURS, least=0.0, warmup=0, lower=0, upper=WEEK_HOURS),
+)  # fmt: skip
+
+TECHNICAL_FEATURES = (*_AVERAGES, *_BANDS, *_MOMENTUM, *_RANGES, *_FLOWS, *_QUALITY)
