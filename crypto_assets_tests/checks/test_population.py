@@ -116,7 +116,11 @@ def test_every_expected_indicator_is_there_around_real_holes(scope: Scope) -> No
     ]  # fmt: skip
     _store(scope, "ohlc", bars)
     rows = build_features(
-        prices=scope.warehouse.read(PRICES), ohlc=scope.warehouse.read("ohlc"), symbols=["BTC", "UNI"], start=START, end=END
+        prices=scope.warehouse.read(PRICES),
+        ohlc=scope.warehouse.read("ohlc"),
+        symbols=["BTC", "UNI"],
+        start=START,
+        end=END,
     )
     scope.warehouse.write(ML_FEATURES, rows, days(START, END))
     columns = measure_population(scope).expected_columns()
