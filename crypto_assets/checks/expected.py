@@ -10,7 +10,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from math import ceil
 
 import numpy as np
 import polars as pl
@@ -114,8 +113,7 @@ def inputs_of(feature: Feature) -> tuple[tuple[str, timedelta], ...]:
         if derived is None:
             found.append((source, timedelta()))
         else:
-            days = ceil(derived.least * derived.days) - 1 if derived.least < 1 else derived.days - 1
-            found += [(f"onchain_base.{column}", days * DAY) for column in derived.inputs]
+            found += [(f"onchain_base.{column}", derived.first_days * DAY) for column in derived.inputs]
     return tuple(found)
 
 

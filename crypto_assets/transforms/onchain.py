@@ -15,7 +15,7 @@ import pandas as pd
 from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 
-from crypto_assets.feature_columns.onchain import DERIVED, DERIVED_BY_NAME, LONG_DAYS
+from crypto_assets.feature_columns.onchain import DERIVED, DERIVED_BY_NAME, LONG_DAYS, LONG_LEAST
 
 Array = NDArray[np.float64]
 
@@ -148,14 +148,14 @@ def _nvt_signal(days: _Days) -> Array:
     return _ratio(days.column("market_cap_usd"), transfers.mean(axis=1))
 
 
-def _enough(window: Array, name: str) -> Array:
+def _enough(window: Array) -> Array:
     """The window's rows; all NaN where fewer days are there than the definition asks."""
     count = (~np.isnan(window)).sum(axis=1)
-    return np.where((count >= DERIVED_BY_NAME[name].least * LONG_DAYS)[:, None], window, np.nan)
+    return np.where((count >= LONG_LEAST * LONG_DAYS)[:, None], window, np.nan)
 
 
 def _mvrv_zscore(days: _Days) -> Array:
-    window = _enough(days.window("market_cap_usd", LONG_DAYS), "mvrv_zscore_365d")
+    window = _enough(days.window("market_cap_usd", LONG_DAYS))
     filled = ~np.isnan(window)
     count = np.maximum(filled.sum(axis=1), 1)
     mean = np.where(filled, window, 0.0).sum(axis=1) / count
@@ -175,7 +175,7 @@ def _issuance(days: _Days) -> Array:
 
 
 def _puell(days: _Days) -> Array:
-    issued = _enough(_issued(days, LONG_DAYS), "puell_multiple_365d")
+    issued = _enough(_issued(days, LONG_DAYS))
     filled = ~np.isnan(issued)
     mean = np.where(filled, issued, 0.0).sum(axis=1) / np.maximum(filled.sum(axis=1), 1)
     return _ratio(issued[:, -1], mean)

@@ -129,11 +129,11 @@ def _span(run: DagsterRun) -> tuple[date, date]:
 def requests(instance: DagsterInstance, findings: Findings) -> Iterator[dg.RunRequest]:
     """One run a table and range of days, inputs first. None for a change that failed ``ATTEMPTS`` times."""
     spans = (
-        (table, *span)
+        (table, begin, end)
         for table, found in findings.wanted.items()
         for first, last in runs_of(found)
         for chunk in chunks(first, last, DERIVED_CHUNK_DAYS)
-        for _, *span in fitting_memory([table], *chunk)
+        for _, begin, end in fitting_memory([table], *chunk)
     )
     for number, (table, first, last) in enumerate(islice(spans, MOST_RUNS)):
         said = f"{table} {first} {last} {findings.newest_write}"

@@ -86,7 +86,8 @@ def test_the_rest_of_a_failed_run(instance: DagsterInstance, monkeypatch: pytest
     monkeypatch.setattr(salvage, "rest_of", lambda *_: ["onchain_enhanced", "ml_features"])
     run: Any = SimpleNamespace(run_id="abc", tags={RANGE[0]: FIRST.isoformat(), RANGE[1]: LAST.isoformat()})
     context: Any = SimpleNamespace(dagster_run=run, instance=instance)
-    result = salvage.derive_without_what_failed._run_status_sensor_fn(context)
+    sensor: Any = salvage.derive_without_what_failed
+    result = sensor._run_status_sensor_fn(context)
     requests = result.run_requests
     judged(spans_of(requests))
     assert len({request.run_key for request in requests}) == len(requests) > 1
