@@ -1,8 +1,8 @@
 """From when on a source can give each coin each feature: what the definitions say, and what the stored inputs show.
 
 A cell is expected where the definition names the coin, the source has given every input for it at least once, and the
-inputs reach back over the feature's window; for indicators of consecutive bars, without a bar missing in between: bars
-that are not there are the business of ``rows_expected``. What a source never gave is listed by name.
+inputs reach back over the feature's window; for indicators of bars, without a hole in between that is too long to count
+as flat bars: bars that are not there are the business of ``rows_expected``. What a source never gave is listed by name.
 """
 
 from __future__ import annotations
@@ -10,7 +10,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from math import ceil
 
 import numpy as np
 import polars as pl
@@ -19,7 +18,7 @@ from numpy.typing import NDArray
 from crypto_assets.catalog import Coin
 from crypto_assets.checks.outcome import Scope
 from crypto_assets.feature_columns import DERIVED, FEATURES, Feature
-from crypto_assets.feature_columns.feature import HOUR, Coins, column_of, entity_of, table_of
+from crypto_assets.feature_columns.feature import FILL_HOURS, HOUR, Coins, column_of, entity_of, table_of
 from crypto_assets.partitions import DAY
 from crypto_assets.schemas import CONTRACTS
 from crypto_assets.transforms import onchain
@@ -43,12 +42,14 @@ class Expectations:
     bars: dict[str, tuple[Ints, Ints]] = field(default_factory=dict)
 
     def bars_before(self, symbol: str, marks: Ints) -> Ints:
-        """How many consecutive bars precede the one that closed at each mark (microseconds); -1 where none closed."""
+        """How many bars in a row precede each mark (microseconds), flat ones counted; -1 in too long a hole."""
         closes, position = self.bars.get(symbol, (np.empty(0, np.int64), np.empty(0, np.int64)))
         if not len(closes):
             return np.full(len(marks), -1)
-        at = np.minimum(np.searchsorted(closes, marks), len(closes) - 1)
-        return np.where(closes[at] == marks, position[at], -1)
+        at = np.searchsorted(closes, marks, side="right") - 1  # the newest bar that closed by then
+        missing = (marks - closes[at]) // HOUR_US
+        known = (at >= 0) & (missing <= FILL_HOURS)
+        return np.where(known, position[at] + missing, -1)
 
 
 def expectations(scope: Scope, coins: Sequence[Coin]) -> Expectations:
@@ -85,16 +86,16 @@ def spans(symbols: pl.Series) -> Iterator[tuple[str, slice]]:
 
 
 def _bar_runs(scope: Scope) -> dict[str, tuple[Ints, Ints]]:
-    """Coin -> closes of its bars (microseconds) and the place of each in its run of consecutive ones."""
+    """Coin -> closes of its bars (microseconds) and the place of each in its run, in which flat bars count."""
     first = scope.start - LOOKBACK_DAYS["ohlc"] * DAY
     rows = scope.warehouse.read("ohlc", start=first, end=scope.end, columns=["symbol", "ts"])  # sorted by both
     every = rows["ts"].to_physical().to_numpy() + HOUR_US
     found = {}
     for symbol, mine in spans(rows["symbol"]):
         closes = every[mine]
-        number = np.arange(len(closes))
-        opens = np.diff(closes, prepend=closes[0]) != HOUR_US
-        found[symbol] = closes, number - np.maximum.accumulate(np.where(opens, number, 0))
+        hours = (closes - closes[0]) // HOUR_US
+        opens = np.diff(hours, prepend=hours[0]) > FILL_HOURS + 1  # a hole too long to fill: a new run
+        found[symbol] = closes, hours - np.maximum.accumulate(np.where(opens, hours, 0))
     return found
 
 
@@ -112,8 +113,7 @@ def inputs_of(feature: Feature) -> tuple[tuple[str, timedelta], ...]:
         if derived is None:
             found.append((source, timedelta()))
         else:
-            days = ceil(derived.least * derived.days) - 1 if derived.least < 1 else derived.days - 1
-            found += [(f"onchain_base.{column}", days * DAY) for column in derived.inputs]
+            found += [(f"onchain_base.{column}", derived.first_days * DAY) for column in derived.inputs]
     return tuple(found)
 
 

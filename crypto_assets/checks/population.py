@@ -123,7 +123,7 @@ def _add(found: Population, symbol: str, filled: Cells, expected: Cells, days: N
         found.daily[day] = found.daily.get(day, np.zeros_like(now)) + now
 
 
-_OF_BARS = {n: f for n, f in FEATURES.items() if f.tables == {"ohlc"} and f.least == 1.0}  # of consecutive bars
+_OF_BARS = {n: f for n, f in FEATURES.items() if f.tables == {"ohlc"} and f.first_hours}  # of bars in a row
 _BARS = [NAMES.index(name) for name in _OF_BARS]
 _BARS_BEFORE = np.array([feature.first_hours for feature in _OF_BARS.values()])
 _CONDITIONS: dict[str, list[int]] = {}

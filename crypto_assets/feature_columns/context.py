@@ -11,6 +11,7 @@ from crypto_assets.feature_columns.feature import (
     Change,
     Coins,
     Feature,
+    ends,
 )
 
 GREED = ("market_sentiment.fear_greed_index",)
@@ -31,9 +32,7 @@ def _change(
     lower = None if change is Change.DIFFERENCE else -1
     given = {
         "stale": DAILY_STALENESS,
-        "hours": hours + 1,
-        "least": 0.0,
-        "warmup": hours,
+        "needs": ends(inputs, hours),
         "change": change,
         "lower": lower,
     }
@@ -66,7 +65,7 @@ DERIVATIVES_FEATURES = tuple(
         ("funding_rate", "fraction per funding interval", "Mean funding rate over contracts, weighted by open interest.", _FUNDING, _NOTHING),
         ("open_interest_usd", "USD", "Open interest of perpetual futures over all venues.", _INTEREST, {"lower": 0}),
         ("open_interest_change_24h", "fraction", "Open interest as known at ts / as known 24 hours before - 1.", _INTEREST,
-         {"hours": DAY_HOURS + 1, "least": 0.0, "warmup": DAY_HOURS, "change": Change.RELATIVE, "lower": -1}),
+         {"needs": ends(_INTEREST, DAY_HOURS), "change": Change.RELATIVE, "lower": -1}),
         ("open_interest_to_market_cap", "ratio", "open_interest_usd / market_cap_usd at ts.", (*_INTEREST, "prices.market_cap_usd"),
          {"lower": 0}),
         ("futures_basis", "fraction of the index", "(futures - index) / index, weighted by open interest.", ("derivatives.basis",), _NOTHING),

@@ -1,6 +1,6 @@
 """What the news says of a coin and of the market, hour by hour. From ``narratives``."""
 
-from crypto_assets.feature_columns.feature import DAY_HOURS, WEEK_HOURS, Change, Feature
+from crypto_assets.feature_columns.feature import DAY_HOURS, WEEK_HOURS, Change, Feature, ends
 from crypto_assets.schemas_news import THEMES
 
 COUNT, TONE = "article_count_24h", "sentiment_24h"
@@ -14,7 +14,7 @@ WRITTEN_OF = "news_count_24h > 0"  # nobody can have a tone, or a theme, of no a
 def _momentum(name: str, unit: str, column: str, where: str = "") -> tuple[Feature, ...]:
     return tuple(
         Feature(f"{name}_change_{span}", unit, f"{column} at ts minus {column} {hours} hours before.",
-                (f"narratives.{column}",), hours=hours + 1, least=0.0, warmup=hours, change=Change.DIFFERENCE, where=where.format(span=span))
+                (f"narratives.{column}",), needs=ends((f"narratives.{column}",), hours), change=Change.DIFFERENCE, where=where.format(span=span))
         for span, hours in LOOKBACKS.items()
     )  # fmt: skip
 

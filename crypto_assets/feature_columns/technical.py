@@ -1,18 +1,23 @@
 """Indicators of consecutive hourly bars: averages, momentum, bands, ranges, flows. From ``ohlc`` alone.
 
-A bar stands at its close. A missing bar makes an indicator unknown until its window is whole again; recursive ones
-restart after it and stay unknown for their warm-up.
+A bar stands at its close. A hole of at most ``FILL_HOURS`` missing hours, as far as it is known at the row, counts as
+flat bars at the close before, with volume 0 (unknown where the bar before has none). After a longer hole indicators
+restart: null until their window is whole, recursive ones for their warm-up.
 """
 
 from typing import Any
 
 from crypto_assets.feature_columns.feature import (
+    FILL_HOURS,
     LEAST_SHARE,
+    WEEK_HOURS,
     WILDER_ALPHA,
     Coins,
     Feature,
+    Need,
     ema_alpha,
     memory_bars,
+    share,
     warmup_bars,
 )
 
@@ -49,14 +54,20 @@ WILDER = "Wilder 1978"
 
 
 def _bars(
-    name: str, unit: str, formula: str, bars: int, inputs: tuple[str, ...] = CLOSE, coins: Coins = Coins.BARRED,
-    **more: Any,
+    name: str, unit: str, formula: str, bars: int, inputs: tuple[str, ...] = CLOSE, coins: Coins = Coins.BARRED, *,
+    warmup: int = 0, needs: tuple[Need, ...] = (), **more: Any,
 ) -> Feature:  # fmt: skip
-    return Feature(name, unit, formula, inputs, hours=bars, coins=coins, **more)
+    """``bars``: that it looks at, all of which must be there; or ``warmup`` + 1 of them, for recursive means."""
+    run = (Need((("ohlc.close", 0),), warmup + 1 if warmup else bars),)
+    return Feature(name, unit, formula, inputs, needs or run, memory=bars if warmup else 1, coins=coins, **more)
 
 
-def _traded(name: str, unit: str, formula: str, bars: int, inputs: tuple[str, ...] = HLCV, **more: Any) -> Feature:
-    return _bars(name, unit, formula, bars, inputs, Coins.TRADED, **more)
+def _traded(
+    name: str, unit: str, formula: str, bars: int, inputs: tuple[str, ...] = HLCV, *, volumes: int = 0, **more: Any
+) -> Feature:
+    """``volumes``: bars whose volume must be known; default: all ``bars``."""
+    run = (Need((("ohlc.close", 0),), bars), Need((("ohlc.volume", 0),), volumes or bars))
+    return _bars(name, unit, formula, bars, inputs, Coins.TRADED, **{"needs": run, **more})
 
 
 _AVERAGES = (
@@ -133,23 +144,31 @@ _FLOWS = (
     *(
         _traded(f"obv_{span}", "base units", f"On-balance volume of the last {n} bars: volume signed by the change of close. "
                 "A window, not Granville's sum since listing, so that it does not depend on where history begins.", n + 1, CV,
-                reference="Granville 1963, as the difference of OBV over the window")
+                volumes=n, reference="Granville 1963, as the difference of OBV over the window")
         for span, n in DAY_WEEK.items()
     ),
-    _traded("obv_share_24h", "-1 to 1", "obv_24h / volume of the same bars; null where nothing traded.", VWAP_BARS + 1, CV, lower=-1, upper=1),
+    _traded("obv_share_24h", "-1 to 1", "obv_24h / volume of the same bars; null where nothing traded.", VWAP_BARS + 1, CV, volumes=VWAP_BARS,
+            lower=-1, upper=1),
     _traded("mfi_14", "0 to 100", "100 x rising / (rising + falling) typical price x volume over 14 bars; null where neither.",
-            MFI_BARS + 1, lower=0, upper=100, reference="Quong and Soudack 1989"),
+            MFI_BARS + 1, volumes=MFI_BARS, lower=0, upper=100, reference="Quong and Soudack 1989"),
     _traded("cmf_20", "-1 to 1", "Sum of volume x ((close - low) - (high - close)) / (high - low) / sum of volume, 20 bars; a bar without range counts 0.",
             CMF_BARS, lower=-1, upper=1, reference="Chaikin money flow"),
     _traded("traded_value_24h", "quote", "Sum of close x volume over 24 bars.", VWAP_BARS, CV, lower=0),
     _traded("traded_value_zscore_7d", "sigma", "z-score of the bar's close x volume over 168 bars, ddof 1.", DAY_WEEK["7d"], CV,
-            least=LEAST_SHARE),
+            needs=share(CV, DAY_WEEK["7d"], own=True)),
     *(
         _traded(f"amihud_illiquidity_{span}", "fraction per M quote",
                 f"Mean of |close / close before - 1| / (close x volume / 1e6) over the last {n} bars that traded.", n + 1, CV,
-                least=LEAST_SHARE, lower=0, reference="Amihud 2002")
+                needs=(Need((("ohlc.close", 0), ("ohlc.close", 1), ("ohlc.volume", 0)), n, LEAST_SHARE, flat=False),), lower=0,
+                reference="Amihud 2002")
         for span, n in DAY_WEEK.items()
     ),
 )  # fmt: skip
 
-TECHNICAL_FEATURES = (*_AVERAGES, *_BANDS, *_MOMENTUM, *_RANGES, *_FLOWS)
+_QUALITY = (
+    _bars("bars_filled_7d", "bars", f"Flat bars among the last 168 hours: missing hours of holes that are no longer than {FILL_HOURS} "
+          "hours as known at ts; null where no bar closed in them.", WEEK_HOURS,
+          needs=(Need((("ohlc.close", 0),), WEEK_HOURS, 1 / WEEK_HOURS, flat=False),), lower=0, upper=WEEK_HOURS),
+)  # fmt: skip
+
+TECHNICAL_FEATURES = (*_AVERAGES, *_BANDS, *_MOMENTUM, *_RANGES, *_FLOWS, *_QUALITY)

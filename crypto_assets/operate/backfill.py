@@ -11,13 +11,10 @@ from typing import Any
 from dagster import DagsterInstance
 
 from crypto_assets.assets.reach import REACH, ROW_GIVERS
-from crypto_assets.assets.shell import DERIVED_CHUNK_DAYS, SOURCE_CHUNK_DAYS, failed_coins_of, feature_chunk_days
+from crypto_assets.assets.shell import DERIVED_CHUNK_DAYS, SOURCE_CHUNK_DAYS, failed_coins_of, fitting_memory
 from crypto_assets.assets.states import states_of
-from crypto_assets.catalog import select
 from crypto_assets.operate import runs
 from crypto_assets.partitions import DAY, chunks, days, runs_of, today
-from crypto_assets.schemas import ML_FEATURES
-from crypto_assets.settings import Settings
 from crypto_assets.storage.warehouse import Warehouse
 from crypto_assets.upkeep import staleness
 from crypto_assets.upkeep.staleness import newest_metadata
@@ -129,18 +126,8 @@ def _plan(wanted: dict[str, list[date]]) -> list[Run]:
         size = DERIVED_CHUNK_DAYS if set(tables) <= set(REACH) else SOURCE_CHUNK_DAYS
         for first, last in runs_of(found):
             for chunk in chunks(first, last, size):
-                plan += _by_memory(tables, *chunk)
+                plan += fitting_memory(tables, *chunk)
     return sorted(plan, key=lambda run: run[1])
-
-
-def _by_memory(tables: tuple[str, ...], first: date, last: date) -> list[Run]:
-    """The run, or for so many coins that its features would not fit the memory: its other tables, then features in parts."""
-    size = feature_chunk_days(len(select(Settings.from_env().coins)))
-    if ML_FEATURES.table not in tables or (last - first) // DAY < size:
-        return [(tables, first, last)]
-    others = tuple(table for table in tables if table != ML_FEATURES.table)
-    parts: list[Run] = [((ML_FEATURES.table,), *chunk) for chunk in chunks(first, last, size)]
-    return [(others, first, last), *parts] if others else parts
 
 
 def _run_all(instance: DagsterInstance, plan: list[Run], report: Report, progress: Progress) -> None:
@@ -222,7 +209,7 @@ def _heal(
             found = staleness.stale_days(instance, warehouse, table, start, last)
             if found:
                 spans = [chunk for run in runs_of(found) for chunk in chunks(*run, DERIVED_CHUNK_DAYS)]
-                plan = [run for span in spans for run in _by_memory((table,), *span)]
+                plan = [run for span in spans for run in fitting_memory((table,), *span)]
                 break  # what follows from this table is found in the next round
         if not plan:
             return

@@ -15,6 +15,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from crypto_assets.contract import TIMESTAMP
+from crypto_assets.feature_columns.feature import NEAR_MARK
 
 HOUR = timedelta(hours=1)
 VOLATILITY = "volatility_24h"  # of hourly log returns, known at ts: the unit of the barriers
@@ -52,12 +53,16 @@ def label(
 ) -> pl.DataFrame:
     """``rows`` (symbol, ts, volatility_24h, …) with the horizon's label columns; rows without a forward return go.
 
-    The return is simple, between the prices at ``ts`` and ``ts`` + horizon exactly: a missing hour gives no label.
+    The return is simple, between the prices at ``ts`` and ``ts`` + horizon exactly: a missing hour gives no label. A
+    price observed more than ``NEAR_MARK`` after its hour mark is missing here, as in the returns among the features.
     The barriers stand ``barrier`` x volatility_24h x sqrt(hours) above and below p(ts), volatility as known at ts,
     and the third at ts + horizon (see ``REFERENCE``). An hour missing before the first touch makes the barrier label
     null, since a touch in it would not have been seen; so does an unknown or zero volatility.
     """
-    known = prices.filter(pl.col("available_at") <= known_by).select("symbol", "ts", "price_usd", "available_at")
+    near = pl.col("available_at") - pl.col("ts") <= NEAR_MARK
+    known = prices.filter((pl.col("available_at") <= known_by) & near).select(
+        "symbol", "ts", "price_usd", "available_at"
+    )
     ends = known.select("symbol", ts=pl.col("ts") - horizon.span, _then="price_usd", label_available_at="available_at")
     returned, barriers, decided, known_from = horizon.columns
     found = (

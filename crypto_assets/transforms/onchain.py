@@ -15,12 +15,13 @@ import pandas as pd
 from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 
-from crypto_assets.feature_columns.onchain import DERIVED, DERIVED_BY_NAME, LONG_DAYS
+from crypto_assets.feature_columns.onchain import DERIVED, DERIVED_BY_NAME, LONG_DAYS, LONG_LEAST
 
 Array = NDArray[np.float64]
 
 OUTPUT = [column.name for column in DERIVED]
 LOOKBACK_DAYS = max(column.days for column in DERIVED) - 1
+RETURN_NOISE = 4 * 2.0**-53  # of a log return: both prices, their quotient and its logarithm are rounded
 NEVER = np.iinfo(np.int64).max
 
 
@@ -104,12 +105,18 @@ def _change(name: str) -> Callable[[_Days], Array]:
     return measure
 
 
+def _flat(window: Array) -> NDArray[np.bool_]:
+    """Windows whose known values are all the same, exactly: a mean of them may be off by a bit, and a spread is not 0."""
+    return np.asarray(np.fmax.reduce(window, axis=1) == np.fmin.reduce(window, axis=1))
+
+
 def _zscore(name: str) -> Callable[[_Days], Array]:
     column = DERIVED_BY_NAME[name].inputs[0]
 
     def measure(days: _Days) -> Array:
         window = days.window(column, _days_of(name))
-        return (window[:, -1] - window.mean(axis=1)) / window.std(axis=1, ddof=1)
+        spread = np.where(_flat(window), np.nan, window.std(axis=1, ddof=1))
+        return (window[:, -1] - window.mean(axis=1)) / spread
 
     return measure
 
@@ -118,7 +125,9 @@ def _volatility(name: str) -> Callable[[_Days], Array]:
     def measure(days: _Days) -> Array:
         window = days.window("price_usd", _days_of(name))
         prices = np.where(window > 0, window, np.nan)
-        return np.diff(np.log(prices), axis=1).std(axis=1, ddof=1)
+        logs = np.log(prices[:, 1:] / prices[:, :-1])
+        spread = logs.std(axis=1, ddof=1)
+        return np.where(spread <= RETURN_NOISE, 0.0, spread)  # steady growth: only the last bits differ
 
     return measure
 
@@ -139,19 +148,19 @@ def _nvt_signal(days: _Days) -> Array:
     return _ratio(days.column("market_cap_usd"), transfers.mean(axis=1))
 
 
-def _enough(window: Array, name: str) -> Array:
+def _enough(window: Array) -> Array:
     """The window's rows; all NaN where fewer days are there than the definition asks."""
     count = (~np.isnan(window)).sum(axis=1)
-    return np.where((count >= DERIVED_BY_NAME[name].least * LONG_DAYS)[:, None], window, np.nan)
+    return np.where((count >= LONG_LEAST * LONG_DAYS)[:, None], window, np.nan)
 
 
 def _mvrv_zscore(days: _Days) -> Array:
-    window = _enough(days.window("market_cap_usd", LONG_DAYS), "mvrv_zscore_365d")
+    window = _enough(days.window("market_cap_usd", LONG_DAYS))
     filled = ~np.isnan(window)
     count = np.maximum(filled.sum(axis=1), 1)
     mean = np.where(filled, window, 0.0).sum(axis=1) / count
     squares = np.where(filled, (window - mean[:, None]) ** 2, 0.0).sum(axis=1)
-    spread = np.where(filled.any(axis=1), np.sqrt(squares / np.maximum(count - 1, 1)), np.nan)
+    spread = np.where(filled.any(axis=1) & ~_flat(window), np.sqrt(squares / np.maximum(count - 1, 1)), np.nan)
     return _ratio(days.column("market_cap_usd") - days.column("realized_cap_usd"), spread)
 
 
@@ -166,7 +175,7 @@ def _issuance(days: _Days) -> Array:
 
 
 def _puell(days: _Days) -> Array:
-    issued = _enough(_issued(days, LONG_DAYS), "puell_multiple_365d")
+    issued = _enough(_issued(days, LONG_DAYS))
     filled = ~np.isnan(issued)
     mean = np.where(filled, issued, 0.0).sum(axis=1) / np.maximum(filled.sum(axis=1), 1)
     return _ratio(issued[:, -1], mean)

@@ -19,7 +19,7 @@ from dagster import DagsterInstance, DagsterRun, DagsterRunStatus, RunsFilter
 
 from crypto_assets.assets.access import Providers
 from crypto_assets.assets.reach import REACH
-from crypto_assets.assets.shell import DERIVED_CHUNK_DAYS
+from crypto_assets.assets.shell import DERIVED_CHUNK_DAYS, fitting_memory
 from crypto_assets.assets.states import steps_of_run
 from crypto_assets.checks.shells import PARTITION, RANGE
 from crypto_assets.partitions import DAY, chunks, runs_of, today
@@ -131,10 +131,11 @@ def _span(run: DagsterRun) -> tuple[date, date]:
 def requests(instance: DagsterInstance, findings: Findings) -> Iterator[dg.RunRequest]:
     """One run a table and range of days, inputs first. None for a change that failed ``ATTEMPTS`` times."""
     spans = (
-        (table, *span)
+        (table, begin, end)
         for table, found in findings.wanted.items()
         for first, last in runs_of(found)
-        for span in chunks(first, last, DERIVED_CHUNK_DAYS)
+        for chunk in chunks(first, last, DERIVED_CHUNK_DAYS)
+        for _, begin, end in fitting_memory([table], *chunk)
     )
     for number, (table, first, last) in enumerate(islice(spans, MOST_RUNS)):
         said = f"{table} {first} {last} {findings.newest_write}"

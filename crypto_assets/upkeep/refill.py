@@ -20,7 +20,7 @@ import dagster as dg
 from dagster import AssetKey, AssetSelection, DagsterInstance
 
 from crypto_assets.assets.reach import REACH, ROW_GIVERS
-from crypto_assets.assets.shell import COINS_TAG, DAILY, SOURCE_CHUNK_DAYS, failed_coins_of
+from crypto_assets.assets.shell import COINS_TAG, DAILY, SOURCE_CHUNK_DAYS, failed_coins_of, fitting_memory
 from crypto_assets.assets.states import states_of
 from crypto_assets.automation import FRESHNESS, SETTLES_AFTER, waiting
 from crypto_assets.checks.shells import RANGE
@@ -70,10 +70,11 @@ def plan(instance: DagsterInstance, warehouse: Warehouse, now: datetime) -> list
     for day in {day for found in wanted.values() for day in found}:
         by_tables.setdefault(tuple(t for t in FRESHNESS if day in wanted.get(t, ())), []).append(day)
     whole = [
-        Refill(tables, *part)
+        Refill(*part)
         for tables, found in by_tables.items()
         for span in runs_of(found)
-        for part in chunks(*span, SOURCE_CHUNK_DAYS)
+        for chunk in chunks(*span, SOURCE_CHUNK_DAYS)
+        for part in fitting_memory(tables, *chunk)
     ]
     return sorted([*whole, *partial], key=lambda refill: (refill.last, refill.tables), reverse=True)
 

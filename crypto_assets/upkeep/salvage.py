@@ -8,11 +8,13 @@ filled stays null, and is derived again when its rows are there (``refill.py``).
 from __future__ import annotations
 
 from collections.abc import Set
+from datetime import date
 
 import dagster as dg
 from dagster import AssetKey, DagsterEventType, DagsterInstance, DagsterRun, DefaultSensorStatus
 
 from crypto_assets.assets.reach import ROW_GIVERS
+from crypto_assets.assets.shell import fitting_memory
 from crypto_assets.checks.shells import PARTITION, RANGE
 from crypto_assets.upkeep.refill import refill_job
 
@@ -41,7 +43,7 @@ def rest_of(instance: DagsterInstance, run: DagsterRun) -> list[str]:
 
 
 @dg.run_failure_sensor(request_job=refill_job, default_status=DefaultSensorStatus.RUNNING, minimum_interval_seconds=15)
-def derive_without_what_failed(context: dg.RunFailureSensorContext) -> dg.RunRequest | dg.SkipReason:
+def derive_without_what_failed(context: dg.RunFailureSensorContext) -> dg.SensorResult | dg.SkipReason:
     run = context.dagster_run
     span = {name: run.tags[name] for name in (PARTITION, *RANGE) if name in run.tags}
     if TAG in run.tags or not span:
@@ -50,11 +52,16 @@ def derive_without_what_failed(context: dg.RunFailureSensorContext) -> dg.RunReq
     if not found:
         return dg.SkipReason(f"nothing of run {run.run_id} can be derived without what failed")
     days = (span[PARTITION], span[PARTITION]) if PARTITION in span else (span[RANGE[0]], span[RANGE[1]])
-    return dg.RunRequest(
-        run_key=run.run_id,
-        asset_selection=[AssetKey(table) for table in found],
-        tags={TAG: run.run_id, RANGE[0]: days[0], RANGE[1]: days[1], "dagster/priority": "10"},
-    )
+    parts = fitting_memory(found, *map(date.fromisoformat, days))
+    requests = [
+        dg.RunRequest(
+            run_key=run.run_id if len(parts) == 1 else f"{run.run_id}-{number}",
+            asset_selection=[AssetKey(table) for table in tables],
+            tags={TAG: run.run_id, RANGE[0]: str(first), RANGE[1]: str(last), "dagster/priority": str(10 - number)},
+        )
+        for number, (tables, first, last) in enumerate(parts)
+    ]
+    return dg.SensorResult(run_requests=requests)
 
 
 SENSORS = [derive_without_what_failed]

@@ -86,20 +86,49 @@ def test_a_listing_is_expected_once_its_window_can_be_whole(scope: Scope) -> Non
     assert "transaction_count_24h" not in due
 
 
-def test_indicators_are_expected_of_consecutive_bars(scope: Scope) -> None:
-    opened = datetime(2021, 3, 4, tzinfo=timezone.utc)
-    gap = opened + 24 * HOUR
+def test_indicators_are_expected_of_bars_in_a_row_in_which_short_holes_count(scope: Scope) -> None:
+    """Bars close from 00:00 - 29 h on; one hour is missing, then 24 are, then 25."""
+    opened = datetime(2021, 3, 1, tzinfo=timezone.utc)
+    gone = {24, *range(30, 54), *range(60, 85)}
+    closes = [opened + n * HOUR for n in range(-29, 96) if n not in gone]
     bars = [
-        {"symbol": "BTC", "ts": ts, "date": ts.date(), "available_at": ts + HOUR, "source": "test",
-         "open": 1.0, "high": 1.0, "low": 1.0, "close": 1.0}
-        for ts in (opened + n * HOUR for n in range(-30, 47)) if ts != gap
+        {"symbol": "BTC", "ts": ts - HOUR, "date": (ts - HOUR).date(), "available_at": ts, "source": "test",
+         "open": 1.0, "high": 1.0, "low": 1.0, "close": 1.0, "volume": 1.0}
+        for ts in closes
     ]  # fmt: skip
     _store(scope, "ohlc", bars)
     wanted = expectations(scope, select("BTC"))
-    marks = pl.Series([opened, gap, gap + HOUR, gap + 2 * HOUR, opened + 99 * HOUR]).cast(pl.Datetime("us", "UTC"))
+    hours = (-30, -29, 0, 24, 25, 53, 54, 59, 83, 84, 85, 90, 95 + 24, 95 + 25)
+    marks = pl.Series([opened + n * HOUR for n in hours]).cast(pl.Datetime("us", "UTC"))
     before = wanted.bars_before("BTC", marks.to_physical().to_numpy()).tolist()
-    assert before == [29, 53, -1, 0, -1]
-    assert wanted.bars_before("UNI", marks.to_physical().to_numpy()).tolist() == [-1] * 5
+    assert before == [-1, 0, 29, 53, 54, 82, 83, 88, 112, -1, 0, 5, 34, -1]
+    assert wanted.bars_before("UNI", marks.to_physical().to_numpy()).tolist() == [-1] * len(hours)
+
+
+def test_every_expected_indicator_is_there_around_real_holes(scope: Scope) -> None:
+    """Prices go on while the venue is out: what the definitions expect of the rows is filled, and no more is expected."""
+    opened = datetime(2021, 2, 1, tzinfo=timezone.utc)
+    out = {*range(700, 705), *range(735, 759), *range(775, 779)}  # the last days of the range: hours 744 to 792
+    bars = [
+        {"symbol": "BTC", "ts": ts, "date": ts.date(), "available_at": ts + HOUR, "source": "test", "open": 100.0 + n % 5,
+         "high": 106.0 + n % 3, "low": 98.0 - n % 7, "close": 101.0 + n % 4, "volume": 1.0 + n % 2}
+        for n in range(33 * 24) if n not in out for ts in [opened + n * HOUR]
+    ]  # fmt: skip
+    _store(scope, "ohlc", bars)
+    rows = build_features(
+        prices=scope.warehouse.read(PRICES),
+        ohlc=scope.warehouse.read("ohlc"),
+        symbols=["BTC", "UNI"],
+        start=START,
+        end=END,
+    )
+    scope.warehouse.write(ML_FEATURES, rows, days(START, END))
+    columns = measure_population(scope).expected_columns()
+    by_value = {"stoch_k", "stoch_d", "stoch_slow_d", "donchian_position_20", "williams_r_24", "vwap_24h", "cmf_20",
+                "bb_percent_b", "cci_20", "mfi_14", "close_to_vwap_24h", "ultimate_oscillator", "obv_share_24h",
+                "amihud_illiquidity_24h"}  # fmt: skip
+    found = {f.name: columns[f.name] for f in GROUPS["technical"] if f.name not in by_value}
+    assert {name: share for name, share in found.items() if share != 1.0} == {}
 
 
 def test_hash_rate_is_expected_of_proof_of_work_coins_only(scope: Scope) -> None:

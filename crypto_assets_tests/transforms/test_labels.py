@@ -56,6 +56,20 @@ def test_what_was_not_seen_is_not_guessed() -> None:
     assert labelled([100, 111, 100, 100, 100], 4, 0.0)[0] == (0.0, None, None)
 
 
+def test_a_price_far_from_its_mark_is_no_end_of_a_return() -> None:
+    """The price of hour 2 was observed 31 minutes late: it labels no row as an end, and no touch is seen in it."""
+    prices = prices_of({"BTC": [100, 101, 130, 103, 104]})
+    far = prices.with_columns(
+        available_at=pl.when(pl.col("price_usd") == 130)
+        .then(pl.col("ts") + timedelta(minutes=31))
+        .otherwise("available_at")
+    )
+    for frame, wanted in ((prices, [(0, 1), (1, 1), (2, -1)]), (far, [(1, None)])):
+        found = label(rows_of(frame, 0.1), frame, Horizon(2, "2h"), barrier=1.0, known_by=FOREVER)
+        got = [((r[0] - START) // HOUR, r[1]) for r in found.select("ts", "triple_barrier_2h").rows()]
+        assert got == wanted
+
+
 def test_rows_without_a_price_at_either_end_go() -> None:
     prices = prices_of({"BTC": [100, None, 102, 103]})
     rows = pl.concat([rows_of(prices, 0.1), rows_of(prices, 0.1).with_columns(symbol=pl.lit("ETH"))])

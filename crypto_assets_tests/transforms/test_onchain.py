@@ -98,6 +98,23 @@ def test_a_day_completed_late_is_not_seen_by_the_days_before_it_was_known() -> N
     assert not math.isnan(found[START + DAY * 18])
 
 
+@pytest.mark.parametrize("value", [0.1, 1234567.8, 3.3e11, 7.0])
+def test_a_flat_window_has_no_score(value: float) -> None:
+    """The mean of thirty equal doubles may be off by a bit: then a score would be made of rounding alone."""
+    flat = dict.fromkeys(("active_addresses", "transaction_count", "transfer_volume_usd", "exchange_inflow_usd"), value)
+    found = enhance(base(400, **flat, market_cap_usd=value), START, START + DAY * 399)
+    assert found[[name for name in OUTPUT if "zscore" in name]].isna().all().all()
+    moved = last(base(400, **{name: lambda n: value + (n == 399) for name in flat}))
+    for name in ("active_addresses", "transaction_count", "transfer_volume", "exchange_inflow"):
+        if value < 1e10:
+            assert moved[f"{name}_zscore_30d"] == pytest.approx(29 / math.sqrt(30), rel=1e-6), name
+
+
+def test_steady_growth_has_no_volatility() -> None:
+    row = last(base(40, price_usd=lambda n: 1000.0 * 1.01**n))
+    assert (row["price_volatility_7d"], row["price_volatility_30d"]) == (0.0, 0.0)
+
+
 def test_no_rows_give_no_rows() -> None:
     found = enhance(base(0) if False else base(1).iloc[:0], START, START)
     assert list(found.columns) == ["symbol", "date", "available_at", "source", *OUTPUT]

@@ -68,8 +68,9 @@ def test_the_rest_of_a_failed_tick_is_asked_for(platforms) -> None:
     event = failure.event_log_entry.dagster_event
     assert event is not None
     context = dg.build_run_status_sensor_context("x", event, broken.instance, run).for_run_failure()
-    request = derive_without_what_failed(context)
-    assert isinstance(request, dg.RunRequest)
+    result = derive_without_what_failed(context)
+    assert isinstance(result, dg.SensorResult)
+    (request,) = result.run_requests or ()
     assert [key.to_user_string() for key in request.asset_selection or ()] == ["ml_features"]
     job = graph.job().get_subset(asset_selection=set(request.asset_selection or ()))
     assert job.execute_in_process(instance=broken.instance, tags=dict(request.tags)).success

@@ -99,7 +99,7 @@ class _LaidOut:
         kept = prices.exists[:, back["prices"] :] | bars.exists[:, back["ohlc"] :]
         beside_btc = [prices]
         if BTC in grid.symbols:
-            beside_btc.append(self.prices.one_for_all(grid.symbols.index(BTC), count, {"price_usd": price.BTC}))
+            beside_btc.append(self.prices.one_for_all(grid.symbols.index(BTC), count, {price.END: price.BTC}))
         arrays: Arrays = {
             **{name: array[coins] for name, array in self.beside.items()},
             **{name: np.broadcast_to(row, (count, grid.hours)) for name, row in self.calendar.items()},
@@ -124,7 +124,7 @@ class _LaidOut:
 
 
 def _lay_out(grid: Grid, inputs: Mapping[str, pl.DataFrame], wanted: list[str]) -> _LaidOut:
-    prices = panel(inputs["prices"], "prices", _reaching_back(grid, "prices"), price.PRICE_COLUMNS)
+    prices = price.price_panel(inputs["prices"], _reaching_back(grid, "prices"))
     caps = prices.at_own_hour("market_cap_usd")[:, LOOKBACK_DAYS["prices"] * HOURS_A_DAY :]
     looked_up = {table: frame for table, frame in inputs.items() if table not in ("prices", "ohlc", "narratives")}
     return _LaidOut(

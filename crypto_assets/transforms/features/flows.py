@@ -8,8 +8,10 @@ import numpy as np
 
 from crypto_assets.feature_columns import technical as is_
 from crypto_assets.feature_columns.feature import LEAST_SHARE
+from crypto_assets.transforms.features.gaps import each_run_alone
 from crypto_assets.transforms.features.grid import Arrays, Floats, Ints
 from crypto_assets.transforms.features.moments import rolling_moments
+from crypto_assets.transforms.features.ties import UNIT
 from crypto_assets.transforms.features.windows import (
     after,
     earlier,
@@ -19,10 +21,11 @@ from crypto_assets.transforms.features.windows import (
 )
 
 MILLION = 1e6
+VALUE_NOISE = 4 * UNIT  # close x volume: each factor and the product are rounded
 
 
-def flow_features(bars: Mapping[str, Floats], typical: Floats, position: Ints) -> Arrays:
-    """``typical``: (high + low + close) / 3. ``position``: of each bar in its run."""
+def flow_features(bars: Mapping[str, Floats], typical: Floats, way: Floats, position: Ints) -> Arrays:
+    """``typical``: (high + low + close) / 3; ``way``: 1 where it rose, -1 where it fell. ``position``: of each bar in its run."""
     close, volume = bars["close"], bars["volume"]
     turned = typical * volume
     (value,) = rolling_sums(turned, is_.VWAP_BARS)
@@ -34,32 +37,39 @@ def flow_features(bars: Mapping[str, Floats], typical: Floats, position: Ints) -
     for (name, size), total in zip(is_.DAY_WEEK.items(), signed, strict=True):
         out[f"obv_{name}"] = after(size, position, total)
     out["obv_share_24h"] = np.clip(ratio(out["obv_24h"], day_volume), -1.0, 1.0)
-    out["mfi_14"] = _money_flow(typical, turned, position)
+    out["mfi_14"] = _money_flow(turned, way, position)
     span = bars["high"] - bars["low"]
     place = np.divide(2.0 * close - bars["low"] - bars["high"], span, out=np.zeros_like(span), where=span > 0)
     (weighted,) = rolling_sums(place * volume, is_.CMF_BARS)
     share = np.clip(ratio(weighted, cmf_volume), -1.0, 1.0)
     out["cmf_20"] = after(is_.CMF_BARS - 1, position, share)
-    return out | _traded(close, close * volume, change, position)
+    return out | _traded(bars, position)
 
 
-def _money_flow(typical: Floats, turned: Floats, position: Ints) -> Floats:
-    way = np.sign(typical - earlier(typical, 1))  # NaN, where one is unknown, stays NaN in what follows
+def _money_flow(turned: Floats, way: Floats, position: Ints) -> Floats:
     (rising,) = rolling_sums(turned * np.maximum(way, 0.0), is_.MFI_BARS)
     (falling,) = rolling_sums(turned * np.maximum(-way, 0.0), is_.MFI_BARS)
     return after(is_.MFI_BARS, position, 100.0 * ratio(rising, rising + falling))
 
 
-def _traded(close: Floats, value: Floats, change: Floats, position: Ints) -> Arrays:
+def _traded(bars: Mapping[str, Floats], position: Ints) -> Arrays:
+    (day_value,) = rolling_sums(bars["close"] * bars["volume"], is_.VWAP_BARS)
+    needed = {name: bars[name] for name in ("close", "volume")}
+    return {"traded_value_24h": after(is_.VWAP_BARS - 1, position, day_value)} | each_run_alone(
+        _of_most_bars, needed, position
+    )
+
+
+def _of_most_bars(bars: Arrays) -> Arrays:
+    """Statistics of one run of bars, for which four fifths of the window are enough."""
+    close = bars["close"]
+    value = close * bars["volume"]
     week_bars = is_.DAY_WEEK["7d"]
-    (day_value,) = rolling_sums(value, is_.VWAP_BARS)
     (week,) = rolling_moments(value, week_bars)
-    spread = week.std(ddof=1, at_least=LEAST_SHARE * week_bars)
-    out: Arrays = {
-        "traded_value_24h": after(is_.VWAP_BARS - 1, position, day_value),
-        "traded_value_zscore_7d": ratio(value - week.mean, spread),
-    }
-    moved = np.abs(change) / earlier(close, 1)
+    spread = week.std(ddof=1, at_least=LEAST_SHARE * week_bars, noise=VALUE_NOISE * week.mean)
+    out: Arrays = {"traded_value_zscore_7d": ratio(value - week.mean, spread)}
+    before = earlier(close, 1)
+    moved = np.abs(close - before) / before
     usable = (value > 0) & ~np.isnan(moved)
     impact = np.divide(moved * MILLION, value, out=np.zeros_like(value), where=usable)
     sizes = is_.DAY_WEEK.values()

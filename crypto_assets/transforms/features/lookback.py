@@ -7,7 +7,7 @@ from functools import cache
 
 from crypto_assets import schemas
 from crypto_assets.feature_columns import FEATURES, Feature
-from crypto_assets.feature_columns.feature import HOUR
+from crypto_assets.feature_columns.feature import FILL_HOURS, HOUR
 from crypto_assets.schemas_context import COMMUNITY_LAG
 
 DAY = timedelta(days=1)
@@ -32,8 +32,12 @@ def users(table: str) -> tuple[Feature, ...]:
 
 @cache
 def window(table: str) -> int:
-    """Hour marks that one output hour looks at in an hourly table, its own included."""
-    return max(feature.hours for feature in users(table) if feature.stale is None)
+    """Hour marks that one output hour looks at in an hourly table, its own included.
+
+    Of bars those too in which the close may stand that fills a hole at the window's oldest end.
+    """
+    own = max(feature.hours for feature in users(table) if feature.stale is None)
+    return own + FILL_HOURS if table == "ohlc" else own
 
 
 @cache

@@ -42,9 +42,15 @@ class Moments:
         squares[:, new] += other.squares[:, old] + apart * apart * share * self.count[:, new]
         return Moments(count, mean, squares)
 
-    def std(self, ddof: int, at_least: float) -> Floats:
-        """Standard deviation; NaN where fewer than ``at_least`` values were seen."""
+    def std(self, ddof: int, at_least: float, noise: float | Floats = 0.0) -> Floats:
+        """Standard deviation; NaN where fewer than ``at_least`` values were seen.
+
+        ``noise``: by how much rounding may have moved each value, where they are results and not given numbers. What
+        spreads no further counts as flat: 0 exactly.
+        """
         spread = self.squares / np.maximum(self.count - ddof, 1)
+        if not np.isscalar(noise) or noise:
+            np.copyto(spread, 0.0, where=flat(self.squares, self.count, noise))
         np.sqrt(spread, out=spread)
         np.copyto(spread, np.nan, where=self.count < max(at_least, ddof + 1))
         return spread
@@ -77,6 +83,11 @@ class WindowSums:
             for found, sure in ((mean, merged.mean), (left, merged.squares)):
                 found[rows] = np.where(cells, sure, found[rows])
         return Moments(self.counts[size], mean, left)
+
+
+def flat(squares: Floats, count: Floats | Counts, noise: float | Floats) -> Flags:
+    """Where the squared deviations of so many values are no more than their ``noise`` explains."""
+    return np.asarray(squares <= np.multiply(count, np.square(noise), dtype=np.float64))
 
 
 def rolling_moments(array: Floats, *sizes: int) -> list[Moments]:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from crypto_assets.transforms.features.grid import Floats
-from crypto_assets.transforms.features.moments import WindowSums, centred
+from crypto_assets.transforms.features.moments import WindowSums, centred, flat
 from crypto_assets.transforms.features.windows import Counts, joined, over_windows, rolling_sums
 
 
@@ -45,14 +45,14 @@ class CoMoments:
             total[:, new] += product
         return CoMoments(count, x, y, xx, yy, xy)
 
-    def beta(self, at_least: float) -> Floats:
-        """Slope of y on x; NaN below ``at_least`` hours or where x did not move."""
-        usable = (self.count >= at_least) & (self.xx > 0)
+    def beta(self, at_least: float, noise: float = 0.0) -> Floats:
+        """Slope of y on x; NaN below ``at_least`` hours or where x did not move by more than its ``noise``."""
+        usable = (self.count >= at_least) & ~flat(self.xx, self.count, noise)
         return np.divide(self.xy, self.xx, out=np.full_like(self.xy, np.nan), where=usable)
 
-    def correlation(self, at_least: float) -> Floats:
-        """Pearson's r; NaN below ``at_least`` hours or where either did not move."""
-        usable = (self.count >= at_least) & (self.xx > 0) & (self.yy > 0)
+    def correlation(self, at_least: float, noise: float = 0.0) -> Floats:
+        """Pearson's r; NaN below ``at_least`` hours or where either did not move by more than its ``noise``."""
+        usable = (self.count >= at_least) & ~(flat(self.xx, self.count, noise) | flat(self.yy, self.count, noise))
         scale = np.sqrt(self.xx) * np.sqrt(self.yy)
         found = np.divide(self.xy, scale, out=np.full_like(self.xy, np.nan), where=usable)
         return np.clip(found, -1.0, 1.0, out=found)

@@ -6,26 +6,41 @@ Indicators of bars are in ``technical.py``. Definitions are in ``feature_columns
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 
 import numpy as np
+import polars as pl
 
-from crypto_assets.feature_columns.feature import DAY_HOURS, LEAST_SHARE, MONTH_HOURS, WEEK_HOURS
+from crypto_assets.feature_columns.feature import DAY_HOURS, LEAST_SHARE, MONTH_HOURS, NEAR_MARK, WEEK_HOURS
 from crypto_assets.feature_columns.price import SPANS
-from crypto_assets.transforms.features.grid import BLOCK_CELLS, Arrays, Floats
+from crypto_assets.transforms.features.grid import BLOCK_CELLS, Arrays, Floats, Grid, Panel, panel
 from crypto_assets.transforms.features.moments import WindowSums, rolling_moments
 from crypto_assets.transforms.features.pairs import rolling_comoments, rolling_paths
+from crypto_assets.transforms.features.ties import UNIT
 from crypto_assets.transforms.features.windows import earlier, ratio, rolling_counts
 
 PRICE_COLUMNS = ("price_usd", "market_cap_usd", "volume_24h_usd")
-BTC = "btc_price_usd"  # BTC's price in every coin's row; absent where BTC is not among the coins
+END = "end_price_usd"  # the price where it was observed near enough to its mark to be an end of a return
+BTC = "btc_price_usd"  # BTC's price, likewise, in every coin's row; absent where BTC is not among the coins
+RETURN_NOISE = 4 * UNIT  # of an hourly log return: both prices, their quotient and its logarithm are rounded
+
+
+def price_panel(prices: pl.DataFrame, grid: Grid) -> Panel:
+    """``prices`` on the grid, with :data:`END`: unknown where observed more than ``NEAR_MARK`` after its mark."""
+    off = (pl.col("available_at") - pl.col("ts")) > NEAR_MARK
+    if not prices.select(off.any()).item():
+        found = panel(prices, "prices", grid, PRICE_COLUMNS)
+        return replace(found, values=found.values | {END: found.values["price_usd"]})
+    ends = prices.with_columns(pl.when(~off).then("price_usd").alias(END))
+    return panel(ends, "prices", grid, (*PRICE_COLUMNS, END))
 
 
 def price_features(values: Mapping[str, Floats]) -> Arrays:
     """All columns that need ``prices`` of the coin and of BTC. An hour without a price is NaN."""
-    price = values["price_usd"]
+    price, end = values["price_usd"], values[END]
     out: Arrays = {name: values[name].copy() for name in PRICE_COLUMNS}
     for span, hours in SPANS.items():
-        growth = price / earlier(price, hours)
+        growth = end / earlier(end, hours)
         out[f"return_{span}"] = growth - 1.0
         out[f"log_return_{span}"] = np.log(growth)
     logs = WindowSums.of(out["log_return_1h"], DAY_HOURS, WEEK_HOURS, MONTH_HOURS)
@@ -35,7 +50,7 @@ def price_features(values: Mapping[str, Floats]) -> Arrays:
 def _volatility(logs: WindowSums) -> Arrays:
     day, week, month = (logs.moments(hours) for hours in (DAY_HOURS, WEEK_HOURS, MONTH_HOURS))
     std = {
-        span: moments.std(ddof=1, at_least=LEAST_SHARE * hours)
+        span: moments.std(ddof=1, at_least=LEAST_SHARE * hours, noise=RETURN_NOISE)
         for span, moments, hours in (("24h", day, DAY_HOURS), ("7d", week, WEEK_HOURS), ("30d", month, MONTH_HOURS))
     }
     return {
@@ -87,8 +102,8 @@ def _beside_btc(values: Mapping[str, Floats], own: Arrays, logs: WindowSums) -> 
     out: Arrays = {}
     moments = rolling_comoments(np.log(leader / earlier(leader, 1)), logs, *spans.values())
     for (span, hours), found in zip(spans.items(), moments, strict=True):
-        out[f"beta_btc_{span}"] = found.beta(LEAST_SHARE * hours)
-        out[f"correlation_btc_{span}"] = found.correlation(LEAST_SHARE * hours)
+        out[f"beta_btc_{span}"] = found.beta(LEAST_SHARE * hours, RETURN_NOISE)
+        out[f"correlation_btc_{span}"] = found.correlation(LEAST_SHARE * hours, RETURN_NOISE)
     for span in ("24h", "7d"):
         out[f"relative_return_btc_{span}"] = own[f"return_{span}"] - (leader / earlier(leader, SPANS[span]) - 1.0)
     return out

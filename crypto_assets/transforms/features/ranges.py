@@ -9,6 +9,7 @@ import numpy as np
 from crypto_assets.feature_columns import technical as is_
 from crypto_assets.feature_columns.feature import WILDER_ALPHA
 from crypto_assets.transforms.features.grid import Arrays, Floats, Ints
+from crypto_assets.transforms.features.ties import rose
 from crypto_assets.transforms.features.windows import (
     after,
     earlier,
@@ -35,9 +36,10 @@ def range_features(bars: Mapping[str, Floats], position: Ints, center: Floats) -
 def _directions(bars: Mapping[str, Floats], position: Ints, true_range: Floats) -> Arrays:
     up = bars["high"] - earlier(bars["high"], 1)
     down = earlier(bars["low"], 1) - bars["low"]
+    more = rose(bars["high"], bars["low"])  # up > down where the sum of both rose
     first = position == 0  # a run's first bar has not moved
-    rising = np.fmax(up, 0.0) * ((up > down) & ~first)  # fmax: nothing where it is not known
-    falling = np.fmax(down, 0.0) * ((down > up) & ~first)
+    rising = np.fmax(up, 0.0) * ((more > 0) & ~first)  # fmax: nothing where it is not known
+    falling = np.fmax(down, 0.0) * ((more < 0) & ~first)
     average, plus, minus = exponential_means([true_range, rising, falling], position, WILDER_ALPHA)
     both = plus + minus
     index = np.divide(np.abs(plus - minus), both, out=np.zeros_like(both), where=both > 0)

@@ -1,8 +1,9 @@
 """Averages, momentum and bands of consecutive hourly bars from ``ohlc``, in the coin's quote currency.
 
-A column is the hour mark at which the bar closed. A missing bar makes a windowed indicator unknown until its window is
-whole again; recursive ones restart with the first bar after it and stay unknown for their warm-up. Definitions are in
-``feature_columns/technical.py``; ranges and flows in ``ranges.py`` and ``flows.py``.
+A column is the hour mark at which the bar closed. Short holes count as flat bars (``gaps.py``). A longer one makes a
+windowed indicator unknown until its window is whole again; recursive ones restart with the first bar after it and stay
+unknown for their warm-up. Definitions are in ``feature_columns/technical.py``; ranges and flows in ``ranges.py`` and
+``flows.py``.
 """
 
 from __future__ import annotations
@@ -14,8 +15,10 @@ import numpy as np
 from crypto_assets.feature_columns import technical as is_
 from crypto_assets.feature_columns.feature import WILDER_ALPHA, ema_alpha, warmup_bars
 from crypto_assets.transforms.features.flows import flow_features
+from crypto_assets.transforms.features.gaps import fill_gaps, filled_in_week
 from crypto_assets.transforms.features.grid import Arrays, Floats, Ints
 from crypto_assets.transforms.features.ranges import range_features
+from crypto_assets.transforms.features.ties import rose
 from crypto_assets.transforms.features.windows import (
     after,
     earlier,
@@ -23,6 +26,7 @@ from crypto_assets.transforms.features.windows import (
     exponential_means,
     population_std,
     ratio,
+    rolling_counts,
     rolling_extremes,
     rolling_mean,
     rolling_sums,
@@ -32,20 +36,23 @@ from crypto_assets.transforms.features.windows import (
 BAR_COLUMNS = ("open", "high", "low", "close", "volume")
 
 
-def technical_features(bars: Mapping[str, Floats]) -> Arrays:
+def technical_features(given: Mapping[str, Floats]) -> Arrays:
     """All columns of the group from open, high, low, close (quote) and volume (base units; NaN: unknown)."""
+    bars, flat = fill_gaps(given)
     position = run_position(~np.isnan(bars["close"]))
     typical = (bars["high"] + bars["low"] + bars["close"]) / 3.0
+    way = rose(bars["high"], bars["low"], bars["close"])
     averages = _averages(bars["close"], position)
     return {
         **averages,
         **_rsi(bars["close"], position),
         **_bollinger(bars["close"], position, averages["sma_20"]),
         **_oscillators(bars, position),
-        **_cci(typical, position),
+        **_cci(typical, way, position),
         **_ultimate(bars, position),
         **range_features(bars, position, averages[f"ema_{is_.KELTNER_BARS}"]),
-        **flow_features(bars, typical, position),
+        **flow_features(bars, typical, way, position),
+        **filled_in_week(given["close"], flat),
     }
 
 
@@ -110,12 +117,15 @@ def _oscillators(bars: Mapping[str, Floats], position: Ints) -> Arrays:
     return out
 
 
-def _cci(typical: Floats, position: Ints) -> Arrays:
+def _cci(typical: Floats, way: Floats, position: Ints) -> Arrays:
+    """``way``: whether the typical price rose, exactly. In a window where it never did, rounding would be all there is."""
     mean = after(is_.CCI_BARS - 1, position, rolling_mean(typical, is_.CCI_BARS))
     apart, buffer = np.zeros_like(typical), np.empty_like(typical)
     for age in range(is_.CCI_BARS):
         distance = np.subtract(typical[:, : typical.shape[1] - age], mean[:, age:], out=buffer[:, age:])
         apart[:, age:] += np.abs(distance, out=distance)
+    (moves,) = rolling_counts(way != 0, is_.CCI_BARS - 1)
+    np.copyto(apart, 0.0, where=moves == 0)
     return {"cci_20": ratio(typical - mean, 0.015 * apart / is_.CCI_BARS)}
 
 

@@ -75,8 +75,12 @@ def _lateness(rng: np.random.Generator, late: float) -> timedelta:
     return timedelta(minutes=float(rng.choice([6, 64, 66, 300, 3000]))) if rng.random() < late else timedelta(seconds=9)
 
 
+# Hours without a bar, as (hours after the first output day, length): short ones, the longest that is filled, longer ones.
+OUTAGES = {"BTC": ((-300, 3), (9, 5), (30, 24)), "SHIB": ((-260, 30), (20, 25)), "NEW": ((-130, 24), (-70, 25), (5, 2))}
+
+
 def messy(seed: int, start: date, days: int, *, history: int = 45, gaps: float = 0.002, late: float = 0.01) -> Inputs:
-    """Three coins with gaps, late rows, a listing in the middle of a day, flat stretches and tiny prices."""
+    """Three coins with gaps, outages, late rows, a listing in the middle of a day, flat stretches and tiny prices."""
     rng = np.random.default_rng(seed)
     first = start - history * DAY
     hours = (history + days) * 24
@@ -92,7 +96,8 @@ def messy(seed: int, start: date, days: int, *, history: int = 45, gaps: float =
                     | {"market_cap_usd": float(closes[hour] * rng.uniform(1e5, 1.1e5)) if rng.random() < 0.95 else None,
                        "volume_24h_usd": float(rng.gamma(9.0) * 1e6) if rng.random() < 0.95 else None}
                 )  # fmt: skip
-            if rng.random() >= gaps / 4:
+            out = any(begin <= hour - history * 24 < begin + length for begin, length in OUTAGES[symbol])
+            if rng.random() >= gaps / 4 and not out:
                 volume = None if rng.random() < gaps else float(rng.gamma(2.0))
                 spread = float(rng.uniform(0, 0.02)) if rng.random() < 0.9 else 0.0
                 delay = _lateness(rng, late / 10) - timedelta(seconds=9)

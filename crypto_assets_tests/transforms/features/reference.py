@@ -28,7 +28,7 @@ ENHANCED = {
 def row(data: dict[str, pl.DataFrame], symbol: str, ts: datetime) -> dict[str, float | None]:
     known = {name: frame.filter(pl.col("available_at") <= ts + DELAY) for name, frame in data.items()}
     mine = {n: f.filter(pl.col("symbol") == symbol) if "symbol" in f.columns else f for n, f in known.items()}
-    out = price_row({r["ts"]: r["price_usd"] for r in mine["prices"].iter_rows(named=True)}, ts)
+    out = price_row({r["ts"]: (r["price_usd"], r["available_at"]) for r in mine["prices"].iter_rows(named=True)}, ts)
     out |= bar_row({r["ts"] + HOUR: r for r in mine["ohlc"].iter_rows(named=True)}, ts)
     for name, mapping in (("onchain_base", BASE), ("onchain_enhanced", ENHANCED)):
         out |= {feature: newest(mine[name], column, ts) for feature, column in mapping.items()}
@@ -47,7 +47,10 @@ def newest(frame: pl.DataFrame, column: str, ts: datetime) -> float | None:
     return fresh.sort("date")[column][-1] if fresh.height else None
 
 
-def price_row(prices: dict[datetime, float], ts: datetime) -> dict[str, float | None]:
+def price_row(observed: dict[datetime, tuple[float, datetime]], ts: datetime) -> dict[str, float | None]:
+    levels = {mark: value for mark, (value, _) in observed.items()}
+    prices = {mark: value for mark, (value, instant) in observed.items() if instant - mark <= timedelta(minutes=30)}
+
     def change(hours: int, end: datetime = ts) -> float | None:
         now, before = prices.get(end), prices.get(end - hours * HOUR)
         return None if now is None or before is None else now / before - 1
@@ -58,7 +61,7 @@ def price_row(prices: dict[datetime, float], ts: datetime) -> dict[str, float | 
         return statistics.stdev(logs) if len(logs) >= 0.8 * hours else None
 
     return {
-        "price_usd": prices.get(ts), "return_1h": change(1), "return_24h": change(24), "return_7d": change(168),
+        "price_usd": levels.get(ts), "return_1h": change(1), "return_24h": change(24), "return_7d": change(168),
         "volatility_24h": volatility(24), "volatility_7d": volatility(168),
     }  # fmt: skip
 
@@ -70,12 +73,40 @@ def smooth(values: list[float], alpha: float) -> list[float]:
     return means
 
 
+def run_of(bars: dict[datetime, dict], ts: datetime) -> list[dict]:
+    """Bars in a row up to ts, oldest first; up to 24 missing ones at a time are flat at the close before, volume 0."""
+    run: list[dict] = []
+    while True:
+        hole = 0
+        while hole <= 24 and ts - hole * HOUR not in bars:
+            hole += 1
+        if hole > 24:
+            return run[::-1]
+        older = bars[ts - hole * HOUR]
+        close, volume = older["close"], None if older["volume"] is None else 0.0
+        flat = {"open": close, "high": close, "low": close, "close": close, "volume": volume}
+        run += [flat] * hole + [older]
+        ts -= (hole + 1) * HOUR
+
+
+def filled(bars: dict[datetime, dict], ts: datetime) -> float | None:
+    """Missing hours among the last 168 that lie in a hole of at most 24, as far as ts knows it."""
+    count = 0
+    for age in range(168):
+        mark = ts - age * HOUR
+        if mark in bars:
+            continue
+        first = last = mark
+        while first not in bars and mark - first <= 25 * HOUR:
+            first -= HOUR
+        while last not in bars and last <= ts:
+            last += HOUR
+        count += (last - first) // HOUR - 1 <= 24
+    return float(count) if any(ts - age * HOUR in bars for age in range(168)) else None
+
+
 def bar_row(bars: dict[datetime, dict], ts: datetime) -> dict[str, float | None]:
-    run = []  # consecutive bars up to the one that closed at ts, oldest first
-    while ts in bars:
-        run.append(bars[ts])
-        ts -= HOUR
-    run.reverse()
+    run = run_of(bars, ts)
     high, low, close = ([b[name] for b in run] for name in ("high", "low", "close"))
 
     def when(bars_before: int, value: Callable[[], float | None]) -> float | None:
@@ -116,7 +147,7 @@ def bar_row(bars: dict[datetime, dict], ts: datetime) -> dict[str, float | None]
         "stoch_k": ks[-1] if ks else None,
         "stoch_d": None if len(ks) < 3 or None in ks else sum(ks) / 3,
         "atr_14": when(280, lambda: smooth(ranges, 1 / 14)[-1]),
-        "vwap_24h": when(23, vwap),
+        "vwap_24h": when(23, vwap), "bars_filled_7d": filled(bars, ts),
     }  # fmt: skip
 
 

@@ -1,6 +1,7 @@
 """Small stories whose values can be worked out by hand."""
 
 import math
+import statistics
 from datetime import date, timedelta
 
 import polars as pl
@@ -74,6 +75,22 @@ def test_a_price_known_at_the_very_decision_counts():
     assert one(inputs(prices=[price("BTC", at(D), 10.0, late=DELAY + timedelta(microseconds=1))]))["price_usd"] is None
 
 
+@pytest.mark.parametrize(("minutes", "counts"), [(6, True), (30, True), (31, False), (59, False)])
+def test_a_price_far_from_its_mark_is_a_level_but_no_end_of_a_return(minutes: int, counts: bool):
+    """The price of 01:00 came late. At 02:00 it is known: as the week's high always, as an end only near its mark."""
+    late = price("BTC", at(D, 1), 40.0, late=timedelta(minutes=minutes))
+    data = inputs(prices=[*(price("BTC", at(D, -n), 10.0) for n in range(168)), late, price("BTC", at(D, 2), 30.0)])
+    own, after = one(data, 1), one(data, 2)
+    assert (own["price_usd"], own["return_1h"], own["distance_from_high_7d"]) == (None, None, None)
+    assert after["distance_from_high_7d"] == pytest.approx(30 / 40 - 1)
+    assert after["return_1h"] == (pytest.approx(-0.25) if counts else None)
+    assert after["log_return_1h"] == (pytest.approx(math.log(0.75)) if counts else None)
+    assert after["return_4h"] == pytest.approx(2.0)
+    calm = [0.0] * 21
+    moves = [*calm, math.log(4), math.log(0.75)] if counts else calm
+    assert after["volatility_24h"] == pytest.approx(statistics.stdev([*moves, 0.0] if counts else moves), abs=1e-15)
+
+
 def test_rows_follow_prices_and_closing_bars():
     data = inputs(prices=[price("BTC", at(D, 5), 1.0)], ohlc=[bar("BTC", at(D, -1), 1.0), bar("BTC", at(D, 23), 1.0)])
     assert features(data, ["BTC", "ETH"], D, D)["ts"].to_list() == [at(D), at(D, 5)]
@@ -106,11 +123,52 @@ def test_vwap_and_stochastic_are_unknown_without_volume_or_range():
         assert (row["vwap_24h"], row["stoch_k"], row["stoch_d"]) == (None, None, None)
 
 
-def test_a_missing_bar_silences_windows_until_they_are_whole():
-    bars = [bar("BTC", at(D, -n), 7.0) for n in range(0, 60) if n != 10]
-    bars += [bar("BTC", at(D, n), 7.0) for n in range(1, 23)]
-    got = features(inputs(ohlc=bars), ["BTC"], D, D).filter(pl.col("sma_20").is_not_null())
-    assert got["ts"].min() == at(D, 11)  # bars opened from -9 h to +10 h: the first 20 in a row, closed at 11:00
+def test_a_short_hole_counts_as_flat_bars():
+    """Closes 1, 2, ..., 30, of which the last three but one are missing: 26 stands for 27, 28 and 29."""
+    bars = [bar("BTC", at(D, n - 31), float(n), volume=2.0) for n in range(1, 31) if n not in (27, 28, 29)]
+    row = one(inputs(ohlc=bars))
+    assert row["sma_20"] == pytest.approx((sum(range(11, 27)) + 3 * 26 + 30) / 20)
+    assert row["traded_value_24h"] == pytest.approx(2.0 * (sum(range(7, 27)) + 30))
+    assert row["bars_filled_7d"] == 3.0
+
+
+@pytest.mark.parametrize("missing", [24, 25])
+def test_a_longer_hole_restarts_the_indicators(missing: int):
+    """Bars close up to D 00:00, then ``missing`` do not, then there are bars again."""
+    begin = missing + 1  # the first mark after the hole
+    bars = [bar("BTC", at(D, -n), 7.0) for n in range(1, 60)]
+    bars += [bar("BTC", at(D, begin - 1 + n), 8.0) for n in range(72 - begin)]
+    prices = [price("BTC", at(D, n), 5.0) for n in range(72)]
+    got = features(inputs(ohlc=bars, prices=prices), ["BTC"], D, D + 2 * DAY)
+    sma, counted = got["sma_20"].to_list(), got["bars_filled_7d"].to_list()
+    assert sma[:25] == [7.0] * 25  # nobody knows yet how long the hole will be
+    assert counted[:25] == list(range(25))
+    if missing == 24:
+        assert counted[25:] == [24.0] * 47
+        assert None not in sma
+    else:
+        assert counted[25:] == [0.0] * 47  # the hole was too long: its hours count as what they are, missing
+        assert sma[25 : begin + 19] == [None] * (begin + 19 - 25)
+        assert sma[begin + 19 :] == [8.0] * (72 - begin - 19)
+
+
+def test_windows_that_may_lack_bars_restart_too():
+    """Four fifths of 24 bars are enough for the mean impact, but none of them may lie before a long hole."""
+    wave = [bar("BTC", at(D, -n), 7.0 + n % 3, volume=1.0) for n in range(40, 200)]
+    wave += [bar("BTC", at(D, n - 11), 9.0 + n % 2, volume=1.0) for n in range(60)]
+    got = features(inputs(ohlc=wave), ["BTC"], D, D + DAY)["amihud_illiquidity_24h"].to_list()
+    assert [value is None for value in got] == [n < 10 for n in range(48)]  # the run's first bar closed 10 hours before
+    assert got[10] == pytest.approx(1e6 / 90)  # from 9 to 10 and back: 1/9 / 10 and 1/10 / 9
+
+
+def test_a_flat_bar_trades_nothing_and_without_volume_nobody_knows():
+    for volume, wanted in ((3.0, 0.0), (None, None)):
+        bars = [bar("BTC", at(D, -n), 7.0, volume=volume) for n in range(24, 60)]
+        row = one(inputs(ohlc=bars, prices=[price("BTC", at(D), 7.0)]))
+        assert (row["traded_value_24h"], row["sma_20"]) == (None if volume is None else 7.0 * 3.0, 7.0)
+        row = one(inputs(ohlc=bars, prices=[price("BTC", at(D, 1), 7.0)]), 1)
+        assert row["traded_value_24h"] == wanted
+        assert row["vwap_24h"] is None
 
 
 def climb(count: int, step: float, end: float = 1000.0) -> list[dict]:

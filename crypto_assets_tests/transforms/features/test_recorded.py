@@ -108,3 +108,54 @@ def test_a_talib_of_another_period_would_be_noticed(bars, got) -> None:
     close = bars["BTC"]["close"].to_numpy()
     mine = got.filter(pl.col("symbol") == "BTC")["rsi_14"].to_numpy()
     assert np.abs(mine - talib.RSI(close, 15)[-len(mine) :]).max() > 0.1
+
+
+OUTAGES = (date(2021, 2, 8), date(2021, 4, 30))  # Binance was out for hours several times
+TIED = {"mfi_14", "cci_20", "plus_di_14", "minus_di_14", "adx_14"}  # TA-Lib compares sums of doubles: test_ties.py
+
+
+@pytest.mark.parametrize("coin", ["BTC", "ETH", "AAVE", "DOGE"])
+def test_indicators_over_real_outages_equal_talib_on_filled_bars(coin: str, shared: Path) -> None:
+    """Every row that the new definition gives has its value, also while the venue is out."""
+    recorded = pl.scan_parquet(shared / "data" / "ohlcv_hourly" / "binance_spot_1h_2020-12_2021-07.parquet")
+    given = recorded.filter(pl.col("symbol") == f"{coin}/USDT").sort("ts").collect()
+    hours = given.select(pl.datetime_range(pl.col("ts").min(), pl.col("ts").max(), "1h", time_unit="us").alias("ts"))
+    whole = hours.join(given.with_columns(pl.col("ts").dt.cast_time_unit("us")), on="ts", how="left").sort("ts")
+    missing = whole["close"].is_null()
+    inside = whole.filter(pl.col("ts").dt.date().is_between(*OUTAGES))["close"].is_null()
+    assert inside.sum() >= 5, "the recording has its outages"
+    flat = pl.col("close").forward_fill()
+    filled = whole.with_columns(
+        *(pl.col(n).fill_null(flat) for n in ("open", "high", "low")), pl.col("volume").fill_null(0.0)
+    )
+    filled = filled.with_columns(flat)
+    ohlc = given.select(
+        pl.lit(coin).alias("symbol"), "ts", pl.col("ts").dt.date().alias("date"),
+        (pl.col("ts") + timedelta(hours=1)).alias("available_at"), pl.lit("t").alias("source"),
+        "open", "high", "low", "close", "volume",
+    )  # fmt: skip
+    prices = filled.select(
+        pl.lit(coin).alias("symbol"), "ts", pl.col("ts").dt.date().alias("date"), pl.col("ts").alias("available_at"),
+        pl.lit("t").alias("source"), pl.col("close").alias("price_usd"),
+        *(pl.lit(None, pl.Float64).alias(name) for name in ("market_cap_usd", "volume_24h_usd")),
+    )  # fmt: skip
+    got = build_features(ohlc=ohlc, prices=prices, symbols=[coin], start=OUTAGES[0], end=OUTAGES[1])
+    rows = got.with_columns(opened=pl.col("ts") - timedelta(hours=1)).join(
+        filled.with_row_index().select("index", opened="ts"), on="opened"
+    )
+    assert rows.height == got.height == ((OUTAGES[1] - OUTAGES[0]).days + 1) * 24
+    index = rows["index"].to_numpy()
+    counted = missing.cast(pl.Float64).rolling_sum(168).to_numpy()[index]
+    assert np.array_equal(rows["bars_filled_7d"].to_numpy(), counted)
+    assert counted.max() >= 5
+    level, volume = float(filled["close"].mean()), float(filled["volume"].sum())
+    scales = {"macd_line": level, "macd_signal": level, "macd_histogram": level, "ppo_12_26": 1.0, "cmf_20": 1.0}
+    scales |= {"obv_24h": volume, "obv_7d": volume}
+    for name, wanted in theirs(filled).items():
+        value = rows[name].to_numpy()
+        assert np.isfinite(value).all(), name
+        if name not in TIED:
+            assert value == pytest.approx(wanted[index], rel=1e-9, abs=1e-12 * scales.get(name, level)), name
+        else:
+            same = np.isclose(value, wanted[index], rtol=1e-9, atol=1e-9)
+            assert same.mean() > 0.97 or coin == "DOGE", name
