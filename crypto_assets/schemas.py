@@ -132,7 +132,7 @@ ONCHAIN_BASE = Contract(
                 _ONCHAIN_UNITS[name][0],
                 f"{_ONCHAIN_UNITS[name][1]} ({metric}).",
                 lower=None if name.endswith("_provider") else 0,
-                placeholder="0" if name == "price_usd" else None,
+                placeholder="0" if name in ("price_usd", "market_cap_usd") else None,
                 max_staleness=ONCHAIN_STALENESS,
             )
             for name, metric in COINMETRICS_METRICS.items()
