@@ -245,6 +245,7 @@ FAMILIES = {"contract": contract, "rows_expected": rows_expected, "fresh_partiti
 RECORDS = (
     "api_usage",
     "quarantine",
+    "set_aside",
     "freshness_observations",
     "slo_report",
     "history_report",

@@ -8,6 +8,7 @@ values strings, stamped with the midnight (seconds) that opens their day. Days a
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Mapping, Set
 from dataclasses import dataclass, field
 from datetime import date, datetime, timezone
 
@@ -79,24 +80,10 @@ async def fetch_fear_greed(client: Client, settings: Settings, start: date, end:
             )
     by_day = {stamp.date(): (stamp, value) for stamp, value in sorted(found.items(), reverse=True)}  # earliest wins
     source, newest = source_name(NAME, answer), max({*by_day, *(day for day in unusable if midnight(day) <= now)})
-    rows, missing = [], {}
-    for day in days(start, end):
-        if day in by_day:
-            stamp, value = by_day[day]
-            rows.append((day, stamp + FEAR_GREED_LAG, source, value))
-        elif day in unusable:
-            missing[str(day)] = "its value was set aside"
-        elif day > newest and midnight(day + DAY) <= now:
-            raise ShortAnswerError(
-                f"{_WHAT} has not published {day} yet (its newest day is {newest}); nothing was written; "
-                "run again later",
-                [late.isoformat() for late in days(day, end)],
-            )
-        elif day < newest:
-            missing[str(day)] = "before the provider's history" if day < min(by_day) else "the provider left it out"
+    rows, missing = _rows_of(by_day, unusable, newest, source, (start, end), now)
     if not rows and unusable:
         raise SourceError(
-            f"{_WHAT} has no usable value from {start} to {end}: {summary(log.records())}; nothing was written; the "
+            f"{_WHAT} /fng/ has no usable value from {start} to {end}: {summary(log.records())}; nothing was written; the "
             "provider must give an index within 0 to 100: try again later, or report it to the provider"
         )
     frame = utc(pd.DataFrame(rows, columns=_COLUMNS), "available_at").astype({"fear_greed_index": "float64"})
@@ -108,6 +95,34 @@ async def fetch_fear_greed(client: Client, settings: Settings, start: date, end:
     return Fetched(
         frame, (answer.digest,), missing, client.calls - before, set_aside=log.records(), surplus=dict(surplus)
     )
+
+
+def _rows_of(
+    by_day: Mapping[date, tuple[datetime, float]],
+    unusable: Set[date],
+    newest: date,
+    source: str,
+    window: tuple[date, date],
+    now: datetime,
+) -> tuple[list[tuple[date, datetime, str, float]], dict[str, str]]:
+    """The window's rows, and why its other days have none."""
+    rows: list[tuple[date, datetime, str, float]] = []
+    missing: dict[str, str] = {}
+    for day in days(*window):
+        if day in by_day:
+            stamp, value = by_day[day]
+            rows.append((day, stamp + FEAR_GREED_LAG, source, value))
+        elif day in unusable:
+            missing[str(day)] = "its value was set aside"
+        elif day > newest and midnight(day + DAY) <= now:
+            raise ShortAnswerError(
+                f"{_WHAT} has not published {day} yet (its newest day is {newest}); nothing was written; "
+                "run again later",
+                [late.isoformat() for late in days(day, window[1])],
+            )
+        elif day < newest:
+            missing[str(day)] = "before the provider's history" if day < min(by_day) else "the provider left it out"
+    return rows, missing
 
 
 def _set_aside(read: Index, start: date, end: date) -> tuple[SetAsideLog, set[date]]:

@@ -24,16 +24,7 @@ from crypto_assets.schemas import COINMETRICS_LAG, COINMETRICS_METRICS, COINMETR
 from crypto_assets.settings import Settings
 from crypto_assets.sources.cells import CONTRADICTED, NO_OBJECT, UNREADABLE_TIME, Cells, require_readable, summary
 from crypto_assets.sources.client import Answer, Client, ResponseError
-from crypto_assets.sources.fetched import (
-    Fetched,
-    SetAsideLog,
-    about,
-    named,
-    number,
-    require_days,
-    source_name,
-    utc,
-)
+from crypto_assets.sources.fetched import Fetched, SetAsideLog, about, named, number, require_days, source_name, utc
 
 NAME = "coinmetrics"
 ENDPOINT = "/timeseries/asset-metrics"
