@@ -8,7 +8,17 @@ from typing import Any
 import dagster as dg
 
 from crypto_assets.assets.access import Providers
-from crypto_assets.checks import analysis, coverage, freshness, health, measures, service, set_aside, sources
+from crypto_assets.checks import (
+    analysis,
+    coverage,
+    freshness,
+    health,
+    identifiers,
+    measures,
+    service,
+    set_aside,
+    sources,
+)
 from crypto_assets.checks.outcome import Chart, Measure, Outcome, Scope
 from crypto_assets.plots import line_chart
 from crypto_assets.schemas import CONTRACTS
@@ -30,6 +40,7 @@ def every_measure() -> dict[str, dict[str, Measure]]:
         service.MEASURES,
         sources.MEASURES,
         set_aside.MEASURES,
+        identifiers.MEASURES,
     )
     return {
         table: {**measures.MEASURES[table], **{n: m for found in more for n, m in found.get(table, {}).items()}}

@@ -115,7 +115,9 @@ def test_rows_against_a_rule_between_columns_are_left_out() -> None:
             assert list(screen(contract, Fetched(bad)).frame.index) == [0, 1, 2, 3], (table, low)
         if contract.time_column is not None:
             bad = whole.copy()
-            bad.loc[2, contract.time_column] += timedelta(days=40)
+            bad[contract.time_column] = [
+                one + timedelta(days=40 * (n == 2)) for n, one in enumerate(bad[contract.time_column])
+            ]
             (record,) = screen(contract, Fetched(bad)).set_aside
             assert record.reason == "its time lies outside its day" and record.day == whole["date"][2]
 
