@@ -10,6 +10,7 @@ import dagster as dg
 import polars as pl
 import pytest
 
+from crypto_assets.alerts.incidents import Incident
 from crypto_assets.alerts.ledger import Ledger
 from crypto_assets.assets.quarantine import release
 from crypto_assets.definitions import defs
@@ -18,6 +19,7 @@ from crypto_assets.partitions import DAY, midnight, today
 from crypto_assets.sandbox.server import Sandbox
 from crypto_assets.schemas import CONTRACTS, MARKET_SENTIMENT, QUARANTINE, SET_ASIDE
 from crypto_assets.upkeep import alerting
+from crypto_assets.upkeep.watch import checks as watched_checks
 from crypto_assets.upkeep.watch import model
 from crypto_assets.upkeep.watch import runs as watched_runs
 from crypto_assets_tests import scenario
@@ -300,3 +302,25 @@ def test_what_was_set_aside_is_an_incident_of_this_week_and_of_no_longer(
     platform.warehouse.forget(SET_ASIDE, platform.warehouse.read(SET_ASIDE, start=fresh).select(SET_ASIDE.key))
     _check(platform, fresh)
     assert events() == [*opened, ("check_failure", "market_sentiment.set_aside", "closed")], "it healed"
+
+
+def test_an_incident_about_what_was_set_aside_ends_when_its_days_are_past(platform: Platform) -> None:
+    """The observation stays set aside for good; five days later nobody is to be kept awake by it."""
+    platform.activate()
+    fresh, subject = today() - DAY, "market_sentiment.set_aside"
+    row = {
+        "table_name": "market_sentiment", "subject": "MARKET", "date": fresh, "column_name": "", "reason": "above 100",
+        "available_at": midnight(fresh), "source": "platform", "count": 1, "example": "400",
+    }  # fmt: skip
+    platform.warehouse.write(SET_ASIDE, pl.DataFrame([row], schema=SET_ASIDE.polars_schema), [fresh])
+    _check(platform, fresh)
+    now = datetime.now(timezone.utc)
+    facts = {"days": [fresh.isoformat(), fresh.isoformat()]}
+    open_now = {subject: Incident(1, "check_failure", subject, "set aside", now, now, facts=facts)}
+
+    def ended(at: datetime) -> list[bool]:
+        sightings, _ = watched_checks.failed_checks(platform.instance, open_now, None, at)
+        return [one.trouble is None for one in sightings if one.subject == subject]
+
+    assert ended(now) == [False], "recent: it goes on"
+    assert ended(now + DAY * 5) == [True], "past: it ends"
