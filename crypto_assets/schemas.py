@@ -22,7 +22,14 @@ from crypto_assets.schemas_context import (
 )
 from crypto_assets.schemas_news import ARTICLE_NARRATIVES, NARRATIVES, NEWS_ARTICLES, THEME_DIGESTS, THEME_TRENDS
 from crypto_assets.schemas_news import THEMES as THEMES
-from crypto_assets.schemas_operations import API_USAGE, FRESHNESS_OBSERVATIONS, HISTORY_REPORT, QUARANTINE, SLO_REPORT
+from crypto_assets.schemas_operations import (
+    API_USAGE,
+    FRESHNESS_OBSERVATIONS,
+    HISTORY_REPORT,
+    QUARANTINE,
+    SET_ASIDE,
+    SLO_REPORT,
+)
 
 ONCHAIN_STALENESS = DAILY_STALENESS
 
@@ -132,7 +139,7 @@ ONCHAIN_BASE = Contract(
                 _ONCHAIN_UNITS[name][0],
                 f"{_ONCHAIN_UNITS[name][1]} ({metric}).",
                 lower=None if name.endswith("_provider") else 0,
-                placeholder="0" if name == "price_usd" else None,
+                placeholder="0" if name in ("price_usd", "market_cap_usd") else None,
                 max_staleness=ONCHAIN_STALENESS,
             )
             for name, metric in COINMETRICS_METRICS.items()
@@ -232,7 +239,7 @@ CONTRACTS: dict[str, Contract] = {
         PRICES, OHLC, ONCHAIN_BASE, ONCHAIN_ENHANCED, DEFI_METRICS, MARKET_SENTIMENT,
         NEWS_ARTICLES, ARTICLE_NARRATIVES, NARRATIVES, THEME_TRENDS, THEME_DIGESTS, ML_FEATURES,
         KRAKEN_OHLC, DERIVATIVES, SOCIAL_METRICS, DEVELOPER_ACTIVITY, DEFI_PROTOCOLS, DEFI_YIELDS,
-        API_USAGE, QUARANTINE, FRESHNESS_OBSERVATIONS, SLO_REPORT, HISTORY_REPORT,
+        API_USAGE, QUARANTINE, SET_ASIDE, FRESHNESS_OBSERVATIONS, SLO_REPORT, HISTORY_REPORT,
     )
 }  # fmt: skip
 

@@ -60,6 +60,30 @@ QUARANTINE = Contract(
     write_mode=WriteMode.MERGE,
 )
 
+SET_ASIDE = Contract(
+    table="set_aside",
+    description="What a provider gave and what could not be stored as it was: the cell is null or the row is left out, "
+    "the rest is stored. A fetch of the same days brings it up to date: what has healed is no longer here.",
+    grain="table x subject x day x column x reason",
+    key=("table_name", "subject", "date", "column_name", "reason"),
+    columns=(
+        key("table_name", "Table the observations were meant for."),
+        key("subject", "The coin's symbol, or the chain, venue, pool, feed or provider that they are about; MARKET for a table without one."),
+        day(),
+        key("column_name", "Column that lacks them; empty where the whole row is left out."),
+        key("reason", "Why they cannot be stored."),
+        available_at("when it was first seen"),
+        source(),
+        Column("count", pl.Int64, "observations", "How many; of the day in progress the most that one fetch saw.", nullable=False, lower=1),
+        Column("example", pl.String, "text", "The first of them as given, at most 80 characters."),
+    ),
+    available_at_rule="when it was first seen",
+    write_mode=WriteMode.MERGE,
+    keeps=("available_at",),
+    reference="noted by this platform while it reads the answers",
+    time_column=None,
+)  # fmt: skip
+
 SLO_TARGET = 0.99
 SLO_WINDOWS = ("24h", "7d", "30d")
 

@@ -13,6 +13,7 @@ from crypto_assets.settings import Settings
 from crypto_assets.sources import alternative_me, coingecko_context, defillama, defillama_snapshots
 from crypto_assets.sources.client import Client
 from crypto_assets.sources.fetched import Fetched
+from crypto_assets.sources.screen import screen
 from crypto_assets.storage.warehouse import Warehouse
 
 
@@ -23,8 +24,11 @@ from crypto_assets.storage.warehouse import Warehouse
 def defi_metrics(context: dg.AssetExecutionContext, providers: Providers) -> pd.DataFrame:
     start, end = shell.days_of(context)
     chains = list(dict.fromkeys(coin.defillama for coin in providers.coins() if coin.defillama))
-    fetched = providers.fetch(
-        lambda client, settings: defillama.fetch_defi(client, settings, chains, start, end, providers.now())
+    fetched = shell.fetch(
+        context,
+        providers,
+        lambda client, settings: defillama.fetch_defi(client, settings, chains, start, end, providers.now()),
+        schemas.DEFI_METRICS,
     )
     shell.note(context, fetched)
     return fetched.frame
@@ -38,8 +42,11 @@ def defi_metrics(context: dg.AssetExecutionContext, providers: Providers) -> pd.
 )
 def market_sentiment(context: dg.AssetExecutionContext, providers: Providers) -> pd.DataFrame:
     start, end = shell.days_of(context)
-    fetched = providers.fetch(
-        lambda client, settings: alternative_me.fetch_fear_greed(client, settings, start, end, providers.now())
+    fetched = shell.fetch(
+        context,
+        providers,
+        lambda client, settings: alternative_me.fetch_fear_greed(client, settings, start, end, providers.now()),
+        schemas.MARKET_SENTIMENT,
     )
     shell.note(context, fetched)
     return fetched.frame
@@ -57,8 +64,11 @@ def defi_protocols(context: dg.AssetExecutionContext, providers: Providers) -> p
         return shell.not_shown(context, schemas.DEFI_PROTOCOLS)
     if progress.seen(Warehouse(providers.settings().warehouse), schemas.DEFI_PROTOCOLS, now):
         return shell.already_seen(context, schemas.DEFI_PROTOCOLS)
-    fetched = providers.fetch(
-        lambda client, settings: defillama_snapshots.fetch_protocols(client, settings, providers.coins(), now)
+    fetched = shell.fetch(
+        context,
+        providers,
+        lambda client, settings: defillama_snapshots.fetch_protocols(client, settings, providers.coins(), now),
+        schemas.DEFI_PROTOCOLS,
     )
     shell.note(context, fetched)
     return fetched.frame
@@ -74,7 +84,12 @@ def defi_yields(context: dg.AssetExecutionContext, providers: Providers) -> pd.D
         return shell.not_shown(context, schemas.DEFI_YIELDS)
     if progress.seen(Warehouse(providers.settings().warehouse), schemas.DEFI_YIELDS, now):
         return shell.already_seen(context, schemas.DEFI_YIELDS)
-    fetched = providers.fetch(lambda client, settings: defillama_snapshots.fetch_pools(client, settings, now))
+    fetched = shell.fetch(
+        context,
+        providers,
+        lambda client, settings: defillama_snapshots.fetch_pools(client, settings, now),
+        schemas.DEFI_YIELDS,
+    )
     shell.note(context, fetched)
     return fetched.frame
 
@@ -101,7 +116,9 @@ def community(context: dg.AssetExecutionContext, providers: Providers) -> Iterat
 
     first = shell.fetch(context, providers, both, schemas.SOCIAL_METRICS)
     failed = Fetched(schemas.DEVELOPER_ACTIVITY.empty().to_pandas(), failed=first.failed)
-    for table, fetched in zip(("social_metrics", "developer_activity"), found or [first, failed], strict=True):
+    tables = (schemas.SOCIAL_METRICS, schemas.DEVELOPER_ACTIVITY)
+    for contract, unscreened in zip(tables, found or [first, failed], strict=True):
+        table, fetched = contract.table, screen(contract, unscreened)
         if table in context.selected_output_names:
             shell.note(context, fetched, output=table)
             yield dg.Output(fetched.frame, output_name=table)

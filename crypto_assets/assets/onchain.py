@@ -18,10 +18,13 @@ from crypto_assets.transforms import onchain as transform
 )
 def onchain_base(context: dg.AssetExecutionContext, providers: Providers) -> pd.DataFrame:
     start, end = shell.days_of(context)
-    fetched = providers.fetch(
+    fetched = shell.fetch(
+        context,
+        providers,
         lambda client, settings: coinmetrics.fetch_onchain(
             client, settings, providers.coins(), start, end, providers.now()
-        )
+        ),
+        schemas.ONCHAIN_BASE,
     )
     shell.note(context, fetched)
     return fetched.frame

@@ -8,6 +8,7 @@ import pandas as pd
 from crypto_assets import schemas
 from crypto_assets.assets import shell
 from crypto_assets.assets.access import Providers
+from crypto_assets.contract import Contract
 from crypto_assets.sources.book import COUNTS
 from crypto_assets.sources.fetched import utc
 
@@ -27,17 +28,17 @@ def api_usage(context: dg.AssetExecutionContext, providers: Providers) -> pd.Dat
     return utc(pd.DataFrame(rows, columns=COLUMNS), "ts", "available_at")
 
 
-quarantine = dg.AssetSpec(
-    "quarantine",
-    group_name="operations",
-    owners=[shell.OWNER],
-    kinds={"deltalake"},
-    tags={"layer": "operations"},
-    description=schemas.QUARANTINE.description,
-    metadata={
-        "dagster/column_schema": shell.column_schema(schemas.QUARANTINE),
-        "dagster/table_name": schemas.QUARANTINE.table,
-    },
-)
+def written_beside(contract: Contract) -> dg.AssetSpec:
+    """A table whose rows are written while others are materialised: nothing of it is materialised or backfilled."""
+    return dg.AssetSpec(
+        contract.table,
+        group_name="operations",
+        owners=[shell.OWNER],
+        kinds={"deltalake"},
+        tags={"layer": "operations"},
+        description=contract.description,
+        metadata={"dagster/column_schema": shell.column_schema(contract), "dagster/table_name": contract.table},
+    )
 
-ASSETS = [api_usage, quarantine]
+
+ASSETS = [api_usage, written_beside(schemas.QUARANTINE), written_beside(schemas.SET_ASIDE)]

@@ -103,8 +103,11 @@ def derivatives(context: dg.AssetExecutionContext, providers: Providers) -> pd.D
         return shell.not_shown(context, schemas.DERIVATIVES)
     if progress.seen(Warehouse(providers.settings().warehouse), schemas.DERIVATIVES, now):
         return shell.already_seen(context, schemas.DERIVATIVES)
-    fetched = providers.fetch(
-        lambda client, settings: coingecko_context.fetch_derivatives(client, settings, coins, now)
+    fetched = shell.fetch(
+        context,
+        providers,
+        lambda client, settings: coingecko_context.fetch_derivatives(client, settings, coins, now),
+        schemas.DERIVATIVES,
     )
     shell.note(context, fetched)
     return fetched.frame

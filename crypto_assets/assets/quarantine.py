@@ -5,6 +5,7 @@ Not an asset of its own run: rows get here while prices are materialised, so the
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import date, datetime, timezone
 
 import pandas as pd
@@ -25,26 +26,45 @@ def believed(warehouse: Warehouse, prices: pd.DataFrame, start: date, end: date)
 
     A stored row with another price stays: what is held is not believed, so it replaces nothing before its release. A
     stored row with the very price that is held (it came before the second source did) is that row: it moves to
-    ``quarantine`` with all its values, so that the same answers give the same tables whichever source came first.
+    ``quarantine`` with all its values, so that the same answers give the same tables whichever source came first. A
+    held row leaves ``quarantine`` when a later answer has a price for its hour that is believed. Most of a coin's day
+    held is no outlier: the check ``identifiers`` says so.
     """
     if prices.empty:
         return prices, 0
-    bars = [
-        warehouse.read(table, start=start - DAY, end=end, columns=BAR_COLUMNS).filter(
-            ~pl.col("source").str.contains("coingecko")
-        )
-        for table in ("kraken_ohlc", "ohlc")  # USD before USDT
-    ]
+    bars = second_opinion(warehouse, start, end)
     held = warehouse.read(QUARANTINE, start=start, end=end)
     released = held.filter(pl.col("released_at").is_not_null())
-    kept, doubtful = outliers.split(prices, to_pandas(pl.concat(bars)), to_pandas(released))
+    kept, doubtful = outliers.split(prices, to_pandas(bars), to_pandas(released))
     if len(doubtful):
         wanted = sorted(set(doubtful["date"]))
         warehouse.write(QUARANTINE, doubtful, wanted)
         stored = warehouse.read(PRICES, start=wanted[0], end=wanted[-1], columns=[*PRICES.key, "date", "price_usd"])
         same = pl.from_pandas(doubtful[["symbol", "ts", "value_usd"]].rename(columns={"value_usd": "price_usd"}))
         warehouse.forget(PRICES, stored.join(same, on=["symbol", "ts", "price_usd"], how="semi").drop("price_usd"))
+    _let_go(warehouse, held.filter(pl.col("released_at").is_null()), kept)
     return kept, len(doubtful)
+
+
+def second_opinion(warehouse: Warehouse, start: date, end: date, symbols: Sequence[str] | None = None) -> pl.DataFrame:
+    """The bars that prices of these days are held against: symbol, ts (open), high, low, close, source; the first of a
+    coin and hour counts. Bars that come from the source of the prices are no second opinion.
+    """
+    return pl.concat(
+        warehouse.read(table, start=start - DAY, end=end, columns=BAR_COLUMNS, symbols=symbols).filter(
+            ~pl.col("source").str.contains("coingecko")
+        )
+        for table in ("kraken_ohlc", "ohlc")  # USD before USDT
+    )
+
+
+def _let_go(warehouse: Warehouse, held: pl.DataFrame, kept: pd.DataFrame) -> None:
+    """Held rows leave ``quarantine`` when the provider gives another price for their hour, and that one is believed."""
+    if held.is_empty() or kept.empty:
+        return
+    now = pl.from_pandas(kept[["symbol", "ts"]]).cast({"ts": QUARANTINE.polars_schema["ts"]})
+    over = held.filter(pl.col("table_name") == PRICES.table).join(now, on=["symbol", "ts"], how="semi")
+    warehouse.forget(QUARANTINE, over.select(*QUARANTINE.key, "date"))
 
 
 def unjudged(warehouse: Warehouse, start: date, end: date) -> str | None:

@@ -9,16 +9,19 @@ from typing import Any
 import dagster as dg
 import pandas as pd
 
+from crypto_assets.assets import set_aside
 from crypto_assets.assets.access import Providers
 from crypto_assets.automation import FRESHNESS
 from crypto_assets.catalog import Coin, select
 from crypto_assets.contract import Contract
 from crypto_assets.errors import SourceError
 from crypto_assets.partitions import chunks, daily
-from crypto_assets.schemas import ML_FEATURES
+from crypto_assets.schemas import CONTRACTS, ML_FEATURES
 from crypto_assets.settings import Settings
 from crypto_assets.sources.client import Client
 from crypto_assets.sources.fetched import ALONE, Fetched, SetAside
+from crypto_assets.sources.screen import screen
+from crypto_assets.storage.warehouse import Warehouse
 
 DAILY = daily(Settings.from_env().start)
 OWNER = "team:market-data"
@@ -157,10 +160,10 @@ def fetch(
     """
     only = context.run.tags.get(COINS_TAG)
     if only is None:
-        return providers.fetch(source)
+        return screen(contract, providers.fetch(source))
     token = ALONE.set(True)
     try:
-        return providers.fetch(source)
+        return screen(contract, providers.fetch(source))
     except (SourceError, dg.Failure) as error:
         reason = str(error.description if isinstance(error, dg.Failure) else error)
         return Fetched(contract.empty().to_pandas(), failed=dict.fromkeys(only.split(","), reason))
@@ -169,7 +172,10 @@ def fetch(
 
 
 def note(context: dg.AssetExecutionContext, fetched: Fetched, output: str | None = None, **more: Any) -> None:
-    """Where the rows came from: response hashes, calls made, what the provider did not have, and which coins failed."""
+    """Where the rows came from: response hashes, calls made, what the provider did not have, and which coins failed.
+
+    What was set aside goes to table ``set_aside`` as well.
+    """
     metadata: Mapping[str, Any] = {
         **more,
         FAILED_COINS: dg.MetadataValue.json(dict(fetched.failed)),
@@ -182,6 +188,9 @@ def note(context: dg.AssetExecutionContext, fetched: Fetched, output: str | None
         "surplus": dg.MetadataValue.json(dict(fetched.surplus)),
     }
     context.add_output_metadata(metadata, output_name=output)
+    providers: Providers = context.resources.providers
+    contract = CONTRACTS[output or context.asset_key.to_user_string()]
+    set_aside.record(Warehouse(providers.settings().warehouse), contract, fetched, *days_of(context), providers.now())
     for subject, reason in fetched.missing.items():
         context.log.info(f"{subject}: {reason}")
     for subject, reason in fetched.failed.items():

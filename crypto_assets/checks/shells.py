@@ -8,7 +8,17 @@ from typing import Any
 import dagster as dg
 
 from crypto_assets.assets.access import Providers
-from crypto_assets.checks import analysis, coverage, freshness, health, measures, service, sources
+from crypto_assets.checks import (
+    analysis,
+    coverage,
+    freshness,
+    health,
+    identifiers,
+    measures,
+    service,
+    set_aside,
+    sources,
+)
 from crypto_assets.checks.outcome import Chart, Measure, Outcome, Scope
 from crypto_assets.errors import CryptoAssetsError
 from crypto_assets.plots import line_chart
@@ -26,7 +36,15 @@ RECENT = timedelta(days=30)
 
 def every_measure() -> dict[str, dict[str, Measure]]:
     """Table -> check name -> measure."""
-    more = (analysis.MEASURES, coverage.MEASURES, freshness.MEASURES, service.MEASURES, sources.MEASURES)
+    more = (
+        analysis.MEASURES,
+        coverage.MEASURES,
+        freshness.MEASURES,
+        service.MEASURES,
+        sources.MEASURES,
+        set_aside.MEASURES,
+        identifiers.MEASURES,
+    )
     return {
         table: {**measures.MEASURES[table], **{n: m for found in more for n, m in found.get(table, {}).items()}}
         for table in CONTRACTS
@@ -114,7 +132,8 @@ def table_of_checks(step: str) -> str | None:
 
 
 def _family_text(name: str) -> str:
-    return {**measures.FAMILIES, **measures.FAILED_FAMILY, "fresh": freshness.fresh}[name].__doc__ or name
+    families = {**measures.FAMILIES, **measures.FAILED_FAMILY, **set_aside.FAMILY, "fresh": freshness.fresh}
+    return families[name].__doc__ or name
 
 
 def scope_of(tags: Mapping[str, str], settings: Settings) -> Scope:

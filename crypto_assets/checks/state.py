@@ -57,6 +57,7 @@ BY_COIN: dict[str, tuple[int, str | None]] = {
 RECORDS = (
     "api_usage",
     "quarantine",
+    "set_aside",
     "freshness_observations",
     "slo_report",
     "history_report",

@@ -7,27 +7,59 @@ values strings, stamped with the midnight (seconds) that opens their day. Days a
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Mapping, Set
+from dataclasses import dataclass, field
 from datetime import date, datetime, timezone
 
 import pandas as pd
 
 from crypto_assets.errors import ShortAnswerError, SourceError
 from crypto_assets.partitions import DAY, days, midnight
-from crypto_assets.schemas import FEAR_GREED_LAG
+from crypto_assets.schemas import FEAR_GREED_LAG, MARKET_SENTIMENT
 from crypto_assets.settings import Settings
+from crypto_assets.sources.cells import (
+    CONTRADICTED,
+    NO_OBJECT,
+    UNREADABLE_TIME,
+    outside,
+    parsed,
+    place,
+    require_readable,
+    summary,
+)
 from crypto_assets.sources.client import Client
-from crypto_assets.sources.fetched import Fetched, about, number, source_name, utc
+from crypto_assets.sources.fetched import Fetched, SetAsideLog, about, source_name, utc
 
 NAME = "alternative_me"
+SUBJECT = "MARKET"  # the index is about all coins together
 _WHAT = f"{NAME} Fear & Greed"
 _COLUMNS = ["date", "available_at", "source", "fear_greed_index"]
 
 
+@dataclass
+class Index:
+    """What an answer says: the index by stamp, and which days have a value that is no index, and why.
+
+    Attributes:
+        values: the index (0 to 100) by the instant that opens its day.
+        bad: (day, reason, the value as given) of each row that is left out.
+        timeless: (place in the answer, reason, the row as given) of rows whose day cannot be read.
+        days: the day of each row of the answer in its order; None where it cannot be read.
+    """
+
+    values: dict[datetime, float] = field(default_factory=dict)
+    bad: list[tuple[date, str, str]] = field(default_factory=list)
+    timeless: list[tuple[int, str, str]] = field(default_factory=list)
+    days: list[date | None] = field(default_factory=list)
+
+
 async def fetch_fear_greed(client: Client, settings: Settings, start: date, end: date, now: datetime) -> Fetched:
     """Rows of contract ``market_sentiment`` for ``start``..``end`` (inclusive, UTC), the day in progress included
-    once it is stamped. Days that the provider left out are in ``missing``.
+    once it is stamped. Days that the provider left out are in ``missing``, rows that are no index in ``set_aside``.
 
-    Raises :class:`SourceError` when a closed day is newer than the newest that the provider has.
+    Raises :class:`SourceError` when a closed day is newer than the newest that the provider has, and when no row of
+    the days asked for is left.
     """
     before = client.calls
     answer = await client.get_json(
@@ -38,30 +70,78 @@ async def fetch_fear_greed(client: Client, settings: Settings, start: date, end:
         endpoint="/fng/",
     )
     with about(f"{_WHAT} /fng/ {start} to {end}"):
-        found = {stamp: value for stamp, value in parse_fng(answer.body).items() if stamp <= now}
+        read = read_index(answer.body)
+        found = {stamp: value for stamp, value in read.values.items() if stamp <= now}
+        log, unusable = _set_aside(read, start, end)
         if not found:
-            raise SourceError(f"{_WHAT} answered no value up to now; nothing was written; try again later")
+            why = summary(log.records())
+            raise SourceError(
+                f"{_WHAT} answered no value up to now{f' ({why})' if why else ''}; nothing was written; try again later"
+            )
     by_day = {stamp.date(): (stamp, value) for stamp, value in sorted(found.items(), reverse=True)}  # earliest wins
-    source, newest = source_name(NAME, answer), max(by_day)
-    rows, missing = [], {}
-    for day in days(start, end):
+    source, newest = source_name(NAME, answer), max({*by_day, *(day for day in unusable if midnight(day) <= now)})
+    rows, missing = _rows_of(by_day, unusable, newest, source, (start, end), now)
+    if not rows and unusable:
+        raise SourceError(
+            f"{_WHAT} /fng/ has no usable value from {start} to {end}: {summary(log.records())}; nothing was written; the "
+            "provider must give an index within 0 to 100: try again later, or report it to the provider"
+        )
+    frame = utc(pd.DataFrame(rows, columns=_COLUMNS), "available_at").astype({"fear_greed_index": "float64"})
+    surplus = Counter(
+        "outside the days asked for" if not start <= stamp.date() <= end else "a later value of the day"
+        for stamp in read.values
+        if not start <= stamp.date() <= end or by_day.get(stamp.date(), (stamp,))[0] != stamp
+    )
+    return Fetched(
+        frame, (answer.digest,), missing, client.calls - before, set_aside=log.records(), surplus=dict(surplus)
+    )
+
+
+def _rows_of(
+    by_day: Mapping[date, tuple[datetime, float]],
+    unusable: Set[date],
+    newest: date,
+    source: str,
+    window: tuple[date, date],
+    now: datetime,
+) -> tuple[list[tuple[date, datetime, str, float]], dict[str, str]]:
+    """The window's rows, and why its other days have none."""
+    rows: list[tuple[date, datetime, str, float]] = []
+    missing: dict[str, str] = {}
+    for day in days(*window):
         if day in by_day:
             stamp, value = by_day[day]
             rows.append((day, stamp + FEAR_GREED_LAG, source, value))
+        elif day in unusable:
+            missing[str(day)] = "its value was set aside"
         elif day > newest and midnight(day + DAY) <= now:
             raise ShortAnswerError(
                 f"{_WHAT} has not published {day} yet (its newest day is {newest}); nothing was written; "
                 "run again later",
-                [late.isoformat() for late in days(day, end)],
+                [late.isoformat() for late in days(day, window[1])],
             )
         elif day < newest:
             missing[str(day)] = "before the provider's history" if day < min(by_day) else "the provider left it out"
-    frame = utc(pd.DataFrame(rows, columns=_COLUMNS), "available_at").astype({"fear_greed_index": "float64"})
-    return Fetched(frame, (answer.digest,), missing, client.calls - before)
+    return rows, missing
 
 
-def parse_fng(body: object) -> dict[datetime, float]:
-    """Index by stamp. Raises :class:`SourceError` for an error, another shape, or a value outside 0 to 100."""
+def _set_aside(read: Index, start: date, end: date) -> tuple[SetAsideLog, set[date]]:
+    """The rows of the window that are left out, and the days without a value because of them."""
+    log, unusable = SetAsideLog(), set()
+    for day, reason, given in read.bad:
+        if start <= day <= end:
+            log.add(SUBJECT, day, reason, given)
+            unusable.add(day)
+    placed = place(read.days, start, end, rising=False)
+    for index, reason, given in read.timeless:
+        if index in placed:
+            log.add(SUBJECT, placed[index], reason, given)
+            unusable.add(placed[index])
+    return log, unusable
+
+
+def read_index(body: object) -> Index:
+    """What an answer says. Raises :class:`SourceError` for an error, another shape, or rows of which most have no time."""
     metadata = body.get("metadata") if isinstance(body, dict) else None
     error = metadata.get("error") if isinstance(metadata, dict) else None
     if error is not None:
@@ -69,25 +149,47 @@ def parse_fng(body: object) -> dict[datetime, float]:
     items = body.get("data") if isinstance(body, dict) else None
     if not isinstance(items, list):
         raise SourceError(f"{_WHAT} has no data list; nothing was written; check FEAR_GREED_BASE_URL")
-    found: dict[datetime, float] = {}
-    for item in items:
-        if not isinstance(item, dict):
-            raise SourceError(f"{_WHAT} has a row of another shape; nothing was written; try again later")
-        seconds = number(item.get("timestamp"), f"{_WHAT} timestamp")
-        if seconds is None or not 10**9 <= seconds < 10**10 or seconds % 1:
-            raise SourceError(
-                f"{_WHAT} has the timestamp {str(item.get('timestamp'))[:40]!r}, not seconds; nothing was written; "
-                "try again later"
-            )
-        stamp = datetime.fromtimestamp(int(seconds), timezone.utc)
-        value = number(item.get("value"), f"{_WHAT} on {stamp.date()}")
-        if value is None or not 0 <= value <= 100:
-            raise SourceError(
-                f"{_WHAT} on {stamp.date()} is {str(item.get('value'))[:40]!r}, not within 0 to 100; nothing was "
-                "written; report it to the provider"
-            )
-        if found.setdefault(stamp, value) != value:
-            raise SourceError(
-                f"{_WHAT} has two different values on {stamp.date()}; nothing was written; try again later"
-            )
+    found = Index()
+    contradicted: set[datetime] = set()
+    for position, item in enumerate(items):
+        stamp = _stamp(item.get("timestamp")) if isinstance(item, dict) else None
+        found.days.append(stamp.date() if stamp else None)
+        if stamp is None:
+            reason = UNREADABLE_TIME if isinstance(item, dict) else NO_OBJECT
+            found.timeless.append((position, reason, str(item)))
+            continue
+        value, reason = _index(item.get("value"))
+        if value is None:
+            found.bad.append((stamp.date(), reason, str(item.get("value"))))
+        elif found.values.setdefault(stamp, value) != value:
+            contradicted.add(stamp)
+            found.bad.append((stamp.date(), CONTRADICTED, f"{found.values[stamp]:g} and {value:g}"))
+    for stamp in contradicted:
+        del found.values[stamp]
+    if found.timeless:
+        require_readable(
+            len(found.timeless), len(items), _WHAT, f"its timestamps are not seconds: {found.timeless[0][2][:80]}"
+        )
     return found
+
+
+def _stamp(raw: object) -> datetime | None:
+    try:
+        seconds = parsed(raw)
+    except ValueError:
+        return None
+    if seconds is None or not 10**9 <= seconds < 10**10 or seconds % 1:
+        return None
+    return datetime.fromtimestamp(int(seconds), timezone.utc)
+
+
+def _index(raw: object) -> tuple[float | None, str]:
+    """(the index, "") or (None, why it is none)."""
+    try:
+        value = parsed(raw)
+    except ValueError as error:
+        return None, str(error)
+    if value is None:
+        return None, "no value"
+    reason = outside(value, MARKET_SENTIMENT.by_name["fear_greed_index"])
+    return (None, reason) if reason else (value, "")

@@ -5,6 +5,7 @@ https://docs.coingecko.com/reference/derivatives-tickers, /coins-id-history, /ap
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
@@ -16,11 +17,12 @@ import pandas as pd
 from crypto_assets.catalog import Coin
 from crypto_assets.errors import SourceError
 from crypto_assets.partitions import DAY, days, midnight
-from crypto_assets.schemas_context import COMMUNITY_LAG
+from crypto_assets.schemas_context import COMMUNITY_LAG, DEVELOPER_ACTIVITY, SOCIAL_METRICS
 from crypto_assets.settings import Settings
+from crypto_assets.sources.cells import CONTRADICTED, NO_OBJECT, Cells, parsed, require_readable, summary
 from crypto_assets.sources.client import Answer, Client
 from crypto_assets.sources.coingecko import FREE_PLANS, NAME, get
-from crypto_assets.sources.fetched import Fetched, about, each, number, rows_of, source_name, utc
+from crypto_assets.sources.fetched import Fetched, SetAsideLog, about, each, number, rows_of, source_name, utc
 
 FREE_DAYS = 2  # closed days that free plans ask communities for: one call a coin and day is dear there
 DERIVATIVES = ["symbol", "ts", "date", "available_at", "source", "funding_rate", "open_interest_usd", "basis",
@@ -53,69 +55,141 @@ async def fetch_derivatives(client: Client, settings: Settings, coins: Sequence[
 
 
 def _derivatives(answer: Answer, coins: Sequence[Coin], now: datetime) -> Fetched:
-    by_coin: dict[str, dict[tuple[str, str], Mapping[str, Any]]] = {coin.symbol: {} for coin in coins}
-    for item in rows_of(answer.body, "coingecko /derivatives"):
+    by_coin: dict[str, dict[tuple[str, str], list[Mapping[str, Any]]]] = {coin.symbol: {} for coin in coins}
+    log, surplus = SetAsideLog(), Counter[str]()
+    items = rows_of(answer.body, "coingecko /derivatives")
+    bad = [item for item in items if not isinstance(item, dict)]
+    require_readable(len(bad), len(items), "coingecko /derivatives", f"no objects, e.g. {str(bad[:1])[:60]}")
+    for item in items:
         if not isinstance(item, dict):
-            raise SourceError(
-                "coingecko /derivatives has a row that is no object; nothing was written; try again later"
-            )
+            log.add(NAME, now.date(), NO_OBJECT, item)
+            continue
         perpetual = item.get("contract_type") == "perpetual" and item.get("expired_at") is None
         symbol = item.get("index_id")
-        if perpetual and isinstance(symbol, str) and symbol in by_coin:
-            by_coin[symbol].setdefault((str(item.get("market")), str(item.get("symbol"))), item)
+        if not perpetual or not isinstance(symbol, str) or symbol not in by_coin:
+            surplus["of another coin" if perpetual else "not perpetual"] += 1
+            continue
+        by_coin[symbol].setdefault((str(item.get("market")), str(item.get("symbol"))), []).append(item)
     ts = now.replace(minute=0, second=0, microsecond=0)
     source = source_name(NAME, answer)
-    sums = {symbol: _sums(symbol, list(items.values())) for symbol, items in by_coin.items()}
+    sums = {
+        symbol: _sums([one for key, same in found.items() for one in _read(symbol, key, same, now, log, surplus)])
+        for symbol, found in by_coin.items()
+    }
     rows = [(symbol, ts, ts.date(), now, source, *values) for symbol, values in sums.items() if values is not None]
     if not rows:
-        raise SourceError("coingecko /derivatives has no contract of any coin; nothing was written; try again later")
+        why = summary(log.records())
+        raise SourceError(
+            f"coingecko /derivatives has no contract of any coin{f' ({why})' if why else ''}; nothing was written; "
+            "try again later"
+        )
     missing = {symbol: "no perpetual contract with open interest" for symbol, values in sums.items() if values is None}
     frame = utc(pd.DataFrame(rows, columns=DERIVATIVES), "ts", "available_at")
-    return Fetched(frame, (answer.digest,), missing, 1)
+    return Fetched(frame, (answer.digest,), missing, 1, set_aside=log.records(), surplus=dict(+surplus))
+
+
+@dataclass(frozen=True)
+class _Perpetual:
+    """One venue's contract: percents as the provider gives them, USD; None where it says nothing credible."""
+
+    open_interest: float | None
+    volume_24h: float | None
+    funding_rate: float | None
+    basis: float | None
+
+
+def _read(
+    symbol: str,
+    key: tuple[str, str],
+    same: Sequence[Mapping[str, Any]],
+    now: datetime,
+    log: SetAsideLog,
+    surplus: Counter[str],
+) -> list[_Perpetual]:
+    """The contract, if its open interest is credible; of its other numbers those that are. The rest is in the log.
+
+    A contract that is given twice with different numbers is left out: nobody knows which of them is right.
+    """
+    venue = " ".join(key)
+
+    def cell(item: Mapping[str, Any], name: str, *, signed: bool) -> float | None:
+        try:
+            value = parsed(item.get(name))
+            reason = "below 0" if value is not None and value < 0 and not signed else ""
+        except ValueError as error:
+            value, reason = None, str(error)
+        if reason:
+            log.add(symbol, now.date(), f"{name} of a contract is {reason}", f"{venue}: {item.get(name)}", _LACKS[name])
+        return None if reason else value
+
+    found = [
+        _Perpetual(
+            cell(item, "open_interest", signed=False),
+            cell(item, "volume_24h", signed=False),
+            cell(item, "funding_rate", signed=True),
+            cell(item, "basis", signed=True),
+        )
+        for item in same
+    ]
+    surplus["a contract given twice"] += len(found) - 1
+    surplus["a contract without open interest"] += not same[0].get("open_interest")
+    if len(set(found)) > 1:
+        log.add(symbol, now.date(), f"a contract is {CONTRADICTED}", venue)
+        return []
+    return found[:1]
+
+
+# The sum or mean of ``derivatives`` that lacks a contract because of this number of it.
+_LACKS = {
+    "open_interest": "open_interest_usd",
+    "volume_24h": "volume_24h_usd",
+    "funding_rate": "funding_rate",
+    "basis": "basis",
+}
 
 
 def _sums(
-    symbol: str, items: Sequence[Mapping[str, Any]]
+    contracts: Sequence[_Perpetual],
 ) -> tuple[float | None, float, float | None, float | None, int] | None:
     """Funding, open interest, basis, volume and number of the contracts with open interest; None without any.
 
     Percents become fractions. A contract whose open interest is unknown counts nowhere: a sum must say what is in it.
     """
-    what = f"coingecko /derivatives {symbol}"
-    interest = [number(item.get("open_interest"), f"{what} open interest") for item in items]
-    volume = [number(item.get("volume_24h"), f"{what} volume") for item in items]
-    if any(value is not None and value < 0 for value in [*interest, *volume]):
-        raise SourceError(f"{what} has an open interest or volume below zero; nothing was written; try again later")
-    if not any(interest):
+    known = [(one, one.open_interest) for one in contracts if one.open_interest]
+    if not known:
         return None
-    weighted = {}
-    for name in ("funding_rate", "basis"):
-        pairs = [
-            (value / 100, weight)
-            for item, weight in zip(items, interest, strict=True)
-            if weight and (value := number(item.get(name), f"{what} {name}")) is not None
-        ]
-        total = sum(weight for _, weight in pairs)
-        weighted[name] = sum(value * weight for value, weight in pairs) / total if total else None
-    known = [value for value in interest if value]
-    traded = [value for value, weight in zip(volume, interest, strict=True) if weight and value is not None]
+
+    def mean(pairs: Sequence[tuple[float | None, float]]) -> float | None:
+        given = [(value / 100, weight) for value, weight in pairs if value is not None]
+        total = sum(weight for _, weight in given)
+        return sum(value * weight for value, weight in given) / total if total else None
+
+    traded = [one.volume_24h for one, _ in known if one.volume_24h is not None]
     return (
-        weighted["funding_rate"], sum(known), weighted["basis"], sum(traded) if traded else None, len(known),
-    )  # fmt: skip
+        mean([(one.funding_rate, weight) for one, weight in known]),
+        sum(weight for _, weight in known),
+        mean([(one.basis, weight) for one, weight in known]),
+        sum(traded) if traded else None,
+        len(known),
+    )
 
 
 async def fetch_community(
     client: Client, settings: Settings, coins: Sequence[Coin], start: date, end: date, now: datetime
 ) -> tuple[Fetched, Fetched]:
-    """Rows of ``social_metrics`` and ``developer_activity``: one request a coin and closed day for both."""
+    """Rows of ``social_metrics`` and ``developer_activity``: one request a coin and closed day for both.
+
+    A count that is no number of at least 0 is null and in ``set_aside`` of its table.
+    """
     before = client.calls
     closed = [day for day in days(start, end) if midnight(day + DAY) + COMMUNITY_LAG <= now]
     if settings.coingecko_plan in FREE_PLANS:
         closed = [day for day in closed if midnight(day + DAY * (FREE_DAYS + 1)) > now]
     missing: dict[str, str] = {}
+    logs = SetAsideLog(), SetAsideLog()
     asked = [coin for coin in coins if coin.coingecko is not None] if closed else []
     answers, failed = await each(
-        {coin.symbol: partial(_history, client, settings, coin, closed) for coin in asked}, missing
+        {coin.symbol: partial(_history, client, settings, coin, closed, logs) for coin in asked}, missing
     )
     social, developer, digests = [], [], []
     for found in answers.values():
@@ -131,8 +205,8 @@ async def fetch_community(
     ]
     calls = client.calls - before
     return (
-        Fetched(frames[0], tuple(digests), missing, calls, failed),
-        Fetched(frames[1], tuple(digests), missing, calls, failed),
+        Fetched(frames[0], tuple(digests), missing, calls, failed, set_aside=logs[0].records()),
+        Fetched(frames[1], tuple(digests), missing, calls, failed, set_aside=logs[1].records()),
     )
 
 
@@ -144,7 +218,9 @@ class _Day:
     digest: str
 
 
-async def _history(client: Client, settings: Settings, coin: Coin, wanted: Sequence[date]) -> list[_Day]:
+async def _history(
+    client: Client, settings: Settings, coin: Coin, wanted: Sequence[date], logs: tuple[SetAsideLog, SetAsideLog]
+) -> list[_Day]:
     found = []
     for day in wanted:
         params = {"date": f"{day:%d-%m-%Y}", "localization": "false"}
@@ -153,38 +229,54 @@ async def _history(client: Client, settings: Settings, coin: Coin, wanted: Seque
         if not isinstance(answer.body, dict):
             raise SourceError(f"coingecko history of {subject} is no object; nothing was written; try again later")
         known_at = midnight(day + DAY) + COMMUNITY_LAG
-        social, developer = parse_history(answer.body, subject)
+        social, developer = parse_history(answer.body, coin.symbol, day, logs)
         head = (coin.symbol, day, known_at, source_name(NAME, answer))
         found.append(_Day(head, social, developer, answer.digest))
     return found
 
 
-def parse_history(body: Mapping[str, Any], subject: str) -> tuple[list[float | None], list[float | None]]:
+def parse_history(
+    body: Mapping[str, Any], symbol: str, day: date, logs: tuple[SetAsideLog, SetAsideLog] | None = None
+) -> tuple[list[float | None], list[float | None]]:
     """Community and developer values in the contracts' order; None where the provider has none.
 
-    A coin without subreddit has 0.0 posts there: the provider's placeholder, which is null here.
+    A coin without subreddit has 0.0 posts there: the provider's placeholder, which is null here. What is no count is
+    null and noted in ``logs`` (of ``social_metrics`` and of ``developer_activity``).
     """
-    what = f"coingecko history of {subject}"
-    community, developer = (body.get(f"{name}_data") or {} for name in ("community", "developer"))
-    if not isinstance(community, dict) or not isinstance(developer, dict):
-        raise SourceError(f"{what} has community or developer data of another shape; nothing was written")
-    social = {ours: _count(community.get(theirs), f"{what} {theirs}") for ours, theirs in SOCIAL.items()}
+    to_social, to_developer = logs or (SetAsideLog(), SetAsideLog())
+    community = _object(body.get("community_data"), "community_data", symbol, day, to_social)
+    developer = _object(body.get("developer_data"), "developer_data", symbol, day, to_developer)
+    cells = Cells(SOCIAL_METRICS, to_social)
+    social = {ours: cells.read(community.get(theirs), ours, symbol, day) for ours, theirs in SOCIAL.items()}
     if not social["reddit_subscribers"]:
         social |= {name: None for name in social if name.startswith("reddit_")}
-    lines = developer.get("code_additions_deletions_4_weeks") or {}
-    if not isinstance(lines, dict):
-        raise SourceError(f"{what} has code changes of another shape; nothing was written; try again later")
-    counts = [_count(developer.get(theirs), f"{what} {theirs}") for theirs in DEVELOPER.values()]
-    deletions = number(lines.get("deletions"), f"{what} deletions")
-    changes = [_count(lines.get("additions"), f"{what} additions"), None if deletions is None else abs(deletions)]
+    lines = _object(
+        developer.get("code_additions_deletions_4_weeks"), "code_additions_deletions_4_weeks", symbol, day, to_developer
+    )
+    cells = Cells(DEVELOPER_ACTIVITY, to_developer)
+    counts = [cells.read(developer.get(theirs), ours, symbol, day) for ours, theirs in DEVELOPER.items()]
+    changes = [
+        cells.read(lines.get("additions"), "code_additions_4w", symbol, day),
+        cells.read(_unsigned(lines.get("deletions")), "code_deletions_4w", symbol, day),
+    ]
     return list(social.values()), [*counts, *changes]
 
 
-def _count(value: object, what: str) -> float | None:
-    found = number(value, what)
-    if found is not None and found < 0:
-        raise SourceError(f"{what} is {found:g}, below zero; nothing was written; report it to the provider")
-    return found
+def _object(raw: object, what: str, symbol: str, day: date, log: SetAsideLog) -> Mapping[str, Any]:
+    if isinstance(raw, dict):
+        return raw
+    if raw:
+        log.add(symbol, day, f"{what} is no object", raw)
+    return {}
+
+
+def _unsigned(raw: object) -> object:
+    """Deleted lines, which the provider writes below zero, as a count."""
+    try:
+        value = parsed(raw)
+    except ValueError:
+        return raw
+    return None if value is None else abs(value)
 
 
 @dataclass(frozen=True)

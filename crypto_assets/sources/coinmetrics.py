@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import logging
 import re
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta, timezone
 from typing import Any
@@ -21,8 +22,9 @@ from crypto_assets.errors import ShortAnswerError, SourceError
 from crypto_assets.partitions import DAY, days, midnight
 from crypto_assets.schemas import COINMETRICS_LAG, COINMETRICS_METRICS, COINMETRICS_PLAUSIBLE, ONCHAIN_BASE
 from crypto_assets.settings import Settings
+from crypto_assets.sources.cells import CONTRADICTED, NO_OBJECT, UNREADABLE_TIME, Cells, require_readable, summary
 from crypto_assets.sources.client import Answer, Client, ResponseError
-from crypto_assets.sources.fetched import Fetched, about, named, number, require_days, source_name, utc
+from crypto_assets.sources.fetched import Fetched, SetAsideLog, about, named, number, require_days, source_name, utc
 
 NAME = "coinmetrics"
 ENDPOINT = "/timeseries/asset-metrics"
@@ -33,6 +35,18 @@ _TIME = re.compile(r"(\d{4}-\d\d-\d\d)T00:00:00(?:\.0+)?Z")
 _UNKNOWN = re.compile(r"Bad parameter 'assets'\. Value '([^']+)' is not supported")
 _COLUMNS = ["symbol", "date", "available_at", "source", *COINMETRICS_METRICS]
 _EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
+_ASKED = (*COINMETRICS_METRICS.values(), COMPLETION)
+_REFUSED = (400, 403)  # of a request that names a metric which does not exist, or which the key may not have
+OTHER_ASSET = "of an asset that was not asked for"
+METRIC_REFUSED = "the provider refuses the metric"
+
+
+class _BadRow(SourceError):
+    """A row that says nothing about the coins and days that were asked for."""
+
+    def __init__(self, subject: str, reason: str, example: object) -> None:
+        super().__init__(f"{NAME} gave {subject} a row that cannot be used: {reason} ({str(example)[:40]!r})")
+        self.subject, self.reason, self.example = subject, reason, example
 
 
 @dataclass
@@ -42,6 +56,35 @@ class _Harvest:
     rows: dict[tuple[str, date], tuple[Any, ...]] = field(default_factory=dict)
     digests: list[str] = field(default_factory=list)
     missing: dict[str, str] = field(default_factory=dict)
+    log: SetAsideLog = field(default_factory=SetAsideLog)
+    contradicted: set[tuple[str, date, str]] = field(default_factory=set)
+    surplus: Counter[str] = field(default_factory=Counter)
+    timeless: list[_BadRow] = field(default_factory=list)  # rows of a coin whose day cannot be read
+
+    def finish(self, start: date, last: date) -> None:
+        """Leave out rows without any value; a row of unreadable time stands for the coin's first day without a row."""
+        for error in self.timeless:
+            taken = {day for symbol, day in self.rows if symbol == error.subject}
+            taken |= {record.day for record in self.log.records() if record.subject == error.subject}
+            day = next((day for day in days(start, last) if day not in taken), start)
+            self.log.add(error.subject, day, error.reason, error.example)
+        self.rows = {key: row for key, row in self.rows.items() if any(value is not None for value in row[4:])}
+
+    def add(self, row: tuple[Any, ...]) -> None:
+        """A row's values. Of a coin and day given twice, a cell with two different values is null, the later time holds."""
+        key = row[:2]
+        known = self.rows.get(key)
+        if known is None:
+            self.rows[key] = row
+            return
+        self.surplus["a row given twice"] += 1
+        values = []
+        for name, old, new in zip(COINMETRICS_METRICS, known[4:], row[4:], strict=True):
+            if old is not None and new is not None and old != new:
+                self.log.add(row[0], row[1], CONTRADICTED, f"{old:g} and {new:g}", name)
+                self.contradicted.add((*key, name))
+            values.append(None if (*key, name) in self.contradicted else new if old is None else old)
+        self.rows[key] = (*key, max(known[2], row[2]), known[3], *values)
 
 
 async def fetch_onchain(
@@ -50,6 +93,7 @@ async def fetch_onchain(
     """Rows of contract ``onchain_base`` for the closed days of ``start``..``end`` (inclusive, UTC).
 
     ``available_at`` follows the contract's rule and never ``now``, so that asking again changes nothing (rule 4).
+    A cell that the contract cannot take is null and in ``set_aside``, and so is a metric that the provider refuses.
     Raises :class:`SourceError` when a closed day has no row of any coin; coins without rows are in ``missing``.
     """
     before = client.calls
@@ -62,19 +106,32 @@ async def fetch_onchain(
             batch = {asset: symbols[asset] for asset in assets[first : first + BATCH]}
             await _fetch_batch(client, settings, batch, start, last, found)
         what = f"{NAME} asset-metrics of {named([coin for coin in coins if coin.coinmetrics])}"
-        _require_published((day for _, day in found.rows), start, last, now, what)
+        found.finish(start, last)
+        given_days = {day for _, day in found.rows}
+        if given_days:  # a day of which every value was set aside was given
+            given_days |= {record.day for record in found.log.records() if record.reason != METRIC_REFUSED}
+        why = summary(found.log.records())
+        _require_published(given_days, start, last, now, what, {"set aside": why} if why else {})
         given = {symbol for symbol, _ in found.rows}
         for symbol in symbols.values():
             if symbol not in given:
                 found.missing.setdefault(symbol, f"coinmetrics has no row from {start} to {last}")
     frame = pd.DataFrame([found.rows[key] for key in sorted(found.rows)], columns=_COLUMNS)
     frame[list(COINMETRICS_METRICS)] = frame[list(COINMETRICS_METRICS)].astype("float64")
-    return Fetched(utc(frame, "available_at"), tuple(found.digests), found.missing, client.calls - before)
+    return Fetched(
+        utc(frame, "available_at"),
+        tuple(found.digests),
+        found.missing,
+        client.calls - before,
+        set_aside=found.log.records(),
+        surplus=dict(found.surplus),
+    )
 
 
-def _require_published(covered: Any, start: date, last: date, now: datetime, what: str) -> None:
-    present = set(covered)
-    require_days(present, start, last, now, what, lag=COINMETRICS_LAG)
+def _require_published(
+    present: Set[date], start: date, last: date, now: datetime, what: str, why: Mapping[str, str]
+) -> None:
+    require_days(present, start, last, now, what, lag=COINMETRICS_LAG, missing=why)
     late = [day for day in days(start, last) if day not in present]
     if late:
         raise ShortAnswerError(
@@ -87,25 +144,77 @@ def _require_published(covered: Any, start: date, last: date, now: datetime, wha
 async def _fetch_batch(
     client: Client, settings: Settings, batch: Mapping[str, str], start: date, last: date, found: _Harvest
 ) -> None:
-    """Every page for these assets. An asset the provider does not know is noted and left out, the rest asked again."""
-    asked = dict(batch)
+    """Every page for these assets. An asset the provider does not know is noted and left out, the rest asked again.
+
+    The flags that ask the provider to ignore what it does not have do not cover a metric that it retired, or took out
+    of the plan: it refuses the request and names it. Those that it names are asked again without it.
+    """
+    waiting: dict[tuple[str, ...], dict[str, str]] = {_ASKED: dict(batch)}
+    while waiting:
+        metrics = next(iter(waiting))
+        asked = waiting.pop(metrics)
+        while asked:
+            try:
+                await _fetch_pages(client, settings, asked, metrics, (start, last), found)
+                break
+            except _FirstPageError as refusal:
+                error = refusal.error
+            unknown, refused = _unknown_asset(error), _refused_metrics(error, metrics)
+            if unknown in asked:
+                found.missing[asked.pop(unknown)] = f"coinmetrics does not know {unknown!r}"
+                continue
+            left = tuple(metric for metric in metrics if metric not in refused)
+            if not refused or not set(left) - {COMPLETION}:
+                raise error
+            assets = [asset for asset in asked if asset in _quoted(error)] or list(asked)
+            whom = NAME if len(assets) == len(asked) > 1 else asked[assets[0]]
+            _note_refused(refused, whom, error, days(start, last), found)
+            waiting.setdefault(left, {}).update({asset: asked.pop(asset) for asset in assets})
+
+
+def _note_refused(
+    refused: Sequence[str], whom: str, error: ResponseError, window: Sequence[date], found: _Harvest
+) -> None:
+    names = {metric: name for name, metric in COINMETRICS_METRICS.items()}
+    for metric in refused:
+        subject = metric if whom == NAME else f"{whom} {metric}"
+        found.missing[subject] = f"{METRIC_REFUSED} (HTTP {error.status}); it was asked again without it"
+        for day in window if metric in names else ():
+            found.log.add(whom, day, METRIC_REFUSED, f"{metric}: HTTP {error.status}", names[metric])
+
+
+class _FirstPageError(Exception):
+    """The provider refused the request for a first page; what it says may tell how to ask again."""
+
+    def __init__(self, error: ResponseError) -> None:
+        super().__init__(str(error))
+        self.error = error
+
+
+async def _fetch_pages(
+    client: Client,
+    settings: Settings,
+    asked: Mapping[str, str],
+    metrics: Sequence[str],
+    window: tuple[date, date],
+    found: _Harvest,
+) -> None:
+    """All pages of one request. Raises :class:`_FirstPageError` where the first is refused."""
     token: str | None = None
     seen: set[str] = set()
     # A page holds at least one row, so an honest answer cannot have more pages than rows.
-    budget = len(asked) * ((last - start).days + 1) + 1
-    while asked:
+    budget = len(asked) * ((window[1] - window[0]).days + 1) + 1
+    while True:
         try:
-            answer = await _get(client, settings, asked, start, last, token)
+            answer = await _get(client, settings, asked, metrics, window, token)
         except ResponseError as error:
-            unknown = _unknown_asset(error)
-            if unknown not in asked or token is not None:
-                raise
-            found.missing[asked.pop(unknown)] = f"coinmetrics does not know {unknown!r}"
-            continue
+            if token is None:
+                raise _FirstPageError(error) from error
+            raise
         found.digests.append(answer.digest)
-        what = f"{NAME} asset-metrics of {_subject(asked, start, last)}"
+        what = f"{NAME} asset-metrics of {_subject(asked, *window)}"
         with about(what):
-            token = _take_page(answer, what, asked, (start, last), found)
+            token = _take_page(answer, what, asked, window, found)
         if token is None:
             return
         if token in seen or len(seen) >= budget:
@@ -114,7 +223,12 @@ async def _fetch_batch(
 
 
 async def _get(
-    client: Client, settings: Settings, asked: Mapping[str, str], start: date, last: date, token: str | None
+    client: Client,
+    settings: Settings,
+    asked: Mapping[str, str],
+    metrics: Sequence[str],
+    window: tuple[date, date],
+    token: str | None,
 ) -> Answer:
     """One page. The key travels in the query: the provider documents no other way
     (https://coinmetrics.io/api-v4-2/: '"api_key" query parameter is the only authentication'), so it is kept out of
@@ -122,10 +236,10 @@ async def _get(
     """
     params = {
         "assets": ",".join(asked),
-        "metrics": ",".join([*COINMETRICS_METRICS.values(), COMPLETION]),
+        "metrics": ",".join(metrics),
         "frequency": "1d",
-        "start_time": start.isoformat(),
-        "end_time": last.isoformat(),
+        "start_time": window[0].isoformat(),
+        "end_time": window[1].isoformat(),
         "page_size": str(PAGE),
         "paging_from": "start",
         "ignore_unsupported_errors": "true",
@@ -135,7 +249,7 @@ async def _get(
         # Not the answer's ``next_page_url``: its host is the provider's word, and it spells out the key.
         params["next_page_token"] = token
     url = f"{settings.coinmetrics_base_url}{ENDPOINT}"
-    subject = _subject(asked, start, last)
+    subject = _subject(asked, *window)
     if settings.coinmetrics_api_key is None:
         return await client.get_json(NAME, url, params=params, subject=subject, endpoint=ENDPOINT)
     key = settings.coinmetrics_api_key.get_secret_value()
@@ -166,12 +280,28 @@ class _HideKey(logging.Filter):
         return True
 
 
-def _unknown_asset(error: ResponseError) -> str:
-    """The asset that a 400 names as not supported; empty for every other error."""
+def _said(error: ResponseError) -> str:
+    """The sentence of an error's documented shape; empty for another one."""
     said = error.body.get("error") if isinstance(error.body, dict) else None
     text = said.get("message") if isinstance(said, dict) else None
-    match = _UNKNOWN.search(text) if error.status == 400 and isinstance(text, str) else None
+    return text if isinstance(text, str) else ""
+
+
+def _quoted(error: ResponseError) -> set[str]:
+    """What the sentence names between quotes, lists of it taken apart."""
+    return {name.strip() for text in re.findall(r"['\"]([^'\"]+)['\"]", _said(error)) for name in text.split(",")}
+
+
+def _unknown_asset(error: ResponseError) -> str:
+    """The asset that a 400 names as not supported; empty for every other error."""
+    match = _UNKNOWN.search(_said(error)) if error.status == 400 else None
     return match.group(1) if match else ""
+
+
+def _refused_metrics(error: ResponseError, metrics: Sequence[str]) -> tuple[str, ...]:
+    """Those of the metrics asked for that a refusal names."""
+    words = set(re.findall(r"\w+", _said(error))) if error.status in _REFUSED else set()
+    return tuple(metric for metric in metrics if metric in words)
 
 
 def _subject(asked: Mapping[str, str], start: date, last: date) -> str:
@@ -187,40 +317,56 @@ def _take_page(
     if not isinstance(body, dict) or not isinstance(body.get("data"), list):
         raise SourceError(f"{what} has no data list; nothing was written; check COINMETRICS_BASE_URL")
     source = source_name(NAME, answer)
+    bad: list[_BadRow] = []
     for item in body["data"]:
-        row = parse_row(item, asked, source)
-        if row is None or not window[0] <= row[1] <= window[1]:
+        try:
+            row = parse_row(item, asked, source, found.log, window)
+        except _BadRow as error:
+            bad.append(error)
             continue
-        if found.rows.setdefault(row[:2], row) != row:
-            raise SourceError(
-                f"{NAME} gave two different rows for {row[0]} on {row[1]}; nothing was written; try again later"
-            )
+        if row is None:
+            found.surplus["a row without any metric"] += 1
+        elif window[0] <= row[1] <= window[1]:
+            found.add(row)
+        else:
+            found.surplus["outside the days asked for"] += 1
+    if bad:
+        require_readable(len(bad), len(body["data"]), what, str(bad[0]))
+    for one in bad:
+        if one.reason == UNREADABLE_TIME:
+            found.timeless.append(one)
+        else:
+            found.log.add(one.subject, window[0], one.reason, one.example)
     token = body.get("next_page_token")
     if token is not None and not (isinstance(token, str) and token):
         raise SourceError(f"{what} has an unreadable next_page_token; nothing was written; try again later")
     return token
 
 
-def parse_row(item: object, symbols: Mapping[str, str], source: str) -> tuple[Any, ...] | None:
+def parse_row(
+    item: object,
+    symbols: Mapping[str, str],
+    source: str,
+    log: SetAsideLog | None = None,
+    window: tuple[date, date] | None = None,
+) -> tuple[Any, ...] | None:
     """One row in the order of the contract's columns; None where the provider has none of the metrics that day.
 
-    Raises :class:`SourceError` for an asset nobody asked for, a time that is not midnight, a value out of bounds.
+    A value that the contract cannot take is null and noted in ``log`` where its day lies in ``window``. Raises
+    :class:`SourceError` for a row of another shape, an asset nobody asked for, and a time that is not midnight.
     """
     if not isinstance(item, dict):
-        raise SourceError(f"{NAME} gave a row of another shape; nothing was written; try again later")
+        raise _BadRow(NAME, NO_OBJECT, item)
     asset, time = item.get("asset"), item.get("time")
     if not isinstance(asset, str) or asset not in symbols:
-        raise SourceError(
-            f"{NAME} gave a row of {str(asset)[:40]!r}, which was not asked for; nothing was written; try again later"
-        )
-    day = _day(time, symbols[asset])
-    values = tuple(
-        _value(item.get(metric), name, f"{NAME} {metric} of {symbols[asset]} on {day}")
-        for name, metric in COINMETRICS_METRICS.items()
-    )
-    if all(value is None for value in values):
+        raise _BadRow(str(asset)[:40], OTHER_ASSET, time)
+    symbol = symbols[asset]
+    day = _day(time, symbol)
+    cells = Cells(ONCHAIN_BASE, SetAsideLog() if log is None or (window and not window[0] <= day <= window[1]) else log)
+    values = tuple(cells.read(item.get(metric), name, symbol, day) for name, metric in COINMETRICS_METRICS.items())
+    if all(item.get(metric) in (None, "", "NaN") for metric in COINMETRICS_METRICS.values()):
         return None
-    return (symbols[asset], day, available_at(day, item.get(COMPLETION)), source, *values)
+    return (symbol, day, available_at(day, item.get(COMPLETION)), source, *values)
 
 
 def _day(time: object, symbol: str) -> date:
@@ -230,22 +376,7 @@ def _day(time: object, symbol: str) -> date:
             return date.fromisoformat(match.group(1))
     except ValueError:
         pass
-    raise SourceError(
-        f"{NAME} gave {symbol} a row at {str(time)[:40]!r}, which is not a UTC midnight; nothing was written; "
-        "try again later"
-    )
-
-
-def _value(raw: object, name: str, what: str) -> float | None:
-    value = number(raw, what)
-    if name == "price_usd" and value == 0:
-        return None  # no coin is worth nothing: the provider's placeholder
-    lower = ONCHAIN_BASE.by_name[name].lower
-    if value is not None and lower is not None and value < lower:
-        raise SourceError(
-            f"{what} is {value:g}, below {lower:g}; nothing was written; report it to the provider and run again later"
-        )
-    return value
+    raise _BadRow(symbol, UNREADABLE_TIME, time)
 
 
 def available_at(day: date, completed: object) -> datetime:

@@ -7,7 +7,8 @@ https://api-docs.defillama.com: ``/v2/historicalChainTvl[/{chain}]`` and, on a h
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from datetime import date, datetime, timezone
 from typing import Any
 from urllib.parse import quote
@@ -16,10 +17,21 @@ import pandas as pd
 
 from crypto_assets.errors import SourceError
 from crypto_assets.partitions import DAY, midnight
-from crypto_assets.schemas import DEFILLAMA_LAG
+from crypto_assets.schemas import DEFI_METRICS, DEFILLAMA_LAG
 from crypto_assets.settings import Settings
+from crypto_assets.sources.cells import (
+    CONTRADICTED,
+    NO_OBJECT,
+    TOO_LARGE,
+    UNREADABLE_TIME,
+    Cells,
+    parsed,
+    place,
+    require_readable,
+    summary,
+)
 from crypto_assets.sources.client import Client
-from crypto_assets.sources.fetched import Fetched, gather, number, require_days, rows_of, source_name, utc
+from crypto_assets.sources.fetched import Fetched, SetAsideLog, gather, require_days, rows_of, source_name, utc
 
 NAME = "defillama"
 ALL = "all"  # the entity of every chain together
@@ -35,15 +47,17 @@ async def fetch_defi(
     """Rows of contract ``defi_metrics`` for the closed days of ``start``..``end`` (inclusive, UTC).
 
     Both totals must hold every closed day since their own first day, else :class:`SourceError`; a chain that the
-    provider does not know, or has nothing of, is in ``missing``. Every other fault fails the whole.
+    provider does not know, or has nothing of, is in ``missing``. A value that the contract cannot take is null and in
+    ``set_aside``; so is the history of a chain that has another shape. Every other fault fails the whole.
     """
     before = client.calls
     last = min(end, now.astimezone(timezone.utc).date() - DAY)  # the point of the day in progress still moves
     if start > last:
         return Fetched(_frame([]))
     entities = list(dict.fromkeys([ALL, *chains]))
+    log, surplus = SetAsideLog(), Counter[str]()
     series = await gather(
-        _series(client, settings, entity, kind, f"{entity} {start} to {last}")
+        _series(client, settings, entity, kind, (start, last), log, surplus)
         for entity in entities
         for kind in ("tvl", "stablecoins")
     )
@@ -56,67 +70,121 @@ async def fetch_defi(
         reasons = [one.reason for one in (tvl, stable) if one.reason]
         if entity == ALL:
             for one in (tvl, stable):
-                one.require(start, last, now)
-        given = _rows_of(entity, tvl, stable, start, last)
+                one.require(now)
+        given = _rows_of(entity, tvl, stable)
         if not given and not reasons:
             reasons = [f"no value from {start} to {last}"]
         if reasons:
             missing[entity] = "; ".join(reasons)
         rows += given
-    return Fetched(_frame(rows), tuple(digests), missing, client.calls - before)
+    if not rows and log.records():
+        raise SourceError(
+            f"{NAME} has no usable value from {start} to {last}: {summary(log.records())}; nothing was written; the "
+            "provider must give numbers of at least 0: try again later, or report it to the provider"
+        )
+    return Fetched(
+        _frame(rows), tuple(digests), missing, client.calls - before, set_aside=log.records(), surplus=dict(surplus)
+    )
 
 
 class _Series:
-    """One entity's history of one measure: points by day, parsed when the window asks for them."""
+    """One entity's history of one measure: the points of each day of the window, parsed when they are asked for."""
 
-    def __init__(self, what: str, read: Callable[[Point, str], float | None]) -> None:
-        self.what = what
-        self.points: dict[date, Point] = {}
+    def __init__(
+        self, entity: str, column: str, window: tuple[date, date], log: SetAsideLog, surplus: Counter[str]
+    ) -> None:
+        measure = "TVL" if column == "tvl_usd" else "stablecoin supply"
+        self.what = f"{NAME} {measure} of {entity} {window[0]} to {window[1]}"
         self.digest = self.source = self.reason = ""
-        self._read = read
+        self.given: set[date] = set()  # days of which there is a point, readable or not
+        self._points: dict[date, list[Point]] = {}
+        self._entity, self._column, self._window, self._log, self._surplus = entity, column, window, log, surplus
+        self._cells = Cells(DEFI_METRICS, log)
 
     def load(self, body: object) -> None:
-        """Keep each day's earliest point: the one at 00:00 where there is one; later ones are the moving present."""
+        """Keep each day's earliest point: the one at 00:00 where there is one; later ones are the moving present.
+
+        A point whose day cannot be read is set aside, where it can be one of the window's. Raises
+        :class:`SourceError` for an answer that is no list, and where most points have no readable day.
+        """
+        start, last = self._window
+        rows = rows_of(body, self.what)
+        seconds = [_seconds(row.get("date")) if isinstance(row, dict) else None for row in rows]
+        stamped = [None if at is None else datetime.fromtimestamp(at, timezone.utc).date() for at in seconds]
+        unreadable = [index for index, day in enumerate(stamped) if day is None]
+        if unreadable:
+            example = str(rows[unreadable[0]])[:80]
+            require_readable(len(unreadable), len(rows), self.what, f"their dates are not seconds: {example}")
         earliest: dict[date, int] = {}
-        for row in rows_of(body, self.what):
-            if not isinstance(row, dict):
-                raise SourceError(f"{self.what} has a point of another shape; nothing was written; try again later")
-            seconds = _seconds(row.get("date"), self.what)
-            day = datetime.fromtimestamp(seconds, timezone.utc).date()
-            if day not in earliest or seconds < earliest[day]:
-                earliest[day], self.points[day] = seconds, row
-            elif seconds == earliest[day] and self._value_of(row, day) != self._value_of(self.points[day], day):
-                raise SourceError(f"{self.what} has two values on {day}; nothing was written; try again later")
+        for row, at, day in zip(rows, seconds, stamped, strict=True):
+            if at is None or day is None:
+                continue
+            self.given.add(day)
+            if not start <= day <= last:
+                self._surplus["outside the days asked for"] += 1
+            elif day not in earliest or at < earliest[day]:
+                self._surplus["a later point of the day"] += len(self._points.get(day, []))
+                earliest[day], self._points[day] = at, [row]
+            elif at == earliest[day]:
+                self._points[day].append(row)
+            else:
+                self._surplus["a later point of the day"] += 1
+        for index, day in place(stamped, start, last).items():
+            reason = UNREADABLE_TIME if isinstance(rows[index], dict) else NO_OBJECT
+            self._log.add(self._entity, day, reason, rows[index], self._column)
+            self.given.add(day)
+
+    def days(self) -> set[date]:
+        """The window's days of which there is a readable point."""
+        return set(self._points)
 
     def value(self, day: date) -> float | None:
-        point = self.points.get(day)
-        return None if point is None else self._value_of(point, day)
+        """The day's value; None where there is none, and where it is set aside."""
+        points = self._points.get(day, [])
+        found = {value for point in points if (value := self._value_of(point, day)) is not None}
+        self._surplus["a point given twice"] += max(len(points) - max(len(found), 1), 0)
+        if len(found) > 1:
+            self._log.add(self._entity, day, CONTRADICTED, " and ".join(f"{v:g}" for v in sorted(found)), self._column)
+            return None
+        return next(iter(found), None)
 
-    def require(self, start: date, last: date, now: datetime) -> None:
+    def require(self, now: datetime) -> None:
         """Raises :class:`SourceError` unless every closed day since the history's first has a point."""
-        first = min(self.points, default=start)  # before it the provider has nothing; an empty history covers nothing
+        start, last = self._window
+        first = min(self.given, default=start)  # before it the provider has nothing; an empty history covers nothing
         if first <= last:
-            require_days(self.points, max(start, first), last, now, self.what)
+            require_days(self.given, max(start, first), last, now, self.what)
 
     def _value_of(self, point: Point, day: date) -> float | None:
-        value = self._read(point, f"{self.what} on {day}")
-        if value is not None and value < 0:
-            raise SourceError(
-                f"{self.what} is {value:g} on {day}, below 0; nothing was written; report it to the provider"
-            )
         # The provider writes 0 where it tracks nothing yet (before the first protocol or coin of a chain).
-        return value or None
+        try:
+            raw = point.get("tvl") if self._column == "tvl_usd" else _pegged(point)
+        except ValueError as error:
+            shown = point.get("totalCirculatingUSD", point.get("totalCirculating"))
+            self._log.add(self._entity, day, str(error), shown, self._column)
+            return None
+        return self._cells.read(raw, self._column, self._entity, day)
 
 
-async def _series(client: Client, settings: Settings, entity: str, kind: str, subject: str) -> _Series:
+async def _series(
+    client: Client,
+    settings: Settings,
+    entity: str,
+    kind: str,
+    window: tuple[date, date],
+    log: SetAsideLog,
+    surplus: Counter[str],
+) -> _Series:
     """One call. A chain that the provider does not know comes back without points and with a reason."""
+    subject = f"{entity} {window[0]} to {window[1]}"
     if kind == "tvl":
         path = "" if entity == ALL else f"/{quote(entity, safe='')}"
         url = f"{settings.defillama_base_url}/v2/historicalChainTvl{path}"
-        series = _Series(f"{NAME} TVL of {subject}", lambda point, what: number(point.get("tvl"), what))
+        column = "tvl_usd"
     else:
         url = f"{settings.stablecoins_base_url}/stablecoincharts/{quote(entity, safe='')}"
-        series = _Series(f"{NAME} stablecoin supply of {subject}", _pegged)
+        column = "stablecoin_supply_usd"
+    series = _Series(entity, column, window, log, surplus)
     try:
         endpoint = "/v2/historicalChainTvl" if kind == "tvl" else "/stablecoincharts"
         answer = await client.get_json(NAME, url, subject=subject, endpoint=endpoint)
@@ -126,40 +194,59 @@ async def _series(client: Client, settings: Settings, entity: str, kind: str, su
         series.reason = f"{kind}: the provider does not know this chain (HTTP {error.status})"
         return series
     series.digest, series.source = answer.digest, source_name(NAME, answer)
-    series.load(answer.body)
-    if not series.points:
+    try:
+        series.load(answer.body)
+    except SourceError as error:
+        if entity == ALL:
+            raise
+        series.reason = f"{kind}: {error}"
+        log.add(entity, window[0], "its history has another shape", answer.body, column)
+        return series
+    if not series.given:
         if entity == ALL:
             raise SourceError(f"{series.what} answered an empty list; nothing was written; try again later")
         series.reason = f"{kind}: the provider has nothing of this chain"
     return series
 
 
-def _seconds(value: object, what: str) -> int:
-    seconds = number(value, f"{what} date")
-    if seconds is None or not 10**9 <= seconds < 10**10 or seconds % 1:
-        raise SourceError(f"{what} has the date {str(value)[:40]!r}, not seconds; nothing was written; try again later")
-    return int(seconds)
+def _seconds(raw: object) -> int | None:
+    """Epoch seconds; None for what is none."""
+    try:
+        seconds = parsed(raw)
+    except ValueError:
+        return None
+    return int(seconds) if seconds is not None and 10**9 <= seconds < 10**10 and not seconds % 1 else None
 
 
-def _pegged(point: Point, what: str) -> float | None:
+def _pegged(point: Point) -> object:
     """US dollars over all pegs. Answers carry ``totalCirculatingUSD``; the documented shape has only
     ``totalCirculating``, of which the dollar-pegged part alone is in dollars.
+
+    Raises :class:`ValueError` with the reason where a part of the sum is no credible number: without it the sum would
+    say less than it seems to.
     """
     usd, units = point.get("totalCirculatingUSD"), point.get("totalCirculating")
     if isinstance(usd, dict):
-        parts = [number(value, f"{what} ({peg[:40]!r})") for peg, value in usd.items()]
-        known = [value for value in parts if value is not None]
-        return math.fsum(known) if known else None
+        known = []
+        for value in usd.values():
+            part = parsed(value)
+            if part is not None and part < 0:
+                raise ValueError("a part of it is below 0")
+            known += [] if part is None else [part]
+        try:
+            return math.fsum(known) if known else None
+        except OverflowError:
+            raise ValueError(TOO_LARGE) from None
     if usd is None and isinstance(units, dict):
-        return number(units.get("peggedUSD"), what)
+        return units.get("peggedUSD")
     if usd is None and units is None:
         return None
-    raise SourceError(f"{what} has another shape; nothing was written; try again later")
+    raise ValueError("not a number by peg")
 
 
-def _rows_of(entity: str, tvl: _Series, stable: _Series, start: date, last: date) -> list[tuple[Any, ...]]:
+def _rows_of(entity: str, tvl: _Series, stable: _Series) -> list[tuple[Any, ...]]:
     rows = []
-    for day in sorted({day for day in (*tvl.points, *stable.points) if start <= day <= last}):
+    for day in sorted(tvl.days() | stable.days()):
         values = tvl.value(day), stable.value(day)
         if values != (None, None):
             source = tvl.source or stable.source

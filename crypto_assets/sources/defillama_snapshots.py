@@ -5,6 +5,7 @@ https://api-docs.defillama.com: ``/protocols``; ``/pools`` on the yields host.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
@@ -12,10 +13,13 @@ from typing import Any
 import pandas as pd
 
 from crypto_assets.catalog import Coin
+from crypto_assets.contract import Contract
 from crypto_assets.errors import SourceError
+from crypto_assets.schemas_context import DEFI_PROTOCOLS, DEFI_YIELDS
 from crypto_assets.settings import Settings
+from crypto_assets.sources.cells import CONTRADICTED, NO_OBJECT, Cells, parsed, require_readable, summary
 from crypto_assets.sources.client import Client
-from crypto_assets.sources.fetched import Fetched, number, rows_of, source_name, utc
+from crypto_assets.sources.fetched import Fetched, SetAsideLog, rows_of, source_name, utc
 
 NAME = "defillama"
 PROTOCOL_FLOOR_USD, POOL_FLOOR_USD = 1e6, 1e7
@@ -27,60 +31,113 @@ POOLS = [
 
 
 async def fetch_protocols(client: Client, settings: Settings, coins: Sequence[Coin], now: datetime) -> Fetched:
-    """Rows of ``defi_protocols`` for the present day."""
+    """Rows of ``defi_protocols`` for the present day. A protocol whose value is no number is in ``set_aside``."""
     what = f"{NAME} /protocols of {now.date()}"
     url = f"{settings.defillama_base_url}/protocols"
     answer = await client.get_json(NAME, url, subject=str(now.date()), endpoint="/protocols")
     by_id = {coin.coingecko: coin.symbol for coin in coins if coin.coingecko}
-    rows: dict[str, tuple[Any, ...]] = {}
-    for item in rows_of(answer.body, what):
-        if not isinstance(item, dict):
-            raise SourceError(f"{what} has a row that is no object; nothing was written; try again later")
-        tvl = number(item.get("tvl"), f"{what} tvl")
+    found = _Snapshot(DEFI_PROTOCOLS, PROTOCOLS, what, now)
+    items = rows_of(answer.body, what)
+    for item in found.objects(items):
         name = item.get("name")
-        if tvl is None or tvl < PROTOCOL_FLOOR_USD or not isinstance(name, str) or not name:
+        slug = item.get("slug") or (name.lower().replace(" ", "-") if isinstance(name, str) else "")
+        tvl = found.locked(item.get("tvl"), PROTOCOL_FLOOR_USD, str(slug or name))
+        if tvl is None or not found.named(str(slug or name), name=name, slug=slug):
             continue
-        slug = str(item.get("slug") or name.lower().replace(" ", "-"))
         symbol = by_id.get(str(item.get("gecko_id")))
         category = _text(item.get("category"))
-        rows.setdefault(slug, (slug, now.date(), now, source_name(NAME, answer), name, category, symbol, tvl))
-    return _fetched(list(rows.values()), PROTOCOLS, what, answer.digest)
+        found.add((slug, now.date(), now, source_name(NAME, answer), name, category, symbol, tvl))
+    return found.fetched(answer.digest)
 
 
 async def fetch_pools(client: Client, settings: Settings, now: datetime) -> Fetched:
-    """Rows of ``defi_yields`` for the present day."""
+    """Rows of ``defi_yields`` for the present day. A yield that is no number is null, a pool whose value locked is none
+    is left out; both are in ``set_aside``.
+    """
     what = f"{NAME} /pools of {now.date()}"
     url = f"{settings.yields_base_url}/pools"
     answer = await client.get_json(NAME, url, subject=str(now.date()), endpoint="/pools")
     body = answer.body
     if not isinstance(body, dict) or body.get("status") != "success":
         raise SourceError(f"{what} did not say success; nothing was written; try again later")
-    rows: dict[str, tuple[Any, ...]] = {}
-    for item in rows_of(body.get("data"), what):
-        if not isinstance(item, dict):
-            raise SourceError(f"{what} has a row that is no object; nothing was written; try again later")
-        tvl = number(item.get("tvlUsd"), f"{what} tvlUsd")
-        names = [_text(item.get(name)) for name in ("pool", "project", "chain", "symbol")]
-        if tvl is None or tvl < POOL_FLOOR_USD or not all(names):
+    found = _Snapshot(DEFI_YIELDS, POOLS, what, now)
+    for item in found.objects(rows_of(body.get("data"), what)):
+        pool, project, chain, symbol = names = [item.get(name) for name in ("pool", "project", "chain", "symbol")]
+        subject = next((text for text in map(_text, names) if text), "a pool without a name")
+        tvl = found.locked(item.get("tvlUsd"), POOL_FLOOR_USD, subject)
+        if tvl is None or not found.named(subject, pool=pool, project=project, chain=chain, symbol=symbol):
             continue
-        pool, project, chain, symbol = names
-        apy, base = (_fraction(item, name, what) for name in ("apy", "apyBase"))
+        apy, base = (
+            found.cells.read(item.get(theirs), ours, subject, now.date(), scale=0.01)
+            for ours, theirs in (("apy", "apy"), ("apy_base", "apyBase"))
+        )
         stable = item.get("stablecoin") if isinstance(item.get("stablecoin"), bool) else None
         head = (pool, now.date(), now, source_name(NAME, answer))
-        rows.setdefault(str(pool), (*head, project, chain, symbol, tvl, apy, base, stable))
-    return _fetched(list(rows.values()), POOLS, what, answer.digest)
+        found.add((*head, project, chain, symbol, tvl, apy, base, stable))
+    return found.fetched(answer.digest)
 
 
-def _fetched(rows: list[tuple[Any, ...]], columns: list[str], what: str, digest: str) -> Fetched:
-    if not rows:
-        raise SourceError(f"{what} has no row above the floor; nothing was written; try again later")
-    return Fetched(utc(pd.DataFrame(rows, columns=columns), "available_at"), (digest,), {}, 1)
+class _Snapshot:
+    """The rows of one look, by the identifier in their first column, and what is left out of them."""
+
+    def __init__(self, contract: Contract, columns: list[str], what: str, now: datetime) -> None:
+        self.log, self.surplus = SetAsideLog(), Counter[str]()
+        self.cells = Cells(contract, self.log)
+        self._columns, self._what, self._day = columns, what, now.date()
+        self._rows: dict[str, tuple[Any, ...]] = {}
+        self._contradicted: set[str] = set()
+
+    def objects(self, items: Sequence[object]) -> list[Mapping[str, Any]]:
+        """The rows that are objects. Raises :class:`SourceError` where most are none."""
+        bad = [item for item in items if not isinstance(item, dict)]
+        require_readable(len(bad), len(items), self._what, f"no objects, e.g. {str(bad[:1])[:60]}")
+        for item in bad:
+            self.log.add(NAME, self._day, NO_OBJECT, item)
+        return [item for item in items if isinstance(item, dict)]
+
+    def locked(self, raw: object, floor: float, subject: str) -> float | None:
+        """The value locked, USD; None below the table's floor, and where it is no number of at least 0."""
+        try:
+            value = parsed(raw)
+            reason = "value locked is below 0" if value is not None and value < 0 else ""
+        except ValueError as error:
+            value, reason = None, f"value locked is {error}"
+        if reason:
+            self.log.add(subject, self._day, reason, raw)
+        elif value is None or value < floor:
+            self.surplus["no value locked" if value is None else f"below the table's {floor:g} USD"] += 1
+        return None if reason or value is None or value < floor else value
+
+    def named(self, subject: str, **names: object) -> bool:
+        """Whether the row has every name that the table needs."""
+        lacking = [name for name, value in names.items() if not _text(value)]
+        if lacking:
+            self.log.add(subject, self._day, f"it has no {' and no '.join(lacking)}", "")
+        return not lacking
+
+    def add(self, row: tuple[Any, ...]) -> None:
+        """A row; two different ones of the same identifier are both left out."""
+        known = self._rows.setdefault(row[0], row)
+        if known is row:
+            return
+        if known == row:
+            self.surplus["a row given twice"] += 1
+        else:
+            self._contradicted.add(row[0])
+            self.log.add(row[0], self._day, CONTRADICTED, f"{known[4:]} and {row[4:]}", count=1)
+
+    def fetched(self, digest: str) -> Fetched:
+        """What the look gives. Raises :class:`SourceError` where no row is left."""
+        rows = [row for name, row in self._rows.items() if name not in self._contradicted]
+        if not rows:
+            why = summary(self.log.records())
+            raise SourceError(
+                f"{self._what} has no row above the floor{f' ({why})' if why else ''}; nothing was written; "
+                "try again later"
+            )
+        frame = utc(pd.DataFrame(rows, columns=self._columns), "available_at")
+        return Fetched(frame, (digest,), {}, 1, set_aside=self.log.records(), surplus=dict(self.surplus))
 
 
 def _text(value: object) -> str | None:
     return value if isinstance(value, str) and value else None
-
-
-def _fraction(item: Mapping[str, Any], name: str, what: str) -> float | None:
-    value = number(item.get(name), f"{what} {name}")
-    return None if value is None else value / 100

@@ -2,7 +2,8 @@
 
 A price at an hour mark is doubtful when it lies outside what the second source traded in the hour before, widened by
 ``TOLERANCE`` on both sides. The rule looks at one hour only, so that neither order nor chunking shows; a coin whose
-sources disagree for good (a wrong identifier) is held back as a whole, which is right: one of the two is another coin.
+sources disagree for good is held back as a whole, since one of the two is another coin. Which of them this rule cannot
+say, so the right rows may be among those that are held: the check ``identifiers`` makes an incident of it.
 """
 
 from __future__ import annotations

@@ -236,3 +236,44 @@ def test_budget_projection(tmp_path: Path, new_instance) -> None:
     )
     over = {sighting.subject: sighting.trouble for sighting in budget_left(both.settings, month)}
     assert over["coingecko"] is None and over["kraken"] is None and str(over["rss"]).startswith("0 of 60 calls used")
+
+
+def test_most_of_a_day_contradicted_is_a_suspected_identifier_not_an_outlier(tmp_path: Path) -> None:
+    """23 right prices of 24 are held because the second source trades another coin: that has an incident of its own."""
+    scope = scope_of(tmp_path)
+    bars(scope, "kraken_ohlc", {hour: 100.0 for hour in range(24)})
+    assert store(scope, prices({hour: 100.0 if hour == 3 else 9.0 for hour in range(24)})) == 23
+    outcome = measure(scope, "prices", "identifiers")
+    assert (outcome.passed, outcome.severity) == (False, "ERROR"), "an incident whatever the day"
+    for part in ("BTC: 23 of 24 hour(s) on 2021-03-02", "'bitcoin'", "'XBTUSD'", "coins.csv", "crypto-assets release"):
+        assert part in outcome.description
+    assert outcome.numbers == {"coins": 1, "coin_days": 1, "hours_held": 23}
+
+
+def test_a_single_outlier_suspects_no_identifier(tmp_path: Path) -> None:
+    scope = scope_of(tmp_path)
+    assert measure(scope, "prices", "identifiers").passed
+    bars(scope, "kraken_ohlc", {hour: 100.0 for hour in range(24)})
+    store(scope, prices({hour: 150.0 if hour in (7, 8, 9) else 100.0 for hour in range(24)}))
+    assert measure(scope, "prices", "identifiers").passed, "three of 24 hours"
+    assert not measure(scope, "quarantine", "nothing_held").passed
+
+
+def test_hours_without_a_second_opinion_speak_for_nobody(tmp_path: Path) -> None:
+    """All four hours that can be compared contradict; the twenty others cannot be."""
+    scope = scope_of(tmp_path)
+    bars(scope, "ohlc", {hour: 100.0 for hour in range(4)}, "binance_usdt")
+    store(scope, prices({hour: 9.0 for hour in range(24)}))
+    outcome = measure(scope, "prices", "identifiers")
+    assert not outcome.passed and "4 of 4 hour(s)" in outcome.description and "'BTCUSDT'" in outcome.description
+
+
+def test_a_corrected_identifier_ends_it_and_the_held_rows_go(tmp_path: Path) -> None:
+    scope = scope_of(tmp_path)
+    bars(scope, "kraken_ohlc", {hour: 100.0 for hour in range(24)})
+    store(scope, prices({hour: 9.0 for hour in range(24)}))
+    quarantine.release(scope.warehouse, "BTC", MIDNIGHT + HOUR * 5)
+    assert store(scope, prices({hour: 101.0 for hour in range(24)})) == 0
+    assert scope.warehouse.read("quarantine")["ts"].to_list() == [MIDNIGHT + HOUR * 5], "what a person judged stays"
+    assert measure(scope, "prices", "identifiers").passed and measure(scope, "quarantine", "nothing_held").passed
+    assert scope.warehouse.read("prices")["price_usd"].to_list() == [101.0] * 24

@@ -80,18 +80,18 @@ def test_the_day_in_progress_counts_once_it_is_stamped():
 @pytest.mark.parametrize(
     ("answer", "says"),
     [
-        (body((str(S1), "101")), "not within 0 to 100"),
-        (body((str(S1), "-1")), "not within 0 to 100"),
-        (body((str(S1), "")), "not within 0 to 100"),
-        (body((str(S1), "fear")), "not a number"),
-        (body(("2021-01-01", "10")), "not a number"),
-        (body((S1 * 1000, "10")), "not seconds"),
-        (body((None, "10")), "not seconds"),
-        (body((S1, "10"), (S1, "11")), "two different values on 2021-01-01"),
+        (body((str(S1), "101")), "MARKET on 2021-01-01: above 100 (101)"),
+        (body((str(S1), "-1")), "below 0 (-1)"),
+        (body((str(S1), "")), "no value"),
+        (body((str(S1), "fear")), "not a number (fear)"),
+        (body(("2021-01-01", "10")), "timestamps are not seconds"),
+        (body((S1 * 1000, "10")), "timestamps are not seconds"),
+        (body((None, "10")), "timestamps are not seconds"),
+        (body((S1, "10"), (S1, "11")), "given twice with different values (10 and 11)"),
         (body(), "no value"),
         (body((str(S1), "10"), error="maintenance"), "maintenance"),
         ({"data": {"value": 1}}, "no data list"),
-        ({"data": [1]}, "another shape"),
+        ({"data": [1]}, "1 of 1 row(s) cannot be read"),
         ([], "no data list"),
         (Reply(b"<html></html>"), "HTML"),
         (Reply({}, 503), "503"),
@@ -99,6 +99,49 @@ def test_the_day_in_progress_counts_once_it_is_stamped():
 )
 def test_wrong_answers_are_errors_of_one_sentence(answer: Any, says: str):
     assert says in fails(answer)
+
+
+@pytest.mark.parametrize(
+    ("bad", "reason"),
+    [
+        ((str(S2), "101"), "above 100"),
+        ((str(S2), "-1"), "below 0"),
+        ((str(S2), ""), "no value"),
+        ((str(S2), "fear"), "not a number"),
+        ((str(S2), "1e999"), "not finite"),
+        ((str(S2), ["20"]), "not a number"),
+        (("2021-01-02", "20"), "its time cannot be read"),
+        ((None, "20"), "its time cannot be read"),
+        ((S2 * 1000, "20"), "its time cannot be read"),
+    ],
+)
+def test_a_broken_row_is_set_aside_by_its_day_and_the_other_days_are_stored(bad: tuple[Any, Any], reason: str):
+    """Whatever is wrong with one row, its day alone has none; days that do not touch it do not hear of it."""
+    for end in (0, 1):  # the newest row as well as one in the middle
+        answer = body(*([(str(S3), "30")] if end else []), bad, (str(S1), "10"))
+        result = run(answer, end=D3 if end else D2)
+        assert dict(zip(result.frame["date"], result.frame["fear_greed_index"], strict=True)) == (
+            {D1: 10.0, D3: 30.0} if end else {D1: 10.0}
+        )
+        (record,) = result.set_aside
+        assert (record.subject, record.day, record.reason, record.count) == ("MARKET", D2, reason, 1)
+        assert str(D2) in result.missing
+        before = run(answer, end=D1)
+        assert list(before.frame["date"]) == [D1] and before.set_aside == ()
+
+
+def test_one_day_with_two_values_has_none_and_its_neighbours_theirs():
+    result = run(body((S3, "30"), (S2, "20"), (S2, "21"), (S2, "20"), (S1, "10"), (S1, "10")))
+    assert list(result.frame["date"]) == [D1, D3]
+    assert [(r.day, r.reason, r.example) for r in result.set_aside] == [
+        (D2, "given twice with different values", "20 and 21")
+    ]
+
+
+def test_what_is_no_row_of_the_table_is_counted():
+    result = run(body((S3, "30"), (S2 + 60, "21"), (S2, "20"), (S1, "10")), start=D2)
+    assert list(result.frame["fear_greed_index"]) == [20.0, 30.0]
+    assert result.surplus == {"outside the days asked for": 1, "a later value of the day": 1}
 
 
 def test_a_sandbox_says_so():
@@ -126,6 +169,6 @@ ITEM = st.fixed_dictionaries({}, optional={"timestamp": st.just(str(S1)) | JSON,
 @given(answer=JSON | st.fixed_dictionaries({"data": st.lists(ITEM | JSON, max_size=4)}, optional={"metadata": JSON}))
 def test_any_body_gives_values_or_a_source_error(answer: Any):
     try:
-        assert all(0 <= value <= 100 for value in alternative_me.parse_fng(answer).values())
+        assert all(0 <= value <= 100 for value in alternative_me.read_index(answer).values.values())
     except SourceError as error:
         assert "\n" not in str(error)

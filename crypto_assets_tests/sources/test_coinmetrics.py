@@ -202,22 +202,31 @@ def test_the_same_row_twice_is_one_and_two_truths_are_none():
     same = row("btc", D1, TxCnt="1")
     with serve(lambda request: page(same, same)) as server:
         assert len(get(server).frame) == 1
-    assert "two different rows for BTC on 2021-01-01" in fails(page(same, row("btc", D1, TxCnt="2")))
+    two = page(
+        row("btc", D1, TxCnt="1", FeeTotUSD="5", AssetEODCompletionTime=str(int(at(D2, 1).timestamp()))),
+        row("btc", D1, TxCnt="2", FeeTotUSD="5", AssetEODCompletionTime=str(int(at(D2, 2).timestamp()))),
+        row("btc", D1, TxCnt="1", HashRate="7"),
+    )
+    with serve(lambda request: two) as server:
+        result = get(server)
+    (one,) = result.frame.to_dict("records")
+    assert pd.isna(one["transaction_count"]) and one["fees_usd"] == 5 and one["hash_rate"] == 7
+    assert one["available_at"] == at(D2, 6), "known when the latest of them was"
+    assert [(r.subject, r.day, r.column, r.reason, r.example) for r in result.set_aside] == [
+        ("BTC", D1, "transaction_count", "given twice with different values", "1 and 2")
+    ]
 
 
 @pytest.mark.parametrize(
     ("body", "says"),
     [
-        (page(row("btc", D1, FeeTotUSD="-5")), "FeeTotUSD of BTC on 2021-01-01 is -5"),
+        (page(row("btc", D1, FeeTotUSD="-5")), "fees_usd of BTC on 2021-01-01: below 0 (-5)"),
         (page(row("btc", D1, TxCnt="many")), "not a number"),
-        (page(row("btc", D1, TxCnt="inf")), "not finite"),
-        (page(row("btc", D1, TxCnt=True)), "not a number"),
-        (page(row("btc", D1, TxCnt=["1"])), "not a number"),
         (page(row("doge", D1, TxCnt="1")), "not asked for"),
-        (page({"asset": "btc", "time": "2021-01-01T01:00:00.000000000Z", "TxCnt": "1"}), "not a UTC midnight"),
-        (page({"asset": "btc", "time": "2021-13-01T00:00:00.000000000Z", "TxCnt": "1"}), "not a UTC midnight"),
-        (page({"asset": "btc", "TxCnt": "1"}), "not a UTC midnight"),
-        ({"data": ["row"]}, "another shape"),
+        (page({"asset": "btc", "time": "2021-01-01T01:00:00.000000000Z", "TxCnt": "1"}), "its time cannot be read"),
+        (page({"asset": "btc", "time": "2021-13-01T00:00:00.000000000Z", "TxCnt": "1"}), "its time cannot be read"),
+        (page({"asset": "btc", "TxCnt": "1"}), "its time cannot be read"),
+        ({"data": ["row"]}, "no object"),
         ({"data": {}}, "no data list"),
         ([], "no data list"),
         ({"data": [], "next_page_token": 5}, "next_page_token"),
@@ -227,6 +236,122 @@ def test_the_same_row_twice_is_one_and_two_truths_are_none():
 )
 def test_wrong_answers_are_errors_of_one_sentence(body: Any, says: str):
     assert says in fails(body)
+
+
+@pytest.mark.parametrize(
+    ("metrics", "reason"),
+    [
+        ({"FeeTotUSD": "-0.0001"}, "below 0"),
+        ({"FeeTotUSD": "null"}, "not a number"),
+        ({"FeeTotUSD": "1_000"}, "not a number"),
+        ({"FeeTotUSD": "inf"}, "not finite"),
+        ({"FeeTotUSD": True}, "not a number"),
+        ({"FeeTotUSD": ["1"]}, "not a number"),
+        ({"FeeTotUSD": 10**400}, "too large for a number"),
+    ],
+)
+def test_one_bad_value_is_one_null_cell(metrics: dict[str, Any], reason: str):
+    body = page(
+        row("btc", D1, TxCnt="1", FeeTotUSD="9"), row("btc", D2, TxCnt="2", **metrics), row("eth", D2, FeeTotUSD="3")
+    )
+    with serve(lambda request: body) as server:
+        result = get(server, D1, D2, (BTC, ETH))
+        assert get(server, D1, D1, (BTC, ETH)).set_aside == (), "another day than the one asked for"
+    ONCHAIN_BASE.validate(result.frame)
+    assert [None if pd.isna(v) else v for v in result.frame["fees_usd"]] == [9, None, 3]
+    assert list(result.frame["transaction_count"].dropna()) == [1, 2]
+    (record,) = result.set_aside
+    assert (record.subject, record.day, record.column, record.reason) == ("BTC", D2, "fees_usd", reason)
+
+
+def test_a_day_of_which_every_value_is_set_aside_was_given_all_the_same():
+    body = page(row("btc", D1, TxCnt="1"), row("btc", D2, TxCnt="-1"), row("btc", D3, TxCnt="3"))
+    with serve(lambda request: body) as server:
+        result = get(server, D1, D3)
+    assert list(result.frame["date"]) == [D1, D3]
+    assert [(r.day, r.column) for r in result.set_aside] == [(D2, "transaction_count")]
+
+
+@pytest.mark.parametrize(
+    ("bad", "subject", "reason"),
+    [
+        (row("doge", D2, TxCnt="1"), "doge", "of an asset that was not asked for"),
+        ({"asset": "btc", "time": "2021-01-02T01:00:00Z", "TxCnt": "2"}, "BTC", "its time cannot be read"),
+        ({"asset": "btc", "TxCnt": "2"}, "BTC", "its time cannot be read"),
+        ("row", "coinmetrics", "the row is no object"),
+    ],
+)
+def test_a_row_that_cannot_be_used_is_left_out_by_name(bad: Any, subject: str, reason: str):
+    eth = row("eth", D2, TxCnt="9")
+    with serve(lambda request: page(row("btc", D1, TxCnt="1"), bad, row("btc", D3, TxCnt="3"), eth)) as server:
+        result = get(server, D1, D3, (BTC, ETH))
+    assert list(result.frame["transaction_count"]) == [1, 3, 9]
+    (record,) = result.set_aside
+    assert (record.subject, record.reason, record.column) == (subject, reason, "")
+    if reason == "its time cannot be read":
+        assert record.day == D2, "the coin's day without a row"
+
+
+def refusal(text: str, status: int) -> Reply:
+    return Reply({"error": {"type": "bad_parameter", "message": text}}, status)
+
+
+def test_a_retired_metric_is_named_and_asked_for_no_more():
+    """The flags do not cover a metric that the provider no longer has: it refuses the whole request and names it."""
+
+    def answer(request: Request) -> Any:
+        asked = request.query["metrics"].split(",")
+        if "FeeTotUSD" in asked:
+            return refusal("Bad parameter 'metrics'. Value 'FeeTotUSD' is not supported.", 400)
+        if "HashRate" in asked:
+            return refusal("Metrics HashRate, NVTAdj are not available for your plan.", 403)
+        return page(*(row(asset, day, TxCnt="1", HashRate="5") for asset in ("btc", "eth") for day in (D1, D2)))
+
+    with serve(answer) as server:
+        result = get(server, D1, D2, (BTC, ETH))
+        kept = server.requests[-1].query["metrics"].split(",")
+    assert len(result.frame) == 4 and result.calls == 3
+    assert kept == [m for m in [*COINMETRICS_METRICS.values(), "AssetEODCompletionTime"] if m not in ("FeeTotUSD", "HashRate", "NVTAdj")]  # fmt: skip
+    assert "HTTP 400" in result.missing["FeeTotUSD"] and "HTTP 403" in result.missing["NVTAdj"]
+    assert {(r.subject, r.day, r.column, r.reason) for r in result.set_aside} == {
+        ("coinmetrics", day, column, "the provider refuses the metric")
+        for day in (D1, D2)
+        for column in ("fees_usd", "hash_rate", "nvt_provider")
+    }
+
+
+def test_a_metric_that_is_refused_for_one_coin_is_kept_for_the_others():
+    """The recorded 403 names metric and asset: the other assets have it."""
+
+    def answer(request: Request) -> Any:
+        assets, metrics = (request.query[name].split(",") for name in ("assets", "metrics"))
+        if "eth" in assets and "FeeTotUSD" in metrics:
+            text = "Requested metric 'FeeTotUSD' with frequency '1d' for asset 'eth' is not available with supplied credentials."
+            return refusal(text, 403)
+        return page(*(row(asset, D1, TxCnt="1", **{m: "7" for m in metrics if m == "FeeTotUSD"}) for asset in assets))
+
+    with serve(answer) as server:
+        result = get(server, coins=(BTC, ETH))
+    fees = dict(zip(result.frame["symbol"], result.frame["fees_usd"], strict=True))
+    assert fees["BTC"] == 7 and pd.isna(fees["ETH"]) and len(result.frame) == 2
+    assert [(r.subject, r.column) for r in result.set_aside] == [("ETH", "fees_usd")]
+    assert "ETH FeeTotUSD" in result.missing
+
+
+def test_without_the_completion_time_the_lag_holds():
+    def answer(request: Request) -> Any:
+        if "AssetEODCompletionTime" in request.query["metrics"]:
+            return refusal("Bad parameter 'metrics'. Value 'AssetEODCompletionTime' is not supported.", 400)
+        return page(row("btc", D1, TxCnt="1"))
+
+    with serve(answer) as server:
+        result = get(server)
+    assert list(result.frame["available_at"]) == [at(D2, 6)] and "BTC AssetEODCompletionTime" in result.missing
+
+
+def test_where_every_metric_is_refused_the_fetch_fails():
+    text = f"Values {', '.join(COINMETRICS_METRICS.values())} are not supported."
+    assert "400" in fails(refusal(text, 400))
 
 
 def test_the_key_shows_nowhere(caplog: pytest.LogCaptureFixture):

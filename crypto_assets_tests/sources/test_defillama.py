@@ -77,7 +77,11 @@ def test_the_point_at_midnight_stands_for_the_day():
     moving = tvl((S2 + 7200, 999), (S1, 10), (S2, 11), (S2 + 3600, 998), (S3 + 60, 12), (S3 + 7200, 997))
     assert [a for _, a, _ in values(run({**WHOLE, TVL: moving}).frame)] == [10, 11, 12]
     assert len(run({**WHOLE, TVL: [*WHOLE[TVL], *WHOLE[TVL]]}).frame) == 3
-    assert "two values on 2021-01-02" in fails({TVL: [*WHOLE[TVL], *tvl((S2, 5))]})
+    twice = run({**WHOLE, TVL: [*WHOLE[TVL], *tvl((S2, 5))]})
+    assert [a for _, a, _ in values(twice.frame)] == [10.5, None, 12]
+    assert [(r.subject, r.day, r.column, r.reason, r.example) for r in twice.set_aside] == [
+        ("all", D2, "tvl_usd", "given twice with different values", "5 and 11")
+    ]
 
 
 def test_chains_known_unknown_and_empty():
@@ -141,18 +145,74 @@ def test_all_pegs_in_dollars_else_the_dollar_peg_alone():
     ("path", "body", "says"),
     [
         (TVL, {}, "instead of a list"),
-        (TVL, [5], "another shape"),
-        (TVL, tvl((S1, 1), (S2, -2), (S3, 3)), "is -2 on 2021-01-02"),
-        (TVL, tvl((S1, 1), (S2, "much"), (S3, 3)), "not a number"),
+        (TVL, [5], "1 of 1 row(s) cannot be read"),
         (TVL, tvl((S1 * 1000, 1)), "not seconds"),
         (TVL, tvl((None, 1)), "not seconds"),
         (TVL, Reply(b"<html></html>"), "HTML"),
-        (STABLE, [{"date": S1, "totalCirculatingUSD": 5}, *stable((S2, 1), (S3, 1))], "another shape"),
-        (STABLE, [{"date": "2021-01-01"}], "not a number"),
+        (STABLE, [{"date": "2021-01-01"}], "not seconds"),
     ],
 )
 def test_wrong_answers_are_errors_of_one_sentence(path: str, body: Any, says: str):
     assert says in fails({path: body})
+
+
+@pytest.mark.parametrize(
+    ("path", "point", "reason"),
+    [
+        (TVL, {"date": S2, "tvl": -1}, "below 0"),
+        (TVL, {"date": S2, "tvl": "much"}, "not a number"),
+        (TVL, {"date": S2, "tvl": {"usd": 1}}, "not a number"),
+        (TVL, {"date": S2, "tvl": True}, "not a number"),
+        (TVL, {"date": S2, "tvl": "inf"}, "not finite"),
+        (TVL, {"date": S2, "tvl": 10**400}, "too large for a number"),
+        (TVL, {"date": "2021-01-02", "tvl": 11}, "its time cannot be read"),
+        (TVL, {"date": S2 * 1000, "tvl": 11}, "its time cannot be read"),
+        (TVL, 5, "the row is no object"),
+        (STABLE, {"date": str(S2), "totalCirculatingUSD": 5}, "not a number by peg"),
+        (STABLE, {"date": str(S2), "totalCirculatingUSD": {"peggedUSD": 21, "peggedEUR": "n/a"}}, "not a number"),
+        (STABLE, {"date": str(S2), "totalCirculatingUSD": {"peggedUSD": 21, "peggedEUR": -7}}, "a part of it is below 0"),
+        (STABLE, {"date": str(S2), "totalCirculatingUSD": {"peggedUSD": 1e308, "peggedEUR": 1e308}}, "too large for a number"),
+        (STABLE, {"date": str(S2), "totalCirculating": {"peggedUSD": -21}}, "below 0"),
+    ],
+)  # fmt: skip
+@pytest.mark.parametrize("entity", ["all", "Ton"])
+def test_one_bad_point_is_one_null_cell_of_its_chain_and_day(path: str, point: Any, reason: str, entity: str):
+    """Of the totals as of a chain; the other measure of that day, the other days and the other chains are stored."""
+    whole = {**WHOLE, f"{TVL}/Ton": WHOLE[TVL], "/stablecoincharts/Ton": WHOLE[STABLE]}
+    where = path if entity == "all" else path.replace("/all", "") + "/Ton"
+    routes = {**whole, where: [whole[where][0], point, whole[where][2]]}
+    result = run(routes, chains=("Ton",))
+    other = "Ton" if entity == "all" else "all"
+    assert values(result.frame, other) == [(D1, 10.5, 20.25), (D2, 11.0, 21.0), (D3, 12.0, 22.0)]
+    left = (D2, None, 21.0) if path == TVL else (D2, 11.0, None)
+    assert values(result.frame, entity) == [(D1, 10.5, 20.25), left, (D3, 12.0, 22.0)]
+    (record,) = result.set_aside
+    column = "tvl_usd" if path == TVL else "stablecoin_supply_usd"
+    assert (record.subject, record.day, record.column, record.reason) == (entity, D2, column, reason)
+    DEFI_METRICS.validate(result.frame)
+    assert run(routes, chains=("Ton",), start=D3).set_aside == (), "a day outside the window says nothing about it"
+
+
+def test_a_chain_whose_history_has_another_shape_is_set_aside_alone():
+    routes = {**WHOLE, f"{TVL}/Ton": {"message": "soon"}, "/stablecoincharts/Ton": WHOLE[STABLE]}
+    result = run(routes, chains=("Ton",))
+    assert len(values(result.frame)) == 3 and values(result.frame, "Ton")[0] == (D1, None, 20.25)
+    assert [(r.subject, r.column, r.reason) for r in result.set_aside] == [
+        ("Ton", "tvl_usd", "its history has another shape")
+    ]
+
+
+def test_where_nothing_is_left_the_fetch_fails_and_says_why():
+    bad = {TVL: tvl((S1, -1)), STABLE: stable((S1, "n/a"))}
+    assert "tvl_usd of all on 2021-01-01: below 0 (-1), and 1 more" in fails(bad, end=D1)
+
+
+def test_what_is_no_row_of_the_table_is_counted():
+    moving = [*WHOLE[TVL], *tvl((S2 + 3600, 99), (S2 + 7200, 98), (S1, 10.5))]
+    result = run({**WHOLE, TVL: moving}, end=D2)
+    assert result.surplus == {
+        "outside the days asked for": 2, "a later point of the day": 2, "a point given twice": 1
+    }  # fmt: skip
 
 
 def test_a_sandbox_says_so():

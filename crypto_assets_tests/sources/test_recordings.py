@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import re
 import xml.etree.ElementTree as ElementTree
+from collections import Counter
 from collections.abc import Callable
 from datetime import date, datetime, timedelta, timezone
 from email.utils import parsedate_to_datetime
@@ -30,6 +31,7 @@ from crypto_assets.sources import (
     rss,
 )
 from crypto_assets.sources.client import Client, parse_json
+from crypto_assets.sources.fetched import SetAsideLog
 from crypto_assets_tests.sources.wire_server import Reply, fetch, serve
 
 UTC = timezone.utc
@@ -109,7 +111,7 @@ def derivatives(path: Path) -> None:
 
 def history(path: Path) -> None:
     body = json.loads(path.read_text())
-    social, developer = coingecko_context.parse_history(body, "recorded")
+    social, developer = coingecko_context.parse_history(body, "BTC", date(2024, 1, 1))
     said = body.get("community_data") or {}
     has_reddit = bool(said.get("reddit_subscribers"))
     expected = [
@@ -192,9 +194,9 @@ def metrics(path: Path) -> None:
 
 def series(kind: str) -> Callable[[Path], None]:
     def check(path: Path) -> None:
-        found = defillama._Series(
-            "recorded", lambda p, w: defillama.number(p.get("tvl"), w) if kind == "tvl" else defillama._pegged(p, w)
-        )
+        column = "tvl_usd" if kind == "tvl" else "stablecoin_supply_usd"
+        log = SetAsideLog()
+        found = defillama._Series("recorded", column, (date(2009, 1, 1), LATER.date()), log, Counter())
         found.load(json.loads(path.read_text()))
         said = {}
         for point in json.loads(path.read_text()):
@@ -203,8 +205,8 @@ def series(kind: str) -> Callable[[Path], None]:
                 "peggedUSD": (point.get("totalCirculating") or {}).get("peggedUSD")
             }
             said[day] = point["tvl"] if kind == "tvl" else sum(usd.values())
-        assert {day: found.value(day) for day in found.points} == said
-        assert said
+        assert {day: found.value(day) for day in found.days()} == said
+        assert said and log.records() == ()
 
     return check
 
@@ -219,7 +221,7 @@ def protocols(path: Path) -> None:
 
 def fng(path: Path) -> None:
     body = json.loads(path.read_text())
-    assert alternative_me.parse_fng(body) == {
+    assert alternative_me.read_index(body).values == {
         datetime.fromtimestamp(int(e["timestamp"]), UTC): float(e["value"]) for e in body["data"]
     }
 

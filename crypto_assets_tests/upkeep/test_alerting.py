@@ -10,6 +10,7 @@ import dagster as dg
 import polars as pl
 import pytest
 
+from crypto_assets.alerts.incidents import Incident
 from crypto_assets.alerts.ledger import Ledger
 from crypto_assets.assets.quarantine import release
 from crypto_assets.checks import sources
@@ -17,8 +18,9 @@ from crypto_assets.definitions import defs
 from crypto_assets.operate import runs
 from crypto_assets.partitions import DAY, midnight, today
 from crypto_assets.sandbox.server import Sandbox
-from crypto_assets.schemas import CONTRACTS, MARKET_SENTIMENT, QUARANTINE
+from crypto_assets.schemas import CONTRACTS, MARKET_SENTIMENT, QUARANTINE, SET_ASIDE
 from crypto_assets.upkeep import alerting
+from crypto_assets.upkeep.watch import checks as watched_checks
 from crypto_assets.upkeep.watch import model
 from crypto_assets.upkeep.watch import runs as watched_runs
 from crypto_assets_tests import scenario
@@ -365,3 +367,59 @@ def _sentiment(platform: Platform, day: date, at: datetime | None = None) -> Non
     row = {"date": day, "available_at": at or midnight(day + DAY), "source": "test", "fear_greed_index": 50.0}
     names = {name: [row.get(name)] for name in CONTRACTS["market_sentiment"].names}
     platform.warehouse.write(MARKET_SENTIMENT, pl.DataFrame(names, schema=MARKET_SENTIMENT.polars_schema), [day])
+
+
+def test_what_was_set_aside_is_an_incident_of_this_week_and_of_no_longer(
+    platform: Platform, receiver: Receiver, tick: Callable[..., str]
+) -> None:
+    """A -1 that a provider never mends: it is said once, and the incident ends when its day is past."""
+    platform.activate()
+
+    def aside(day: date) -> None:
+        row = {
+            "table_name": "market_sentiment", "subject": "MARKET", "date": day, "column_name": "", "reason": "above 100",
+            "available_at": midnight(day), "source": "platform", "count": 1, "example": "400",
+        }  # fmt: skip
+        platform.warehouse.write(SET_ASIDE, pl.DataFrame([row], schema=SET_ASIDE.polars_schema), [day])
+
+    def events() -> list[tuple[str, str, str]]:
+        tick(platform, "alert_check_failure")
+        return [event for event in receiver.events() if event[1] == "market_sentiment.set_aside"]
+
+    long_ago, fresh = today() - DAY * 30, today() - DAY
+    aside(long_ago)
+    _check(platform, long_ago)
+    assert events() == [], "a finding of a backfill"
+    aside(fresh)
+    _check(platform, long_ago)
+    opened = [("check_failure", "market_sentiment.set_aside", "opened")]
+    assert events() == opened, "each run looks at the last days"
+    said = next(message["what"] for message in receiver.got if message["subject"].endswith("set_aside"))
+    assert "above 100 (MARKET, e.g. 400)" in said and str(fresh) in said
+    _check(platform, fresh)
+    assert events() == opened, "the same incident"
+    platform.warehouse.forget(SET_ASIDE, platform.warehouse.read(SET_ASIDE, start=fresh).select(SET_ASIDE.key))
+    _check(platform, fresh)
+    assert events() == [*opened, ("check_failure", "market_sentiment.set_aside", "closed")], "it healed"
+
+
+def test_an_incident_about_what_was_set_aside_ends_when_its_days_are_past(platform: Platform) -> None:
+    """The observation stays set aside for good; five days later nobody is to be kept awake by it."""
+    platform.activate()
+    fresh, subject = today() - DAY, "market_sentiment.set_aside"
+    row = {
+        "table_name": "market_sentiment", "subject": "MARKET", "date": fresh, "column_name": "", "reason": "above 100",
+        "available_at": midnight(fresh), "source": "platform", "count": 1, "example": "400",
+    }  # fmt: skip
+    platform.warehouse.write(SET_ASIDE, pl.DataFrame([row], schema=SET_ASIDE.polars_schema), [fresh])
+    _check(platform, fresh)
+    now = datetime.now(timezone.utc)
+    facts = {"days": [fresh.isoformat(), fresh.isoformat()]}
+    open_now = {subject: Incident(1, "check_failure", subject, "set aside", now, now, facts=facts)}
+
+    def ended(at: datetime) -> list[bool]:
+        sightings, _ = watched_checks.failed_checks(platform.instance, open_now, None, at)
+        return [one.trouble is None for one in sightings if one.subject == subject]
+
+    assert ended(now) == [False], "recent: it goes on"
+    assert ended(now + DAY * 5) == [True], "past: it ends"

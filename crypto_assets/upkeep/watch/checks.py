@@ -26,6 +26,9 @@ OWN_KIND = {
     "slots_observed": "slo_burn",
 }  # the others are check_failure
 
+# What they warn about may stay as it is for good, and is known by then: their incidents end when its days are past.
+PASS_WITH_TIME = ("set_aside",)
+
 Span = tuple[date, date]
 
 
@@ -76,14 +79,19 @@ def _judged(
     found: AssetCheckEvaluation, span: Span, trouble: dict[str, Span], at: datetime, now: datetime
 ) -> Sighting | None:
     subject = f"{found.asset_key.to_user_string()}.{found.check_name}"
+    bad = trouble.get(subject)
+    long_past = (now - WARNINGS_MATTER).date()
+    ends = found.check_name in PASS_WITH_TIME and (found.passed or span[1] < long_past)
+    if ends and bad is not None and bad[1] < long_past:
+        del trouble[subject]
+        return Sighting(subject, None)
     if not found.passed:
-        if found.severity == AssetCheckSeverity.WARN and span[1] < (now - WARNINGS_MATTER).date():
+        if found.severity == AssetCheckSeverity.WARN and span[1] < long_past:
             return None
         trouble[subject] = span
         days = f"{span[0]}" if span[0] == span[1] else f"{span[0]} to {span[1]}"
         text = f"{found.severity.value}: {found.description or 'no description'} ({days})"
         return Sighting(subject, text, at, facts={"days": [span[0].isoformat(), span[1].isoformat()]})
-    bad = trouble.get(subject)
     if bad is None or not (span[0] <= bad[1] <= span[1] and span[1] - span[0] >= bad[1] - bad[0]):
         return None  # other days passed: says nothing about those that failed
     del trouble[subject]

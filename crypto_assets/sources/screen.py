@@ -1,0 +1,150 @@
+"""The last look before a provider's rows are stored: what breaks the contract is set aside, cell by cell or row by row.
+
+Sources name what they set aside themselves, close to the answer. This catches what they did not think of: without it,
+one row that breaks the contract refuses all rows of the write (rule 6), and none of them is seen (rule 11).
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import date
+
+import numpy as np
+import pandas as pd
+import polars as pl
+
+from crypto_assets.contract import Column, Contract
+from crypto_assets.errors import ContractError
+from crypto_assets.sources.cells import CONTRADICTED, require_readable
+from crypto_assets.sources.fetched import Fetched, SetAsideLog
+
+MARKET = "MARKET"  # the subject of tables that have one row a day
+
+
+def screen(contract: Contract, fetched: Fetched) -> Fetched:
+    """What was fetched, with frames that keep the contract; what breaks it is in ``set_aside``.
+
+    A nullable cell becomes null; of a cell that must not be null, the row is left out. Rows with one key and different
+    values are left out. A frame whose columns or types are not the contract's is a fault of ours and stays as it is:
+    the write refuses it.
+
+    Raises:
+        SourceError: most rows would be left out, so that the others are doubtful too.
+    """
+    try:
+        contract.validate(fetched.frame)
+    except ContractError:
+        pass
+    else:
+        return fetched
+    try:
+        contract.conform(fetched.frame)
+    except ContractError:
+        return fetched
+    found = _Screen(contract, fetched.frame.reset_index(drop=True))
+    frame = found.kept()
+    records = {(r.subject, r.day, r.reason, r.column): r for r in (*fetched.set_aside, *found.log.records())}
+    return replace(fetched, frame=frame, set_aside=tuple(records[key] for key in sorted(records)))
+
+
+class _Screen:
+    """One frame against its contract: which cells become null and which rows are left out."""
+
+    def __init__(self, contract: Contract, frame: pd.DataFrame) -> None:
+        self.log = SetAsideLog()
+        self._contract, self._frame = contract, frame
+        names = [name for name in contract.names if name in frame.columns]
+        self._data = pl.from_pandas(frame).select(pl.col(name).cast(contract.polars_schema[name]) for name in names)
+        self._left_out = np.zeros(len(frame), dtype=bool)
+        day = self._data["date"]
+        self._fallback = min((one for one in day.to_list() if one is not None), default=date(1970, 1, 1))
+
+    def kept(self) -> pd.DataFrame:
+        """The frame's rows that keep the contract, cells that do not as null."""
+        contract, frame = self._contract, self._frame.copy()
+        for column in contract.columns:
+            if column.name not in self._data.columns:
+                continue
+            for reason, mask in _broken(self._data[column.name], column).items():
+                self._note(mask & ~self._left_out, reason, column.name, row=not column.nullable)
+                if column.nullable:
+                    frame.loc[mask, column.name] = None
+                else:
+                    self._left_out |= mask
+        for low, high in contract.ordered:
+            crossed = (self._data[low] > self._data[high]).fill_null(value=False).to_numpy()
+            self._leave_out(crossed, f"{low} is above {high}", low)
+        if contract.time_column is not None:
+            astray = self._data[contract.time_column].dt.date() != self._data["date"]
+            self._leave_out(
+                astray.fill_null(value=False).to_numpy(), "its time lies outside its day", contract.time_column
+            )
+        self._leave_out_contradictions(frame)
+        require_readable(
+            int(self._left_out.sum()),
+            len(frame),
+            f"rows for {contract.table}",
+            f"they break the contract, e.g. {next((r.reason for r in self.log.records() if not r.column), '')}",
+        )
+        return frame[~self._left_out].reset_index(drop=True)
+
+    def _leave_out_contradictions(self, frame: pd.DataFrame) -> None:
+        key = list(self._contract.key)
+        rows = frame[~self._left_out]
+        twice = rows[rows.duplicated(key, keep=False)]
+        for _, same in twice.groupby(key, sort=False):
+            shown = same.drop(columns=["available_at"], errors="ignore").astype(str)
+            if len(shown.drop_duplicates()) == 1:  # one row, said again: the first known counts
+                self._left_out[same.index[1:]] = True
+                continue
+            mask = np.zeros(len(frame), dtype=bool)
+            mask[same.index] = True
+            self._leave_out(mask, CONTRADICTED, key[-1])
+
+    def _leave_out(self, mask: np.ndarray, reason: str, column: str) -> None:
+        self._note(mask & ~self._left_out, reason, column, row=True)
+        self._left_out |= mask
+
+    def _note(self, mask: np.ndarray, reason: str, column: str, *, row: bool) -> None:
+        for index in np.flatnonzero(mask):
+            day = self._data["date"][int(index)]
+            text = f"{column} is {reason}" if row and not reason.startswith((column, "its", "given")) else reason
+            self.log.add(
+                subject_of(self._contract, self._frame.iloc[int(index)]),
+                day if day is not None else self._fallback,
+                text,
+                self._frame.at[index, column],
+                "" if row else column,
+            )
+
+
+def subject_of(contract: Contract, row: pd.Series) -> str:
+    """Whom a row is about: the first of its key that is a name; the market where there is none."""
+    name = contract.key[0]
+    return str(row[name]) if contract.by_name[name].dtype == pl.String else MARKET
+
+
+def _broken(values: pl.Series, column: Column) -> dict[str, np.ndarray]:
+    """Reason -> which of the values break that rule of the column."""
+    rules: dict[str, pl.Series] = {}
+    if column.dtype in (pl.Float64, pl.Float32):
+        values = values.fill_nan(None)
+        rules["not finite"] = values.is_infinite()
+    if not column.nullable:
+        rules["not given"] = values.is_null()
+    if column.lower is not None:
+        rules[f"below {column.lower:g}"] = values < column.lower
+    if column.above is not None:
+        rules[f"not above {column.above:g}"] = values <= column.above
+    if column.upper is not None:
+        rules[f"above {column.upper:g}"] = values > column.upper
+    if column.allowed is not None:
+        rules["not one of the allowed values"] = ~values.is_in(column.allowed)
+    found: dict[str, np.ndarray] = {}
+    taken = np.zeros(len(values), dtype=bool)
+    for reason, mask in rules.items():
+        broken = mask.fill_null(value=False).to_numpy().astype(bool) & ~taken
+        taken |= broken
+        if broken.any():
+            found[reason] = broken
+    return found
