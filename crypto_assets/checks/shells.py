@@ -8,7 +8,7 @@ from typing import Any
 import dagster as dg
 
 from crypto_assets.assets.access import Providers
-from crypto_assets.checks import analysis, coverage, freshness, health, measures, service, sources
+from crypto_assets.checks import analysis, coverage, freshness, health, kept, measures, service, sources
 from crypto_assets.checks.outcome import Chart, Measure, Outcome, Scope
 from crypto_assets.plots import line_chart
 from crypto_assets.schemas import CONTRACTS
@@ -23,7 +23,7 @@ RECENT = timedelta(days=30)
 
 def every_measure() -> dict[str, dict[str, Measure]]:
     """Table -> check name -> measure."""
-    more = (analysis.MEASURES, coverage.MEASURES, freshness.MEASURES, service.MEASURES, sources.MEASURES)
+    more = (analysis.MEASURES, coverage.MEASURES, freshness.MEASURES, kept.MEASURES, service.MEASURES, sources.MEASURES)
     return {
         table: {**measures.MEASURES[table], **{n: m for found in more for n, m in found.get(table, {}).items()}}
         for table in CONTRACTS
@@ -82,7 +82,7 @@ def checks_of(table: str, checks: Mapping[str, Check]) -> dg.AssetChecksDefiniti
 
 
 def _family_text(name: str) -> str:
-    return {**measures.FAMILIES, "fresh": freshness.fresh}[name].__doc__ or name
+    return {**measures.FAMILIES, "fresh": freshness.fresh, "coins_kept": kept.coins_kept}[name].__doc__ or name
 
 
 def scope_of(tags: Mapping[str, str], settings: Settings) -> Scope:

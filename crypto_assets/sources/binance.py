@@ -17,7 +17,7 @@ from crypto_assets.errors import NotListedError
 from crypto_assets.partitions import DAY, midnight
 from crypto_assets.settings import Settings
 from crypto_assets.sources.client import Answer, Client, ResponseError
-from crypto_assets.sources.fetched import NeverListedError, rows_of, source_name
+from crypto_assets.sources.fetched import NeverListedError, UnsureError, rows_of, source_name
 from crypto_assets.sources.reading import HOUR, OFF_HOUR, SHAPE, Bars, BarTable, Reading
 
 NAME = "binance_usdt"
@@ -56,6 +56,7 @@ async def fetch_ohlc(
 
     Raises:
         NotListedError: Binance does not know the pair (code -1121).
+        UnsureError: days that are over have no bar, and the pair has rested for less than ``QUIET``.
         NeverListedError: the catalogue has no pair.
         SourceError: the answer cannot be had or most of it cannot be believed.
     """
@@ -71,7 +72,9 @@ async def fetch_ohlc(
         if newest is None:  # an empty page ends the history; a short one does not
             if min(stop, now) - cursor < HOUR:
                 break
-            ended, why, digest = await _after(client, settings, coin, cursor, stop, now)
+            ended, later, why, digest = await _after(client, settings, coin, cursor, stop, now)
+            if not (table.rows or ended or later) and stop <= now:
+                raise UnsureError(f"{why}; nothing of {coin.symbol} was written; run again later")
             return Bars(table.in_order(), [*digests, digest], ended, why)
         cursor = newest.replace(minute=0, second=0, microsecond=0) + HOUR
     return Bars(table.in_order(), digests)
@@ -97,8 +100,8 @@ async def _ask(client: Client, settings: Settings, coin: Coin, first: datetime, 
 
 async def _after(
     client: Client, settings: Settings, coin: Coin, hole: datetime, stop: datetime, now: datetime
-) -> tuple[datetime | None, str, str]:
-    """(from when the pair is dead or None, why there is no bar, digest) of a range that has no bar from ``hole`` on.
+) -> tuple[datetime | None, datetime | None, str, str]:
+    """(from when the pair is dead, its next bar, why there is none, digest) of a range that has no bar from ``hole`` on.
 
     A bar after the range: the pair was listed later, or rested; the hours had no bar. None in all of ``QUIET``: the pair
     is dead. A bar before the hole only, and not long ago: nobody can tell yet.
@@ -110,11 +113,21 @@ async def _after(
     opens = sorted(probe.rows)
     later = next((ts for ts in opens if ts > stop), None)
     if later is not None:
-        return None, f"binance has no bar of {coin.binance} before {later:%Y-%m-%d %H:%M}", answer.digest
+        return None, later, f"binance klines have no bar of {coin.binance} before {later:%Y-%m-%d %H:%M}", answer.digest
     last = opens[-1] if opens else hole - QUIET
     if now - last < QUIET:
-        return None, f"binance has no bar of {coin.binance} since {last:%Y-%m-%d %H:%M}; it may rest", answer.digest
-    return hole, f"binance answers without bars of {coin.binance} since {hole:%Y-%m-%d %H:%M}", answer.digest
+        return (
+            None,
+            None,
+            f"binance klines have no bar of {coin.binance} since {last:%Y-%m-%d %H:%M}; it may rest",
+            answer.digest,
+        )
+    return (
+        hole,
+        None,
+        f"binance klines answer without bars of {coin.binance} since {hole:%Y-%m-%d %H:%M}",
+        answer.digest,
+    )
 
 
 def read_klines(

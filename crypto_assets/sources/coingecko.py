@@ -575,5 +575,5 @@ async def fetch_ohlc(
                 table.add((closed - HOUR, *prices, None, source), 5)
         reading.judge(what, len(rows), MUST)
         refuse_coarse(closes, what, "set COINGECKO_PLAN to the plan of your key")
-    why = "" if table.rows else f"coingecko has no hourly candle of {coin.symbol} from {start} to {end}"
+    why = "" if table.rows else f"coingecko ohlc/range has no hourly candle of {coin.symbol} from {start} to {end}"
     return Bars(table.in_order(), digests, why=why)

@@ -30,6 +30,10 @@ class NeverListedError(NotListedError):
     """The catalogue, or the plan, says that the source does not have the coin: no request was made."""
 
 
+class UnsureError(SourceError):
+    """An empty answer of which nobody can say yet whether it is a rest or an end: the coin failed, and is asked again."""
+
+
 @dataclass(frozen=True, order=True)
 class SetAside:
     """Observations that a provider gave and that cannot be stored: of one subject, UTC day, column and reason.
@@ -211,13 +215,13 @@ def refuse_many(failed: Mapping[str, SourceError], asked: int, newest: SourceErr
 
     That is: key, plan, place or budget is refused; the provider failed (no answer, an HTTP error) for more than
     ``FAILURES_BORNE`` of the coins; or more than half of the coins have an answer that cannot be read. One coin of
-    several never takes the others along, nor does any number of coins that the provider does not know.
+    several never takes the others along, nor does any number of coins that the provider does not know or has no answer about yet.
     """
     if newest.status in REFUSALS or isinstance(newest, BudgetError):
         raise newest
-    if ALONE.get() or isinstance(newest, NotListedError):
+    if ALONE.get() or isinstance(newest, NotListedError | UnsureError):
         return
-    counted = [error for error in failed.values() if not isinstance(error, NotListedError)]
+    counted = [error for error in failed.values() if not isinstance(error, NotListedError | UnsureError)]
     of_provider = sum(error.transient or error.status is not None for error in counted)
     borne = 0 if asked == 1 else 1
     if of_provider > max(borne, asked * FAILURES_BORNE) or len(counted) > max(borne, asked / 2):

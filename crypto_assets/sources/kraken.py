@@ -122,7 +122,7 @@ async def fetch_kraken(
     frame = utc(pd.DataFrame(rows, columns=COLUMNS), "ts", "available_at")
     set_aside, surplus = gathered(readings.values())
     first = max(start, (now - KRAKEN_WINDOW + DAY).date())
-    if answers and first <= end:
+    if (answers or failed) and first <= end:
         what = f"kraken OHLC of {named(listed)}"
         require_days(frame["date"], first, end, now, what, missing={**failed, **missing}, set_aside=set_aside)
     return Fetched(frame, tuple(digests), missing, client.calls - before, failed, set_aside=set_aside, surplus=surplus)
@@ -130,10 +130,10 @@ async def fetch_kraken(
 
 def _why(coin: Coin, start: date, end: date, now: datetime, dead: bool) -> str:
     if dead:
-        return f"kraken answers without candles of {coin.kraken} since {start}"
+        return f"kraken OHLC answers without candles of {coin.kraken} since {start}"
     if midnight(end + DAY) <= now - KRAKEN_WINDOW:
-        return f"kraken shows the newest 720 hours only, and {end} is older"
-    return f"kraken has no finished candle of {coin.kraken} from {start} to {end}"
+        return f"kraken OHLC shows the newest 720 hours only, and {end} is older"
+    return f"kraken OHLC has no finished candle of {coin.kraken} from {start} to {end}"
 
 
 async def _candles(

@@ -155,6 +155,57 @@ def test_krakens_envelope_of_errors_comes_with_http_200(name: str, monkeypatch: 
     )
 
 
+PASSING = (
+    "EService:Unavailable", "EService:Busy", "EService:Timeout", "EService:Deadline elapsed",
+    "EService:Market in cancel_only mode", "EService:Market in post_only mode", "EGeneral:Too many requests",
+    "EGeneral:Internal error", "EGeneral:Temporary lockout", "EGeneral:Unknown error", "EAPI:Rate limit exceeded",
+    "EDatabase:Internal error", "EOrder:Rate limit exceeded",
+)  # fmt: skip
+LASTING = (
+    "EGeneral:Invalid arguments", "EGeneral:Invalid arguments:ordertype", "EGeneral:Permission denied", "EGeneral:Unknown method",
+    "EAPI:Invalid key", "EAPI:Feature disabled", "EQuery:Unknown asset pair", "EFunding:Unknown asset",
+)  # fmt: skip
+
+
+def kraken_once(error: list[str], times: int, result: bool = False) -> tuple[object, int]:
+    """(rows or the error, requests) where the first answers hold these errors."""
+    left = [times]
+
+    def answer(_: Request) -> dict:
+        left[0] -= 1
+        good = candles(START, 25)
+        return good if left[0] < 0 else {**(good if result else {}), "error": error}
+
+    with serve(answer) as server:
+        try:
+            found: object = len(
+                fetch(
+                    lambda c: kraken.fetch_kraken(c, server.settings(), (BTC,), DAY, DAY, START + timedelta(hours=24))
+                ).frame
+            )
+        except SourceError as caught:
+            found = caught
+        return found, len(server.requests)
+
+
+@pytest.mark.parametrize("error", PASSING)
+def test_what_passes_at_kraken_is_tried_again(error: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(kraken, "PAUSE_S", 0.01)
+    assert kraken_once([error], 1) == (24, 2)
+    assert kraken_once(["WGeneral:Notice", error], 1) == (24, 2)
+
+
+@pytest.mark.parametrize("error", LASTING)
+def test_what_lasts_at_kraken_is_refused_at_once(error: str) -> None:
+    found, asked = kraken_once([error], 9)
+    assert isinstance(found, SourceError) and error[:20] in str(found) and asked == 1
+
+
+@pytest.mark.parametrize("warnings", [["WGeneral:Deprecated parameter"], ["WApi:Slow", "WGeneral:Notice"]])
+def test_warnings_beside_a_whole_result_are_the_result(warnings: list[str]) -> None:
+    assert kraken_once(warnings, 9, result=True) == (24, 1)
+
+
 @pytest.mark.parametrize("name", ["ohlc_60m"])
 def test_recorded_candles_parse_to_what_they_say(name: str) -> None:
     body = json.loads(shared("wire", "kraken", f"{name}.json").read_text())
