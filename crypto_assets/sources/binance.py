@@ -13,11 +13,10 @@ from datetime import date, datetime, timedelta, timezone
 from typing import Any
 
 from crypto_assets.catalog import Coin
-from crypto_assets.errors import NotListedError
 from crypto_assets.partitions import DAY, midnight
 from crypto_assets.settings import Settings
 from crypto_assets.sources.client import Answer, Client, ResponseError
-from crypto_assets.sources.fetched import NeverListedError, UnsureError, rows_of, source_name
+from crypto_assets.sources.fetched import NeverListedError, UnsureError, not_listed, rows_of, source_name
 from crypto_assets.sources.reading import HOUR, OFF_HOUR, SHAPE, Bars, BarTable, Reading
 
 NAME = "binance_usdt"
@@ -94,7 +93,8 @@ async def _ask(client: Client, settings: Settings, coin: Coin, first: datetime, 
         )
     except ResponseError as error:
         if isinstance(error.body, dict) and error.body.get("code") == INVALID_SYMBOL:
-            raise NotListedError(f"binance does not list {coin.binance} (any more)", status=error.status) from error
+            why = f"binance does not list {coin.binance} (any more)"
+            raise not_listed(why, error.sandbox, error.status) from error
         raise
 
 

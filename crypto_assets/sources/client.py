@@ -49,9 +49,10 @@ class Answer:
 
 
 class ResponseError(SourceError):
-    """An HTTP error status; ``body`` is the parsed JSON of the answer where it is JSON."""
+    """An HTTP error status; ``body`` is the parsed JSON of the answer where it is JSON, ``sandbox`` its mark if it has one."""
 
     body: Any = None
+    sandbox: str | None = None
 
 
 class RefusedForNowError(ResponseError):
@@ -164,6 +165,8 @@ class Client:
             except RefusedForNowError:
                 raise
             except SourceError as error:
+                if isinstance(error, ResponseError):
+                    error.sandbox = sent.get(SANDBOX_HEADER)
                 if not error.transient or attempt == self._max_attempts or (wait or 0) > self._max_wait:
                     raise
             except (httpx.TransportError, httpx.DecodingError) as error:

@@ -20,7 +20,7 @@ import numpy as np
 import pandas as pd
 
 from crypto_assets.catalog import Coin
-from crypto_assets.errors import NotListedError, SourceError
+from crypto_assets.errors import SourceError
 from crypto_assets.partitions import DAY, chunks, midnight
 from crypto_assets.settings import Settings
 from crypto_assets.sources.client import Answer, Client, ResponseError
@@ -29,6 +29,7 @@ from crypto_assets.sources.fetched import (
     NeverListedError,
     each,
     named,
+    not_listed,
     number,
     positive,
     refuse_many,
@@ -99,9 +100,8 @@ async def get(client: Client, settings: Settings, path: str, params: Mapping[str
     except ResponseError as error:
         code = _code(error.body)
         if error.status == 404:
-            raise NotListedError(
-                f"coingecko {path} does not know {subject}; correct the catalogue", status=404
-            ) from error
+            why = f"coingecko {path} does not know {subject}; correct the catalogue"
+            raise not_listed(why, error.sandbox, 404) from error
         advice = {
             10002: "the key is missing; set COINGECKO_API_KEY",
             10005: "the plan does not include this route; set COINGECKO_PLAN to yours or leave the route out",
@@ -179,18 +179,20 @@ async def _why_empty(client: Client, settings: Settings, coin: Coin, start: date
     """
     if now - midnight(start) < 2 * HOUR:
         return "no point since the range began"
-    path, first = f"/coins/{coin.coingecko}/market_chart/range", midnight(end + DAY)
+    path, first, sandbox = f"/coins/{coin.coingecko}/market_chart/range", midnight(end + DAY), None
     if first < now:
         params = {"vs_currency": "usd", "from": int(first.timestamp()), "to": int(now.timestamp())}
         subject = f"{coin.symbol} {end + DAY} to now"
         answer = await get(client, settings, path, params, subject)
+        sandbox = answer.sandbox
         probe = Reading(coin.symbol, end + DAY, now.date(), now)
         later = _points(answer.body, f"coingecko market_chart of {subject}", probe)
         if later:
             return f"coingecko lists it since {_moment(later[0][0]).date()}: no rows in the range"
-    raise NotListedError(
+    raise not_listed(
         f"coingecko market_chart/range answered without any point of {coin.symbol} from {start} to {end}, nor later: the "
-        f"identifier {coin.coingecko!r} may be retired; correct the catalogue"
+        f"identifier {coin.coingecko!r} may be retired; correct the catalogue",
+        sandbox,
     )
 
 

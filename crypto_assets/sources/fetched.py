@@ -20,6 +20,7 @@ from crypto_assets.sources.book import BudgetError
 from crypto_assets.sources.client import Answer
 
 T = TypeVar("T")
+REPLAYED = "sandbox-replay"  # the mark of answers from recorded data
 FAILURES_BORNE = 0.1  # share of the coins for which a provider may fail without taking the others' rows with them
 # Set while coins that failed are tried again alone: among so few, one that fails again must not take the others along.
 ALONE: ContextVar[bool] = ContextVar("alone", default=False)
@@ -28,6 +29,16 @@ REFUSALS = (401, 402, 403, 451)  # of the key, the plan or the place: no coin wi
 
 class NeverListedError(NotListedError):
     """The catalogue, or the plan, says that the source does not have the coin: no request was made."""
+
+
+def not_listed(why: str, sandbox: str | None, status: int | None = None) -> NotListedError:
+    """The error for a name that a provider says it does not know; ``sandbox`` is the mark of the answer.
+
+    A recording that is replayed lacks most coins, which says nothing about the catalogue: there the coin is missing, as
+    one that the source never listed. At a provider, a name of the catalogue that it does not know is a failure.
+    """
+    kind = NeverListedError if sandbox == REPLAYED else NotListedError
+    return kind(why, status=status)
 
 
 class UnsureError(SourceError):

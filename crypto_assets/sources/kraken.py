@@ -27,6 +27,7 @@ from crypto_assets.sources.fetched import (
     NeverListedError,
     each,
     named,
+    not_listed,
     positive,
     require_days,
     rows_of,
@@ -152,6 +153,8 @@ async def _candles(
         try:
             rows = _rows(answer.body, what)
             break
+        except NotListedError as error:
+            raise not_listed(str(error), answer.sandbox) from error
         except SourceError as error:
             if not error.transient or attempt == ATTEMPTS - 1:
                 raise
