@@ -48,7 +48,7 @@ PRICES = Contract(
     key=("symbol", "ts"),
     columns=(
         symbol(),
-        ts("Hour mark whose observation this is; the first point within 15 minutes after it."),
+        ts("Hour mark whose observation this is: the first one at or after it, however late (see available_at)."),
         day(),
         available_at("the provider's own instant of the observation"),
         source(),

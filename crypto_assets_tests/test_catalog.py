@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections import Counter
 from pathlib import Path
 
@@ -122,3 +123,74 @@ def test_the_sentence_names_the_unknown_coins_only() -> None:
 
 def test_every_coin_is_found_by_its_symbol() -> None:
     assert [by_symbol()[coin.symbol] for coin in all_coins()] == list(all_coins())
+
+
+def test_pairs_that_died_or_belong_to_another_coin_are_not_in_the_catalogue() -> None:
+    """Kraken's REPUSD is Augur v1; pairs that no venue has any more would fail by name each day."""
+    pairs = {pair for coin in all_coins() for pair in (coin.kraken, coin.binance) if pair}
+    assert not pairs & {"REPUSD", "TUSDUSD", "TUSDUSDT", "USDPUSD", "USDPUSDT", "PAXUSDT"}
+    assert by_symbol()["REP"].kraken == "REPV2USD"
+    assert by_symbol()["GNO"].defillama == "Gnosis", "DefiLlama's name of the chain; xDai was its former one"
+
+
+def test_a_pair_is_made_of_the_coins_own_ticker_unless_its_venue_calls_it_otherwise() -> None:
+    """A pair under another ticker is another coin, until somebody wrote down why it is not."""
+    other = {
+        "BTC": ("kraken", "XBTUSD"), "DOGE": ("kraken", "XDGUSD"), "REP": ("kraken", "REPV2USD"),
+        "LUNC": ("kraken", "LUNAUSD"), "BTT": ("binance", "BTTCUSDT"), "BEAM": ("binance", "BEAMXUSDT"),
+        "RON": ("binance", "RONINUSDT"),
+    }  # fmt: skip
+    found = {
+        coin.symbol: (venue, pair)
+        for coin in all_coins()
+        for venue, quote in (("kraken", "USD"), ("binance", "USDT"))
+        if (pair := getattr(coin, venue)) and pair != coin.symbol + quote
+    }
+    assert found == other
+
+
+def test_no_name_is_the_former_one_of_a_recorded_change(shared: Path) -> None:
+    """Recorded pairs that ended because the coin was renamed, re-denominated or delisted; LUNAUSDT came back as another."""
+    bars = pl.read_parquet(shared / "series" / "traps_klines" / "binance_spot_1h_traps_2021_2022.parquet")
+    recorded = set(bars["symbol"].unique())
+    ended = recorded & {
+        "BTTUSDT",
+        "NPXSUSDT",
+        "BZRXUSDT",
+        "NANOUSDT",
+        "PAXUSDT",
+        "EPSUSDT",
+        "POLYUSDT",
+        "LUNAUSDT",
+        "USTUSDT",
+    }
+    assert len(ended) >= 8
+    assert not {coin.binance for coin in all_coins()} & ended
+
+
+def test_kraken_pairs_are_those_of_the_recorded_list(shared: Path) -> None:
+    """The recording is an extract: what it says of a coin of ours, the catalogue says as well."""
+    said = json.loads((shared / "wire" / "kraken" / "asset_pairs.json").read_text())["result"].values()
+    ours = {coin.kraken for coin in all_coins()}
+    in_usd = [pair for pair in said if pair["wsname"].endswith("/USD")]
+    assert in_usd and all(pair["altname"] in ours for pair in in_usd)
+
+
+def test_coingecko_identifiers_have_the_recorded_symbol(shared: Path) -> None:
+    rows = pl.read_parquet(shared / "data" / "markets_snapshot" / "coingecko_top2500_2026-01-28.parquet")
+    said = dict(rows.select("coingecko_id", pl.col("symbol").str.to_uppercase()).rows())
+    wrong = {c.symbol: said[c.coingecko] for c in all_coins() if c.coingecko in said and said[c.coingecko] != c.symbol}
+    assert wrong == {}
+    # Not among the 2,500 largest of that day: retired, or small by now. Each is known.
+    unseen = {coin.symbol for coin in all_coins() if coin.coingecko not in said}
+    assert unseen == {"MKR", "MATIC", "EOS", "BTCST", "COCOS", "LOOM", "MAID", "FTT", "FTM"}
+
+
+def test_coinmetrics_names_are_those_of_the_recorded_days(shared: Path) -> None:
+    found: set[str] = set()
+    for name in ("coinmetrics_daily_to_2020-03", "coinmetrics_daily_2020-04_2021-04"):
+        found |= set(pl.read_parquet(shared / "data" / f"{name}.parquet", columns=["asset"])["asset"].unique())
+    ours = {coin.coinmetrics for coin in all_coins()}
+    lacking = {coin.symbol for coin in all_coins() if coin.coinmetrics is None and coin.symbol.lower() in found}
+    assert lacking == set(), "recorded under the coin's own symbol"
+    assert len(found & ours) > 40

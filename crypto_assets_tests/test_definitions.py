@@ -129,6 +129,9 @@ def test_the_checks_across_sources_are_there() -> None:
     keys = {key.to_user_string() for key in defs.resolve_asset_graph().asset_check_keys}
     assert {
         "prices:agreement",
+        "prices:coins_kept",
+        "ohlc:coins_kept",
+        "kraken_ohlc:coins_kept",
         "quarantine:nothing_held",
         "api_usage:premium_share",
         "api_usage:budget_projection",

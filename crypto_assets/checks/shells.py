@@ -14,6 +14,7 @@ from crypto_assets.checks import (
     freshness,
     health,
     identifiers,
+    kept,
     measures,
     service,
     set_aside,
@@ -44,6 +45,7 @@ def every_measure() -> dict[str, dict[str, Measure]]:
         sources.MEASURES,
         set_aside.MEASURES,
         identifiers.MEASURES,
+        kept.MEASURES,
     )
     return {
         table: {**measures.MEASURES[table], **{n: m for found in more for n, m in found.get(table, {}).items()}}
@@ -132,7 +134,13 @@ def table_of_checks(step: str) -> str | None:
 
 
 def _family_text(name: str) -> str:
-    families = {**measures.FAMILIES, **measures.FAILED_FAMILY, **set_aside.FAMILY, "fresh": freshness.fresh}
+    families = {
+        **measures.FAMILIES,
+        **measures.FAILED_FAMILY,
+        **set_aside.FAMILY,
+        "fresh": freshness.fresh,
+        "coins_kept": kept.coins_kept,
+    }
     return families[name].__doc__ or name
 
 

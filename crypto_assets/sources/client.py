@@ -11,7 +11,9 @@ import json
 import math
 import random
 import ssl
-from collections.abc import Mapping
+import time
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from email.utils import parsedate_to_datetime
@@ -28,10 +30,12 @@ from crypto_assets.sources.book import Book, Tally
 from crypto_assets.sources.limits import limit_of
 from crypto_assets.sources.pace import Pace
 
-HEALING = frozenset({408, 429, 500, 502, 503, 504})  # what waiting can mend; other 5xx are retried as well
+# What waiting can mend; other 5xx are retried as well. 418 is what Binance says to who went on after a 429.
+HEALING = frozenset({408, 418, 429, 500, 502, 503, 504})
 SANDBOX_HEADER = "X-Crypto-Assets-Sandbox"
 MAX_REDIRECTS = 3
-TOO_MANY = 429
+TOO_MANY = (418, 429)
+REFUSED_PLACE = 451
 RECORD_EVERY = 50  # calls between two entries in the book: what a kill can leave uncounted
 PREMIUM_HEADER = "x-cg-pro-api-key"
 
@@ -50,9 +54,14 @@ class Answer:
 
 
 class ResponseError(SourceError):
-    """An HTTP error status; ``body`` is the parsed JSON of the answer where it is JSON."""
+    """An HTTP error status; ``body`` is the parsed JSON of the answer where it is JSON, ``sandbox`` its mark if it has one."""
 
     body: Any = None
+    sandbox: str | None = None
+
+
+class RefusedForNowError(ResponseError):
+    """No request was made: the provider asked for a pause that is too long to wait for, and it is not over."""
 
 
 @dataclass(frozen=True)
@@ -94,6 +103,8 @@ class Client:
         self._book = book
         self._paces: dict[str, Pace | None] = {}
         self._tallies: dict[tuple[str, str, datetime], Tally] = {}
+        self._firsts: dict[str, asyncio.Event] = {}  # by provider: set once its first request is over
+        self._refused: dict[str, tuple[float, ResponseError]] = {}  # by provider: until when (monotonic), and why
         self.calls = 0
 
     async def __aenter__(self) -> Client:
@@ -150,16 +161,23 @@ class Client:
         for attempt in range(1, self._max_attempts + 1):
             wait: float | None = None
             try:
-                async with self._slots:
+                async with self._alone(route.provider), self._slots:
+                    self._check_refused(route.provider)
                     status, sent, body = await self._fetch(route, url, params, headers, where, retry=attempt > 1)
+                    if status in TOO_MANY:
+                        self._refuse(route.provider, where, status, sent, body)
                 if status < 400:
                     digest, kind = hashlib.sha256(body).hexdigest(), sent.get("Content-Type", "")
                     return Answer(parse(body, where), digest, sent.get(SANDBOX_HEADER), kind)
                 wait = retry_after(sent.get("Retry-After"))
-                if status == TOO_MANY:
+                if status in TOO_MANY:
                     wait = await self._cool(route, wait, attempt)
                 _raise_status(where, status, body, wait if (wait or 0) > self._max_wait else None)
+            except RefusedForNowError:
+                raise
             except SourceError as error:
+                if isinstance(error, ResponseError):
+                    error.sandbox = sent.get(SANDBOX_HEADER)
                 if not error.transient or attempt == self._max_attempts or (wait or 0) > self._max_wait:
                     raise
             except (httpx.TransportError, httpx.DecodingError) as error:
@@ -178,8 +196,43 @@ class Client:
         raise AssertionError("unreachable: the last attempt returns or raises")
 
     def _pause(self, attempt: int) -> float:
-        """Exponential with full jitter, so that many clients do not come back together."""
-        return min(self._max_wait, self._backoff * 2 ** (attempt - 1)) * random.uniform(0.5, 1.5)
+        """Seconds before the next attempt, never more than ``max_wait``: exponential with full jitter, so that many
+        clients do not come back together.
+
+        https://aws.amazon.com/blogs/architecture/exponential-backoff-and-jitter/
+        """
+        return random.uniform(0, min(self._max_wait, self._backoff * 2 ** min(attempt, 60)))
+
+    @asynccontextmanager
+    async def _alone(self, provider: str) -> AsyncIterator[None]:
+        """The first request to a provider goes alone: where it refuses us, it is asked once and not by every coin."""
+        first = self._firsts.get(provider)
+        if first is None:
+            first = self._firsts[provider] = asyncio.Event()
+            try:
+                yield
+            finally:
+                first.set()
+        else:
+            await first.wait()
+            yield
+
+    def _refuse(self, provider: str, where: str, status: int, sent: httpx.Headers, body: bytes) -> None:
+        """Remember a pause that is too long to wait for: until it is over, nobody asks this provider."""
+        wait = retry_after(sent.get("Retry-After"))
+        if wait is not None and wait > self._max_wait:
+            try:
+                _raise_status(where, status, body, wait)
+            except ResponseError as error:
+                self._refused[provider] = (time.monotonic() + wait, error)
+
+    def _check_refused(self, provider: str) -> None:
+        """Raise what the provider said, without a request, while the pause that it asked for lasts."""
+        until, error = self._refused.get(provider, (0.0, None))
+        if error is not None and time.monotonic() < until:
+            again = RefusedForNowError(str(error), transient=True, status=error.status)
+            again.body = error.body
+            raise again from error
 
     def _pace(self, provider: str) -> Pace | None:
         if provider not in self._paces:
@@ -216,7 +269,7 @@ class Client:
             exchange = self._exchange(tally, url, params, headers, where)
             status, sent, body = await asyncio.wait_for(exchange, self._answer_timeout)
             ended_well = status < 400
-            tally.rate_limited += status == TOO_MANY
+            tally.rate_limited += status in TOO_MANY
             return status, sent, body
         except asyncio.TimeoutError as error:
             raise httpx.ReadTimeout(f"no whole answer within {self._answer_timeout:g} s") from error
@@ -314,6 +367,10 @@ def _raise_status(where: str, status: int, body: bytes, too_long: float | None =
         parsed, text = None, "HTML" if body.lstrip()[:1] == b"<" else body[:80].decode("utf-8", "replace")
     transient = status in HEALING or status >= 500
     advice = "wait and run again" if transient else "check the address, the key and the plan"
+    if status == REFUSED_PLACE:
+        advice = (
+            "the provider refuses this place (its country or network); ask from elsewhere or leave the provider out"
+        )
     if too_long is not None:
         advice = f"it asks for a pause of {too_long:,.0f} s, which is too long to wait for: run again after it"
     error = ResponseError(

@@ -1,12 +1,13 @@
 """CoinGecko's prices of the day in progress, with the fewest calls: one page for 250 coins' newest hour.
 
-A page shows a coin's price at its own ``last_updated``. That is the hour's observation only where the contract says so:
-within 15 minutes after the mark. Hours that a page cannot give (a tick that failed, a cold start, a page older than the
+A page shows a coin's price at its own ``last_updated``. That passes for the hour's first observation within 15 minutes
+after the mark; later there may have been an earlier one, which a range call gives. Hours that a page cannot give (a tick that failed, a cold start, a page older than the
 mark) are left to one range call a coin; hours that are there cost nothing. The day's end is settled by range calls.
 """
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from datetime import date, datetime, timedelta
@@ -19,9 +20,11 @@ from crypto_assets.errors import NotListedError
 from crypto_assets.partitions import midnight
 from crypto_assets.settings import Settings
 from crypto_assets.sources.client import Client
-from crypto_assets.sources.coingecko import HOUR, ON_THE_MARK, PRICE_COLUMNS, fetch_markets, fetch_prices
+from crypto_assets.sources.coingecko import PRICE_COLUMNS, fetch_markets, fetch_prices
 from crypto_assets.sources.fetched import Fetched, about
+from crypto_assets.sources.reading import HOUR
 
+ON_THE_MARK = timedelta(minutes=15)  # a page that was updated later may lack the hour's first observation
 CACHED = timedelta(minutes=5)  # docs.coingecko.com, market_chart/range: "cache / update frequency: every 5 minutes"
 
 
@@ -64,6 +67,8 @@ async def fetch_today(
         client.calls - before,
         {name: why for part in parts for name, why in part.failed.items()},
         _gone(frame, asked, day, now),
+        tuple(sorted(record for part in parts for record in part.set_aside)),
+        dict(sum((Counter(part.surplus) for part in parts), Counter())),
     )
 
 
@@ -93,12 +98,17 @@ async def _newest(client: Client, settings: Settings, coins: Sequence[Coin], now
         {symbol: why for symbol, why in missing.items() if symbol not in set(frame["symbol"])},
         page.calls,
         page.failed,
+        set_aside=page.set_aside,
+        surplus={
+            **page.surplus,
+            **({"page not updated since the mark": idle} if (idle := len(page.frame) - len(frame)) else {}),
+        },
     )
 
 
 def _gone(frame: pd.DataFrame, asked: AbstractSet[str], day: date, now: datetime) -> dict[str, list[datetime]]:
     """Hours of coins asked by range that the answer lacks, once no cache can still hold them back."""
-    due = {mark for mark in marks(day, now) if mark + ON_THE_MARK + CACHED <= now}
+    due = {mark for mark in marks(day, now) if mark + HOUR + CACHED <= now}  # until the next mark a point may come
     by_coin: dict[str, set[Any]] = {symbol: set() for symbol in asked}
     for symbol, ts in zip(frame["symbol"], frame["ts"], strict=True):
         by_coin.setdefault(symbol, set()).add(ts)

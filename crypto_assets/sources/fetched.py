@@ -20,10 +20,29 @@ from crypto_assets.sources.book import BudgetError
 from crypto_assets.sources.client import Answer
 
 T = TypeVar("T")
-FAILURES_BORNE = 0.1  # share of the coins that may fail without taking the others' rows with them
+REPLAYED = "sandbox-replay"  # the mark of answers from recorded data
+FAILURES_BORNE = 0.1  # share of the coins for which a provider may fail without taking the others' rows with them
 # Set while coins that failed are tried again alone: among so few, one that fails again must not take the others along.
 ALONE: ContextVar[bool] = ContextVar("alone", default=False)
-REFUSALS = (401, 402, 403)  # of the key or the plan: no coin will fare better
+REFUSALS = (401, 402, 403, 451)  # of the key, the plan or the place: no coin will fare better
+
+
+class NeverListedError(NotListedError):
+    """The catalogue, or the plan, says that the source does not have the coin: no request was made."""
+
+
+def not_listed(why: str, sandbox: str | None, status: int | None = None) -> NotListedError:
+    """The error for a name that a provider says it does not know; ``sandbox`` is the mark of the answer.
+
+    A recording that is replayed lacks most coins, which says nothing about the catalogue: there the coin is missing, as
+    one that the source never listed. At a provider, a name of the catalogue that it does not know is a failure.
+    """
+    kind = NeverListedError if sandbox == REPLAYED else NotListedError
+    return kind(why, status=status)
+
+
+class UnsureError(SourceError):
+    """An empty answer of which nobody can say yet whether it is a rest or an end: the coin failed, and is asked again."""
 
 
 @dataclass(frozen=True, order=True)
@@ -146,12 +165,14 @@ def require_days(
     what: str,
     lag: timedelta = timedelta(),
     missing: Mapping[str, str] | None = None,
+    set_aside: Iterable[SetAside] = (),
 ) -> None:
     """Every day that is over since ``lag`` must have a row, else the answer is short and nothing may be written.
 
     ``what`` names provider, route and coins; ``missing`` the coins that had none, of which the first reason is said.
+    A day of which the provider gave rows that were ``set_aside`` was answered: it does not take the other days along.
     """
-    present = set(covered)
+    present = {*covered, *(record.day for record in set_aside if not record.column)}
     absent = [day for day in days(start, end) if midnight(day + DAY) + lag <= now and day not in present]
     if absent:
         more = f" and {len(absent) - 3} more day(s)" if len(absent) > 3 else ""
@@ -171,31 +192,50 @@ def named(coins: Sequence[Coin]) -> str:
 async def each(
     calls: Mapping[str, Callable[[], Awaitable[T]]], missing: dict[str, str]
 ) -> tuple[dict[str, T], dict[str, str]]:
-    """(results, failures) by coin: one coin's failure is its own while at most ``FAILURES_BORNE`` of all coins fail.
+    """(results, failures) by coin: one coin's failure is its own while few of all coins fail (see ``refuse_many``).
 
-    A coin that the provider does not list goes to ``missing`` with the reason. More failures than that, a refusal of
-    the key or plan, or a used-up budget concern everyone: the first such error is raised and the other calls end.
+    Args:
+        calls: by coin, what asks for its rows.
+        missing: filled with the coins that the source never listed (:class:`NeverListedError`), and why. A coin whose
+            identifier the provider does not know (any more) is a failure by name: the catalogue says that it has it.
+
+    Raises:
+        SourceError: the first failure that concerns everyone; the other calls end.
     """
     results: dict[str, T] = {}
-    failed: dict[str, str] = {}
+    failed: dict[str, SourceError] = {}
 
     async def one(name: str, call: Callable[[], Awaitable[T]]) -> None:
         try:
             results[name] = await call()
-        except NotListedError as error:
+        except NeverListedError as error:
             missing[name] = str(error)
         except SourceError as error:
-            failed[name] = str(error)
+            failed[name] = error
             refuse_many(failed, len(calls), error)
 
     await gather(one(name, call) for name, call in calls.items())
-    return {name: results[name] for name in calls if name in results}, dict(sorted(failed.items()))
+    return (
+        {name: results[name] for name in calls if name in results},
+        {name: str(failed[name]) for name in sorted(failed)},
+    )
 
 
-def refuse_many(failed: Mapping[str, str], asked: int, newest: SourceError) -> None:
-    """Raise the newest failure where it concerns everyone: too many coins failed, or key, plan or budget is refused."""
-    too_many = len(failed) > asked * FAILURES_BORNE and not ALONE.get()
-    if too_many or newest.status in REFUSALS or isinstance(newest, BudgetError):
+def refuse_many(failed: Mapping[str, SourceError], asked: int, newest: SourceError) -> None:
+    """Raise the newest failure where it concerns everyone.
+
+    That is: key, plan, place or budget is refused; the provider failed (no answer, an HTTP error) for more than
+    ``FAILURES_BORNE`` of the coins; or more than half of the coins have an answer that cannot be read. One coin of
+    several never takes the others along, nor does any number of coins that the provider does not know or has no answer about yet.
+    """
+    if newest.status in REFUSALS or isinstance(newest, BudgetError):
+        raise newest
+    if ALONE.get() or isinstance(newest, NotListedError | UnsureError):
+        return
+    counted = [error for error in failed.values() if not isinstance(error, NotListedError | UnsureError)]
+    of_provider = sum(error.transient or error.status is not None for error in counted)
+    borne = 0 if asked == 1 else 1
+    if of_provider > max(borne, asked * FAILURES_BORNE) or len(counted) > max(borne, asked / 2):
         raise newest
 
 

@@ -1,12 +1,14 @@
 """Kraken public OHLC: the newest 720 hourly candles, in USD.
 
-https://docs.kraken.com/api/docs/rest-api/get-ohlc-data: errors come as HTTP 200 with a non-empty ``error`` list; the
-last row is the unfinished candle; numbers are strings, times seconds.
+https://docs.kraken.com/api/docs/rest-api/get-ohlc-data: errors come as HTTP 200 with a non-empty ``error`` list, which
+may also hold warnings ("W…") beside a whole result; the row of the hour in progress is unfinished, which the clock says
+and not its place in the list; numbers are strings, times seconds.
 """
 
 from __future__ import annotations
 
 import asyncio
+import random
 from collections.abc import Sequence
 from datetime import date, datetime, timedelta, timezone
 from functools import partial
@@ -22,111 +24,189 @@ from crypto_assets.settings import Settings
 from crypto_assets.sources.client import Client
 from crypto_assets.sources.fetched import (
     Fetched,
+    NeverListedError,
     each,
     named,
-    number,
+    not_listed,
     positive,
     require_days,
     rows_of,
     source_name,
     utc,
 )
+from crypto_assets.sources.reading import HOUR, OFF_HOUR, SHAPE, Bars, BarTable, Reading, gathered, refuse_coarse
 
 NAME = "kraken"
 Candle: TypeAlias = tuple[datetime, float, float, float, float, float | None, float | None, int | None]
 COLUMNS = [
     "symbol", "ts", "date", "available_at", "source", "open", "high", "low", "close", "vwap", "volume", "trades",
 ]  # fmt: skip
-HOUR = timedelta(hours=1)
 ATTEMPTS = 4
 PAUSE_S = 2.0
-_HEALING = ("EAPI:Rate limit", "EGeneral:Too many requests", "EService:", "EGeneral:Internal error")
+# https://docs.kraken.com/api/docs/guides/spot-errors: EService, EDatabase and most of EGeneral are about the exchange and
+# pass; the rest is about the request.
+_PASSING = ("eservice:", "edatabase:", "egeneral:", "eapi:rate limit", "eorder:rate limit", "etrade:rate limit")
+_LASTING = (
+    "egeneral:invalid arguments", "egeneral:permission denied", "egeneral:unknown method", "egeneral:feature disabled",
+)  # fmt: skip
+_UNKNOWN_PAIR = ("equery:unknown asset pair", "equery:invalid asset pair", "equery:unknown asset")
+# An empty answer for so long a time means that the pair is dead: Kraken gives quiet hours as candles without volume.
+_SILENT = timedelta(days=1)
+MUST = (
+    "the provider would have to give hourly candles with times in seconds and prices above zero: check KRAKEN_BASE_URL "
+    "and the pair in the catalogue, or try again later"
+)
 
 
 async def fetch_ohlc(
-    client: Client, settings: Settings, coin: Coin, start: date, end: date, now: datetime
-) -> tuple[list[tuple[Any, ...]], list[str]]:
-    """Finished hourly bars as (ts, open, high, low, close, volume, source); hours older than the window are not given."""
-    candles, digests, source = await _candles(client, settings, coin, start, end, now)
-    return [(*candle[:5], candle[6], source) for candle in candles], digests
+    client: Client,
+    settings: Settings,
+    coin: Coin,
+    start: date,
+    end: date,
+    now: datetime,
+    reading: Reading | None = None,
+) -> Bars:
+    """Finished hourly bars; hours older than the window of 720 are not given.
+
+    Args:
+        client: makes the one request.
+        settings: the base address.
+        coin: whose USD pair is asked for.
+        start: the first day.
+        end: the last day, included.
+        now: bars that close later are unfinished.
+        reading: counts what is no row; default: one that is thrown away.
+
+    Raises:
+        NotListedError: Kraken does not know the pair.
+        NeverListedError: the catalogue has no pair.
+        SourceError: the answer cannot be had or most of it cannot be believed.
+    """
+    reading = reading or Reading(coin.symbol, start, end, now)
+    candles, digest, source, given = await _candles(client, settings, coin, start, end, now, reading)
+    rows = [(*candle[:5], candle[6], source) for candle in candles]
+    dead = not given and now - midnight(start) >= _SILENT
+    return Bars(rows, [digest], midnight(start) if dead else None, "" if rows else _why(coin, start, end, now, dead))
 
 
 async def fetch_kraken(
     client: Client, settings: Settings, coins: Sequence[Coin], start: date, end: date, now: datetime
 ) -> Fetched:
-    """Rows of contract ``kraken_ohlc``: one request a coin, whatever the range; days older than 720 hours have no rows."""
+    """Rows of contract ``kraken_ohlc``: one request a coin, whatever the range; days older than 720 hours have no rows.
+
+    A coin whose pair Kraken does not know (any more), or for which it answers without a candle, is failed by name.
+
+    Raises:
+        SourceError: too many coins failed (see ``each``), or a day that Kraken must show has no row.
+    """
     before = client.calls
     listed = [coin for coin in coins if coin.kraken is not None]
     missing = {coin.symbol: "no pair in the catalogue" for coin in coins if coin.kraken is None}
-    answers, failed = await each(
-        {coin.symbol: partial(_candles, client, settings, coin, start, end, now) for coin in listed}, missing
-    )
+    readings = {coin.symbol: Reading(coin.symbol, start, end, now) for coin in listed}
+
+    async def one(coin: Coin) -> tuple[list[Candle], str, str]:
+        candles, digest, source, given = await _candles(client, settings, coin, start, end, now, readings[coin.symbol])
+        if not candles:
+            dead = not given and now - midnight(start) >= _SILENT
+            why = _why(coin, start, end, now, dead)
+            if dead:
+                raise NotListedError(f"{why}; correct the catalogue")
+            missing[coin.symbol] = why
+        return candles, digest, source
+
+    answers, failed = await each({coin.symbol: partial(one, coin) for coin in listed}, missing)
     rows, digests = [], []
-    for symbol, (candles, hashes, source) in answers.items():
-        digests += hashes
+    for symbol, (candles, digest, source) in answers.items():
+        digests.append(digest)
         rows += [(symbol, ts, ts.date(), ts + HOUR, source, *values) for ts, *values in candles]
     frame = utc(pd.DataFrame(rows, columns=COLUMNS), "ts", "available_at")
+    set_aside, surplus = gathered(readings.values())
     first = max(start, (now - KRAKEN_WINDOW + DAY).date())
-    if answers and first <= end:
-        require_days(frame["date"], first, end, now, f"kraken OHLC of {named(listed)}", missing={**failed, **missing})
-    return Fetched(frame, tuple(digests), missing, client.calls - before, failed)
+    if (answers or failed) and first <= end:
+        what = f"kraken OHLC of {named(listed)}"
+        require_days(frame["date"], first, end, now, what, missing={**failed, **missing}, set_aside=set_aside)
+    return Fetched(frame, tuple(digests), missing, client.calls - before, failed, set_aside=set_aside, surplus=surplus)
+
+
+def _why(coin: Coin, start: date, end: date, now: datetime, dead: bool) -> str:
+    if dead:
+        return f"kraken OHLC answers without candles of {coin.kraken} since {start}"
+    if midnight(end + DAY) <= now - KRAKEN_WINDOW:
+        return f"kraken OHLC shows the newest 720 hours only, and {end} is older"
+    return f"kraken OHLC has no finished candle of {coin.kraken} from {start} to {end}"
 
 
 async def _candles(
-    client: Client, settings: Settings, coin: Coin, start: date, end: date, now: datetime
-) -> tuple[list[Candle], list[str], str]:
+    client: Client, settings: Settings, coin: Coin, start: date, end: date, now: datetime, reading: Reading
+) -> tuple[list[Candle], str, str, int]:
+    """(finished candles of the days, the answer's digest, source, how many rows the answer had)."""
     if coin.kraken is None:
-        raise NotListedError(f"kraken does not list {coin.symbol}")
+        raise NeverListedError(f"kraken does not list {coin.symbol}")
     params = {"pair": coin.kraken, "interval": 60, "since": int(midnight(start).timestamp()) - 1}
     subject = f"{coin.symbol} {start} to {end}"
+    what = f"kraken OHLC of {subject}"
     for attempt in range(ATTEMPTS):
         answer = await client.get_json(
             NAME, f"{settings.kraken_base_url}/OHLC", params=params, subject=subject, endpoint="/OHLC"
         )
         try:
-            found = parse_candles(answer.body, subject)
+            rows = _rows(answer.body, what)
             break
+        except NotListedError as error:
+            raise not_listed(str(error), answer.sandbox) from error
         except SourceError as error:
             if not error.transient or attempt == ATTEMPTS - 1:
                 raise
-            await asyncio.sleep(PAUSE_S * 2**attempt)
-    source = source_name(NAME, answer)
-    inside = [
-        candle for candle in found if midnight(start) <= candle[0] < midnight(end + DAY) and candle[0] + HOUR <= now
-    ]
-    return inside, [answer.digest], source
+            await asyncio.sleep(PAUSE_S * 2**attempt * random.uniform(0.5, 1.0))
+    table = BarTable(reading)
+    _read(rows, what, table)
+    return [*table.in_order()], answer.digest, source_name(NAME, answer), len(rows)
 
 
-def parse_ohlc(body: object, subject: str) -> list[tuple[datetime, float, float, float, float, float | None]]:
-    """(open time, open, high, low, close, volume) of the finished candles. Raises :class:`SourceError`."""
-    return [(*candle[:5], candle[6]) for candle in parse_candles(body, subject)]
+def parse_candles(body: object, subject: str, now: datetime | None = None) -> list[Candle]:
+    """(open time, open, high, low, close, vwap, volume, trades) of the candles that are finished at ``now`` (default: the present).
 
-
-def parse_candles(body: object, subject: str) -> list[Candle]:
-    """(open time, open, high, low, close, vwap, volume, trades) of the finished candles. Raises :class:`SourceError`."""
+    Raises:
+        SourceError: another shape, or most rows cannot be believed.
+    """
     what = f"kraken OHLC of {subject}"
+    now = now or datetime.now(timezone.utc)
+    table = BarTable(Reading(subject, date.min, now.date(), now))
+    _read(_rows(body, what), what, table)
+    return [*table.in_order()]
+
+
+def _rows(body: object, what: str) -> list[Any]:
     series = [rows for name, rows in _result(body, what).items() if name != "last"]
     if len(series) != 1:
         raise SourceError(f"{what} does not hold exactly one pair; nothing was written; try again later")
-    found: dict[datetime, Candle] = {}
-    for row in rows_of(series[0], what):
+    return rows_of(series[0], what)
+
+
+def _read(rows: list[Any], what: str, table: BarTable) -> None:
+    """Put the finished candles into the table. Raises :class:`SourceError` where most of them cannot be believed."""
+    reading, opens = table.reading, []
+    for row in rows:
         if not isinstance(row, list) or len(row) < 8:
-            raise SourceError(f"{what} has a row of another shape; nothing was written; try again later")
-        seconds = number(row[0], f"{what} time")
-        if seconds is None or not 10**8 <= seconds <= 10**10 or seconds % 3600:
-            raise SourceError(f"{what} has time {str(row[0])[:20]}, not an hour in seconds; nothing was written")
-        values = [positive(value, f"{what} price") for value in row[1:5]]
-        ts = datetime.fromtimestamp(int(seconds), timezone.utc)
+            reading.aside(SHAPE, row)
+            continue
+        ts = reading.instant(row[0], timedelta(seconds=1), row)
+        if ts is None:
+            continue
+        if ts.minute or ts.second:
+            reading.aside(OFF_HOUR, row, ts)
+            continue
+        opens.append(ts)
+        prices = reading.prices(row[1:5], ts, row)
+        if prices is None:
+            continue
         vwap, volume, trades = (
-            number(row[n], f"{what} {name}") for n, name in ((5, "vwap"), (6, "volume"), (7, "trades"))
+            reading.cell(row[n], name, ts) for n, name in ((5, "vwap"), (6, "volume"), (7, "trades"))
         )
-        if (volume or 0) < 0 or (trades or 0) < 0 or (vwap or 0) < 0:
-            raise SourceError(f"{what} has a volume below zero; nothing was written; try again later")
-        count = None if trades is None else int(trades)
-        candle = (ts, values[0], values[1], values[2], values[3], vwap or None, volume, count)
-        if found.setdefault(ts, candle) != candle:
-            raise SourceError(f"{what} has two candles at {ts:%Y-%m-%d %H:%M}; nothing was written; try again later")
-    return [found[ts] for ts in sorted(found)][:-1]  # the newest is the candle in progress
+        table.add((ts, *prices, vwap or None, volume, None if trades is None else int(trades)), 6)
+    reading.judge(what, len(rows), MUST)
+    refuse_coarse(opens, what, MUST)
 
 
 async def fetch_pairs(client: Client, settings: Settings) -> frozenset[str]:
@@ -154,16 +234,21 @@ def _result(body: object, what: str) -> dict[str, Any]:
     """What is in the envelope. Raises :class:`SourceError` for an error in it or another shape."""
     if not isinstance(body, dict) or not isinstance(body.get("error"), list):
         raise SourceError(f"{what} has no error list; nothing was written; check KRAKEN_BASE_URL")
-    if body["error"]:
-        _raise_envelope(what, str(body["error"][0]))
+    errors = [str(text) for text in body["error"] if not str(text).startswith("W")]
+    if errors:
+        _raise_envelope(what, errors[0])
     if not isinstance(body.get("result"), dict):
-        raise SourceError(f"{what} has no result; nothing was written; try again later")
+        raise SourceError(
+            f"{what} has no result ({' '.join(str(body['error'][:1]).split())[:80]}); nothing was written; try again later"
+        )
     return dict(body["result"])
 
 
 def _raise_envelope(what: str, text: str) -> None:
-    if text.startswith(("EQuery:Unknown asset pair", "EQuery:Invalid asset pair")):
-        raise NotListedError(f"{what}: {text}")
-    transient = text.startswith(_HEALING)
+    """What passes is transient; a pair that Kraken does not know is not listed; the rest is about the request."""
+    kind = text.lower()
+    if kind.startswith(_UNKNOWN_PAIR):
+        raise NotListedError(f"{what}: {text[:80]}; correct the catalogue")
+    transient = kind.startswith(_PASSING) and not kind.startswith(_LASTING)
     advice = "wait and run again" if transient else "check the pair in the catalogue"
     raise SourceError(f"{what} was refused ({text[:80]}); nothing was written; {advice}", transient=transient)

@@ -1,12 +1,13 @@
 """Hourly bars, each coin from the first source in OHLC_SOURCES that lists it.
 
-A source that fails does not hand over to the next one: bars of one coin would change their venue with the weather.
+A source that fails does not hand over to the next one: bars of one coin would change their venue from day to day. A
+source that does not have the pair any more does, from the hour on from which it has no bars and will have none.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import date, datetime, timedelta
+from datetime import date, datetime
 from functools import partial
 from typing import Any
 
@@ -14,56 +15,108 @@ import pandas as pd
 
 from crypto_assets.catalog import Coin
 from crypto_assets.errors import NotListedError, SourceError
+from crypto_assets.partitions import midnight
 from crypto_assets.settings import Settings
 from crypto_assets.sources import binance, coingecko, kraken
 from crypto_assets.sources.client import Client
-from crypto_assets.sources.fetched import Fetched, each, named, require_days, utc
+from crypto_assets.sources.fetched import Fetched, NeverListedError, each, named, require_days, utc
+from crypto_assets.sources.reading import HOUR, Bars, Reading, gathered
 
 ROUTES = {"binance": "klines", "kraken": "OHLC", "coingecko": "ohlc/range"}
 SOURCES = {"binance": binance.fetch_ohlc, "kraken": kraken.fetch_ohlc, "coingecko": coingecko.fetch_ohlc}
-HOUR = timedelta(hours=1)
+REFUSED_PLACE = 451
 
 
 async def fetch_ohlc(
     client: Client, settings: Settings, coins: Sequence[Coin], start: date, end: date, now: datetime
 ) -> Fetched:
-    """Bars of these coins that open in the inclusive days and are finished (contract ``ohlc``)."""
+    """Bars of these coins that open in the inclusive days and are finished (contract ``ohlc``).
+
+    Args:
+        client: makes the requests.
+        settings: base addresses and ``OHLC_SOURCES``.
+        coins: the coins.
+        start: the first day.
+        end: the last day, included.
+        now: bars that close later are unfinished.
+
+    Returns:
+        The rows. ``missing`` names coins that no source lists or listed by then; ``failed`` names coins whose rows could
+        not be had, with them those whose pair is known to no source any more.
+
+    Raises:
+        SourceError: too many coins failed (see ``each``), or a day that is over has no row of any coin.
+    """
     before = client.calls
     missing: dict[str, str] = {}
+    readings = {coin.symbol: Reading(coin.symbol, start, end, now) for coin in coins}
     answers, failed = await each(
-        {coin.symbol: partial(_bars_of, client, settings, coin, start, end, now) for coin in coins}, missing
+        {
+            coin.symbol: partial(_bars_of, client, settings, coin, start, end, now, readings[coin.symbol])
+            for coin in coins
+        },
+        missing,
     )
     rows: list[tuple[Any, ...]] = []
     digests: list[str] = []
-    for symbol, (bars, hashes) in answers.items():
-        digests += hashes
-        if not bars:
-            routes = " or ".join(f"{name} {ROUTES[name]}" for name in settings.ohlc_sources)
-            missing[symbol] = f"{routes} answered without bars in the range"
-        for ts, opened, high, low, close, volume, source in bars:
+    for symbol, bars in answers.items():
+        digests += bars.digests
+        if not bars.rows:
+            missing[symbol] = bars.why
+        for ts, opened, high, low, close, volume, source in bars.rows:
             rows.append((symbol, ts, ts.date(), ts + HOUR, source, opened, high, low, close, volume))
     columns = ["symbol", "ts", "date", "available_at", "source", "open", "high", "low", "close", "volume"]
     frame = utc(pd.DataFrame(rows, columns=columns), "ts", "available_at")
+    set_aside, surplus = gathered(readings.values())
     what = f"hourly bars ({', '.join(settings.ohlc_sources)}) of {named(coins)}"
-    require_days(frame["date"], start, end, now, what, missing={**failed, **missing})
-    return Fetched(frame, tuple(digests), missing, client.calls - before, failed)
+    require_days(frame["date"], start, end, now, what, missing={**failed, **missing}, set_aside=set_aside)
+    return Fetched(frame, tuple(digests), missing, client.calls - before, failed, set_aside=set_aside, surplus=surplus)
 
 
 async def _bars_of(
-    client: Client, settings: Settings, coin: Coin, start: date, end: date, now: datetime
-) -> tuple[list[tuple[Any, ...]], list[str]]:
-    unlisted = []
+    client: Client, settings: Settings, coin: Coin, start: date, end: date, now: datetime, reading: Reading
+) -> Bars:
+    """Bars from the first source that lists the coin; where its pair has died, the hours after it from the next one.
+
+    Raises:
+        NeverListedError: the catalogue names the coin at none of the sources.
+        NotListedError: it names it, and none of them has the pair any more.
+    """
+    never: list[str] = []
+    gone: list[str] = []
+    found = Bars([], [])
+    since = midnight(start)
     for name in settings.ohlc_sources:
         try:
-            bars, hashes = await SOURCES[name](client, settings, coin, start, end, now)
-        except NotListedError as error:
-            unlisted.append(str(error))
+            bars = await SOURCES[name](client, settings, coin, start, end, now, reading)
+        except NeverListedError as error:
+            never.append(str(error))
             continue
-        for ts, opened, high, low, close, *_ in bars:
-            if high < max(opened, close, low) or low > min(opened, close):
-                raise SourceError(
-                    f"{name} {ROUTES[name]} bar of {coin.symbol} at {ts:%Y-%m-%d %H:%M} has a high or low inside its open and "
-                    "close; nothing was written; try again later"
-                )
-        return bars, hashes
-    raise NotListedError(f"no source lists it: {'; '.join(unlisted)}")
+        except NotListedError as error:
+            gone.append(str(error))
+            continue
+        except SourceError as error:
+            if error.status == REFUSED_PLACE:
+                raise _refused_place(name, error) from error
+            raise
+        found.digests += bars.digests
+        found.rows += [row for row in bars.rows if row[0] >= since]
+        found.why = bars.why
+        if bars.ended is None and (bars.rows or not gone):
+            return found
+        gone.append(bars.why)
+        since = max(since, bars.ended or since)
+    if found.rows:
+        return found
+    if not gone:
+        raise NeverListedError(f"no source lists it: {'; '.join(never)}")
+    raise NotListedError(f"no source has bars of {coin.symbol} from {start} to {end}: {'; '.join(gone + never)}")
+
+
+def _refused_place(name: str, error: SourceError) -> SourceError:
+    return SourceError(
+        f"{error}; {name} refuses requests from this place: leave it out of OHLC_SOURCES (for example "
+        f"OHLC_SOURCES={','.join(other for other in SOURCES if other != name)}), or set {name.upper()}_BASE_URL to an "
+        "address that answers here",
+        status=error.status,
+    )

@@ -175,7 +175,7 @@ FEEDS: dict[str, bytes] = {
 
 @dataclass(frozen=True)
 class Outcome:
-    """``frame`` where the fetch succeeded, ``error`` where it failed; requests by path."""
+    """``frame`` where the fetch succeeded, ``error`` where it failed; requests by path and query: equal ones are retries."""
 
     frame: pd.DataFrame | None
     error: SourceError | None
@@ -220,7 +220,7 @@ def run(
                 return await route.fetch(client, settings)
 
         def asked() -> Counter[str]:
-            return Counter(request.path for request in server.requests)
+            return Counter(f"{request.path}?{sorted(request.query.items())}" for request in server.requests)
 
         try:
             frame = asyncio.run(go()).frame

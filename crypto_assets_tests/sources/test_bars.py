@@ -84,20 +84,60 @@ def test_a_source_that_fails_does_not_hand_over() -> None:
         bars(server)
 
 
-@pytest.mark.parametrize(
-    "changes",
-    [{"high": "10.5"}, {"low": "10.5"}, {"open": "0"}, {"close": "-1"}, {"close": "x"}, {"volume": "-1"}],
-)
-def test_impossible_bars_are_refused(changes: dict[str, str]) -> None:
+IMPOSSIBLE = [
+    ({"high": "10.5"}, "high or low inside open and close"),
+    ({"low": "10.5"}, "high or low inside open and close"),
+    ({"open": "0"}, "price is not above zero"),
+    ({"close": "-1"}, "price is not above zero"),
+    ({"close": "x"}, "price is not a number"),
+    ({"close": "1e999"}, "price is not a number"),
+    ({"open": "0", "high": "0", "low": "0", "close": "0", "volume": "0"}, "price is not above zero"),
+]
+
+
+@pytest.mark.parametrize(("changes", "reason"), IMPOSSIBLE)
+def test_an_impossible_bar_is_set_aside_by_name_and_the_rest_stored(changes: dict[str, str], reason: str) -> None:
     rows = [kline(START + timedelta(hours=n), **(changes if n == 3 else {})) for n in range(24)]
-    with serve(lambda _: rows) as server, pytest.raises(SourceError, match="nothing was written"):
+    with serve(lambda _: rows) as server:
+        found = bars(server)
+    assert sorted(found.frame["ts"].dt.hour) == [n for n in range(24) if n != 3]
+    (record,) = found.set_aside
+    assert (record.subject, record.day, record.reason, record.column, record.count) == ("BTC", DAY, reason, "", 1)
+
+
+@pytest.mark.parametrize("volume", ["-1", "x", "1e999"])
+def test_an_impossible_volume_is_null_and_its_bar_stored(volume: str) -> None:
+    rows = [kline(START + timedelta(hours=n), **({"volume": volume} if n == 3 else {})) for n in range(24)]
+    with serve(lambda _: rows) as server:
+        found = bars(server)
+    assert list(found.frame["volume"].isna()) == [n == 3 for n in range(24)]
+    ((subject, column, count),) = [(one.subject, one.column, one.count) for one in found.set_aside]
+    assert (subject, column, count) == ("BTC", "volume", 1)
+
+
+@pytest.mark.parametrize(("changes", "reason"), IMPOSSIBLE)
+def test_an_answer_of_impossible_bars_is_refused_and_says_what_must_change(
+    changes: dict[str, str], reason: str
+) -> None:
+    rows = [kline(START + timedelta(hours=n), **(changes if n > 3 else {})) for n in range(24)]
+    with serve(lambda _: rows) as server, pytest.raises(SourceError, match="nothing was written") as caught:
         bars(server)
+    assert reason in str(caught.value) and "20 of 24" in str(caught.value)
+    assert "would have to give" in str(caught.value)
 
 
-def test_kraken_drops_the_unfinished_candle_and_what_is_outside() -> None:
+@pytest.mark.parametrize(("minutes", "hours"), [(9 * 60, 9), (9 * 60 + 59, 9), (10 * 60, 10), (20 * 60, 10)])
+def test_the_clock_says_which_of_krakens_candles_are_finished(minutes: int, hours: int) -> None:
+    """Not their place in the list: the newest finished one is not cut where Kraken has not begun the next."""
     with serve(lambda _: candles(START - timedelta(hours=2), 12)) as server:
-        frame = bars(server, OHLC_SOURCES="kraken").frame
-    assert list(frame["ts"].dt.hour) == list(range(9)), "two before the day, one unfinished"
+        found = bars(server, OHLC_SOURCES="kraken", now=START + timedelta(minutes=minutes))
+        same = fetch(
+            lambda c: kraken.fetch_kraken(c, server.settings(), (BTC,), DAY, DAY, START + timedelta(minutes=minutes))
+        )
+    for one in (found, same):
+        assert list(one.frame["ts"].dt.hour) == list(range(hours))
+        unfinished = {"unfinished bar": 10 - hours} if hours < 10 else {}
+        assert one.surplus == {"outside the window": 2, **unfinished}
 
 
 @pytest.mark.parametrize("name", ["invalid_arguments", "rate_limit", "throttled", "unknown_pair"])
@@ -115,19 +155,70 @@ def test_krakens_envelope_of_errors_comes_with_http_200(name: str, monkeypatch: 
     )
 
 
+PASSING = (
+    "EService:Unavailable", "EService:Busy", "EService:Timeout", "EService:Deadline elapsed",
+    "EService:Market in cancel_only mode", "EService:Market in post_only mode", "EGeneral:Too many requests",
+    "EGeneral:Internal error", "EGeneral:Temporary lockout", "EGeneral:Unknown error", "EAPI:Rate limit exceeded",
+    "EDatabase:Internal error", "EOrder:Rate limit exceeded",
+)  # fmt: skip
+LASTING = (
+    "EGeneral:Invalid arguments", "EGeneral:Invalid arguments:ordertype", "EGeneral:Permission denied", "EGeneral:Unknown method",
+    "EAPI:Invalid key", "EAPI:Feature disabled", "EQuery:Unknown asset pair", "EFunding:Unknown asset",
+)  # fmt: skip
+
+
+def kraken_once(error: list[str], times: int, result: bool = False) -> tuple[object, int]:
+    """(rows or the error, requests) where the first answers hold these errors."""
+    left = [times]
+
+    def answer(_: Request) -> dict:
+        left[0] -= 1
+        good = candles(START, 25)
+        return good if left[0] < 0 else {**(good if result else {}), "error": error}
+
+    with serve(answer) as server:
+        try:
+            found: object = len(
+                fetch(
+                    lambda c: kraken.fetch_kraken(c, server.settings(), (BTC,), DAY, DAY, START + timedelta(hours=24))
+                ).frame
+            )
+        except SourceError as caught:
+            found = caught
+        return found, len(server.requests)
+
+
+@pytest.mark.parametrize("error", PASSING)
+def test_what_passes_at_kraken_is_tried_again(error: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(kraken, "PAUSE_S", 0.01)
+    assert kraken_once([error], 1) == (24, 2)
+    assert kraken_once(["WGeneral:Notice", error], 1) == (24, 2)
+
+
+@pytest.mark.parametrize("error", LASTING)
+def test_what_lasts_at_kraken_is_refused_at_once(error: str) -> None:
+    found, asked = kraken_once([error], 9)
+    assert isinstance(found, SourceError) and error[:20] in str(found) and asked == 1
+
+
+@pytest.mark.parametrize("warnings", [["WGeneral:Deprecated parameter"], ["WApi:Slow", "WGeneral:Notice"]])
+def test_warnings_beside_a_whole_result_are_the_result(warnings: list[str]) -> None:
+    assert kraken_once(warnings, 9, result=True) == (24, 1)
+
+
 @pytest.mark.parametrize("name", ["ohlc_60m"])
 def test_recorded_candles_parse_to_what_they_say(name: str) -> None:
     body = json.loads(shared("wire", "kraken", f"{name}.json").read_text())
     rows = body["result"]["XXBTZUSD"]
-    found = kraken.parse_ohlc(body, "BTC")
-    assert [(int(ts.timestamp()), o, h, low, c, v) for ts, o, h, low, c, v in found] == [
+    found = kraken.parse_candles(body, "BTC", datetime.fromtimestamp(rows[-1][0], timezone.utc))
+    assert [(int(ts.timestamp()), o, h, low, c, v) for ts, o, h, low, c, _, v, _ in found] == [
         (row[0], *map(float, row[1:5]), float(row[6])) for row in rows[:-1]
     ]
 
 
 @given(JSON | st.lists(st.lists(JSON, min_size=7, max_size=9), max_size=3))
 def test_any_json_is_bars_or_our_error(body) -> None:
-    for parse in (binance.parse_klines, kraken.parse_ohlc):
+    for parse in (binance.parse_klines, kraken.parse_candles):
         try:
             found = parse(body, "fuzz")
         except SourceError:
@@ -138,7 +229,7 @@ def test_any_json_is_bars_or_our_error(body) -> None:
 @given(st.lists(st.lists(JSON, min_size=8, max_size=8), max_size=3))
 def test_any_kraken_rows_are_bars_or_our_error(rows) -> None:
     try:
-        found = kraken.parse_ohlc({"error": [], "result": {"XXBTZUSD": rows}}, "fuzz")
+        found = kraken.parse_candles({"error": [], "result": {"XXBTZUSD": rows}}, "fuzz")
     except SourceError:
         return
     assert all(min(row[1:5]) > 0 for row in found)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import random
 import time
 from contextlib import suppress
 from datetime import datetime, timedelta, timezone
@@ -11,6 +12,8 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from crypto_assets.errors import SourceError
 from crypto_assets.settings import PLANS as NAMES
@@ -143,3 +146,69 @@ def test_another_server_without_a_key_is_paced_only_if_asked() -> None:
 def test_news_come_from_five_newsrooms_at_least() -> None:
     hosts = {urlsplit(url).hostname for url in settings().news_feeds.values()}
     assert len(hosts) >= 5
+
+
+@given(
+    attempt=st.integers(1, 2000),
+    max_wait=st.floats(0.001, 600),
+    backoff=st.floats(0.001, 1000),
+    seed=st.integers(0, 2**32),
+)
+def test_no_pause_is_longer_than_max_wait(attempt: int, max_wait: float, backoff: float, seed: int) -> None:
+    random.seed(seed)
+    client = Client(max_wait=max_wait, backoff=backoff)
+    assert 0 <= client._pause(attempt) <= max_wait
+
+
+def test_pauses_are_spread_over_the_whole_range() -> None:
+    random.seed(1)
+    pauses = [Client(max_wait=10, backoff=100)._pause(3) for _ in range(500)]
+    assert min(pauses) < 1 and max(pauses) > 9
+
+
+@pytest.mark.parametrize("status", [418, 429])
+@pytest.mark.parametrize("provider", ["binance", "coingecko", "coinmetrics"])
+def test_a_ban_is_waited_for_as_its_header_says(status: int, provider: str) -> None:
+    seen: list[int] = []
+
+    def answer(_: Request) -> Reply:
+        seen.append(1)
+        return Reply({"code": -1003}, status, {"Retry-After": "0"}) if len(seen) == 1 else Reply({"ok": 1})
+
+    async def call(url: str) -> object:
+        async with Client(max_attempts=2, backoff=0.01) as client:
+            return (await client.get_json(provider, f"{url}/a")).body
+
+    with serve(answer) as server:
+        assert asyncio.run(call(server.url)) == {"ok": 1}
+    assert len(seen) == 2
+
+
+@pytest.mark.parametrize("status", [418, 429])
+def test_nobody_asks_while_a_long_pause_lasts(status: int) -> None:
+    """Of twenty concurrent requests and one after them, one reaches the provider; another provider is asked."""
+
+    async def call(url: str) -> tuple[list[object], object]:
+        async with Client(max_attempts=3, backoff=0.01) as client:
+            many = await asyncio.gather(
+                *(client.get_json("binance", f"{url}/a", subject=f"C{n}") for n in range(20)), return_exceptions=True
+            )
+            with suppress(SourceError):
+                await client.get_json("binance", f"{url}/a")
+            return list(many), (await client.get_json("kraken", f"{url}/b")).body
+
+    def answer(request: Request) -> Reply:
+        return Reply({"ok": 1}) if request.path == "/b" else Reply({"msg": "banned"}, status, {"Retry-After": "1800"})
+
+    with serve(answer) as server:
+        many, other = asyncio.run(call(server.url))
+        assert [request.path for request in server.requests] == ["/a", "/b"]
+    assert other == {"ok": 1}
+    assert all(isinstance(error, SourceError) and "asks for a pause of 1,800 s" in str(error) for error in many)
+
+
+def test_a_place_that_is_refused_is_said_and_not_asked_again() -> None:
+    with serve(lambda _: Reply({"msg": "restricted location"}, 451)) as server:
+        with pytest.raises(SourceError, match="refuses this place") as caught:
+            get(server.url)
+        assert len(server.requests) == 1 and caught.value.status == 451 and not caught.value.transient

@@ -67,14 +67,15 @@ def test_five_minutely_answers_give_the_point_on_the_mark() -> None:
     assert list(frame["price_usd"]) == [1 + 12 * n for n in range(24)]
 
 
-def test_an_hour_without_a_point_near_its_mark_is_a_gap() -> None:
+def test_a_late_point_is_its_hours_row_and_known_from_its_own_instant() -> None:
     body = chart(datetime(2024, 1, 2, tzinfo=timezone.utc), 24)
     for series in body.values():
-        series[5][0] += 40 * 60 * 1000  # 05:40: not the hour's observation
+        series[5][0] += 40 * 60 * 1000  # 05:40:17
     with serve(lambda _: body) as server:
         frame = prices(server).frame
-    assert len(frame) == 23
-    assert 5 not in set(frame["ts"].dt.hour)
+    assert len(frame) == 24
+    late = frame.iloc[5]
+    assert late["available_at"] - late["ts"] == timedelta(minutes=40, seconds=17)
 
 
 def test_paid_plans_ask_100_days_free_ones_90_with_automatic_granularity() -> None:
@@ -129,14 +130,15 @@ def test_recorded_refusals_say_what_to_change(name: str, status: int, words: str
     assert "BTC" in str(caught.value)
 
 
-def test_a_coin_it_does_not_know_is_missing_and_the_others_are_there() -> None:
+def test_a_coin_it_does_not_know_any_more_fails_by_name_and_the_others_are_there() -> None:
     def some(request: Request) -> Reply:
         return Reply({"error": "coin not found"}, 404) if "/ethereum/" in request.path else answer(request)
 
     with serve(some) as server:
         fetched = prices(server, coins=(BTC, ETH))
     assert set(fetched.frame["symbol"]) == {"BTC"}
-    assert "correct the catalogue" in fetched.missing["ETH"]
+    assert "correct the catalogue" in fetched.failed["ETH"]
+    assert "ETH" not in fetched.missing
 
 
 def test_a_day_without_any_point_is_a_short_answer() -> None:
@@ -167,8 +169,7 @@ def test_recorded_chart_parses_to_what_it_says() -> None:
     points = coingecko.parse_market_chart(body, "BTC")
     by_hour = {}
     for row, cap, volume in zip(body["prices"], body["market_caps"], body["total_volumes"], strict=True):
-        if row[0] % 3_600_000 <= 15 * 60_000:
-            by_hour[row[0] // 3_600_000] = (row[1], cap[1], volume[1])
+        by_hour.setdefault(row[0] // 3_600_000, (row[1], cap[1], volume[1]))
     assert {ms(point[0]) // 3_600_000: point[2:] for point in points} == by_hour
     assert len(by_hour) == 3
 
@@ -189,11 +190,11 @@ def test_candles_are_stamped_with_their_open_and_asked_31_days_a_call() -> None:
         return [[close * 1000, 10, 12, 9, 11] for close in range(first + 3600, last + 1, 3600)]
 
     with serve(candles) as server:
-        rows, _ = fetch(
+        rows = fetch(
             lambda client: coingecko.fetch_ohlc(
                 client, server.settings(**PRO), BTC, date(2024, 1, 1), date(2024, 2, 29), NOW
             )
-        )
+        ).rows
         assert len(server.requests) == 2
     assert len(rows) == 60 * 24
     assert rows[0][0] == datetime(2024, 1, 1, tzinfo=timezone.utc)

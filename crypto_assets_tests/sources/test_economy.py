@@ -128,16 +128,19 @@ def test_an_hour_that_will_not_come_is_asked_for_once() -> None:
     with serve(Gecko(at(5, 32), skip=(3, 5))) as server:
         found = tick(server, coins, at(5, 32))
     assert set(found.frame["ts"].dt.hour) == {0, 1, 2, 4}
-    assert found.gone == {symbol: [at(3, 0), at(5, 0)] for symbol in ("C0", "C1")}
-    with serve(Gecko(at(5, 17), skip=(3, 5))) as server:
-        assert tick(server, coins, at(5, 17)).gone["C0"] == [at(3, 0)], "a cache may still hold 05:00 back"
+    assert found.gone == {symbol: [at(3, 0)] for symbol in ("C0", "C1")}, "05:00 may have a late point until 06:00"
+    with serve(Gecko(at(6, 4), skip=(3, 5))) as server:
+        assert tick(server, coins, at(6, 4)).gone["C0"] == [at(3, 0)], "a cache may still hold 05:00 back"
+    with serve(Gecko(at(6, 17), skip=(3, 5))) as server:
+        assert tick(server, coins, at(6, 17)).gone["C0"] == [at(3, 0), at(5, 0)]
 
 
 def test_a_coin_that_fails_is_not_given_up() -> None:
     coins, gecko = many(20), Gecko(at(5, 32), skip=(3,))
     with serve(lambda request: Reply("", 404) if "coin-3/" in request.path else gecko(request)) as server:
         found = tick(server, coins, at(5, 32))
-    assert "C3" in found.missing, "an unknown coin is missing"
+    assert set(found.failed) == {"C3"}, "an identifier that is not known (any more) fails by name"
+    assert "C3" not in {*found.gone, *found.missing}
     with serve(lambda request: {"prices": 1} if "coin-3/" in request.path else gecko(request)) as server:
         found = tick(server, coins, at(5, 32))
     assert set(found.failed) == {"C3"}

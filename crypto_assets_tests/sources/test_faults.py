@@ -23,11 +23,14 @@ HEAD = """# Faults
 What comes of each fault of each route that feeds a table, found out with real requests to a server that commits them.
 Written by the test run (`crypto_assets_tests/sources/test_faults.py`); `make docs` writes it anew.
 
-* **refused at once**: one sentence with provider, route, coin and window, after one request; no row is written.
+* **refused at once**: one sentence with provider, route, coin and window, after one request; no row is written. After an
+  empty answer of prices or bars a second request asks whether the coin is listed later.
 * **refused after retries**: the same, once the attempts are used up (two here; the platform makes five).
 * **refused, unasked**: the same, where no request could be sent; what can heal was tried twice.
 * **healed by a retry**: the good answer's rows.
-* **the same rows**, **the other rows**, **the rows, the value null**: nothing that the provider did not say.
+* **the same rows**, **the other rows**, **the rows, the value null**: nothing that the provider did not say. A row or value
+  that cannot be believed is set aside by coin, day and reason in the materialisation's metadata; an answer of which most
+  rows cannot be believed is refused.
 
 A feed of news that fails leaves the other feeds' articles; here there is one feed. Empty cells do not apply: an answer of
 the present has no times, a feed no numbers.

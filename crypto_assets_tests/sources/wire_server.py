@@ -11,14 +11,15 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 from urllib.parse import parse_qs, unquote, urlsplit
 
 import pytest
 
 from crypto_assets.settings import Settings
 from crypto_assets.sources.client import Client
-from crypto_assets.sources.fetched import Fetched
+
+T = TypeVar("T")
 
 
 @dataclass
@@ -100,8 +101,8 @@ def serve(answer: Callable[[Request], Any]) -> Iterator[Server]:
         server.server_close()
 
 
-def fetch(call: Callable[[Client], Awaitable[Fetched]]) -> Fetched:
-    async def run() -> Fetched:
+def fetch(call: Callable[[Client], Awaitable[T]]) -> T:
+    async def run() -> T:
         async with Client(max_attempts=2, backoff=0.01) as client:
             return await call(client)
 

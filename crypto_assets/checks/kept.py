@@ -1,0 +1,61 @@
+"""Measures of coins over time: a coin that had rows a month ago and has none now has been lost, and is named."""
+
+from __future__ import annotations
+
+from datetime import date, timedelta
+
+import polars as pl
+
+from crypto_assets.catalog import select
+from crypto_assets.checks.outcome import Measure, Outcome, Scope
+from crypto_assets.contract import Contract
+from crypto_assets.partitions import DAY
+from crypto_assets.schemas import KRAKEN_OHLC, OHLC, PRICES
+
+SILENT_DAYS = 2  # closed days without a row: a venue's maintenance is shorter
+MONTH_DAYS = 30
+
+
+def coins_kept(table: Contract) -> Measure:
+    """Coins that had rows in the month before the last two closed days and have none since. WARN: they are named.
+
+    A pair that was delisted, renamed or mistyped gives no error at some providers, only no rows: ``rows_expected`` of one
+    day cannot know that the coin was there before.
+    """
+
+    def measure(scope: Scope) -> Outcome:
+        yesterday = (scope.now - DAY).date()
+        live = scope.live and bool(_coins(scope, table, yesterday - DAY * MONTH_DAYS, scope.now.date()))
+        last = scope.now.date() if live else scope.end  # of old days that are filled now, the range is judged
+        since = min(last, yesterday) - DAY * (SILENT_DAYS - 1)
+        before = _coins(scope, table, since - DAY * MONTH_DAYS, since - DAY)
+        lost = sorted(before - _coins(scope, table, since, last))
+        named = ", ".join(f"{coin} (last {_last_day(scope, table, coin, since)})" for coin in lost[:8])
+        text = f"all {len(before)} coin(s) with rows from {since - DAY * MONTH_DAYS} to {since - DAY} have rows since"
+        if lost:
+            text = (
+                f"{len(lost)} of {len(before)} coin(s) have no row since {since} and had some in the {MONTH_DAYS} days "
+                f"before: {named}{'…' if len(lost) > 8 else ''}; see failed_coins of the newest materialisation, and "
+                "correct the catalogue or CRYPTO_ASSETS_COINS"
+            )
+        return Outcome(
+            not lost, text, "WARN", {"coins_before": len(before), "coins_lost": len(lost), "lost": {c: 1 for c in lost}}
+        )
+
+    return measure
+
+
+def _coins(scope: Scope, table: Contract, first: date, last: date) -> set[str]:
+    configured = {coin.symbol for coin in select(scope.settings.coins)}
+    rows = scope.warehouse.read(table, start=first, end=last, columns=["symbol"])
+    return configured & set(rows["symbol"].unique())
+
+
+def _last_day(scope: Scope, table: Contract, coin: str, before: date) -> object:
+    rows = scope.warehouse.read(
+        table, start=before - DAY * MONTH_DAYS, end=before - timedelta(days=1), columns=["symbol", "date"]
+    )
+    return rows.filter(pl.col("symbol") == coin)["date"].max()
+
+
+MEASURES = {table.table: {"coins_kept": coins_kept(table)} for table in (PRICES, OHLC, KRAKEN_OHLC)}
