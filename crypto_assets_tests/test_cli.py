@@ -72,7 +72,7 @@ def test_status_tells_the_truth(filled) -> None:
         assert asset["partitions"] == {"expected": 6, "materialized": 6, "failed": 0}, table
         covered = asset["days_with_rows"] / asset["days_due"] if asset["days_due"] else None
         assert asset["coverage"] == covered, table
-        if table in (*SNAPSHOTS, "kraken_ohlc"):
+        if table in SNAPSHOTS:
             assert (asset["state"], covered, asset["rows"]) == ("not shown", None, 0), table
         elif table != "api_usage":
             assert (asset["state"], covered) == ("whole", 1.0), table
