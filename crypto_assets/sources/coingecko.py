@@ -337,22 +337,27 @@ async def fetch_ohlc(
         digests.append(answer.digest)
         source = source_name(NAME, answer)
         what = f"coingecko ohlc of {subject}"
-        rows, closes = rows_of(answer.body, what), []
-        for row in rows:
-            if not isinstance(row, list) or len(row) != 5:
-                reading.aside(SHAPE, row)
-                continue
-            closed = reading.instant(row[0], MS, row)
-            if closed is None:
-                continue
-            closes.append(closed)
-            if closed.minute or closed.second or closed.microsecond:
-                reading.aside("close time is not an hour mark", row, closed - HOUR)
-                continue
-            prices = reading.prices(row[1:], closed - HOUR, row)
-            if prices is not None:
-                table.add((closed - HOUR, *prices, None, source), 5)
-        reading.judge(what, len(rows), MUST)
-        refuse_coarse(closes, what, "set COINGECKO_PLAN to the plan of your key")
+        _read_candles(rows_of(answer.body, what), what, source, table)
     why = "" if table.rows else f"coingecko ohlc/range has no hourly candle of {coin.symbol} from {start} to {end}"
     return Bars(table.in_order(), digests, why=why)
+
+
+def _read_candles(rows: list[Any], what: str, source: str, table: BarTable) -> None:
+    """Put the finished candles into the table. Raises :class:`SourceError` where they are not hourly or mostly bad."""
+    reading, closes = table.reading, []
+    for row in rows:
+        if not isinstance(row, list) or len(row) != 5:
+            reading.aside(SHAPE, row)
+            continue
+        closed = reading.instant(row[0], MS, row)
+        if closed is None:
+            continue
+        closes.append(closed)
+        if closed.minute or closed.second or closed.microsecond:
+            reading.aside("close time is not an hour mark", row, closed - HOUR)
+            continue
+        prices = reading.prices(row[1:], closed - HOUR, row)
+        if prices is not None:
+            table.add((closed - HOUR, *prices, None, source), 5)
+    reading.judge(what, len(rows), MUST)
+    refuse_coarse(closes, what, "set COINGECKO_PLAN to the plan of your key")
