@@ -196,11 +196,7 @@ class Client:
         raise AssertionError("unreachable: the last attempt returns or raises")
 
     def _pause(self, attempt: int) -> float:
-        """Seconds before the next attempt, never more than ``max_wait``: exponential with full jitter, so that many
-        clients do not come back together.
-
-        https://aws.amazon.com/blogs/architecture/exponential-backoff-and-jitter/
-        """
+        """Seconds before the next attempt, at most ``max_wait``: full jitter, so that many do not come back together."""
         return random.uniform(0, min(self._max_wait, self._backoff * 2 ** min(attempt, 60)))
 
     @asynccontextmanager

@@ -20,7 +20,8 @@ from crypto_assets.errors import NotListedError
 from crypto_assets.partitions import midnight
 from crypto_assets.settings import Settings
 from crypto_assets.sources.client import Client
-from crypto_assets.sources.coingecko import PRICE_COLUMNS, fetch_markets, fetch_prices
+from crypto_assets.sources.coingecko import fetch_markets, fetch_prices
+from crypto_assets.sources.coingecko_points import PRICE_COLUMNS
 from crypto_assets.sources.fetched import Fetched, about
 from crypto_assets.sources.reading import HOUR
 

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from crypto_assets.catalog import select
 from crypto_assets.errors import SourceError
 from crypto_assets.schemas import CONTRACTS
-from crypto_assets.sources import coingecko, coingecko_today, kraken, ohlc
+from crypto_assets.sources import coingecko, coingecko_points, coingecko_today, kraken, ohlc
 from crypto_assets.sources.fetched import Fetched
 from crypto_assets.sources.reading import Reading
 from crypto_assets_tests.sources.fault_providers import ROUTES, Route
@@ -152,7 +152,7 @@ def test_an_hours_row_is_its_first_point_and_every_other_one_is_counted(minutes:
     for m in sorted(m for m in minutes if m % 60 != 59):
         first.setdefault(m // 60, m)
     reading = Reading("BTC", DAY, DAY + timedelta(days=2), NOW)
-    found = coingecko._points(chart(points), "test", reading)
+    found = coingecko_points.points_of(chart(points), "test", reading)
     assert {(mark - ms(START)) // 3_600_000: price for mark, _, price, _, _ in found} == {
         h: 1.0 + m for h, m in first.items()
     }

@@ -1,0 +1,241 @@
+"""What an answer of CoinGecko's market_chart/range says: the hours' points, and a count of every other one.
+
+An hour's row is its first point at or after its mark, known from its own instant. No request is made here.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from collections.abc import Mapping, Sequence
+from datetime import date, datetime, timedelta, timezone
+from itertools import pairwise
+from math import isfinite
+from typing import TypeAlias
+
+import numpy as np
+import pandas as pd
+
+from crypto_assets.errors import SourceError
+from crypto_assets.sources.fetched import number, rows_of
+from crypto_assets.sources.reading import FUTURE, OUTSIDE, SAME_AGAIN, SHAPE, Reading
+
+AHEAD = timedelta(minutes=1)  # a point so shortly before a mark may fill its hour, where that has no point of its own
+BESIDE = timedelta(seconds=5)  # market caps and volumes may be stamped so far beside their price
+PRICE_COLUMNS = [
+    "symbol", "ts", "date", "available_at", "source", "price_usd", "market_cap_usd", "volume_24h_usd",
+]  # fmt: skip
+MUST = (
+    "the provider would have to give times in milliseconds and prices above zero: check COINGECKO_BASE_URL and the "
+    "identifier in the catalogue, or try again later"
+)
+_DAY_MS, _HOUR_MS = 86_400_000, 3_600_000
+_AT_MIDNIGHT_MS = 300_000
+_AHEAD_MS, _BESIDE_MS = int(AHEAD.total_seconds() * 1000), int(BESIDE.total_seconds() * 1000)
+MS = timedelta(milliseconds=1)
+Point: TypeAlias = tuple[int, int, float, float | None, float | None]  # mark, instant (ms), price, cap, volume
+_EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
+_MILLISECONDS_TO = 10**13
+_MILLISECONDS_FROM = 10**11  # no instant since 1973 is smaller in milliseconds; none before 5138 is larger in seconds
+
+
+def price_frame(points: Sequence[Point], symbol: str = "", source: str = "") -> pd.DataFrame:
+    """Rows of contract ``prices``, column by column: a backfill has millions of them."""
+    marks, instants, *values = zip(*points, strict=True) if points else ((),) * 5
+    days = {mark // _DAY_MS: moment(mark).date() for mark in marks[::12] + marks[-1:]}
+    frame = pd.DataFrame({"symbol": symbol, "ts": _instants(marks)}, columns=PRICE_COLUMNS[:2])
+    frame["date"] = pd.Series([days.get(m // _DAY_MS) or moment(m).date() for m in marks], dtype=object)
+    frame["available_at"], frame["source"] = _instants(instants), source
+    for name, column in zip(PRICE_COLUMNS[5:], values, strict=True):
+        frame[name] = np.array(column, dtype="float64")
+    return frame
+
+
+def _instants(milliseconds: Sequence[int]) -> pd.DatetimeIndex:
+    return pd.DatetimeIndex(np.array(milliseconds, dtype="datetime64[ms]")).tz_localize("UTC").as_unit("us")
+
+
+def _since_epoch(at: datetime) -> int:
+    return (at - _EPOCH) // timedelta(milliseconds=1)
+
+
+def parse_market_chart(
+    body: object, subject: str
+) -> list[tuple[datetime, datetime, float, float | None, float | None]]:
+    """(hour mark, instant, price, market cap, 24 h volume) in order of time: the first point at or after each mark.
+
+    A market cap or volume of 0 is the provider's placeholder and becomes None.
+
+    Raises:
+        SourceError: another shape, or most points cannot be believed (times in seconds, prices of zero).
+    """
+    reading = Reading(subject, date(2009, 1, 1), date(2099, 12, 31), datetime(2099, 12, 31, tzinfo=timezone.utc))
+    points = points_of(body, f"coingecko market_chart of {subject}", reading)
+    return [(moment(ts), moment(at), price, cap, volume) for ts, at, price, cap, volume in points]
+
+
+def points_of(
+    body: object, what: str, reading: Reading, window: tuple[datetime, datetime] | None = None
+) -> list[Point]:
+    """The hours' points with times in milliseconds, of the window where one is given; every other point is counted."""
+    if not isinstance(body, dict) or not isinstance(body.get("prices"), list):
+        raise SourceError(f"{what} has no list of prices; nothing was written; try again later")
+    until = _since_epoch(reading.now)
+    low, high = (_since_epoch(at) for at in window) if window is not None else (0, until + 1)
+    prices = _series(body["prices"], f"{what} prices", reading)
+    times = sorted(ms for ms, value in prices.items() if _is_price(ms, value, until, reading))
+    reading.judge(what, len(body["prices"]), MUST)
+    if window is not None:
+        _refuse_daily([ms for ms in times if low <= ms < high], min(high, until), what)
+    chosen = _hours(times, low, high, until)
+    used = sum(low <= ms < high for ms in chosen.values())
+    inside = sum(low <= ms < high for ms in times)
+    reading.spare("second point of the hour", inside - used)
+    reading.spare(OUTSIDE, len(times) - inside - (len(chosen) - used))
+    series = [
+        _Beside(_series(body.get(name) or [], f"{what} {name}", reading, column), reading, column)
+        for name, column in (("market_caps", "market_cap_usd"), ("total_volumes", "volume_24h_usd"))
+    ]
+    found: list[Point] = []
+    for mark, ms in sorted(chosen.items()):
+        (cap_at, cap), (volume_at, volume) = (one.at(ms) for one in series)
+        # A value stamped after its price makes the row known that much later.
+        found.append((mark, max(ms, cap_at, volume_at), float(prices[ms] or 0), cap, volume))
+    for one in series:
+        one.count_rest()
+    return found
+
+
+def _is_price(ms: int, value: float | None, until: int, reading: Reading) -> bool:
+    """Whether a point can be an hour's row; every other point is counted."""
+    if ms > until + _DAY_MS:
+        reading.aside(FUTURE, f"{moment(ms):%Y-%m-%d %H:%M} {value}")
+    elif ms > until:
+        reading.spare("after the run's clock")
+    elif value is None:
+        reading.spare("no price at the instant")
+    elif value <= 0:
+        reading.aside("price is not above zero", f"{moment(ms):%Y-%m-%d %H:%M} {value}", moment(ms))
+    else:
+        return True
+    return False
+
+
+def _hours(times: Sequence[int], low: int, high: int, until: int) -> dict[int, int]:
+    """Hour mark -> instant of its row, for marks from ``low`` to before ``high``.
+
+    Each hour has its first point at or after its mark. A clock that runs ahead stamps points some seconds before the
+    mark, and then an hour that is over (at ``until``) may have none while the one before has one to spare, or lies outside
+    the window: from the empty hour back to the spare one, each hour takes the point up to ``AHEAD`` before its mark.
+    """
+    first: dict[int, int] = {}
+    last: dict[int, int] = {}
+    for ms in times:
+        mark = ms - ms % _HOUR_MS
+        first.setdefault(mark, ms)
+        last[mark] = ms
+    chosen = {mark: ms for mark, ms in first.items() if low <= mark < high}
+    after = [mark + _HOUR_MS for mark in last]
+    for mark in [mark for mark in after if low <= mark < high and mark not in first and mark + _HOUR_MS <= until]:
+        moved: dict[int, int] = {}
+        hour = mark
+        while True:
+            early = last.get(hour - _HOUR_MS)
+            if early is None or hour - early > _AHEAD_MS:
+                break  # nobody has a point to spare
+            moved[hour] = early
+            hour -= _HOUR_MS
+            if hour < low or chosen.get(hour) != early:
+                chosen |= moved
+                break
+    return chosen
+
+
+class _Beside:
+    """Market caps or volumes by the instant of their price; each serves one row and every other one is counted."""
+
+    def __init__(self, values: Mapping[int, float | None], reading: Reading, column: str) -> None:
+        self._values, self._times = values, sorted(values)
+        self._reading, self._column = reading, column
+        self._used: set[int] = set()
+
+    def count_rest(self) -> None:
+        self._reading.spare(f"{self._column} beside no row", len(self._values) - len(self._used))
+
+    def at(self, ms: int) -> tuple[int, float | None]:
+        """(its own instant, the value) at a price's instant or nearest to it within ``BESIDE``; (0, None) without."""
+        if ms not in self._values:
+            n = bisect_left(self._times, ms)
+            near = min(self._times[max(n - 1, 0) : n + 1], key=lambda at: abs(at - ms), default=None)
+            if near is None or abs(near - ms) > _BESIDE_MS:
+                return 0, None
+            ms = near
+        self._used.add(ms)
+        value = self._values[ms]
+        if value is not None and value < 0:
+            self._reading.aside("value is below zero", value, moment(ms), self._column)
+        found = known(value)
+        return (ms, found) if found is not None else (0, None)
+
+
+def _refuse_daily(times: Sequence[int], until: int, what: str) -> None:
+    """A day's point is not an hour's: a coarser answer must not pass as hours with gaps.
+
+    Judged by what was asked, hours up to ``until``. Days come as points at 00:00, and the newest as the present instant,
+    so the last distance may be shorter; a single one is a day's where the hours after it are over and have none.
+    """
+    gaps = [later - earlier for earlier, later in pairwise(times)]
+    stamped = times[:-1] or times
+    at_midnight = bool(stamped) and all(ms % _DAY_MS <= _AT_MIDNIGHT_MS for ms in stamped)
+    newest = gaps[-1] if gaps else (until - times[0] if times else 0)
+    whole_days = bool(gaps) and all(gap >= 23 * _HOUR_MS for gap in gaps)
+    with_present = at_midnight and all(gap >= 23 * _HOUR_MS for gap in gaps[:-1]) and newest >= 3 * _HOUR_MS
+    if whole_days or with_present:
+        raise SourceError(
+            f"{what} has daily points where hourly ones were asked; nothing was written; set COINGECKO_PLAN to the plan "
+            "of your key"
+        )
+
+
+def known(value: float | None) -> float | None:
+    return value if value is not None and value > 0 else None
+
+
+def _series(points: object, what: str, reading: Reading, column: str = "") -> dict[int, float | None]:
+    """Values by millisecond. A year of a coin is 26,000 points: plain finite numbers take the short way.
+
+    Of two different values at one instant neither is believed: nothing says which of them is right.
+    """
+    found: dict[int, float | None] = {}
+    torn: set[int] = set()
+    for point in rows_of(points, what):
+        if not isinstance(point, list) or len(point) < 2:
+            reading.aside(SHAPE, point, column=column)
+            continue
+        ms, value = point[0], point[1]
+        if type(ms) is not int or not _MILLISECONDS_FROM <= ms <= _MILLISECONDS_TO:
+            at = reading.instant(ms, MS, point) if not column else None
+            if at is None:
+                if column:
+                    reading.aside("time is not in milliseconds", point, column=column)
+                continue
+            ms = _since_epoch(at)
+        if type(value) is not float or not isfinite(value):
+            try:
+                value = number(value, what)
+            except SourceError:
+                reading.aside("value is not a number", point, moment(ms), column)
+                continue
+        if ms not in found:
+            found[ms] = value
+        elif found[ms] == value:
+            reading.spare(SAME_AGAIN)
+        else:
+            torn.add(ms)
+            reading.aside("two values at one instant", point, moment(ms), column)
+    for ms in torn:
+        reading.aside("two values at one instant", [ms, found.pop(ms)], moment(ms), column)
+    return found
+
+
+def moment(milliseconds: int) -> datetime:
+    return _EPOCH + timedelta(milliseconds=milliseconds)
