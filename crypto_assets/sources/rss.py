@@ -26,7 +26,7 @@ import pandas as pd
 from crypto_assets.errors import SourceError
 from crypto_assets.settings import Settings
 from crypto_assets.sources.client import Answer, Client
-from crypto_assets.sources.feed_dates import read_date
+from crypto_assets.sources.feed_dates import Stated, read_date
 from crypto_assets.sources.feed_text import document
 from crypto_assets.sources.fetched import Fetched, SetAsideLog, gather, source_name, utc
 
@@ -178,26 +178,14 @@ def read_feed(body: bytes, name: str, now: datetime, address: str = "", content_
         title = _title(entry, atom)
         said = _dates(entry)
         stated = read_date(said) if said else None
-        day = stated.at.date() if stated else now.date()
-        if not title:
-            found.counted.append(Counted(day, "item without a title", _text(entry, "link")))
+        skipped = _skipped(title, said, stated, now, entry)
+        if skipped is not None:
+            found.counted.append(skipped)
             continue
-        if said is None:
-            found.counted.append(Counted(day, "item without a date", title))
-            continue
-        if stated is not None and not EARLIEST <= stated.at <= now + AHEAD:
-            reason = "date before 2009" if stated.at < EARLIEST else "date more than a day ahead"
-            found.counted.append(Counted(day, reason, said))
-            continue
-        summary = _plain(entry, "summary", atom) or plain_text(_content(entry))
-        language = _language(_text(dict.get(entry, "title_detail") or {}, "language")) or spoken
-        published, out_by = stated or (now, now)
-        url = _url(entry, base)
-        article = Article(title, summary[:SUMMARY_CHARS].rstrip() or None, url, published, out_by, language)
-        guid = _CONTROLS.sub("", _text(entry, "id")).strip()[:TITLE_CHARS]
+        article, guid = _article(entry, title, stated, now, base, spoken, atom), _guid(entry)
         if stated is None:
             found.undated.append((article, guid))
-            found.counted.append(Counted(day, NOT_UNDERSTOOD, said, "published_at"))
+            found.counted.append(Counted(now.date(), NOT_UNDERSTOOD, str(said), "published_at"))
         else:
             found.dated.append((article, guid))
     if behind:
@@ -209,6 +197,32 @@ def read_feed(body: bytes, name: str, now: datetime, address: str = "", content_
             "date); check its address in NEWS_FEEDS"
         )
     return found
+
+
+def _article(
+    entry: Any, title: str, stated: Stated | None, now: datetime, base: str, spoken: str | None, atom: bool
+) -> Article:
+    summary = _plain(entry, "summary", atom) or plain_text(_content(entry))
+    language = _language(_text(dict.get(entry, "title_detail") or {}, "language")) or spoken
+    published, out_by = stated or (now, now)
+    return Article(title, summary[:SUMMARY_CHARS].rstrip() or None, _url(entry, base), published, out_by, language)
+
+
+def _guid(entry: Any) -> str:
+    return _CONTROLS.sub("", _text(entry, "id")).strip()[:TITLE_CHARS]
+
+
+def _skipped(title: str, said: str | None, stated: Stated | None, now: datetime, entry: Any) -> Counted | None:
+    """Why an item is no article: nothing to show, no date at all, or a date that no news can have. None if it is one."""
+    day = stated.at.date() if stated else now.date()
+    if not title:
+        return Counted(day, "item without a title", _text(entry, "link"))
+    if said is None:
+        return Counted(day, "item without a date", title)
+    if stated is not None and not EARLIEST <= stated.at <= now + AHEAD:
+        reason = "date before 2009" if stated.at < EARLIEST else "date more than a day ahead"
+        return Counted(day, reason, said)
+    return None
 
 
 def _parse(text: str, what: str) -> Any:
