@@ -7,10 +7,11 @@ from typing import Any
 
 import dagster as dg
 
-from crypto_assets import automation, service, upkeep
+from crypto_assets import automation, monitoring
 from crypto_assets.assets import context, ml, news, onchain, operations, prices
-from crypto_assets.assets.access import Providers
+from crypto_assets.assets.providers import Providers
 from crypto_assets.assets.shell import DAILY
+from crypto_assets.automation import schedules
 from crypto_assets.checks import all_checks
 from crypto_assets.settings import Settings
 from crypto_assets.storage.io_manager import DeltaIOManager
@@ -24,7 +25,7 @@ def warehouse_io_manager(_: dg.InitResourceContext) -> DeltaIOManager:
 
 
 ROOMS = (prices, onchain, context, news, ml, operations)
-ASSETS = [*(asset for room in ROOMS for asset in room.ASSETS), *service.assets()]
+ASSETS = [*(asset for room in ROOMS for asset in room.ASSETS), *monitoring.assets()]
 
 
 def build_defs(overrides: Mapping[str, Any] | None = None) -> dg.Definitions:
@@ -33,11 +34,11 @@ def build_defs(overrides: Mapping[str, Any] | None = None) -> dg.Definitions:
         "io_manager": warehouse_io_manager,
         "providers": Providers(),
     }
-    keep = upkeep.everything()
+    keep = automation.everything()
     return dg.Definitions(
         assets=[*ASSETS, *keep["assets"]],
         asset_checks=[*all_checks(), *keep["checks"]],
-        schedules=[*automation.schedules(DAILY), *keep["schedules"]],
+        schedules=[*schedules.schedules(DAILY), *keep["schedules"]],
         sensors=keep["sensors"],
         jobs=keep["jobs"],
         resources={**resources, **(overrides or {})},
@@ -49,7 +50,7 @@ def _executor() -> dg.ExecutorDefinition:
     """In the run's process: step processes cost 2-4 s each to import. In a cluster, pods for the steps that earn one."""
     if Settings.from_env().kube_namespace is None:
         return dg.in_process_executor
-    from crypto_assets.instance.executor import pods_where_earned
+    from crypto_assets.runtime.kubernetes.executor import pods_where_earned
 
     return pods_where_earned
 

@@ -15,8 +15,8 @@ from typing import Any
 
 from pydantic import SecretStr
 
+from crypto_assets.dates import parse_day
 from crypto_assets.errors import UsageError
-from crypto_assets.partitions import parse_day
 
 OHLC_SOURCES = ("binance", "kraken", "coingecko")
 ALERT_FORMATS = ("json", "slack")

@@ -5,20 +5,22 @@ from collections.abc import Iterator
 import dagster as dg
 import pandas as pd
 
-from crypto_assets import schemas
 from crypto_assets.assets import progress, shell
-from crypto_assets.assets.access import Providers
-from crypto_assets.partitions import days
+from crypto_assets.assets.providers import Providers
+from crypto_assets.dates import days
 from crypto_assets.settings import Settings
 from crypto_assets.sources import alternative_me, coingecko_context, defillama, defillama_snapshots
-from crypto_assets.sources.client import Client
+from crypto_assets.sources.client.http import Client
 from crypto_assets.sources.fetched import Fetched
 from crypto_assets.sources.screen import screen
 from crypto_assets.storage.warehouse import Warehouse
+from crypto_assets.tables import schemas
 
 
 @dg.asset(
-    **shell.of(schemas.DEFI_METRICS, group="context", kinds={"defillama"}, layer="source", policy=shell.FROM_PROVIDER),
+    **shell.asset_kwargs(
+        schemas.DEFI_METRICS, group="context", kinds={"defillama"}, layer="source", policy=shell.FROM_PROVIDER
+    ),
     pool="defillama",
 )
 def defi_metrics(context: dg.AssetExecutionContext, providers: Providers) -> pd.DataFrame:
@@ -35,7 +37,7 @@ def defi_metrics(context: dg.AssetExecutionContext, providers: Providers) -> pd.
 
 
 @dg.asset(
-    **shell.of(
+    **shell.asset_kwargs(
         schemas.MARKET_SENTIMENT, group="context", kinds={"alternative_me"}, layer="source", policy=shell.FROM_PROVIDER
     ),
     pool="alternative_me",
@@ -53,7 +55,7 @@ def market_sentiment(context: dg.AssetExecutionContext, providers: Providers) ->
 
 
 @dg.asset(
-    **shell.of(
+    **shell.asset_kwargs(
         schemas.DEFI_PROTOCOLS, group="context", kinds={"defillama"}, layer="source", policy=shell.FROM_PROVIDER
     ),
     pool="defillama",
@@ -75,7 +77,9 @@ def defi_protocols(context: dg.AssetExecutionContext, providers: Providers) -> p
 
 
 @dg.asset(
-    **shell.of(schemas.DEFI_YIELDS, group="context", kinds={"defillama"}, layer="source", policy=shell.FROM_PROVIDER),
+    **shell.asset_kwargs(
+        schemas.DEFI_YIELDS, group="context", kinds={"defillama"}, layer="source", policy=shell.FROM_PROVIDER
+    ),
     pool="defillama",
 )
 def defi_yields(context: dg.AssetExecutionContext, providers: Providers) -> pd.DataFrame:
@@ -96,7 +100,7 @@ def defi_yields(context: dg.AssetExecutionContext, providers: Providers) -> pd.D
 
 @dg.multi_asset(
     outs={
-        contract.table: shell.out_of(contract, group="context", kinds={"coingecko"}, layer="source")
+        contract.table: shell.asset_out(contract, group="context", kinds={"coingecko"}, layer="source")
         for contract in (schemas.SOCIAL_METRICS, schemas.DEVELOPER_ACTIVITY)
     },
     partitions_def=shell.DAILY,

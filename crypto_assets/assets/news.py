@@ -6,23 +6,25 @@ import dagster as dg
 import pandas as pd
 import polars as pl
 
-from crypto_assets import plots, schemas
-from crypto_assets.assets import analysis, feed_log, shell
-from crypto_assets.assets.access import Providers
+from crypto_assets.assets import analysis, feed_log, plots, shell
+from crypto_assets.assets.providers import Providers
 from crypto_assets.catalog import all_coins, symbols
-from crypto_assets.partitions import DAY
+from crypto_assets.dates import DAY
+from crypto_assets.narratives import digests, trends
+from crypto_assets.narratives import narratives as aggregates
+from crypto_assets.narratives import news as tagging
 from crypto_assets.sources import rss
 from crypto_assets.storage.io_manager import to_pandas
 from crypto_assets.storage.warehouse import Warehouse
-from crypto_assets.transforms import digests, trends
-from crypto_assets.transforms import narratives as aggregates
-from crypto_assets.transforms import news as tagging
+from crypto_assets.tables import schemas
 
 PLOTTED = timedelta(days=60)  # of theme shares before a run's first day
 
 
 @dg.asset(
-    **shell.of(schemas.NEWS_ARTICLES, group="news", kinds={"rss"}, layer="source", policy=shell.FROM_PROVIDER),
+    **shell.asset_kwargs(
+        schemas.NEWS_ARTICLES, group="news", kinds={"rss"}, layer="source", policy=shell.FROM_PROVIDER
+    ),
     pool="news",
 )
 def news_articles(context: dg.AssetExecutionContext, providers: Providers) -> pd.DataFrame:
@@ -50,7 +52,7 @@ def news_articles(context: dg.AssetExecutionContext, providers: Providers) -> pd
 
 
 @dg.asset(
-    **shell.of(
+    **shell.asset_kwargs(
         schemas.ARTICLE_NARRATIVES, group="news", kinds={"ollama", "vader"}, layer="derived", policy=shell.DERIVED
     ),
     pool="ollama",
@@ -65,7 +67,7 @@ def article_narratives(
 
 
 @dg.asset(
-    **shell.of(schemas.NARRATIVES, group="news", kinds={"pandas"}, layer="derived", policy=shell.DERIVED),
+    **shell.asset_kwargs(schemas.NARRATIVES, group="news", kinds={"pandas"}, layer="derived", policy=shell.DERIVED),
     ins={
         "news_articles": shell.look_back(aggregates.LOOKBACK_DAYS),
         "article_narratives": shell.look_back(aggregates.LOOKBACK_DAYS),
@@ -83,7 +85,7 @@ def narratives(
 
 
 @dg.asset(
-    **shell.of(schemas.THEME_TRENDS, group="news", kinds={"pandas"}, layer="derived", policy=shell.DERIVED),
+    **shell.asset_kwargs(schemas.THEME_TRENDS, group="news", kinds={"pandas"}, layer="derived", policy=shell.DERIVED),
     ins={
         "news_articles": shell.look_back(trends.LOOKBACK_DAYS),
         "article_narratives": shell.look_back(trends.LOOKBACK_DAYS),
@@ -97,7 +99,7 @@ def theme_trends(
 ) -> pd.DataFrame:
     start, end = shell.days_of(context)
     frame = trends.theme_trends(news_articles, article_narratives, start, end)
-    frame = frame[frame["available_at"] <= providers.now()]  # the day in progress has not been told to its end
+    frame = frame[frame["available_at"] <= providers.now()]  # the day in progress is not over
     warehouse = Warehouse(providers.settings().warehouse)
     columns = ["theme", "date", "share"]
     stored = to_pandas(warehouse.read(schemas.THEME_TRENDS, start=start - PLOTTED, end=start - DAY, columns=columns))
@@ -109,7 +111,7 @@ def theme_trends(
 
 
 @dg.asset(
-    **shell.of(schemas.THEME_DIGESTS, group="news", kinds={"pandas"}, layer="derived", policy=shell.DERIVED),
+    **shell.asset_kwargs(schemas.THEME_DIGESTS, group="news", kinds={"pandas"}, layer="derived", policy=shell.DERIVED),
     ins={"news_articles": shell.look_back(digests.LOOKBACK_DAYS)},
 )
 def theme_digests(

@@ -3,15 +3,15 @@
 import dagster as dg
 import pandas as pd
 
-from crypto_assets import schemas
 from crypto_assets.assets import shell
-from crypto_assets.assets.access import Providers
+from crypto_assets.assets.providers import Providers
 from crypto_assets.sources import coinmetrics
+from crypto_assets.tables import schemas
 from crypto_assets.transforms import onchain as transform
 
 
 @dg.asset(
-    **shell.of(
+    **shell.asset_kwargs(
         schemas.ONCHAIN_BASE, group="onchain", kinds={"coinmetrics"}, layer="source", policy=shell.FROM_PROVIDER
     ),
     pool="coinmetrics",
@@ -31,7 +31,9 @@ def onchain_base(context: dg.AssetExecutionContext, providers: Providers) -> pd.
 
 
 @dg.asset(
-    **shell.of(schemas.ONCHAIN_ENHANCED, group="onchain", kinds={"pandas"}, layer="derived", policy=shell.DERIVED),
+    **shell.asset_kwargs(
+        schemas.ONCHAIN_ENHANCED, group="onchain", kinds={"pandas"}, layer="derived", policy=shell.DERIVED
+    ),
     ins={"onchain_base": shell.look_back(transform.LOOKBACK_DAYS)},
 )
 def onchain_enhanced(context: dg.AssetExecutionContext, onchain_base: pd.DataFrame) -> pd.DataFrame:

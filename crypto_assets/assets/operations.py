@@ -5,24 +5,26 @@ from datetime import datetime, timedelta
 import dagster as dg
 import pandas as pd
 
-from crypto_assets import schemas
 from crypto_assets.assets import shell
-from crypto_assets.assets.access import Providers
-from crypto_assets.contract import Contract
-from crypto_assets.sources.book import COUNTS
+from crypto_assets.assets.providers import Providers
+from crypto_assets.sources.client.quota import COUNTS
 from crypto_assets.sources.fetched import utc
+from crypto_assets.tables import schemas
+from crypto_assets.tables.contract import Contract
 
 HOUR = timedelta(hours=1)
 COLUMNS = ["provider", "endpoint", "ts", "date", "available_at", "source", *COUNTS]
 
 
 @dg.asset(
-    **shell.of(schemas.API_USAGE, group="operations", kinds={"postgres"}, layer="operations", policy=shell.DERIVED),
+    **shell.asset_kwargs(
+        schemas.API_USAGE, group="operations", kinds={"postgres"}, layer="operations", policy=shell.DERIVED
+    ),
     op_tags={"dagster/priority": "-100"},  # after the calls of the same run
 )
 def api_usage(context: dg.AssetExecutionContext, providers: Providers) -> pd.DataFrame:
     rows, now = [], providers.now()
-    for provider, endpoint, ts, *counts in providers.book().calls(*shell.days_of(context)):
+    for provider, endpoint, ts, *counts in providers.quota_store().calls(*shell.days_of(context)):
         moment: datetime = ts
         rows.append((provider, endpoint, moment, moment.date(), min(moment + HOUR, now), "platform", *counts))
     return utc(pd.DataFrame(rows, columns=COLUMNS), "ts", "available_at")

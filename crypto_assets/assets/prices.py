@@ -7,18 +7,18 @@ from typing import TypeAlias
 import dagster as dg
 import pandas as pd
 
-from crypto_assets import schemas
 from crypto_assets.assets import progress, quarantine, shell
-from crypto_assets.assets.access import Providers
+from crypto_assets.assets.providers import Providers
 from crypto_assets.catalog import Coin
-from crypto_assets.contract import Contract
-from crypto_assets.partitions import days
+from crypto_assets.dates import days
 from crypto_assets.settings import Settings
 from crypto_assets.sources import coingecko, coingecko_context, coingecko_today, kraken
 from crypto_assets.sources import ohlc as ohlc_source
-from crypto_assets.sources.client import Client
+from crypto_assets.sources.client.http import Client
 from crypto_assets.sources.fetched import Fetched
 from crypto_assets.storage.warehouse import Warehouse
+from crypto_assets.tables import schemas
+from crypto_assets.tables.contract import Contract
 
 # Within one run bars come before prices, which are held against them. No dependency: bars may fail alone.
 FIRST, LAST = {"dagster/priority": "10"}, {"dagster/priority": "-10"}
@@ -26,7 +26,9 @@ BarSource: TypeAlias = Callable[[Client, Settings, Sequence[Coin], date, date, d
 
 
 @dg.asset(
-    **shell.of(schemas.PRICES, group="prices", kinds={"coingecko"}, layer="source", policy=shell.FROM_PROVIDER),
+    **shell.asset_kwargs(
+        schemas.PRICES, group="prices", kinds={"coingecko"}, layer="source", policy=shell.FROM_PROVIDER
+    ),
     pool="coingecko",
     op_tags=LAST,
 )
@@ -50,13 +52,15 @@ def prices(context: dg.AssetExecutionContext, providers: Providers) -> pd.DataFr
             lambda client, settings: coingecko.fetch_prices(client, settings, coins, start, end, now),
             schemas.PRICES,
         )
-    kept, held = quarantine.believed(warehouse, fetched.frame, start, end)
+    kept, held = quarantine.split_trusted(warehouse, fetched.frame, start, end)
     shell.note(context, fetched, quarantined=held)
     return kept
 
 
 @dg.asset(
-    **shell.of(schemas.OHLC, group="prices", kinds={"binance", "kraken"}, layer="source", policy=shell.FROM_PROVIDER),
+    **shell.asset_kwargs(
+        schemas.OHLC, group="prices", kinds={"binance", "kraken"}, layer="source", policy=shell.FROM_PROVIDER
+    ),
     pool="ohlc",
     op_tags=FIRST,
 )
@@ -65,7 +69,9 @@ def ohlc(context: dg.AssetExecutionContext, providers: Providers) -> pd.DataFram
 
 
 @dg.asset(
-    **shell.of(schemas.KRAKEN_OHLC, group="prices", kinds={"kraken"}, layer="source", policy=shell.FROM_PROVIDER),
+    **shell.asset_kwargs(
+        schemas.KRAKEN_OHLC, group="prices", kinds={"kraken"}, layer="source", policy=shell.FROM_PROVIDER
+    ),
     pool="kraken",
     op_tags=FIRST,
 )
@@ -94,7 +100,9 @@ def _bars(
 
 
 @dg.asset(
-    **shell.of(schemas.DERIVATIVES, group="prices", kinds={"coingecko"}, layer="source", policy=shell.FROM_PROVIDER),
+    **shell.asset_kwargs(
+        schemas.DERIVATIVES, group="prices", kinds={"coingecko"}, layer="source", policy=shell.FROM_PROVIDER
+    ),
     pool="coingecko",
 )
 def derivatives(context: dg.AssetExecutionContext, providers: Providers) -> pd.DataFrame:

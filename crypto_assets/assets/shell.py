@@ -10,18 +10,19 @@ import dagster as dg
 import pandas as pd
 
 from crypto_assets.assets import set_aside
-from crypto_assets.assets.access import Providers
-from crypto_assets.automation import FRESHNESS
+from crypto_assets.assets.calendar import daily
+from crypto_assets.assets.providers import Providers
+from crypto_assets.automation.schedules import FRESHNESS
 from crypto_assets.catalog import Coin, select
-from crypto_assets.contract import Contract
+from crypto_assets.dates import chunks
 from crypto_assets.errors import SourceError
-from crypto_assets.partitions import chunks, daily
-from crypto_assets.schemas import CONTRACTS, ML_FEATURES
 from crypto_assets.settings import Settings
-from crypto_assets.sources.client import Client
+from crypto_assets.sources.client.http import Client
 from crypto_assets.sources.fetched import ALONE, Fetched, SetAside
 from crypto_assets.sources.screen import screen
 from crypto_assets.storage.warehouse import Warehouse
+from crypto_assets.tables.contract import Contract
+from crypto_assets.tables.schemas import CONTRACTS, ML_FEATURES
 
 DAILY = daily(Settings.from_env().start)
 OWNER = "team:market-data"
@@ -67,7 +68,9 @@ def fitting_memory(tables: Iterable[str], first: date, last: date) -> list[tuple
     return [(others, first, last), *parts] if others else list(parts)
 
 
-def of(contract: Contract, *, group: str, kinds: set[str], layer: str, policy: dg.BackfillPolicy) -> dict[str, Any]:
+def asset_kwargs(
+    contract: Contract, *, group: str, kinds: set[str], layer: str, policy: dg.BackfillPolicy
+) -> dict[str, Any]:
     """Keyword arguments of ``@dg.asset`` for the table of this contract."""
     return {
         "name": contract.table,
@@ -84,9 +87,9 @@ def of(contract: Contract, *, group: str, kinds: set[str], layer: str, policy: d
     }
 
 
-def out_of(contract: Contract, *, group: str, kinds: set[str], layer: str) -> dg.AssetOut:
+def asset_out(contract: Contract, *, group: str, kinds: set[str], layer: str) -> dg.AssetOut:
     """The same for one table of a multi-asset; calendar and backfill policy belong to the whole of it."""
-    said = of(contract, group=group, kinds=kinds, layer=layer, policy=FROM_PROVIDER)
+    said = asset_kwargs(contract, group=group, kinds=kinds, layer=layer, policy=FROM_PROVIDER)
     names = ("group_name", "kinds", "owners", "tags", "description", "freshness_policy", "metadata", "io_manager_key")
     return dg.AssetOut(**{name: said[name] for name in names}, is_required=False)
 

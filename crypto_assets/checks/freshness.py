@@ -11,13 +11,13 @@ from datetime import datetime, timedelta
 
 import polars as pl
 
-from crypto_assets.automation import FRESHNESS
+from crypto_assets.automation.schedules import FRESHNESS
 from crypto_assets.checks import state
 from crypto_assets.checks.measures import RECENT_DAYS, RECORDS
 from crypto_assets.checks.outcome import Measure, Outcome, Scope
-from crypto_assets.contract import Contract
-from crypto_assets.partitions import DAY
-from crypto_assets.schemas import CONTRACTS
+from crypto_assets.dates import DAY
+from crypto_assets.tables.contract import Contract
+from crypto_assets.tables.schemas import CONTRACTS
 
 # Tables with a row of every coin each hour or day: there a coin that stays behind has stopped.
 BY_COIN = ("prices", "ohlc", "kraken_ohlc", "onchain_base", "onchain_enhanced", "ml_features")

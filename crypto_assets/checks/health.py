@@ -11,7 +11,7 @@ from dagster import DagsterInstance
 from sqlalchemy import create_engine, pool, text
 
 from crypto_assets.assets.shell import DAILY
-from crypto_assets.automation import FRESHNESS
+from crypto_assets.automation.schedules import FRESHNESS
 from crypto_assets.checks.outcome import Outcome
 from crypto_assets.checks.state import failed_days
 from crypto_assets.settings import Settings

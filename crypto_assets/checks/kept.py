@@ -8,9 +8,9 @@ import polars as pl
 
 from crypto_assets.catalog import select
 from crypto_assets.checks.outcome import Measure, Outcome, Scope
-from crypto_assets.contract import Contract
-from crypto_assets.partitions import DAY
-from crypto_assets.schemas import KRAKEN_OHLC, OHLC, PRICES
+from crypto_assets.dates import DAY
+from crypto_assets.tables.contract import Contract
+from crypto_assets.tables.schemas import KRAKEN_OHLC, OHLC, PRICES
 
 SILENT_DAYS = 2  # closed days without a row: a venue's maintenance is shorter
 MONTH_DAYS = 30

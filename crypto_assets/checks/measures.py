@@ -7,14 +7,14 @@ from datetime import date, datetime, timedelta
 
 import polars as pl
 
-from crypto_assets.automation import FRESHNESS
+from crypto_assets.automation.schedules import FRESHNESS
 from crypto_assets.catalog import select
 from crypto_assets.checks import state
 from crypto_assets.checks.outcome import Measure, Outcome, Scope
 from crypto_assets.checks.state import BY_COIN, KEPT_DAYS, RECORDS, SNAPSHOTS
-from crypto_assets.contract import Contract
-from crypto_assets.partitions import DAY, days, midnight, runs_of
-from crypto_assets.schemas import CONTRACTS, THEMES
+from crypto_assets.dates import DAY, days, midnight, runs_of
+from crypto_assets.tables.contract import Contract
+from crypto_assets.tables.schemas import CONTRACTS, THEMES
 
 # Recorded exchanges miss a handful of hours a year; below this the provider or we lost something.
 ROWS_THRESHOLD = 0.98
@@ -135,12 +135,12 @@ def _themes(scope: Scope, present: pl.DataFrame, closed: int) -> tuple[int, int,
 
 
 def _digests(scope: Scope, present: pl.DataFrame, closed: int) -> tuple[int, int, str]:
-    return _days_told(scope), present["date"].n_unique(), "days on which theme_trends has stories count"
+    return _days_with_stories(scope), present["date"].n_unique(), "days on which theme_trends has stories count"
 
 
-def _days_told(scope: Scope) -> int:
-    told = scope.warehouse.read("theme_trends", start=scope.start, end=scope.end, columns=["date", "story_count"])
-    return told.filter(pl.col("story_count") > 0, pl.col("date") < scope.now.date())["date"].n_unique()
+def _days_with_stories(scope: Scope) -> int:
+    stories = scope.warehouse.read("theme_trends", start=scope.start, end=scope.end, columns=["date", "story_count"])
+    return stories.filter(pl.col("story_count") > 0, pl.col("date") < scope.now.date())["date"].n_unique()
 
 
 def _rows(scope: Scope, table: str) -> int:

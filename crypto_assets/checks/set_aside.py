@@ -7,9 +7,9 @@ from datetime import date
 import polars as pl
 
 from crypto_assets.checks.outcome import Measure, Outcome, Scope
-from crypto_assets.contract import Contract
-from crypto_assets.partitions import DAY, days
-from crypto_assets.schemas import CONTRACTS
+from crypto_assets.dates import DAY, days
+from crypto_assets.tables.contract import Contract
+from crypto_assets.tables.schemas import CONTRACTS
 
 RECENT_DAYS = 7  # of a platform that runs, these days are looked at in every run
 SHOWN = 3

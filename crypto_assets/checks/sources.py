@@ -10,11 +10,11 @@ from datetime import datetime, timedelta
 import polars as pl
 
 from crypto_assets.checks.outcome import Outcome, Scope
-from crypto_assets.partitions import DAY
-from crypto_assets.schemas_context import KRAKEN_WINDOW
+from crypto_assets.dates import DAY
 from crypto_assets.settings import Settings
-from crypto_assets.sources.book import book_of
-from crypto_assets.sources.limits import PREMIUM_PLANS, PROVIDERS, limit_of
+from crypto_assets.sources.client.limits import PREMIUM_PLANS, PROVIDERS, limit_of
+from crypto_assets.sources.client.quota import quota_store_of
+from crypto_assets.tables.context import KRAKEN_WINDOW
 
 AGREEMENT = 0.01  # of the price: venues differ by spread, and CoinGecko's point is seconds after the bar's close
 AGREEING_SHARE = 0.99
@@ -110,20 +110,20 @@ class Month:
 def months(settings: Settings, now: datetime) -> dict[str, Month]:
     """Provider -> its month, of those that have a budget; the rest of it is taken to be like the last seven days.
 
-    Counted in the book of calls. Raises :class:`InstanceError`.
+    Counted in the quota store. Raises :class:`InstanceError`.
     """
     limits = {provider: limit_of(provider, settings) for provider in PROVIDERS}
     capped = {provider: limit for provider, limit in limits.items() if limit is not None and limit.budget is not None}
     if not capped:
         return {}
-    book, today = book_of(settings), now.date()
+    quota, today = quota_store_of(settings), now.date()
     week: Counter[str] = Counter()
-    for provider, _, _, calls, *_ in book.calls(today - DAY * 6, today):
+    for provider, _, _, calls, *_ in quota.calls(today - DAY * 6, today):
         week[provider] += calls
     left = calendar.monthrange(today.year, today.month)[1] - today.day
     found = {}
     for provider, limit in capped.items():
-        used = book.used(limit.bucket)
+        used = quota.used(limit.bucket)
         found[provider] = Month(used, limit.budget or 0, used + week[provider] / 7 * left)
     return found
 

@@ -14,14 +14,14 @@ from typing import Any
 import polars as pl
 from dagster import DagsterInstance
 
-from crypto_assets.assets.states import left_failed
-from crypto_assets.automation import FRESHNESS, SETTLES_AFTER
+from crypto_assets.assets.partition_states import left_failed
+from crypto_assets.automation.schedules import FRESHNESS, SETTLES_AFTER
 from crypto_assets.catalog import select
-from crypto_assets.partitions import DAY, days, midnight
-from crypto_assets.schemas import CONTRACTS
-from crypto_assets.schemas_context import KRAKEN_WINDOW
+from crypto_assets.dates import DAY, days, midnight
 from crypto_assets.settings import Settings
 from crypto_assets.storage.warehouse import Warehouse
+from crypto_assets.tables.context import KRAKEN_WINDOW
+from crypto_assets.tables.schemas import CONTRACTS
 
 KEPT_DAYS = 40  # a table without any row of the last 40 days is history, not kept up to date
 REPLAY = "sandbox-replay"  # the sandbox's mark on recorded data

@@ -10,17 +10,17 @@ from typing import Any
 
 from dagster import DagsterInstance
 
-from crypto_assets.assets.reach import REACH, ROW_GIVERS
+from crypto_assets.assets.lineage import LOOK_BACK, REQUIRED_INPUTS
+from crypto_assets.assets.partition_states import states_of
 from crypto_assets.assets.shell import DERIVED_CHUNK_DAYS, SOURCE_CHUNK_DAYS, failed_coins_of, fitting_memory
-from crypto_assets.assets.states import states_of
+from crypto_assets.automation import staleness
+from crypto_assets.automation.staleness import newest_metadata
+from crypto_assets.dates import DAY, chunks, days, runs_of, today
 from crypto_assets.operate import runs
-from crypto_assets.partitions import DAY, chunks, days, runs_of, today
 from crypto_assets.storage.warehouse import Warehouse
-from crypto_assets.upkeep import staleness
-from crypto_assets.upkeep.staleness import newest_metadata
 
 GIVE_UP_AFTER = 3  # chunks in a row that fail completely: the provider is down, not one day of it
-HEAL_ROUNDS = 2 * len(REACH)  # each round mends one table; more means someone else keeps writing
+HEAL_ROUNDS = 2 * len(LOOK_BACK)  # each round mends one table; more means someone else keeps writing
 
 Run = tuple[tuple[str, ...], date, date]  # tables, first day, last day
 Progress = Callable[[str, int, int], None]  # what, partitions done, partitions in all
@@ -123,7 +123,7 @@ def _plan(wanted: dict[str, list[date]]) -> list[Run]:
         by_set.setdefault(tuple(t for t, found in wanted.items() if day in found), []).append(day)
     plan = []
     for tables, found in by_set.items():
-        size = DERIVED_CHUNK_DAYS if set(tables) <= set(REACH) else SOURCE_CHUNK_DAYS
+        size = DERIVED_CHUNK_DAYS if set(tables) <= set(LOOK_BACK) else SOURCE_CHUNK_DAYS
         for first, last in runs_of(found):
             for chunk in chunks(first, last, size):
                 plan += fitting_memory(tables, *chunk)
@@ -137,7 +137,7 @@ def _run_all(instance: DagsterInstance, plan: list[Run], report: Report, progres
         progress(f"{first} to {last}: {len(tables)} table(s)", done, total)
         outcome = runs.execute(instance, tables, first, last)
         if not outcome.stored:
-            _salvage(instance, outcome, tables, first, last)
+            _recover_partly(instance, outcome, tables, first, last)
         for table, coins in outcome.failed_coins.items():
             _retry_coins(instance, table, sorted(coins), first, last, report)
         done += len(tables) * ((last - first) // DAY + 1)
@@ -165,7 +165,7 @@ def _retry_coins(
         )
 
 
-def _salvage(
+def _recover_partly(
     instance: DagsterInstance, outcome: runs.RunOutcome, tables: Sequence[str], first: date, last: date
 ) -> None:
     """Materialise what a failed run could have: the days that a short answer did hold, and what can be derived.
@@ -179,8 +179,8 @@ def _salvage(
         if table in good:
             continue
         wanted: set[date] = set()
-        if table in ROW_GIVERS and table not in outcome.failures:
-            for giver in ROW_GIVERS[table]:
+        if table in REQUIRED_INPUTS and table not in outcome.failures:
+            for giver in REQUIRED_INPUTS[table]:
                 wanted |= good[giver] if giver in tables else everything
         elif outcome.absent.get(table):
             wanted = everything - set(outcome.absent[table])
@@ -205,7 +205,7 @@ def _heal(
     last = min(staleness.horizon(tables, end), max(end, today()))
     for _ in range(HEAL_ROUNDS):
         plan: list[Run] = []
-        for table in REACH:
+        for table in LOOK_BACK:
             found = staleness.stale_days(instance, warehouse, table, start, last)
             if found:
                 spans = [chunk for run in runs_of(found) for chunk in chunks(*run, DERIVED_CHUNK_DAYS)]

@@ -19,13 +19,13 @@ import polars as pl
 import pyarrow as arrow
 from pyarrow import parquet
 
-from crypto_assets.assets.reach import REACH
+from crypto_assets.assets.lineage import LOOK_BACK
 from crypto_assets.catalog import by_symbol
+from crypto_assets.dates import DAY, chunks
 from crypto_assets.errors import CryptoAssetsError, UsageError, WarehouseError
-from crypto_assets.partitions import DAY, chunks
-from crypto_assets.schemas import ML_FEATURES
-from crypto_assets.storage import history
+from crypto_assets.storage import versions
 from crypto_assets.storage.warehouse import Warehouse
+from crypto_assets.tables.schemas import ML_FEATURES
 from crypto_assets.transforms import labels
 from crypto_assets.transforms.labels import Horizon
 
@@ -77,7 +77,7 @@ def build(warehouse: Warehouse, request: Request, out: Path) -> Built:
     if request.end <= request.start:
         raise UsageError(f"--end ({request.end:%Y-%m-%d %H:%M}) is not after --start ({request.start:%Y-%m-%d %H:%M})")
     if unknown := sorted(set(request.symbols or ()) - set(by_symbol())):
-        raise UsageError(f"--symbols: {', '.join(unknown)} not in the catalogue (crypto_assets/data/coins.csv)")
+        raise UsageError(f"--symbols: {', '.join(unknown)} not in the catalogue (crypto_assets/catalog/coins.csv)")
     versions = _versions(warehouse, request.as_of)
     names = _columns(warehouse, versions[FEATURES], request.columns)
     rows = unlabelled = 0
@@ -103,19 +103,19 @@ def _versions(warehouse: Warehouse, as_of: int | datetime | None) -> dict[str, i
     elif isinstance(as_of, int):
         version = as_of
     else:
-        version = history.version_at(warehouse, FEATURES, as_of)
+        version = versions.version_at(warehouse, FEATURES, as_of)
     if version is None:
         when = f" at {as_of:%Y-%m-%d %H:%M:%S} UTC" if isinstance(as_of, datetime) else ""
         raise WarehouseError(
             f"{FEATURES} did not exist{when} in {warehouse.uri}; materialise it with crypto-assets backfill"
         )
-    moment = history.committed_at(warehouse, FEATURES, version)
-    others = {name: history.version_at(warehouse, name, moment) for name in sorted(_inputs(FEATURES) | {PRICES})}
+    moment = versions.committed_at(warehouse, FEATURES, version)
+    others = {name: versions.version_at(warehouse, name, moment) for name in sorted(_inputs(FEATURES) | {PRICES})}
     return {FEATURES: version, **others}
 
 
 def _inputs(table: str) -> set[str]:
-    direct = set(REACH.get(table, ()))
+    direct = set(LOOK_BACK.get(table, ()))
     return direct.union(*(_inputs(name) for name in direct))
 
 

@@ -10,14 +10,14 @@ from pathlib import Path
 from crypto_assets.catalog import select
 from crypto_assets.checks.health import free_space
 from crypto_assets.errors import CryptoAssetsError, WarehouseError
-from crypto_assets.llm.examine import examine_model
-from crypto_assets.operate import doctor_cluster
+from crypto_assets.narratives.llm.examine import examine_model
+from crypto_assets.operate import doctor_deployment
 from crypto_assets.settings import Settings, variable
 from crypto_assets.sources import coingecko
-from crypto_assets.sources.book import Book, open_book
-from crypto_assets.sources.client import Client
+from crypto_assets.sources.client.http import Client
+from crypto_assets.sources.client.limits import PREMIUM_PLANS, PROVIDERS, limit_of, plan_of
+from crypto_assets.sources.client.quota import QuotaStore, open_quota_store
 from crypto_assets.sources.coingecko_context import fetch_ids, fetch_key
-from crypto_assets.sources.limits import PREMIUM_PLANS, PROVIDERS, limit_of, plan_of
 
 
 @dataclass(frozen=True)
@@ -48,24 +48,24 @@ def examine() -> list[Finding]:
     ]  # fmt: skip
     findings.append(_guard("warehouse", lambda: _warehouse(settings)))
     if "://" in settings.warehouse:
-        findings.append(_guard("object_store", lambda: doctor_cluster.object_store(settings)))
+        findings.append(_guard("object_store", lambda: doctor_deployment.object_store(settings)))
     if settings.kube_namespace is not None:
         findings.append(_kubernetes(settings))
     database = _guard("database", lambda: _database(settings))
-    # These calls count against the month's budget too, where the book of calls can be reached.
-    book = open_book((variable("DAGSTER_POSTGRES_URL") or None) if database.state == "ok" else None)
+    # These calls count against the month's budget too, where the quota store can be reached.
+    quota = open_quota_store((variable("DAGSTER_POSTGRES_URL") or None) if database.state == "ok" else None)
     findings.append(database)
     findings.append(disk(settings.home))
     findings.extend(_limits(settings))
-    findings.extend(asyncio.run(_sources(settings, book)))
-    findings.extend(asyncio.run(_coingecko(settings, book)))
+    findings.extend(asyncio.run(_sources(settings, quota)))
+    findings.extend(asyncio.run(_coingecko(settings, quota)))
     findings.append(_ollama(settings))
     return findings
 
 
 def _kubernetes(settings: Settings) -> Finding:
     try:
-        well, text = doctor_cluster.kubernetes(settings)
+        well, text = doctor_deployment.kubernetes(settings)
     except CryptoAssetsError as error:
         return Finding("kubernetes", "fail", str(error))
     return Finding("kubernetes", "ok" if well else "warn", text)
@@ -101,7 +101,7 @@ def _warehouse(settings: Settings) -> str:
 
 
 def _database(settings: Settings) -> str:
-    from crypto_assets.instance.home import open_instance
+    from crypto_assets.runtime.home import open_instance
 
     with open_instance(settings) as instance:
         return f"{'external' if settings.postgres_url else 'embedded'} Postgres answers; {instance.get_runs_count()} run(s)"
@@ -118,7 +118,7 @@ def disk(home: Path) -> Finding:
     )
 
 
-async def _sources(settings: Settings, book: Book) -> list[Finding]:
+async def _sources(settings: Settings, quota: QuotaStore) -> list[Finding]:
     day = "2024-01-01"
     probes = {
         "coingecko": ("coingecko", f"{settings.coingecko_base_url}/ping"),
@@ -133,7 +133,7 @@ async def _sources(settings: Settings, book: Book) -> list[Finding]:
         "fear_greed": ("alternative_me", f"{settings.fear_greed_base_url}/fng/?limit=1"),
         **{f"news:{name}": ("rss", url) for name, url in settings.news_feeds.items()},
     }
-    async with Client(max_attempts=2, settings=settings, book=book) as client:
+    async with Client(max_attempts=2, settings=settings, quota=quota) as client:
         reached = (_reach(client, settings, name, provider, url) for name, (provider, url) in probes.items())
         return list(await asyncio.gather(*reached))
 
@@ -147,7 +147,7 @@ def _limits(settings: Settings) -> list[Finding]:
     return [Finding("limits", "warn", text)] if strange else []
 
 
-async def _coingecko(settings: Settings, book: Book) -> list[Finding]:
+async def _coingecko(settings: Settings, quota: QuotaStore) -> list[Finding]:
     """The plan, its limit and budget; with a paid key the provider's own count; the catalogue against its list."""
     found = []
     name, plan = plan_of("coingecko", settings) or ("", None)
@@ -155,7 +155,7 @@ async def _coingecko(settings: Settings, book: Book) -> list[Finding]:
     if plan is not None:
         budget = f", {limit.budget:,} a month" if limit is not None and limit.budget is not None else ""
         found.append(Finding("plan", "ok", f"CoinGecko {name}: {plan.calls} calls in {plan.seconds:g} s{budget}"))
-    async with Client(max_attempts=2, settings=settings, book=book) as client:
+    async with Client(max_attempts=2, settings=settings, quota=quota) as client:
         if settings.coingecko_plan in PREMIUM_PLANS:
             found.append(await _credits(client, settings))
         found.append(await _catalogue(client, settings))
@@ -179,7 +179,7 @@ async def _catalogue(client: Client, settings: Settings) -> Finding:
     gone = [c.symbol for c in select(settings.coins) if c.coingecko is not None and c.coingecko not in listed]
     if gone:
         return Finding(
-            "catalogue", "warn", f"CoinGecko no longer lists {', '.join(gone)}; correct crypto_assets/data/coins.csv"
+            "catalogue", "warn", f"CoinGecko no longer lists {', '.join(gone)}; correct crypto_assets/catalog/coins.csv"
         )
     return Finding("catalogue", "ok", "CoinGecko lists every configured coin")
 

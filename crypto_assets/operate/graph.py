@@ -22,7 +22,7 @@ def job() -> dg.JobDefinition:
 def tables() -> tuple[str, ...]:
     """Every table with days that a run can fill, inputs before what is derived from them.
 
-    Assets without partitions are of the moment (``service/``): there is nothing of them to backfill or to cover.
+    Assets without partitions are of the moment (``monitoring/``): there is nothing of them to backfill or to cover.
     """
     graph = defs.resolve_asset_graph()
     return tuple(key.to_user_string() for key in graph.toposorted_asset_keys if _has_days(graph.get(key)))

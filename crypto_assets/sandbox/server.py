@@ -26,7 +26,7 @@ from crypto_assets.sandbox.llm import routes as model_routes
 from crypto_assets.sandbox.market import Backend
 from crypto_assets.sandbox.replay import Replay
 from crypto_assets.sandbox.smollm2 import SmolLM2
-from crypto_assets.sources.client import SANDBOX_HEADER
+from crypto_assets.sources.client.http import SANDBOX_HEADER
 
 HOST = "127.0.0.1"
 START_S = 10.0

@@ -14,9 +14,8 @@ from datetime import date, datetime, timezone
 
 import pandas as pd
 
+from crypto_assets.dates import DAY, days, midnight
 from crypto_assets.errors import ShortAnswerError, SourceError
-from crypto_assets.partitions import DAY, days, midnight
-from crypto_assets.schemas import FEAR_GREED_LAG, MARKET_SENTIMENT
 from crypto_assets.settings import Settings
 from crypto_assets.sources.cells import (
     CONTRADICTED,
@@ -28,8 +27,9 @@ from crypto_assets.sources.cells import (
     require_readable,
     summary,
 )
-from crypto_assets.sources.client import Client
+from crypto_assets.sources.client.http import Client
 from crypto_assets.sources.fetched import Fetched, SetAsideLog, about, source_name, utc
+from crypto_assets.tables.schemas import FEAR_GREED_LAG, MARKET_SENTIMENT
 
 NAME = "alternative_me"
 SUBJECT = "MARKET"  # the index is about all coins together

@@ -13,9 +13,9 @@ from datetime import date, datetime, timedelta, timezone
 from typing import Any
 
 from crypto_assets.catalog import Coin
-from crypto_assets.partitions import DAY, midnight
+from crypto_assets.dates import DAY, midnight
 from crypto_assets.settings import Settings
-from crypto_assets.sources.client import Answer, Client, ResponseError
+from crypto_assets.sources.client.http import Answer, Client, ResponseError
 from crypto_assets.sources.fetched import NeverListedError, UnsureError, not_listed, rows_of, source_name
 from crypto_assets.sources.reading import HOUR, OFF_HOUR, SHAPE, Bars, BarTable, Reading
 
@@ -57,7 +57,7 @@ async def fetch_ohlc(
         NotListedError: Binance does not know the pair (code -1121).
         UnsureError: days that are over have no bar, and the pair has rested for less than ``QUIET``.
         NeverListedError: the catalogue has no pair.
-        SourceError: the answer cannot be had or most of it cannot be believed.
+        SourceError: the answer cannot be had or most of it cannot be trusted.
     """
     if coin.binance is None:
         raise NeverListedError(f"binance does not list {coin.symbol}")
@@ -136,7 +136,7 @@ def read_klines(
     """Put a page's bars into the table; returns the newest open time between ``first`` and ``last``, or None.
 
     Raises:
-        SourceError: another shape, or most rows cannot be believed.
+        SourceError: another shape, or most rows cannot be trusted.
     """
     what = f"binance klines of {subject}"
     rows, reading = rows_of(body, what), table.reading
@@ -173,10 +173,10 @@ def _bar(row: list[Any], ts: datetime, reading: Reading) -> tuple[Any, ...] | No
 
 
 def parse_klines(body: object, subject: str) -> list[tuple[datetime, float, float, float, float, float | None]]:
-    """(open time, open, high, low, close, volume) of each bar that can be believed, whatever its time.
+    """(open time, open, high, low, close, volume) of each bar that can be trusted, whatever its time.
 
     Raises:
-        SourceError: another shape, or most rows cannot be believed.
+        SourceError: another shape, or most rows cannot be trusted.
     """
     first, last = datetime.min.replace(tzinfo=_UTC), datetime.max.replace(tzinfo=_UTC)
     table = BarTable(Reading(subject, date.min, date.max - DAY, last - DAY * 2))

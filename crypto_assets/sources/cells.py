@@ -9,10 +9,10 @@ import math
 from collections.abc import Iterable, Sequence
 from datetime import date
 
-from crypto_assets.contract import Column, Contract
+from crypto_assets.dates import DAY
 from crypto_assets.errors import SourceError
-from crypto_assets.partitions import DAY
 from crypto_assets.sources.fetched import SetAside, SetAsideLog
+from crypto_assets.tables.contract import Column, Contract
 
 NOT_A_NUMBER, NOT_FINITE, TOO_LARGE = "not a number", "not finite", "too large for a number"
 CONTRADICTED = "given twice with different values"

@@ -16,10 +16,10 @@ from typing import Any
 import pandas as pd
 
 from crypto_assets.catalog import Coin
+from crypto_assets.dates import DAY, chunks, midnight
 from crypto_assets.errors import SourceError
-from crypto_assets.partitions import DAY, chunks, midnight
 from crypto_assets.settings import Settings
-from crypto_assets.sources.client import Answer, Client, ResponseError
+from crypto_assets.sources.client.http import Answer, Client, ResponseError
 from crypto_assets.sources.coingecko_points import MS, MUST, known, moment, points_of, price_frame
 from crypto_assets.sources.coingecko_points import parse_market_chart as parse_market_chart
 from crypto_assets.sources.fetched import (
@@ -205,7 +205,7 @@ async def fetch_markets(client: Client, settings: Settings, coins: Sequence[Coin
     another broken cell is null and set aside.
 
     Raises:
-        SourceError: the page cannot be had, or most of it cannot be believed.
+        SourceError: the page cannot be had, or most of it cannot be trusted.
     """
     before, today = client.calls, datetime.now(timezone.utc)
     by_id = {coin.coingecko: coin for coin in coins if coin.coingecko}
@@ -317,7 +317,7 @@ async def fetch_ohlc(
     Raises:
         NeverListedError: no identifier in the catalogue, or a plan without hourly candles.
         NotListedError: the provider does not know the coin.
-        SourceError: the answer cannot be had, is not hourly, or most of it cannot be believed.
+        SourceError: the answer cannot be had, is not hourly, or most of it cannot be trusted.
     """
     if settings.coingecko_plan in FREE_PLANS:
         raise NeverListedError(f"coingecko has hourly candles of {coin.symbol} on paid plans only")

@@ -15,14 +15,14 @@ from typing import Any
 import pandas as pd
 
 from crypto_assets.catalog import Coin
+from crypto_assets.dates import DAY, days, midnight
 from crypto_assets.errors import SourceError
-from crypto_assets.partitions import DAY, days, midnight
-from crypto_assets.schemas_context import COMMUNITY_LAG, DEVELOPER_ACTIVITY, SOCIAL_METRICS
 from crypto_assets.settings import Settings
 from crypto_assets.sources.cells import CONTRADICTED, NO_OBJECT, Cells, parsed, require_readable, summary
-from crypto_assets.sources.client import Answer, Client
+from crypto_assets.sources.client.http import Answer, Client
 from crypto_assets.sources.coingecko import FREE_PLANS, NAME, get
 from crypto_assets.sources.fetched import Fetched, SetAsideLog, about, each, number, rows_of, source_name, utc
+from crypto_assets.tables.context import COMMUNITY_LAG, DEVELOPER_ACTIVITY, SOCIAL_METRICS
 
 FREE_DAYS = 2  # closed days that free plans ask communities for: one call a coin and day is dear there
 DERIVATIVES = ["symbol", "ts", "date", "available_at", "source", "funding_rate", "open_interest_usd", "basis",

@@ -66,7 +66,7 @@ def parse_market_chart(
     A market cap or volume of 0 is the provider's placeholder and becomes None.
 
     Raises:
-        SourceError: another shape, or most points cannot be believed (times in seconds, prices of zero).
+        SourceError: another shape, or most points cannot be trusted (times in seconds, prices of zero).
     """
     reading = Reading(subject, date(2009, 1, 1), date(2099, 12, 31), datetime(2099, 12, 31, tzinfo=timezone.utc))
     points = points_of(body, f"coingecko market_chart of {subject}", reading)
@@ -203,7 +203,7 @@ def known(value: float | None) -> float | None:
 def _series(points: object, what: str, reading: Reading, column: str = "") -> dict[int, float | None]:
     """Values by millisecond. A year of a coin is 26,000 points: plain finite numbers take the short way.
 
-    Of two different values at one instant neither is believed: nothing says which of them is right.
+    Of two different values at one instant neither is trusted: nothing says which of them is right.
     """
     found: dict[int, float | None] = {}
     torn: set[int] = set()

@@ -16,10 +16,10 @@ from typing import Any
 import pandas as pd
 
 from crypto_assets.catalog import Coin
+from crypto_assets.dates import midnight
 from crypto_assets.errors import NotListedError
-from crypto_assets.partitions import midnight
 from crypto_assets.settings import Settings
-from crypto_assets.sources.client import Client
+from crypto_assets.sources.client.http import Client
 from crypto_assets.sources.coingecko import fetch_markets, fetch_prices
 from crypto_assets.sources.coingecko_points import PRICE_COLUMNS
 from crypto_assets.sources.fetched import Fetched, about

@@ -18,13 +18,13 @@ from typing import Any
 import pandas as pd
 
 from crypto_assets.catalog import Coin
+from crypto_assets.dates import DAY, days, midnight
 from crypto_assets.errors import ShortAnswerError, SourceError
-from crypto_assets.partitions import DAY, days, midnight
-from crypto_assets.schemas import COINMETRICS_LAG, COINMETRICS_METRICS, COINMETRICS_PLAUSIBLE, ONCHAIN_BASE
 from crypto_assets.settings import Settings
 from crypto_assets.sources.cells import CONTRADICTED, NO_OBJECT, UNREADABLE_TIME, Cells, require_readable, summary
-from crypto_assets.sources.client import Answer, Client, ResponseError
+from crypto_assets.sources.client.http import Answer, Client, ResponseError
 from crypto_assets.sources.fetched import Fetched, SetAsideLog, about, named, number, require_days, source_name, utc
+from crypto_assets.tables.schemas import COINMETRICS_LAG, COINMETRICS_METRICS, COINMETRICS_PLAUSIBLE, ONCHAIN_BASE
 
 NAME = "coinmetrics"
 ENDPOINT = "/timeseries/asset-metrics"

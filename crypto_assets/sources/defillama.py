@@ -15,9 +15,8 @@ from urllib.parse import quote
 
 import pandas as pd
 
+from crypto_assets.dates import DAY, midnight
 from crypto_assets.errors import SourceError
-from crypto_assets.partitions import DAY, midnight
-from crypto_assets.schemas import DEFI_METRICS, DEFILLAMA_LAG
 from crypto_assets.settings import Settings
 from crypto_assets.sources.cells import (
     CONTRADICTED,
@@ -30,8 +29,9 @@ from crypto_assets.sources.cells import (
     require_readable,
     summary,
 )
-from crypto_assets.sources.client import Client
+from crypto_assets.sources.client.http import Client
 from crypto_assets.sources.fetched import Fetched, SetAsideLog, gather, require_days, rows_of, source_name, utc
+from crypto_assets.tables.schemas import DEFI_METRICS, DEFILLAMA_LAG
 
 NAME = "defillama"
 ALL = "all"  # the entity of every chain together

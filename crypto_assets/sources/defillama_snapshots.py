@@ -13,13 +13,13 @@ from typing import Any
 import pandas as pd
 
 from crypto_assets.catalog import Coin
-from crypto_assets.contract import Contract
 from crypto_assets.errors import SourceError
-from crypto_assets.schemas_context import DEFI_PROTOCOLS, DEFI_YIELDS
 from crypto_assets.settings import Settings
 from crypto_assets.sources.cells import CONTRADICTED, NO_OBJECT, Cells, parsed, require_readable, summary
-from crypto_assets.sources.client import Client
+from crypto_assets.sources.client.http import Client
 from crypto_assets.sources.fetched import Fetched, SetAsideLog, rows_of, source_name, utc
+from crypto_assets.tables.context import DEFI_PROTOCOLS, DEFI_YIELDS
+from crypto_assets.tables.contract import Contract
 
 NAME = "defillama"
 PROTOCOL_FLOOR_USD, POOL_FLOOR_USD = 1e6, 1e7

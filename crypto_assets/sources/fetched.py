@@ -14,10 +14,10 @@ from typing import Any, TypeVar
 import pandas as pd
 
 from crypto_assets.catalog import Coin
+from crypto_assets.dates import DAY, days, midnight
 from crypto_assets.errors import NotListedError, ShortAnswerError, SourceError
-from crypto_assets.partitions import DAY, days, midnight
-from crypto_assets.sources.book import BudgetError
-from crypto_assets.sources.client import Answer
+from crypto_assets.sources.client.http import Answer
+from crypto_assets.sources.client.quota import BudgetError
 
 T = TypeVar("T")
 REPLAYED = "sandbox-replay"  # the mark of answers from recorded data
@@ -90,7 +90,7 @@ class SetAsideLog:
 class Fetched:
     """Rows, the hashes of the responses they came from, and what the provider did not have, by coin or route.
 
-    ``set_aside``: what was given and cannot be believed; the rest of the answer is stored (rule 11 of the design).
+    ``set_aside``: what was given and cannot be trusted; the rest of the answer is stored (rule 11 of the design).
     ``surplus``: what was given and is not wrong, but no row of the table, counted by reason: an unfinished bar, a
     second point of an hour, an instant outside the window that was asked for.
     """

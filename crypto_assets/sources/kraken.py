@@ -17,11 +17,10 @@ from typing import Any, TypeAlias
 import pandas as pd
 
 from crypto_assets.catalog import Coin
+from crypto_assets.dates import DAY, midnight
 from crypto_assets.errors import NotListedError, SourceError
-from crypto_assets.partitions import DAY, midnight
-from crypto_assets.schemas_context import KRAKEN_WINDOW
 from crypto_assets.settings import Settings
-from crypto_assets.sources.client import Client
+from crypto_assets.sources.client.http import Client
 from crypto_assets.sources.fetched import (
     Fetched,
     NeverListedError,
@@ -35,6 +34,7 @@ from crypto_assets.sources.fetched import (
     utc,
 )
 from crypto_assets.sources.reading import HOUR, OFF_HOUR, SHAPE, Bars, BarTable, Reading, gathered, refuse_coarse
+from crypto_assets.tables.context import KRAKEN_WINDOW
 
 NAME = "kraken"
 Candle: TypeAlias = tuple[datetime, float, float, float, float, float | None, float | None, int | None]
@@ -81,7 +81,7 @@ async def fetch_ohlc(
     Raises:
         NotListedError: Kraken does not know the pair.
         NeverListedError: the catalogue has no pair.
-        SourceError: the answer cannot be had or most of it cannot be believed.
+        SourceError: the answer cannot be had or most of it cannot be trusted.
     """
     reading = reading or Reading(coin.symbol, start, end, now)
     candles, digest, source, given = await _candles(client, settings, coin, start, end, now, reading)
@@ -168,7 +168,7 @@ def parse_candles(body: object, subject: str, now: datetime | None = None) -> li
     """(open time, open, high, low, close, vwap, volume, trades) of the candles that are finished at ``now`` (default: the present).
 
     Raises:
-        SourceError: another shape, or most rows cannot be believed.
+        SourceError: another shape, or most rows cannot be trusted.
     """
     what = f"kraken OHLC of {subject}"
     now = now or datetime.now(timezone.utc)
@@ -185,7 +185,7 @@ def _rows(body: object, what: str) -> list[Any]:
 
 
 def _read(rows: list[Any], what: str, table: BarTable) -> None:
-    """Put the finished candles into the table. Raises :class:`SourceError` where most of them cannot be believed."""
+    """Put the finished candles into the table. Raises :class:`SourceError` where most of them cannot be trusted."""
     reading, opens = table.reading, []
     for row in rows:
         if not isinstance(row, list) or len(row) < 8:

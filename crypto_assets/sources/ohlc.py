@@ -14,11 +14,11 @@ from typing import Any
 import pandas as pd
 
 from crypto_assets.catalog import Coin
+from crypto_assets.dates import midnight
 from crypto_assets.errors import NotListedError, SourceError
-from crypto_assets.partitions import midnight
 from crypto_assets.settings import Settings
 from crypto_assets.sources import binance, coingecko, kraken
-from crypto_assets.sources.client import Client
+from crypto_assets.sources.client.http import Client
 from crypto_assets.sources.fetched import Fetched, NeverListedError, each, named, require_days, utc
 from crypto_assets.sources.reading import HOUR, Bars, Reading, gathered
 

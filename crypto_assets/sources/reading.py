@@ -1,4 +1,4 @@
-"""Reading one coin's answers leniently: what cannot be believed is set aside by name, and the rest is kept.
+"""Reading one coin's answers leniently: what cannot be trusted is set aside by name, and the rest is kept.
 
 What does not belong here: what a provider's columns mean.
 """
@@ -12,8 +12,8 @@ from datetime import date, datetime, timedelta, timezone
 from itertools import pairwise
 from typing import Any
 
+from crypto_assets.dates import DAY, midnight
 from crypto_assets.errors import SourceError
-from crypto_assets.partitions import DAY, midnight
 from crypto_assets.sources.fetched import SetAside, SetAsideLog, number
 
 HOUR = timedelta(hours=1)
@@ -66,7 +66,7 @@ class Reading:
             self.surplus[reason] += count
 
     def judge(self, what: str, rows: int, must: str) -> None:
-        """Refuse an answer of which more than half of the rows cannot be believed: the rest is doubtful as well.
+        """Refuse an answer of which more than half of the rows cannot be trusted: the rest is doubtful as well.
 
         Args:
             what: provider, route, coin and window.
@@ -81,7 +81,7 @@ class Reading:
         if doubts.total() * 2 > rows:
             reason = doubts.most_common(1)[0][0]
             raise SourceError(
-                f"{what}: {doubts.total()} of {rows} rows cannot be believed ({reason}, e.g. "
+                f"{what}: {doubts.total()} of {rows} rows cannot be trusted ({reason}, e.g. "
                 f"{' '.join(examples[reason].split())}), so that the others are doubtful as well; nothing was written; {must}"
             )
 

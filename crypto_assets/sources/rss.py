@@ -5,7 +5,7 @@ Dates: the item's publication, else its last change, understood from the first c
 (``feed_dates.py``). An item whose date is not understood was out when we saw it, and nobody knows since when: it is dated
 with the fetch, and counted. An item without a date, or dated before 2009 or more than a day ahead, is skipped and
 counted. What does not belong here: bytes and charsets (``feed_text.py``), which coins an article names
-(``transforms/news.py``).
+(``narratives/news.py``).
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ import pandas as pd
 
 from crypto_assets.errors import SourceError
 from crypto_assets.settings import Settings
-from crypto_assets.sources.client import Answer, Client
+from crypto_assets.sources.client.http import Answer, Client
 from crypto_assets.sources.feed_dates import Stated, read_date
 from crypto_assets.sources.feed_text import document
 from crypto_assets.sources.fetched import Fetched, SetAsideLog, gather, source_name, utc

@@ -13,10 +13,10 @@ import numpy as np
 import pandas as pd
 import polars as pl
 
-from crypto_assets.contract import Column, Contract
 from crypto_assets.errors import ContractError
 from crypto_assets.sources.cells import CONTRADICTED, require_readable
 from crypto_assets.sources.fetched import Fetched, SetAsideLog
+from crypto_assets.tables.contract import Column, Contract
 
 MARKET = "MARKET"  # the subject of tables that have one row a day
 

@@ -27,9 +27,9 @@ import pyarrow.fs as arrow_fs
 from deltalake.exceptions import DeltaError
 
 from crypto_assets.errors import WarehouseError
-from crypto_assets.schemas import CONTRACTS
 from crypto_assets.storage.object_store import options, reason
 from crypto_assets.storage.warehouse import Warehouse
+from crypto_assets.tables.schemas import CONTRACTS
 
 _LOG = re.compile(r"_delta_log/(\d{20})\.")
 _COMMIT = re.compile(r"_delta_log/(\d{20})\.json")

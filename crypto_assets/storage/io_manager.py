@@ -10,12 +10,12 @@ import dagster as dg
 import pandas as pd
 import polars as pl
 
-from crypto_assets.contract import Contract
 from crypto_assets.errors import ContractError
-from crypto_assets.schemas import CONTRACTS
 from crypto_assets.storage.warehouse import Warehouse, now
+from crypto_assets.tables.contract import Contract
+from crypto_assets.tables.schemas import CONTRACTS
 
-# Metadata key: epoch seconds at which a materialisation began to read its inputs (see upkeep/staleness.py).
+# Metadata key: epoch seconds at which a materialisation began to read its inputs (see automation/staleness.py).
 INPUTS_READ_AT = "inputs_read_at"
 
 
@@ -83,5 +83,5 @@ def to_pandas(frame: pl.DataFrame) -> pd.DataFrame:
 def _contract(key: dg.AssetKey) -> Contract:
     table = key.to_user_string()
     if table not in CONTRACTS:
-        raise ContractError(f"asset {table} has no contract; add one to schemas.py")
+        raise ContractError(f"asset {table} has no contract; add one to tables/schemas.py")
     return CONTRACTS[table]

@@ -1,4 +1,4 @@
-"""How an ``s3://`` warehouse is reached: the standard AWS_* variables, with leashes on what would hang or race.
+"""How an ``s3://`` warehouse is reached: the standard AWS_* variables, with limits on what would hang or race.
 
 Credentials are not handled here: delta-rs and Polars read ``AWS_ACCESS_KEY_ID``, ``AWS_SECRET_ACCESS_KEY``,
 ``AWS_SESSION_TOKEN``, ``AWS_WEB_IDENTITY_TOKEN_FILE`` and the instance metadata themselves, at each use, so that a

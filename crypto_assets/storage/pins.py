@@ -1,6 +1,6 @@
 """Which versions of which tables a dataset rests on, kept as a small Delta table beside them (``_pins``).
 
-Tidying (``upkeep/tidy.py``) removes no file that a pinned version needs, so a training set can be made again for as
+Tidying (``automation/tidy.py``) removes no file that a pinned version needs, so a training set can be made again for as
 long as its pin stands, in a folder as in an object store.
 """
 

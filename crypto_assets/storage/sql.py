@@ -12,11 +12,11 @@ import re
 import duckdb
 import polars as pl
 
-from crypto_assets.contract import Contract
 from crypto_assets.errors import UsageError, WarehouseError
-from crypto_assets.schemas import CONTRACTS
 from crypto_assets.storage.object_store import reason
 from crypto_assets.storage.warehouse import Warehouse
+from crypto_assets.tables.contract import Contract
+from crypto_assets.tables.schemas import CONTRACTS
 
 _MISSING = re.compile(r'Table with name "?(\w+)"? does not exist')
 _READING = {duckdb.StatementType.SELECT, duckdb.StatementType.EXPLAIN}

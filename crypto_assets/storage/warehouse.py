@@ -22,11 +22,11 @@ from deltalake import ColumnProperties, DeltaTable, WriterProperties, write_delt
 from deltalake.exceptions import CommitFailedError, DeltaError, TableNotFoundError
 from pyarrow.dataset import Dataset, dataset
 
-from crypto_assets.contract import Contract, Frame, WriteMode
 from crypto_assets.errors import ContractError, UsageError, WarehouseError
-from crypto_assets.schemas import CONTRACTS
 from crypto_assets.storage import object_store
 from crypto_assets.storage.memory import give_back
+from crypto_assets.tables.contract import Contract, Frame, WriteMode
+from crypto_assets.tables.schemas import CONTRACTS
 
 _FILES = {"path": pl.String, "day": pl.Date, "rows": pl.Int64, "bytes": pl.Int64, "written_at": pl.Float64}
 ATTEMPTS = 25  # of a commit; each one lost means that another writer's went through

@@ -14,8 +14,8 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from crypto_assets.contract import TIMESTAMP
-from crypto_assets.feature_columns.feature import NEAR_MARK
+from crypto_assets.features.feature import NEAR_MARK
+from crypto_assets.tables.contract import TIMESTAMP
 
 HOUR = timedelta(hours=1)
 VOLATILITY = "volatility_24h"  # of hourly log returns, known at ts: the unit of the barriers

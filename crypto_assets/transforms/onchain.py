@@ -2,7 +2,7 @@
 
 Windows are spans of calendar days. A window of day D uses only base rows known when D itself became known
 (``available_at``), so that a late row never rewrites what a day could have said. Definitions and units are in
-``feature_columns/onchain.py``.
+``features/onchain_columns.py``.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import pandas as pd
 from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 
-from crypto_assets.feature_columns.onchain import DERIVED, DERIVED_BY_NAME, LONG_DAYS, LONG_LEAST
+from crypto_assets.features.onchain_columns import DERIVED, DERIVED_BY_NAME, LONG_DAYS, LONG_LEAST
 
 Array = NDArray[np.float64]
 

@@ -14,10 +14,12 @@ import polars as pl
 import pytest
 
 from crypto_assets.assets import set_aside
-from crypto_assets.contract import Contract
 from crypto_assets.operate import runs
 from crypto_assets.operate.status import status
-from crypto_assets.schemas import (
+from crypto_assets.sources.fetched import Fetched, SetAside
+from crypto_assets.storage.warehouse import Warehouse
+from crypto_assets.tables.contract import Contract
+from crypto_assets.tables.schemas import (
     CONTRACTS,
     DEFI_METRICS,
     MARKET_SENTIMENT,
@@ -26,8 +28,6 @@ from crypto_assets.schemas import (
     PRICES,
     SET_ASIDE,
 )
-from crypto_assets.sources.fetched import Fetched, SetAside
-from crypto_assets.storage.warehouse import Warehouse
 from crypto_assets_tests import scenario
 from crypto_assets_tests.platform import Platform
 from crypto_assets_tests.sources.wire_server import Request, serve
@@ -160,7 +160,7 @@ import sys
 from datetime import date, datetime, timezone
 import pandas as pd
 from crypto_assets.assets import set_aside
-from crypto_assets.schemas import CONTRACTS
+from crypto_assets.tables.schemas import CONTRACTS
 from crypto_assets.sources.fetched import Fetched, SetAside
 from crypto_assets.storage.warehouse import Warehouse
 contract, warehouse = CONTRACTS[sys.argv[2]], Warehouse(sys.argv[1])

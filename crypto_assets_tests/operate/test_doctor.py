@@ -15,10 +15,10 @@ import pytest
 from crypto_assets.checks import health
 from crypto_assets.operate import doctor
 from crypto_assets.operate.doctor import disk, examine
-from crypto_assets.schemas import MARKET_SENTIMENT
 from crypto_assets.settings import PLANS, Settings
 from crypto_assets.sources import coingecko
-from crypto_assets.sources.book import LocalBook
+from crypto_assets.sources.client.quota import LocalBook
+from crypto_assets.tables.schemas import MARKET_SENTIMENT
 from crypto_assets_tests.platform import Platform
 
 SOURCES = {"coingecko", "coinmetrics", "binance", "kraken", "defillama", "fear_greed"}

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from crypto_assets.errors import SourceError
 from crypto_assets.settings import Settings
 from crypto_assets.sources import coingecko_context, kraken
-from crypto_assets.sources.client import Answer, Client
+from crypto_assets.sources.client.http import Answer, Client
 from crypto_assets_tests.sources.fault_providers import BTC, PRO, ROUTES, Route
 from crypto_assets_tests.sources.wire_server import Request
 

@@ -10,11 +10,11 @@ import polars as pl
 import pytest
 
 from crypto_assets.checks.set_aside import TABLES
-from crypto_assets.contract import TEXTS, TIMESTAMP, Column, Contract
 from crypto_assets.errors import ContractError, SourceError
-from crypto_assets.schemas import CONTRACTS, ONCHAIN_BASE, PRICES
 from crypto_assets.sources.fetched import Fetched
 from crypto_assets.sources.screen import screen
+from crypto_assets.tables.contract import TEXTS, TIMESTAMP, Column, Contract
+from crypto_assets.tables.schemas import CONTRACTS, ONCHAIN_BASE, PRICES
 
 DAY = date(2024, 5, 4)
 TS = datetime(2024, 5, 4, tzinfo=timezone.utc)

@@ -1,0 +1,63 @@
+"""How many days of each input a run must load, read off the feature definitions."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from functools import cache
+
+from crypto_assets.features.definitions import FEATURES, Feature
+from crypto_assets.features.feature import FILL_HOURS, HOUR
+from crypto_assets.tables import schemas
+from crypto_assets.tables.context import COMMUNITY_LAG
+
+DAY = timedelta(days=1)
+HOURLY = {"prices": 0, "ohlc": 1, "narratives": 0}  # table -> hours from the row's ts to the mark it stands at
+
+# A row is known at the latest this long after its day (or hour) opened: the contracts' available_at rules.
+KNOWN_WITHIN = {
+    "onchain_base": DAY + schemas.COINMETRICS_PLAUSIBLE,
+    "onchain_enhanced": DAY + schemas.COINMETRICS_PLAUSIBLE,
+    "market_sentiment": schemas.FEAR_GREED_LAG,
+    "defi_metrics": DAY + schemas.DEFILLAMA_LAG,
+    "derivatives": HOUR,
+    "social_metrics": DAY + COMMUNITY_LAG,
+    "developer_activity": DAY + COMMUNITY_LAG,
+}
+
+
+@cache
+def users(table: str) -> tuple[Feature, ...]:
+    return tuple(feature for feature in FEATURES.values() if table in feature.tables)
+
+
+@cache
+def window(table: str) -> int:
+    """Hour marks that one output hour looks at in an hourly table, its own included.
+
+    Of bars those too in which the close may stand that fills a hole at the window's oldest end.
+    """
+    own = max(feature.hours for feature in users(table) if feature.stale is None)
+    return own + FILL_HOURS if table == "ohlc" else own
+
+
+@cache
+def oldest_days(table: str) -> int:
+    """Days before an hour's own day whose rows may still serve it in an as-of look-up."""
+    stale = max(feature.stale for feature in users(table) if feature.stale is not None)
+    return -(-(KNOWN_WITHIN[table] + stale) // DAY)
+
+
+@cache
+def change_hours(table: str) -> int:
+    """Hours before an output hour at which the table is looked up as well."""
+    return max(feature.hours - 1 for feature in users(table))
+
+
+def look_back(table: str) -> int:
+    """Days before the first output day from which rows are needed; more changes nothing."""
+    if table in HOURLY:
+        return -(-(window(table) - 1 + HOURLY[table]) * HOUR // DAY)
+    return oldest_days(table) + -(-change_hours(table) * HOUR // DAY)
+
+
+LOOKBACK_DAYS: dict[str, int] = {table: look_back(table) for table in (*HOURLY, *KNOWN_WITHIN)}

@@ -1,0 +1,126 @@
+"""Assets ``freshness_observations`` and ``slo_report``: what was fresh when somebody looked, and how often of late."""
+
+from datetime import datetime, timedelta
+from typing import Any
+
+import dagster as dg
+import polars as pl
+
+from crypto_assets.assets import shell
+from crypto_assets.assets.plots import line_chart
+from crypto_assets.assets.providers import Providers
+from crypto_assets.automation.schedules import FRESHNESS
+from crypto_assets.dates import DAY
+from crypto_assets.monitoring import freshness, service_level
+from crypto_assets.storage.warehouse import Warehouse
+from crypto_assets.tables.contract import Contract
+from crypto_assets.tables.schemas import FRESHNESS_OBSERVATIONS, SLO_REPORT
+
+SOURCE = "platform"
+SHOWN = DAY * 7  # of the chart
+
+
+def of_the_moment(contract: Contract, late_after: timedelta = timedelta(hours=1)) -> dict[str, Any]:
+    """Keyword arguments of ``@dg.asset`` for a table that is written as time goes by and has nothing to backfill."""
+    said = shell.asset_kwargs(
+        contract, group="operations", kinds={"deltalake"}, layer="operations", policy=shell.DERIVED
+    )
+    names = ("name", "group_name", "kinds", "owners", "tags", "description", "metadata")
+    policy = dg.FreshnessPolicy.time_window(fail_window=late_after, warn_window=late_after / 2 + timedelta(minutes=1))
+    return {**{name: said[name] for name in names}, "freshness_policy": policy}
+
+
+@dg.asset(**of_the_moment(FRESHNESS_OBSERVATIONS))
+def freshness_observations(providers: Providers) -> dg.MaterializeResult[None]:
+    now = providers.now()
+    found = freshness.observe(Warehouse(providers.settings().warehouse), now)
+    rows = [
+        {
+            "asset": seen.table, "ts": service_level.slot_of(now), "date": now.date(), "available_at": now, "source": SOURCE,
+            "fresh": seen.fresh, "newest_available_at": seen.newest if seen.kept_up else None,
+            "age_s": seen.age.total_seconds() if seen.kept_up and seen.age is not None else None,
+            "late_after_s": seen.late_after.total_seconds(),
+        }
+        for seen in found
+        if seen.fresh is not None
+    ]  # fmt: skip
+    report = Warehouse(providers.settings().warehouse).write(
+        FRESHNESS_OBSERVATIONS, pl.DataFrame(rows, schema=FRESHNESS_OBSERVATIONS.polars_schema), [now.date()]
+    )
+    late = [seen.table for seen in found if seen.fresh is False]
+    judged = [seen.table for seen in found if seen.fresh is not None]
+    ages = {
+        f"age_hours/{seen.table}": round(seen.age / timedelta(hours=1), 3)
+        for seen in found
+        if seen.kept_up and seen.age is not None
+    }
+    return dg.MaterializeResult(
+        metadata={
+            "fresh": len(judged) - len(late),
+            "observed": len(judged),
+            "not_fresh": ", ".join(late) or "none",
+            "recorded": ", ".join(seen.table for seen in found if seen.fresh is None) or "none",
+            "not_readable": ", ".join(seen.table for seen in found if not seen.readable) or "none",
+            "delta_version": report.version,
+            **ages,
+        }
+    )
+
+
+@dg.asset(**of_the_moment(SLO_REPORT), deps=[freshness_observations])
+def slo_report(providers: Providers) -> dg.MaterializeResult[None]:
+    now, warehouse = providers.now(), Warehouse(providers.settings().warehouse)
+    observations = observed(warehouse, now)
+    level = service_level.service_level(observations, now)
+    rows = level.with_columns(
+        ts=pl.lit(service_level.slot_of(now)), date=pl.lit(now.date()), available_at=pl.lit(now), source=pl.lit(SOURCE)
+    )
+    warehouse.write(SLO_REPORT, rows, [now.date()])
+    return dg.MaterializeResult(metadata={**figures(level), "days": dg.MetadataValue.md(chart(observations, now))})
+
+
+def observed(warehouse: Warehouse, now: datetime, span: timedelta = service_level.WINDOWS["30d"]) -> pl.DataFrame:
+    """The observations of the last span (asset, ts, fresh) of tables that are kept up.
+
+    Left out: tables that exist no more, those without any row in all of that time (nobody fills them), and of a table
+    that was filled meanwhile the looks before its first row. One that stopped stays, however long ago its last row is.
+    """
+    known = warehouse.read(
+        FRESHNESS_OBSERVATIONS,
+        start=(now - span).date(),
+        end=now.date(),
+        columns=["asset", "ts", "fresh", "newest_available_at"],
+    ).filter(pl.col("asset").is_in(list(FRESHNESS)), pl.col("ts") <= now)
+    filled = pl.col("newest_available_at").is_not_null()
+    since = pl.col("ts").filter(filled).min().over("asset")
+    return known.filter(pl.col("ts") >= since).select("asset", "ts", "fresh")
+
+
+def figures(level: pl.DataFrame) -> dict[str, float]:
+    """Numbers of the report under names that stay the same, so that the UI plots them over time."""
+    found: dict[str, float] = {}
+    for row in level.iter_rows(named=True):
+        found[f"share_{row['window']}/{row['asset']}"] = round(row["share_fresh"], 5)
+        if row["window"] == "30d":
+            found[f"budget_left/{row['asset']}"] = round(row["error_budget_left"], 4)
+    return found
+
+
+def chart(observations: pl.DataFrame, now: datetime) -> str:
+    """Share of fresh slots by day, the tables that missed the target, as Markdown."""
+    daily = (
+        observations.filter(pl.col("ts") > now - SHOWN)
+        .group_by("asset", pl.col("ts").dt.date().alias("day"))
+        .agg(share=pl.col("fresh").mean())
+        .sort("asset", "day")
+    )
+    low = daily.group_by("asset").agg(pl.col("share").min()).sort("share", "asset").head(6)["asset"].to_list()
+    series = {
+        name: (part["day"].to_list(), part["share"].to_list())
+        for name in low
+        for part in [daily.filter(pl.col("asset") == name)]
+    }
+    return line_chart(series, title="Observed slots that were fresh, the six lowest", unit="%")
+
+
+ASSETS = [freshness_observations, slo_report]

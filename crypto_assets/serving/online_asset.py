@@ -1,0 +1,131 @@
+"""Keeps ``ml_features_latest`` at the newest features: the asset, and the sensor that asks for it.
+
+The asset has no partitions: it is of the moment, so backfills and coverage leave it alone. It is asked for when the
+newest day of ``ml_features`` was written; backfilling old days does not touch it.
+"""
+
+from datetime import date, timedelta
+from typing import Any
+
+import dagster as dg
+import polars as pl
+
+from crypto_assets.assets import shell
+from crypto_assets.assets.providers import Providers
+from crypto_assets.automation.schedules import FRESHNESS
+from crypto_assets.dates import DAY
+from crypto_assets.errors import InstanceError
+from crypto_assets.serving import online
+from crypto_assets.settings import Settings
+from crypto_assets.storage.warehouse import Warehouse
+from crypto_assets.tables.schemas import ML_FEATURES
+
+BACK = DAY * 2  # a coin whose newest row is older keeps the row it has
+INTERVAL_S = 15
+
+
+def _said() -> dict[str, Any]:
+    said = shell.asset_kwargs(ML_FEATURES, group="ml", kinds={"postgres"}, layer="derived", policy=shell.DERIVED)
+    names = ("group_name", "kinds", "owners", "tags", "freshness_policy", "metadata")
+    return {name: said[name] for name in names}
+
+
+@dg.asset(
+    **_said(),
+    name=online.TABLE,
+    deps=["ml_features"],
+    description=f"{online.__doc__}\n\nOne row is coin: its newest row of ml_features.",
+)
+def ml_features_latest(providers: Providers) -> dg.MaterializeResult[None]:
+    settings = providers.settings()
+    rows, version = newest_rows(Warehouse(settings.warehouse))
+    won = online.upsert(postgres_of(settings), rows, version) if rows.height else 0
+    newest = rows["ts"].max()
+    return dg.MaterializeResult(
+        metadata={"coins": rows.height, "coins_updated": won, "newest_ts": str(newest), "delta_version": version}
+    )
+
+
+def newest_rows(warehouse: Warehouse) -> tuple[pl.DataFrame, int]:
+    """The newest row of each coin with one of late, and the version of ml_features they are from."""
+    version = warehouse.version(ML_FEATURES.table)
+    last = _newest_day(warehouse, version)
+    if version is None or last is None:
+        return ML_FEATURES.empty(), 0
+    rows = warehouse.read(ML_FEATURES, start=last[0] - BACK, end=last[0], version=version)
+    return rows.sort("symbol", "ts").group_by("symbol", maintain_order=True).last().select(ML_FEATURES.names), version
+
+
+def _newest_day(warehouse: Warehouse, version: int | None = None) -> tuple[date, float] | None:
+    """The newest day with rows, and when it was written; from the commit log alone."""
+    files = warehouse.files(ML_FEATURES.table, version).filter(pl.col("rows") > 0).sort("day", "written_at")
+    return None if files.is_empty() else (files["day"][-1], files["written_at"][-1])
+
+
+def postgres_of(settings: Settings) -> str:
+    if settings.postgres_url is None:
+        raise InstanceError(
+            "ml_features_latest needs DAGSTER_POSTGRES_URL; crypto-assets sets it in every run it starts"
+        )
+    return settings.postgres_url.get_secret_value()
+
+
+@dg.sensor(
+    name="put_features_online",
+    target=[ml_features_latest],
+    minimum_interval_seconds=INTERVAL_S,
+    default_status=dg.DefaultSensorStatus.RUNNING,  # no provider is asked
+    description="Asks for ml_features_latest when the newest day of ml_features was written.",
+)
+def put_features_online(context: dg.SensorEvaluationContext) -> dg.SensorResult | dg.SkipReason:
+    found = _newest_day(Warehouse(Settings.from_env().warehouse))
+    if found is None:
+        return dg.SkipReason("ml_features has no rows.")
+    seen = f"{found[0]} {found[1]:.3f}"  # the log has milliseconds; more digits are noise of the division
+    if seen == context.cursor:
+        return dg.SkipReason("The newest day of ml_features is online.")
+    request = dg.RunRequest(run_key=seen, tags={"dagster/priority": "10"})
+    return dg.SensorResult(run_requests=[request], cursor=seen)
+
+
+@dg.asset_check(asset=ml_features_latest, name="fresh")
+def latest_is_fresh(providers: Providers) -> dg.AssetCheckResult:
+    """Age of the newest row online against the limit of ml_features (ERROR); coins behind the table (WARN).
+
+    Recorded data is not late, but what the table has must be online.
+    """
+    settings, now = providers.settings(), providers.now()
+    rows, _ = newest_rows(Warehouse(settings.warehouse))
+    there = online.newest(postgres_of(settings))
+    behind = [
+        coin for coin, known in rows.select("symbol", "available_at").rows() if there.get(coin, online.LONG_AGO) < known
+    ]
+    limit = FRESHNESS[ML_FEATURES.table].late_after
+    newest = max(there.values(), default=None)
+    recorded = (
+        rows.height > 0
+        and bool(rows["source"].str.starts_with("sandbox").all())
+        and now - max(rows["available_at"]) > timedelta(days=2)
+    )
+    late = newest is None or (now - newest > limit and not recorded)
+    age = (
+        "nothing is online"
+        if newest is None
+        else f"the newest row was known {(now - newest).total_seconds() / 60:.0f} min ago"
+    )
+    return dg.AssetCheckResult(
+        passed=not late and not behind,
+        severity=dg.AssetCheckSeverity.ERROR if late else dg.AssetCheckSeverity.WARN,
+        description=f"{age}; {len(behind)} of {rows.height} coin(s) behind ml_features"
+        + (f": {', '.join(behind[:8])}" if behind else ""),
+        metadata={
+            "coins": len(there),
+            "coins_behind": len(behind),
+            **({"age_minutes": round((now - newest).total_seconds() / 60, 1)} if newest else {}),
+        },
+    )
+
+
+ASSETS = [ml_features_latest]
+SENSORS = [put_features_online]
+ASSET_CHECKS = [latest_is_fresh]
