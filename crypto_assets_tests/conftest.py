@@ -86,6 +86,14 @@ def _create_database(postgres_url: str, name: str, template: str = "template1") 
     return postgres_url.rsplit("/", 1)[0] + f"/{name}"
 
 
+def _drop_database(postgres_url: str, name: str) -> None:
+    """Drop it with the connections that stay open to it: a session has some thousand tests, and the server 100 places."""
+    connection = psycopg2.connect(postgres_url.replace("+psycopg2", ""))
+    connection.autocommit = True
+    connection.cursor().execute(f"DROP DATABASE IF EXISTS {name} WITH (FORCE)")
+    connection.close()
+
+
 def _open_instance(home: Path, url: str, patch: pytest.MonkeyPatch) -> DagsterInstance:
     home.mkdir(parents=True)
     (home / "dagster.yaml").write_text(TEMPLATE.read_text(encoding="utf-8"), encoding="utf-8")
@@ -116,6 +124,7 @@ def new_instance(
         def make() -> DagsterInstance:
             name = f"test_{uuid.uuid4().hex}"
             url = _create_database(postgres_url, name, with_tables)
+            stack.callback(_drop_database, postgres_url, name)
             return stack.enter_context(_open_instance(tmp_path / name, url, monkeypatch))
 
         yield make

@@ -90,7 +90,8 @@ def tag_articles(
 
     ``raw`` is what the feeds list at ``seen_at``; ``stored`` is what the table has of those days and ``STORED_DAYS``
     to either side: a stored article stays as it was first seen, only its coins and its link to an earlier one are
-    worked out again. ``read_before`` tells which feeds earlier fetches read, by day. Of an article that several feeds
+    worked out again. A frame without the columns ``guid`` and ``dated`` has neither names of the feeds' own nor items
+    without a date. ``read_before`` tells which feeds earlier fetches read, by day. Of an article that several feeds
     carry under one identity, the earliest published is kept. An item without a date (``dated`` False) is dated with
     ``seen_at``; ``known`` are articles of any day, which such an item is not again.
     """
@@ -119,8 +120,10 @@ def _identified(raw: pd.DataFrame, seen_at: datetime | None) -> pd.DataFrame:
     One with a date goes before one without.
     """
     rows = raw.assign(
-        article_id=[article_id(*cells) for cells in zip(raw["url"], raw["title"], raw["guid"], strict=True)]
+        guid=raw.get("guid", ""),
+        dated=raw.get("dated", True),
     )
+    rows["article_id"] = [article_id(*cells) for cells in zip(rows["url"], rows["title"], rows["guid"], strict=True)]
     if seen_at is not None and len(rows):
         moment = pd.Series(seen_at, index=rows.index).astype(rows["published_at"].dtype)
         for column in ("published_at", "out_by"):

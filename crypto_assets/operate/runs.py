@@ -4,13 +4,18 @@ from __future__ import annotations
 
 import os
 import socket
-from collections.abc import Sequence
+import subprocess
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import date
+from functools import partial
+from types import SimpleNamespace
 
 import dagster as dg
 from dagster import AssetKey, DagsterInstance, DagsterRunStatus, RunsFilter
 from dagster._core.events import JobFailureData
+from dagster._core.execution import compute_logs
 from dagster._core.execution.plan.objects import StepFailureData
 from dagster._utils.error import SerializableErrorInfo
 
@@ -52,18 +57,9 @@ def execute(
 
     A failing step fails alone; its dependants are skipped.
     """
-    job = graph.job().get_subset(asset_selection={AssetKey(table) for table in tables})
-    result = job.execute_in_process(
-        instance=instance,
-        run_config=_QUIET,
-        tags={
-            RANGE[0]: start.isoformat(),
-            RANGE[1]: end.isoformat(),
-            PROCESS_TAG: _process(),
-            **({COINS_TAG: ",".join(coins)} if coins else {}),
-        },
-        raise_on_error=False,
-    )
+    result = _execute(instance, tables, start, end, coins)
+    if not result.success and any(_was_interrupted(event) for event in result.all_events):
+        raise KeyboardInterrupt  # between two steps; Dagster has ended the run
     failures: dict[str, str] = {}
     absent: dict[str, list[date]] = {}
     failed_coins: dict[str, dict[str, str]] = {}
@@ -93,6 +89,44 @@ def execute(
             f"run {result.run_id} failed and none of its steps did ({why or 'no reason given'}); see it in the UI"
         )
     return RunOutcome(result.run_id, result.success, failures, absent, frozenset(done), failed_coins, broken)
+
+
+def _execute(
+    instance: DagsterInstance, tables: Sequence[str], start: date, end: date, coins: Sequence[str]
+) -> dg.ExecuteInProcessResult:
+    job = graph.job().get_subset(asset_selection={AssetKey(table) for table in tables})
+    with _log_helpers_apart():
+        return job.execute_in_process(
+            instance=instance,
+            run_config=_QUIET,
+            tags={
+                RANGE[0]: start.isoformat(),
+                RANGE[1]: end.isoformat(),
+                PROCESS_TAG: _process(),
+                **({COINS_TAG: ",".join(coins)} if coins else {}),
+            },
+            raise_on_error=False,
+        )
+
+
+@contextmanager
+def _log_helpers_apart() -> Iterator[None]:
+    """Dagster's two processes that follow a step's output get a session of their own.
+
+    A terminal sends Ctrl-C to all processes of a session: each of the two would print a traceback of its own.
+    """
+    stock = compute_logs.subprocess
+    apart = SimpleNamespace(Popen=partial(subprocess.Popen, start_new_session=True))
+    setattr(compute_logs, "subprocess", apart)  # noqa: B010
+    try:
+        yield
+    finally:
+        setattr(compute_logs, "subprocess", stock)  # noqa: B010
+
+
+def _was_interrupted(event: dg.DagsterEvent) -> bool:
+    data = event.event_specific_data
+    return isinstance(data, JobFailureData) and _interrupted(data.error)
 
 
 def _run_failure(event: dg.DagsterEvent) -> str | None:

@@ -246,7 +246,8 @@ def test_the_compose_file_is_one_and_holds_the_rules() -> None:
     with pytest.raises(ValueError, match="nonsense"):
         PyCompose.from_yaml(merged + "nonsense: 1\n")
     services = yaml.safe_load(text)["services"]
-    assert {"postgres", "migrate", "code", "webserver", "daemon", "ollama"} == set(services)
+    assert {"postgres", "migrate", "code", "webserver", "daemon", "ollama", "metrics"} == set(services)
+    assert services["metrics"]["profiles"] == ["metrics"], "only where somebody scrapes"
     for name, service in services.items():
         assert service["cap_drop"] == ["ALL"], name
         assert "privileged" not in service

@@ -221,11 +221,20 @@ def test_missing_bars_stay_missing() -> None:
     assert set(whole["ts"].dt.hour) - set(found["ts"].dt.hour) >= {0, 6, 12, 18}, "none was filled"
 
 
-@pytest.mark.parametrize("route", ["historicalChainTvl", "stablecoincharts", "fng", "asset-metrics", "klines"])
+@pytest.mark.parametrize("route", ["historicalChainTvl", "stablecoincharts", "fng", "asset-metrics"])
 def test_an_empty_list_is_not_an_empty_day(route: str) -> None:
     table = next(table for table, part, _ in ROUTES if part == route)
     with Sandbox(now=NOW, fault=f"route={route},empty=1") as empty, pytest.raises(SourceError):
         read(empty, table)
+
+
+def test_a_venue_without_a_bar_is_no_empty_day_but_the_next_ones_turn() -> None:
+    with Sandbox(now=NOW) as right, Sandbox(now=NOW, fault="route=klines,empty=1") as empty:
+        whole, found = read(right, "ohlc"), read(empty, "ohlc")
+    assert set(found.frame["symbol"]) | set(found.failed) >= set(whole.frame["symbol"]), "nobody vanishes"
+    assert len(found.frame) and not found.frame["source"].str.contains("binance").any()
+    with Sandbox(now=NOW, fault="route=klines,empty=1;route=OHLC,empty=1") as both, pytest.raises(SourceError):
+        read(both, "ohlc")
 
 
 def test_a_feed_that_breaks_is_its_own_affair_until_all_do() -> None:
