@@ -21,12 +21,7 @@ from crypto_assets.tables import schemas
 PLOTTED = timedelta(days=60)  # of theme shares before a run's first day
 
 
-@dg.asset(
-    **shell.asset_kwargs(
-        schemas.NEWS_ARTICLES, group="news", kinds={"rss"}, layer="source", policy=shell.FROM_PROVIDER
-    ),
-    pool="news",
-)
+@dg.asset(**shell.asset_kwargs("news_articles"))
 def news_articles(context: dg.AssetExecutionContext, providers: Providers) -> pd.DataFrame:
     start, end = shell.days_of(context)
     first, last = start - DAY * tagging.STORED_DAYS, end + DAY * tagging.STORED_DAYS
@@ -51,12 +46,7 @@ def news_articles(context: dg.AssetExecutionContext, providers: Providers) -> pd
     )
 
 
-@dg.asset(
-    **shell.asset_kwargs(
-        schemas.ARTICLE_NARRATIVES, group="news", kinds={"ollama", "vader"}, layer="derived", policy=shell.DERIVED
-    ),
-    pool="ollama",
-)
+@dg.asset(**shell.asset_kwargs("article_narratives"))
 def article_narratives(
     context: dg.AssetExecutionContext, providers: Providers, news_articles: pd.DataFrame
 ) -> pl.DataFrame:
@@ -66,13 +56,7 @@ def article_narratives(
     return frame
 
 
-@dg.asset(
-    **shell.asset_kwargs(schemas.NARRATIVES, group="news", kinds={"pandas"}, layer="derived", policy=shell.DERIVED),
-    ins={
-        "news_articles": shell.look_back(aggregates.LOOKBACK_DAYS),
-        "article_narratives": shell.look_back(aggregates.LOOKBACK_DAYS),
-    },
-)
+@dg.asset(**shell.asset_kwargs("narratives"), ins=shell.inputs_of("narratives"))
 def narratives(
     context: dg.AssetExecutionContext,
     providers: Providers,
@@ -84,13 +68,7 @@ def narratives(
     return frame[frame["ts"] <= providers.now()]  # hours of the day in progress that are still to come say nothing
 
 
-@dg.asset(
-    **shell.asset_kwargs(schemas.THEME_TRENDS, group="news", kinds={"pandas"}, layer="derived", policy=shell.DERIVED),
-    ins={
-        "news_articles": shell.look_back(trends.LOOKBACK_DAYS),
-        "article_narratives": shell.look_back(trends.LOOKBACK_DAYS),
-    },
-)
+@dg.asset(**shell.asset_kwargs("theme_trends"), ins=shell.inputs_of("theme_trends"))
 def theme_trends(
     context: dg.AssetExecutionContext,
     providers: Providers,
@@ -110,10 +88,7 @@ def theme_trends(
     return frame
 
 
-@dg.asset(
-    **shell.asset_kwargs(schemas.THEME_DIGESTS, group="news", kinds={"pandas"}, layer="derived", policy=shell.DERIVED),
-    ins={"news_articles": shell.look_back(digests.LOOKBACK_DAYS)},
-)
+@dg.asset(**shell.asset_kwargs("theme_digests"), ins=shell.inputs_of("theme_digests"))
 def theme_digests(
     context: dg.AssetExecutionContext, theme_trends: pd.DataFrame, news_articles: pd.DataFrame
 ) -> pd.DataFrame:

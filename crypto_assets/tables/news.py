@@ -1,11 +1,30 @@
-"""Contracts of news: articles, what each one says, and what the market talks about by coin and hour."""
+"""Tables of news: articles, what each one says, and what the market talks about by coin and hour."""
 
 from __future__ import annotations
+
+from datetime import timedelta
 
 import polars as pl
 
 from crypto_assets.tables.columns import available_at, day, key, source, symbol, ts, value
 from crypto_assets.tables.contract import TEXTS, TIMESTAMP, Column, Contract, WriteMode
+from crypto_assets.tables.prices import HOURLY, SETTLES_AFTER
+from crypto_assets.tables.spec import (
+    ALL_OF_IT,
+    OWNER,
+    SOURCE_CHUNK_DAYS,
+    Chunk,
+    DaysOf,
+    DaysWithRows,
+    DerivedFrom,
+    EachDay,
+    Freshness,
+    FromProvider,
+    OnTheHour,
+    RowsOf,
+    TableSpec,
+    When,
+)
 
 THEMES = (
     "regulation", "adoption", "technology", "macro_economic", "institutional",
@@ -218,3 +237,107 @@ THEME_DIGESTS = Contract(
     available_at_rule="that of theme_trends: the day's end",
     time_column=None,
 )  # fmt: skip
+
+# News arrives when there is news: a quiet night is not a failure.
+NEWS = Freshness(warn_after=timedelta(hours=6), late_after=timedelta(hours=24), by_coin=False)
+DAILY = Freshness(warn_after=timedelta(hours=36), late_after=timedelta(hours=48), by_coin=False)
+TICKS = frozenset({When.TICK, When.SETTLE})
+DERIVED = Chunk(days=None, hourly_rows=None)
+SEEN_LATE_DAYS = 2  # an article may have been published so many days before a feed listed it
+ATTENTION_DAYS = 7  # that attention, and a theme's share, are measured against
+NARRATIVES_LOOKBACK_DAYS = 1 + ATTENTION_DAYS + SEEN_LATE_DAYS  # the window of 24 hours first
+TRENDS_LOOKBACK_DAYS = ATTENTION_DAYS + SEEN_LATE_DAYS
+
+SPECS = (
+    TableSpec(
+        contract=NEWS_ARTICLES,
+        group="news",
+        kinds=frozenset({"rss"}),
+        owner=OWNER,
+        rows_from=FromProvider(pool="news", settles_after=SETTLES_AFTER, history=ALL_OF_IT),
+        when=TICKS,
+        freshness=NEWS,
+        expected=DaysWithRows(note="a day with at least one article counts; feeds show only the newest"),
+        chunk=Chunk(days=SOURCE_CHUNK_DAYS, hourly_rows=None),
+        read_by_features=None,
+        own_pod_from_days=None,
+        demo_warm_up=False,
+    ),
+    TableSpec(
+        contract=ARTICLE_NARRATIVES,
+        group="news",
+        kinds=frozenset({"ollama", "vader"}),
+        owner=OWNER,
+        rows_from=DerivedFrom(
+            inputs={"news_articles": 0}, required=("news_articles",), dry_run=False, pool="ollama", columns={}
+        ),
+        when=TICKS,
+        freshness=NEWS,
+        expected=RowsOf(table="news_articles", distinct="article_id", note="each article is analysed"),
+        chunk=DERIVED,
+        read_by_features=None,
+        own_pod_from_days=31,  # an article is seconds of a model
+        demo_warm_up=False,
+    ),
+    TableSpec(
+        contract=NARRATIVES,
+        group="news",
+        kinds=frozenset({"pandas"}),
+        owner=OWNER,
+        rows_from=DerivedFrom(
+            inputs={"news_articles": NARRATIVES_LOOKBACK_DAYS, "article_narratives": NARRATIVES_LOOKBACK_DAYS},
+            required=("article_narratives",),
+            dry_run=True,
+            columns={},
+        ),
+        when=TICKS,
+        freshness=HOURLY,
+        expected=EachDay(
+            rows=24, where=("symbol", "MARKET"), note="hours in which no news at all was seen have no row"
+        ),
+        chunk=DERIVED,
+        read_by_features=OnTheHour(delay_hours=0),
+        own_pod_from_days=None,
+        demo_warm_up=False,
+    ),
+    TableSpec(
+        contract=THEME_TRENDS,
+        group="news",
+        kinds=frozenset({"pandas"}),
+        owner=OWNER,
+        rows_from=DerivedFrom(
+            inputs={"news_articles": TRENDS_LOOKBACK_DAYS, "article_narratives": TRENDS_LOOKBACK_DAYS},
+            required=("article_narratives",),
+            dry_run=False,
+            columns={},
+        ),
+        when=frozenset({When.SETTLE}),
+        freshness=DAILY,
+        expected=EachDay(rows=len(THEMES), where=None, note="a day without any story has none"),
+        chunk=DERIVED,
+        read_by_features=None,
+        own_pod_from_days=None,
+        demo_warm_up=False,
+    ),
+    TableSpec(
+        contract=THEME_DIGESTS,
+        group="news",
+        kinds=frozenset({"pandas"}),
+        owner=OWNER,
+        rows_from=DerivedFrom(
+            inputs={"theme_trends": 0, "news_articles": SEEN_LATE_DAYS},
+            required=("theme_trends",),
+            dry_run=False,
+            columns={},
+        ),
+        when=frozenset({When.SETTLE}),
+        freshness=DAILY,
+        expected=DaysOf(
+            table="theme_trends", positive="story_count", note="days on which theme_trends has stories count"
+        ),
+        chunk=DERIVED,
+        read_by_features=None,
+        own_pod_from_days=None,
+        demo_warm_up=False,
+    ),
+)
