@@ -55,6 +55,7 @@ def asset_of(spec: TableSpec) -> dg.AssetsDefinition:
     @dg.asset(**shell.asset_kwargs(spec.table), ins=inputs)
     def derive(context: dg.AssetExecutionContext, **frames: Any) -> Any:
         start, end = shell.days_of(context)
+        shell.show_lineage(context)
         return transform(**frames, start=start, end=end)
 
     return derive

@@ -25,6 +25,7 @@ def ml_features(
     developer_activity: pl.DataFrame,
 ) -> pl.DataFrame:
     start, end = shell.days_of(context)
+    shell.show_lineage(context)
     return build_features(
         prices=prices,
         ohlc=ohlc,

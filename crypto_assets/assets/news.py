@@ -51,6 +51,7 @@ def article_narratives(
     context: dg.AssetExecutionContext, providers: Providers, news_articles: pd.DataFrame
 ) -> pl.DataFrame:
     start, end = shell.days_of(context)
+    shell.show_lineage(context)
     frame, said = analysis.analyse(providers, news_articles, start, end, context.log.info)
     context.add_output_metadata(said)
     return frame
@@ -64,6 +65,7 @@ def narratives(
     article_narratives: pd.DataFrame,
 ) -> pd.DataFrame:
     start, end = shell.days_of(context)
+    shell.show_lineage(context)
     frame = aggregates.aggregate(news_articles, article_narratives, symbols(providers.coins()), start, end)
     return frame[frame["ts"] <= providers.now()]  # hours of the day in progress that are still to come say nothing
 
@@ -76,6 +78,7 @@ def theme_trends(
     article_narratives: pd.DataFrame,
 ) -> pd.DataFrame:
     start, end = shell.days_of(context)
+    shell.show_lineage(context)
     frame = trends.theme_trends(news_articles, article_narratives, start, end)
     frame = frame[frame["available_at"] <= providers.now()]  # the day in progress is not over
     warehouse = Warehouse(providers.settings().warehouse)
@@ -92,6 +95,7 @@ def theme_trends(
 def theme_digests(
     context: dg.AssetExecutionContext, theme_trends: pd.DataFrame, news_articles: pd.DataFrame
 ) -> pd.DataFrame:
+    shell.show_lineage(context)
     frame = digests.theme_digests(theme_trends, news_articles)
     newest = frame[frame["date"] == frame["date"].max()] if len(frame) else frame
     _show(context, "newest_digest", digests.as_markdown(newest))

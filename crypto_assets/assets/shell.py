@@ -28,6 +28,7 @@ from crypto_assets.tables.spec import DerivedFrom, FromProvider, OfTheMoment, Ta
 
 DAILY = daily(Settings.from_env().start)
 COINS_TAG = "crypto_assets/coins"  # run tag: fetch these coins only
+LINEAGE = "dagster/column_lineage"
 FAILED_COINS = "failed_coins"  # metadata of a materialisation: coins whose rows it lacks, and why
 
 # Days that a run of a derived table covers at most.
@@ -133,7 +134,11 @@ def _about(said: TableSpec) -> dict[str, Any]:
         "tags": {"layer": said.layer},
         "description": f"{contract.description}\n\nOne row is {contract.grain}. Known from: {contract.available_at_rule}.",
         "freshness_policy": _freshness_policy(said),
-        "metadata": {"dagster/column_schema": column_schema(contract), "dagster/table_name": contract.table},
+        "metadata": {
+            "dagster/column_schema": column_schema(contract),
+            "dagster/table_name": contract.table,
+            **({LINEAGE: lineage} if (lineage := column_lineage(said)) else {}),
+        },
     }
 
 
@@ -170,6 +175,27 @@ def column_schema(contract: Contract) -> dg.TableSchema:
             for column in contract.columns
         ]
     )
+
+
+def column_lineage(said: TableSpec) -> dg.TableColumnLineage | None:
+    """The columns of its inputs that each column of a derived table is made from; None where nothing is known of it."""
+    rows = said.rows_from
+    if not isinstance(rows, DerivedFrom) or not rows.columns:
+        return None
+    origins = {column: [origin.partition(".") for origin in named] for column, named in rows.columns.items() if named}
+    return dg.TableColumnLineage(
+        {c: [dg.TableColumnDep(asset_key=table, column_name=name) for table, _, name in o] for c, o in origins.items()}
+    )
+
+
+def show_lineage(context: dg.AssetExecutionContext) -> None:
+    """Note the column lineage with the run's last day, where Dagster's lineage tab looks for it.
+
+    Not with each day: the lineage of a few hundred features is tens of kilobytes, and they are all the same.
+    """
+    lineage = column_lineage(TABLES[context.asset_key.to_user_string()])
+    if lineage is not None:
+        context.add_asset_metadata({LINEAGE: lineage}, partition_key=context.partition_key_range.end)
 
 
 def inputs_of(table: str) -> dict[str, dg.AssetIn]:

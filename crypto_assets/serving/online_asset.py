@@ -28,7 +28,9 @@ def _said() -> dict[str, Any]:
     """What the UI shows of ``ml_features``, but for its name, its days and where it is kept."""
     said = shell.asset_kwargs(ML_FEATURES.table)
     names = ("group_name", "owners", "tags", "freshness_policy", "metadata")
-    return {**{name: said[name] for name in names}, "kinds": {"postgres"}}
+    found = {name: said[name] for name in names}
+    metadata = {name: value for name, value in found["metadata"].items() if name != shell.LINEAGE}
+    return {**found, "metadata": metadata, "kinds": {"postgres"}}
 
 
 @dg.asset(

@@ -248,6 +248,66 @@ ATTENTION_DAYS = 7  # that attention, and a theme's share, are measured against
 NARRATIVES_LOOKBACK_DAYS = 1 + ATTENTION_DAYS + SEEN_LATE_DAYS  # the window of 24 hours first
 TRENDS_LOOKBACK_DAYS = ATTENTION_DAYS + SEEN_LATE_DAYS
 
+# What the columns are made from, for the lineage that the UI shows.
+_TEXT = ("news_articles.title", "news_articles.summary")
+_TIMES = ("news_articles.available_at", "news_articles.published_at")
+_STORY = (*_TIMES, "news_articles.duplicate_of")
+_NAMED = (*_STORY, "news_articles.symbols")
+_TONE = ("article_narratives.sentiment", "article_narratives.confidence")
+_THEME = ("article_narratives.theme",)
+_CHOSEN = ("article_narratives.confidence", "news_articles.article_id")
+
+_OF_AN_ARTICLE = {
+    "article_id": ("news_articles.article_id",),
+    "sentiment": (*_TEXT, "news_articles.language"),
+    "affected_symbols": (*_TEXT, "news_articles.symbols"),
+    **dict.fromkeys(
+        (
+            "theme",
+            "secondary_themes",
+            "confidence",
+            "drivers",
+            "driver_quotes",
+            "summary",
+            "ungrounded",
+            "content_hash",
+        ),
+        _TEXT,
+    ),
+}
+_OF_AN_HOUR = {
+    "article_count_24h": (*_TIMES, "news_articles.symbols"),
+    "story_count_24h": _NAMED,
+    "attention_7d": _NAMED,
+    "novelty_7d": (*_NAMED, "news_articles.title"),
+    "dominant_theme": (*_NAMED, *_THEME, "article_narratives.confidence"),
+    "top_articles": (*_NAMED, *_CHOSEN),
+    **dict.fromkeys(("sentiment_24h", "sentiment_decayed_24h", "sentiment_momentum_24h"), (*_NAMED, *_TONE)),
+    **{f"theme_{theme}_share_24h": (*_NAMED, *_THEME) for theme in THEMES},
+}
+_OF_A_THEME = {
+    "theme": _THEME,
+    "article_count": (*_TIMES, *_THEME),
+    **dict.fromkeys(("story_count", "share", "share_change_7d"), (*_STORY, *_THEME)),
+    "sentiment": (*_STORY, *_THEME, *_TONE),
+    "top_symbols": (*_NAMED, *_THEME),
+    "top_articles": (*_STORY, *_THEME, *_CHOSEN),
+}
+_OF_A_DIGEST = {
+    "theme": ("theme_trends.theme",),
+    "rank": ("theme_trends.story_count", "theme_trends.theme"),
+    "digest": (
+        *(
+            f"theme_trends.{name}"
+            for name in ("theme", "story_count", "share", "share_change_7d", "sentiment", "top_symbols", "top_articles")
+        ),
+        "news_articles.title",
+        "news_articles.feed",
+    ),
+    "article_ids": ("theme_trends.top_articles",),
+    "links": ("theme_trends.top_articles", "news_articles.url"),
+}
+
 SPECS = (
     TableSpec(
         contract=NEWS_ARTICLES,
@@ -269,7 +329,11 @@ SPECS = (
         kinds=frozenset({"ollama", "vader"}),
         owner=OWNER,
         rows_from=DerivedFrom(
-            inputs={"news_articles": 0}, required=("news_articles",), dry_run=False, pool="ollama", columns={}
+            inputs={"news_articles": 0},
+            required=("news_articles",),
+            dry_run=False,
+            pool="ollama",
+            columns=_OF_AN_ARTICLE,
         ),
         when=TICKS,
         freshness=NEWS,
@@ -288,7 +352,7 @@ SPECS = (
             inputs={"news_articles": NARRATIVES_LOOKBACK_DAYS, "article_narratives": NARRATIVES_LOOKBACK_DAYS},
             required=("article_narratives",),
             dry_run=True,
-            columns={},
+            columns=_OF_AN_HOUR,
         ),
         when=TICKS,
         freshness=HOURLY,
@@ -309,7 +373,7 @@ SPECS = (
             inputs={"news_articles": TRENDS_LOOKBACK_DAYS, "article_narratives": TRENDS_LOOKBACK_DAYS},
             required=("article_narratives",),
             dry_run=False,
-            columns={},
+            columns=_OF_A_THEME,
         ),
         when=frozenset({When.SETTLE}),
         freshness=DAILY,
@@ -328,7 +392,7 @@ SPECS = (
             inputs={"theme_trends": 0, "news_articles": SEEN_LATE_DAYS},
             required=("theme_trends",),
             dry_run=False,
-            columns={},
+            columns=_OF_A_DIGEST,
         ),
         when=frozenset({When.SETTLE}),
         freshness=DAILY,
