@@ -27,7 +27,7 @@ from datetime import date, datetime, timezone
 from pathlib import Path
 from typing import Any
 
-from crypto_assets.checks.measures import SNAPSHOTS
+from crypto_assets.checks.state import SNAPSHOTS
 from crypto_assets.dates import DAY, days
 from crypto_assets.operate import graph
 from crypto_assets.sandbox.faults import Rule

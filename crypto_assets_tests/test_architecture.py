@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 import crypto_assets
+from crypto_assets.tables.registry import CONTRACTS
 
 ROOT = Path(crypto_assets.__file__).parent
 PAGE = ROOT.parent / "docs" / "architecture.md"
@@ -118,3 +119,81 @@ def test_the_graph_fits_one_screen() -> None:
 def test_the_architecture_page_names_every_room_and_no_other() -> None:
     rooms = {room(path) for path in MODULES} - {"__init__"}
     assert set(may_import()) == rooms
+
+
+def tables_listed(tree: ast.AST) -> list[tuple[int, set[str]]]:
+    """(line, tables) of each tuple, list, set, dict or call of tables alone that lists three or more of them."""
+    found = []
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Tuple | ast.List | ast.Set):
+            parts: list[ast.AST] = list(node.elts)
+        elif isinstance(node, ast.Dict):
+            parts = [key for key in node.keys if key is not None]
+        elif isinstance(node, ast.Call) and all(named_table(part) for part in node.args):
+            parts = list(
+                node.args
+            )  # a function of tables; one that takes other things too says what it does with these
+        else:
+            continue
+        named = {name for part in parts if (name := named_table(part))}
+        if len(named) >= 3:
+            found.append((node.lineno, named))
+    return found
+
+
+def named_table(node: ast.AST) -> str | None:
+    """The table that an expression names: its string, its contract (``PRICES``), or an attribute of that."""
+    if isinstance(node, ast.Starred):
+        return named_table(node.value)
+    if isinstance(node, ast.Constant):
+        return node.value if node.value in CONTRACTS else None
+    if isinstance(node, ast.Name):
+        return node.id.lower() if node.id.isupper() and node.id.lower() in CONTRACTS else None
+    if isinstance(node, ast.Attribute):
+        return node.attr.lower() if node.attr.isupper() and node.attr.lower() in CONTRACTS else named_table(node.value)
+    if isinstance(node, ast.Tuple) and node.elts:  # a pair of a list of pairs
+        return named_table(node.elts[0])
+    return None
+
+
+# The planner's rewrite of these files removes their lists.
+LISTS_THAT_GO = {"automation/dry_run.py"}
+
+
+@pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(ROOT)))
+def test_only_the_registry_lists_tables(path: Path) -> None:
+    """A list of tables elsewhere would be a rule that a new table does not get."""
+    name = path.relative_to(ROOT).as_posix()
+    if name == "tables/registry.py" or name in LISTS_THAT_GO:
+        return
+    for line, named in tables_listed(ast.parse(path.read_text(encoding="utf-8"))):
+        pytest.fail(
+            f"crypto_assets/{name}:{line} lists the tables {', '.join(sorted(named))}: put what they have in common into "
+            "TableSpec (crypto_assets/tables/spec.py) and read it from crypto_assets/tables/registry.py"
+        )
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        'X = ("prices", "ohlc", "narratives")',
+        'X = {"prices": 1, "ohlc": 2, "narratives": 3}',
+        "X = [PRICES, schemas.OHLC, NARRATIVES.table]",
+        'X = [("prices", 1), ("ohlc", 2), ("narratives", 3)]',
+        'X = dg.AssetSelection.assets("prices", "ohlc", "narratives")',
+    ],
+)
+def test_the_search_for_lists_of_tables_finds_them(text: str) -> None:
+    assert [named for _, named in tables_listed(ast.parse(text))] == [{"prices", "ohlc", "narratives"}]
+
+
+def test_the_rooms_form_no_circle() -> None:
+    one = {"features": "tables"}  # both declare: the columns of the feature table are the features
+    graph: dict[str, set[str]] = {}
+    for name, allowed in may_import().items():
+        here = one.get(name, name)
+        graph[here] = graph.get(here, set()) | {one.get(other, other) for other in allowed} - {here}
+    try:
+        TopologicalSorter(graph).prepare()
+    except CycleError as error:
+        pytest.fail(f"docs/architecture.md lets these rooms import each other: {' -> '.join(error.args[1])}")

@@ -7,16 +7,9 @@ from crypto_assets.assets import shell
 from crypto_assets.assets.providers import Providers
 from crypto_assets.catalog import symbols
 from crypto_assets.features.build import build_features
-from crypto_assets.features.lookback import LOOKBACK_DAYS
-from crypto_assets.tables import schemas
-
-RUNS = dg.BackfillPolicy.multi_run(shell.feature_chunk_days(len(Providers().coins())))
 
 
-@dg.asset(
-    **shell.asset_kwargs(schemas.ML_FEATURES, group="ml", kinds={"polars"}, layer="derived", policy=RUNS),
-    ins={table: shell.look_back(days) for table, days in LOOKBACK_DAYS.items()},
-)
+@dg.asset(**shell.asset_kwargs("ml_features"), ins=shell.inputs_of("ml_features"))
 def ml_features(
     context: dg.AssetExecutionContext,
     providers: Providers,
@@ -32,6 +25,7 @@ def ml_features(
     developer_activity: pl.DataFrame,
 ) -> pl.DataFrame:
     start, end = shell.days_of(context)
+    shell.show_lineage(context)
     return build_features(
         prices=prices,
         ohlc=ohlc,

@@ -9,17 +9,13 @@ from crypto_assets.assets import shell
 from crypto_assets.assets.providers import Providers
 from crypto_assets.sources.client.quota import COUNTS
 from crypto_assets.sources.fetched import utc
-from crypto_assets.tables import schemas
-from crypto_assets.tables.contract import Contract
 
 HOUR = timedelta(hours=1)
 COLUMNS = ["provider", "endpoint", "ts", "date", "available_at", "source", *COUNTS]
 
 
 @dg.asset(
-    **shell.asset_kwargs(
-        schemas.API_USAGE, group="operations", kinds={"postgres"}, layer="operations", policy=shell.DERIVED
-    ),
+    **shell.asset_kwargs("api_usage"),
     op_tags={"dagster/priority": "-100"},  # after the calls of the same run
 )
 def api_usage(context: dg.AssetExecutionContext, providers: Providers) -> pd.DataFrame:
@@ -30,17 +26,4 @@ def api_usage(context: dg.AssetExecutionContext, providers: Providers) -> pd.Dat
     return utc(pd.DataFrame(rows, columns=COLUMNS), "ts", "available_at")
 
 
-def written_beside(contract: Contract) -> dg.AssetSpec:
-    """A table whose rows are written while others are materialised: nothing of it is materialised or backfilled."""
-    return dg.AssetSpec(
-        contract.table,
-        group_name="operations",
-        owners=[shell.OWNER],
-        kinds={"deltalake"},
-        tags={"layer": "operations"},
-        description=contract.description,
-        metadata={"dagster/column_schema": shell.column_schema(contract), "dagster/table_name": contract.table},
-    )
-
-
-ASSETS = [api_usage, written_beside(schemas.QUARANTINE), written_beside(schemas.SET_ASIDE)]
+ASSETS = [api_usage, shell.external_asset("quarantine"), shell.external_asset("set_aside")]

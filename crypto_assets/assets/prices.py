@@ -25,13 +25,7 @@ FIRST, LAST = {"dagster/priority": "10"}, {"dagster/priority": "-10"}
 BarSource: TypeAlias = Callable[[Client, Settings, Sequence[Coin], date, date, datetime], Awaitable[Fetched]]
 
 
-@dg.asset(
-    **shell.asset_kwargs(
-        schemas.PRICES, group="prices", kinds={"coingecko"}, layer="source", policy=shell.FROM_PROVIDER
-    ),
-    pool="coingecko",
-    op_tags=LAST,
-)
+@dg.asset(**shell.asset_kwargs("prices"), op_tags=LAST)
 def prices(context: dg.AssetExecutionContext, providers: Providers) -> pd.DataFrame:
     start, end = shell.days_of(context)
     coins, now = shell.coins_of(context, providers), providers.now()
@@ -57,24 +51,12 @@ def prices(context: dg.AssetExecutionContext, providers: Providers) -> pd.DataFr
     return kept
 
 
-@dg.asset(
-    **shell.asset_kwargs(
-        schemas.OHLC, group="prices", kinds={"binance", "kraken"}, layer="source", policy=shell.FROM_PROVIDER
-    ),
-    pool="ohlc",
-    op_tags=FIRST,
-)
+@dg.asset(**shell.asset_kwargs("ohlc"), op_tags=FIRST)
 def ohlc(context: dg.AssetExecutionContext, providers: Providers) -> pd.DataFrame:
     return _bars(context, providers, schemas.OHLC, ohlc_source.fetch_ohlc)
 
 
-@dg.asset(
-    **shell.asset_kwargs(
-        schemas.KRAKEN_OHLC, group="prices", kinds={"kraken"}, layer="source", policy=shell.FROM_PROVIDER
-    ),
-    pool="kraken",
-    op_tags=FIRST,
-)
+@dg.asset(**shell.asset_kwargs("kraken_ohlc"), op_tags=FIRST)
 def kraken_ohlc(context: dg.AssetExecutionContext, providers: Providers) -> pd.DataFrame:
     return _bars(context, providers, schemas.KRAKEN_OHLC, kraken.fetch_kraken)
 
@@ -99,12 +81,7 @@ def _bars(
     return fetched.frame
 
 
-@dg.asset(
-    **shell.asset_kwargs(
-        schemas.DERIVATIVES, group="prices", kinds={"coingecko"}, layer="source", policy=shell.FROM_PROVIDER
-    ),
-    pool="coingecko",
-)
+@dg.asset(**shell.asset_kwargs("derivatives"))
 def derivatives(context: dg.AssetExecutionContext, providers: Providers) -> pd.DataFrame:
     coins, now = shell.coins_of(context, providers), providers.now()
     if now.date() not in days(*shell.days_of(context)):

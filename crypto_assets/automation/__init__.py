@@ -1,52 +1,16 @@
-"""What keeps tables true without hands: staleness, late values, refills, alerts. Sensors and schedules beyond cadence.
+"""What keeps tables true without hands: staleness, late values, refills, retention. Sensors and schedules beyond cadence.
 
-One file a duty. Each lists its sensors, schedules and jobs; :func:`everything` gathers them for ``definitions.py``.
-What does not belong here: fetching, formulas, how often the graph ticks (``automation/schedules.py``).
+One file a duty. Each lists its sensors, schedules and jobs; ``definitions.py`` gathers those of all rooms.
+What does not belong here: fetching, formulas, alerts and the service level (``monitoring/``).
 """
 
 from __future__ import annotations
 
-from typing import Any, TypedDict
-
-from crypto_assets.settings import Settings
+from types import ModuleType
 
 
-class Automation(TypedDict):
-    assets: list[Any]
-    sensors: list[Any]
-    schedules: list[Any]
-    jobs: list[Any]
-    checks: list[Any]
-
-
-def everything() -> Automation:
-    """Every sensor, schedule, job and asset of this room, as arguments of ``Definitions``."""
+def duties() -> list[ModuleType]:
+    """The modules of this room that have sensors, schedules, jobs or assets."""
     from crypto_assets.automation import checks_only, late_values, partial_recovery, reanalysis, refill, tidy
-    from crypto_assets.monitoring import freshness_observation
-    from crypto_assets.monitoring.alerts import sensors
-    from crypto_assets.serving import online_asset
 
-    duties: list[Any] = [
-        sensors,
-        late_values,
-        checks_only,
-        freshness_observation,
-        online_asset,
-        reanalysis,
-        refill,
-        partial_recovery,
-        tidy,
-    ]
-    if Settings.from_env().kube_namespace is not None:
-        from crypto_assets.runtime.kubernetes import (
-            janitor,  # the Kubernetes client is slow to import and needed in a cluster only
-        )
-
-        duties.append(janitor)
-    return Automation(
-        assets=[found for duty in duties for found in getattr(duty, "ASSETS", ())],
-        sensors=[found for duty in duties for found in getattr(duty, "SENSORS", ())],
-        schedules=[found for duty in duties for found in getattr(duty, "SCHEDULES", ())],
-        jobs=[found for duty in duties for found in getattr(duty, "JOBS", ())],
-        checks=[found for duty in duties for found in getattr(duty, "ASSET_CHECKS", ())],
-    )
+    return [late_values, checks_only, reanalysis, refill, partial_recovery, tidy]

@@ -1,96 +1,23 @@
-"""Cadence and freshness by layer: who runs when, and when is it late.
-
-Freshness is about rows: a table is fresh while its newest ``available_at`` is younger than ``late_after``. The
-Dagster freshness policy beside it watches materialisations; the freshness checks watch the rows.
-"""
+"""The ticks: which jobs fill the tables, and when. What is in a job follows from the specs (``TableSpec.when``)."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import date, datetime, timedelta, timezone
 
 import dagster as dg
 from dagster._core.storage.tags import SCHEDULED_EXECUTION_TIME_TAG
 
-from crypto_assets.tables.context import COMMUNITY_LAG
-from crypto_assets.tables.schemas import COINMETRICS_LAG, DEFILLAMA_LAG, FEAR_GREED_LAG
+from crypto_assets.tables import registry
+from crypto_assets.tables.spec import When
 
-
-@dataclass(frozen=True)
-class Freshness:
-    """How old the newest row of a table may be, and after how long without a materialisation Dagster warns."""
-
-    warn_after: timedelta
-    late_after: timedelta
-
-    def policy(self) -> dg.FreshnessPolicy:
-        return dg.FreshnessPolicy.time_window(fail_window=self.late_after, warn_window=self.warn_after)
-
-
-# An hour's row is owed by the second tick after it (the first may find the provider's page of before, and the last row
-# of a day comes with its close): what is not there when the third is due is late.
-_INTRADAY = Freshness(timedelta(minutes=45), timedelta(hours=1, minutes=30))
-_DAILY = Freshness(timedelta(hours=36), timedelta(hours=48))
-# News arrives when there is news: a quiet night is not a failure.
-_NEWS = Freshness(timedelta(hours=6), timedelta(hours=24))
-
-FRESHNESS: dict[str, Freshness] = {
-    "prices": _INTRADAY,
-    "ohlc": _INTRADAY,
-    "onchain_base": _DAILY,
-    "onchain_enhanced": _DAILY,
-    "defi_metrics": _DAILY,
-    "market_sentiment": _DAILY,
-    "news_articles": _NEWS,
-    "article_narratives": _NEWS,
-    "narratives": _INTRADAY,
-    "theme_trends": _DAILY,
-    "theme_digests": _DAILY,
-    "ml_features": _INTRADAY,
-    "kraken_ohlc": _INTRADAY,
-    "derivatives": _INTRADAY,
-    "social_metrics": _DAILY,
-    "developer_activity": _DAILY,
-    "defi_protocols": _DAILY,
-    "defi_yields": _DAILY,
-    "api_usage": _DAILY,
-}
-
-INTRADAY_TABLES = (
-    "prices",
-    "ohlc",
-    "kraken_ohlc",
-    "derivatives",
-    "news_articles",
-    "article_narratives",
-    "narratives",
-    "ml_features",
-    "market_sentiment",
-    "defi_protocols",  # of these two the first look of a day counts; the day's other ticks make no call
-    "defi_yields",
-    "api_usage",
-)
-
-# Assets without partitions: made as time goes by, with nothing to backfill or to settle (monitoring/).
-OF_THE_MOMENT = ("freshness_observations", "slo_report", "history_report", "data_quality_report", "ml_features_latest")
-# A call a coin and day each, whole ten minutes after midnight: the close of the day settles them.
-CLOSED_TABLES = ("prices", "ohlc", "kraken_ohlc")
-# What may still be missing at noon, and what is derived from it.
-LATE_TABLES = ("onchain_base", "onchain_enhanced", "defi_metrics", "market_sentiment", "ml_features", "api_usage")
+FRESHNESS = registry.freshness()
+SETTLES_AFTER = registry.settles_after()
+INTRADAY_TABLES = registry.filled(When.TICK)
+SETTLED_TABLES = registry.filled(When.SETTLE)
+LATE_TABLES = registry.filled(When.NOON)
 LATE_HOUR = 12
-
-# How long after a day's end its provider has the whole of it. A fetch later than that settles the day. Tables that are
-# not named show the present only, or are derived: those follow their inputs.
-SETTLES_AFTER: dict[str, timedelta] = {
-    "prices": timedelta(minutes=8),  # the last hour's point comes seconds after midnight, and is cached for minutes
-    "ohlc": timedelta(minutes=8),
-    "kraken_ohlc": timedelta(minutes=8),
-    "news_articles": timedelta(minutes=8),
-    "market_sentiment": FEAR_GREED_LAG,
-    "defi_metrics": DEFILLAMA_LAG,
-    "social_metrics": COMMUNITY_LAG,
-    "developer_activity": COMMUNITY_LAG,
-    "onchain_base": COINMETRICS_LAG,
-}
+# Assets without partitions: made as time goes by, with nothing to backfill or to settle. The last two are no tables: a
+# page, and a copy in Postgres.
+OF_THE_MOMENT = (*registry.of_the_moment(), "data_quality_report", "ml_features_latest")
 
 PRIORITY = {"dagster/priority": "10"}  # a tick goes before backfills and refills that wait
 UNFINISHED = [
@@ -122,10 +49,7 @@ def schedules(calendar: dg.PartitionsDefinition) -> list[dg.ScheduleDefinition]:
     )
     settle = dg.define_asset_job(
         "settle",
-        # What has no days: what is of the moment, and the janitor's asset in a cluster.
-        dg.AssetSelection.all()
-        - dg.AssetSelection.assets(*OF_THE_MOMENT, *CLOSED_TABLES)
-        - dg.AssetSelection.groups("cluster"),
+        dg.AssetSelection.assets(*SETTLED_TABLES),
         partitions_def=calendar,
         tags=PRIORITY,
         description="Fetch a closed day once more when every provider has it, and derive from it.",

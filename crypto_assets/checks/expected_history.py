@@ -11,11 +11,10 @@ from datetime import date
 
 import polars as pl
 
-from crypto_assets.automation.schedules import FRESHNESS
 from crypto_assets.checks import coverage, measures, state
 from crypto_assets.checks.outcome import Scope
 from crypto_assets.dates import chunks
-from crypto_assets.tables.schemas import CONTRACTS
+from crypto_assets.tables.registry import CONTRACTS
 
 YEAR = 366  # days in memory at once
 
@@ -25,9 +24,9 @@ def rows(scope: Scope, table: str, stored: Mapping[date, int]) -> tuple[int, int
 
     ``stored``: rows by day (:meth:`Warehouse.days_with_rows`). Raises :class:`WarehouseError`.
     """
-    if table in measures.RECORDS:
+    if table in state.RECORDS:
         return None
-    if table in measures.SNAPSHOTS:
+    if table in state.SNAPSHOTS:
         first = state.first_day(scope.warehouse, table, scope.now)
         due = state.days_due(table, first, scope.start, scope.end, scope.now, scope.settings)
         return len(due), sum(day in stored for day in due)
@@ -35,7 +34,7 @@ def rows(scope: Scope, table: str, stored: Mapping[date, int]) -> tuple[int, int
     if table == "onchain_enhanced":
         counted = [coverage.enhanced_ratio(year) for year in years]
         return sum(base for _, base in counted), sum(enhanced for enhanced, _ in counted)
-    if table in measures.BY_COIN:
+    if table in state.BY_COIN:
         return _by_coin(scope, table, years)
     counted = [measures.expectation(CONTRACTS[table], year, _keys(year, table), _days(year))[:2] for year in years]
     return sum(due for due, _ in counted), sum(present for _, present in counted)
@@ -43,11 +42,11 @@ def rows(scope: Scope, table: str, stored: Mapping[date, int]) -> tuple[int, int
 
 def _by_coin(scope: Scope, table: str, years: list[Scope]) -> tuple[int, int]:
     """A coin is due from its first row in any of the years on."""
-    per_day, source = measures.BY_COIN[table]
-    wanted = pl.col("symbol").is_in(measures.coins_of(scope, source))
+    rule = state.BY_COIN[table]
+    wanted = pl.col("symbol").is_in(measures.coins_of(scope, rule.identifier))
     seen = pl.concat([measures.first_seen(_keys(year, table).filter(wanted)) for year in years])
     whole = seen.sort("first").group_by("symbol").agg(pl.col("first", "hour").first(), pl.col("rows").sum())
-    due = measures.owed(whole, scope.end, per_day)
+    due = measures.owed(whole, scope.end, rule.rows_per_day)
     return int(due["due"].sum()), int(due["rows"].sum())
 
 
@@ -60,4 +59,4 @@ def _days(scope: Scope) -> int:
     return (scope.end - scope.start).days + 1
 
 
-TABLES = tuple(FRESHNESS)
+TABLES = tuple(state.FRESHNESS)

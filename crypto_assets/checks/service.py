@@ -6,7 +6,7 @@ import polars as pl
 
 from crypto_assets.checks.outcome import Outcome, Scope
 from crypto_assets.dates import DAY
-from crypto_assets.monitoring import service_level
+from crypto_assets.transforms import service_level
 
 ALLOWED_GAPS = 2  # slots of a day: a restart of the machine is no reason to doubt the rest
 

@@ -11,6 +11,7 @@ from crypto_assets.assets.plots import line_chart
 from crypto_assets.assets.providers import Providers
 from crypto_assets.checks import (
     analysis,
+    calls,
     coverage,
     freshness,
     health,
@@ -25,7 +26,7 @@ from crypto_assets.checks.outcome import Chart, Measure, Outcome, Scope
 from crypto_assets.errors import CryptoAssetsError
 from crypto_assets.settings import Settings
 from crypto_assets.storage.snapshot import SnapshotWarehouse
-from crypto_assets.tables.schemas import CONTRACTS
+from crypto_assets.tables.registry import CONTRACTS
 
 PARTITION = "dagster/partition"
 RANGE = ("dagster/asset_partition_range_start", "dagster/asset_partition_range_end")
@@ -39,6 +40,7 @@ def every_measure() -> dict[str, dict[str, Measure]]:
     """Table -> check name -> measure."""
     more = (
         analysis.MEASURES,
+        calls.MEASURES,
         coverage.MEASURES,
         freshness.MEASURES,
         service.MEASURES,

@@ -27,10 +27,10 @@ from crypto_assets.features.grid import (
     hour_of,
     panel,
 )
-from crypto_assets.features.lookback import LOOKBACK_DAYS, window
+from crypto_assets.features.lookback import HOURLY, LOOKBACK_DAYS, window
 from crypto_assets.tables.contract import TIMESTAMP
+from crypto_assets.tables.derived_source import derived_source
 from crypto_assets.tables.schemas import CONTRACTS, DECISION_DELAY, ML_FEATURES
-from crypto_assets.transforms.derived_source import derived_source
 
 BTC = "BTC"
 AROUND = ("onchain", "context", "derivatives", "social", "developer")  # groups that are looked up as-of
@@ -94,7 +94,7 @@ class _LaidOut:
     def block(self, coins: slice) -> pl.DataFrame:
         """The rows of a few coins, in key order."""
         grid, count = self.grid, coins.stop - coins.start
-        back = {table: LOOKBACK_DAYS[table] * HOURS_A_DAY for table in ("prices", "ohlc", "narratives")}
+        back = {table: LOOKBACK_DAYS[table] * HOURS_A_DAY for table in HOURLY}
         prices, bars = self.prices.coins(coins), self.bars.coins(coins)
         kept = prices.exists[:, back["prices"] :] | bars.exists[:, back["ohlc"] :]
         beside_btc = [prices]
@@ -126,7 +126,7 @@ class _LaidOut:
 def _lay_out(grid: Grid, inputs: Mapping[str, pl.DataFrame], wanted: list[str]) -> _LaidOut:
     prices = price.price_panel(inputs["prices"], _reaching_back(grid, "prices"))
     caps = prices.at_own_hour("market_cap_usd")[:, LOOKBACK_DAYS["prices"] * HOURS_A_DAY :]
-    looked_up = {table: frame for table, frame in inputs.items() if table not in ("prices", "ohlc", "narratives")}
+    looked_up = {table: frame for table, frame in inputs.items() if table not in HOURLY}
     return _LaidOut(
         grid=grid,
         prices=prices,

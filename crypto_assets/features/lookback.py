@@ -7,22 +7,25 @@ from functools import cache
 
 from crypto_assets.features.definitions import FEATURES, Feature
 from crypto_assets.features.feature import FILL_HOURS, HOUR
-from crypto_assets.tables import schemas
-from crypto_assets.tables.context import COMMUNITY_LAG
+from crypto_assets.tables import context, news, onchain, prices
+from crypto_assets.tables.spec import AsOf, OnTheHour
 
 DAY = timedelta(days=1)
-HOURLY = {"prices": 0, "ohlc": 1, "narratives": 0}  # table -> hours from the row's ts to the mark it stands at
 
+_READ = {
+    spec.table: spec.read_by_features for group in (prices, onchain, context, news) for spec in group.SPECS
+}  # not the registry: its feature table needs what is here
+_NAMED = dict.fromkeys(table for feature in FEATURES.values() for table in sorted(feature.tables))
+if unread := [table for table in _NAMED if _READ.get(table) is None]:
+    raise TypeError(
+        f"{unread[0]}: a feature names it, but read_by_features of its TableSpec in crypto_assets/tables/ does not say how "
+        "features read it"
+    )
+
+# Table -> hours from the row's ts to the mark it stands at.
+HOURLY = {t: how.delay_hours for t, how in _READ.items() if t in _NAMED and isinstance(how, OnTheHour)}
 # A row is known at the latest this long after its day (or hour) opened: the contracts' available_at rules.
-KNOWN_WITHIN = {
-    "onchain_base": DAY + schemas.COINMETRICS_PLAUSIBLE,
-    "onchain_enhanced": DAY + schemas.COINMETRICS_PLAUSIBLE,
-    "market_sentiment": schemas.FEAR_GREED_LAG,
-    "defi_metrics": DAY + schemas.DEFILLAMA_LAG,
-    "derivatives": HOUR,
-    "social_metrics": DAY + COMMUNITY_LAG,
-    "developer_activity": DAY + COMMUNITY_LAG,
-}
+KNOWN_WITHIN = {t: how.known_within for t, how in _READ.items() if t in _NAMED and isinstance(how, AsOf)}
 
 
 @cache

@@ -111,6 +111,7 @@ DERIVED = (
     Derived("exchange_inflow_zscore_30d", "sigma", "z-score of exchange_inflow_usd over the last 30 days incl. today, ddof 1.", (INFLOW,), (_every(INFLOW, 30),)),
 )  # fmt: skip
 DERIVED_BY_NAME = {column.name: column for column in DERIVED}
+LOOKBACK_DAYS = max(column.days for column in DERIVED) - 1  # of onchain_enhanced over onchain_base
 
 
 def _looked_up(

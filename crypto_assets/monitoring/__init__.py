@@ -1,16 +1,17 @@
 """How well the platform serves: observed freshness, service level, the quality report. Reads every table, feeds none.
 
 Its assets have no partitions: an observation is of the moment and cannot be backfilled, so ``backfill`` and ``status``
-leave them out. What is measured is in ``checks`` and ``transforms``; here it is gathered and shown.
+leave them out.
 """
 
 from __future__ import annotations
 
-from typing import Any
+from types import ModuleType
 
 
-def assets() -> list[Any]:
-    """Every asset of this room."""
-    from crypto_assets.monitoring import history_report, quality_report, slo
+def duties() -> list[ModuleType]:
+    """The modules of this room that have sensors, schedules, jobs or assets."""
+    from crypto_assets.monitoring import freshness_observation, history_report, quality_report, slo
+    from crypto_assets.monitoring.alerts import sensors
 
-    return [*slo.ASSETS, *history_report.ASSETS, *quality_report.ASSETS]
+    return [sensors, freshness_observation, slo, history_report, quality_report]

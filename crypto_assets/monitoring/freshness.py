@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from crypto_assets.automation.schedules import FRESHNESS
-from crypto_assets.checks.state import Freshness, freshness_of
+from crypto_assets.checks.state import FRESHNESS, Freshness, freshness_of
 from crypto_assets.errors import WarehouseError
 from crypto_assets.storage.warehouse import Warehouse
 

@@ -7,6 +7,7 @@ import dagster as dg
 import polars as pl
 from dagster import DagsterInstance
 
+from crypto_assets.assets import shell
 from crypto_assets.assets.partition_states import states_of
 from crypto_assets.assets.plots import line_chart
 from crypto_assets.assets.providers import Providers
@@ -15,12 +16,12 @@ from crypto_assets.checks.outcome import Scope
 from crypto_assets.dates import DAY
 from crypto_assets.errors import WarehouseError
 from crypto_assets.monitoring.history_shares import ALL, PARTITIONS, ROWS, SHARES, shares
-from crypto_assets.monitoring.service_level import slot_of
-from crypto_assets.monitoring.slo import SOURCE, of_the_moment
+from crypto_assets.monitoring.slo import SOURCE
 from crypto_assets.settings import Settings
 from crypto_assets.storage.lenient import LenientWarehouse
 from crypto_assets.storage.warehouse import Warehouse
 from crypto_assets.tables.schemas import HISTORY_REPORT
+from crypto_assets.transforms.service_level import slot_of
 
 SHOWN = DAY * 366  # of the lines
 ENHANCED = "onchain_enhanced"
@@ -54,7 +55,7 @@ def look(instance: DagsterInstance, settings: Settings, now: datetime) -> tuple[
     return found.filter(pl.col("asset") != ALL) if broken else found, broken
 
 
-@dg.asset(**of_the_moment(HISTORY_REPORT, late_after=timedelta(hours=13)))
+@dg.asset(**shell.asset_kwargs("history_report"))
 def history_report(context: dg.AssetExecutionContext, providers: Providers) -> dg.MaterializeResult[None]:
     now, warehouse = providers.now(), Warehouse(providers.settings().warehouse)
     found, broken = look(context.instance, providers.settings(), now)

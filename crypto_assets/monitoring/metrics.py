@@ -15,11 +15,12 @@ from prometheus_client.registry import Collector
 
 from crypto_assets.dates import DAY
 from crypto_assets.errors import CryptoAssetsError
-from crypto_assets.monitoring import freshness, history_report, service_level
+from crypto_assets.monitoring import freshness, history_report
 from crypto_assets.monitoring.alerts.ledger import Ledger
 from crypto_assets.monitoring.slo import observed
 from crypto_assets.settings import Settings
 from crypto_assets.storage.warehouse import Warehouse
+from crypto_assets.transforms import service_level
 
 LOOKED_BACK = DAY * 7  # a look older than this says nothing of the present
 KEPT_S = 15.0  # two servers that scrape at once cost one reading

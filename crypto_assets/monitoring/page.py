@@ -10,8 +10,9 @@ from pathlib import Path
 import polars as pl
 
 from crypto_assets.monitoring import figures as draw
-from crypto_assets.monitoring import history_report, service_level
+from crypto_assets.monitoring import history_report
 from crypto_assets.monitoring.quality import Quality
+from crypto_assets.transforms import service_level
 
 STYLE = (Path(__file__).parent / "page.css").read_text(encoding="utf-8")
 HOUR = timedelta(hours=1)

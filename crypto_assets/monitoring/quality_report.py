@@ -6,11 +6,11 @@ from pathlib import Path
 import dagster as dg
 
 from crypto_assets.assets.providers import Providers
-from crypto_assets.assets.shell import OWNER
 from crypto_assets.monitoring.history_report import history_report
 from crypto_assets.monitoring.quality import Quality, figures, gather
 from crypto_assets.monitoring.slo import slo_report
 from crypto_assets.settings import Settings
+from crypto_assets.tables.spec import OWNER
 
 
 def path_of(settings: Settings) -> Path:

@@ -1,7 +1,6 @@
 """Assets ``freshness_observations`` and ``slo_report``: what was fresh when somebody looked, and how often of late."""
 
 from datetime import datetime, timedelta
-from typing import Any
 
 import dagster as dg
 import polars as pl
@@ -9,28 +8,18 @@ import polars as pl
 from crypto_assets.assets import shell
 from crypto_assets.assets.plots import line_chart
 from crypto_assets.assets.providers import Providers
-from crypto_assets.automation.schedules import FRESHNESS
+from crypto_assets.checks.state import FRESHNESS
 from crypto_assets.dates import DAY
-from crypto_assets.monitoring import freshness, service_level
+from crypto_assets.monitoring import freshness
 from crypto_assets.storage.warehouse import Warehouse
-from crypto_assets.tables.contract import Contract
 from crypto_assets.tables.schemas import FRESHNESS_OBSERVATIONS, SLO_REPORT
+from crypto_assets.transforms import service_level
 
 SOURCE = "platform"
 SHOWN = DAY * 7  # of the chart
 
 
-def of_the_moment(contract: Contract, late_after: timedelta = timedelta(hours=1)) -> dict[str, Any]:
-    """Keyword arguments of ``@dg.asset`` for a table that is written as time goes by and has nothing to backfill."""
-    said = shell.asset_kwargs(
-        contract, group="operations", kinds={"deltalake"}, layer="operations", policy=shell.DERIVED
-    )
-    names = ("name", "group_name", "kinds", "owners", "tags", "description", "metadata")
-    policy = dg.FreshnessPolicy.time_window(fail_window=late_after, warn_window=late_after / 2 + timedelta(minutes=1))
-    return {**{name: said[name] for name in names}, "freshness_policy": policy}
-
-
-@dg.asset(**of_the_moment(FRESHNESS_OBSERVATIONS))
+@dg.asset(**shell.asset_kwargs("freshness_observations"))
 def freshness_observations(providers: Providers) -> dg.MaterializeResult[None]:
     now = providers.now()
     found = freshness.observe(Warehouse(providers.settings().warehouse), now)
@@ -67,7 +56,7 @@ def freshness_observations(providers: Providers) -> dg.MaterializeResult[None]:
     )
 
 
-@dg.asset(**of_the_moment(SLO_REPORT), deps=[freshness_observations])
+@dg.asset(**shell.asset_kwargs("slo_report"), deps=[freshness_observations])
 def slo_report(providers: Providers) -> dg.MaterializeResult[None]:
     now, warehouse = providers.now(), Warehouse(providers.settings().warehouse)
     observations = observed(warehouse, now)

@@ -11,17 +11,14 @@ from typing import Any, cast
 
 import pandas as pd
 
-from crypto_assets.narratives.stories import WINDOW_DAYS
-
 LARGEST = 3
 TITLE_CHARS = 160
-LOOKBACK_DAYS = WINDOW_DAYS  # an article may have been published so many days before it was seen
 _MARKS, _ESCAPE = re.compile(r"([\\`*_{}\[\]<>#|!])"), r"\\\1"
 COLUMNS = ["theme", "date", "available_at", "source", "rank", "digest", "article_ids", "links"]
 
 
 def theme_digests(trends: pd.DataFrame, articles: pd.DataFrame) -> pd.DataFrame:
-    """Rows of ``theme_digests`` for the days of ``trends``; ``articles`` reach ``LOOKBACK_DAYS`` back."""
+    """Rows of ``theme_digests`` for the days of ``trends``; ``articles`` reach ``tables.news.SEEN_LATE_DAYS`` back."""
     known = articles.drop_duplicates("article_id").set_index("article_id")[["title", "feed", "url"]]
     rows = []
     for _, day in trends[trends["story_count"] > 0].groupby("date", sort=True):

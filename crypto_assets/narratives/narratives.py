@@ -10,16 +10,14 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from crypto_assets.narratives.judged_articles import join_analyses
-from crypto_assets.tables.schemas import THEMES
-from crypto_assets.transforms.derived_source import DERIVED, SANDBOX_DERIVED, SANDBOX_PREFIX
+from crypto_assets.tables.derived_source import DERIVED, SANDBOX_DERIVED, SANDBOX_PREFIX
+from crypto_assets.tables.news import ATTENTION_DAYS as PAST_DAYS
+from crypto_assets.tables.news import THEMES
 
 MARKET = "MARKET"
 WINDOW = 24  # hours
 HALF_LIFE = 6.0  # hours after which an article weighs half in sentiment_decayed_24h and in the order of top_articles
-PAST_DAYS = 7  # that attention is measured against
 TOP = 5
-# The window, the days before it, and the two days by which an article may be seen late.
-LOOKBACK_DAYS = 1 + PAST_DAYS + 2
 _SHARES = [f"theme_{theme}_share_24h" for theme in THEMES]
 COLUMNS = [
     "symbol", "ts", "date", "available_at", "source", "article_count_24h", "story_count_24h", "sentiment_24h",
@@ -39,7 +37,7 @@ def aggregate(
     An article counts at ts when its ``available_at`` lies in (ts - 24 h, ts]; one that repeats another counts in
     ``article_count_24h`` only. A coin that no article names has count 0 and null sentiment. Hours in which no article
     of the whole market is in the window have no rows: nothing was seen, which is not the same as nothing said.
-    ``articles`` and ``analyses`` reach ``LOOKBACK_DAYS`` back.
+    ``articles`` and ``analyses`` reach ``tables.news.NARRATIVES_LOOKBACK_DAYS`` back.
     """
     opened = datetime(start.year, start.month, start.day, tzinfo=timezone.utc) - PAST_DAYS * WINDOW * HOUR
     hours = ((end - start).days + 1) * 24 + PAST_DAYS * WINDOW

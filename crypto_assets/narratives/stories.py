@@ -19,7 +19,8 @@ from typing import Any
 
 import pandas as pd
 
-WINDOW_DAYS = 2
+from crypto_assets.tables.news import SEEN_LATE_DAYS as WINDOW_DAYS
+
 ALIKE = 0.8
 EDITED = 0.5
 SHORT = 5

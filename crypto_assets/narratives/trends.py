@@ -9,12 +9,11 @@ import numpy as np
 import pandas as pd
 
 from crypto_assets.narratives.judged_articles import join_analyses
-from crypto_assets.tables.schemas import THEMES
-from crypto_assets.transforms.derived_source import DERIVED, SANDBOX_DERIVED, SANDBOX_PREFIX
+from crypto_assets.tables.derived_source import DERIVED, SANDBOX_DERIVED, SANDBOX_PREFIX
+from crypto_assets.tables.news import ATTENTION_DAYS as PAST_DAYS
+from crypto_assets.tables.news import THEMES
 
 DAY = timedelta(days=1)
-PAST_DAYS = 7  # that a share is compared with
-LOOKBACK_DAYS = PAST_DAYS + 2  # and the two days by which an article may be seen late
 TOP = 5
 COLUMNS = [
     "theme", "date", "available_at", "source", "article_count", "story_count", "share", "share_change_7d", "sentiment",
@@ -25,7 +24,7 @@ COLUMNS = [
 def theme_trends(articles: pd.DataFrame, analyses: pd.DataFrame, start: date, end: date) -> pd.DataFrame:
     """Rows of ``theme_trends``: every theme on each of the inclusive days in which an analysed article became known.
 
-    ``articles`` and ``analyses`` reach ``LOOKBACK_DAYS`` back.
+    ``articles`` and ``analyses`` reach ``tables.news.TRENDS_LOOKBACK_DAYS`` back.
     """
     opened = datetime(start.year, start.month, start.day, tzinfo=timezone.utc) - PAST_DAYS * DAY
     news = join_analyses(articles, analyses).dropna(subset=["theme"])

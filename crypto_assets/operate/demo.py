@@ -9,18 +9,18 @@ from pathlib import Path
 
 from dagster import DagsterInstance
 
-from crypto_assets.assets.lineage import LOOK_BACK
 from crypto_assets.dates import DAY, today
 from crypto_assets.operate import graph
 from crypto_assets.operate.backfill import Progress, Report, backfill
 from crypto_assets.sandbox.server import Sandbox
 from crypto_assets.settings import Settings, variable
 from crypto_assets.storage.warehouse import Warehouse
+from crypto_assets.tables.registry import demo_warm_up, look_back
 
 DEFAULT_DAYS = 7
 # History that the features of the first demo day need: the longest look-back of a derived table.
-WARM_UP_DAYS = max(reach for inputs in LOOK_BACK.values() for reach in inputs.values())
-WARM_UP_TABLES = ("prices", "ohlc", "onchain_base", "defi_metrics", "market_sentiment", "onchain_enhanced")
+WARM_UP_DAYS = max(reach for inputs in look_back().values() for reach in inputs.values())
+WARM_UP_TABLES = demo_warm_up()
 
 
 @dataclass(frozen=True)

@@ -19,9 +19,9 @@ from dagster._core.execution import compute_logs
 from dagster._core.execution.plan.objects import StepFailureData
 from dagster._utils.error import SerializableErrorInfo
 
+from crypto_assets.assets.failures import sentence
 from crypto_assets.assets.providers import ABSENT_DAYS
 from crypto_assets.assets.shell import COINS_TAG, failed_coins_of
-from crypto_assets.automation.failures import sentence
 from crypto_assets.checks.shells import RANGE, table_of_checks
 from crypto_assets.operate import graph
 from crypto_assets.runtime import alive

@@ -2,3 +2,14 @@
 
 What does not belong here: how features are computed (``features/``) and the warehouse itself (``storage/``).
 """
+
+from __future__ import annotations
+
+from types import ModuleType
+
+
+def duties() -> list[ModuleType]:
+    """The modules of this room that have sensors, schedules, jobs or assets."""
+    from crypto_assets.serving import online_asset
+
+    return [online_asset]

@@ -12,12 +12,12 @@ import polars as pl
 
 from crypto_assets.assets import shell
 from crypto_assets.assets.providers import Providers
-from crypto_assets.automation.schedules import FRESHNESS
 from crypto_assets.dates import DAY
 from crypto_assets.errors import InstanceError
 from crypto_assets.serving import online
 from crypto_assets.settings import Settings
 from crypto_assets.storage.warehouse import Warehouse
+from crypto_assets.tables.registry import freshness
 from crypto_assets.tables.schemas import ML_FEATURES
 
 BACK = DAY * 2  # a coin whose newest row is older keeps the row it has
@@ -25,9 +25,12 @@ INTERVAL_S = 15
 
 
 def _said() -> dict[str, Any]:
-    said = shell.asset_kwargs(ML_FEATURES, group="ml", kinds={"postgres"}, layer="derived", policy=shell.DERIVED)
-    names = ("group_name", "kinds", "owners", "tags", "freshness_policy", "metadata")
-    return {name: said[name] for name in names}
+    """What the UI shows of ``ml_features``, but for its name, its days and where it is kept."""
+    said = shell.asset_kwargs(ML_FEATURES.table)
+    names = ("group_name", "owners", "tags", "freshness_policy", "metadata")
+    found = {name: said[name] for name in names}
+    metadata = {name: value for name, value in found["metadata"].items() if name != shell.LINEAGE}
+    return {**found, "metadata": metadata, "kinds": {"postgres"}}
 
 
 @dg.asset(
@@ -100,7 +103,7 @@ def latest_is_fresh(providers: Providers) -> dg.AssetCheckResult:
     behind = [
         coin for coin, known in rows.select("symbol", "available_at").rows() if there.get(coin, online.LONG_AGO) < known
     ]
-    limit = FRESHNESS[ML_FEATURES.table].late_after
+    limit = freshness()[ML_FEATURES.table].late_after
     newest = max(there.values(), default=None)
     recorded = (
         rows.height > 0

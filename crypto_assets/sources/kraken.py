@@ -34,7 +34,7 @@ from crypto_assets.sources.fetched import (
     utc,
 )
 from crypto_assets.sources.reading import HOUR, OFF_HOUR, SHAPE, Bars, BarTable, Reading, gathered, refuse_coarse
-from crypto_assets.tables.context import KRAKEN_WINDOW
+from crypto_assets.tables.prices import KRAKEN_WINDOW
 
 NAME = "kraken"
 Candle: TypeAlias = tuple[datetime, float, float, float, float, float | None, float | None, int | None]

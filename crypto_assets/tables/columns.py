@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
+
 import polars as pl
 
 from crypto_assets.tables.contract import TIMESTAMP, Column
+
+DECISION_DELAY = timedelta(minutes=5)  # a features row labelled ts decides at ts + 5 minutes
 
 
 def day() -> Column:

@@ -1,4 +1,4 @@
-"""Contracts of what surrounds prices: a second venue, derivatives, communities, developers, protocols and yields.
+"""Tables of the market around the coins: value locked, fear and greed, communities, developers, protocols and yields.
 
 Snapshot tables hold what a provider shows of the present: a day that was not fetched when it was cannot be had later.
 """
@@ -9,62 +9,73 @@ from datetime import timedelta
 
 import polars as pl
 
-from crypto_assets.tables.columns import available_at, day, key, source, symbol, ts, value
+from crypto_assets.features.feature import DAILY_STALENESS
+from crypto_assets.tables.columns import available_at, day, key, source, symbol, value
 from crypto_assets.tables.contract import Column, Contract, WriteMode
+from crypto_assets.tables.spec import (
+    ALL_OF_IT,
+    NONE_OF_IT,
+    OWNER,
+    SOURCE_CHUNK_DAYS,
+    AsOf,
+    Chunk,
+    EachDay,
+    Freshness,
+    FromFirstRow,
+    FromProvider,
+    TableSpec,
+    When,
+)
 
+DEFILLAMA_LAG = timedelta(hours=1)  # api-docs.defillama.com: the daily point is final once the UTC day is over
+FEAR_GREED_LAG = timedelta(minutes=15)  # alternative.me: "updated daily" at 00:00 UTC of the stamped day
 COMMUNITY_LAG = timedelta(minutes=35)  # docs.coingecko.com/reference/coins-id-history: after the end of the day
-KRAKEN_WINDOW = timedelta(hours=720)  # docs.kraken.com get-ohlc-data: the newest 720 candles, whatever is asked
 
-KRAKEN_OHLC = Contract(
-    table="kraken_ohlc",
-    description="Hourly bars of Kraken in USD, the second opinion on prices; merged, since Kraken shows 720 hours only.",
-    grain="coin x hour",
-    key=("symbol", "ts"),
+DEFI_METRICS = Contract(
+    table="defi_metrics",
+    description="Total value locked and stablecoin supply, for all chains together (entity 'all') and by chain.",
+    grain="chain or protocol group x day",
+    key=("entity", "date"),
     columns=(
-        symbol(),
-        ts("Open of the bar."),
+        key("entity", "'all', or a chain as DefiLlama spells it."),
         day(),
-        available_at("the bar's close, one hour after ts"),
+        available_at("the day's end plus 1 hour"),
         source(),
-        value("open", "USD", "First price.", nullable=False, above=0),
-        value("high", "USD", "Highest price.", nullable=False, above=0),
-        value("low", "USD", "Lowest price.", nullable=False, above=0),
-        value("close", "USD", "Last price.", nullable=False, above=0),
-        value("vwap", "USD", "Volume-weighted average price; null where nothing traded.", above=0, placeholder="0"),
-        value("volume", "base units", "Volume in the bar.", lower=0),
-        Column("trades", pl.Int64, "trades", "Number of trades.", lower=0),
-    ),
-    available_at_rule="the bar's close",
-    ordered=(("low", "open"), ("low", "close"), ("open", "high"), ("close", "high")),
-    write_mode=WriteMode.MERGE,
-    reference="https://docs.kraken.com/api/docs/rest-api/get-ohlc-data",
-)
-
-DERIVATIVES = Contract(
-    table="derivatives",
-    description="Perpetual futures over all venues: funding, open interest and basis as first seen in each hour.",
-    grain="coin x hour",
-    key=("symbol", "ts"),
-    columns=(
-        symbol(),
-        ts("Hour in which the snapshot was taken."),
-        day(),
-        available_at("the instant of the snapshot"),
-        source(),
-        value("funding_rate", "fraction per funding interval", "Mean over contracts, weighted by open interest."),
-        value("open_interest_usd", "USD", "Sum of the contracts' open interest.", lower=0),
+        value("tvl_usd", "USD", "Total value locked.", lower=0, placeholder="0", max_staleness=DAILY_STALENESS),
         value(
-            "basis", "fraction of the index", "(futures - index) / index as the provider gives it, weighted likewise."
-        ),
-        value("volume_24h_usd", "USD", "Sum of the contracts' volume in 24 hours.", lower=0),
-        Column(
-            "contracts", pl.Int64, "contracts", "Contracts counted: those with open interest.", nullable=False, lower=1
+            "stablecoin_supply_usd",
+            "USD",
+            "Stablecoins in circulation.",
+            lower=0,
+            placeholder="0",
+            max_staleness=DAILY_STALENESS,
         ),
     ),
-    available_at_rule="the instant of the snapshot",
-    write_mode=WriteMode.KEEP,
-    reference="https://docs.coingecko.com/reference/derivatives-tickers",
+    available_at_rule="the day's end plus 1 hour",
+    write_mode=WriteMode.MERGE,
+    reference="https://api-docs.defillama.com (historicalChainTvl, stablecoincharts)",
+    time_column=None,
 )
+
+MARKET_SENTIMENT = Contract(
+    table="market_sentiment",
+    description="Crypto Fear & Greed index.",
+    grain="day",
+    key=("date",),
+    columns=(
+        day(),
+        available_at("the stamped midnight plus 15 minutes"),
+        source(),
+        value(
+            "fear_greed_index", "0 (fear) to 100 (greed)", "Index value.",
+            nullable=False, lower=0, upper=100, max_staleness=DAILY_STALENESS,
+        ),
+    ),
+    available_at_rule="the stamped midnight plus 15 minutes",
+    write_mode=WriteMode.MERGE,
+    reference="https://alternative.me/crypto/fear-and-greed-index/#api",
+    time_column=None,
+)  # fmt: skip
 
 
 def _count(name: str, unit: str, description: str) -> Column:
@@ -164,4 +175,95 @@ DEFI_YIELDS = Contract(
     write_mode=WriteMode.KEEP,
     reference="https://api-docs.defillama.com (yields/pools)",
     time_column=None,
+)
+
+DAY = timedelta(days=1)
+DAILY = Freshness(warn_after=timedelta(hours=36), late_after=timedelta(hours=48), by_coin=False)
+CHUNK = Chunk(days=SOURCE_CHUNK_DAYS, hourly_rows=None)
+
+SPECS = (
+    TableSpec(
+        contract=DEFI_METRICS,
+        group="context",
+        kinds=frozenset({"defillama"}),
+        owner=OWNER,
+        rows_from=FromProvider(pool="defillama", settles_after=DEFILLAMA_LAG, history=ALL_OF_IT),
+        when=frozenset({When.SETTLE, When.NOON}),
+        freshness=DAILY,
+        expected=EachDay(rows=1, where=("entity", "all"), note="one row a day for all chains together"),
+        chunk=CHUNK,
+        read_by_features=AsOf(known_within=DAY + DEFILLAMA_LAG),
+        own_pod_from_days=None,
+        demo_warm_up=True,
+    ),
+    TableSpec(
+        contract=MARKET_SENTIMENT,
+        group="context",
+        kinds=frozenset({"alternative_me"}),
+        owner=OWNER,
+        rows_from=FromProvider(pool="alternative_me", settles_after=FEAR_GREED_LAG, history=ALL_OF_IT),
+        when=frozenset({When.TICK, When.SETTLE, When.NOON}),
+        freshness=DAILY,
+        expected=EachDay(rows=1, where=None, note=""),
+        chunk=CHUNK,
+        read_by_features=AsOf(known_within=FEAR_GREED_LAG),
+        own_pod_from_days=None,
+        demo_warm_up=True,
+    ),
+    TableSpec(
+        contract=SOCIAL_METRICS,
+        group="context",
+        kinds=frozenset({"coingecko"}),
+        owner=OWNER,
+        rows_from=FromProvider(pool="coingecko", settles_after=COMMUNITY_LAG, history=NONE_OF_IT),
+        when=frozenset({When.SETTLE}),
+        freshness=DAILY,
+        expected=FromFirstRow(),
+        chunk=CHUNK,
+        read_by_features=AsOf(known_within=DAY + COMMUNITY_LAG),
+        own_pod_from_days=None,
+        demo_warm_up=False,
+    ),
+    TableSpec(
+        contract=DEVELOPER_ACTIVITY,
+        group="context",
+        kinds=frozenset({"coingecko"}),
+        owner=OWNER,
+        rows_from=FromProvider(pool="coingecko", settles_after=COMMUNITY_LAG, history=NONE_OF_IT),
+        when=frozenset({When.SETTLE}),
+        freshness=DAILY,
+        expected=FromFirstRow(),
+        chunk=CHUNK,
+        read_by_features=AsOf(known_within=DAY + COMMUNITY_LAG),
+        own_pod_from_days=None,
+        demo_warm_up=False,
+    ),
+    TableSpec(
+        contract=DEFI_PROTOCOLS,
+        group="context",
+        kinds=frozenset({"defillama"}),
+        owner=OWNER,
+        rows_from=FromProvider(pool="defillama", settles_after=None, history=NONE_OF_IT),
+        when=frozenset({When.TICK, When.SETTLE}),
+        freshness=DAILY,
+        expected=FromFirstRow(),
+        chunk=CHUNK,
+        read_by_features=None,
+        own_pod_from_days=None,
+        demo_warm_up=False,
+    ),
+    TableSpec(
+        contract=DEFI_YIELDS,
+        group="context",
+        kinds=frozenset({"defillama"}),
+        owner=OWNER,
+        rows_from=FromProvider(pool="defillama", settles_after=None, history=NONE_OF_IT),
+        when=frozenset({When.TICK, When.SETTLE}),
+        freshness=DAILY,
+        expected=FromFirstRow(),
+        chunk=CHUNK,
+        read_by_features=None,
+        own_pod_from_days=None,
+        demo_warm_up=False,
+    ),
 )

@@ -1,8 +1,8 @@
-"""What a table promises: the types behind :mod:`crypto_assets.tables.schemas`.
+"""What a table promises about its rows: the contract in each :class:`~crypto_assets.tables.spec.TableSpec`.
 
 One :class:`Contract` drives four things, so that they cannot disagree: column metadata in the UI, validation before
 every write, the contract check, and the generated data dictionary. Rows of data live elsewhere; so do the
-definitions of the tables (``tables/schemas.py``).
+declarations of the tables (one file a group beside this one).
 """
 
 from __future__ import annotations

@@ -6,12 +6,12 @@ import sys
 from pathlib import Path
 
 from crypto_assets.tables.contract import Column, Contract, WriteMode
-from crypto_assets.tables.schemas import CONTRACTS
+from crypto_assets.tables.registry import CONTRACTS
 
 PATH = Path(__file__).parents[2] / "docs" / "data-dictionary.md"
 HEAD = """# Data dictionary
 
-Generated from `crypto_assets/tables/schemas.py` by `make docs`; do not edit. Timestamps are UTC, in microseconds. `date` is
+Generated from the specs in `crypto_assets/tables/` by `make docs`; do not edit. Timestamps are UTC, in microseconds. `date` is
 the partition. Empty cells are null: no source gave the value.
 """
 

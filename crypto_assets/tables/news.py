@@ -1,11 +1,30 @@
-"""Contracts of news: articles, what each one says, and what the market talks about by coin and hour."""
+"""Tables of news: articles, what each one says, and what the market talks about by coin and hour."""
 
 from __future__ import annotations
+
+from datetime import timedelta
 
 import polars as pl
 
 from crypto_assets.tables.columns import available_at, day, key, source, symbol, ts, value
 from crypto_assets.tables.contract import TEXTS, TIMESTAMP, Column, Contract, WriteMode
+from crypto_assets.tables.prices import HOURLY, SETTLES_AFTER
+from crypto_assets.tables.spec import (
+    ALL_OF_IT,
+    OWNER,
+    SOURCE_CHUNK_DAYS,
+    Chunk,
+    DaysOf,
+    DaysWithRows,
+    DerivedFrom,
+    EachDay,
+    Freshness,
+    FromProvider,
+    OnTheHour,
+    RowsOf,
+    TableSpec,
+    When,
+)
 
 THEMES = (
     "regulation", "adoption", "technology", "macro_economic", "institutional",
@@ -218,3 +237,171 @@ THEME_DIGESTS = Contract(
     available_at_rule="that of theme_trends: the day's end",
     time_column=None,
 )  # fmt: skip
+
+# News arrives when there is news: a quiet night is not a failure.
+NEWS = Freshness(warn_after=timedelta(hours=6), late_after=timedelta(hours=24), by_coin=False)
+DAILY = Freshness(warn_after=timedelta(hours=36), late_after=timedelta(hours=48), by_coin=False)
+TICKS = frozenset({When.TICK, When.SETTLE})
+DERIVED = Chunk(days=None, hourly_rows=None)
+SEEN_LATE_DAYS = 2  # an article may have been published so many days before a feed listed it
+ATTENTION_DAYS = 7  # that attention, and a theme's share, are measured against
+NARRATIVES_LOOKBACK_DAYS = 1 + ATTENTION_DAYS + SEEN_LATE_DAYS  # the window of 24 hours first
+TRENDS_LOOKBACK_DAYS = ATTENTION_DAYS + SEEN_LATE_DAYS
+
+# What the columns are made from, for the lineage that the UI shows.
+_TEXT = ("news_articles.title", "news_articles.summary")
+_TIMES = ("news_articles.available_at", "news_articles.published_at")
+_STORY = (*_TIMES, "news_articles.duplicate_of")
+_NAMED = (*_STORY, "news_articles.symbols")
+_TONE = ("article_narratives.sentiment", "article_narratives.confidence")
+_THEME = ("article_narratives.theme",)
+_CHOSEN = ("article_narratives.confidence", "news_articles.article_id")
+
+_OF_AN_ARTICLE = {
+    "article_id": ("news_articles.article_id",),
+    "sentiment": (*_TEXT, "news_articles.language"),
+    "affected_symbols": (*_TEXT, "news_articles.symbols"),
+    **dict.fromkeys(
+        (
+            "theme",
+            "secondary_themes",
+            "confidence",
+            "drivers",
+            "driver_quotes",
+            "summary",
+            "ungrounded",
+            "content_hash",
+        ),
+        _TEXT,
+    ),
+}
+_OF_AN_HOUR = {
+    "article_count_24h": (*_TIMES, "news_articles.symbols"),
+    "story_count_24h": _NAMED,
+    "attention_7d": _NAMED,
+    "novelty_7d": (*_NAMED, "news_articles.title"),
+    "dominant_theme": (*_NAMED, *_THEME, "article_narratives.confidence"),
+    "top_articles": (*_NAMED, *_CHOSEN),
+    **dict.fromkeys(("sentiment_24h", "sentiment_decayed_24h", "sentiment_momentum_24h"), (*_NAMED, *_TONE)),
+    **{f"theme_{theme}_share_24h": (*_NAMED, *_THEME) for theme in THEMES},
+}
+_OF_A_THEME = {
+    "theme": _THEME,
+    "article_count": (*_TIMES, *_THEME),
+    **dict.fromkeys(("story_count", "share", "share_change_7d"), (*_STORY, *_THEME)),
+    "sentiment": (*_STORY, *_THEME, *_TONE),
+    "top_symbols": (*_NAMED, *_THEME),
+    "top_articles": (*_STORY, *_THEME, *_CHOSEN),
+}
+_OF_A_DIGEST = {
+    "theme": ("theme_trends.theme",),
+    "rank": ("theme_trends.story_count", "theme_trends.theme"),
+    "digest": (
+        *(
+            f"theme_trends.{name}"
+            for name in ("theme", "story_count", "share", "share_change_7d", "sentiment", "top_symbols", "top_articles")
+        ),
+        "news_articles.title",
+        "news_articles.feed",
+    ),
+    "article_ids": ("theme_trends.top_articles",),
+    "links": ("theme_trends.top_articles", "news_articles.url"),
+}
+
+SPECS = (
+    TableSpec(
+        contract=NEWS_ARTICLES,
+        group="news",
+        kinds=frozenset({"rss"}),
+        owner=OWNER,
+        rows_from=FromProvider(pool="news", settles_after=SETTLES_AFTER, history=ALL_OF_IT),
+        when=TICKS,
+        freshness=NEWS,
+        expected=DaysWithRows(note="a day with at least one article counts; feeds show only the newest"),
+        chunk=Chunk(days=SOURCE_CHUNK_DAYS, hourly_rows=None),
+        read_by_features=None,
+        own_pod_from_days=None,
+        demo_warm_up=False,
+    ),
+    TableSpec(
+        contract=ARTICLE_NARRATIVES,
+        group="news",
+        kinds=frozenset({"ollama", "vader"}),
+        owner=OWNER,
+        rows_from=DerivedFrom(
+            inputs={"news_articles": 0},
+            required=("news_articles",),
+            dry_run=False,
+            pool="ollama",
+            columns=_OF_AN_ARTICLE,
+        ),
+        when=TICKS,
+        freshness=NEWS,
+        expected=RowsOf(table="news_articles", distinct="article_id", note="each article is analysed"),
+        chunk=DERIVED,
+        read_by_features=None,
+        own_pod_from_days=31,  # an article is seconds of a model
+        demo_warm_up=False,
+    ),
+    TableSpec(
+        contract=NARRATIVES,
+        group="news",
+        kinds=frozenset({"pandas"}),
+        owner=OWNER,
+        rows_from=DerivedFrom(
+            inputs={"news_articles": NARRATIVES_LOOKBACK_DAYS, "article_narratives": NARRATIVES_LOOKBACK_DAYS},
+            required=("article_narratives",),
+            dry_run=True,
+            columns=_OF_AN_HOUR,
+        ),
+        when=TICKS,
+        freshness=HOURLY,
+        expected=EachDay(
+            rows=24, where=("symbol", "MARKET"), note="hours in which no news at all was seen have no row"
+        ),
+        chunk=DERIVED,
+        read_by_features=OnTheHour(delay_hours=0),
+        own_pod_from_days=None,
+        demo_warm_up=False,
+    ),
+    TableSpec(
+        contract=THEME_TRENDS,
+        group="news",
+        kinds=frozenset({"pandas"}),
+        owner=OWNER,
+        rows_from=DerivedFrom(
+            inputs={"news_articles": TRENDS_LOOKBACK_DAYS, "article_narratives": TRENDS_LOOKBACK_DAYS},
+            required=("article_narratives",),
+            dry_run=False,
+            columns=_OF_A_THEME,
+        ),
+        when=frozenset({When.SETTLE}),
+        freshness=DAILY,
+        expected=EachDay(rows=len(THEMES), where=None, note="a day without any story has none"),
+        chunk=DERIVED,
+        read_by_features=None,
+        own_pod_from_days=None,
+        demo_warm_up=False,
+    ),
+    TableSpec(
+        contract=THEME_DIGESTS,
+        group="news",
+        kinds=frozenset({"pandas"}),
+        owner=OWNER,
+        rows_from=DerivedFrom(
+            inputs={"theme_trends": 0, "news_articles": SEEN_LATE_DAYS},
+            required=("theme_trends",),
+            dry_run=False,
+            columns=_OF_A_DIGEST,
+        ),
+        when=frozenset({When.SETTLE}),
+        freshness=DAILY,
+        expected=DaysOf(
+            table="theme_trends", positive="story_count", note="days on which theme_trends has stories count"
+        ),
+        chunk=DERIVED,
+        read_by_features=None,
+        own_pod_from_days=None,
+        demo_warm_up=False,
+    ),
+)

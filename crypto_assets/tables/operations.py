@@ -1,11 +1,25 @@
-"""Contracts of the platform's own records: what it called, and what it refused to believe."""
+"""Tables of the platform's own records: what it called, and what it refused to believe."""
 
 from __future__ import annotations
+
+from datetime import timedelta
 
 import polars as pl
 
 from crypto_assets.tables.columns import available_at, day, key, source, symbol, ts, value
 from crypto_assets.tables.contract import TIMESTAMP, Column, Contract, WriteMode
+from crypto_assets.tables.spec import (
+    OWNER,
+    Chunk,
+    Freshness,
+    NothingDue,
+    OfTheMoment,
+    Recorded,
+    RowsFrom,
+    TableSpec,
+    When,
+    WrittenBeside,
+)
 
 
 def _count(name: str, description: str, unit: str = "calls") -> Column:
@@ -102,7 +116,7 @@ FRESHNESS_OBSERVATIONS = Contract(
         Column("fresh", pl.Boolean, "flag", "The newest row was younger than the limit.", nullable=False),
         Column("newest_available_at", TIMESTAMP, "UTC", "The newest row's available_at; null where no row of the last 40 days was there."),
         value("age_s", "seconds", "Age of the newest row.", lower=0),
-        value("late_after_s", "seconds", "The limit (automation/schedules.py).", nullable=False, above=0),
+        value("late_after_s", "seconds", "The limit (the freshness of its TableSpec).", nullable=False, above=0),
     ),
     available_at_rule="when it was looked at",
     write_mode=WriteMode.KEEP,
@@ -161,3 +175,44 @@ HISTORY_REPORT = Contract(
     write_mode=WriteMode.MERGE,
     reference="counted by this platform",
 )  # fmt: skip
+
+
+def _own(contract: Contract, rows_from: RowsFrom) -> TableSpec:
+    """A record without days: nobody owes its rows, and no schedule fills a day of it."""
+    return TableSpec(
+        contract=contract,
+        group="operations",
+        kinds=frozenset({"deltalake"}),
+        owner=OWNER,
+        rows_from=rows_from,
+        when=frozenset(),
+        freshness=None,
+        expected=NothingDue(),
+        chunk=None,
+        read_by_features=None,
+        own_pod_from_days=None,
+        demo_warm_up=False,
+    )
+
+
+SPECS = (
+    TableSpec(
+        contract=API_USAGE,
+        group="operations",
+        kinds=frozenset({"postgres"}),
+        owner=OWNER,
+        rows_from=Recorded(),
+        when=frozenset({When.TICK, When.SETTLE, When.NOON}),
+        freshness=Freshness(warn_after=timedelta(hours=36), late_after=timedelta(hours=48), by_coin=False),
+        expected=NothingDue(),
+        chunk=Chunk(days=None, hourly_rows=None),
+        read_by_features=None,
+        own_pod_from_days=None,
+        demo_warm_up=False,
+    ),
+    _own(QUARANTINE, WrittenBeside()),
+    _own(SET_ASIDE, WrittenBeside()),
+    _own(FRESHNESS_OBSERVATIONS, OfTheMoment(late_after=timedelta(hours=1))),
+    _own(SLO_REPORT, OfTheMoment(late_after=timedelta(hours=1))),
+    _own(HISTORY_REPORT, OfTheMoment(late_after=timedelta(hours=13))),
+)

@@ -16,22 +16,22 @@ from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 
 from crypto_assets.features.onchain_columns import DERIVED, DERIVED_BY_NAME, LONG_DAYS, LONG_LEAST
+from crypto_assets.features.onchain_columns import LOOKBACK_DAYS as LOOKBACK_DAYS
 
 Array = NDArray[np.float64]
 
 OUTPUT = [column.name for column in DERIVED]
-LOOKBACK_DAYS = max(column.days for column in DERIVED) - 1
 RETURN_NOISE = 4 * 2.0**-53  # of a log return: both prices, their quotient and its logarithm are rounded
 NEVER = np.iinfo(np.int64).max
 
 
-def enhance(base: pd.DataFrame, start: date, end: date) -> pd.DataFrame:
+def enhance(onchain_base: pd.DataFrame, start: date, end: date) -> pd.DataFrame:
     """Rows of ``onchain_enhanced`` for exactly the base rows of the inclusive days (contract of the same name).
 
-    ``base`` also holds up to ``LOOKBACK_DAYS`` days before ``start``; more changes nothing. A ratio whose denominator
+    ``onchain_base`` also holds up to ``LOOKBACK_DAYS`` days before ``start``; more changes nothing. A ratio whose denominator
     is null or 0 is null, a window with a day missing is null unless its definition tolerates it.
     """
-    parts = [_coin(coin, start, end) for _, coin in base.groupby("symbol", sort=True)]
+    parts = [_coin(coin, start, end) for _, coin in onchain_base.groupby("symbol", sort=True)]
     if not parts:
         return pd.DataFrame(columns=["symbol", "date", "available_at", "source", *OUTPUT])
     return pd.concat(parts, ignore_index=True)

@@ -8,9 +8,10 @@ import dagster as dg
 from dagster import AssetKey, AssetMaterialization, DagsterInstance, DagsterRunStatus
 
 from crypto_assets.assets.partition_states import left_failed, states_of
-from crypto_assets.assets.shell import DAILY, FEATURE_CHUNK_ROWS, feature_chunk_days
+from crypto_assets.assets.shell import DAILY, feature_chunk_days
 from crypto_assets.checks.shells import RANGE
 from crypto_assets.dates import DAY, chunks, days
+from crypto_assets.tables.ml import CHUNK_ROWS
 
 FIRST = DAILY.start.date()
 LAST = FIRST + DAY * 20
@@ -78,7 +79,7 @@ def test_a_chunk_of_features_is_bounded_by_its_rows_whatever_the_coins_and_the_y
         longest = max(
             (last - first + timedelta(days=1)).days for first, last in chunks(FIRST, FIRST + DAY * 1_825, size)
         )
-        assert longest == 1 or longest * 24 * coins <= FEATURE_CHUNK_ROWS
+        assert longest == 1 or longest * 24 * coins <= CHUNK_ROWS
         assert longest == size
     assert feature_chunk_days(300) == 60
     assert feature_chunk_days(600) == 30

@@ -248,11 +248,11 @@ def test_a_run_records_and_its_check_and_status_say_what_until_it_heals(platform
 
 
 def test_every_table_that_a_provider_feeds_has_the_check() -> None:
-    from crypto_assets.checks.set_aside import TABLES
     from crypto_assets.checks.shells import every_measure
     from crypto_assets.definitions import defs
+    from crypto_assets.tables.registry import provider_tables
 
     layers = {spec.key.to_user_string(): spec.tags.get("layer") for spec in defs.resolve_all_asset_specs()}
     fed = {table for table in CONTRACTS if layers[table] == "source"}
-    assert fed == set(TABLES) == {table for table, named in every_measure().items() if "set_aside" in named}
-    assert pl.Series(list(fed)).n_unique() == len(TABLES)
+    assert fed == set(provider_tables()) == {table for table, named in every_measure().items() if "set_aside" in named}
+    assert pl.Series(list(fed)).n_unique() == len(provider_tables())

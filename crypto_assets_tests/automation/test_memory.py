@@ -14,13 +14,14 @@ import dagster as dg
 import pytest
 from dagster import DagsterInstance
 
-from crypto_assets.assets.shell import DAILY, FEATURE_CHUNK_ROWS
+from crypto_assets.assets.shell import DAILY
 from crypto_assets.automation import late_values, partial_recovery, refill
 from crypto_assets.catalog import select
 from crypto_assets.checks.shells import RANGE
 from crypto_assets.dates import DAY, chunks, days
 from crypto_assets.operate import backfill
 from crypto_assets.storage.warehouse import Warehouse
+from crypto_assets.tables.ml import CHUNK_ROWS
 
 FIRST = DAILY.start.date()
 LAST = FIRST + DAY * 399
@@ -38,7 +39,7 @@ def judged(spans: Iterable[Span]) -> None:
     for tables, first, last in spans:
         if "ml_features" in tables:
             rows = ((last - first).days + 1) * 24 * coins
-            assert rows <= FEATURE_CHUNK_ROWS, f"{first} to {last}: {rows:,} rows"
+            assert rows <= CHUNK_ROWS, f"{first} to {last}: {rows:,} rows"
             found += days(first, last)
     assert found, "the planner asked for no features"
     assert sorted(found) == days(min(found), max(found))

@@ -13,7 +13,7 @@ from dagster import AssetKey, DagsterInstance
 from deltalake import DeltaTable
 from sqlalchemy import text
 
-from crypto_assets.automation.failures import sentence
+from crypto_assets.assets.failures import sentence
 from crypto_assets.automation.staleness import newest_metadata
 from crypto_assets.automation.tidy import prune, tidy_up
 from crypto_assets.errors import WarehouseError

@@ -8,9 +8,9 @@ from pathlib import Path
 import polars as pl
 import pytest
 
-from crypto_assets.checks.measures import RECORDS, SNAPSHOTS
 from crypto_assets.checks.outcome import Outcome, Scope
 from crypto_assets.checks.shells import as_result, every_measure, scope_of
+from crypto_assets.checks.state import RECORDS, SNAPSHOTS
 from crypto_assets.dates import days
 from crypto_assets.features.definitions import FEATURES
 from crypto_assets.settings import Settings

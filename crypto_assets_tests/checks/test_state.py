@@ -21,7 +21,7 @@ from crypto_assets.assets.providers import Providers
 from crypto_assets.assets.shell import DAILY
 from crypto_assets.automation.schedules import FRESHNESS
 from crypto_assets.checks import state
-from crypto_assets.checks.measures import ROW_RULES
+from crypto_assets.checks.measures import ROW_RULES, rule_of
 from crypto_assets.checks.outcome import Scope
 from crypto_assets.checks.shells import RANGE, every_measure, scope_of
 from crypto_assets.dates import DAY, today
@@ -34,7 +34,9 @@ from crypto_assets.operate.status import status
 from crypto_assets.settings import Settings
 from crypto_assets.storage.warehouse import Warehouse
 from crypto_assets.tables.contract import Column
+from crypto_assets.tables.registry import TABLES
 from crypto_assets.tables.schemas import CONTRACTS
+from crypto_assets.tables.spec import TableSpec
 
 NOW = datetime(2024, 5, 10, 12, 20, tzinfo=timezone.utc)
 TODAY = date(2024, 5, 10)
@@ -313,12 +315,14 @@ def test_every_reader_says_the_same_of_a_table(
 
 
 def test_a_table_without_a_rule_of_its_own_is_an_error() -> None:
-    """Not the row rule of ml_features, as before."""
-    for entries, tables in ((ROW_RULES, {*ROW_RULES, "new_table"}), (state.HISTORY, {*FRESHNESS, "new_table"})):
-        with pytest.raises(TypeError, match=r"no entry for .'new_table'"):
-            state.declared("rules", entries, tables)
-    with pytest.raises(TypeError, match=r"entries for no table: .'prices'"):
-        state.declared("rules", ROW_RULES, set(ROW_RULES) - {"prices"})
+    """Not the row rule of ml_features, as before. That a spec without ``expected`` is one: tables/test_registry.py."""
+
+    class Unheard:
+        """A kind of expectation that no function counts."""
+
+    fields = {name: getattr(TABLES["prices"], name) for name in TABLES["prices"].__dataclass_fields__}
+    with pytest.raises(TypeError, match=r"prices: .* no function for Unheard"):
+        rule_of(TableSpec(**{**fields, "expected": Unheard()}))
     assert set(ROW_RULES) | set(state.RECORDS) == set(CONTRACTS)
     assert set(state.HISTORY) == set(FRESHNESS)
 

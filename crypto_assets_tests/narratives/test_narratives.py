@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from crypto_assets.narratives.narratives import LOOKBACK_DAYS, MARKET, aggregate
+from crypto_assets.narratives.narratives import MARKET, aggregate
+from crypto_assets.tables.news import NARRATIVES_LOOKBACK_DAYS
 from crypto_assets.tables.schemas import NARRATIVES, THEMES
 
 DAY = date(2024, 1, 2)
@@ -176,7 +177,7 @@ def test_the_days_can_be_cut_anywhere(rows: list) -> None:
     every = [DAY + timedelta(days=n) for n in range(4)]
 
     def run(start: date, end: date) -> pd.DataFrame:
-        return aggregate(loaded(articles, start, end, LOOKBACK_DAYS), analyses, ["BTC", "ETH"], start, end)
+        return aggregate(loaded(articles, start, end, NARRATIVES_LOOKBACK_DAYS), analyses, ["BTC", "ETH"], start, end)
 
     key = ["symbol", "ts"]
     whole = run(every[0], every[-1]).sort_values(key).reset_index(drop=True)

@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given, settings
 
 from crypto_assets.narratives.digests import as_markdown, theme_digests
-from crypto_assets.narratives.trends import LOOKBACK_DAYS, by_theme, theme_trends
+from crypto_assets.narratives.trends import by_theme, theme_trends
+from crypto_assets.tables.news import TRENDS_LOOKBACK_DAYS
 from crypto_assets.tables.schemas import THEME_DIGESTS, THEME_TRENDS, THEMES
 from crypto_assets_tests.narratives.test_narratives import RANDOM, loaded, made, news
 
@@ -84,7 +85,7 @@ def test_the_days_can_be_cut_anywhere(rows: list) -> None:
     every = [FIRST + DAY * n for n in range(4)]
 
     def run(start: date, end: date) -> pd.DataFrame:
-        return theme_trends(loaded(articles, start, end, LOOKBACK_DAYS), analyses, start, end)
+        return theme_trends(loaded(articles, start, end, TRENDS_LOOKBACK_DAYS), analyses, start, end)
 
     whole, parts = run(every[0], every[-1]), pd.concat([run(day, day) for day in every], ignore_index=True)
     THEME_TRENDS.validate(whole)

@@ -5,17 +5,17 @@ from __future__ import annotations
 from collections.abc import Mapping
 from datetime import datetime
 
-from crypto_assets.assets.lineage import LOOK_BACK
-from crypto_assets.automation.schedules import FRESHNESS
 from crypto_assets.checks import state
-from crypto_assets.checks.sources import BUDGET_WARNING, months
-from crypto_assets.monitoring import service_level
+from crypto_assets.checks.calls import BUDGET_WARNING, months
+from crypto_assets.checks.state import FRESHNESS
 from crypto_assets.monitoring.alerts.incidents import Incident, Sighting
 from crypto_assets.monitoring.freshness import observe
 from crypto_assets.monitoring.slo import observed
 from crypto_assets.settings import Settings
 from crypto_assets.sources.client.limits import PROVIDERS
 from crypto_assets.storage.warehouse import Warehouse
+from crypto_assets.tables.registry import look_back
+from crypto_assets.transforms import service_level
 
 
 def late_tables(warehouse: Warehouse, open_now: Mapping[str, Incident], now: datetime) -> list[Sighting]:
@@ -34,7 +34,7 @@ def late_tables(warehouse: Warehouse, open_now: Mapping[str, Incident], now: dat
 def consequence_of(table: str) -> str | None:
     """Which tables rest on this one, or None where none does."""
     resting, frontier = [], {table}
-    for derived, inputs in LOOK_BACK.items():
+    for derived, inputs in look_back().items():
         if frontier & set(inputs):
             frontier.add(derived)
             resting.append(derived)

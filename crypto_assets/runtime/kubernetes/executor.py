@@ -16,9 +16,10 @@ from dagster._core.executor.in_process import InProcessExecutor
 from dagster._core.storage.tags import ASSET_PARTITION_RANGE_END_TAG, ASSET_PARTITION_RANGE_START_TAG
 from dagster_k8s.executor import _K8S_EXECUTOR_CONFIG_SCHEMA, k8s_job_executor
 
+from crypto_assets.tables.registry import own_pods
+
 STEPS_TAG = "crypto_assets/steps"
-# Step -> days of a run from which it earns a pod: features of a year are gigabytes, an article is seconds of a model.
-EARNS_FROM_DAYS = {"ml_features": 180, "article_narratives": 31}
+EARNS_FROM_DAYS = own_pods()  # step -> days of a run from which it earns a pod of its own
 
 
 @dg.executor(

@@ -1,6 +1,6 @@
 import polars as pl
 
-from crypto_assets.transforms.derived_source import derived_source
+from crypto_assets.tables.derived_source import derived_source
 
 
 def frame(*sources: str) -> pl.DataFrame:

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from crypto_assets.monitoring.service_level import (
+from crypto_assets.transforms.service_level import (
     ALL,
     BURN_LONG,
     BURN_SHORT,
