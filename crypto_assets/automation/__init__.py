@@ -1,4 +1,4 @@
-"""What keeps tables true without hands: staleness, late values, refills, alerts. Sensors and schedules beyond cadence.
+"""What keeps tables true without hands: the planner of repairs, checks between the ticks, retention.
 
 One file a duty. Each lists its sensors, schedules and jobs; :func:`everything` gathers them for ``definitions.py``.
 What does not belong here: fetching, formulas, how often the graph ticks (``automation/schedules.py``).
@@ -21,20 +21,17 @@ class Automation(TypedDict):
 
 def everything() -> Automation:
     """Every sensor, schedule, job and asset of this room, as arguments of ``Definitions``."""
-    from crypto_assets.automation import checks_only, late_values, partial_recovery, reanalysis, refill, tidy
+    from crypto_assets.automation import checks_only, repair, tidy
     from crypto_assets.monitoring import freshness_observation
     from crypto_assets.monitoring.alerts import sensors
     from crypto_assets.serving import online_asset
 
     duties: list[Any] = [
         sensors,
-        late_values,
         checks_only,
         freshness_observation,
         online_asset,
-        reanalysis,
-        refill,
-        partial_recovery,
+        repair,
         tidy,
     ]
     if Settings.from_env().kube_namespace is not None:

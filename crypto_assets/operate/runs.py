@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import socket
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date
 
@@ -17,6 +17,7 @@ from dagster._utils.error import SerializableErrorInfo
 from crypto_assets.assets.providers import ABSENT_DAYS
 from crypto_assets.assets.shell import COINS_TAG, failed_coins_of
 from crypto_assets.automation.failures import sentence
+from crypto_assets.automation.planner.tags import reason_tags
 from crypto_assets.checks.shells import RANGE, table_of_checks
 from crypto_assets.operate import graph
 from crypto_assets.runtime import alive
@@ -46,11 +47,17 @@ class RunOutcome:
 
 
 def execute(
-    instance: DagsterInstance, tables: Sequence[str], start: date, end: date, coins: Sequence[str] = ()
+    instance: DagsterInstance,
+    tables: Sequence[str],
+    start: date,
+    end: date,
+    coins: Sequence[str] = (),
+    tags: Mapping[str, str] | None = None,
 ) -> RunOutcome:
     """Materialise the tables for start..end in one ranged run, for these coins only if any are named.
 
-    A failing step fails alone; its dependants are skipped.
+    A failing step fails alone; its dependants are skipped. ``tags`` say why the run started; without them the run says
+    that Python code asked for it.
     """
     job = graph.job().get_subset(asset_selection={AssetKey(table) for table in tables})
     result = job.execute_in_process(
@@ -61,6 +68,7 @@ def execute(
             RANGE[1]: end.isoformat(),
             PROCESS_TAG: _process(),
             **({COINS_TAG: ",".join(coins)} if coins else {}),
+            **(tags or reason_tags("call: Python code asked for it")),
         },
         raise_on_error=False,
     )
