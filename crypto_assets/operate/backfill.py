@@ -94,12 +94,7 @@ def backfill(
     for table, sentence in report.broken_checks.items():  # the rows are stored, and derived from; nobody judged them
         report.failures.setdefault(f"checks of {table}", sentence)
     for table in tables:
-        statuses = partition_statuses(instance, table, wanted[table])
-        report.partitions[table] = {
-            "requested": len(wanted[table]),
-            "materialized": sum(status == "MATERIALIZED" for status in statuses.values()),
-            "failed": sum(status == "FAILED" for status in statuses.values()),
-        }
+        report.partitions[table] = _counted(instance, table, wanted[table])
         report.rows[table] = sum(warehouse.days_with_rows(table, start, end).values())
     report.seconds = time.monotonic() - began
     return report
@@ -116,6 +111,15 @@ def partition_statuses(instance: DagsterInstance, table: str, wanted: Sequence[d
         return {}
     known = states_of(instance, table, min(wanted), max(wanted))
     return {day.isoformat(): known.get(day, "MISSING") for day in wanted}
+
+
+def _counted(instance: DagsterInstance, table: str, wanted: Sequence[date]) -> dict[str, int]:
+    statuses = partition_statuses(instance, table, wanted)
+    return {
+        "requested": len(wanted),
+        "materialized": sum(status == "MATERIALIZED" for status in statuses.values()),
+        "failed": sum(status == "FAILED" for status in statuses.values()),
+    }
 
 
 def _wanted(

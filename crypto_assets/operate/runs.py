@@ -72,6 +72,11 @@ def execute(
         },
         raise_on_error=False,
     )
+    return _outcome(result, tables)
+
+
+def _outcome(result: dg.ExecuteInProcessResult, tables: Sequence[str]) -> RunOutcome:
+    """How the run ended, from its events. Raises :class:`KeyboardInterrupt` if it was interrupted."""
     failures: dict[str, str] = {}
     absent: dict[str, list[date]] = {}
     failed_coins: dict[str, dict[str, str]] = {}

@@ -117,17 +117,22 @@ def _merged(wishes: Iterable[Wish], specs: Specs) -> Wanted:
     found: Wanted = {}
     for wish in wishes:
         coins = () if wish.table in specs.look_back else tuple(sorted(wish.coins))
-        other, reasons = found.get((wish.table, wish.day), (coins, []))
-        both = tuple(sorted({*coins, *other})) if coins and other else ()
-        found[wish.table, wish.day] = (both, sorted({*reasons, wish.reason}))
+        key = (wish.table, wish.day)
+        if key in found:
+            other, reasons = found[key]
+            coins = tuple(sorted({*coins, *other})) if coins and other else ()
+            found[key] = (coins, sorted({*reasons, wish.reason}))
+        else:
+            found[key] = (coins, [wish.reason])
     return found
 
 
 def _ordered(wanted: Wanted, rules: Rules, specs: Specs) -> list[PlannedRun]:
     """The runs as the rules order them; those for single coins before runs of the same days, which may rest on them."""
-    whole = [run for run in _chunked(wanted, rules, specs) if not run.coins]
+    chunked = list(_chunked(wanted, rules, specs))
+    whole = [run for run in chunked if not run.coins]
     placed = [(_position(run, rules, specs), 1, run) for run in whole]
-    for run in _chunked(wanted, rules, specs):
+    for run in chunked:
         if run.coins:
             meets = (other for other in whole if other.first <= run.last and run.first <= other.last)
             place = min(_position(other, rules, specs) for other in (run, *meets))
@@ -151,8 +156,10 @@ def _chunked(wanted: Wanted, rules: Rules, specs: Specs) -> Iterator[PlannedRun]
             groups.setdefault(((table,), coins), []).append(day)
         else:
             together.setdefault(day, set()).add(table)
+    by_set: dict[frozenset[str], list[date]] = {}
     for day, tables in together.items():
-        groups.setdefault((specs.in_order(tables), ()), []).append(day)
+        by_set.setdefault(frozenset(tables), []).append(day)
+    groups |= {(specs.in_order(tables), ()): found for tables, found in by_set.items()}
     for (named, coins), found in groups.items():
         size = min(specs.chunk_days(named), rules.most_days or specs.chunk_days(named))
         for span in runs_of(found):
