@@ -13,7 +13,6 @@ from crypto_assets.assets import set_aside
 from crypto_assets.assets.calendar import daily
 from crypto_assets.assets.providers import Providers
 from crypto_assets.catalog import Coin, select
-from crypto_assets.dates import chunks
 from crypto_assets.errors import SourceError
 from crypto_assets.settings import Settings
 from crypto_assets.sources.client.http import Client
@@ -53,29 +52,6 @@ def chunk_days(table: TableSpec, coins: int) -> int:
     days = min(table.chunk.days or DERIVED_CHUNK_DAYS, DERIVED_CHUNK_DAYS)
     rows = table.chunk.hourly_rows
     return days if rows is None else max(1, min(days, rows // (24 * coins)))
-
-
-def fitting_memory(tables: Iterable[str], first: date, last: date) -> list[tuple[tuple[str, ...], date, date]]:
-    """One run of these tables over the inclusive days, or several where its features would not fit the memory.
-
-    Every planner of runs that can ask for ``ml_features`` asks here.
-
-    Args:
-        tables: Names of the tables that the run would materialise.
-        first: The run's first day.
-        last: The run's last day.
-
-    Returns:
-        (tables, first day, last day) of each run, inputs before features: the whole run if it fits; else the other
-        tables over all days, then ``ml_features`` in parts of at most :func:`feature_chunk_days`.
-    """
-    named = tuple(tables)
-    size = feature_chunk_days(len(select(Settings.from_env().coins)))
-    if ML_FEATURES.table not in named or (last - first).days < size:
-        return [(named, first, last)]
-    others = tuple(table for table in named if table != ML_FEATURES.table)
-    parts = [((ML_FEATURES.table,), *part) for part in chunks(first, last, size)]
-    return [(others, first, last), *parts] if others else list(parts)
 
 
 def asset_kwargs(table: str) -> dict[str, Any]:

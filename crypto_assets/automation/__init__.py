@@ -1,4 +1,4 @@
-"""What keeps tables true without hands: staleness, late values, refills, retention. Sensors and schedules beyond cadence.
+"""What keeps tables true without hands: the planner of repairs, checks between the ticks, retention.
 
 One file a duty. Each lists its sensors, schedules and jobs; ``definitions.py`` gathers those of all rooms.
 What does not belong here: fetching, formulas, alerts and the service level (``monitoring/``).
@@ -11,6 +11,6 @@ from types import ModuleType
 
 def duties() -> list[ModuleType]:
     """The modules of this room that have sensors, schedules, jobs or assets."""
-    from crypto_assets.automation import checks_only, late_values, partial_recovery, reanalysis, refill, tidy
+    from crypto_assets.automation import checks_only, repair, tidy
 
-    return [late_values, checks_only, reanalysis, refill, partial_recovery, tidy]
+    return [checks_only, repair, tidy]

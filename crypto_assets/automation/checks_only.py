@@ -5,6 +5,7 @@ from __future__ import annotations
 import dagster as dg
 from dagster import AssetCheckKey, AssetKey, AssetSelection, DefaultScheduleStatus
 
+from crypto_assets.assets.run_tags import reason_tags
 from crypto_assets.automation.schedules import FRESHNESS, PRIORITY, waiting
 from crypto_assets.checks import freshness, health
 from crypto_assets.serving import online
@@ -36,7 +37,9 @@ look_job = dg.define_asset_job(
 def checks_only(context: dg.ScheduleEvaluationContext) -> dg.RunRequest | dg.SkipReason:
     if unfinished := waiting(context.instance, "look", context.scheduled_execution_time):
         return dg.SkipReason(f"the former look still waits or runs (run {unfinished})")
-    return dg.RunRequest()
+    return dg.RunRequest(
+        tags=reason_tags("checks only: between the ticks, every table is looked at and nothing is fetched")
+    )
 
 
 JOBS = [look_job]

@@ -6,6 +6,7 @@ from datetime import date, datetime, timedelta, timezone
 import dagster as dg
 from dagster._core.storage.tags import SCHEDULED_EXECUTION_TIME_TAG
 
+from crypto_assets.assets.run_tags import reason_tags
 from crypto_assets.tables import registry
 from crypto_assets.tables.spec import When
 
@@ -34,7 +35,7 @@ def schedules(calendar: dg.PartitionsDefinition) -> list[dg.ScheduleDefinition]:
 
     Stopped by default: a new user without keys should choose the moment at which requests begin. A tick is skipped
     while the former one of its job waits or runs: what it would have fetched, the next one fetches, and a day left
-    unsettled is found by ``automation/refill.py``.
+    unsettled is found by ``automation/planner/reasons/gaps.py``.
     """
     tables = dg.AssetSelection.assets(*INTRADAY_TABLES)
     intraday = dg.define_asset_job(
@@ -58,29 +59,32 @@ def schedules(calendar: dg.PartitionsDefinition) -> list[dg.ScheduleDefinition]:
     # Two minutes after the mark: CoinGecko's page is a minute old, and a features row decides five minutes after it.
     @dg.schedule(job=intraday, cron_schedule="2-59/15 * * * *", execution_timezone="UTC")
     def every_15_minutes(context: dg.ScheduleEvaluationContext) -> dg.RunRequest | dg.SkipReason:
-        return _one_at_a_time(context, "intraday", utc_day(context))
+        return _one_at_a_time(context, "intraday", utc_day(context), "tick: what the day in progress lacks")
 
     @dg.schedule(job=close, cron_schedule="10 0 * * *", execution_timezone="UTC")
     def close_yesterday(context: dg.ScheduleEvaluationContext) -> dg.RunRequest | dg.SkipReason:
-        return _one_at_a_time(context, "close_day", utc_day(context) - timedelta(days=1))
+        return _one_at_a_time(
+            context, "close_day", utc_day(context) - timedelta(days=1), "tick: the last hour of the day that has ended"
+        )
 
     # 06:30 is after Coin Metrics' usual lag; 12:30 catches a late one, and asks nobody else.
     @dg.schedule(job=settle, cron_schedule="30 6,12 * * *", execution_timezone="UTC")
     def settle_yesterday(context: dg.ScheduleEvaluationContext) -> dg.RunRequest | dg.SkipReason:
         at = context.scheduled_execution_time or datetime.now(timezone.utc)
         late = LATE_TABLES if at.astimezone(timezone.utc).hour >= LATE_HOUR else ()
-        return _one_at_a_time(context, "settle", utc_day(context) - timedelta(days=1), late)
+        why = "tick: every provider has the closed day by now"
+        return _one_at_a_time(context, "settle", utc_day(context) - timedelta(days=1), why, late)
 
     return [every_15_minutes, close_yesterday, settle_yesterday]
 
 
 def _one_at_a_time(
-    context: dg.ScheduleEvaluationContext, job: str, day: date, tables: Sequence[str] = ()
+    context: dg.ScheduleEvaluationContext, job: str, day: date, reason: str, tables: Sequence[str] = ()
 ) -> dg.RunRequest | dg.SkipReason:
     if unfinished := waiting(context.instance, job, context.scheduled_execution_time):
         return dg.SkipReason(f"the former tick still waits or runs (run {unfinished}); the next one fetches all of it")
     only = [dg.AssetKey(table) for table in tables] or None
-    return dg.RunRequest(partition_key=day.isoformat(), asset_selection=only)
+    return dg.RunRequest(partition_key=day.isoformat(), asset_selection=only, tags=reason_tags(reason))
 
 
 def waiting(instance: dg.DagsterInstance, job: str, tick: datetime | None = None) -> str | None:

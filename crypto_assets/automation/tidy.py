@@ -12,6 +12,7 @@ from dagster import AssetKey, AssetObservation, DagsterInstance, DefaultSchedule
 from dagster._core.storage.event_log.sql_event_log import SqlEventLogStorage
 from sqlalchemy import text
 
+from crypto_assets.assets.run_tags import reason_tags
 from crypto_assets.automation.schedules import UNFINISHED, waiting
 from crypto_assets.errors import WarehouseError
 from crypto_assets.monitoring.alerts.ledger import Ledger
@@ -124,7 +125,7 @@ def tidy_daily(context: dg.ScheduleEvaluationContext) -> dg.RunRequest | dg.Skip
     """In the quiet between the last settling and the next."""
     if unfinished := waiting(context.instance, "tidy_up", context.scheduled_execution_time):
         return dg.SkipReason(f"the former one still waits or runs (run {unfinished})")
-    return dg.RunRequest()
+    return dg.RunRequest(tags=reason_tags("retention: once a day, old versions, events and incidents are cut back"))
 
 
 JOBS = [tidy_up]

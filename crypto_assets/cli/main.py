@@ -25,6 +25,7 @@ import click
 from crypto_assets.cli import configured, production
 from crypto_assets.cli.alerts import alerts, silence
 from crypto_assets.cli.dataset import dataset
+from crypto_assets.cli.explain import explain
 from crypto_assets.cli.metrics import metrics
 from crypto_assets.cli.report import report
 from crypto_assets.dates import check_range, parse_day, parse_moment, yesterday
@@ -274,6 +275,7 @@ cli.add_command(dataset)
 cli.add_command(alerts)
 cli.add_command(silence)
 cli.add_command(report)
+cli.add_command(explain)
 cli.add_command(metrics)
 for command in production.COMMANDS:
     cli.add_command(command)

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import dagster as dg
 
+from crypto_assets.assets.run_tags import reason_tags
+
 FIRST = {"dagster/priority": "100"}
 
 observe = dg.define_asset_job(
@@ -21,6 +23,7 @@ observe_every_15_minutes = dg.ScheduleDefinition(
     name="observe_every_15_minutes",
     job=observe,
     cron_schedule="7-59/15 * * * *",  # after the tick of the same quarter has written
+    tags=reason_tags("observation: every 15 minutes, which tables are fresh is noted"),
     execution_timezone="UTC",
     default_status=dg.DefaultScheduleStatus.RUNNING,
     description="Runs by default: it makes no provider calls.",
@@ -36,6 +39,7 @@ report_four_times_a_day = dg.ScheduleDefinition(
     name="report_four_times_a_day",
     job=report,
     cron_schedule="20 1,7,13,19 * * *",  # after the days were settled
+    tags=reason_tags("report: four times a day, how much of the history is there is noted"),
     execution_timezone="UTC",
     default_status=dg.DefaultScheduleStatus.RUNNING,
     description="Runs by default: it makes no provider calls.",

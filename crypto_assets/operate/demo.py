@@ -22,6 +22,8 @@ DEFAULT_DAYS = 7
 WARM_UP_DAYS = max(reach for inputs in look_back().values() for reach in inputs.values())
 WARM_UP_TABLES = demo_warm_up()
 
+ASKED_BY = "crypto-assets demo"  # in the tags of its runs
+
 
 @dataclass(frozen=True)
 class Plan:
@@ -71,7 +73,8 @@ def run(instance: DagsterInstance, settings: Settings, days: Plan, progress: Pro
             days.start - DAY,
             missing_only=True,
             progress=progress,
+            asked_by=ASKED_BY,
         )
         if history.failures:
             return history
-    return backfill(instance, warehouse, graph.tables(), days.start, days.end, progress=progress)
+    return backfill(instance, warehouse, graph.tables(), days.start, days.end, progress=progress, asked_by=ASKED_BY)

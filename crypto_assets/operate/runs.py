@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import socket
 import subprocess
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import date
@@ -21,6 +21,7 @@ from dagster._utils.error import SerializableErrorInfo
 
 from crypto_assets.assets.failures import sentence
 from crypto_assets.assets.providers import ABSENT_DAYS
+from crypto_assets.assets.run_tags import reason_tags
 from crypto_assets.assets.shell import COINS_TAG, failed_coins_of
 from crypto_assets.checks.shells import RANGE, table_of_checks
 from crypto_assets.operate import graph
@@ -51,13 +52,24 @@ class RunOutcome:
 
 
 def execute(
-    instance: DagsterInstance, tables: Sequence[str], start: date, end: date, coins: Sequence[str] = ()
+    instance: DagsterInstance,
+    tables: Sequence[str],
+    start: date,
+    end: date,
+    coins: Sequence[str] = (),
+    tags: Mapping[str, str] | None = None,
 ) -> RunOutcome:
     """Materialise the tables for start..end in one ranged run, for these coins only if any are named.
 
-    A failing step fails alone; its dependants are skipped.
+    A failing step fails alone; its dependants are skipped. ``tags`` say why the run started; without them the run says
+    that Python code asked for it.
     """
-    result = _execute(instance, tables, start, end, coins)
+    result = _execute(instance, tables, start, end, coins, tags or reason_tags("call: Python code asked for it"))
+    return _outcome(result, tables)
+
+
+def _outcome(result: dg.ExecuteInProcessResult, tables: Sequence[str]) -> RunOutcome:
+    """How the run ended, from its events. Raises :class:`KeyboardInterrupt` if it was interrupted."""
     if not result.success and any(_was_interrupted(event) for event in result.all_events):
         raise KeyboardInterrupt  # between two steps; Dagster has ended the run
     failures: dict[str, str] = {}
@@ -92,7 +104,12 @@ def execute(
 
 
 def _execute(
-    instance: DagsterInstance, tables: Sequence[str], start: date, end: date, coins: Sequence[str]
+    instance: DagsterInstance,
+    tables: Sequence[str],
+    start: date,
+    end: date,
+    coins: Sequence[str],
+    tags: Mapping[str, str],
 ) -> dg.ExecuteInProcessResult:
     job = graph.job().get_subset(asset_selection={AssetKey(table) for table in tables})
     with _log_helpers_apart():
@@ -104,6 +121,7 @@ def _execute(
                 RANGE[1]: end.isoformat(),
                 PROCESS_TAG: _process(),
                 **({COINS_TAG: ",".join(coins)} if coins else {}),
+                **tags,
             },
             raise_on_error=False,
         )

@@ -12,6 +12,7 @@ import polars as pl
 
 from crypto_assets.assets import shell
 from crypto_assets.assets.providers import Providers
+from crypto_assets.assets.run_tags import reason_tags
 from crypto_assets.dates import DAY
 from crypto_assets.errors import InstanceError
 from crypto_assets.serving import online
@@ -87,7 +88,8 @@ def put_features_online(context: dg.SensorEvaluationContext) -> dg.SensorResult 
     seen = f"{found[0]} {found[1]:.3f}"  # the log has milliseconds; more digits are noise of the division
     if seen == context.cursor:
         return dg.SkipReason("The newest day of ml_features is online.")
-    request = dg.RunRequest(run_key=seen, tags={"dagster/priority": "10"})
+    reason = f"online table: ml_features {found[0]} was written"
+    request = dg.RunRequest(run_key=seen, tags={"dagster/priority": "10", **reason_tags(reason)})
     return dg.SensorResult(run_requests=[request], cursor=seen)
 
 

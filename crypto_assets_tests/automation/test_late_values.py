@@ -15,7 +15,8 @@ from dagster import AssetKey, AssetRecordsFilter, DagsterInstance
 from polars.testing import assert_frame_equal
 
 from crypto_assets.assets.lineage import LOOK_BACK
-from crypto_assets.automation.late_values import ATTEMPTS, CHANGE, TAG
+from crypto_assets.assets.run_tags import REASON, REPAIR
+from crypto_assets.automation.planner.rules import LATE_VALUES
 from crypto_assets.checks.shells import RANGE
 from crypto_assets.dates import DAY, days
 from crypto_assets.definitions import defs
@@ -106,6 +107,9 @@ def test_a_late_onchain_row(story: tuple[Platform, Platform]) -> None:
     assert runs.execute(late.instance, ["onchain_base"], LATE, LATE).success
     seen = tick(late, first.cursor)
     counted = materialisations(late)
+    said = [request.tags[REASON] for request in seen.run_requests or []]
+    assert said[0] == f"late values: onchain_base {LATE} was written after onchain_enhanced read it"
+    assert {text.split(":")[0] for text in said} == {"late values"}
     carry_out(late, seen)
     after = contents(late)
     changed = [key for key in before if not after[key].equals(before[key])]
@@ -164,7 +168,9 @@ def test_days_that_a_run_will_derive_are_left_to_it(story: tuple[Platform, Platf
         status=dg.DagsterRunStatus.STARTED,
     )
     assert {table for table, _ in asked(tick(late))} == {"onchain_enhanced"}
-    own = late.instance.create_run_for_job(graph.job(), tags={TAG: "true"}, status=dg.DagsterRunStatus.STARTED)
+    own = late.instance.create_run_for_job(
+        graph.job(), tags={LATE_VALUES.tag: "true"}, status=dg.DagsterRunStatus.STARTED
+    )
     assert asked(tick(late)) == [], "the last tick's runs first"
     for run in (busy, own):
         late.instance.report_run_failed(run)
@@ -177,13 +183,13 @@ def test_a_change_that_keeps_failing_is_given_up(story: tuple[Platform, Platform
     late.activate()
     assert runs.execute(late.instance, ["onchain_base"], LATE, LATE).success
     keys = set()
-    for _ in range(ATTEMPTS):
+    for _ in range(LATE_VALUES.retry.most):
         data = tick(late)
         assert asked(data)
         for request in data.run_requests or []:
             assert request.run_key not in keys, "Dagster would not start it again"
             keys.add(request.run_key)
-            run = late.instance.create_run_for_job(graph.job(), tags={CHANGE: request.tags[CHANGE]})
+            run = late.instance.create_run_for_job(graph.job(), tags={REPAIR: request.tags[REPAIR]})
             late.instance.report_run_failed(run)
     last = tick(late)
     assert asked(last) == []

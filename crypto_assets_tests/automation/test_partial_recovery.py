@@ -5,7 +5,11 @@ from __future__ import annotations
 import dagster as dg
 import pytest
 
-from crypto_assets.automation.partial_recovery import TAG, derivable, derive_without_what_failed, rest_of
+from crypto_assets.assets.run_tags import REASON
+from crypto_assets.automation.planner import specs
+from crypto_assets.automation.planner.reasons.rest_of_run import derivable, rest_of
+from crypto_assets.automation.planner.rules import REST_OF_RUN
+from crypto_assets.automation.repair import derive_without_what_failed
 from crypto_assets.operate import graph
 from crypto_assets_tests import scenario
 from crypto_assets_tests.platform import Platform
@@ -39,11 +43,11 @@ def test_what_can_be_derived_without(failed: set[str], expected: list[str]) -> N
     reached = {"article_narratives": {"narratives"}}
     lost = {table for source in failed for table in {*below.get(source, ()), *reached.get(source, ())}}
     done = sources | ({"onchain_enhanced", "article_narratives", "narratives"} - lost - failed)
-    assert derivable(ALL, done, failed) == expected
+    assert derivable(ALL, done, failed, specs.current()) == expected
 
 
 def test_an_input_outside_the_run_was_there_before() -> None:
-    assert derivable({"onchain_base", "ml_features"}, set(), {"onchain_base"}) == ["ml_features"]
+    assert derivable({"onchain_base", "ml_features"}, set(), {"onchain_base"}, specs.current()) == ["ml_features"]
 
 
 def failed_tick(platform: Platform) -> dg.DagsterRun:
@@ -61,7 +65,7 @@ def test_the_rest_of_a_failed_tick_is_asked_for(platforms) -> None:
     broken = platforms(fault="route=asset-metrics,status=403,rate=1")
     run = failed_tick(broken)
     assert broken.read("ml_features").is_empty(), "Dagster skips what depends on a failed step"
-    assert rest_of(broken.instance, run) == ["ml_features"]
+    assert rest_of(broken.instance, run, specs.current()) == ["ml_features"]
     failure = next(
         iter(broken.instance.get_records_for_run(run.run_id, of_type=dg.DagsterEventType.RUN_FAILURE).records)
     )
@@ -77,4 +81,7 @@ def test_the_rest_of_a_failed_tick_is_asked_for(platforms) -> None:
     features = broken.read("ml_features")
     assert features.height > 0
     assert features["onchain_nvt_ratio"].null_count() == features.height
-    assert request.tags[TAG] == run.run_id
+    assert request.tags[REST_OF_RUN.tag] == run.run_id
+    assert request.tags[REASON] == (
+        f"rest of failed run {run.run_id[:8]}: onchain_base failed, and ml_features can be derived without it"
+    )

@@ -163,7 +163,7 @@ sweep_cluster = dg.define_asset_job(
 )
 def sweep_cluster_hourly() -> dg.RunRequest:
     """Proof by an ordinary run, once an hour, that a pod can be started here."""
-    return dg.RunRequest()
+    return dg.RunRequest(tags={"crypto_assets/reason": "cluster check: once an hour, that a pod can be started here"})
 
 
 @dg.sensor(minimum_interval_seconds=EVERY_S, default_status=dg.DefaultSensorStatus.RUNNING)

@@ -6,7 +6,7 @@ import dagster as dg
 import polars as pl
 import pytest
 
-from crypto_assets.automation.reanalysis import model_is_back
+from crypto_assets.automation.repair import model_is_back_sensor
 from crypto_assets.checks.shells import RANGE, every_measure, scope_of
 from crypto_assets.definitions import defs
 from crypto_assets.sandbox.server import Sandbox
@@ -26,7 +26,7 @@ def health(platform: Platform):
 def tick(platform: Platform) -> dg.SensorResult | dg.SkipReason:
     platform.activate()
     with dg.build_sensor_context(instance=platform.instance, repository_def=defs.get_repository_def()) as context:
-        return model_is_back(context)
+        return model_is_back_sensor(context)
 
 
 def by_analyzer(platform: Platform) -> dict[str, dict[str, int]]:
