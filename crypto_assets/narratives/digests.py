@@ -1,6 +1,6 @@
-"""The day in words: for each of its largest themes the numbers, and the titles of the articles they rest on.
+"""The day in words: the numbers of each of its largest themes, and the titles of the articles behind them.
 
-The text says only what ``theme_trends`` counted and what titles said, in quotation marks; no sentence is made up.
+The text gives only the counts of ``theme_trends`` and quoted titles. It makes up no sentence.
 """
 
 from __future__ import annotations
@@ -15,13 +15,21 @@ from crypto_assets.narratives.stories import WINDOW_DAYS
 
 LARGEST = 3
 TITLE_CHARS = 160
-LOOKBACK_DAYS = WINDOW_DAYS  # an article may have been published so many days before it was seen
+LOOKBACK_DAYS = WINDOW_DAYS  # an article may have been published this many days before it was seen
 _MARKS, _ESCAPE = re.compile(r"([\\`*_{}\[\]<>#|!])"), r"\\\1"
 COLUMNS = ["theme", "date", "available_at", "source", "rank", "digest", "article_ids", "links"]
 
 
 def theme_digests(trends: pd.DataFrame, articles: pd.DataFrame) -> pd.DataFrame:
-    """Rows of ``theme_digests`` for the days of ``trends``; ``articles`` reach ``LOOKBACK_DAYS`` back."""
+    """Build the rows of ``theme_digests`` for the days of ``trends``.
+
+    Args:
+        trends: rows of ``theme_trends``.
+        articles: rows of ``news_articles``, from ``LOOKBACK_DAYS`` before the first day.
+
+    Returns:
+        The rows.
+    """
     known = articles.drop_duplicates("article_id").set_index("article_id")[["title", "feed", "url"]]
     rows = []
     for _, day in trends[trends["story_count"] > 0].groupby("date", sort=True):
@@ -42,7 +50,16 @@ def theme_digests(trends: pd.DataFrame, articles: pd.DataFrame) -> pd.DataFrame:
 
 
 def as_markdown(digests: pd.DataFrame) -> str:
-    """The digests as Markdown with a link to each article. Titles and addresses are other people's: marks are escaped."""
+    """Render digests as Markdown, with a link to each article.
+
+    Titles and addresses come from outside, so their Markdown characters are escaped.
+
+    Args:
+        digests: rows of ``theme_digests``.
+
+    Returns:
+        The text.
+    """
     parts = []
     for row in cast(Iterable[Any], digests.sort_values("rank").itertuples()):
         links = [f"[{n}](<{_escaped(link)}>)" for n, link in enumerate(row.links, start=1) if link]

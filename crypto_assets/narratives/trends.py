@@ -1,4 +1,4 @@
-"""Themes day by day: how much of the news each one was, how that changed, and which coins and articles it named."""
+"""Themes by day: the share of the news of each theme, how it changed, and the coins and articles that it named."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from crypto_assets.tables.schemas import THEMES
 from crypto_assets.transforms.derived_source import DERIVED, SANDBOX_DERIVED, SANDBOX_PREFIX
 
 DAY = timedelta(days=1)
-PAST_DAYS = 7  # that a share is compared with
-LOOKBACK_DAYS = PAST_DAYS + 2  # and the two days by which an article may be seen late
+PAST_DAYS = 7  # the days with which a share is compared
+LOOKBACK_DAYS = PAST_DAYS + 2  # and the two days that an article may be seen late
 TOP = 5
 COLUMNS = [
     "theme", "date", "available_at", "source", "article_count", "story_count", "share", "share_change_7d", "sentiment",
@@ -23,9 +23,16 @@ COLUMNS = [
 
 
 def theme_trends(articles: pd.DataFrame, analyses: pd.DataFrame, start: date, end: date) -> pd.DataFrame:
-    """Rows of ``theme_trends``: every theme on each of the inclusive days in which an analysed article became known.
+    """Build the rows of ``theme_trends``: every theme on each day in which an analysed article became available.
 
-    ``articles`` and ``analyses`` reach ``LOOKBACK_DAYS`` back.
+    Args:
+        articles: rows of ``news_articles``, from ``LOOKBACK_DAYS`` before ``start``.
+        analyses: rows of ``article_narratives`` of these articles.
+        start: the first UTC day.
+        end: the last UTC day, included.
+
+    Returns:
+        The rows.
     """
     opened = datetime(start.year, start.month, start.day, tzinfo=timezone.utc) - PAST_DAYS * DAY
     news = join_analyses(articles, analyses).dropna(subset=["theme"])
@@ -65,7 +72,14 @@ def theme_trends(articles: pd.DataFrame, analyses: pd.DataFrame, start: date, en
 
 
 def by_theme(trends: pd.DataFrame) -> dict[str, tuple[list[date], list[float | None]]]:
-    """Theme -> its days and shares, for a chart; themes that never had a story are left out."""
+    """Group trends for a chart.
+
+    Args:
+        trends: rows of ``theme_trends``.
+
+    Returns:
+        Theme -> its days and shares; themes that never had a story are left out.
+    """
     series: dict[str, tuple[list[date], list[float | None]]] = {}
     for theme in THEMES:
         rows = trends[(trends["theme"] == theme) & trends["share"].notna()].sort_values("date")
@@ -75,7 +89,10 @@ def by_theme(trends: pd.DataFrame) -> dict[str, tuple[list[date], list[float | N
 
 
 def _named(stories: pd.DataFrame) -> tuple[dict[int, list[str]], dict[int, list[str]]]:
-    """By cell: the coins that most stories name, and the most confident stories; at a tie in order of their names."""
+    """Return, by cell, the coins that most stories name and the most confident stories.
+
+    Ties in order of their names.
+    """
     symbols: dict[int, list[str]] = {}
     ids: dict[int, list[str]] = {}
     ranked = stories.sort_values(["confidence", "article_id"], ascending=[False, True])
