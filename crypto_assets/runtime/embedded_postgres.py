@@ -48,7 +48,7 @@ OPTIONS = {
     "unix_socket_directories": "",  # a long home path would exceed the 107 bytes of a socket's path
     "max_connections": "100",  # webserver, daemon and a few runs hold dozens; an idle slot costs nothing
     # fsync stays on, so a crash does not corrupt data. But a commit does not wait for the disk. If Postgres or the
-    # machine dies, the last 30 ms (three times the delay) of records are lost; the same command run again restores them.
+    # machine dies, the last 30 ms (three times the delay) of records are lost; running the command again restores them.
     "synchronous_commit": "off",
     "wal_writer_delay": "10ms",
     "wal_level": "minimal",  # this database is not replicated
@@ -335,13 +335,7 @@ def _last_words(log: Path) -> str:
 def _start_reaper(root: Path) -> None:
     """Make sure that a reaper runs; returns once one does."""
     subprocess.run(
-        [
-            sys.executable,
-            "-I",
-            "-S",
-            reaper.__file__,
-            str(root),
-        ],  # by path: works from any folder
+        [sys.executable, "-I", "-S", reaper.__file__, str(root)],  # by path: works from any folder
         stdin=subprocess.DEVNULL,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,

@@ -81,10 +81,7 @@ class BatchingPostgresEventLogStorage(PostgresEventLogStorage):
 
     def _store_together(self, events: Sequence[EventLogEntry]) -> None:
         rows = [self._event_to_row(event) for event in events]
-        with (
-            self.index_transaction() as conn,
-            self._sharing(conn),
-        ):  # all or none: Dagster repeats failed batches
+        with self.index_transaction() as conn, self._sharing(conn):  # all or none: Dagster repeats failed batches
             ids = list(conn.scalars(INSERT, rows))
             self._store_asset_event_tags(conn, events, ids)
             latest: dict[str, tuple[EventLogEntry, int]] = {}
