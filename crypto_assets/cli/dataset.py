@@ -53,7 +53,7 @@ def dataset(
     )
     warehouse = Warehouse(configured().warehouse)
     built = training.build(warehouse, request, out)
-    pins.pin(warehouse, str(out.resolve()), built.versions)  # tidying leaves what the dataset rests on
+    pins.pin(warehouse, str(out.resolve()), built.versions)  # maintenance keeps these versions
     version = built.versions[training.FEATURES]
     if as_json:
         document = {
@@ -79,7 +79,7 @@ def _listed(text: str | None, *, upper: bool = False) -> tuple[str, ...] | None:
 def _as_of(text: str | None) -> int | datetime | None:
     if text is None:
         return None
-    if text.strip().isdigit() and len(text.strip()) < 8:  # 20210301 would be a day in ISO's basic form
+    if text.strip().isdigit() and len(text.strip()) < 8:  # 20210301 is a day in ISO's basic form
         return int(text)
     moment = parse_moment(text, "--as-of")
     if moment > datetime.now(timezone.utc):

@@ -1,7 +1,9 @@
-"""How well the platform serves: observed freshness, service level, the quality report. Reads every table, feeds none.
+"""Monitoring: observed freshness, service level, alerts, the quality report, metrics.
 
-Its assets have no partitions: an observation is of the moment and cannot be backfilled, so ``backfill`` and ``status``
-leave them out. What is measured is in ``checks`` and ``transforms``; here it is gathered and shown.
+It reads every table and feeds none.
+
+Its assets have no partitions. An observation belongs to one instant and cannot be backfilled, so ``backfill`` and
+``status`` leave these assets out. ``checks`` defines what is measured; this room collects and shows it.
 """
 
 from __future__ import annotations
@@ -10,7 +12,7 @@ from typing import Any
 
 
 def assets() -> list[Any]:
-    """Every asset of this room."""
+    """Return every asset of this room."""
     from crypto_assets.monitoring import history_report, quality_report, slo
 
     return [*slo.ASSETS, *history_report.ASSETS, *quality_report.ASSETS]

@@ -1,6 +1,6 @@
-"""The watch: freshness observed and the service level computed every 15 minutes, whatever else is running.
+"""The freshness job: observe freshness and compute the service level every 15 minutes, whatever else is running.
 
-Runs by default: it reads tables only. It goes before ticks and backfills in the queue, since a slot that is missed
+It runs by default, because it only reads tables. It goes before ticks and backfills in the queue, because a missed slot
 cannot be observed later.
 """
 

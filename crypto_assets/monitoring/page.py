@@ -1,4 +1,4 @@
-"""The quality report as one HTML page: no script, nothing fetched, light and dark, every chart with its numbers in words."""
+"""The quality report as one HTML page: no script, nothing loaded, light and dark, charts with their numbers in words."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from crypto_assets.monitoring.quality import Quality
 
 STYLE = (Path(__file__).parent / "page.css").read_text(encoding="utf-8")
 HOUR = timedelta(hours=1)
-LOWEST = 5  # tables whose course is drawn
+LOWEST = 5  # the number of tables whose course is drawn
 
 
 def render(found: Quality) -> str:
-    """The whole document."""
+    """Render the report as one HTML document."""
     cards = [
         _card(found, "Coverage by asset and month", "Days with rows ÷ days due, every stored month. Empty: nothing was due, or the provider does not show it.", _coverage, wide=True),
         _card(found, "History over time", "Share of the expected history, from CRYPTO_ASSETS_START to the day of each look, that is there.", _history, "history_report", wide=True),
@@ -43,7 +43,7 @@ def render(found: Quality) -> str:
 def _card(
     found: Quality, title: str, text: str, draw_it: Callable[[Quality], str], *tables: str, wide: bool = False
 ) -> str:
-    """``tables``: those without which the card would show what is not so."""
+    """Render one card. ``tables``: the tables without which the card would be wrong."""
     broken = [table for table in tables if table in found.not_readable]
     body = f'<p class="empty">Not known: {" and ".join(broken)} cannot be read.</p>' if broken else draw_it(found)
     said = "" if broken else f"<p>{escape(text)}</p>"
@@ -145,7 +145,7 @@ def _history(found: Quality) -> str:
 
 
 def _percent(share: float | None) -> str:
-    return "–" if share is None else f"{int(share * 1000) / 10:.1f} %"  # 100 % is for nothing missing at all
+    return "–" if share is None else f"{int(share * 1000) / 10:.1f} %"  # only a complete table shows 100 %
 
 
 def _freshness(found: Quality) -> str:
@@ -232,7 +232,7 @@ def _narratives(found: Quality) -> str:
 
 
 def _by_day(title: str, frame: pl.DataFrame, by: str, value: str, colors: dict[str, str]) -> str:
-    """Stacked by day, the largest five layers by name, the rest together."""
+    """Draw stacked bars by day: the largest five layers by name, the rest together."""
     totals = dict(frame.group_by(by).agg(pl.col(value).sum()).sort(value, descending=True).rows())
     top = list(totals)[:5]
     named = frame.with_columns(pl.when(pl.col(by).is_in(top)).then(by).otherwise(pl.lit("others")).alias(by))

@@ -1,4 +1,4 @@
-"""The kinds of alert: how grave, what follows if nobody acts, and the page that says what to do."""
+"""The kinds of alert: the severity, the consequence if nobody acts, and the runbook."""
 
 from __future__ import annotations
 
@@ -7,7 +7,10 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Kind:
-    """``consequence`` is the general one; a sighting may know better. ``runbook`` is a file in docs/runbooks."""
+    """One kind of alert.
+
+    ``consequence`` is the general one; a sighting may have a more exact one. ``runbook`` is a file in docs/runbooks.
+    """
 
     name: str
     title: str
