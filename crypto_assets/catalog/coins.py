@@ -73,7 +73,7 @@ def select(spec: str) -> tuple[Coin, ...]:
         The coins, without duplicates.
 
     Raises:
-        UsageError: a coin is not in the catalogue, or N is not a positive number.
+        UsageError: a coin is not in the catalogue, none is named, or N is not from 1 to the number of coins.
     """
     spec = spec.strip()
     if spec.lower() == "all":

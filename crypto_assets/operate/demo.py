@@ -45,7 +45,7 @@ def plan(settings: Settings, count: int, end: date | None, data: Path | None) ->
         The plan.
 
     Raises:
-        UsageError: the days are not possible.
+        UsageError: the folder has no recordings, or they have no day in common.
     """
     from crypto_assets.sandbox.replay import overlap
 

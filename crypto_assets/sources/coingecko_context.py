@@ -57,10 +57,10 @@ async def fetch_derivatives(client: Client, settings: Settings, coins: Sequence[
         now: the instant of the request; its hour is the row's ``ts``.
 
     Returns:
-        One row per coin.
+        One row per coin. ``missing`` names coins without a perpetual contract that has open interest.
 
     Raises:
-        SourceError: the answer cannot be had, or most of it cannot be trusted.
+        SourceError: the answer cannot be had, most of it cannot be trusted, or it has no contract of any coin.
     """
     answer = await get(client, settings, "/derivatives", {}, f"all contracts, {now:%Y-%m-%d %H:%M}")
     with about(f"coingecko /derivatives of {now:%Y-%m-%d %H:%M}"):

@@ -308,7 +308,7 @@ def table_files(warehouse: Warehouse, table: str, *, make: bool = True) -> arrow
         The file system; its paths are relative to the folder.
 
     Raises:
-        WarehouseError: the place cannot be reached.
+        OSError: the place cannot be reached.
     """
     if warehouse.is_local:
         folder = Path(warehouse.path(table))

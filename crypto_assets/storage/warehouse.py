@@ -321,14 +321,14 @@ class Warehouse:
         Args:
             contract: the contract of the table.
             frame: the rows.
-            days: the days to write; days without rows in the frame become empty where the write mode replaces days.
+            days: the days to write; where the write mode replaces days, a day without rows in the frame becomes empty.
 
         Returns:
             What was done.
 
         Raises:
             ContractError: a rule is broken, or a row lies outside ``days``; nothing was written.
-            WarehouseError: the store cannot be written.
+            WarehouseError: the store cannot be written, or other writers of the same days won every attempt.
         """
         data = contract.validate(frame)
         wanted = sorted(set(days))

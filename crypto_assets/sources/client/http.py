@@ -388,7 +388,7 @@ def parse_json(body: bytes, where: str) -> Any:
         The parsed document.
 
     Raises:
-        SourceError: the body is not JSON. It is transient where the body looks cut off, and permanent for HTML.
+        SourceError: the body is not JSON. It is transient, because a cut body can heal, except where the body is HTML.
     """
     try:
         return json.loads(body, parse_constant=_no_constants)
