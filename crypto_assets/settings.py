@@ -283,7 +283,7 @@ def _selector(text: str) -> str:
 
 def _switch(name: str, text: str) -> bool:
     if text.lower() not in ("yes", "no", "true", "false", "1", "0"):
-        raise UsageError(f"{name} {text!r} is neither yes nor no")
+        raise UsageError(f"{name} {text!r} is not yes or no")
     return text.lower() in ("yes", "true", "1")
 
 

@@ -38,7 +38,7 @@ def alerts(test: bool, as_json: bool) -> None:
     if not delivered:
         raise CryptoAssetsError(
             "the test message was not delivered and is kept; correct ALERT_WEBHOOK_URL or start its receiver, "
-            "then crypto-assets alerts shows what still waits"
+            "then see what still waits with crypto-assets alerts"
         )
 
 
@@ -61,7 +61,7 @@ def silence(pattern: str, hours: float, reason: str, lift: bool) -> None:
             )
     kind = pattern.partition(":")[0]
     if "*" not in kind and kind not in KINDS:
-        raise UsageError(f"{kind!r} is no kind of alert; write one of {', '.join(KINDS)}, e.g. staleness:news_*")
+        raise UsageError(f"{kind!r} is not a kind of alert; write one of {', '.join(KINDS)}, e.g. staleness:news_*")
     ledger, _, now = _open()
     if lift:
         if not ledger.lift(pattern):

@@ -15,7 +15,9 @@ from crypto_assets.errors import UsageError
 
 @click.command()
 @click.option("--start", "start_text", required=True, help="First ts, YYYY-MM-DD[THH:MM] in UTC.")
-@click.option("--end", "end_text", required=True, help="Instant after which nothing may be known, labels included.")
+@click.option(
+    "--end", "end_text", required=True, help="Last instant: everything in the set, also labels, is known by then."
+)
 @click.option("--out", required=True, type=click.Path(path_type=Path), help="Parquet file to write.")
 @click.option("--horizon", "horizon_text", default="24h", show_default=True, help="How far labels look: 24h, 7d.")
 @click.option("--as-of", "as_of_text", help="Version of ml_features, or an instant: the tables as they were then.")
@@ -66,7 +68,7 @@ def dataset(
             f"{out}: {built.rows:,} rows, {built.features} features, labels {', '.join(request.horizon.columns)}; "
             f"{built.unlabelled:,} rows without a label left out"
         )
-        click.echo(f"the same bytes later: the same command with --as-of {version}", err=True)
+        click.echo(f"to get the same bytes later, run the same command with --as-of {version}", err=True)
 
 
 def _listed(text: str | None, *, upper: bool = False) -> tuple[str, ...] | None:

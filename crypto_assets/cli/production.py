@@ -43,7 +43,7 @@ def backup(target: str) -> None:
 
     done = copy_tables(Warehouse(configured().warehouse), Warehouse(place("--to", target)))
     for table, where in done.set_aside.items():
-        click.echo(f"{table} is another table than the one copied earlier, which is kept in {where}", err=True)
+        click.echo(f"{table} is not the table that was copied earlier; the earlier copy is kept in {where}", err=True)
     if done.kept:
         click.echo(f"the warehouse no longer has {', '.join(done.kept)}: the copy is kept as it is", err=True)
     click.echo(f"{len(done.versions)} table(s), {done.files} file(s), {done.bytes} bytes copied to {target}")

@@ -14,7 +14,7 @@ observe = dg.define_asset_job(
     "observe",
     dg.AssetSelection.assets("freshness_observations", "slo_report"),
     tags=FIRST,
-    description="See which tables are fresh now, and how often they were of late.",
+    description="See which tables are fresh now, and how often they were recently.",
 )
 
 observe_every_15_minutes = dg.ScheduleDefinition(
@@ -29,7 +29,7 @@ observe_every_15_minutes = dg.ScheduleDefinition(
 report = dg.define_asset_job(
     "report",
     dg.AssetSelection.assets("history_report", "data_quality_report"),
-    description="Note how much of the history is there, then write the data quality page, its figures as metadata.",
+    description="Record how much of the history is there, then write the data quality page, with its figures as metadata.",
 )
 
 report_four_times_a_day = dg.ScheduleDefinition(

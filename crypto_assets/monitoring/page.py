@@ -22,9 +22,9 @@ def render(found: Quality) -> str:
     """Render the report as one HTML document."""
     cards = [
         _card(found, "Coverage by asset and month", "Days with rows ÷ days due, every stored month. Empty: nothing was due, or the provider does not show it.", _coverage, wide=True),
-        _card(found, "History over time", "Share of the expected history, from CRYPTO_ASSETS_START to the day of each look, that is there.", _history, "history_report", wide=True),
+        _card(found, "History over time", "Share of the expected history, from CRYPTO_ASSETS_START to the day of each observation, that is there.", _history, "history_report", wide=True),
         _card(found, "Freshness", "Age of the newest row against the table's limit (dashed).", _freshness),
-        _card(found, "Service level", f"Share of 15-minute slots in which the table was fresh; promised: {_target(found):.0%}. Slots nobody observed are not fresh.", _level, "freshness_observations"),
+        _card(found, "Service level", f"Share of 15-minute slots in which the table was fresh; promised: {_target(found):.0%}. Slots that were not observed are not fresh.", _level, "freshness_observations"),
         _card(found, "Population by feature group", f"Cells of ml_features that a source gave, {found.feature_rows:,} rows.", _population, "ml_features"),
         _card(found, "Source agreement", found.agreement.description + ".", _agreement, "prices", "kraken_ohlc", "quarantine"),
         _card(found, "API calls", _budget_text(found), _calls, "api_usage"),

@@ -221,7 +221,7 @@ def _initialise(root: Path, lock: IO[str]) -> None:
     if (root / "data").exists():
         if not (root / "password").exists():
             raise InstanceError(
-                f"{root / 'password'} is gone, without which nobody may use the embedded Postgres beside it; bring the file "
+                f"{root / 'password'} is gone, and without it the embedded Postgres beside it cannot be used; bring the file "
                 f"back, or move {root} away: a new, empty database is made, the tables stay"
             )
         return
@@ -290,7 +290,7 @@ def _start(root: Path) -> None:
             ) and _answers(root):  # fmt: skip
                 return
     raise InstanceError(
-        f"the embedded Postgres in {root} does not start ({_last_words(log)}); put right what {log} says, "
+        f"the embedded Postgres in {root} does not start ({_last_words(log)}); correct what {log} says, "
         "or set DAGSTER_POSTGRES_URL to another server"
     )
 

@@ -124,7 +124,7 @@ async def _after(
         return (
             None,
             None,
-            f"binance klines have no bar of {coin.binance} since {last:%Y-%m-%d %H:%M}; it may rest",
+            f"binance klines have no bar of {coin.binance} since {last:%Y-%m-%d %H:%M}; it may be paused",
             answer.digest,
         )
     return (

@@ -166,7 +166,9 @@ def _root(text: str, what: str) -> tuple[int, str]:
     if found is None:
         raise SourceError(f"{what} did not answer RSS or Atom; it was not read; correct its address in NEWS_FEEDS")
     if found["root"] is None:
-        raise SourceError(f"{what} declares XML entities, which can be a bomb; it was not read; remove it")
+        raise SourceError(
+            f"{what} declares XML entities, which can expand without end; it was not read; remove it from NEWS_FEEDS"
+        )
     return found.start(), found["root"]
 
 

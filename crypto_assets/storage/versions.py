@@ -87,6 +87,6 @@ def version_at(warehouse: Warehouse, table: str, instant: datetime) -> int | Non
     if known and min(known) > 0:
         raise WarehouseError(
             f"the commit log of {table} begins at {min(known.values()):%Y-%m-%d %H:%M:%S} UTC, after "
-            f"{instant:%Y-%m-%d %H:%M:%S}; what it held then is not kept, choose a later instant for --as-of"
+            f"{instant:%Y-%m-%d %H:%M:%S}; older versions are not kept; choose a later instant for --as-of"
         )
     return None

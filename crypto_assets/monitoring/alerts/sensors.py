@@ -63,8 +63,12 @@ def _budget(look: Look) -> list[Sighting]:
 
 
 WATCHERS: dict[str, tuple[Watcher, int, str]] = {  # kind -> (watcher, seconds between ticks, what it observes)
-    "run_failure": (_runs, 30, "Runs that failed, by table; over when no partition they left is failed any more."),
-    "check_failure": (_checks, 60, "Checks that failed; over when the same days, or more, pass."),
+    "run_failure": (
+        _runs,
+        30,
+        "Runs that failed, by table. An incident is over when none of their partitions is failed any more.",
+    ),
+    "check_failure": (_checks, 60, "Checks that failed. An incident is over when the same days, or more, pass."),
     "staleness": (_staleness, 300, "Tables whose newest row is older than their limit, read from the rows."),
     "slo_burn": (_slo, 300, "Tables that spend their error budget too fast, and observations that do not come."),
     "llm_down": (_llm, 300, "The model's server and list, and how many of the last day's articles it answered."),

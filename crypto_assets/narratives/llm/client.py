@@ -193,7 +193,7 @@ class Ollama:
         if isinstance(error, ConnectionError | httpx.ProxyError):
             return ModelAwayError(self._away(error))
         return CallError(
-            f"the server at {self.where} broke the connection off ({type(error).__name__})",
+            f"the server at {self.where} broke the connection ({type(error).__name__})",
             "unavailable", transient=True,
         )  # fmt: skip
 

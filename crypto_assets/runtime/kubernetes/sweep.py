@@ -127,7 +127,7 @@ def _judge_job(
         made.note(_name(job), problem)
         return run is not None or run_id is not None or past
     if finished is None and ended is not None and now - ended > rules.settle:
-        made.note(_name(job), Problem("LeftBehind", "its run is over, its Job is not", True))
+        made.note(_name(job), Problem("LeftBehind", "its run is over, but its Job is not", True))
         return True
     if past:
         made.note(_name(job), Problem("PastItsTime", "it finished long ago and nothing removed it", True))

@@ -170,7 +170,7 @@ CREATE TABLE IF NOT EXISTS crypto_assets.calls (
     PRIMARY KEY (provider, endpoint, ts));
 """
 _NOW = "extract(epoch FROM clock_timestamp())"
-_BOOK = f"""
+_RESERVE = f"""
 INSERT INTO crypto_assets.pace AS p SELECT %(bucket)s, {_NOW} + %(span)s
 ON CONFLICT (bucket) DO UPDATE SET free_at = greatest(p.free_at, {_NOW}) + %(span)s
 RETURNING free_at - %(span)s - {_NOW}
@@ -242,7 +242,7 @@ def _reserve(cursor: Cursor, limit: Limit, count: int) -> list[float]:
         "UPDATE crypto_assets.budget SET used = used + %s WHERE bucket = %s AND month = %s",
         (count, limit.bucket, month),
     )
-    cursor.execute(_BOOK, {"bucket": limit.bucket, "span": count * limit.interval})
+    cursor.execute(_RESERVE, {"bucket": limit.bucket, "span": count * limit.interval})
     (wait,) = cursor.fetchone() or (0.0,)
     return [float(wait) + n * limit.interval for n in range(count)]
 
