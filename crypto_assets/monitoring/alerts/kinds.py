@@ -32,7 +32,7 @@ KINDS: dict[str, Kind] = {
         Kind("budget", "Call budget runs out", "ticket",
              "once it is used up no call is made until the month ends, and the provider's tables stop", "budget.md"),
         Kind("slo_burn", "Service level is burning", "page",
-             "the month's error budget will be used up before the month ends", "slo-burn.md"),
+             "at this rate the month's error budget is used up before the month ends", "slo-burn.md"),
         Kind("llm_down", "LLM does not answer", "ticket",
              "new articles get no narrative from the model until it is back", "llm-down.md"),
         Kind("test", "Test message", "ticket", "none: this is a test of the delivery", "alerting.md"),
