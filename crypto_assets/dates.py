@@ -1,4 +1,4 @@
-"""UTC days: ranges, chunks and parsing. No Dagster; the partition calendar is in ``assets/calendar.py``."""
+"""UTC days: ranges, chunks and parsing. No Dagster; the calendar of partitions is in ``assets/calendar.py``."""
 
 from __future__ import annotations
 
@@ -12,15 +12,28 @@ EPOCH = date(1970, 1, 1)
 
 
 def today() -> date:
+    """Return the current UTC day."""
     return datetime.now(timezone.utc).date()
 
 
 def yesterday() -> date:
+    """Return the UTC day before the current one."""
     return today() - DAY
 
 
 def parse_day(text: str, what: str) -> date:
-    """A date from ``YYYY-MM-DD``; :class:`UsageError` otherwise."""
+    """Read a date.
+
+    Args:
+        text: ``YYYY-MM-DD``.
+        what: where it was written, for the error message.
+
+    Returns:
+        The date.
+
+    Raises:
+        UsageError: the text is not a date.
+    """
     try:
         return date.fromisoformat(text.strip())
     except ValueError as error:
@@ -28,7 +41,18 @@ def parse_day(text: str, what: str) -> date:
 
 
 def parse_moment(text: str, what: str) -> datetime:
-    """A UTC instant from ISO text, a date being its midnight; :class:`UsageError` otherwise."""
+    """Read a UTC instant.
+
+    Args:
+        text: ISO text; a date means its midnight.
+        what: where it was written, for the error message.
+
+    Returns:
+        The instant.
+
+    Raises:
+        UsageError: the text is not an instant.
+    """
     try:
         found = datetime.fromisoformat(text.strip())
         return found.replace(tzinfo=timezone.utc) if found.tzinfo is None else found.astimezone(timezone.utc)
@@ -39,7 +63,16 @@ def parse_moment(text: str, what: str) -> datetime:
 
 
 def check_range(start: date, end: date, first: date) -> None:
-    """Raises :class:`UsageError` unless ``first <= start <= end <= today`` (UTC)."""
+    """Check a range of days.
+
+    Args:
+        start: the first day.
+        end: the last day, included.
+        first: the earliest day allowed.
+
+    Raises:
+        UsageError: not ``first <= start <= end <= today`` (UTC).
+    """
     if start > end:
         raise UsageError(f"the range starts ({start}) after it ends ({end}); swap --start and --end")
     if start < first:
@@ -51,12 +84,21 @@ def check_range(start: date, end: date, first: date) -> None:
 
 
 def days(start: date, end: date) -> list[date]:
-    """Every day from start to end, both included."""
+    """Return every day from start to end, both included."""
     return [start + DAY * n for n in range((end - start).days + 1)]
 
 
 def chunks(start: date, end: date, size: int) -> Iterator[tuple[date, date]]:
-    """Consecutive sub-ranges of at most ``size`` days, in order, covering start..end exactly."""
+    """Split a range of days.
+
+    Args:
+        start: the first day.
+        end: the last day, included.
+        size: the largest number of days in a part.
+
+    Yields:
+        (first, last) of consecutive parts, in order, that cover start..end exactly.
+    """
     while start <= end:
         stop = min(end, start + DAY * (size - 1))
         yield start, stop
@@ -64,7 +106,7 @@ def chunks(start: date, end: date, size: int) -> Iterator[tuple[date, date]]:
 
 
 def runs_of(dates: Iterable[date]) -> list[tuple[date, date]]:
-    """Maximal ranges of consecutive days, in order: {1, 2, 5} -> [(1, 2), (5, 5)]."""
+    """Group dates into ranges of consecutive days, in order: {1, 2, 5} -> [(1, 2), (5, 5)]."""
     found: list[tuple[date, date]] = []
     for day in sorted(set(dates)):
         if found and day == found[-1][1] + DAY:
@@ -75,5 +117,5 @@ def runs_of(dates: Iterable[date]) -> list[tuple[date, date]]:
 
 
 def midnight(day: date) -> datetime:
-    """The instant at which the day opens, UTC."""
+    """Return the UTC instant at which the day begins."""
     return datetime(day.year, day.month, day.day, tzinfo=timezone.utc)

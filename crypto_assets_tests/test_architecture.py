@@ -17,7 +17,7 @@ from crypto_assets.tables.registry import CONTRACTS
 ROOT = Path(crypto_assets.__file__).parent
 PAGE = ROOT.parent / "docs" / "architecture.md"
 MODULES = sorted(ROOT.rglob("*.py"))
-FUNCTION_LINES = 50
+FUNCTION_LINES = 49
 WITHOUT_DAGSTER = ("catalog", "tables", "features", "sources", "transforms", "narratives")
 
 
@@ -90,13 +90,22 @@ for module in pkgutil.walk_packages(room.__path__, room.__name__ + "."):
 
 
 def own_lines(function: ast.FunctionDef | ast.AsyncFunctionDef) -> int:
-    """Lines of a function without those of the functions inside it: a table of routes is not one long function."""
+    """Lines of code in a function, without its docstring and without the functions inside it.
+
+    A table of routes is not one long function.
+    """
     inside = [node for node in function.body if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)]
-    return lines(function) - sum(map(lines, inside))
+    return lines(function) - docstring_lines(function) - sum(map(lines, inside))
 
 
 def lines(node: ast.FunctionDef | ast.AsyncFunctionDef) -> int:
     return (node.end_lineno or 0) - node.lineno + 1
+
+
+def docstring_lines(node: ast.FunctionDef | ast.AsyncFunctionDef) -> int:
+    """Lines of the docstring, which do not count: a full list of arguments must not make a function too long."""
+    first = node.body[0]
+    return (first.end_lineno or 0) - first.lineno + 1 if ast.get_docstring(node) is not None else 0
 
 
 @pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(ROOT)))

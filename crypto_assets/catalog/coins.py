@@ -1,7 +1,7 @@
-"""The coins we know and the names that each source gives them: rows, not code.
+"""The known coins and the names that each source gives them: rows, not code.
 
-The rows are in ``data/coins.csv``; an identifier is empty where the source does not have the coin. Coins are joined
-on their exact symbol, never by substring.
+The rows are in ``coins.csv``; an identifier is empty where the source does not have the coin. Coins are joined on their
+exact symbol, never by substring.
 """
 
 from __future__ import annotations
@@ -27,17 +27,17 @@ class Coin:
     binance: str | None  # USDT spot pair, "BTCUSDT"
     defillama: str | None  # chain name as DefiLlama spells it, where the coin is a chain's native coin: "Ethereum"
     consensus: str  # "pow", "pos", "token", "stable" or "other"
-    aliases: tuple[str, ...]  # names that news uses beside name and symbol: ("ether",)
+    aliases: tuple[str, ...]  # other names in the news: ("ether",)
     symbol_is_word: bool  # the symbol is also an English word (OP, ONE, NEAR): only its cashtag counts in news
-    name_is_word: bool  # so are its name or aliases (Optimism, Cosmos): they need a word that says so, "Cosmos network"
+    name_is_word: bool  # its name or an alias is one (Optimism, Cosmos): it needs a word like "Cosmos network"
 
-    def __hash__(self) -> int:  # the symbol is unique; patterns over all coins are cached by the coins
+    def __hash__(self) -> int:  # the symbol is unique; caches of patterns use coins as keys
         return hash(self.symbol)
 
 
 @cache
 def all_coins() -> tuple[Coin, ...]:
-    """Every coin, in catalogue order (by market capitalisation when the row was added)."""
+    """Return every coin, in catalogue order (by market capitalisation when the row was added)."""
     with (files("crypto_assets.catalog") / "coins.csv").open(encoding="utf-8") as handle:
         return tuple(
             Coin(
@@ -59,11 +59,22 @@ def all_coins() -> tuple[Coin, ...]:
 
 @cache
 def by_symbol() -> dict[str, Coin]:
+    """Return symbol -> coin for the whole catalogue."""
     return {coin.symbol: coin for coin in all_coins()}
 
 
 def select(spec: str) -> tuple[Coin, ...]:
-    """Coins by ``BTC,ETH``, ``top:N`` or ``all``. Raises :class:`UsageError` for a coin that is not in the catalogue."""
+    """Choose coins.
+
+    Args:
+        spec: ``BTC,ETH``, ``top:N`` or ``all``.
+
+    Returns:
+        The coins, without duplicates.
+
+    Raises:
+        UsageError: a coin is not in the catalogue, none is named, or N is not from 1 to the number of coins.
+    """
     spec = spec.strip()
     if spec.lower() == "all":
         return all_coins()
@@ -83,4 +94,5 @@ def select(spec: str) -> tuple[Coin, ...]:
 
 
 def symbols(coins: Sequence[Coin]) -> list[str]:
+    """Return the symbols of coins, in order."""
     return [coin.symbol for coin in coins]

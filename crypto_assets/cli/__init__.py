@@ -1,6 +1,6 @@
-"""Subcommands of ``crypto-assets`` that have a file of their own; ``cli/main.py`` adds them.
+"""Subcommands of ``crypto-assets`` that have their own file; ``cli/main.py`` adds them.
 
-A command reads its arguments, calls one function and prints; measuring and launching live in ``operate``.
+A command reads its arguments, calls one function and prints. Measuring and launching belong to ``operate``.
 """
 
 from __future__ import annotations
@@ -16,7 +16,14 @@ from crypto_assets.settings import Settings
 
 
 def configured() -> Settings:
-    """The settings. Raises :class:`CryptoAssetsError`: the command is right, the environment is not (exit 1)."""
+    """Read the settings.
+
+    Returns:
+        The settings.
+
+    Raises:
+        CryptoAssetsError: the environment is wrong; the command itself is right, so it exits 1.
+    """
     try:
         settings = Settings.from_env()
     except UsageError as error:
@@ -27,12 +34,13 @@ def configured() -> Settings:
 
 
 class Positive(click.FloatRange):
-    """A number above 0, up to ``max`` where there is one. ``nan``, which every range lets through, is none."""
+    """A number above 0, up to ``max`` where there is one. It refuses ``nan``, which every range of click accepts."""
 
     def __init__(self, max: float | None = None) -> None:
         super().__init__(0, max, min_open=True)
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """Read the number (click's interface); fail if it is not finite."""
         found = super().convert(value, param, ctx)
         if not math.isfinite(found):
             self.fail(f"{value} is not a finite number", param, ctx)

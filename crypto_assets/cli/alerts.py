@@ -1,4 +1,4 @@
-"""``crypto-assets alerts`` and ``crypto-assets silence``: what is wrong now, whether messages arrive, who may sleep."""
+"""``crypto-assets alerts`` and ``crypto-assets silence``: what is wrong now, and which messages are held back."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ LONGEST = 200  # characters of a pattern or a reason
 @click.option("--test", "test", is_flag=True, help="Send a test message and its recovery first.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document on stdout and nothing else.")
 def alerts(test: bool, as_json: bool) -> None:
-    """Open incidents, messages not yet delivered and silences in force."""
+    """Show open incidents, messages not yet delivered, and active silences."""
     ledger, settings, now = _open()
     delivered = not test or _try_out(ledger, settings, now)
     document = {
@@ -38,7 +38,7 @@ def alerts(test: bool, as_json: bool) -> None:
     if not delivered:
         raise CryptoAssetsError(
             "the test message was not delivered and is kept; correct ALERT_WEBHOOK_URL or start its receiver, "
-            "then crypto-assets alerts shows what still waits"
+            "then see what still waits with crypto-assets alerts"
         )
 
 
@@ -51,7 +51,8 @@ def alerts(test: bool, as_json: bool) -> None:
 def silence(pattern: str, hours: float, reason: str, lift: bool) -> None:
     """Hold back messages about incidents that match PATTERN: a kind, KIND:SUBJECT, * for any text.
 
-    What began meanwhile and is still open when the silence ends is sent then; recoveries of what was sent always are.
+    An incident that begins meanwhile and is still open when the silence ends is sent then. The recovery of an incident
+    that was sent is always sent.
     """
     for name, text in (("PATTERN", pattern), ("--reason", reason)):
         if len(text) > LONGEST or not text.isprintable():
@@ -60,7 +61,7 @@ def silence(pattern: str, hours: float, reason: str, lift: bool) -> None:
             )
     kind = pattern.partition(":")[0]
     if "*" not in kind and kind not in KINDS:
-        raise UsageError(f"{kind!r} is no kind of alert; write one of {', '.join(KINDS)}, e.g. staleness:news_*")
+        raise UsageError(f"{kind!r} is not a kind of alert; write one of {', '.join(KINDS)}, e.g. staleness:news_*")
     ledger, _, now = _open()
     if lift:
         if not ledger.lift(pattern):
@@ -81,7 +82,7 @@ def _open() -> tuple[Ledger, Settings, datetime]:
 
 
 def _try_out(ledger: Ledger, settings: Settings, now: datetime) -> bool:
-    """A test incident, opened and closed, through the same outbox as any other; was everything delivered?"""
+    """Open and close a test incident through the same outbox as any other; return whether everything was delivered."""
     from crypto_assets.monitoring.alerts.delivery import deliver
 
     for trouble in ("somebody ran crypto-assets alerts --test", None):

@@ -15,7 +15,9 @@ from crypto_assets.errors import UsageError
 
 @click.command()
 @click.option("--start", "start_text", required=True, help="First ts, YYYY-MM-DD[THH:MM] in UTC.")
-@click.option("--end", "end_text", required=True, help="Instant after which nothing may be known, labels included.")
+@click.option(
+    "--end", "end_text", required=True, help="Last instant: everything in the set, also labels, is known by then."
+)
 @click.option("--out", required=True, type=click.Path(path_type=Path), help="Parquet file to write.")
 @click.option("--horizon", "horizon_text", default="24h", show_default=True, help="How far labels look: 24h, 7d.")
 @click.option("--as-of", "as_of_text", help="Version of ml_features, or an instant: the tables as they were then.")
@@ -53,7 +55,7 @@ def dataset(
     )
     warehouse = Warehouse(configured().warehouse)
     built = training.build(warehouse, request, out)
-    pins.pin(warehouse, str(out.resolve()), built.versions)  # tidying leaves what the dataset rests on
+    pins.pin(warehouse, str(out.resolve()), built.versions)  # maintenance keeps these versions
     version = built.versions[training.FEATURES]
     if as_json:
         document = {
@@ -66,7 +68,7 @@ def dataset(
             f"{out}: {built.rows:,} rows, {built.features} features, labels {', '.join(request.horizon.columns)}; "
             f"{built.unlabelled:,} rows without a label left out"
         )
-        click.echo(f"the same bytes later: the same command with --as-of {version}", err=True)
+        click.echo(f"to get the same bytes later, run the same command with --as-of {version}", err=True)
 
 
 def _listed(text: str | None, *, upper: bool = False) -> tuple[str, ...] | None:
@@ -79,7 +81,7 @@ def _listed(text: str | None, *, upper: bool = False) -> tuple[str, ...] | None:
 def _as_of(text: str | None) -> int | datetime | None:
     if text is None:
         return None
-    if text.strip().isdigit() and len(text.strip()) < 8:  # 20210301 would be a day in ISO's basic form
+    if text.strip().isdigit() and len(text.strip()) < 8:  # 20210301 is a day in ISO's basic form
         return int(text)
     moment = parse_moment(text, "--as-of")
     if moment > datetime.now(timezone.utc):

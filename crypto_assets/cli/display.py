@@ -1,4 +1,4 @@
-"""How results look: tables and progress bars on a terminal, plain lines elsewhere. No measuring here."""
+"""Show results: tables and progress bars on a terminal, plain lines elsewhere. Nothing is measured here."""
 
 from __future__ import annotations
 
@@ -27,13 +27,17 @@ if TYPE_CHECKING:
 
 
 def _console() -> Console:
-    # Without a terminal there is no width to fit: tables must not be cut.
+    # Without a terminal there is no width to fit, and tables must not be cut.
     return Console(width=None if sys.stdout.isatty() else 160)
 
 
 @contextmanager
 def progress() -> Iterator[Callable[[str, int, int], None]]:
-    """A callable (what, done, total) that moves a bar on a terminal or prints a line to stderr elsewhere."""
+    """Show progress on stderr.
+
+    Yields:
+        A function (what, done, total) that moves a bar on a terminal, or prints a line elsewhere.
+    """
     if not sys.stderr.isatty():
         yield _line_by_line(time.monotonic())
         return
@@ -52,6 +56,7 @@ def _line_by_line(began: float) -> Callable[[str, int, int], None]:
 
 
 def backfill_table(report: Report) -> None:
+    """Print the result of a backfill: partitions and rows by asset."""
     table = Table(title=f"Backfill: {report.seconds:.1f} s", title_justify="left")
     for name in ("asset", "requested", "materialized", "failed", "rows in range"):
         table.add_column(name, justify="left" if name == "asset" else "right")
@@ -62,6 +67,7 @@ def backfill_table(report: Report) -> None:
 
 
 def status_table(document: dict[str, Any]) -> None:
+    """Print the document of ``status``: one line per asset."""
     table = Table(title=f"Status {document['start']} to {document['end']}", title_justify="left")
     for name in ("asset", "state", "partitions", "coverage", "failed", "rows", "newest known", "fresh", "checks"):
         table.add_column(name, justify="left" if name in ("asset", "state", "checks", "newest known") else "right")
@@ -100,7 +106,7 @@ def status_table(document: dict[str, Any]) -> None:
 
 
 def _covered(found: dict[str, Any]) -> str:
-    """Days with rows ÷ days due, none where none is due. 100 % is for no day missing at all."""
+    """Show days with rows ÷ days due, nothing where none is due. Only a complete table shows 100 %."""
     share = found["coverage"]
     return "-" if share is None else f"{int(share * 1000) / 10:.1f}%"
 
@@ -110,9 +116,9 @@ def result_table(frame: pl.DataFrame, form: str) -> None:
 
     Args:
         frame: the rows.
-        form: ``json``: an array of objects, where numbers are numbers (decimals and 128-bit integers too; those that are
-            not finite are null), times are ISO 8601 (with their zone where they have one), and lists and structs are
-            arrays and objects. ``csv``: a list's items are joined by a bar. Else a table.
+        form: ``json``: an array of objects. Numbers are numbers (decimals and 128-bit integers too; those that are not
+            finite are null), times are ISO 8601 (with their zone where they have one), lists and structs are arrays and
+            objects. ``csv``: the items of a list are joined by a bar. Otherwise a table.
     """
     if form == "json":
         click.echo(
@@ -139,12 +145,12 @@ def result_table(frame: pl.DataFrame, form: str) -> None:
 
 
 def plain(cell: Any) -> Any:
-    """A cell of a result as JSON has it: see :func:`result_table`."""
+    """Convert a cell of a result for JSON (see :func:`result_table`)."""
     if isinstance(cell, dict):
         return {str(name): plain(value) for name, value in cell.items()}
     if isinstance(cell, list | tuple | pl.Series):
         return [plain(value) for value in cell]
-    if isinstance(cell, Decimal):  # DuckDB's sum of integers is one
+    if isinstance(cell, Decimal):  # DuckDB's sum of integers is a Decimal
         return int(cell) if cell == cell.to_integral_value() else float(cell)
     if isinstance(cell, float):
         return cell if math.isfinite(cell) else None
@@ -158,11 +164,12 @@ def plain(cell: Any) -> Any:
 
 
 def _as_it_is(text: str) -> Text:
-    """Text in which neither the table's markup nor a terminal's control sequences mean anything: others wrote it."""
+    """Escape markup and control sequences in text that was written by others."""
     return Text("".join(c if c.isprintable() or c == "\n" else "\N{REPLACEMENT CHARACTER}" for c in text))
 
 
 def doctor_lines(findings: list[Finding]) -> None:
+    """Print one line per finding."""
     console = _console()
     style = {"ok": "green", "warn": "yellow", "fail": "red"}
     for finding in findings:

@@ -1,4 +1,4 @@
-"""Where the ``crypto-assets`` command begins: quiet when it is stopped while its modules are read, which takes seconds."""
+"""The entry of the ``crypto-assets`` command: it handles Ctrl-C while the other modules load, which takes seconds."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ def main() -> None:
 
 
 def quiet() -> None:
-    """Until :func:`crypto_assets.cli.main.main` takes over: Ctrl-C ends the process with one sentence. Nothing is begun yet."""
+    """End the process with one sentence on Ctrl-C, until :func:`crypto_assets.cli.main.main` takes over."""
     signal.signal(signal.SIGINT, _end)
 
 

@@ -5,7 +5,7 @@ Exit 0: done. 1: it failed, and the last line of stderr says what, where, why an
 
 from __future__ import annotations
 
-if __name__ == "__main__":  # before the modules below, which take a second or two
+if __name__ == "__main__":  # before the modules below, which take a second or two to load
     from crypto_assets.cli.entry import quiet
 
     quiet()
@@ -43,7 +43,7 @@ def main() -> None:
     warnings.filterwarnings("ignore")
     logging.getLogger("httpx").setLevel(logging.WARNING)
     signal.signal(signal.SIGINT, signal.default_int_handler)
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # SIGTERM counts as Ctrl-C: runs end properly
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # SIGTERM acts like Ctrl-C, so that runs end properly
     try:
         cli.main(standalone_mode=False)
     except (click.exceptions.Abort, KeyboardInterrupt):
@@ -69,7 +69,7 @@ class _Group(click.Group):
     def invoke(self, ctx: click.Context) -> Any:
         try:
             return super().invoke(ctx)
-        except KeyboardInterrupt as error:  # click would print an empty line before it says the same
+        except KeyboardInterrupt as error:  # click would print an empty line first
             raise click.exceptions.Abort from error
 
 
@@ -114,7 +114,7 @@ def demo(count: int, end_text: str | None, data: Path | None, as_json: bool) -> 
 @click.option("--missing", is_flag=True, help="Only partitions not yet materialised.")
 @_json
 def backfill(start_text: str, end_text: str, selection: str | None, missing: bool, as_json: bool) -> None:
-    """Materialise the inclusive range of days."""
+    """Materialise the days from START to END, both included."""
     start, end = parse_day(start_text, "--start"), parse_day(end_text, "--end")
     settings = configured()
     check_range(start, end, settings.start)
@@ -148,7 +148,7 @@ def backfill(start_text: str, end_text: str, selection: str | None, missing: boo
 @click.argument("symbol")
 @click.argument("ts")
 def release(symbol: str, ts: str) -> None:
-    """Believe a price that is held in quarantine: SYMBOL at the hour mark TS (2024-01-02T15:00, UTC)."""
+    """Trust a price that is held in quarantine: SYMBOL at the hour mark TS (2024-01-02T15:00, UTC)."""
     settings = configured()
     moment = parse_moment(ts, "TS")
     from crypto_assets.assets.quarantine import release as let_go
@@ -164,7 +164,7 @@ def release(symbol: str, ts: str) -> None:
 @click.option("--end", "end_text", help="Last day; default: yesterday.")
 @_json
 def status(start_text: str | None, end_text: str | None, as_json: bool) -> None:
-    """Coverage, rows, freshness and checks per asset, computed from the tables now."""
+    """Show coverage, rows, freshness and checks per asset, computed from the tables now."""
     settings = configured()
     start = parse_day(start_text, "--start") if start_text else settings.start
     end = parse_day(end_text, "--end") if end_text else max(yesterday(), start)

@@ -12,13 +12,13 @@ from crypto_assets.errors import CryptoAssetsError
 @click.option("--port", default=9464, show_default=True, type=click.IntRange(1, 65535))
 @click.option("--host", help="Address to listen on; default: CRYPTO_ASSETS_METRICS_HOST, else 127.0.0.1.")
 def metrics(port: int, host: str | None) -> None:
-    """Serve freshness, service level and incidents for Prometheus: to this machine, or to whom the address lets in."""
+    """Serve freshness, service level and incidents for Prometheus, by default only to this machine."""
     from dataclasses import replace
 
     from crypto_assets.monitoring.metrics import serve
     from crypto_assets.runtime.home import prepare
 
-    prepare(configured())  # names the Postgres that knows the incidents
+    prepare(configured())  # sets the address of the Postgres with the incidents
     settings = configured()
     host = (host or "").strip() or settings.metrics_host
     shown = f"[{host}]" if ":" in host else host

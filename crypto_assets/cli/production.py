@@ -1,4 +1,4 @@
-"""``crypto-assets migrate``, ``ready``, ``backup`` and ``restore``: what a deployment's jobs, probes and runbooks call."""
+"""``crypto-assets migrate``, ``ready``, ``backup`` and ``restore``: for a deployment's jobs, probes and runbooks."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from crypto_assets.settings import place
 
 @click.command()
 def migrate() -> None:
-    """Make or bring up to date Dagster's tables in Postgres; safe to run again and beside running pods."""
+    """Create or migrate Dagster's tables in Postgres; safe to repeat, also while pods run."""
     from crypto_assets.runtime.home import open_instance
 
     with open_instance(configured()) as instance:
@@ -23,7 +23,7 @@ def migrate() -> None:
 @click.command()
 @click.option("--code", help="HOST:PORT of the code location that this process needs.")
 def ready(code: str | None) -> None:
-    """Exit 0 if what this process needs can be reached; else say what is missing. For readiness probes."""
+    """Exit 0 if everything that this process needs can be reached; else say what is missing. For readiness probes."""
     from crypto_assets.operate.ready import missing
 
     found = missing(configured(), _host_and_port(code) if code is not None else None)
@@ -37,13 +37,13 @@ def ready(code: str | None) -> None:
     "--to", "target", required=True, help="Folder or s3:// address; an earlier backup there is brought up to date."
 )
 def backup(target: str) -> None:
-    """Copy the warehouse, whole and consistent, while it is written to; what is there already is not copied again."""
+    """Copy the whole warehouse, consistent while it is written to; existing files are not copied again."""
     from crypto_assets.storage.copies import copy_tables
     from crypto_assets.storage.warehouse import Warehouse
 
     done = copy_tables(Warehouse(configured().warehouse), Warehouse(place("--to", target)))
     for table, where in done.set_aside.items():
-        click.echo(f"{table} is another table than the one copied earlier, which is kept in {where}", err=True)
+        click.echo(f"{table} is not the table that was copied earlier; the earlier copy is kept in {where}", err=True)
     if done.kept:
         click.echo(f"the warehouse no longer has {', '.join(done.kept)}: the copy is kept as it is", err=True)
     click.echo(f"{len(done.versions)} table(s), {done.files} file(s), {done.bytes} bytes copied to {target}")

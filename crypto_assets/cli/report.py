@@ -1,4 +1,4 @@
-"""``crypto-assets report``: the quality page, made now."""
+"""``crypto-assets report``: write the quality page now."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def report(out: Path | None, as_json: bool) -> None:
     try:
         with open_instance(
             configured()
-        ) as instance:  # names the Postgres that knows calls, incidents, failed partitions
+        ) as instance:  # sets the address of the Postgres with calls, incidents, failed partitions
             path, found = write(configured(), datetime.now(timezone.utc), out, instance)
     except OSError as error:
         raise CryptoAssetsError(f"the report cannot be written ({error}); give another --out") from error

@@ -1,5 +1,5 @@
-"""``ml_features``: each feature's definition (``*_columns.py``) beside its arithmetic, by family; pure functions over frames.
+"""``ml_features``: the definition of each feature (``*_columns.py``) beside its arithmetic, by family.
 
-``definitions.py`` lists the columns in table order, ``build.py`` computes the table. The hourly grid and its windows are
-shared. What does not belong here: reading, writing, a clock.
+All are pure functions over frames. ``definitions.py`` lists the columns in table order, and ``build.py`` computes the
+table. All families share the hourly grid and its windows. Reading, writing and a clock do not belong here.
 """

@@ -1,6 +1,6 @@
-"""As-of lookup of rows at hourly decision times: the newest row known and not stale, column by column.
+"""As-of join of rows at hourly decision times: the newest row that is known and not stale, column by column.
 
-Which columns and tables are looked up is in ``context.py``.
+``context.py`` says which columns and tables are joined.
 """
 
 from __future__ import annotations
@@ -27,17 +27,26 @@ from crypto_assets.features.grid import (
 
 @dataclass(frozen=True)
 class KnownRows:
-    """A table's rows, ordered by coin and time, each with the instant from which it is known."""
+    """The rows of a table in order of coin and time, each with the instant from which it is known."""
 
     coin: Ints
-    hour: Ints  # the hour mark (since 1970) that the row is about; of a day: its opening
+    hour: Ints  # the hour mark (since 1970) that the row is about; for a day, its first hour
     available: Ints  # microseconds since 1970
     columns: dict[str, Floats]
 
 
 def known_rows(frame: pl.DataFrame, symbols: tuple[str, ...], columns: list[str]) -> KnownRows:
-    """The frame's rows of these coins, daily (``date``) or hourly (``ts``); a market-wide table passes a constant
-    ``symbol`` column."""
+    """Order the rows of these coins for as-of joins.
+
+    Args:
+        frame: daily rows (with ``date``) or hourly rows (with ``ts``); a market-wide table has a constant ``symbol``
+            column.
+        symbols: the coins, in the order of the grid.
+        columns: the columns to keep.
+
+    Returns:
+        The rows.
+    """
     if "ts" in frame.columns:
         hour = micros("ts") // HOUR_US
     else:
@@ -53,10 +62,21 @@ def known_rows(frame: pl.DataFrame, symbols: tuple[str, ...], columns: list[str]
 
 
 def as_of(rows: KnownRows, column: str, grid: Grid, coins: slice, staleness: timedelta, oldest: int) -> Floats:
-    """Coins x hours: the column's non-null value of the newest row, among rows with ``available_at`` <= decision.
+    """Join one column as-of: the non-null value of the newest row with ``available_at`` <= decision time.
 
-    A value serves decisions up to ``staleness`` after its ``available_at``; and no row of a day older than ``oldest``
-    days before the hour's own day is used, which is what the caller has loaded (so chunking does not show).
+    A value serves decisions up to ``staleness`` after its ``available_at``. A row of a day more than ``oldest`` days
+    before the day of the hour is never used. This is what the caller has loaded, so that chunking does not show.
+
+    Args:
+        rows: the rows of the table.
+        column: the column.
+        grid: the output hours.
+        coins: the coins to compute.
+        staleness: how long a value serves after it became available.
+        oldest: days before the hour's own day.
+
+    Returns:
+        Coins x hours; NaN where no value serves.
     """
     begin, stop = np.searchsorted(rows.coin, [coins.start, coins.stop])
     part = np.arange(begin, stop)[~np.isnan(rows.columns[column][begin:stop])]
@@ -66,7 +86,7 @@ def as_of(rows: KnownRows, column: str, grid: Grid, coins: slice, staleness: tim
     first = np.maximum(decision_hour(available), hour)
     last = (available + staleness // MICROSECOND - DELAY_US) // HOUR_US
     last = np.minimum(last, (hour // HOURS_A_DAY + oldest + 1) * HOURS_A_DAY - 1)
-    # The next row, if it did not come earlier, is used from its first hour to beyond this row's last.
+    # The next row, unless it was available earlier, serves from its first hour to beyond the last hour of this row.
     follows = np.zeros(len(part), dtype=np.bool_)
     follows[:-1] = (coin[1:] == coin[:-1]) & (available[1:] >= available[:-1])
     last[:-1] = np.where(follows[:-1], np.minimum(last[:-1], first[1:] - 1), last[:-1])
@@ -76,5 +96,5 @@ def as_of(rows: KnownRows, column: str, grid: Grid, coins: slice, staleness: tim
     out = np.full((coins.stop - coins.start) * grid.hours, np.nan)
     opened = (coin - coins.start) * grid.hours + first
     offset = np.arange(length.sum()) - np.repeat(np.cumsum(length) - length, length)
-    out[np.repeat(opened, length) + offset] = np.repeat(values, length)  # later rows are written later: they win
+    out[np.repeat(opened, length) + offset] = np.repeat(values, length)  # later rows are written later, so they win
     return out.reshape(-1, grid.hours)

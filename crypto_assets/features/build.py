@@ -1,4 +1,4 @@
-"""Puts ``ml_features`` together: which inputs, which rows, which columns. The arithmetic is in the other modules."""
+"""Build ``ml_features``: which inputs, which rows, which columns. The arithmetic is in the other modules."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ from crypto_assets.tables.derived_source import derived_source
 from crypto_assets.tables.schemas import CONTRACTS, DECISION_DELAY, ML_FEATURES
 
 BTC = "BTC"
-AROUND = ("onchain", "context", "derivatives", "social", "developer")  # groups that are looked up as-of
+AROUND = ("onchain", "context", "derivatives", "social", "developer")  # groups that are joined as-of
 
 
 def build_features(
@@ -41,13 +41,25 @@ def build_features(
     columns: Sequence[str] | None = None,
     **named: pl.DataFrame,
 ) -> pl.DataFrame:  # fmt: skip
-    """``ml_features`` of the days start..end: a row per coin of ``symbols`` and hour with a price or a closing bar.
+    """Compute ``ml_features`` of the days ``start``..``end``: one row per coin and hour with a price or a closing bar.
 
-    Inputs, by table name, follow their contracts and reach back :data:`LOOKBACK_DAYS`; a table that is not given is
-    taken as empty. Every value was known at the row's ``available_at`` (ts + 5 minutes); units and definitions are in
-    ``features/definitions/``. ``symbols`` are the coins that ranks and dominance compare.
-    ``columns``: only these feature columns; groups of which none is wanted are not computed.
-    Raises :class:`~crypto_assets.errors.ContractError` where hourly keys are off the hour or doubled.
+    Every value was known at the row's ``available_at`` (ts + 5 minutes). Units and definitions are in
+    ``features/definitions.py``.
+
+    Args:
+        symbols: the coins; ranks and dominance compare them with each other.
+        start: the first UTC day.
+        end: the last UTC day, included.
+        tables: table name -> input, which follows its contract and reaches back :data:`LOOKBACK_DAYS`; a missing table
+            counts as empty.
+        columns: only these feature columns; groups without any of them are not computed. None for all.
+        **named: further inputs, by table name.
+
+    Returns:
+        The rows, sorted by key.
+
+    Raises:
+        ContractError: an hourly input has a time that is not an hour mark, or a key twice.
     """
     given = {**(tables or {}), **named}
     unknown = sorted(set(given) - set(LOOKBACK_DAYS))
@@ -77,14 +89,14 @@ def _blocks(count: int, size: int) -> Iterator[slice]:
 
 @dataclass(frozen=True)
 class _LaidOut:
-    """Every input on the grid, and what is computed once for all coins."""
+    """All inputs on the grid, and what is computed once for all coins."""
 
     grid: Grid
     prices: Panel
     bars: Panel
-    news: Panel  # its last row is the market's
+    news: Panel  # the last row is the market's
     around: surroundings.Context
-    beside: Arrays  # rank and dominance, coins x output hours
+    beside: Arrays  # rank and dominance: coins x output hours
     calendar: Arrays  # one row of output hours
     wanted: list[str]  # feature columns, in table order
 
@@ -92,7 +104,7 @@ class _LaidOut:
         return any(feature.name in self.wanted for group in groups for feature in GROUPS[group])
 
     def block(self, coins: slice) -> pl.DataFrame:
-        """The rows of a few coins, in key order."""
+        """Return the rows of a few coins, in key order."""
         grid, count = self.grid, coins.stop - coins.start
         back = {table: LOOKBACK_DAYS[table] * HOURS_A_DAY for table in HOURLY}
         prices, bars = self.prices.coins(coins), self.bars.coins(coins)
@@ -104,7 +116,7 @@ class _LaidOut:
             **{name: array[coins] for name, array in self.beside.items()},
             **{name: np.broadcast_to(row, (count, grid.hours)) for name, row in self.calendar.items()},
         }
-        with np.errstate(invalid="ignore", divide="ignore"):  # NaN is how "unknown" travels
+        with np.errstate(invalid="ignore", divide="ignore"):  # NaN means unknown
             if self._any("price", "market"):
                 arrays |= as_known(beside_btc, price.price_features, window("prices"), back["prices"])
             if self._any("technical"):

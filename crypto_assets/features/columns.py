@@ -1,4 +1,4 @@
-"""From arrays of coins x hours to columns of a frame: each value is copied once, and NaN becomes null."""
+"""Turn arrays of coins x hours into columns of a frame: each value is copied once, and NaN becomes null."""
 
 from __future__ import annotations
 
@@ -10,7 +10,17 @@ from crypto_assets.features.grid import Arrays, Flags, Floats
 
 
 def series_of(kept: Flags, arrays: Arrays) -> dict[str, pl.Series]:
-    """The kept cells of each array, coin by coin, in memory that Polars reads in place: do not write to the arrays."""
+    """Select the kept cells of each array, coin by coin.
+
+    Polars reads the memory in place, so do not write to the arrays afterwards.
+
+    Args:
+        kept: coins x hours: the cells that become rows.
+        arrays: column -> coins x hours.
+
+    Returns:
+        Column -> series of the kept cells.
+    """
     whole = bool(kept.all())
     return {name: _series(name, _cells(kept, whole, array)) for name, array in arrays.items()}
 

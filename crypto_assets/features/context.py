@@ -1,6 +1,6 @@
-"""What surrounds the price: as-of look-ups of daily and snapshot tables, as the feature definitions name them.
+"""Context around the price: as-of joins of daily and snapshot tables, as the feature definitions name them.
 
-The as-of arithmetic is in ``asof.py``; news, which stands on the hourly grid, in ``news.py``.
+The arithmetic of as-of joins is in ``asof.py``. News is on the hourly grid (``news.py``).
 """
 
 from __future__ import annotations
@@ -19,9 +19,9 @@ from crypto_assets.features.grid import Arrays, Floats, Grid
 from crypto_assets.features.lookback import oldest_days
 from crypto_assets.features.windows import ratio
 
-MARKET = "MARKET"  # the one "coin" of a table without coins
+MARKET = "MARKET"  # the symbol of tables without coins
 NO_SOURCE = tuple(name for name, feature in FEATURES.items() if feature.coins.name == "NONE")
-# Quotients of a looked-up column: feature -> numerator and denominator, each a table's column or a feature at ts.
+# Quotients of a joined column: feature -> numerator and denominator, each a table's column or a feature at ts.
 QUOTIENTS = {
     "market_cap_to_tvl": ("market_cap_usd", "defi_metrics[chain].tvl_usd"),
     "open_interest_to_market_cap": ("derivatives.open_interest_usd", "market_cap_usd"),
@@ -32,14 +32,22 @@ LOOKED_UP = tuple(f for f in FEATURES.values() if f.stale is not None and f.name
 
 @dataclass(frozen=True)
 class Context:
-    """All looked-up tables, ready to be read for a block of coins on the output grid."""
+    """All joined tables, ready to be read for a block of coins on the output grid."""
 
     grid: Grid
     rows: Mapping[str, KnownRows]  # 'table' or 'table[entity]' -> rows
-    market: dict[str, Floats] = field(default_factory=dict)  # looked up once for all coins: one row of hours
+    market: dict[str, Floats] = field(default_factory=dict)  # joined once for all coins: one row of hours
 
     def arrays(self, coins: slice, at_ts: Mapping[str, Floats]) -> Arrays:
-        """Columns of these coins. ``at_ts``: feature columns of the block that quotients need."""
+        """Compute the context columns of a block of coins.
+
+        Args:
+            coins: the block.
+            at_ts: feature columns of the block that quotients need.
+
+        Returns:
+            Column -> coins x hours.
+        """
         count = coins.stop - coins.start
         out: Arrays = {name: np.full((count, self.grid.hours), np.nan) for name in NO_SOURCE}
         for feature in LOOKED_UP:
@@ -53,7 +61,17 @@ class Context:
         return out
 
     def value(self, source: str, feature: Feature, coins: slice, before: int = 0) -> Floats:
-        """The source's column as known at the grid's hours and at ``before`` hours ahead of its first."""
+        """Join the column of a source as-of.
+
+        Args:
+            source: ``table.column`` or ``table[entity].column``.
+            feature: the feature, for its staleness.
+            coins: the block.
+            before: hours before the first hour of the grid to compute as well.
+
+        Returns:
+            Coins x hours.
+        """
         if feature.stale is None:
             raise ValueError(f"{feature.name} is not looked up as-of")
         grid = Grid(self.grid.symbols, self.grid.first - before, self.grid.hours + before)
@@ -61,6 +79,15 @@ class Context:
         return as_of(rows, column_of(source), grid, coins, feature.stale, oldest)
 
     def feature(self, feature: Feature, coins: slice) -> Floats:
+        """Compute a feature that is one joined column, or its change.
+
+        Args:
+            feature: the feature.
+            coins: the block.
+
+        Returns:
+            Coins x hours.
+        """
         before = feature.hours - 1
         value = self.value(feature.inputs[0], feature, coins, before)
         if feature.change is Change.NONE:
@@ -70,7 +97,15 @@ class Context:
 
 
 def context(grid: Grid, tables: Mapping[str, pl.DataFrame]) -> Context:
-    """Lays the tables out for look-up; ``grid`` is the output grid."""
+    """Prepare the tables for as-of joins.
+
+    Args:
+        grid: the output grid.
+        tables: table name -> rows.
+
+    Returns:
+        The context.
+    """
     wanted: dict[str, list[str]] = {}
     for feature in FEATURES.values():
         for name in feature.inputs if feature.stale is not None else ():
@@ -96,7 +131,7 @@ def _symbols(place: str, grid: Grid) -> tuple[str, ...]:
 
 
 def _by_coin(place: str, frame: pl.DataFrame, symbols: tuple[str, ...]) -> pl.DataFrame:
-    """The frame with a ``symbol``: the coin's own, that of the chain whose native coin it is, or MARKET."""
+    """Add a ``symbol`` to a frame: the coin's own, that of the chain whose native coin it is, or MARKET."""
     entity = entity_of(f"{place}.")
     if entity == "chain":
         coins = {symbol: by_symbol()[symbol].defillama for symbol in symbols if symbol in by_symbol()}

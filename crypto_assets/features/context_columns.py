@@ -1,4 +1,7 @@
-"""The market around a coin: value locked, stablecoins, fear and greed, futures, communities, developers, the calendar."""
+"""Columns about the market around a coin.
+
+They cover value locked, stablecoins, fear and greed, futures, communities, developers and the calendar.
+"""
 
 from typing import Any
 

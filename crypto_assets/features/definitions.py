@@ -1,7 +1,7 @@
-"""The columns of ``ml_features`` in table order, and those of ``onchain_enhanced``: each defined once, in words and numbers.
+"""The columns of ``ml_features`` in table order, and those of ``onchain_enhanced``: each is defined once.
 
-How they are computed is in ``transforms/features`` and ``transforms/onchain.py``; tests keep the two in step. No
-arithmetic on frames belongs here.
+The other modules of this folder and ``transforms/onchain.py`` compute them, and tests compare both. Arithmetic on
+frames does not belong here.
 """
 
 from crypto_assets.features.context_columns import (

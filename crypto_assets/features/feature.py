@@ -1,6 +1,6 @@
-"""What a feature is: its formula in words, what it looks at, how far back, how old a value may be, and which coins have it.
+"""What defines a feature: its formula, inputs and window, how old a value may be, and which coins have it.
 
-Look-back windows, the data dictionary, the UI's column descriptions and the population check are all read from here.
+Look-back windows, the data dictionary, the column descriptions in the UI and the population check are derived from it.
 """
 
 from __future__ import annotations
@@ -20,17 +20,17 @@ HOUR = timedelta(hours=1)
 DAY_HOURS = 24
 WEEK_HOURS = 7 * DAY_HOURS
 MONTH_HOURS = 30 * DAY_HOURS
-DAILY_STALENESS = timedelta(days=2)  # as-of joins of daily tables look back no further than this after available_at
-SNAPSHOT_STALENESS = timedelta(hours=2)  # hourly snapshots: one missed tick is bridged, a second one is not
-LEAST_SHARE = 0.8  # of a statistical window's hours or days, below which its value is unknown
-FILL_HOURS = 24  # a hole between bars no longer than this counts as flat bars for indicators
-NEAR_MARK = timedelta(minutes=30)  # a price observed later after its hour mark is no end of a return
+DAILY_STALENESS = timedelta(days=2)  # as-of joins of daily tables: a value serves this long after available_at
+SNAPSHOT_STALENESS = timedelta(hours=2)  # hourly snapshots: one missed tick is bridged, two are not
+LEAST_SHARE = 0.8  # share of the hours or days of a statistical window; with less its value is unknown
+FILL_HOURS = 24  # a gap between bars of at most this length counts as flat bars for indicators
+NEAR_MARK = timedelta(minutes=30)  # a price observed later than this after its hour mark is not used for returns
 NEGLIGIBLE = 2.0**-53  # a weight that no longer changes a double
-SEED_TOLERANCE = 1e-9  # what a recursive mean's seed may still count for once a value is shown
+SEED_TOLERANCE = 1e-9  # the largest weight of a recursive mean's seed in a value that is shown
 
 
 class Coins(Enum):
-    """Which coins a source can give a column for, in words; :meth:`has` decides from the catalogue."""
+    """Which coins a source can have a column for, in words; :meth:`has` decides from the catalogue."""
 
     PRICED = "coins with a CoinGecko identifier"
     BARRED = "coins with a pair at a bar source"
@@ -42,6 +42,14 @@ class Coins(Enum):
     NONE = "no coin: no source gives it"
 
     def has(self, coin: Coin) -> bool:
+        """Whether the column is expected for a coin.
+
+        Args:
+            coin: a coin of the catalogue.
+
+        Returns:
+            True if a source can have it.
+        """
         rules = {
             Coins.PRICED: bool(coin.coingecko),
             Coins.BARRED: bool(coin.binance or coin.kraken or coin.coingecko),
@@ -56,7 +64,7 @@ class Coins(Enum):
 
 
 class Change(Enum):
-    """A column against itself ``hours - 1`` hours before, each as it was known at its own decision time."""
+    """The change of a column over ``hours - 1`` hours, each value as known at its own decision time."""
 
     NONE = "none"
     DIFFERENCE = "difference"
@@ -65,16 +73,16 @@ class Change(Enum):
 
 @dataclass(frozen=True)
 class Need:
-    """What must be there, or the value is null: enough elements of a window, each made of a few cells.
+    """The inputs that a value needs, else it is null: enough elements of a window, each made of a few cells.
 
-    The sentence of the data dictionary is made from it, and a test deletes inputs and compares it with the engine.
+    The sentence in the data dictionary is derived from it. A test deletes inputs and compares it with the engine.
 
     Attributes:
-        cells: (input, how many hours, bars or days before the element) of each cell that makes up one element.
-        window: How many elements are looked at; the newest stands at the row itself.
-        least: Share of them that must be whole.
-        flat: Whether a flat bar in a short hole counts as a bar, and its volume as one.
-        instead: (input, another) the other stands in, alone, where the input is null.
+        cells: (input, how many hours, bars or days before the element) of each cell of one element.
+        window: the number of elements; the newest is at the row itself.
+        least: the share of them that must be complete.
+        flat: whether a flat bar in a short gap counts as a bar, and its volume as a volume.
+        instead: (input, another input): where the first is null, the other alone is needed.
     """
 
     cells: tuple[tuple[str, int], ...]
@@ -85,12 +93,12 @@ class Need:
 
     @property
     def fewest(self) -> int:
-        """Whole elements without which the value is null."""
+        """The number of complete elements that a value needs."""
         return max(1, ceil(self.least * self.window))
 
     @property
     def reach(self) -> int:
-        """Hour marks, bars or days that are looked at, the row's own included."""
+        """The number of hour marks, bars or days that are used, including the row's own."""
         return self.window + max(age for _, age in self.cells)
 
     @property
@@ -99,7 +107,14 @@ class Need:
         return self.fewest - 1 + max(age for _, age in self.cells)
 
     def met(self, there: Callable[[str, int], bool]) -> bool:
-        """Whether enough is there. ``there``: of an input's name and an age, whether that cell has a value."""
+        """Whether enough inputs are there.
+
+        Args:
+            there: tells for the name of an input and an age whether that cell has a value.
+
+        Returns:
+            True if the value is expected.
+        """
         whole = sum(all(there(name, age + n) for name, age in self._cells(there)) for n in range(self.window))
         return whole >= self.fewest
 
@@ -109,7 +124,14 @@ class Need:
         return self.cells
 
     def said(self, noun: str) -> str:
-        """In one sentence; empty for what every formula needs: its inputs at the row itself."""
+        """Describe the need in one sentence; empty if the inputs at the row itself are enough.
+
+        Args:
+            noun: ``hour``, ``bar`` or ``day``.
+
+        Returns:
+            The sentence.
+        """
         ages = sorted({age for _, age in self.cells})
         names = " and ".join(dict.fromkeys(column_of(name) for name, _ in self.cells))
         if self.window == 1:
@@ -131,11 +153,13 @@ class Need:
 class Feature:
     """One column of ``ml_features``.
 
-    ``inputs`` are ``table.column``; ``table[entity].column`` where the row is not the coin's own (``all``, ``chain``,
-    ``MARKET``). ``needs``: what must be there, or the value is null; default: every input at the row itself. ``memory``:
-    hour marks that a value looks at where a recursive mean looks further back than it needs to.
-    ``stale``: the value is looked up as-of, and serves this long after it became known. ``where``: the rows in which it
-    is expected, as an SQL condition over columns of the table; empty: all.
+    Attributes:
+        inputs: ``table.column``, or ``table[entity].column`` where the row is not the coin's own (``all``, ``chain``,
+            ``MARKET``).
+        needs: the inputs that a value needs; by default every input at the row itself.
+        memory: hour marks that a value uses, where a recursive mean uses more than it needs.
+        stale: the value is joined as-of, and serves this long after it became available.
+        where: the rows that are expected to have it, as an SQL condition on columns of the table; empty for all.
     """
 
     name: str
@@ -154,6 +178,7 @@ class Feature:
 
     @property
     def tables(self) -> set[str]:
+        """The tables of the inputs."""
         return {table_of(name) for name in self.inputs}
 
     def __post_init__(self) -> None:
@@ -162,23 +187,24 @@ class Feature:
 
     @property
     def hours(self) -> int:
-        """Hour marks that a value looks at, its own included."""
+        """The number of hour marks that a value uses, including its own."""
         return max([self.memory, *(need.reach for need in self.needs)])
 
     @property
     def first_hours(self) -> int:
-        """Hours from an input's first value until this column's first value is due."""
+        """Hours from the first value of an input until the first value of this column is expected."""
         return max((need.first for need in self.needs), default=0)
 
     @property
     def column(self) -> Column:
+        """The column of the contract."""
         return Column(
             self.name, pl.Float64, self.unit, self.described(), lower=self.lower, upper=self.upper,
             max_staleness=self.stale,
         )  # fmt: skip
 
     def described(self) -> str:
-        """The definition in one cell of the data dictionary."""
+        """Return the definition as one cell of the data dictionary."""
         said = [self.formula]
         if self.inputs:
             said.append(f"From {', '.join(self.inputs)}{', as-of' if self.stale else ''}.")
@@ -196,40 +222,75 @@ class Feature:
 
 
 def table_of(name: str) -> str:
-    """``'defi_metrics'`` of ``'defi_metrics[all].tvl_usd'``."""
+    """Return ``'defi_metrics'`` for ``'defi_metrics[all].tvl_usd'``."""
     return name.partition(".")[0].partition("[")[0]
 
 
 def entity_of(name: str) -> str | None:
-    """``'all'`` of ``'defi_metrics[all].tvl_usd'``; None where the row is the coin's own."""
+    """Return ``'all'`` for ``'defi_metrics[all].tvl_usd'``; None where the row is the coin's own."""
     return name.partition("[")[2].partition("]")[0] or None
 
 
 def column_of(name: str) -> str:
+    """Return ``'tvl_usd'`` for ``'defi_metrics[all].tvl_usd'``."""
     return name.rpartition(".")[2]
 
 
 def warmup_bars(alpha: float, tolerance: float = SEED_TOLERANCE) -> int:
-    """Bars after which the seed of a recursive mean with weight ``alpha`` counts for less than ``tolerance``."""
+    """Compute the number of bars after which the seed of a recursive mean has a weight below ``tolerance``.
+
+    Args:
+        alpha: the weight of the newest bar.
+        tolerance: the largest weight of the seed.
+
+    Returns:
+        The number of bars.
+    """
     return ceil(log(tolerance) / log(1 - alpha))
 
 
 def memory_bars(alpha: float) -> int:
-    """Bars an exponential mean looks back here: the power of two beyond which weights are lost in a double."""
+    """Compute how many bars an exponential mean uses here: a power of two, beyond which weights vanish in a double.
+
+    Args:
+        alpha: the weight of the newest bar.
+
+    Returns:
+        The number of bars.
+    """
     return 1 << (warmup_bars(alpha, NEGLIGIBLE) - 1).bit_length()
 
 
 def ema_alpha(bars: int) -> float:
+    """Return the weight of the newest bar in an exponential mean of so many bars: 2 / (bars + 1)."""
     return 2.0 / (bars + 1)
 
 
 def ends(inputs: tuple[str, ...], apart: int) -> tuple[Need, ...]:
-    """The value at the row and the one so many hours or days before."""
+    """Need the value at the row and the one some hours or days before.
+
+    Args:
+        inputs: the inputs.
+        apart: the distance, in hours or days.
+
+    Returns:
+        The needs.
+    """
     return (Need(tuple((name, age) for name in inputs for age in (0, apart))),)
 
 
 def share(inputs: tuple[str, ...], window: int, *, own: bool = False, steps: bool = False) -> tuple[Need, ...]:
-    """Four fifths of a window; ``own``: the row's own value in any case; ``steps``: each with the one before."""
+    """Need four fifths of a window.
+
+    Args:
+        inputs: the inputs.
+        window: the number of elements.
+        own: whether the row's own value is needed in any case.
+        steps: whether an element is a value together with the one before it.
+
+    Returns:
+        The needs.
+    """
     cells = tuple((name, age) for name in inputs for age in ((0, 1) if steps else (0,)))
     found = Need(cells, window, LEAST_SHARE)
     return (Need(tuple((name, 0) for name in inputs)), found) if own else (found,)

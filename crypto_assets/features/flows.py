@@ -1,4 +1,7 @@
-"""What traded: volume-weighted prices, on-balance volume, money flow, illiquidity. Bars without volume leave NaN."""
+"""Features of traded volume: volume-weighted prices, on-balance volume, money flow, illiquidity.
+
+Bars without volume give NaN.
+"""
 
 from __future__ import annotations
 
@@ -15,11 +18,21 @@ from crypto_assets.features.ties import UNIT
 from crypto_assets.features.windows import after, earlier, ratio, rolling_counts, rolling_sums
 
 MILLION = 1e6
-VALUE_NOISE = 4 * UNIT  # close x volume: each factor and the product are rounded
+VALUE_NOISE = 4 * UNIT  # rounding of close x volume: each factor and the product
 
 
 def flow_features(bars: Mapping[str, Floats], typical: Floats, way: Floats, position: Ints) -> Arrays:
-    """``typical``: (high + low + close) / 3; ``way``: 1 where it rose, -1 where it fell. ``position``: of each bar in its run."""
+    """Compute the columns of traded volume.
+
+    Args:
+        bars: open, high, low, close and volume; coins x hours.
+        typical: (high + low + close) / 3.
+        way: 1 where ``typical`` rose, -1 where it fell.
+        position: the position of each bar in its run.
+
+    Returns:
+        Column -> coins x hours.
+    """
     close, volume = bars["close"], bars["volume"]
     turned = typical * volume
     (value,) = rolling_sums(turned, is_.VWAP_BARS)
@@ -55,7 +68,7 @@ def _traded(bars: Mapping[str, Floats], position: Ints) -> Arrays:
 
 
 def _of_most_bars(bars: Arrays) -> Arrays:
-    """Statistics of one run of bars, for which four fifths of the window are enough."""
+    """Compute statistics of one run of bars that need only four fifths of the window."""
     close = bars["close"]
     value = close * bars["volume"]
     week_bars = is_.DAY_WEEK["7d"]

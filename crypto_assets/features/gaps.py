@@ -1,7 +1,7 @@
-"""Hours without a bar, as the bar indicators see them: flat bars for as long as a hole is short, then nothing.
+"""Hours without a bar, as bar indicators treat them: a gap is filled with flat bars while it is short.
 
-What is known at an hour decides: a hole that is open counts by its length so far. So a hole of thirty hours has flat
-bars in its first twenty-four rows, none in the other six, and after it the indicators restart.
+Only what is known at an hour counts: the length of an open gap is its length so far. So a gap of thirty hours has flat
+bars in its first twenty-four rows and none in the other six, and the indicators restart after it.
 """
 
 from __future__ import annotations
@@ -16,13 +16,16 @@ from crypto_assets.features.windows import rolling_counts, run_position, unbroke
 
 
 def fill_gaps(bars: Mapping[str, Floats]) -> tuple[Arrays, Flags | None]:
-    """The bars with flat ones in the first :data:`FILL_HOURS` hours of each hole, and where they are (None: nowhere).
+    """Add flat bars in the first :data:`FILL_HOURS` hours of each gap.
 
-    A flat bar opens, closes and stays at the close before it. Its volume is 0; unknown where the bar before it has none
-    either, since a source that gives no volume does not say that nothing traded.
+    A flat bar has the close before the gap as open, high, low and close. Its volume is 0. It is unknown where the bar
+    before has none either, because a source without volumes does not say that nothing traded.
 
     Args:
-        bars: open, high, low, close (quote), volume (base units), coins x hours; NaN where there is no bar.
+        bars: open, high, low, close (quote), volume (base units); coins x hours; NaN where there is no bar.
+
+    Returns:
+        The bars, and where they are flat (None: nowhere).
     """
     close = bars["close"]
     missing = np.isnan(close)
@@ -44,26 +47,29 @@ def fill_gaps(bars: Mapping[str, Floats]) -> tuple[Arrays, Flags | None]:
 
 
 def filled_in_week(close: Floats, flat: Flags | None) -> Arrays:
-    """``bars_filled_7d``: flat bars among the last 168 hours, of holes that are no longer than allowed so far.
+    """Compute ``bars_filled_7d``: flat bars among the last 168 hours, in gaps that are not too long so far.
 
     Args:
-        close: Of the bars as given, coins x hours; NaN where there is none.
-        flat: What :func:`fill_gaps` says of them.
+        close: the close of the bars as given; coins x hours; NaN where there is none.
+        flat: the second result of :func:`fill_gaps`.
+
+    Returns:
+        The column.
     """
     present = ~np.isnan(close)
     (seen,) = rolling_counts(present, WEEK_HOURS)
     if flat is None:
         return {"bars_filled_7d": np.where(np.broadcast_to(seen, close.shape) > 0, 0.0, np.nan)}
-    age = run_position(~present) + 1  # of a missing hour: hours since the last bar; else 0
+    age = run_position(~present) + 1  # for a missing hour: hours since the last bar; else 0
     too_long = _outgrown(age, flat)
     (counted,) = rolling_counts(flat & ~too_long, WEEK_HOURS)
-    # In its first hours a hole that will outgrow the limit counts like any other: nobody knows it yet.
+    # In its first hours a gap that will become too long counts like any other, because that is not known yet.
     value = counted + np.where(flat & too_long, age, 0)
     return {"bars_filled_7d": np.where(seen > 0, value.astype(np.float64), np.nan)}
 
 
 def _outgrown(age: Ints, flat: Flags) -> Flags:
-    """Flat hours of holes that reach beyond the limit in the end."""
+    """Find the flat hours of gaps that become too long in the end."""
     coin, hour = np.nonzero(age == FILL_HOURS + 1)
     out = np.zeros_like(flat)
     for back in range(1, FILL_HOURS + 1):
@@ -73,12 +79,12 @@ def _outgrown(age: Ints, flat: Flags) -> Flags:
 
 
 def each_run_alone(kernel: Callable[[Arrays], Arrays], bars: Arrays, position: Ints) -> Arrays:
-    """The kernel's columns, each computed from the bars of its own run alone: for windows that may lack some values.
+    """Apply a kernel to each run of bars alone, for windows that may lack some values.
 
     Args:
-        kernel: From bars to columns.
-        bars: Coins x hours, short holes filled.
-        position: Of each hour in its run of bars; -1 where there is none.
+        kernel: a function from bars to columns.
+        bars: coins x hours, short gaps filled.
+        position: the position of each hour in its run of bars; -1 where there is none.
 
     Returns:
         The columns; NaN where there is no run.
@@ -91,7 +97,7 @@ def each_run_alone(kernel: Callable[[Arrays], Arrays], bars: Arrays, position: I
     if not len(coin):
         return out
     column = np.arange(position.shape[1])
-    # A row of its own for each run that follows another: what was before it is not there.
+    # Each run that follows another gets its own row, so that it does not see the bars before it.
     alone = kernel({name: np.where(column >= begin[:, None], array[coin], np.nan) for name, array in bars.items()})
     run = np.cumsum((position == 0)[coin], axis=1)
     run, hour = np.nonzero((run == run[np.arange(len(coin)), begin][:, None]) & (position[coin] >= 0))

@@ -1,7 +1,7 @@
-"""The hourly grid: tables laid out as coins x consecutive hours, and who knew which row when.
+"""The hourly grid: tables laid out as coins x consecutive hours, and from when each row was known.
 
-Indicators do not belong here. A panel's column is an hour mark; an hour without a row is NaN, so a window of columns
-is a window of time. Kernels are functions from such arrays to such arrays (``price.py``, ``technical.py``).
+Each column of a panel is an hour mark. An hour without a row is NaN, so a window of columns is a window of time.
+Kernels are functions from such arrays to such arrays (``price.py``, ``technical.py``). Indicators do not belong here.
 """
 
 from __future__ import annotations
@@ -29,22 +29,29 @@ HOUR_US = timedelta(hours=1) // MICROSECOND
 DELAY_US = DECISION_DELAY // MICROSECOND
 HOURS_A_DAY = 24
 EPOCH = date(1970, 1, 1)
-BLOCK_CELLS = 1 << 16  # coins x hours computed together: arrays of 512 kB stay in the processor's cache
+BLOCK_CELLS = 1 << 16  # coins x hours computed together: arrays of 512 kB fit in the processor's cache
 
 
 def hour_of(day: date) -> int:
-    """Hours from 1970-01-01 to the day's opening."""
+    """Return the hours from 1970-01-01 to the beginning of the day."""
     return (day - EPOCH).days * HOURS_A_DAY
 
 
 def decision_hour(instants: Ints) -> Ints:
-    """The first hour mark (hours since 1970) whose row may use a value known from ``instants`` (microseconds)."""
+    """Return the first hour mark whose row may use a value.
+
+    Args:
+        instants: when the values became known, in microseconds since 1970.
+
+    Returns:
+        Hours since 1970.
+    """
     return -((DELAY_US - instants) // HOUR_US)  # ceiling of (instant - delay) / hour
 
 
 @dataclass(frozen=True)
 class Grid:
-    """Coins in order, and consecutive hours of which ``first`` (hours since 1970) is column 0."""
+    """Coins in order, and consecutive hours; ``first`` (hours since 1970) is column 0."""
 
     symbols: tuple[str, ...]
     first: int
@@ -53,19 +60,32 @@ class Grid:
 
 @dataclass(frozen=True)
 class Panel:
-    """One table on a grid. ``lateness``: for how many hour marks a row stayed unknown after its own; None: all 0."""
+    """One table on a grid.
+
+    ``lateness`` counts for how many hour marks a row was still unknown after its own mark; None: all 0.
+    """
 
     values: Arrays
     exists: Flags
     lateness: Ints | None
 
     def coins(self, part: slice) -> Panel:
+        """Return the panel of some coins."""
         late = None if self.lateness is None else self.lateness[part]
         late = None if late is None or not late.any() else late
         return Panel({name: array[part] for name, array in self.values.items()}, self.exists[part], late)
 
     def one_for_all(self, coin: int, count: int, names: Mapping[str, str]) -> Panel:
-        """The coin's columns, renamed, in each of ``count`` rows."""
+        """Return columns of one coin, renamed, in each of ``count`` rows.
+
+        Args:
+            coin: the position of the coin.
+            count: the number of rows.
+            names: the column of the panel -> the new name.
+
+        Returns:
+            The panel.
+        """
         alone = self.coins(slice(coin, coin + 1))
         shape = (count, self.exists.shape[1])
         late = None if alone.lateness is None else np.broadcast_to(alone.lateness, shape)
@@ -73,13 +93,21 @@ class Panel:
         return Panel(values, np.broadcast_to(alone.exists, shape), late)
 
     def at_own_hour(self, name: str) -> Floats:
-        """The column where it was known at its own hour mark's decision."""
+        """Return a column, with NaN where the value was not known at the decision time of its own hour mark."""
         value = self.values[name]
         return value if self.lateness is None else np.where(self.lateness > 0, np.nan, value)
 
 
 def coin_numbers(frame: pl.DataFrame, symbols: Sequence[str]) -> pl.DataFrame:
-    """The rows of these coins, with ``coin``: the position of the row's symbol in ``symbols``."""
+    """Select the rows of some coins, and add ``coin``, the position of the symbol in ``symbols``.
+
+    Args:
+        frame: rows with a ``symbol``.
+        symbols: the coins.
+
+    Returns:
+        The rows.
+    """
     symbol = pl.col("symbol").cast(pl.String)
     return frame.filter(symbol.is_in(list(symbols))).with_columns(
         coin=symbol.cast(pl.Enum(list(symbols))).to_physical().cast(pl.Int64)
@@ -87,14 +115,25 @@ def coin_numbers(frame: pl.DataFrame, symbols: Sequence[str]) -> pl.DataFrame:
 
 
 def micros(name: str) -> pl.Expr:
+    """Return an expression for a timestamp column in microseconds since 1970."""
     return pl.col(name).cast(TIMESTAMP).to_physical()
 
 
 def panel(frame: pl.DataFrame, table: str, grid: Grid, columns: Sequence[str], *, delay_hours: int = 0) -> Panel:
-    """``frame`` on the grid; a row stands at the hour mark ``ts`` + ``delay_hours`` (1 for bars: their close).
+    """Lay out a frame on the grid. Rows of other coins or hours are left out.
 
-    Rows of other coins or hours are left out. Raises :class:`ContractError` if a ``ts`` is not an hour mark or a
-    key occurs twice.
+    Args:
+        frame: hourly rows, with ``symbol``, ``ts`` and ``available_at``.
+        table: the table's name, for error messages.
+        grid: the grid.
+        columns: the columns to lay out.
+        delay_hours: a row is placed at ``ts`` plus this many hours (1 for bars: at their close).
+
+    Returns:
+        The panel.
+
+    Raises:
+        ContractError: a ``ts`` is not an hour mark, or a key occurs twice.
     """
     number = pl.col("symbol").cast(pl.String).cast(pl.Enum(list(grid.symbols)), strict=False).to_physical()
     keys = frame.select(number.cast(pl.Int64).fill_null(-1), micros("ts"), micros("available_at"))
@@ -126,9 +165,16 @@ def panel(frame: pl.DataFrame, table: str, grid: Grid, columns: Sequence[str], *
 
 
 def scatter(column: pl.Series, chosen: Flags | None, place: Ints | None, shape: tuple[int, int]) -> Floats:
-    """The column's chosen values (None: all) at flat positions ``place``; NaN elsewhere and where null.
+    """Place the values of a column in an array; NaN elsewhere and where they are null.
 
-    ``place`` None: the values fill the shape in order, and need not be copied.
+    Args:
+        column: the column.
+        chosen: which values to place; None for all.
+        place: the flat positions in the array. With None the values fill the array in order and need not be copied.
+        shape: the shape of the array.
+
+    Returns:
+        The array.
     """
     values = column.cast(pl.Float64).to_numpy()  # null becomes NaN
     if chosen is not None:
@@ -143,12 +189,19 @@ def scatter(column: pl.Series, chosen: Flags | None, place: Ints | None, shape: 
 
 
 def as_known(panels: Sequence[Panel], kernel: Kernel, window: int, first_out: int) -> Arrays:
-    """The kernel's output from column ``first_out`` on, each column computed from rows known at its own decision time.
+    """Apply a kernel from column ``first_out`` on, each column computed from the rows known at its own decision time.
 
-    The kernel is given the columns of all panels, which have one shape. ``window`` is the number of columns it looks at
-    for one output column, its own included. Rows on time need one pass over the whole panels. For the hours during
-    which some row was still unknown, the window is rebuilt with that row missing and given to the same kernel, so
-    nothing about late rows is approximate.
+    Rows that were on time need one pass over the whole panels. For the hours during which some row was still unknown,
+    the window is built again without that row and given to the same kernel. So late rows are exact, not approximated.
+
+    Args:
+        panels: the inputs, all of one shape.
+        kernel: a function from the columns of all panels to new columns.
+        window: the number of columns that the kernel uses for one output column, including its own.
+        first_out: the first output column.
+
+    Returns:
+        Column -> coins x output hours.
     """
     whole = kernel({name: array for panel_ in panels for name, array in panel_.values.items()})
     result = {name: array[:, first_out:] for name, array in whole.items()}
@@ -167,7 +220,7 @@ def as_known(panels: Sequence[Panel], kernel: Kernel, window: int, first_out: in
 
 
 def _unsettled(lateness: Ints) -> Flags:
-    """Hours at which at least one earlier (or the same) hour's row was still unknown."""
+    """Find the hours at which a row of the same or an earlier hour was still unknown."""
     coins, hours = np.nonzero(lateness)
     until = np.minimum(hours + lateness[coins, hours], lateness.shape[1])
     steps = np.zeros((lateness.shape[0], lateness.shape[1] + 1), dtype=np.int64)

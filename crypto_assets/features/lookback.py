@@ -1,4 +1,4 @@
-"""How many days of each input a run must load, read off the feature definitions."""
+"""How many days of each input a run must load, derived from the feature definitions."""
 
 from __future__ import annotations
 
@@ -30,14 +30,21 @@ KNOWN_WITHIN = {t: how.known_within for t, how in _READ.items() if t in _NAMED a
 
 @cache
 def users(table: str) -> tuple[Feature, ...]:
+    """Return the features that use a table."""
     return tuple(feature for feature in FEATURES.values() if table in feature.tables)
 
 
 @cache
 def window(table: str) -> int:
-    """Hour marks that one output hour looks at in an hourly table, its own included.
+    """Count the hour marks of an hourly table that one output hour uses, including its own.
 
-    Of bars those too in which the close may stand that fills a hole at the window's oldest end.
+    For bars this includes those that may hold the close that fills a gap at the oldest end of the window.
+
+    Args:
+        table: the table's name.
+
+    Returns:
+        The number of hours.
     """
     own = max(feature.hours for feature in users(table) if feature.stale is None)
     return own + FILL_HOURS if table == "ohlc" else own
@@ -45,19 +52,26 @@ def window(table: str) -> int:
 
 @cache
 def oldest_days(table: str) -> int:
-    """Days before an hour's own day whose rows may still serve it in an as-of look-up."""
+    """Return how many days before the day of an hour a row may still serve it in an as-of join."""
     stale = max(feature.stale for feature in users(table) if feature.stale is not None)
     return -(-(KNOWN_WITHIN[table] + stale) // DAY)
 
 
 @cache
 def change_hours(table: str) -> int:
-    """Hours before an output hour at which the table is looked up as well."""
+    """Return how many hours before an output hour the table is joined as well."""
     return max(feature.hours - 1 for feature in users(table))
 
 
 def look_back(table: str) -> int:
-    """Days before the first output day from which rows are needed; more changes nothing."""
+    """Compute how many days before the first output day rows are needed; earlier rows change nothing.
+
+    Args:
+        table: the table's name.
+
+    Returns:
+        The number of days.
+    """
     if table in HOURLY:
         return -(-(window(table) - 1 + HOURLY[table]) * HOUR // DAY)
     return oldest_days(table) + -(-change_hours(table) * HOUR // DAY)

@@ -1,8 +1,8 @@
-"""Count, mean and spread of the values in a window, by two ways of which each cell takes the cheaper one it can afford.
+"""Count, mean and spread of the values in a window, computed in one of two ways, chosen for each cell.
 
-Sums of values and of squares cost a few additions, and lose digits where the mean is large beside the spread; windows
-merged pairwise (Chan, Golub, LeVeque 1983) lose none and cost many times as much. A cell's way depends on its window
-alone, like everything in ``windows.py``.
+Sums of values and of squares cost a few additions, but lose digits where the mean is large compared with the spread.
+Windows that are merged pairwise (Chan, Golub, LeVeque 1983) lose none, but cost many times as much. The choice for a
+cell depends only on its window, like everything in ``windows.py``.
 """
 
 from __future__ import annotations
@@ -14,13 +14,16 @@ import numpy as np
 from crypto_assets.features.grid import Flags, Floats
 from crypto_assets.features.windows import Counts, over_windows, rolling_counts, rolling_sums
 
-KEPT = 1e-3  # share of the sum of squares that must be left without the mean's part: three of sixteen digits are lost
-ENOUGH = 0.5  # share of a window's columns below which no caller uses it, so that its digits are let go
+KEPT = 1e-3  # the share of the sum of squares that must be left without the mean: costs 3 of 16 digits
+ENOUGH = 0.5  # no caller uses a window with a smaller share of its columns, so its digits do not matter
 
 
 @dataclass(frozen=True)
 class Moments:
-    """Of windows: how many values, their mean, the sum of squared deviations from it (of a flat window exactly 0)."""
+    """For each window: the number of values, their mean, and the sum of squared deviations.
+
+    In a flat window the sum is exactly 0.
+    """
 
     count: Floats | Counts
     mean: Floats
@@ -28,11 +31,12 @@ class Moments:
 
     @classmethod
     def of(cls, array: Floats) -> Moments:
+        """Return the moments of each cell alone; NaN counts as no value."""
         present = ~np.isnan(array)
         return cls(present.astype(np.float64), np.where(present, array, 0.0), np.zeros_like(array))
 
     def with_older(self, other: Moments, columns: int) -> Moments:
-        """These windows joined with ``other``'s windows that end ``columns`` before."""
+        """Join each window with the window of ``other`` that ends ``columns`` before."""
         new, old = slice(columns, None), slice(None, -columns)
         count, mean, squares = self.count.copy(), self.mean.copy(), self.squares.copy()
         count[:, new] += other.count[:, old]
@@ -43,10 +47,16 @@ class Moments:
         return Moments(count, mean, squares)
 
     def std(self, ddof: int, at_least: float, noise: float | Floats = 0.0) -> Floats:
-        """Standard deviation; NaN where fewer than ``at_least`` values were seen.
+        """Compute standard deviations.
 
-        ``noise``: by how much rounding may have moved each value, where they are results and not given numbers. What
-        spreads no further counts as flat: 0 exactly.
+        Args:
+            ddof: 0 for the population, 1 for a sample.
+            at_least: the smallest number of values.
+            noise: how much rounding may have moved each value, where values are results and not given numbers. A
+                smaller spread counts as flat: exactly 0.
+
+        Returns:
+            The standard deviations; NaN with fewer values.
         """
         spread = self.squares / np.maximum(self.count - ddof, 1)
         if not np.isscalar(noise) or noise:
@@ -58,7 +68,7 @@ class Moments:
 
 @dataclass(frozen=True)
 class WindowSums:
-    """Of one array's non-NaN values in windows of each size: counts, sums, and sums of squares."""
+    """Counts, sums and sums of squares of the non-NaN values of one array, in windows of each size."""
 
     array: Floats
     present: Flags
@@ -68,6 +78,7 @@ class WindowSums:
 
     @classmethod
     def of(cls, array: Floats, *sizes: int) -> WindowSums:
+        """Compute the sums of an array in windows of the last ``size`` columns, for each size."""
         present = ~np.isnan(array)
         filled = np.where(present, array, 0.0)
         counts, totals = rolling_counts(present, *sizes), rolling_sums(filled, *sizes)
@@ -75,6 +86,7 @@ class WindowSums:
         return cls(array, present, *(dict(zip(sizes, found, strict=True)) for found in (counts, totals, squares)))  # type: ignore[arg-type]
 
     def moments(self, size: int) -> Moments:
+        """Compute the moments of the windows of one size; cells that would lose digits are merged pairwise."""
         mean, left, doubtful = centred(size, self.counts[size], self.totals[size], self.squares[size])
         rows = np.flatnonzero(doubtful.any(axis=1))
         if len(rows):
@@ -86,21 +98,38 @@ class WindowSums:
 
 
 def flat(squares: Floats, count: Floats | Counts, noise: float | Floats) -> Flags:
-    """Where the squared deviations of so many values are no more than their ``noise`` explains."""
+    """Find where the squared deviations of ``count`` values are no more than their ``noise`` explains."""
     return np.asarray(squares <= np.multiply(count, np.square(noise), dtype=np.float64))
 
 
 def rolling_moments(array: Floats, *sizes: int) -> list[Moments]:
-    """Moments of the non-NaN values in the last ``size`` columns, one per size.
+    """Compute moments of the non-NaN values in the last ``size`` columns, one per size.
 
-    Windows with less than half of their columns hold what they hold; callers mask them.
+    The result of a window with less than half of its columns is not exact; callers mask such windows.
+
+    Args:
+        array: coins x hours.
+        *sizes: numbers of columns.
+
+    Returns:
+        The moments, in the order of the sizes.
     """
     sums = WindowSums.of(array, *sizes)
     return [sums.moments(size) for size in sizes]
 
 
 def centred(size: int, count: Counts, total: Floats, squares: Floats) -> tuple[Floats, Floats, Flags]:
-    """Mean and sum of squared deviations from sums of values and of squares; and where too many digits went."""
+    """Compute means and sums of squared deviations from sums of values and of squares.
+
+    Args:
+        size: the number of columns of a window.
+        count: the number of values.
+        total: the sum of the values.
+        squares: the sum of their squares.
+
+    Returns:
+        Means, sums of squared deviations, and where too many digits were lost.
+    """
     mean = total / np.maximum(count, 1)
     left = np.subtract(squares, mean * total)
     doubtful = left < KEPT * squares

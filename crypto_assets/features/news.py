@@ -1,4 +1,4 @@
-"""What the news says at each hour mark, of the coin and of the market, and how it changed."""
+"""News features at each hour mark, of the coin and of the market, and how they changed."""
 
 from __future__ import annotations
 
@@ -19,7 +19,14 @@ NEWS_COLUMNS = tuple(dict.fromkeys(column_of(feature.inputs[0]) for feature in N
 
 
 def news_features(values: Mapping[str, Floats]) -> Arrays:
-    """Columns of the coins' own news. An hour without a row is NaN: nothing was seen."""
+    """Compute the columns of the coins' own news.
+
+    Args:
+        values: columns of ``narratives``; coins x hours. An hour without a row is NaN, because nothing was seen.
+
+    Returns:
+        Column -> coins x hours.
+    """
     return {feature.name: _value(feature, values) for feature in OWN}
 
 
@@ -29,7 +36,15 @@ def _value(feature: Feature, values: Mapping[str, Floats]) -> Floats:
 
 
 def market_news(at_own_hour: Mapping[str, Floats], count: int) -> Arrays:
-    """The market's columns in each of ``count`` rows, from its one row of hours."""
+    """Copy the market's columns to each of ``count`` rows.
+
+    Args:
+        at_own_hour: columns of ``narratives`` for MARKET; one row of hours.
+        count: the number of rows.
+
+    Returns:
+        Column -> rows x hours.
+    """
     return {
         feature.name: np.broadcast_to(row := at_own_hour[column_of(feature.inputs[0])], (count, row.shape[1]))
         for feature in OF_MARKET

@@ -1,4 +1,4 @@
-"""What the news says of a coin and of the market, hour by hour. From ``narratives``."""
+"""Columns about the news on a coin and on the market, hour by hour, from ``narratives``."""
 
 from crypto_assets.features.feature import DAY_HOURS, WEEK_HOURS, Change, Feature, ends
 from crypto_assets.tables.news import THEMES
@@ -8,7 +8,7 @@ LOOKBACKS = {"24h": DAY_HOURS, "7d": WEEK_HOURS}
 _SEEN = "null where no news at all was seen"
 
 
-WRITTEN_OF = "news_count_24h > 0"  # nobody can have a tone, or a theme, of no article
+WRITTEN_OF = "news_count_24h > 0"  # without an article there is no tone and no theme
 
 
 def _momentum(name: str, unit: str, column: str, where: str = "") -> tuple[Feature, ...]:

@@ -1,4 +1,4 @@
-"""On-chain columns: what ``onchain_enhanced`` derives from each base day, and what ``ml_features`` looks up as-of."""
+"""On-chain columns: ``onchain_enhanced`` derives them from each base day, and ``ml_features`` joins them as-of."""
 
 from __future__ import annotations
 
@@ -7,19 +7,22 @@ from dataclasses import dataclass
 from crypto_assets.features.feature import DAILY_STALENESS, Coins, Feature, Need, ends
 
 LONG_DAYS = 365
-LONG_LEAST = 0.8  # of a year's days; shorter windows must be whole
+LONG_LEAST = 0.8  # share of the days of a year; shorter windows must be complete
 BASE = "onchain_base"
 ENHANCED = "onchain_enhanced"
 
 
 @dataclass(frozen=True)
 class Derived:
-    """One column of ``onchain_enhanced``, from base columns. ``needs``: what must be there; default: every input of the day."""
+    """One column of ``onchain_enhanced``, derived from base columns.
+
+    ``needs``: the inputs that a value needs; by default every input of the day.
+    """
 
     name: str
     unit: str
     formula: str
-    inputs: tuple[str, ...]  # columns of onchain_base
+    inputs: tuple[str, ...]  # columns of onchain_base, without the table's name
     needs: tuple[Need, ...] = ()
     lower: float | None = None
     upper: float | None = None
@@ -32,15 +35,16 @@ class Derived:
 
     @property
     def days(self) -> int:
-        """Days that a value looks at, its own included."""
+        """The number of days that a value uses, including its own."""
         return max(need.reach for need in self.needs)
 
     @property
     def first_days(self) -> int:
-        """Days from an input's first value until this column's first value is due."""
+        """Days from the first value of an input until the first value of this column is expected."""
         return max(need.first for need in self.needs)
 
     def described(self) -> str:
+        """Return the definition as one cell of the data dictionary."""
         said = [self.formula, *filter(None, (need.said("day") for need in self.needs))]
         if self.coins is not Coins.ONCHAIN:
             said.append(f"Expected for {self.coins.value}.")
@@ -138,7 +142,7 @@ _TEN = (
     Feature("onchain_whale_transactions", "transfers", "Transfers of at least 1 M USD, where a source counts them.", (),
             coins=Coins.NONE, lower=0),
 )  # fmt: skip
-_NAMED = {"nvt_ratio", "mvrv_ratio", "avg_transaction_value_usd", "price_volatility_7d"}  # among the ten
+_NAMED = {"nvt_ratio", "mvrv_ratio", "avg_transaction_value_usd", "price_volatility_7d"}  # already in ``_TEN``
 _MORE = (
     _looked_up("onchain_realized_cap_usd", BASE, REALIZED, "USD"),
     _looked_up("onchain_supply_current", BASE, SUPPLY, "native units"),

@@ -1,4 +1,4 @@
-"""Rolling measures of two series, and of the path within a window. Merged over windows as in ``windows.py``."""
+"""Rolling measures of two series, and of the path within a window. Windows are merged as in ``windows.py``."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from crypto_assets.features.windows import Counts, joined, over_windows, rolling
 
 @dataclass(frozen=True)
 class CoMoments:
-    """Count, means, and sums of squared deviations and of their products, of windows over hours that have both."""
+    """For each window: count, means, and sums of squared deviations and products, over the hours that have both series."""
 
     count: Floats | Counts
     x: Floats
@@ -24,12 +24,13 @@ class CoMoments:
 
     @classmethod
     def of(cls, x: Floats, y: Floats) -> CoMoments:
+        """Return the co-moments of each cell alone; a cell where either is NaN does not count."""
         both = ~(np.isnan(x) | np.isnan(y))
         zero = np.zeros_like(x)
         return cls(both.astype(np.float64), np.where(both, x, 0.0), np.where(both, y, 0.0), zero, zero, zero)
 
     def with_older(self, other: CoMoments, columns: int) -> CoMoments:
-        """These windows joined with ``other``'s windows that end ``columns`` before."""
+        """Join each window with the window of ``other`` that ends ``columns`` before."""
         count = self.count.copy()
         x, y, xx, yy, xy = (a.copy() for a in (self.x, self.y, self.xx, self.yy, self.xy))
         new, old = slice(columns, None), slice(None, -columns)
@@ -46,12 +47,28 @@ class CoMoments:
         return CoMoments(count, x, y, xx, yy, xy)
 
     def beta(self, at_least: float, noise: float = 0.0) -> Floats:
-        """Slope of y on x; NaN below ``at_least`` hours or where x did not move by more than its ``noise``."""
+        """Compute the slope of y on x.
+
+        Args:
+            at_least: the smallest number of hours.
+            noise: rounding of a value of x; a smaller spread counts as no movement.
+
+        Returns:
+            The slope; NaN with fewer hours, or where x did not move.
+        """
         usable = (self.count >= at_least) & ~flat(self.xx, self.count, noise)
         return np.divide(self.xy, self.xx, out=np.full_like(self.xy, np.nan), where=usable)
 
     def correlation(self, at_least: float, noise: float = 0.0) -> Floats:
-        """Pearson's r; NaN below ``at_least`` hours or where either did not move by more than its ``noise``."""
+        """Compute Pearson's r.
+
+        Args:
+            at_least: the smallest number of hours.
+            noise: rounding of a value; a smaller spread counts as no movement.
+
+        Returns:
+            r; NaN with fewer hours, or where either series did not move.
+        """
         usable = (self.count >= at_least) & ~(flat(self.xx, self.count, noise) | flat(self.yy, self.count, noise))
         scale = np.sqrt(self.xx) * np.sqrt(self.yy)
         found = np.divide(self.xy, scale, out=np.full_like(self.xy, np.nan), where=usable)
@@ -59,14 +76,22 @@ class CoMoments:
 
 
 def rolling_comoments(x: Floats, y: WindowSums, *sizes: int) -> list[CoMoments]:
-    """Co-moments of the last ``size`` columns, one per size; columns in which either is NaN do not count.
+    """Compute co-moments of the last ``size`` columns, one per size; columns in which either is NaN do not count.
 
-    ``x`` may be one row for all of ``y``. The two ways of ``moments.py``, chosen cell by cell as there.
+    It uses the two ways of ``moments.py``, chosen cell by cell.
+
+    Args:
+        x: coins x hours, or one row for all coins.
+        y: the sums of the other series.
+        *sizes: numbers of columns.
+
+    Returns:
+        The co-moments, in the order of the sizes.
     """
     both = y.present & ~np.isnan(x)
     if not (both == y.present).all():
         y = WindowSums.of(np.where(both, y.array, np.nan), *sizes)
-    alike = (both == both[:1]).all()  # then the sums of one row of x are those of all
+    alike = (both == both[:1]).all()  # then one row of x has the sums of all rows
     x_ = np.where(both[:1] if alike else both, x, 0.0)
     sums = [rolling_sums(array, *sizes) for array in (x_, x_ * x_, x_ * np.where(both, y.array, 0.0))]
     return [_comoments(x, y, *of_size) for of_size in zip(sizes, *sums, strict=True)]
@@ -93,18 +118,18 @@ def _comoments(x: Floats, y: WindowSums, size: int, sx: Floats, sxx: Floats, sxy
 
 @dataclass(frozen=True)
 class Path:
-    """The highest and lowest value of windows, and their deepest fall: the least of low / earlier high, 1 for none."""
+    """The highest and lowest value of each window, and its deepest fall: the smallest low / earlier high, 1 for none."""
 
     highest: Floats
     lowest: Floats
     fall: Floats
 
     def with_older(self, other: Path, columns: int) -> Path:
-        """These windows joined with ``other``'s windows that end ``columns`` before."""
+        """Join each window with the window of ``other`` that ends ``columns`` before."""
         new, old = slice(columns, None), slice(None, -columns)
         fall = np.empty_like(self.fall)
         fall[:, :columns] = self.fall[:, :columns]
-        across = np.divide(self.lowest[:, new], other.highest[:, old], out=fall[:, new])  # from older high to newer low
+        across = np.divide(self.lowest[:, new], other.highest[:, old], out=fall[:, new])  # older high to newer low
         np.fmin(across, self.fall[:, new], out=across)
         np.fmin(across, other.fall[:, old], out=across)
         highest = joined(np.fmax, self.highest, other.highest, columns)
@@ -112,5 +137,13 @@ class Path:
 
 
 def rolling_paths(array: Floats, *sizes: int) -> list[Path]:
-    """The path within the last ``size`` columns, one per size; NaN cells left out."""
+    """Compute the path within the last ``size`` columns, one per size; NaN cells are left out.
+
+    Args:
+        array: coins x hours.
+        *sizes: numbers of columns.
+
+    Returns:
+        The paths, in the order of the sizes.
+    """
     return over_windows(Path(array, array, np.where(np.isnan(array), np.nan, 1.0)), sizes, Path.with_older)

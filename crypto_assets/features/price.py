@@ -1,4 +1,4 @@
-"""Price, returns, volatility, extremes and volume from ``prices``, and the coin beside BTC and the whole market.
+"""Price, returns, volatility, extremes and volume from ``prices``, and the coin compared with BTC and the market.
 
 Indicators of bars are in ``technical.py``. Definitions are in ``features/price_columns.py``.
 """
@@ -20,13 +20,23 @@ from crypto_assets.features.ties import UNIT
 from crypto_assets.features.windows import earlier, ratio, rolling_counts
 
 PRICE_COLUMNS = ("price_usd", "market_cap_usd", "volume_24h_usd")
-END = "end_price_usd"  # the price where it was observed near enough to its mark to be an end of a return
-BTC = "btc_price_usd"  # BTC's price, likewise, in every coin's row; absent where BTC is not among the coins
-RETURN_NOISE = 4 * UNIT  # of an hourly log return: both prices, their quotient and its logarithm are rounded
+END = "end_price_usd"  # the price, where it was observed near enough to its hour mark for a return
+BTC = "btc_price_usd"  # the same of BTC, in the row of every coin; absent without BTC among the coins
+RETURN_NOISE = 4 * UNIT  # rounding of an hourly log return: both prices, their quotient and its logarithm
 
 
 def price_panel(prices: pl.DataFrame, grid: Grid) -> Panel:
-    """``prices`` on the grid, with :data:`END`: unknown where observed more than ``NEAR_MARK`` after its mark."""
+    """Lay out ``prices`` on the grid, and add :data:`END`.
+
+    ``END`` is unknown where the price was observed more than ``NEAR_MARK`` after its hour mark.
+
+    Args:
+        prices: rows of ``prices``.
+        grid: the grid.
+
+    Returns:
+        The panel.
+    """
     off = (pl.col("available_at") - pl.col("ts")) > NEAR_MARK
     if not prices.select(off.any()).item():
         found = panel(prices, "prices", grid, PRICE_COLUMNS)
@@ -36,7 +46,14 @@ def price_panel(prices: pl.DataFrame, grid: Grid) -> Panel:
 
 
 def price_features(values: Mapping[str, Floats]) -> Arrays:
-    """All columns that need ``prices`` of the coin and of BTC. An hour without a price is NaN."""
+    """Compute all columns that use ``prices`` of the coin and of BTC.
+
+    Args:
+        values: the columns of :func:`price_panel`; coins x hours; an hour without a price is NaN.
+
+    Returns:
+        Column -> coins x hours.
+    """
     price, end = values["price_usd"], values[END]
     out: Arrays = {name: values[name].copy() for name in PRICE_COLUMNS}
     for span, hours in SPANS.items():
@@ -98,7 +115,7 @@ def _beside_btc(values: Mapping[str, Floats], own: Arrays, logs: WindowSums) -> 
         names += ["relative_return_btc_24h", "relative_return_btc_7d"]
         return {name: np.full_like(values["price_usd"], np.nan) for name in names}
     leader = values[BTC]
-    leader = leader[:1] if leader.strides[0] == 0 else leader  # one row for all coins, unless a late row differs
+    leader = leader[:1] if leader.strides[0] == 0 else leader  # one row for all, unless a late row differs
     out: Arrays = {}
     moments = rolling_comoments(np.log(leader / earlier(leader, 1)), logs, *spans.values())
     for (span, hours), found in zip(spans.items(), moments, strict=True):
@@ -110,7 +127,14 @@ def _beside_btc(values: Mapping[str, Floats], own: Arrays, logs: WindowSums) -> 
 
 
 def beside_market(caps: Floats) -> Arrays:
-    """Rank (1: the largest; equals share it) and share of the sum, per column, among the coins that have a cap."""
+    """Compute the rank and the share of the sum for each hour, among the coins that have a market cap.
+
+    Args:
+        caps: market caps in USD; coins x hours; NaN where unknown.
+
+    Returns:
+        Rank (1: the largest; equal caps share a rank) and dominance (a fraction); coins x hours.
+    """
     rank, share = np.empty(caps.shape), np.empty(caps.shape)
     step = max(1, BLOCK_CELLS // max(1, len(caps)))
     for begin in range(0, caps.shape[1], step):
@@ -121,7 +145,7 @@ def beside_market(caps: Floats) -> Arrays:
 
 def _beside(caps: Floats) -> tuple[Floats, Floats]:
     known = ~np.isnan(caps)
-    ordered = np.where(known, -caps, np.inf).T.copy()  # hours x coins: each hour's coins lie together
+    ordered = np.where(known, -caps, np.inf).T.copy()  # hours x coins: the coins of an hour lie together in memory
     order = np.argsort(ordered, axis=1, kind="stable")
     sorted_caps = np.take_along_axis(ordered, order, axis=1)
     place = np.broadcast_to(np.arange(1.0, ordered.shape[1] + 1), ordered.shape).copy()

@@ -1,8 +1,8 @@
-"""Price, market value and volume of a coin, and the coin beside the market. From ``prices`` alone.
+"""Columns about price, market value and volume of a coin, and about the coin in the market, from ``prices`` alone.
 
-Levels and volumes are known from the instant of their observation: at their own hour mark only if that is no later than
-the decision, in windows of later hours always. Returns, and what is made of them, leave out a price that was observed
-more than ``NEAR_MARK`` after its mark.
+Levels and volumes are known from the instant of their observation. At their own hour mark they count only if that is no
+later than the decision; in windows of later hours they always count. Returns, and everything derived from returns,
+leave out a price that was observed more than ``NEAR_MARK`` after its mark.
 """
 
 from typing import Any

@@ -1,4 +1,4 @@
-"""How far bars reach: true range, directional movement, channels around them, range-based volatility."""
+"""Ranges of bars: true range, directional movement, channels around them, range-based volatility."""
 
 from __future__ import annotations
 
@@ -14,11 +14,20 @@ from crypto_assets.features.windows import after, earlier, exponential_mean, exp
 
 
 def range_features(bars: Mapping[str, Floats], position: Ints, center: Floats) -> Arrays:
-    """``center``: the EMA in the middle of the Keltner channel. ``position``: of each bar in its run."""
+    """Compute the columns of bar ranges.
+
+    Args:
+        bars: open, high, low and close; coins x hours.
+        position: the position of each bar in its run.
+        center: the EMA in the middle of the Keltner channel.
+
+    Returns:
+        Column -> coins x hours.
+    """
     span = bars["high"] - bars["low"]
     before = earlier(bars["close"], 1)
     gap = np.maximum(np.abs(bars["high"] - before), np.abs(bars["low"] - before))
-    true_range = np.fmax(span, gap)  # a run's first bar has no close before it: its gap is NaN
+    true_range = np.fmax(span, gap)  # the first bar of a run has no close before it, so its gap is NaN
     out = _directions(bars, position, true_range)
     out["natr_14"] = out["atr_14"] / bars["close"]
     reach = is_.KELTNER_RANGES * out["atr_14"]
@@ -29,9 +38,9 @@ def range_features(bars: Mapping[str, Floats], position: Ints, center: Floats) -
 def _directions(bars: Mapping[str, Floats], position: Ints, true_range: Floats) -> Arrays:
     up = bars["high"] - earlier(bars["high"], 1)
     down = earlier(bars["low"], 1) - bars["low"]
-    more = rose(bars["high"], bars["low"])  # up > down where the sum of both rose
-    first = position == 0  # a run's first bar has not moved
-    rising = np.fmax(up, 0.0) * ((more > 0) & ~first)  # fmax: nothing where it is not known
+    more = rose(bars["high"], bars["low"])  # up > down exactly where the sum of both rose
+    first = position == 0  # the first bar of a run has no movement
+    rising = np.fmax(up, 0.0) * ((more > 0) & ~first)  # fmax: 0 where it is not known
     falling = np.fmax(down, 0.0) * ((more < 0) & ~first)
     average, plus, minus = exponential_means([true_range, rising, falling], position, WILDER_ALPHA)
     both = plus + minus

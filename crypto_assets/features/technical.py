@@ -1,9 +1,9 @@
 """Averages, momentum and bands of consecutive hourly bars from ``ohlc``, in the coin's quote currency.
 
-A column is the hour mark at which the bar closed. Short holes count as flat bars (``gaps.py``). A longer one makes a
-windowed indicator unknown until its window is whole again; recursive ones restart with the first bar after it and stay
-unknown for their warm-up. Definitions are in ``features/technical_columns.py``; ranges and flows in ``ranges.py`` and
-``flows.py``.
+A column is the hour mark at which the bar closed. Short gaps count as flat bars (``gaps.py``). A longer gap makes a
+windowed indicator unknown until its window is complete again. Recursive indicators restart with the first bar after it,
+and stay unknown for their warm-up. Definitions are in ``features/technical_columns.py``; ranges and flows are in
+``ranges.py`` and ``flows.py``.
 """
 
 from __future__ import annotations
@@ -37,7 +37,14 @@ BAR_COLUMNS = ("open", "high", "low", "close", "volume")
 
 
 def technical_features(given: Mapping[str, Floats]) -> Arrays:
-    """All columns of the group from open, high, low, close (quote) and volume (base units; NaN: unknown)."""
+    """Compute all columns of the group.
+
+    Args:
+        given: open, high, low, close (quote) and volume (base units; NaN: unknown); coins x hours.
+
+    Returns:
+        Column -> coins x hours.
+    """
     bars, flat = fill_gaps(given)
     position = run_position(~np.isnan(bars["close"]))
     typical = (bars["high"] + bars["low"] + bars["close"]) / 3.0
@@ -58,7 +65,7 @@ def technical_features(given: Mapping[str, Floats]) -> Arrays:
 
 def _rsi(close: Floats, position: Ints) -> Arrays:
     change = close - earlier(close, 1)
-    changes = np.maximum(position - 1, -1)  # a run's first bar has no change
+    changes = np.maximum(position - 1, -1)  # the first bar of a run has no change
     gain, loss = exponential_means([np.maximum(change, 0.0), np.maximum(-change, 0.0)], changes, WILDER_ALPHA)
     return {"rsi_14": after(is_.WILDER_WARMUP, position, 100.0 * ratio(gain, gain + loss))}
 
@@ -101,7 +108,7 @@ def _oscillators(bars: Mapping[str, Floats], position: Ints) -> Arrays:
     stochastic, williams, donchian = zip(highs, rolling_extremes(bars["low"], np.minimum, *sizes), strict=True)
     upper, lower = stochastic
     k = 100.0 * ratio(bars["close"] - lower, upper - lower)
-    (three,) = rolling_sums(k, is_.STOCHASTIC_MEAN)  # NaN where any of the three is
+    (three,) = rolling_sums(k, is_.STOCHASTIC_MEAN)  # NaN where any of the three is NaN
     first_d = is_.STOCHASTIC_BARS + is_.STOCHASTIC_MEAN - 2
     d = after(first_d, position, three / is_.STOCHASTIC_MEAN)
     (slow,) = rolling_sums(d, is_.STOCHASTIC_MEAN)
@@ -118,7 +125,11 @@ def _oscillators(bars: Mapping[str, Floats], position: Ints) -> Arrays:
 
 
 def _cci(typical: Floats, way: Floats, position: Ints) -> Arrays:
-    """``way``: whether the typical price rose, exactly. In a window where it never did, rounding would be all there is."""
+    """Compute the commodity channel index.
+
+    ``way`` says exactly whether the typical price rose. In a window where it never did, the result would be only
+    rounding.
+    """
     mean = after(is_.CCI_BARS - 1, position, rolling_mean(typical, is_.CCI_BARS))
     apart, buffer = np.zeros_like(typical), np.empty_like(typical)
     for age in range(is_.CCI_BARS):

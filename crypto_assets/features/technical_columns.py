@@ -1,8 +1,8 @@
-"""Indicators of consecutive hourly bars: averages, momentum, bands, ranges, flows. From ``ohlc`` alone.
+"""Columns of indicators of consecutive hourly bars: averages, momentum, bands, ranges, flows, from ``ohlc`` alone.
 
-A bar stands at its close. A hole of at most ``FILL_HOURS`` missing hours, as far as it is known at the row, counts as
-flat bars at the close before, with volume 0 (unknown where the bar before has none). After a longer hole indicators
-restart: null until their window is whole, recursive ones for their warm-up.
+A bar is placed at its close. A gap of at most ``FILL_HOURS`` missing hours, as far as it is known at the row, counts as
+flat bars at the close before it, with volume 0 (unknown where the bar before has none). After a longer gap indicators
+restart: null until their window is complete, and recursive ones for their warm-up.
 """
 
 from typing import Any
@@ -36,10 +36,10 @@ KELTNER_BARS, KELTNER_RANGES = 20, 2.0
 VWAP_BARS = 24
 DAY_WEEK = {"24h": 24, "7d": 168}  # bars
 
-DIFFERENCE_TOLERANCE = 1e-12  # MACD is a small difference of large means: the seed must fade further
+DIFFERENCE_TOLERANCE = 1e-12  # MACD is a small difference of large means, so the seed must fade further
 WILDER_WARMUP = warmup_bars(WILDER_ALPHA)
 WILDER_MEMORY = memory_bars(WILDER_ALPHA)
-ADX_WARMUP = 2 * WILDER_WARMUP  # a mean of Wilder means
+ADX_WARMUP = 2 * WILDER_WARMUP  # ADX is a Wilder mean of Wilder means
 MACD_WARMUP = max(warmup_bars(ema_alpha(n), DIFFERENCE_TOLERANCE) for n in (EMA_FAST, EMA_SLOW))
 SIGNAL_WARMUP = MACD_WARMUP + warmup_bars(SIGNAL_ALPHA, DIFFERENCE_TOLERANCE)
 MACD_MEMORY = max(memory_bars(ema_alpha(n)) for n in (EMA_FAST, EMA_SLOW))
@@ -57,7 +57,7 @@ def _bars(
     name: str, unit: str, formula: str, bars: int, inputs: tuple[str, ...] = CLOSE, coins: Coins = Coins.BARRED, *,
     warmup: int = 0, needs: tuple[Need, ...] = (), **more: Any,
 ) -> Feature:  # fmt: skip
-    """``bars``: that it looks at, all of which must be there; or ``warmup`` + 1 of them, for recursive means."""
+    """Need ``bars`` bars, all of them; or ``warmup`` + 1 of them, for recursive means."""
     run = (Need((("ohlc.close", 0),), warmup + 1 if warmup else bars),)
     return Feature(name, unit, formula, inputs, needs or run, memory=bars if warmup else 1, coins=coins, **more)
 
@@ -65,7 +65,7 @@ def _bars(
 def _traded(
     name: str, unit: str, formula: str, bars: int, inputs: tuple[str, ...] = HLCV, *, volumes: int = 0, **more: Any
 ) -> Feature:
-    """``volumes``: bars whose volume must be known; default: all ``bars``."""
+    """Need the volume of ``volumes`` bars; by default of all ``bars``."""
     run = (Need((("ohlc.close", 0),), bars), Need((("ohlc.volume", 0),), volumes or bars))
     return _bars(name, unit, formula, bars, inputs, Coins.TRADED, **{"needs": run, **more})
 

@@ -1,11 +1,12 @@
-"""Rolling and recursive arithmetic on coins x hours arrays. What the numbers mean belongs to the callers.
+"""Rolling and recursive arithmetic on arrays of coins x hours. The meaning of the numbers belongs to the callers.
 
-Every output cell is computed from its own window by a fixed tree of additions (windows of 1, 2, 4, … columns, merged),
-never by adding what enters and subtracting what leaves: running sums carry the rounding of everything before them, so
+Every output cell is computed from its own window by a fixed tree of additions: windows of 1, 2, 4, … columns, merged.
+Running sums (add what enters, subtract what leaves) are not used. They carry the rounding of everything before them, so
 their result depends on where the loaded frame starts, and they lose all digits after a price falls by orders of
-magnitude. Here the same window gives the same bits, however much history is loaded (rule 3), at log2(window) passes.
+magnitude. Here the same window gives the same bits, however much history is loaded (chunking does not show), with
+log2(window) passes.
 
-Columns with less than a whole window to their left hold partial results; callers mask them.
+Columns with less than a complete window to their left hold partial results; callers mask them.
 """
 
 from __future__ import annotations
@@ -26,14 +27,14 @@ Counts = NDArray[np.int32]
 
 
 def run_position(present: Flags) -> Ints:
-    """How many consecutive present columns precede each column (0: first of its run); -1 where absent."""
+    """Count the consecutive present columns before each column (0: first of its run); -1 where absent."""
     column = np.arange(present.shape[1])
     last_absent = np.maximum.accumulate(np.where(present, -1, column), axis=1)
     return np.asarray(column - last_absent - 1)
 
 
 def earlier(array: Floats, columns: int) -> Floats:
-    """The value ``columns`` hours before; NaN where the array does not reach."""
+    """Return the value ``columns`` hours before; NaN before the start of the array."""
     out = np.empty_like(array)
     out[:, :columns] = np.nan
     out[:, columns:] = array[:, :-columns]
@@ -41,13 +42,13 @@ def earlier(array: Floats, columns: int) -> Floats:
 
 
 def unbroken(position: Ints) -> bool:
-    """Every row is one run from the first column to the last: the common case, in which nothing needs a mask."""
+    """Whether every row is one run from the first column to the last. In this common case no mask is needed."""
     width = position.shape[1]
     return width > 0 and bool((position[:, -1] == width - 1).all())
 
 
 def after(warmup: int, position: Ints, array: Floats) -> Floats:
-    """Unknown for the first ``warmup`` columns of a run, and where there is none."""
+    """Set the first ``warmup`` columns of each run to NaN, and columns without a run."""
     if not unbroken(position):
         return np.where(position >= warmup, array, np.nan)
     out = array.copy()
@@ -56,7 +57,7 @@ def after(warmup: int, position: Ints, array: Floats) -> Floats:
 
 
 def ratio(above: Floats, below: Floats) -> Floats:
-    """above / below, unknown where below is 0."""
+    """Return above / below, NaN where ``below`` is 0."""
     with np.errstate(invalid="ignore", divide="ignore"):
         out = np.asarray(above / below)
     nothing = below == 0
@@ -66,10 +67,18 @@ def ratio(above: Floats, below: Floats) -> Floats:
 
 
 def over_windows(cells: T, sizes: Sequence[int], join: Callable[[T, T, int], T]) -> list[T]:
-    """What ``join`` makes of the last ``size`` columns, one per size, from what ``cells`` holds of each column alone.
+    """Combine the last ``size`` columns of each cell, one result per size.
 
-    ``join(newer, older, columns)`` gives the windows of ``newer``, each with ``older``'s window that ends ``columns``
-    before: first windows of 1, 2, 4, … columns, then each size from those its binary digits name.
+    First windows of 1, 2, 4, … columns are built, then each size from the ones in its binary digits.
+
+    Args:
+        cells: the result of each column alone.
+        sizes: numbers of columns.
+        join: ``join(newer, older, columns)`` joins each window of ``newer`` with the window of ``older`` that ends
+            ``columns`` before.
+
+    Returns:
+        The results, in the order of the sizes.
     """
     levels = {1: cells}
     size = 1
@@ -88,7 +97,17 @@ def over_windows(cells: T, sizes: Sequence[int], join: Callable[[T, T, int], T])
 
 
 def joined(function: np.ufunc, newer: Array, older: Array, columns: int) -> Array:
-    """``function`` of each column and of the one ``columns`` before; where there is none before: the column alone."""
+    """Apply ``function`` to each column and the one ``columns`` before; a column without one before stays as it is.
+
+    Args:
+        function: a binary function of NumPy.
+        newer: the array.
+        older: the array of the earlier columns.
+        columns: the distance.
+
+    Returns:
+        The array.
+    """
     out = np.empty_like(newer)
     out[:, :columns] = newer[:, :columns]
     function(newer[:, columns:], older[:, :-columns], out=out[:, columns:])
@@ -100,18 +119,18 @@ def _add(newer: Array, older: Array, columns: int) -> Array:
 
 
 def rolling_sums(array: Floats, *sizes: int) -> list[Floats]:
-    """Sums over the last ``size`` columns, one array per size. NaN wherever the window holds one."""
+    """Compute sums over the last ``size`` columns, one array per size; NaN where the window has a NaN."""
     return over_windows(array, sizes, _add)
 
 
 def rolling_counts(present: Flags, *sizes: int) -> list[Counts]:
-    """How many of the last ``size`` columns are present, one array per size: of one row where all rows are alike."""
+    """Count the present columns among the last ``size``, one array per size; one row where all rows are equal."""
     alike = present[:1] if (present == present[:1]).all() else present
     return over_windows(alike.astype(np.int32), sizes, _add)
 
 
 def rolling_mean(array: Floats, size: int) -> Floats:
-    """Mean of the last ``size`` columns, NaN wherever the window holds one; of a flat window exactly its value."""
+    """Compute the mean of the last ``size`` columns; NaN where the window has a NaN; exact in a flat window."""
 
     def join(newer: _Part, older: _Part, columns: int) -> _Part:
         if columns == older.size == newer.size:
@@ -130,10 +149,18 @@ class _Part:
 
 
 def rolling_extremes(array: Floats, function: np.ufunc, *sizes: int) -> list[Floats]:
-    """``np.maximum`` or ``np.minimum`` over the last ``size`` columns, one per size; NaN wherever the window holds one.
+    """Compute the maximum or minimum over the last ``size`` columns, one per size.
 
-    ``np.fmax`` and ``np.fmin`` leave NaN out. A size is two windows of a power of two, which may overlap: an extreme
-    does not mind.
+    A size is two windows of a power of two. They may overlap, which does not change an extreme.
+
+    Args:
+        array: coins x hours.
+        function: ``np.maximum`` or ``np.minimum`` (NaN where the window has a NaN), or ``np.fmax`` or ``np.fmin`` (NaN
+            is left out).
+        *sizes: numbers of columns.
+
+    Returns:
+        The extremes, in the order of the sizes.
     """
     levels = {1: array}
     size = 1
@@ -149,14 +176,22 @@ def rolling_extremes(array: Floats, function: np.ufunc, *sizes: int) -> list[Flo
 
 
 def rolling_extreme(array: Floats, size: int, function: np.ufunc) -> Floats:
-    """:func:`rolling_extremes` of one size."""
+    """Compute :func:`rolling_extremes` of one size."""
     return rolling_extremes(array, function, size)[0]
 
 
 def population_std(array: Floats, mean: Floats, size: int) -> Floats:
-    """Standard deviation (ddof 0) of the last ``size`` columns about their ``mean``, in the second of two passes.
+    """Compute the standard deviation (ddof 0) of the last ``size`` columns about their ``mean``, in two passes.
 
-    For values far from 0 that hardly move, such as prices: the error of the mean enters only squared.
+    This suits values far from 0 that hardly move, like prices: the error of the mean enters only squared.
+
+    Args:
+        array: coins x hours.
+        mean: the mean of the same windows.
+        size: the number of columns.
+
+    Returns:
+        The standard deviations.
     """
     squares, buffer = np.zeros_like(array), np.empty_like(array)
     for age in range(size):
@@ -168,18 +203,25 @@ def population_std(array: Floats, mean: Floats, size: int) -> Floats:
 
 
 def exponential_means(arrays: Sequence[Floats], position: Ints, alpha: float) -> list[Floats]:
-    """``m = alpha * x + (1 - alpha) * m_before`` of each array, seeded with the first value of each run of present columns.
+    """Compute ``m = alpha * x + (1 - alpha) * m_before`` of each array, seeded with the first value of each run.
 
-    ``position`` is :func:`run_position` of the columns where the arrays have a value. The recursion is unrolled over
-    :func:`memory_bars`, beyond which a double does not change, so the result is a function of those columns alone.
-    Where a run is absent the result is 0; callers mask it together with the warm-up.
+    The recursion is unrolled over :func:`memory_bars`, beyond which a double does not change. So the result depends
+    only on those columns. Where there is no run the result is 0; callers mask it together with the warm-up.
+
+    Args:
+        arrays: coins x hours.
+        position: :func:`run_position` of the columns where the arrays have a value.
+        alpha: the weight of the newest value.
+
+    Returns:
+        The means, in the order of the arrays.
     """
     whole_runs = unbroken(position)
     means = [_seeded(array, position, alpha, whole_runs) for array in arrays]
     span = 1
     buffer = np.empty_like(position, dtype=np.float64)
     while span < min(memory_bars(alpha), position.shape[1]):
-        inside = None if whole_runs else position[:, span:] >= span  # nothing from before the run's first column
+        inside = None if whole_runs else position[:, span:] >= span  # nothing from before the run
         older = buffer[:, span:]
         for mean in means:
             np.multiply(mean[:, :-span], (1 - alpha) ** span, out=older)
@@ -191,7 +233,7 @@ def exponential_means(arrays: Sequence[Floats], position: Ints, alpha: float) ->
 
 
 def _seeded(array: Floats, position: Ints, alpha: float, whole_runs: bool) -> Floats:
-    """Each column's own share in the mean; a run's first column counts whole."""
+    """Return the share of each column in the mean; the first column of a run counts fully."""
     if whole_runs:
         own = alpha * array
         own[:, 0] = array[:, 0]
@@ -202,5 +244,5 @@ def _seeded(array: Floats, position: Ints, alpha: float, whole_runs: bool) -> Fl
 
 
 def exponential_mean(array: Floats, position: Ints, alpha: float) -> Floats:
-    """:func:`exponential_means` of one array."""
+    """Compute :func:`exponential_means` of one array."""
     return exponential_means([array], position, alpha)[0]

@@ -1,4 +1,4 @@
-"""How well the platform serves: observed freshness, service level, the quality report. Reads every table, feeds none.
+"""Monitoring: observed freshness, service level, alerts, the quality report, metrics.
 
 Its assets have no partitions: an observation is of the moment and cannot be backfilled, so ``backfill`` and ``status``
 leave them out.

@@ -1,6 +1,6 @@
-"""Charts as inline SVG in the page's own colours: one picture for light and dark, sharp at any size, read aloud by its title.
+"""Charts as inline SVG in the page's own colours: one picture for light and dark, sharp at any size, with a title.
 
-matplotlib draws with stand-in colours; they become CSS variables, so that the page's colour scheme decides.
+matplotlib draws with stand-in colours. They become CSS variables, so that the page's colour scheme decides.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from matplotlib.ticker import MaxNLocator, PercentFormatter
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-# Stand-in colour -> CSS variable. The stand-ins occur nowhere else in what matplotlib writes.
+# Stand-in colour -> CSS variable. matplotlib writes these colours nowhere else.
 INK, MUTED, GRID, SURFACE = "#010203", "#040506", "#070809", "#0a0b0c"
 GOOD, WARN, BAD, NONE = "#0d0e0f", "#101112", "#131415", "#161718"
 HEAT = ("#191a1b", "#1c1d1e", "#1f2021", "#222324", "#252627")
@@ -37,7 +37,7 @@ _STYLE: Any = {
     "axes.spines.top": False, "axes.spines.right": False, "axes.spines.left": False, "ytick.major.size": 0,
     "xtick.major.size": 3, "legend.frameon": False, "legend.fontsize": 9, "svg.hashsalt": "crypto_assets",
 }  # fmt: skip
-# The lowest share of each step of the heat map; the top step is for nothing missing at all.
+# The lowest share of each step of the heat map. The top step means that nothing at all is missing.
 STEPS = (0.0, 0.5, 0.9, 0.98, 1.0)
 WEEK = timedelta(days=6)
 Size = tuple[float, float]
@@ -45,7 +45,16 @@ STEP_NAMES = ("under 50 %", "50 to 90 %", "90 to 98 %", "98 % and more", "comple
 
 
 def drawn(title: str, draw: Callable[[Axes], None], size: Size) -> str:
-    """An ``<svg>`` with this accessible title; ``draw`` fills the axes, ``size`` is in inches at 72 px."""
+    """Draw a chart.
+
+    Args:
+        title: the accessible title.
+        draw: fills the axes.
+        size: width and height in inches, at 72 px per inch.
+
+    Returns:
+        An ``<svg>`` element.
+    """
     with matplotlib.rc_context(_STYLE):
         figure = Figure(figsize=size, layout="constrained")
         FigureCanvasSVG(figure)
@@ -59,7 +68,7 @@ def _inline(svg: str, title: str) -> str:
     svg = svg[svg.index("<svg") :]
     svg = re.sub(r"<metadata>.*?</metadata>", "", svg, flags=re.DOTALL)
     svg = re.sub(r"<!--.*?-->", "", svg, flags=re.DOTALL)
-    svg = re.sub(r'<g id="[^"]*"', "<g", svg)  # several pictures share a page: ids would repeat
+    svg = re.sub(r'<g id="[^"]*"', "<g", svg)  # several pictures share a page, and ids would repeat
     svg = re.sub(r'width="[\d.]+pt" height="[\d.]+pt"', "", svg, count=1)
     for color, name in _VARIABLES.items():
         svg = svg.replace(color, f"var(--{name})")
@@ -69,14 +78,24 @@ def _inline(svg: str, title: str) -> str:
 
 
 def step(share: float) -> int:
-    """Which step of the heat map a share belongs to."""
+    """Return the step of the heat map that a share belongs to."""
     return max(n for n, lowest in enumerate(STEPS) if share >= lowest - 1e-9)
 
 
 def heat_map(
     title: str, names: Sequence[str], months: Sequence[date], shares: dict[tuple[str, date], float | None]
 ) -> str:
-    """A row a name, a column a month; what is not expected stays empty."""
+    """Draw shares by name and month; a cell that is not expected stays empty.
+
+    Args:
+        title: the accessible title.
+        names: one row each.
+        months: one column each, as the first day of the month.
+        shares: (name, month) -> share; None where nothing is expected.
+
+    Returns:
+        An ``<svg>`` element.
+    """
 
     def draw(axes: Axes) -> None:
         for row, name in enumerate(names):
@@ -107,7 +126,22 @@ def bars(
     title: str, names: Sequence[str], values: Sequence[float], colors: Sequence[str], labels: Sequence[str],
     *, limit: float | None = None, top: float = 1.0, ticks: str = "%", width: float = 5.4,
 ) -> str:  # fmt: skip
-    """Horizontal bars with their value beside them; ``limit`` is a line that they should stay on the right side of."""
+    """Draw horizontal bars, each with its value beside it.
+
+    Args:
+        title: the accessible title.
+        names: one bar each.
+        values: the lengths.
+        colors: the colours.
+        labels: the texts of the values.
+        limit: where to draw a line that the bars should not cross; None for none.
+        top: the end of the scale.
+        ticks: the unit of the scale.
+        width: the width in inches.
+
+    Returns:
+        An ``<svg>`` element.
+    """
 
     def draw(axes: Axes) -> None:
         axes.barh(list(names), [top] * len(names), color=NONE, height=0.56)
@@ -131,7 +165,17 @@ def bars(
 
 
 def stacked(title: str, days: Sequence[date], layers: dict[str, Sequence[float]], colors: dict[str, str]) -> str:
-    """Bars a day, the layers on top of each other, first named lowest."""
+    """Draw one stacked bar per day.
+
+    Args:
+        title: the accessible title.
+        days: one bar each.
+        layers: name -> value per day; the first is at the bottom.
+        colors: name -> colour.
+
+    Returns:
+        An ``<svg>`` element.
+    """
 
     def draw(axes: Axes) -> None:
         base = [0.0] * len(days)
@@ -149,7 +193,18 @@ def stacked(title: str, days: Sequence[date], layers: dict[str, Sequence[float]]
 
 
 def line(title: str, days: Sequence[date], values: Sequence[float], *, limit: float, lowest: float) -> str:
-    """One share over days, with the line it should stay above."""
+    """Draw one share over days, with the line that it should stay above.
+
+    Args:
+        title: the accessible title.
+        days: the days.
+        values: the shares.
+        limit: where to draw the line.
+        lowest: the beginning of the scale.
+
+    Returns:
+        An ``<svg>`` element.
+    """
 
     def draw(axes: Axes) -> None:
         axes.plot(days, values, color=SERIES[0], linewidth=1.8, marker="o", markersize=3.5)  # type: ignore[arg-type]
@@ -165,7 +220,16 @@ def line(title: str, days: Sequence[date], values: Sequence[float], *, limit: fl
 def lines(
     title: str, series: Mapping[str, tuple[Sequence[date], Sequence[float | None]]], *, size: Size = (5.4, 2.5)
 ) -> str:
-    """Several shares over days; None leaves a gap. The scale begins at a tenth below the lowest."""
+    """Draw several shares over days; None leaves a gap. The scale begins a tenth below the lowest.
+
+    Args:
+        title: the accessible title.
+        series: name -> (days, shares).
+        size: width and height in inches.
+
+    Returns:
+        An ``<svg>`` element.
+    """
 
     def draw(axes: Axes) -> None:
         for n, (name, (days, values)) in enumerate(series.items()):
@@ -186,7 +250,7 @@ def lines(
 def _time_axis(axes: Axes, days: Sequence[date]) -> None:
     first, last = min(days), max(days)
     edge = timedelta(hours=16)
-    low, high = (datetime.combine(day, time()) for day in (min(first, last - WEEK), last))  # never a scale of hours
+    low, high = (datetime.combine(day, time()) for day in (min(first, last - WEEK), last))  # at least a week
     axes.set_xlim(low - edge, high + edge)  # type: ignore[arg-type]
     locator: Any = AutoDateLocator(minticks=3, maxticks=6)
     axes.xaxis.set_major_locator(locator)

@@ -1,4 +1,4 @@
-"""Which tables are fresh at an instant: the one definition (``checks/state.py``) asked about every table (rule 10)."""
+"""Which tables are fresh at an instant, by the one definition in ``checks/state.py``."""
 
 from __future__ import annotations
 
@@ -10,17 +10,25 @@ from crypto_assets.storage.warehouse import Warehouse
 
 
 def observe(warehouse: Warehouse, now: datetime) -> list[Freshness]:
-    """Every table that has a freshness limit, at ``now`` (UTC). In a folder a broken table hides none of the others.
+    """Observe every table that has a freshness limit. In a folder, a broken table does not hide the others.
 
-    Raises :class:`WarehouseError` where one cannot be read and no other has a row.
+    Args:
+        warehouse: the tables.
+        now: the instant, UTC.
+
+    Returns:
+        One observation per table.
+
+    Raises:
+        WarehouseError: a table cannot be read, and no other table has a row.
     """
     found = []
     trouble: WarehouseError | None = None
     for table, limit in FRESHNESS.items():
         try:
             found.append(freshness_of(warehouse, table, now))
-        except WarehouseError as error:  # the table's own checks name it
-            if not warehouse.is_local:  # the store may be away, and each table would wait for it anew
+        except WarehouseError as error:  # the checks of the table name it
+            if not warehouse.is_local:  # the store may be away, and every table would wait for its timeout
                 raise
             trouble = trouble or error
             found.append(Freshness(table, now, None, limit.late_after, readable=False))

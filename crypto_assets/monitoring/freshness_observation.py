@@ -1,6 +1,6 @@
-"""The watch: freshness observed and the service level computed every 15 minutes, whatever else is running.
+"""The freshness job: observe freshness and compute the service level every 15 minutes, whatever else is running.
 
-Runs by default: it reads tables only. It goes before ticks and backfills in the queue, since a slot that is missed
+It runs by default, because it only reads tables. It goes before ticks and backfills in the queue, because a missed slot
 cannot be observed later.
 """
 
@@ -16,7 +16,7 @@ observe = dg.define_asset_job(
     "observe",
     dg.AssetSelection.assets("freshness_observations", "slo_report"),
     tags=FIRST,
-    description="See which tables are fresh now, and how often they were of late.",
+    description="See which tables are fresh now, and how often they were recently.",
 )
 
 observe_every_15_minutes = dg.ScheduleDefinition(
@@ -32,7 +32,7 @@ observe_every_15_minutes = dg.ScheduleDefinition(
 report = dg.define_asset_job(
     "report",
     dg.AssetSelection.assets("history_report", "data_quality_report"),
-    description="Note how much of the history is there, then write the data quality page, its figures as metadata.",
+    description="Record how much of the history is there, then write the data quality page, with its figures as metadata.",
 )
 
 report_four_times_a_day = dg.ScheduleDefinition(

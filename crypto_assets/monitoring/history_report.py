@@ -1,4 +1,7 @@
-"""Asset ``history_report``: how much of the expected history is there, noted with each look, so that its course is seen."""
+"""Asset ``history_report``: how much of the expected history exists.
+
+Each observation is recorded, so that its course can be shown.
+"""
 
 from datetime import datetime, timedelta
 from typing import Any
@@ -23,15 +26,26 @@ from crypto_assets.storage.warehouse import Warehouse
 from crypto_assets.tables.schemas import HISTORY_REPORT
 from crypto_assets.transforms.service_level import slot_of
 
-SHOWN = DAY * 366  # of the lines
+SHOWN = DAY * 366  # the span of the lines
 ENHANCED = "onchain_enhanced"
 
 
 def look(instance: DagsterInstance, settings: Settings, now: datetime) -> tuple[pl.DataFrame, dict[str, str]]:
-    """One row an asset and 'all': counts and shares of the closed days from the settings' start on. See the contract.
+    """Count how much of the expected history exists, for the closed days from the settings' start on.
 
-    In a folder a table that cannot be read (it is named, with why) has no row, nor have those counted by it, nor 'all'.
-    Raises :class:`WarehouseError` where that leaves nothing.
+    In a folder, a table that cannot be read (it is named with the reason) has no row. The same holds for tables that
+    are counted by it, and for 'all'.
+
+    Args:
+        instance: knows the partitions.
+        settings: the warehouse and its start.
+        now: the instant, UTC.
+
+    Returns:
+        One row per asset and for 'all' (see the contract), and table -> why it cannot be read.
+
+    Raises:
+        WarehouseError: no row is left.
     """
     last = now.date() - DAY
     counted = []
@@ -57,6 +71,7 @@ def look(instance: DagsterInstance, settings: Settings, now: datetime) -> tuple[
 
 @dg.asset(**shell.asset_kwargs("history_report"))
 def history_report(context: dg.AssetExecutionContext, providers: Providers) -> dg.MaterializeResult[None]:
+    """Count the history that exists, and add it to the table with a chart of its course."""
     now, warehouse = providers.now(), Warehouse(providers.settings().warehouse)
     found, broken = look(context.instance, providers.settings(), now)
     rows = found.with_columns(
@@ -73,7 +88,7 @@ def history_report(context: dg.AssetExecutionContext, providers: Providers) -> d
 
 
 def figures(found: pl.DataFrame) -> dict[str, float]:
-    """Numbers of a look under names that stay the same, so that the UI plots them over time."""
+    """Return the numbers of an observation under fixed names, so that the UI plots them over time."""
     numbers: dict[str, float] = {}
     for row in found.iter_rows(named=True):
         for share in SHARES:
@@ -84,7 +99,16 @@ def figures(found: pl.DataFrame) -> dict[str, float]:
 
 
 def by_day(warehouse: Warehouse, now: datetime, span: timedelta = SHOWN) -> pl.DataFrame:
-    """The last look of each day: asset, date, ts, counts and shares. Tables that exist no more are left out."""
+    """Return the last observation of each day.
+
+    Args:
+        warehouse: the tables.
+        now: the instant, UTC.
+        span: how far back.
+
+    Returns:
+        asset, date, ts, counts and shares; tables that no longer exist are left out.
+    """
     known = warehouse.read(HISTORY_REPORT, start=(now - span).date(), end=now.date())
     return (
         known.filter(pl.col("asset").is_in([ALL, *expected_history.TABLES]), pl.col("ts") <= now)
@@ -95,19 +119,19 @@ def by_day(warehouse: Warehouse, now: datetime, span: timedelta = SHOWN) -> pl.D
 
 
 def newest(found: pl.DataFrame) -> dict[str, dict[str, Any]]:
-    """Asset -> its row of the newest look."""
+    """Return asset -> its row of the newest observation."""
     last = found.filter(pl.col("ts") == pl.col("ts").max())
     return {row["asset"]: row for row in last.iter_rows(named=True)}
 
 
 def series(found: pl.DataFrame, asset: str, share: str) -> tuple[list[Any], list[float | None]]:
-    """Days and values of one share."""
+    """Return days and values of one share of an asset."""
     rows = found.filter(pl.col("asset") == asset)
     return rows["date"].to_list(), rows[share].to_list()
 
 
 def lines(found: pl.DataFrame) -> dict[str, tuple[list[Any], list[float | None]]]:
-    """What is drawn of all tables together, by the words it is drawn with."""
+    """Return the lines of the chart for all tables together, by their labels."""
     return {
         "days with rows": series(found, ALL, "share_with_rows"),
         "rows": series(found, ALL, "share_rows"),
@@ -116,7 +140,7 @@ def lines(found: pl.DataFrame) -> dict[str, tuple[list[Any], list[float | None]]
 
 
 def chart(found: pl.DataFrame) -> str:
-    """The same lines for the UI, as Markdown."""
+    """Render the same lines for the UI, as Markdown."""
     return line_chart(lines(found), title="Expected history that is there, all tables", unit="%")
 
 

@@ -1,4 +1,4 @@
-"""Shares of the expected history from counts, table by table and for all of them together. Pure."""
+"""Compute the shares of the expected history from counts, by table and for all tables together. Pure."""
 
 from __future__ import annotations
 
@@ -11,9 +11,13 @@ SHARES = ("share_materialized", "share_with_rows", "share_rows")
 
 
 def shares(counts: pl.DataFrame) -> pl.DataFrame:
-    """One row an asset (``counts``: asset, PARTITIONS, ROWS) and 'all' for the sums, with SHARES.
+    """Compute the shares. A share of nothing is null.
 
-    A share of nothing is null. Tables without a rule for their rows (null) do not count in the sums of rows.
+    Args:
+        counts: asset, PARTITIONS, ROWS. Tables without a rule for their rows (null) do not count in the sums of rows.
+
+    Returns:
+        One row per asset, and 'all' for the sums, with SHARES.
     """
     sums = counts.select(pl.lit(ALL).alias("asset"), *(pl.col(name).sum() for name in (*PARTITIONS, *ROWS)))
     return pl.concat([counts.select(sums.columns), sums]).with_columns(

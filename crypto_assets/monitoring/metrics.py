@@ -22,12 +22,15 @@ from crypto_assets.settings import Settings
 from crypto_assets.storage.warehouse import Warehouse
 from crypto_assets.transforms import service_level
 
-LOOKED_BACK = DAY * 7  # a look older than this says nothing of the present
-KEPT_S = 15.0  # two servers that scrape at once cost one reading
+LOOKED_BACK = DAY * 7  # an older observation says nothing about the present
+KEPT_S = 15.0  # two scrapes at once cost one reading
 
 
 class ServiceCollector(Collector):
-    """Gauges of every table and of the alerts. What cannot be read is absent, and ``up`` is 0: no health that lies."""
+    """Gauges of every table and of the alerts.
+
+    What cannot be read is absent and ``up`` is 0, so that no health lies.
+    """
 
     def __init__(self, settings: Settings, now: Callable[[], datetime] = lambda: datetime.now(timezone.utc)) -> None:
         self._settings, self._now = settings, now
@@ -35,9 +38,11 @@ class ServiceCollector(Collector):
         self._read_at, self._found = 0.0, list[Metric]()
 
     def describe(self) -> Iterator[Metric]:
-        return iter(())  # registering must not read the tables
+        """Return nothing, because registering must not read the tables."""
+        return iter(())
 
     def collect(self) -> Iterator[Metric]:
+        """Return the gauges; they are measured again after ``KEPT_S`` seconds."""
         with self._lock:
             if not self._found or time.monotonic() - self._read_at > KEPT_S:
                 self._found, self._read_at = self._measure(), time.monotonic()
@@ -74,7 +79,7 @@ class ServiceCollector(Collector):
             "crypto_assets_table_limit_seconds", "How old the newest row may be.", labels=["table"]
         )
         for seen in freshness.observe(Warehouse(self._settings.warehouse), self._now()):
-            if seen.readable and seen.fresh is not None:  # recorded data is neither fresh nor late
+            if seen.readable and seen.fresh is not None:  # None: recorded data is neither fresh nor late
                 fresh.add_metric([seen.table], float(seen.fresh))
             limit.add_metric([seen.table], seen.late_after.total_seconds())
             if seen.newest is not None:
@@ -92,7 +97,7 @@ class ServiceCollector(Collector):
         return [share, left]
 
     def _history(self) -> list[Metric]:
-        """Of the newest look: counting anew would read every table whole."""
+        """Return gauges of the newest observation, because counting again would read every table."""
         share = GaugeMetricFamily(
             "crypto_assets_history_share",
             "Share of the expected history that is there: days materialized, days with_rows, rows.",
@@ -129,7 +134,18 @@ class ServiceCollector(Collector):
 
 
 def serve(settings: Settings, port: int) -> tuple[WSGIServer, threading.Thread]:
-    """Answer scrapes on ``settings.metrics_host`` in a thread. Raises ``OSError`` if it cannot listen there."""
+    """Answer scrapes in a thread.
+
+    Args:
+        settings: the tables, and the address to listen on (``metrics_host``).
+        port: the port.
+
+    Returns:
+        The server and its thread.
+
+    Raises:
+        OSError: it cannot listen there.
+    """
     registry = CollectorRegistry()
     registry.register(ServiceCollector(settings))
     return start_http_server(port, addr=settings.metrics_host, registry=registry)

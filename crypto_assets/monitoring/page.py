@@ -1,4 +1,4 @@
-"""The quality report as one HTML page: no script, nothing fetched, light and dark, every chart with its numbers in words."""
+"""The quality report as one HTML page: no script, nothing loaded, light and dark, charts with their numbers in words."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ from crypto_assets.transforms import service_level
 
 STYLE = (Path(__file__).parent / "page.css").read_text(encoding="utf-8")
 HOUR = timedelta(hours=1)
-LOWEST = 5  # tables whose course is drawn
+LOWEST = 5  # the number of tables whose course is drawn
 
 
 def render(found: Quality) -> str:
-    """The whole document."""
+    """Render the report as one HTML document."""
     cards = [
         _card(found, "Coverage by asset and month", "Days with rows ÷ days due, every stored month. Empty: nothing was due, or the provider does not show it.", _coverage, wide=True),
-        _card(found, "History over time", "Share of the expected history, from CRYPTO_ASSETS_START to the day of each look, that is there.", _history, "history_report", wide=True),
+        _card(found, "History over time", "Share of the expected history, from CRYPTO_ASSETS_START to the day of each observation, that is there.", _history, "history_report", wide=True),
         _card(found, "Freshness", "Age of the newest row against the table's limit (dashed).", _freshness),
-        _card(found, "Service level", f"Share of 15-minute slots in which the table was fresh; promised: {_target(found):.0%}. Slots nobody observed are not fresh.", _level, "freshness_observations"),
+        _card(found, "Service level", f"Share of 15-minute slots in which the table was fresh; promised: {_target(found):.0%}. Slots that were not observed are not fresh.", _level, "freshness_observations"),
         _card(found, "Population by feature group", f"Cells of ml_features that a source gave, {found.feature_rows:,} rows.", _population, "ml_features"),
         _card(found, "Source agreement", found.agreement.description + ".", _agreement, "prices", "kraken_ohlc", "quarantine"),
         _card(found, "API calls", _budget_text(found), _calls, "api_usage"),
@@ -44,7 +44,7 @@ def render(found: Quality) -> str:
 def _card(
     found: Quality, title: str, text: str, draw_it: Callable[[Quality], str], *tables: str, wide: bool = False
 ) -> str:
-    """``tables``: those without which the card would show what is not so."""
+    """Render one card. ``tables``: the tables without which the card would be wrong."""
     broken = [table for table in tables if table in found.not_readable]
     body = f'<p class="empty">Not known: {" and ".join(broken)} cannot be read.</p>' if broken else draw_it(found)
     said = "" if broken else f"<p>{escape(text)}</p>"
@@ -146,7 +146,7 @@ def _history(found: Quality) -> str:
 
 
 def _percent(share: float | None) -> str:
-    return "–" if share is None else f"{int(share * 1000) / 10:.1f} %"  # 100 % is for nothing missing at all
+    return "–" if share is None else f"{int(share * 1000) / 10:.1f} %"  # only a complete table shows 100 %
 
 
 def _freshness(found: Quality) -> str:
@@ -233,7 +233,7 @@ def _narratives(found: Quality) -> str:
 
 
 def _by_day(title: str, frame: pl.DataFrame, by: str, value: str, colors: dict[str, str]) -> str:
-    """Stacked by day, the largest five layers by name, the rest together."""
+    """Draw stacked bars by day: the largest five layers by name, the rest together."""
     totals = dict(frame.group_by(by).agg(pl.col(value).sum()).sort(value, descending=True).rows())
     top = list(totals)[:5]
     named = frame.with_columns(pl.when(pl.col(by).is_in(top)).then(by).otherwise(pl.lit("others")).alias(by))

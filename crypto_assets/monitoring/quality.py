@@ -1,4 +1,4 @@
-"""The numbers of the quality report, gathered from the tables: nothing is drawn or worded here."""
+"""Collect the numbers of the quality report from the tables. Drawing and wording belong to ``page.py``."""
 
 from __future__ import annotations
 
@@ -38,10 +38,10 @@ COUNTED_IN = {
 
 @dataclass(frozen=True)
 class Quality:
-    """What the report shows. Frames: one row is what their name says; shares are fractions."""
+    """The content of the report. A row of a frame is what the frame's name says; shares are fractions."""
 
     made_at: datetime
-    start: date  # the recent part: 30 days up to the newest day with rows
+    start: date  # first of the recent days: 30 up to the newest day with rows
     end: date
     by_month: pl.DataFrame  # asset, month (first day), share of days with rows; null where none is due
     states: dict[str, state.TableState]  # asset -> its recent days
@@ -58,10 +58,10 @@ class Quality:
     articles: pl.DataFrame  # date, outcome, articles
     level: pl.DataFrame  # transforms.slo.service_level
     history: pl.DataFrame  # newest look of each day: asset, date, counts and shares of history_report
-    not_readable: dict[str, str] = field(default_factory=dict)  # table -> why; counted as one without rows
+    not_readable: dict[str, str] = field(default_factory=dict)  # table -> why; it counts as a table without rows
     incidents: list[Incident] | None = None  # None: Postgres was not reached
     notes: list[str] = field(default_factory=list)
-    failed: dict[str, list[date]] | None = None  # asset -> partitions left failed, however old; None: Dagster not asked
+    failed: dict[str, list[date]] | None = None  # asset -> partitions still failed, of any age; None: Dagster not asked
 
     @property
     def covered(self) -> dict[str, float | None]:
@@ -70,24 +70,31 @@ class Quality:
 
     @property
     def mean_covered(self) -> float | None:
-        """Over the tables of which days were due; None where none has any."""
+        """The mean over the tables that had days due; None where none had any."""
         shares = [share for share in self.covered.values() if share is not None]
         return sum(shares) / len(shares) if shares else None
 
 
 def gather(settings: Settings, now: datetime, instance: DagsterInstance | None = None) -> Quality:
-    """Everything the report shows, as of ``now`` (UTC). In a folder a broken table hides none of the others.
+    """Collect everything that the report shows. In a folder, a broken table does not hide the others.
 
-    ``instance`` knows which partitions are left failed; without it the report says that it was not asked.
+    Args:
+        settings: the warehouse.
+        now: the instant, UTC.
+        instance: knows which partitions are still failed; without it the report says that Dagster was not asked.
 
-    Raises :class:`WarehouseError` where one cannot be read and no other has a row.
+    Returns:
+        The numbers.
+
+    Raises:
+        WarehouseError: a table cannot be read, and no other table has a row.
     """
     warehouse = LenientWarehouse(settings.warehouse)
     while True:
         known = len(warehouse.not_readable)
         found = _gather(warehouse, settings, now, instance)
         if len(warehouse.not_readable) == known:
-            return found  # else a table was counted before a file of it turned out to be lost
+            return found  # else a table was counted before one of its files was found missing
 
 
 def _gather(
@@ -97,7 +104,7 @@ def _gather(
     if warehouse.not_readable and not any(days.values()):
         raise WarehouseError(next(iter(warehouse.not_readable.values())))
     end = max((max(found) for found in days.values() if found), default=now.date())
-    start = max(end - DAY * (RECENT_DAYS - 1), settings.start)  # no day before the first partition is due
+    start = max(end - DAY * (RECENT_DAYS - 1), settings.start)  # days before the first partition are not due
     scope = Scope(warehouse, settings, start, end, now)
     filled = population.measure_population(scope)
     columns = filled.columns()
@@ -127,7 +134,17 @@ def _gather(
 def by_month(
     warehouse: LenientWarehouse, settings: Settings, stored: dict[str, dict[date, int]], now: datetime
 ) -> pl.DataFrame:
-    """Share of each month's due days that have rows, from the first day that any table has on: every stored month."""
+    """Compute the share of each month's due days that have rows, from the first stored day of any table on.
+
+    Args:
+        warehouse: the tables.
+        settings: the start of the calendar.
+        stored: table -> day -> rows.
+        now: the instant, UTC.
+
+    Returns:
+        asset, month (its first day), share; null where no day is due.
+    """
     rows: list[tuple[str, date, float | None]] = []
     yesterday = now.date() - DAY
     earliest = min((min(found) for found in stored.values() if found), default=now.date())
@@ -160,7 +177,7 @@ def _state(
     now: datetime,
     instance: DagsterInstance | None = None,
 ) -> state.TableState:
-    """The table's days; of one that cannot be read every closed day is due: nobody knows its first row."""
+    """Return the days of a table. If it cannot be read, every closed day is due, because its first row is unknown."""
     found = state.state_of(warehouse, settings, table, start, end, now, instance)
     return replace(found, due=found.closed, with_rows=[]) if table in warehouse.not_readable else found
 
@@ -183,7 +200,7 @@ def _budget(scope: Scope) -> Outcome | None:
 
 
 def _articles(scope: Scope) -> pl.DataFrame:
-    """Articles by day and by who judged them: the model, the lexicon alone, nobody."""
+    """Count articles by day and by who judged them: the model, the lexicon alone, or nobody."""
     key = ["article_id", "analyzer", "date", "status"]
     rows = scope.warehouse.read("article_narratives", start=scope.start, end=scope.end, columns=key)
     known = scope.warehouse.read("news_articles", start=scope.start, end=scope.end, columns=["article_id", "date"])
@@ -208,7 +225,7 @@ def _incidents(settings: Settings) -> tuple[list[Incident] | None, list[str]]:
 
 
 def figures(found: Quality) -> dict[str, Any]:
-    """The report's numbers under names that stay the same, so that the UI plots them over time."""
+    """Return the numbers of the report under fixed names, so that the UI plots them over time."""
     numbers: dict[str, Any] = {
         "tables_fresh": sum(seen.fresh is True for seen in found.fresh),
         "tables": sum(seen.fresh is not None for seen in found.fresh),

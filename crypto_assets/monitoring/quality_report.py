@@ -1,4 +1,4 @@
-"""Asset ``data_quality_report``: the page beside the tables, its figures as metadata."""
+"""Asset ``data_quality_report``: write the page beside the tables, with its figures as metadata."""
 
 from datetime import datetime
 from pathlib import Path
@@ -14,15 +14,29 @@ from crypto_assets.tables.spec import OWNER
 
 
 def path_of(settings: Settings) -> Path:
-    """Where the page is written: in the home folder, which is there however far away the warehouse is."""
+    """Return where the page is written: in the home folder, which exists even if the warehouse is away."""
     return settings.home / "reports" / "data_quality.html"
 
 
 def write(
     settings: Settings, now: datetime, out: Path | None = None, instance: dg.DagsterInstance | None = None
 ) -> tuple[Path, Quality]:
-    """Gather, render, and put the page in place whole. Raises :class:`WarehouseError` and ``OSError``."""
-    from crypto_assets.monitoring.page import render  # drawing is slow to import, and every run imports this module
+    """Collect, render, and replace the page atomically.
+
+    Args:
+        settings: the warehouse and the home folder.
+        now: the instant, UTC.
+        out: the file; by default :func:`path_of`.
+        instance: knows which partitions are still failed.
+
+    Returns:
+        The file, and the numbers.
+
+    Raises:
+        WarehouseError: the tables cannot be read.
+        OSError: the file cannot be written.
+    """
+    from crypto_assets.monitoring.page import render  # drawing is slow to import, and each run imports this module
 
     found = gather(settings, now, instance)
     path = out or path_of(settings)
@@ -43,6 +57,7 @@ def write(
     "and budget, narratives, service level. The same figures are metadata, which the UI plots over time.",
 )
 def data_quality_report(context: dg.AssetExecutionContext, providers: Providers) -> dg.MaterializeResult[None]:
+    """Write the page, and report its figures as metadata."""
     path, found = write(providers.settings(), providers.now(), instance=context.instance)
     broken = ", ".join(found.not_readable) or "none"
     return dg.MaterializeResult(

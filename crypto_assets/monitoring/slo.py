@@ -1,4 +1,4 @@
-"""Assets ``freshness_observations`` and ``slo_report``: what was fresh when somebody looked, and how often of late."""
+"""Assets ``freshness_observations`` and ``slo_report``: what was fresh at each observation, and how often recently."""
 
 from datetime import datetime, timedelta
 
@@ -16,11 +16,12 @@ from crypto_assets.tables.schemas import FRESHNESS_OBSERVATIONS, SLO_REPORT
 from crypto_assets.transforms import service_level
 
 SOURCE = "platform"
-SHOWN = DAY * 7  # of the chart
+SHOWN = DAY * 7  # the span of the chart
 
 
 @dg.asset(**shell.asset_kwargs("freshness_observations"))
 def freshness_observations(providers: Providers) -> dg.MaterializeResult[None]:
+    """Record which tables are fresh now."""
     now = providers.now()
     found = freshness.observe(Warehouse(providers.settings().warehouse), now)
     rows = [
@@ -58,6 +59,7 @@ def freshness_observations(providers: Providers) -> dg.MaterializeResult[None]:
 
 @dg.asset(**shell.asset_kwargs("slo_report"), deps=[freshness_observations])
 def slo_report(providers: Providers) -> dg.MaterializeResult[None]:
+    """Compute the service level of the last days, and add it to the table."""
     now, warehouse = providers.now(), Warehouse(providers.settings().warehouse)
     observations = observed(warehouse, now)
     level = service_level.service_level(observations, now)
@@ -69,10 +71,18 @@ def slo_report(providers: Providers) -> dg.MaterializeResult[None]:
 
 
 def observed(warehouse: Warehouse, now: datetime, span: timedelta = service_level.WINDOWS["30d"]) -> pl.DataFrame:
-    """The observations of the last span (asset, ts, fresh) of tables that are kept up.
+    """Return the observations of the last span (asset, ts, fresh), for tables that are kept up to date.
 
-    Left out: tables that exist no more, those without any row in all of that time (nobody fills them), and of a table
-    that was filled meanwhile the looks before its first row. One that stopped stays, however long ago its last row is.
+    Left out are tables that no longer exist, tables without any row in that time (nobody fills them), and the
+    observations of a table before its first row. A table that stopped stays, however old its last row is.
+
+    Args:
+        warehouse: the tables.
+        now: the instant, UTC.
+        span: how far back.
+
+    Returns:
+        The observations.
     """
     known = warehouse.read(
         FRESHNESS_OBSERVATIONS,
@@ -86,7 +96,7 @@ def observed(warehouse: Warehouse, now: datetime, span: timedelta = service_leve
 
 
 def figures(level: pl.DataFrame) -> dict[str, float]:
-    """Numbers of the report under names that stay the same, so that the UI plots them over time."""
+    """Return the numbers of the report under fixed names, so that the UI plots them over time."""
     found: dict[str, float] = {}
     for row in level.iter_rows(named=True):
         found[f"share_{row['window']}/{row['asset']}"] = round(row["share_fresh"], 5)
@@ -96,7 +106,7 @@ def figures(level: pl.DataFrame) -> dict[str, float]:
 
 
 def chart(observations: pl.DataFrame, now: datetime) -> str:
-    """Share of fresh slots by day, the tables that missed the target, as Markdown."""
+    """Render the share of fresh slots by day, for the tables that missed the target, as Markdown."""
     daily = (
         observations.filter(pl.col("ts") > now - SHOWN)
         .group_by("asset", pl.col("ts").dt.date().alias("day"))

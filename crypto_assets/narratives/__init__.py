@@ -1,4 +1,5 @@
-"""What the news says: articles to coins, themes and tone, aggregated by coin and hour. ``llm/`` holds the local model.
+"""News text: from articles to coins, themes and tone, aggregated by coin and hour. ``llm/`` holds the local model.
 
-Pure functions from frame to frame, but for ``llm/``. What does not belong here: fetching feeds (``sources/rss.py``).
+Everything outside ``llm/`` is a pure function from frame to frame. Fetching feeds does not belong here (see
+``sources/rss.py``).
 """

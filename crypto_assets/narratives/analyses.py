@@ -1,4 +1,4 @@
-"""Of several analyses of one article, the one that counts. Aggregates rest on it and on nothing else."""
+"""Choose, of several analyses of one article, the one that counts. All aggregates use this choice and no other."""
 
 from __future__ import annotations
 
@@ -10,10 +10,15 @@ LEXICON = re.compile(r"lexicon-(\d+)$")
 
 
 def best_analysis(analyses: pd.DataFrame) -> pd.DataFrame:
-    """One row an article: a model's where it is ok, else the newest lexicon's; articles without an ok row are absent.
+    """Choose one analysis per article: a model's if its status is ok, else the newest of the lexicon.
 
-    ``analyses`` are rows of ``article_narratives``; the answer has the same columns, sorted by ``article_id``. Of
-    several models the one that answered last counts, then the first by name.
+    Of several models, the one that answered last counts, then the first by name.
+
+    Args:
+        analyses: rows of ``article_narratives``.
+
+    Returns:
+        The same columns, sorted by ``article_id``; articles without an ok row are absent.
     """
     rows = analyses[analyses["status"] == "ok"]
     versions = rows["analyzer"].astype(str).str.extract(LEXICON.pattern, expand=False)
@@ -30,7 +35,7 @@ def best_analysis(analyses: pd.DataFrame) -> pd.DataFrame:
 
 
 def _seconds(rows: pd.DataFrame) -> pd.Series:
-    """When each analysis was made, epoch seconds; 0 where that is not said."""
+    """Return when each analysis was made, in epoch seconds; 0 where this is not known."""
     if "analyzed_at" not in rows:
         return pd.Series(0.0, index=rows.index)
     moments = pd.to_datetime(rows["analyzed_at"], utc=True)

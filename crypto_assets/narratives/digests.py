@@ -1,6 +1,6 @@
-"""The day in words: for each of its largest themes the numbers, and the titles of the articles they rest on.
+"""The day in words: the numbers of each of its largest themes, and the titles of the articles behind them.
 
-The text says only what ``theme_trends`` counted and what titles said, in quotation marks; no sentence is made up.
+The text gives only the counts of ``theme_trends`` and quoted titles. It makes up no sentence.
 """
 
 from __future__ import annotations
@@ -39,7 +39,16 @@ def theme_digests(trends: pd.DataFrame, articles: pd.DataFrame) -> pd.DataFrame:
 
 
 def as_markdown(digests: pd.DataFrame) -> str:
-    """The digests as Markdown with a link to each article. Titles and addresses are other people's: marks are escaped."""
+    """Render digests as Markdown, with a link to each article.
+
+    Titles and addresses come from outside, so their Markdown characters are escaped.
+
+    Args:
+        digests: rows of ``theme_digests``.
+
+    Returns:
+        The text.
+    """
     parts = []
     for row in cast(Iterable[Any], digests.sort_values("rank").itertuples()):
         links = [f"[{n}](<{_escaped(link)}>)" for n, link in enumerate(row.links, start=1) if link]

@@ -1,7 +1,7 @@
-"""Articles as they count: with the analysis that holds for each, whether it repeats another, and how new its words are.
+"""Articles with the analysis that counts for each, whether they repeat another article, and how new their words are.
 
-Aggregates by hour (``narratives.py``) and by day (``trends.py``) rest on this frame. An article that was first seen
-more than ``LATE`` after its publication is kept in ``news_articles`` but is no news: it counts nowhere.
+The aggregates by hour (``narratives.py``) and by day (``trends.py``) use this frame. An article that was first seen
+more than ``LATE`` after its publication stays in ``news_articles``, but is no longer news and counts nowhere.
 """
 
 from __future__ import annotations
@@ -14,17 +14,23 @@ from crypto_assets.narratives.analyses import best_analysis
 from crypto_assets.narratives.stories import words
 
 LATE = timedelta(hours=48)
-MEMORY = timedelta(days=7)  # a word that no article used for so long is new
+MEMORY = timedelta(days=7)  # a word that no article used for this long is new
 COLUMNS = [
     "article_id", "available_at", "symbols", "source", "theme", "sentiment", "confidence", "repeat", "novelty",
 ]  # fmt: skip
 
 
 def join_analyses(articles: pd.DataFrame, analyses: pd.DataFrame) -> pd.DataFrame:
-    """One row an article that is news, in order of ``article_id``; theme, sentiment, confidence null without analysis.
+    """Join articles with the analysis that counts, one row per article that is news.
 
-    ``repeat`` is True where the article repeats one that was known before. ``novelty`` is the share of the title's
-    words that no article known in the ``MEMORY`` before it used; null where none was known at all.
+    Args:
+        articles: rows of ``news_articles``.
+        analyses: rows of ``article_narratives``.
+
+    Returns:
+        Rows in order of ``article_id``. Theme, sentiment and confidence are null without an analysis. ``repeat`` is
+        True where the article repeats one that was available before. ``novelty`` is the share of the title's words that
+        no article used in the ``MEMORY`` before it; null where there was no article at all.
     """
     news = articles[articles["available_at"] - articles["published_at"] <= LATE]
     best = best_analysis(analyses)[["article_id", "theme", "sentiment", "confidence"]]
@@ -35,7 +41,7 @@ def join_analyses(articles: pd.DataFrame, analyses: pd.DataFrame) -> pd.DataFram
 
 
 def _novelty(titles: pd.Series, known: pd.Series) -> pd.Series:
-    """Mean over a title's words of: was it absent from the titles known in the ``MEMORY`` before."""
+    """Return the share of each title's words that are absent from the titles available in the ``MEMORY`` before."""
     spoken = pd.DataFrame({"word": [sorted(words(str(title))) for title in titles], "known": known})
     spoken = spoken.explode("word").dropna(subset=["word"])
     uses = spoken.drop_duplicates(["word", "known"]).sort_values(["word", "known"])

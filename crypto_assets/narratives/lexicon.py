@@ -1,6 +1,7 @@
-"""The deterministic analyser: VADER's sentiment lexicon with the crypto words it lacks, themes by description.
+"""The deterministic analyser: VADER's sentiment lexicon with crypto words added, and themes by description.
 
-VADER (Hutto and Gilbert 2014) is a fixed word list with rules for negation and emphasis; it judges tone, not truth.
+VADER (Hutto and Gilbert 2014) is a fixed list of words with rules for negation and emphasis. It measures tone, not
+truth.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from crypto_assets.narratives.themes import themes_of
 ANALYZER = "lexicon-2"
 DRIVERS = 5
 
-# Valence on VADER's scale (-4 to 4), by class: what a market reporter means where VADER knows no tone or another.
+# Valence on VADER's scale (-4 to 4), by class: the meaning in market reports, where VADER has no tone or another one.
 _CLASSES = {
     # Prices and flows.
     2.4: "bullish rally rallies rallied surge surges surged surging soar soars soared soaring skyrockets skyrocketed",
@@ -27,7 +28,7 @@ _CLASSES = {
     "dives dived drags outflows lows downside correction selloff bears slowdown underperforms",
     -2.4: "bearish plunge plunges plunged plunging plummets plummeted tumble tumbles tumbled slump slumps slumped crash "
     "crashes crashed crashing collapse collapses collapsed liquidated liquidations meltdown",
-    # What firms do: money comes in, products go out, people come on board.
+    # What firms do: they raise money, release products, hire people.
     1.4: "raise raises raised funding fundraise secures secured invests invested investment backs backed acquires acquired "
     "acquisition buys bought partners partnership partnering collaborates collaboration integrates integrated integration "
     "adopts adopted adoption accepts accepting expands expanded expansion grows growing growth profits",
@@ -41,7 +42,7 @@ _CLASSES = {
     "halts halted suspends suspended delists delisted warns warned warning seizes seized sanctions blocks blocked freezes "
     "shutdown clampdown prohibits prohibited blacklists "
     "bars barred objects seizure enforcement critiques",
-    # Terms of the trade that VADER takes for feelings.
+    # Technical terms that VADER reads as feelings.
     0.0: "asset assets security securities securitize treasury authority authorities justice trust trusts smart solution "
     "solutions play plays playing like focused stable share shares interest interests legal energy safe brave feature "
     "features free stake staking worth value reserve reserves hard hand top gas token no special chief fan fans help",
@@ -62,7 +63,14 @@ def _analyser() -> SentimentIntensityAnalyzer:
 
 
 def analyse(articles: pd.DataFrame) -> pd.DataFrame:
-    """One row of ``article_narratives`` an article (contract of the same name); ``articles`` are rows of ``news_articles``."""
+    """Analyse articles with the lexicon.
+
+    Args:
+        articles: rows of ``news_articles``.
+
+    Returns:
+        One row of ``article_narratives`` per article.
+    """
     columns = [
         "article_id", "analyzer", "date", "available_at", "source", "theme", "sentiment", "confidence", "drivers",
         "affected_symbols", "status",
@@ -71,7 +79,7 @@ def analyse(articles: pd.DataFrame) -> pd.DataFrame:
         return pd.DataFrame(columns=columns).astype({"available_at": "datetime64[us, UTC]"})
     texts = articles["title"].astype(str).str.cat(articles["summary"].fillna("").astype(str), sep=". ")
     judged = pd.DataFrame([judge(text) for text in texts], columns=["theme", "sentiment", "confidence", "drivers"])
-    if "language" in articles:  # the words are English; another language has no tone here, which is not the tone 0
+    if "language" in articles:  # the words are English; in another language the tone is unknown, which is not 0
         spoken = articles["language"].fillna("en").astype(str).reset_index(drop=True)
         judged["sentiment"] = judged["sentiment"].where(spoken.str.startswith("en"))
     frame = articles[["article_id", "date", "available_at"]].reset_index(drop=True)
@@ -83,7 +91,14 @@ def analyse(articles: pd.DataFrame) -> pd.DataFrame:
 
 
 def judge(text: str) -> tuple[str, float, float, list[str]]:
-    """(theme, sentiment -1 to 1, confidence 0 to 1, words of the text it rests on). The same text, the same answer."""
+    """Judge one text; the same text always gives the same answer.
+
+    Args:
+        text: the text of an article.
+
+    Returns:
+        (theme, sentiment -1 to 1, confidence 0 to 1, the words of the text that decided).
+    """
     tone = float(_analyser().polarity_scores(text)["compound"])
     spoken_of = themes_of(text)
     theme, weight, words = spoken_of[0] if spoken_of else ("other", 0, [])

@@ -1,10 +1,12 @@
-"""The coins that a text really names: whole words only, never a part of one.
+"""Find the coins that a text really names: whole words only, never a part of a word.
 
-An unambiguous symbol counts in upper case, an unambiguous name in any case; a longer name wins over one inside it
+An unambiguous symbol counts in upper case, an unambiguous name in any case. A longer name wins over a name inside it
 (Bitcoin Cash). A symbol that is also an English word (OP, ONE, NEAR, LINK) counts as a cashtag, in parentheses, in a
-list with a symbol that counts ("BTC, DOT and LINK"), or in upper case before a word that is said of coins ("ATOM
-rallies"). A name that is also a word (Optimism, Compound) counts with a capital before a word that says so ("Optimism
-network"), or where a sentence that is not in title case spells it with a capital in mid-sentence, alone ("a bug in
+list with a symbol that counts ("BTC, DOT and LINK"), or in upper case before a word that is used for coins ("ATOM
+rallies").
+
+A name that is also a word (Optimism, Compound) counts with a capital before a word that shows it ("Optimism network").
+It also counts where a sentence that is not in title case writes it with a capital in mid-sentence, alone ("a bug in
 Optimism"). A name of a word and its kind (Secret Network) needs its capital too.
 """
 
@@ -18,14 +20,14 @@ from typing import Any
 
 from crypto_assets.catalog import Coin
 
-# What must follow a name that is also an ordinary word.
+# A name that is also an ordinary word must be followed by one of these.
 _KINDS = "protocol|network|token|coin|blockchain|finance|chain|labs|foundation|dao"
 _SAYS_SO = (
     rf"(?:['’]s)?(?=\s+(?:{_KINDS}|mainnet|ecosystem|hub"
     r"|(?:co-)?founders?|developers?|validators?|liquid\s+staking|staking|ibc)\b|-(?:based|native)\b)"
 )
 _COMMON = re.compile(rf"\w+ (?:{_KINDS})")
-# What is said of coins, right behind a symbol in upper case that is also a word.
+# Words used for coins, directly after a symbol in upper case that is also a word.
 _TRADED = (
     r"(?:['’]s)?(?=\s+(?i:prices?|tokens?|coins?|holders|whales?|bulls|bears|futures|rall(?:y|ies|ied)|surge[sd]?|fell"
     r"|soar(?:s|ed)?|jump(?:s|ed)?|dive[sd]?|drop(?:s|ped)?|falls?|gain(?:s|ed)?|climb(?:s|ed)?|tumble[sd]?|rose|rises?"
@@ -37,15 +39,23 @@ _LIST = re.compile(
     rf"(?<![\w$.-]){_TICKER}(?:(?:,\s*(?:and\s+|&\s*)?|\s*/\s*|\s+(?:and|&|vs\.?)\s+){_TICKER})+(?![\w-])"
 )
 _SENTENCE = re.compile(r"[^.!?:|]+")
-SHOUTED = 0.3  # below this share of lower-case letters a text is in capitals: they say nothing
-TITLE_CASE = 0.5  # above this share of words with a capital, so do first letters
+SHOUTED = 0.3  # below this share of lower-case letters a text is in capitals, which then prove nothing
+TITLE_CASE = 0.5  # above this share of words with a capital, first letters prove nothing either
 END = ""  # the end of a name, in a tree of letters
-# Products that carry another coin's name: they are swallowed so that the coin inside is not counted.
+# Products whose name contains a coin's name: they are matched first, so that the coin inside is not counted.
 _DECOYS = ("wrapped bitcoin", "bitcoin depot", "ethereum name service", "little baby doge")
 
 
 def find_symbols(text: str, coins: Sequence[Coin]) -> list[str]:
-    """Symbols of the coins that the text names, in catalogue order."""
+    """Find the coins that a text names.
+
+    Args:
+        text: the text.
+        coins: the coins of the catalogue.
+
+    Returns:
+        Symbols in catalogue order.
+    """
     patterns = _patterns(tuple(coins))
     found = {next(filter(None, match.groups())) for match in patterns.exact.finditer(text)}
     for match in patterns.names.finditer(text):
@@ -63,16 +73,16 @@ def find_symbols(text: str, coins: Sequence[Coin]) -> list[str]:
 @dataclass(frozen=True)
 class _Patterns:
     exact: re.Pattern[str]  # cashtags, parentheses, unambiguous symbols
-    names: re.Pattern[str]  # unambiguous names (plain), and others before a word that says so (said)
-    traded: re.Pattern[str]  # symbols that are words, before a word that is said of coins
+    names: re.Pattern[str]  # unambiguous names (plain), and others before a word that shows it (said)
+    traded: re.Pattern[str]  # symbols that are words, before a word used for coins
     proper: re.Pattern[str]  # names that are words, with a capital in mid-sentence and nothing capital beside them
     by_name: dict[str, str]
-    capital: frozenset[str]  # names that a text must write with a capital: "a secret network" is none
+    capital: frozenset[str]  # names that need a capital: "a secret network" is not a coin
     symbols: frozenset[str]
 
 
 def _spelled_as_symbols(text: str, patterns: _Patterns, found: set[str]) -> set[str]:
-    """Symbols that are words: before what is said of coins, or in a list with one that counts."""
+    """Find symbols that are words: before a word used for coins, or in a list with a symbol that counts."""
     named = {match.group(1) for match in patterns.traded.finditer(text)}
     for match in _LIST.finditer(text):
         members = set(re.findall(_TICKER, match.group()))
@@ -96,7 +106,7 @@ def _compared(name: str) -> str:
 @cache
 def _patterns(coins: tuple[Coin, ...]) -> _Patterns:
     by_name: dict[str, str] = {}
-    ordinary: dict[str, str] = {}  # name as compared -> as spelled
+    ordinary: dict[str, str] = {}  # name in lower case -> as spelled
     for coin in coins:
         for name in (coin.name, *coin.aliases):
             key = _compared(name)
@@ -125,9 +135,10 @@ def _patterns(coins: tuple[Coin, ...]) -> _Patterns:
 
 
 def _either(names: Sequence[str]) -> str:
-    """An alternative of literal names, blanks as any white space; one that never matches where there is none.
+    """Build an alternative of literal names, where a blank matches any white space; it never matches without names.
 
-    Written as a tree of first letters, the longest name first: hundreds of names cost about what one costs.
+    It is written as a tree of first letters with the longest name first, so that hundreds of names cost about as much
+    as one.
     """
     tree: dict[str, Any] = {}
     for name in names:
@@ -138,7 +149,7 @@ def _either(names: Sequence[str]) -> str:
 
 
 def _branches(node: dict[str, Any]) -> str:
-    """The pattern of everything below a letter; a name that ends here comes after the longer ones."""
+    """Build the pattern of everything below a letter; a name that ends here comes after the longer ones."""
     longer = [
         (r"\s+" if letter == " " else re.escape(letter)) + _branches(below)
         for letter, below in node.items()

@@ -1,4 +1,4 @@
-"""News by coin and hour: what was said in the 24 hours up to each hour mark, from articles known by then."""
+"""News by coin and hour: the 24 hours up to each hour mark, from articles available by then."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ Array = NDArray[np.float64]
 def aggregate(
     articles: pd.DataFrame, analyses: pd.DataFrame, symbols: Sequence[str], start: date, end: date
 ) -> pd.DataFrame:
-    """Rows of ``narratives`` for MARKET and each symbol, for every hour of the inclusive days in which news was seen.
+    """Build the rows of ``narratives`` for MARKET and each symbol, for every hour in which news was seen.
 
     An article counts at ts when its ``available_at`` lies in (ts - 24 h, ts]; one that repeats another counts in
     ``article_count_24h`` only. A coin that no article names has count 0 and null sentiment. Hours in which no article
@@ -53,14 +53,14 @@ def _micros(moments: pd.Series) -> NDArray[np.int64]:
 
 
 def _marks(moments: pd.Series) -> NDArray[np.int64]:
-    """The first hour mark at or after each instant, in hours since the epoch."""
+    """Return the first hour mark at or after each instant, in hours since the epoch."""
     return -(-_micros(moments) // HOUR_US)
 
 
 class _Heard:
-    """Every article in each of the 24 hours that see it, under MARKET and each coin it names.
+    """Every article in each of the 24 hours whose window has it, under MARKET and each coin that it names.
 
-    Sums run in the order of ``article_id``, so that they are the same to the last bit in whatever chunks.
+    Sums run in the order of ``article_id``, so that they are the same to the last bit for every chunking.
     """
 
     def __init__(self, news: pd.DataFrame, first: NDArray[np.int64], names: list[str], hours: int) -> None:
@@ -78,7 +78,7 @@ class _Heard:
         shown = (hour >= 0) & (hour < hours)
         self.article = np.repeat(article, WINDOW)[shown]
         self.cell = (np.repeat(name, WINDOW) * hours + hour)[shown]
-        # Hours since the article was known, from whole microseconds: the same to the last bit in whatever chunk.
+        # Hours since the article became available, from whole microseconds: the same to the last bit in each chunking.
         waited = (_marks(news["available_at"]) * HOUR_US - _micros(news["available_at"])) / HOUR_US
         self.age = (waited[article][:, None] + step).ravel()[shown]
 
@@ -118,7 +118,10 @@ class _Heard:
         return pd.concat([frame, pd.DataFrame(shares, columns=_SHARES)], axis=1)[COLUMNS]
 
     def _tones(self, story: NDArray[np.bool_]) -> tuple[Array, Array]:
-        """Confidence-weighted mean sentiment over names x hours, plain and with the weight halved every HALF_LIFE."""
+        """Return the confidence-weighted mean sentiment (names x hours).
+
+        It is plain, and with weights halved every HALF_LIFE.
+        """
         judged = self.news[["sentiment", "confidence"]].notna().all(axis=1).to_numpy(bool) & story
         sentiment = self.news["sentiment"].fillna(0.0).to_numpy(float)
         weight = np.where(judged, self.news["confidence"].fillna(0.0).to_numpy(float), 0.0)
@@ -135,7 +138,10 @@ class _Heard:
     def _themes(
         self, story: NDArray[np.bool_], n: NDArray[np.int64], h: NDArray[np.int64]
     ) -> tuple[Array, list[str | None]]:
-        """Shares of the themes by row, and the most frequent one: then most trust, then the order of THEMES."""
+        """Return the shares of the themes by row, and the most frequent one.
+
+        Ties: most confidence, then the order of THEMES.
+        """
         theme = self.news["theme"].map({name: t for t, name in enumerate(THEMES)}).fillna(-1).to_numpy(int)
         trust = self.news["confidence"].fillna(0.0).to_numpy(float)
         has_theme = (theme[:, None] == np.arange(len(THEMES))) & story[:, None]
@@ -147,7 +153,10 @@ class _Heard:
         return _ratio(counts, total[:, None]), dominant
 
     def _top(self, story: NDArray[np.bool_], rows: NDArray[np.int64]) -> list[list[str]]:
-        """For each row the TOP stories: confidence, halved every HALF_LIFE; the same order at every hour that sees them."""
+        """Return the TOP stories of each row by confidence, halved every HALF_LIFE.
+
+        This gives the same order at every hour that sees them.
+        """
         trust = np.where(story, self.news["confidence"].fillna(0.0).to_numpy(float), 0.0)
         with np.errstate(divide="ignore"):
             strength = np.log2(trust) + _micros(self.news["available_at"]) / HOUR_US / HALF_LIFE
@@ -163,6 +172,6 @@ class _Heard:
 
 
 def _ratio(top: Array, bottom: Array) -> Array:
-    """top / bottom, NaN where the bottom is 0."""
+    """Return top / bottom, NaN where the bottom is 0."""
     with np.errstate(invalid="ignore", divide="ignore"):
         return np.where(bottom > 0, top / bottom, np.nan)

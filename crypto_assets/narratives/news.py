@@ -1,4 +1,7 @@
-"""Articles from feed items: an identity that survives tracking links, when each was known, what it repeats."""
+"""Build articles from feed items: their identity, when each became available, and what it repeats.
+
+The identity survives tracking parameters in links.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +19,7 @@ from crypto_assets.catalog import Coin
 from crypto_assets.narratives import stories
 from crypto_assets.narratives.mentions import find_symbols
 
-STORED_DAYS = 7  # a feed may change an article's date; within so many days it is still the stored one
+STORED_DAYS = 7  # if a feed changes an article's date by at most this, it is still the stored article
 ARTICLE = [
     "article_id", "date", "available_at", "source", "published_at", "first_seen_at", "feed", "language", "title",
     "summary", "url",
@@ -25,7 +28,7 @@ _TRACKING = re.compile(
     r"^(utm_.*|fbclid|gclid|dclid|msclkid|yclid|igshid|ref_src|mc_[ce]id|mkt_tok|_hs(enc|mi)|xtor|cmpid|guccounter)$",
     re.IGNORECASE,
 )
-# These say where a reader came from ("rss", "twitter"), or on other sites which article it is ("1001", "a-bank-fails").
+# These name where a reader came from ("rss", "twitter"); on other sites they name the article ("1001", "a-bank-fails").
 _PERHAPS_TRACKING = re.compile(r"^(ref|source|src)$", re.IGNORECASE)
 _ORIGIN = re.compile(r"^[a-z_.]{0,20}$", re.IGNORECASE)
 _PLACE = re.compile(
@@ -34,12 +37,15 @@ _PLACE = re.compile(
 
 
 def article_id(url: str | None, title: str, guid: str = "") -> str:
-    """The first 32 hex digits of SHA-256 over the normalised address and title.
+    """Compute the identity of an article: the first 32 hex digits of SHA-256 over the normalised address and title.
 
     Args:
         url: the article's address, or None.
         title: its title; case, white space and punctuation do not count.
         guid: the feed's own name of it, which counts where there is no address.
+
+    Returns:
+        The identity.
     """
     # pandas gives NaN where there is no address
     address = _address(url) if isinstance(url, str) else guid or _address("")
@@ -47,13 +53,13 @@ def article_id(url: str | None, title: str, guid: str = "") -> str:
 
 
 def _address(url: str) -> str:
-    """The address without what may differ for one article: scheme, "www.", trailing slash, tracking, a place in the page.
+    """Normalise an address: drop scheme, "www.", trailing slash, tracking, and a place in the page.
 
-    Any other query or fragment is part of it: "?id=2", "?20240105", "#/2024/a" and "#post-7" are articles of their own.
+    Any other query or fragment is part of it: "?id=2", "?20240105", "#/2024/a" and "#post-7" name different articles.
     """
     try:
         parts = urlsplit(url.strip())
-    except ValueError:  # an address with a broken host is still the item's own
+    except ValueError:  # an address with a broken host still identifies the item
         return url.strip()
     fragment = parts.fragment
     if _PLACE.match(fragment) or ("=" in fragment and "/" not in fragment.split("=")[0] and not _kept(fragment)):
@@ -63,7 +69,7 @@ def _address(url: str) -> str:
 
 
 def _kept(query: str) -> list[tuple[str, str]]:
-    """The parts of a query that are no tracking, those without a value too."""
+    """Return the parts of a query that are not tracking, including those without a value."""
     return [
         (name, value)
         for name, value in parse_qsl(query, keep_blank_values=True)
@@ -86,7 +92,7 @@ def tag_articles(
     seen_at: datetime | None = None,
     known: Collection[str] = (),
 ) -> pd.DataFrame:
-    """Rows of ``news_articles`` published in the inclusive UTC days, one an article (contract of the same name).
+    """Build the rows of ``news_articles`` published in the UTC days ``start``..``end``, one per article.
 
     ``raw`` is what the feeds list at ``seen_at``; ``stored`` is what the table has of those days and ``STORED_DAYS``
     to either side: a stored article stays as it was first seen, only its coins and its link to an earlier one are
@@ -99,7 +105,7 @@ def tag_articles(
     listed = listed[listed["dated"] | ~listed["article_id"].isin(known)]
     rows = listed[ARTICLE]
     if stored is not None and len(stored):
-        # The identity of a stored article as it is worked out today too: a better rule makes no second one of it.
+        # Also the identity that today's rule gives a stored article, so that a better rule does not store it twice.
         again = [article_id(url, title) for url, title in zip(stored["url"], stored["title"], strict=True)]
         new = ~listed["article_id"].isin(stored["article_id"]) & ~listed["article_id"].isin(again)
         rows = pd.concat([stored[ARTICLE], rows[new]]) if new.any() else stored[ARTICLE]
@@ -115,9 +121,9 @@ def tag_articles(
 
 
 def _identified(raw: pd.DataFrame, seen_at: datetime | None) -> pd.DataFrame:
-    """The listed items with ``article_id`` and ``date``, one an identity: the earliest, then the first feed by name.
+    """Return the items with ``article_id`` and ``date``, one per identity: the earliest, then the first feed by name.
 
-    One with a date goes before one without.
+    An item with a date goes before one without.
     """
     rows = raw.assign(
         guid=raw.get("guid", ""),
@@ -134,11 +140,11 @@ def _identified(raw: pd.DataFrame, seen_at: datetime | None) -> pd.DataFrame:
 
 
 def _known_from(listed: pd.DataFrame, read_before: Mapping[date, Set[str]], seen_at: datetime | None) -> pd.DataFrame:
-    """The items with ``first_seen_at`` and ``available_at``.
+    """Return the items with ``first_seen_at`` and ``available_at``.
 
-    A feed's first fetch of a day takes its word: the article was out at ``out_by``, whoever looked then could have
-    known it, and at the fetch at the latest. What turns up in a later fetch was not listed before, whatever its date
-    says: it is known from then, as is an item without a date.
+    In the first fetch of a feed on a day, its dates are trusted: the article was public at ``out_by``, and available at
+    the fetch at the latest. An item that appears in a later fetch was not listed before, whatever its date says, so it
+    is available from then. The same holds for an item without a date.
     """
     watched = [
         not dated or feed in read_before.get(day, ())

@@ -1,10 +1,12 @@
-"""Near-duplicates: which article repeats one that was known before it.
+"""Near-duplicates: find the articles that repeat an earlier one.
 
-An article repeats another when their titles share at least ``ALIKE`` of their words (Jaccard), with the same numbers
-and the same coins, or when they share an address and half their words (a headline that was edited). Titles of fewer
-than ``SHORT`` words must be equal. Within one feed the summary must repeat too: "What happened in crypto today" is a
-column, not a repeat. Only articles known earlier and published on the same or one of the ``WINDOW_DAYS`` days before
-are looked at, so the answer is the same whatever is known later and however a backfill is cut.
+An article repeats another when their titles share at least ``ALIKE`` of their words (Jaccard) with the same numbers and
+the same coins. It also does so when they share an address and half their words (a headline that was edited). Titles of
+fewer than ``SHORT`` words must be equal. Within one feed the summary must repeat too, because "What happened in crypto
+today" is a column and not a repeat.
+
+Only articles that were available earlier, and published on the same day or one of the ``WINDOW_DAYS`` days before, are
+compared. So the answer does not depend on later articles or on how a backfill is chunked.
 """
 
 from __future__ import annotations
@@ -70,15 +72,19 @@ class _Story:
 
 
 def words(text: str) -> frozenset[str]:
-    """The words and numbers of a text without fillers, in lower case."""
+    """Return the words and numbers of a text without fillers, in lower case."""
     return frozenset(re.findall(r"\w+", text.lower())) - _FILLERS
 
 
 def repeats(articles: pd.DataFrame) -> list[str | None]:
-    """For each row the ``article_id`` of the earliest known article that it repeats, else None.
+    """Find the earliest article that each article repeats.
 
-    ``articles`` has article_id, date, published_at, available_at, feed, title, summary, address (normalised, or "")
-    and coins (those that the title names).
+    Args:
+        articles: a frame with article_id, date, published_at, available_at, feed, title, summary, address (normalised,
+            or "") and coins (those that the title names).
+
+    Returns:
+        For each row, the ``article_id`` of the earliest available article that it repeats, else None.
     """
     order = articles.sort_values(["available_at", "article_id"]).index
     stories = [_story(row) for row in articles.loc[order].itertuples()]
@@ -109,7 +115,10 @@ def _story(row: Any) -> _Story:
 
 
 def _rarest(title: frozenset[str], seen: Counter[str]) -> Iterator[str]:
-    """The words of which two titles that are ``ALIKE`` must share one: any but ``ALIKE`` of them, the rarest first."""
+    """Return the words of which two titles that are ``ALIKE`` must share one.
+
+    These are all but the share ``ALIKE`` of the words, rarest first.
+    """
     ranked = sorted(title, key=lambda word: (seen[word], word))
     yield from ranked[: len(ranked) - math.ceil(ALIKE * len(ranked)) + 1]
 
@@ -129,5 +138,5 @@ def _repeats(later: _Story, earlier: _Story) -> bool:
 
 
 def _alike(one: frozenset[str], other: frozenset[str]) -> float:
-    """Jaccard similarity; 1 where neither has words."""
+    """Return the Jaccard similarity; 1 where neither has words."""
     return len(one & other) / len(one | other) if one or other else 1.0

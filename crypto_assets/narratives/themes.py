@@ -1,7 +1,8 @@
-"""Themes by description: what each one is about, and the words by which a text is recognised as being about it.
+"""Themes by description: what each one is about, and the words that show that a text is about it.
 
-A word of ``clear`` is seldom said of anything else and weighs 2, one of ``hint`` 1; each counts once a text. A blank in
-an entry is any white space, ``*`` any ending. At a tie the theme further up wins: the more special one.
+A word of ``clear`` is seldom used for anything else and weighs 2; a word of ``hint`` weighs 1. Each counts once per
+text. A blank in an entry matches any white space, and ``*`` any ending. Of two themes with equal weight the one further
+up wins, because it is the more special one.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ CLEAR, HINT = 2, 1
 
 @dataclass(frozen=True)
 class Theme:
-    """One theme: what it is about, in a sentence, and its vocabulary, entries separated by commas."""
+    """One theme: a sentence about it, and its vocabulary, with entries separated by commas."""
 
     name: str
     description: str
@@ -115,7 +116,14 @@ def _pattern(entries: str) -> re.Pattern[str]:
 
 
 def themes_of(text: str) -> list[tuple[str, int, list[str]]]:
-    """(theme, weight, words of the text it rests on) for every theme that the text speaks of, the weightiest first."""
+    """Find every theme of a text.
+
+    Args:
+        text: the text.
+
+    Returns:
+        (theme, weight, the words of the text that decided), the largest weight first.
+    """
     found = []
     for place, (name, clear, hint) in enumerate(_vocabulary()):
         strong = dict.fromkeys(match.group() for match in clear.finditer(text))

@@ -1,4 +1,4 @@
-"""Themes day by day: how much of the news each one was, how that changed, and which coins and articles it named."""
+"""Themes by day: the share of the news of each theme, how it changed, and the coins and articles that it named."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ COLUMNS = [
 
 
 def theme_trends(articles: pd.DataFrame, analyses: pd.DataFrame, start: date, end: date) -> pd.DataFrame:
-    """Rows of ``theme_trends``: every theme on each of the inclusive days in which an analysed article became known.
+    """Build the rows of ``theme_trends``: every theme on each day in which an analysed article became available.
 
     ``articles`` and ``analyses`` reach ``tables.news.TRENDS_LOOKBACK_DAYS`` back.
     """
@@ -64,7 +64,14 @@ def theme_trends(articles: pd.DataFrame, analyses: pd.DataFrame, start: date, en
 
 
 def by_theme(trends: pd.DataFrame) -> dict[str, tuple[list[date], list[float | None]]]:
-    """Theme -> its days and shares, for a chart; themes that never had a story are left out."""
+    """Group trends for a chart.
+
+    Args:
+        trends: rows of ``theme_trends``.
+
+    Returns:
+        Theme -> its days and shares; themes that never had a story are left out.
+    """
     series: dict[str, tuple[list[date], list[float | None]]] = {}
     for theme in THEMES:
         rows = trends[(trends["theme"] == theme) & trends["share"].notna()].sort_values("date")
@@ -74,7 +81,10 @@ def by_theme(trends: pd.DataFrame) -> dict[str, tuple[list[date], list[float | N
 
 
 def _named(stories: pd.DataFrame) -> tuple[dict[int, list[str]], dict[int, list[str]]]:
-    """By cell: the coins that most stories name, and the most confident stories; at a tie in order of their names."""
+    """Return, by cell, the coins that most stories name and the most confident stories.
+
+    Ties in order of their names.
+    """
     symbols: dict[int, list[str]] = {}
     ids: dict[int, list[str]] = {}
     ranked = stories.sort_values(["confidence", "article_id"], ascending=[False, True])

@@ -27,7 +27,7 @@ ASKED_BY = "crypto-assets demo"  # in the tags of its runs
 
 @dataclass(frozen=True)
 class Plan:
-    """Which days the demo shows, and from which day on it fetches history for them."""
+    """The days of the demo, and the day from which it fetches history for them."""
 
     start: date
     end: date
@@ -35,7 +35,20 @@ class Plan:
 
 
 def plan(settings: Settings, count: int, end: date | None, data: Path | None) -> Plan:
-    """The last ``count`` days up to ``end``: today, or the newest day for which every kind of recording overlaps."""
+    """Choose the days of the demo.
+
+    Args:
+        settings: the start of the calendar.
+        count: the number of days.
+        end: the last day; None for today, or for the newest day that every kind of recording covers.
+        data: the folder of recordings; None for a generated market.
+
+    Returns:
+        The plan.
+
+    Raises:
+        UsageError: the folder has no recordings, or they have no day in common.
+    """
     from crypto_assets.sandbox.replay import overlap
 
     first = settings.start
@@ -49,9 +62,12 @@ def plan(settings: Settings, count: int, end: date | None, data: Path | None) ->
 
 
 def point_at(sandbox: Sandbox) -> None:
-    """Send this process's requests to the sandbox, and no key with them.
+    """Send this process's requests to the sandbox, without any key.
 
-    A model that somebody named (server and model both) is asked all the same: it may judge generated headlines too.
+    A model for which both server and name were configured is still used; it may judge generated headlines too.
+
+    Args:
+        sandbox: the running sandbox.
     """
     env = sandbox.env()
     if variable("OLLAMA_HOST") and variable("OLLAMA_MODEL"):
@@ -62,7 +78,17 @@ def point_at(sandbox: Sandbox) -> None:
 
 
 def run(instance: DagsterInstance, settings: Settings, days: Plan, progress: Progress) -> Report:
-    """History first where it is missing, then every table for the days of the plan."""
+    """Fetch history where it is missing, then materialise every table for the days of the plan.
+
+    Args:
+        instance: the Dagster instance.
+        settings: the warehouse.
+        days: the plan.
+        progress: called as the work goes on.
+
+    Returns:
+        The report of the days of the plan.
+    """
     warehouse = Warehouse(settings.warehouse)
     if days.warm_up < days.start:
         history = backfill(

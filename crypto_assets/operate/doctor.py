@@ -1,4 +1,4 @@
-"""One finding a line about everything the platform needs, and what to do where it is not well."""
+"""Examine everything that the platform needs: one finding per line, with what to do where something is wrong."""
 
 from __future__ import annotations
 
@@ -22,18 +22,19 @@ from crypto_assets.sources.coingecko_context import fetch_ids, fetch_key
 
 @dataclass(frozen=True)
 class Finding:
-    """``ok``: nothing to do. ``warn``: works with less. ``fail``: mend it first."""
+    """One finding. ``ok``: nothing to do. ``warn``: works with less. ``fail``: repair it first."""
 
     name: str
     state: str
     text: str
 
     def as_json(self) -> dict[str, str]:
+        """Return the finding as a document."""
         return asdict(self)
 
 
 def examine() -> list[Finding]:
-    """Configuration, storage, cluster, database, disk, each source, Ollama and its model."""
+    """Examine configuration, storage, cluster, database, disk, each source, Ollama and its model."""
     try:
         settings = Settings.from_env()
         coins = select(settings.coins)
@@ -52,7 +53,7 @@ def examine() -> list[Finding]:
     if settings.kube_namespace is not None:
         findings.append(_kubernetes(settings))
     database = _guard("database", lambda: _database(settings))
-    # These calls count against the month's budget too, where the quota store can be reached.
+    # These calls also count against the month's budget, where the quota store can be reached.
     quota = open_quota_store((variable("DAGSTER_POSTGRES_URL") or None) if database.state == "ok" else None)
     findings.append(database)
     findings.append(disk(settings.home))
@@ -83,10 +84,10 @@ def _warehouse(settings: Settings) -> str:
 
     warehouse = Warehouse(settings.warehouse)
     versions = {name: v for name, v in warehouse.versions().items() if v is not None}
-    for table in versions if warehouse.is_local else ():  # in a store this would be a call for each file
+    for table in versions if warehouse.is_local else ():  # in an object store this would be one call per file
         log = Path(warehouse.path(table), "_delta_log")
         blank = sorted(commit.name for commit in log.glob("*.json") if not commit.stat().st_size)
-        if blank:  # reads as a commit that did nothing
+        if blank:  # it is read as a commit that did nothing
             raise WarehouseError(
                 f"{table} in {warehouse.uri} lost what {blank[0]} of its log had written (the file is empty, as after a power "
                 "cut); backfill the days of that time again, without --missing"
@@ -108,7 +109,16 @@ def _database(settings: Settings) -> str:
 
 
 def disk(home: Path) -> Finding:
-    """By the limits of the check ``disk_space``, which cannot run once Postgres has no space left."""
+    """Compare free space with the limits of the check ``disk_space``.
+
+    The check itself cannot run once Postgres has no space left.
+
+    Args:
+        home: the home folder.
+
+    Returns:
+        The finding.
+    """
     found = free_space(home)
     if found.passed:
         return Finding("disk", "ok", found.description)
@@ -139,7 +149,7 @@ async def _sources(settings: Settings, quota: QuotaStore) -> list[Finding]:
 
 
 def _limits(settings: Settings) -> list[Finding]:
-    """A name in RATE_LIMITS or API_BUDGETS that is no provider's: what it should hold back goes on."""
+    """Find names in RATE_LIMITS or API_BUDGETS that are not providers; their limits would have no effect."""
     strange = sorted({*settings.rate_limits, *settings.api_budgets} - {*PROVIDERS})
     text = (
         f"RATE_LIMITS or API_BUDGETS names {', '.join(strange)}, whom nothing calls; names are {', '.join(PROVIDERS)}"
@@ -148,7 +158,10 @@ def _limits(settings: Settings) -> list[Finding]:
 
 
 async def _coingecko(settings: Settings, quota: QuotaStore) -> list[Finding]:
-    """The plan, its limit and budget; with a paid key the provider's own count; the catalogue against its list."""
+    """Examine the plan, its limit and budget; with a paid key also the provider's count.
+
+    The catalogue against its list.
+    """
     found = []
     name, plan = plan_of("coingecko", settings) or ("", None)
     limit = limit_of("coingecko", settings)
@@ -185,7 +198,7 @@ async def _catalogue(client: Client, settings: Settings) -> Finding:
 
 
 async def _reach(client: Client, settings: Settings, name: str, provider: str, url: str) -> Finding:
-    headers = coingecko.headers(settings) if provider == "coingecko" else None  # as runs send them
+    headers = coingecko.headers(settings) if provider == "coingecko" else None  # the same headers as in runs
     try:
         if provider == "rss":
             await client.get_text(provider, url, subject=name, endpoint=name.removeprefix("news:"))
@@ -197,6 +210,6 @@ async def _reach(client: Client, settings: Settings, name: str, provider: str, u
 
 
 def _ollama(settings: Settings) -> Finding:
-    """The lexicon analyser works without a model, so that its absence is a warning."""
+    """Examine the model. Its absence is a warning, because the lexicon works without it."""
     well, text = asyncio.run(examine_model(settings))
     return Finding("ollama", "ok" if well else "warn", text if well else f"{text}; until then the lexicon fills in")

@@ -1,4 +1,4 @@
-"""What the doctor says of a deployment: the object store by a round trip, the cluster by a look at what is ours there."""
+"""The doctor's findings about a deployment: a round trip to the object store, and our objects in the cluster."""
 
 from __future__ import annotations
 
@@ -10,7 +10,17 @@ from crypto_assets.settings import Settings
 
 
 def object_store(settings: Settings) -> str:
-    """Write, read and delete a small object beside the tables. Raises :class:`WarehouseError`."""
+    """Write, read and delete a small object beside the tables.
+
+    Args:
+        settings: the warehouse.
+
+    Returns:
+        One sentence.
+
+    Raises:
+        WarehouseError: one of the three fails.
+    """
     from crypto_assets.storage.copies import table_files
     from crypto_assets.storage.object_store import reason
     from crypto_assets.storage.warehouse import Warehouse
@@ -34,7 +44,17 @@ def object_store(settings: Settings) -> str:
 
 
 def kubernetes(settings: Settings) -> tuple[bool, str]:
-    """(Nothing is stuck, a sentence.) Raises :class:`~crypto_assets.errors.InstanceError` when the API does not serve us."""
+    """Examine the cluster.
+
+    Args:
+        settings: the namespace.
+
+    Returns:
+        (whether nothing is stuck, one sentence).
+
+    Raises:
+        InstanceError: the API does not serve us.
+    """
     from crypto_assets.runtime.kubernetes import sweep
     from crypto_assets.runtime.kubernetes.api import Cluster
 

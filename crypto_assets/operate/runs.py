@@ -1,4 +1,4 @@
-"""One Dagster run over a range of days, in this process; and the tidying of runs whose process died."""
+"""One Dagster run over a range of days in this process, and cleaning up runs whose process died."""
 
 from __future__ import annotations
 
@@ -33,12 +33,12 @@ _QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
 
 @dataclass(frozen=True)
 class RunOutcome:
-    """How a run ended: the sentence of each step that failed, by table; of a step that fills none, by its name."""
+    """How a run ended: the sentence of each failed step, by table; for a step that fills none, by its name."""
 
     run_id: str
     success: bool
     failures: dict[str, str] = field(default_factory=dict)
-    absent: dict[str, list[date]] = field(default_factory=dict)  # days a provider had nothing for, by table
+    absent: dict[str, list[date]] = field(default_factory=dict)  # table -> days for which a provider had nothing
     materialized: frozenset[str] = frozenset()
     failed_coins: dict[str, dict[str, str]] = field(default_factory=dict)  # table -> coin -> why its rows are not there
     broken_checks: dict[str, str] = field(
@@ -47,7 +47,7 @@ class RunOutcome:
 
     @property
     def stored(self) -> bool:
-        """Every table was written: the run succeeded, or only checks broke."""
+        """Whether every table was written: the run succeeded, or only checks failed to run."""
         return self.success or (bool(self.broken_checks) and not self.failures)
 
 
@@ -59,7 +59,7 @@ def execute(
     coins: Sequence[str] = (),
     tags: Mapping[str, str] | None = None,
 ) -> RunOutcome:
-    """Materialise the tables for start..end in one ranged run, for these coins only if any are named.
+    """Materialise tables for a range of days in one run. A failing step fails alone; its dependants are skipped.
 
     A failing step fails alone; its dependants are skipped. ``tags`` say why the run started; without them the run says
     that Python code asked for it.
@@ -80,7 +80,7 @@ def _outcome(result: dg.ExecuteInProcessResult, tables: Sequence[str]) -> RunOut
     for event in result.all_events:
         if event.is_step_failure:
             if _interrupted(event.step_failure_data.error):
-                raise KeyboardInterrupt  # Dagster has ended the run; the next chunk must not begin
+                raise KeyboardInterrupt  # Dagster has ended the run, and the next chunk must not begin
             step = str(event.step_key)
             said, days_absent = _failure(event.step_failure_data)
             if (checked := table_of_checks(step)) is not None:
@@ -148,14 +148,14 @@ def _was_interrupted(event: dg.DagsterEvent) -> bool:
 
 
 def _run_failure(event: dg.DagsterEvent) -> str | None:
-    """Why a run ended none of whose steps failed: its own error, or the message of the event."""
+    """Return why a run without a failed step ended: its own error, or the message of the event."""
     data = event.event_specific_data
     error = data.error if isinstance(data, JobFailureData) else None
     return sentence(error) or (" ".join(event.message.split()) if event.message else None)
 
 
 def _failure(data: StepFailureData) -> tuple[str, list[date]]:
-    """The sentence of a step that failed, and the days for which its provider had nothing."""
+    """Return the sentence of a failed step, and the days for which its provider had nothing."""
     if data.user_failure_data is None:
         return sentence(data.error) or "failed without an error; see the run in the UI", []
     note = data.user_failure_data.metadata.get(ABSENT_DAYS)
@@ -174,7 +174,7 @@ def _process() -> str:
 
 
 def bury_dead_runs(instance: DagsterInstance) -> int:
-    """Mark as failed the runs of this host whose command-line process is gone. Returns how many."""
+    """Mark runs of this host as failed if their command-line process is gone; return how many."""
     buried = 0
     unfinished = [DagsterRunStatus.NOT_STARTED, DagsterRunStatus.STARTING, DagsterRunStatus.STARTED]
     for run in instance.get_runs(RunsFilter(statuses=unfinished)):
@@ -188,6 +188,7 @@ def bury_dead_runs(instance: DagsterInstance) -> int:
 
 
 def partitions_def() -> dg.PartitionsDefinition:
+    """Return the daily calendar of all partitioned tables."""
     from crypto_assets.assets.shell import DAILY
 
     return DAILY

@@ -1,6 +1,7 @@
-"""Is a process that was noted under its number the same one? Numbers are given out again; the start time tells.
+"""Decide whether a process that was recorded by its number is still the same one.
 
-Reads ``/proc``; where there is none, nothing is known of any process.
+The system reuses process numbers, so the start time is compared. This reads ``/proc``; without it, nothing is known of
+any process.
 """
 
 from __future__ import annotations
@@ -13,16 +14,27 @@ _TICKS = os.sysconf("SC_CLK_TCK")
 
 
 def started(pid: int) -> str:
-    """When the living process under this number started, in clock ticks since boot; ``"0"`` where there is none.
+    """Find when a living process started.
 
-    One that ended and only waits for its parent to notice is none.
+    Args:
+        pid: the number of the process.
+
+    Returns:
+        Clock ticks since boot; ``"0"`` where there is no such process, or where it has ended and waits for its parent.
     """
     fields = _stat(pid)
     return "0" if fields is None or fields[0] in "ZX" else fields[19]
 
 
 def started_at(pid: int) -> float | None:
-    """The same in epoch seconds by this machine's clock of now, to about a second; None where there is no process."""
+    """Find when a living process started, to about a second.
+
+    Args:
+        pid: the number of the process.
+
+    Returns:
+        Epoch seconds by this machine's current clock; None where there is no such process.
+    """
     ticks = int(started(pid))
     if not ticks:
         return None
@@ -31,7 +43,7 @@ def started_at(pid: int) -> float | None:
 
 
 def is_python(pid: int) -> bool:
-    """Does a Python interpreter run under this number?"""
+    """Whether the process with this number is a Python interpreter."""
     try:
         return b"python" in Path(f"/proc/{pid}/cmdline").read_bytes()
     except OSError:
@@ -39,7 +51,7 @@ def is_python(pid: int) -> bool:
 
 
 def _stat(pid: int) -> list[str] | None:
-    """The fields of ``/proc/PID/stat`` behind the name, the state first (see proc(5))."""
+    """Return the fields of ``/proc/PID/stat`` after the name, beginning with the state (see proc(5))."""
     try:
         return Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()
     except (OSError, IndexError):

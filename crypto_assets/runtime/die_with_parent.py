@@ -1,7 +1,7 @@
-"""Runs a Python module that ends when its parent does: ``python -m crypto_assets.runtime.die_with_parent FD MODULE ARGS…``.
+"""Run a Python module that ends with its parent: ``python -m crypto_assets.runtime.die_with_parent FD MODULE ARGS…``.
 
-FD is the reading end of a pipe whose other end the parent holds open and never writes to; however the parent ends,
-``kill -9`` included, the kernel closes it, and the module gets SIGTERM. So no UI is left behind.
+FD is the reading end of a pipe. The parent holds the other end open and never writes to it. However the parent ends,
+also by ``kill -9``, the kernel closes the pipe, and the module gets SIGTERM. So no UI is left behind.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ import threading
 
 
 def main() -> None:
+    """Run the module that the command line names, and watch the pipe."""
     lifeline, module = int(sys.argv[1]), sys.argv[2]
     threading.Thread(target=_follow, args=(lifeline,), daemon=True).start()
     sys.argv = [module, *sys.argv[3:]]

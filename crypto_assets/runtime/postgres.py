@@ -1,4 +1,4 @@
-"""Dagster's database: the server that DAGSTER_POSTGRES_URL names, or else the embedded one (``cluster.py``)."""
+"""Dagster's database: the server that DAGSTER_POSTGRES_URL names, else the embedded one (``embedded_postgres.py``)."""
 
 from __future__ import annotations
 
@@ -15,13 +15,23 @@ DIALECT = "postgresql+psycopg2://"
 
 
 def is_embedded(settings: Settings) -> bool:
-    """Is it the home's own server? One that is named may be: it is what a parent process handed down."""
+    """Whether the database is the home's own server; also true if a parent process passed its address on."""
     given = settings.postgres_url
     return given is None or embedded_postgres.owns(settings.home / "postgres", given.get_secret_value())
 
 
 def ensure_postgres(settings: Settings) -> str:
-    """The URL (``postgresql+psycopg2://``) of a Postgres that answers. Raises :class:`InstanceError`."""
+    """Make sure that a Postgres answers.
+
+    Args:
+        settings: the address, or the home of the embedded server.
+
+    Returns:
+        Its URL (``postgresql+psycopg2://``), with the password.
+
+    Raises:
+        InstanceError: the server cannot be reached or started.
+    """
     root = settings.home / "postgres"
     if settings.postgres_url is not None and not is_embedded(settings):
         return _external(settings.postgres_url.get_secret_value())
@@ -35,7 +45,7 @@ def ensure_postgres(settings: Settings) -> str:
 
 
 def normalised(url: str) -> str:
-    """The URL with the driver that dagster-postgres needs: SQLAlchemy reads a bare ``postgresql://`` as psycopg 3."""
+    """Return the URL with the driver that dagster-postgres needs: SQLAlchemy reads ``postgresql://`` as psycopg 3."""
     for prefix in ("postgresql://", "postgres://"):
         if url.startswith(prefix):
             return DIALECT + url[len(prefix) :]
@@ -48,7 +58,7 @@ def _external(given: str) -> str:
         if not url.startswith(DIALECT):
             raise ValueError("another dialect")
         parsed = make_url(url)
-    except (exc.ArgumentError, ValueError):  # the cause would quote the address, and with it the password
+    except (exc.ArgumentError, ValueError):  # the cause would show the address with the password
         raise InstanceError(
             "DAGSTER_POSTGRES_URL is not the address of a Postgres; write postgresql+psycopg2://USER:PASSWORD@HOST/NAME"
         ) from None
@@ -63,7 +73,7 @@ def _external(given: str) -> str:
 
 
 def _silence(url: URL) -> str | None:
-    """None if a connection can be made, else why not, in a few words without a secret."""
+    """Return None if a connection can be made, else the reason in a few words, without a secret."""
     engine = create_engine(
         url, poolclass=pool.NullPool, connect_args={"connect_timeout": embedded_postgres.CONNECT_TIMEOUT_S}
     )

@@ -1,7 +1,8 @@
 """``crypto-assets dev``: code server, webserver and daemon as children of one foreground process, over the same state.
 
-One code server for both: with ``-m`` each would start its own, and the daemon a new one every minute, four seconds of
-processor time each and now and then one that outlives it. It is a code server that reloads: the UI's button still works.
+Both use one code server. With ``-m`` each would start its own, and the daemon a new one every minute. That costs four
+seconds of processor time each, and sometimes one survives its parent. The code server can reload, so the button in the
+UI still works.
 """
 
 from __future__ import annotations
@@ -27,18 +28,26 @@ from crypto_assets.runtime.home import open_instance
 from crypto_assets.runtime.postgres import ensure_postgres, is_embedded
 from crypto_assets.settings import Settings
 
-MODULE = LOCATION = "crypto_assets.definitions"  # the module, not workspace.yaml: works from any folder
-STOP_S = 5.0  # to stop by themselves; what a kill breaks off, the next start finds and goes on with
-LAST_WORDS_S = 0.5  # until what a child said before it ended has arrived
+MODULE = LOCATION = "crypto_assets.definitions"  # the module, not workspace.yaml, so that it works from any folder
+STOP_S = 5.0  # seconds to stop by themselves; the next start continues work that a kill interrupts
+LAST_WORDS_S = 0.5  # seconds until the last output of a child has arrived
 POSTGRES_EVERY_S = 5.0
 CODE_SERVER = ["dagster", "code-server", "start", "-m", MODULE, "--location-name", LOCATION, "--log-level", "warning"]
 
 
 def dev(settings: Settings, port: int = 3000, host: str = "127.0.0.1") -> None:
-    """Run the UI and the daemon until SIGINT or SIGTERM; when one process ends by itself, stop the others.
+    """Run the UI and the daemon until SIGINT or SIGTERM. When one process ends by itself, stop the others.
 
-    Brings the embedded Postgres back if it is killed. Raises :class:`InstanceError` before anything starts if the port is
-    taken or another ``dev`` runs over this home, and when a child ended by itself.
+    The embedded Postgres is started again if it is killed.
+
+    Args:
+        settings: the home folder.
+        port: the port of the UI.
+        host: the address of the UI.
+
+    Raises:
+        InstanceError: before anything starts, if the port is taken or another ``dev`` uses this home; later, if a child
+            ended by itself.
     """
     _check_port(host, port)
     with (
@@ -47,7 +56,7 @@ def dev(settings: Settings, port: int = 3000, host: str = "127.0.0.1") -> None:
         _stoppable() as stopped,
         tempfile.TemporaryDirectory(prefix="crypto-assets-") as folder,
     ):
-        # A socket in a folder that only we may enter: who reaches a code server may start what he likes.
+        # The socket is in a folder that only we may enter, because anyone who reaches a code server can start any code.
         socket_file, workspace = Path(folder) / "code", Path(folder) / "workspace.yaml"
         workspace.write_text(json.dumps({"load_from": [{"grpc_server": _server(socket_file)}]}), encoding="utf-8")
         commands = {
@@ -64,7 +73,7 @@ def dev(settings: Settings, port: int = 3000, host: str = "127.0.0.1") -> None:
                 for name, arguments in commands.items():
                     children[name] = _spawn(ended, voice, arguments)
                 print(f"UI on http://{host}:{port} (stop with Ctrl-C)", file=sys.stderr, flush=True)
-                embedded = is_embedded(settings)  # which none of the children would start again
+                embedded = is_embedded(settings)  # no child would start it again
                 revive = _now_and_then(POSTGRES_EVERY_S, lambda: ensure_postgres(settings)) if embedded else None
                 dead = _watch(children, stopped, meanwhile=revive)
         finally:
@@ -72,7 +81,7 @@ def dev(settings: Settings, port: int = 3000, host: str = "127.0.0.1") -> None:
                 print("stopping", file=sys.stderr, flush=True)
             else:
                 time.sleep(LAST_WORDS_S)
-            voice.hush()  # each would say at length that it was stopped, behind the prompt
+            voice.hush()  # each would print that it was stopped, after the prompt
             _stop(children)
             voice.close()
             os.close(lifeline)
@@ -82,7 +91,7 @@ def dev(settings: Settings, port: int = 3000, host: str = "127.0.0.1") -> None:
 
 
 class _Voice:
-    """What the children say, passed on to stderr until they are told to stop."""
+    """Passes the output of the children on to stderr, until it is told to stop."""
 
     def __init__(self) -> None:
         self._heard, self.end = os.pipe()
@@ -93,7 +102,7 @@ class _Voice:
         with open(self._heard, "rb", buffering=0) as heard:
             while said := heard.read(65536):
                 if not self._hushed.is_set():
-                    with contextlib.suppress(OSError, ValueError):  # nobody listens: the children must not wait
+                    with contextlib.suppress(OSError, ValueError):  # stderr is closed, and the children must not wait
                         os.write(sys.stderr.fileno(), said)
 
     def hush(self) -> None:
@@ -104,7 +113,7 @@ class _Voice:
 
 
 def _spawn(lifeline: int, voice: _Voice, arguments: list[str]) -> subprocess.Popen[bytes]:
-    # A session of its own: a terminal's Ctrl-C reaches us, and each child hears it once, from us.
+    # In its own session a child does not get the terminal's Ctrl-C. It reaches us, and we stop each child once.
     return subprocess.Popen(
         [sys.executable, "-m", "crypto_assets.runtime.die_with_parent", str(lifeline), *arguments],
         stdin=subprocess.DEVNULL,
@@ -117,7 +126,7 @@ def _spawn(lifeline: int, voice: _Voice, arguments: list[str]) -> subprocess.Pop
 
 @contextmanager
 def _only_one(home: Path, who: str) -> Iterator[None]:
-    """Two daemons over one home would each launch what is due."""
+    """Refuse a second ``dev`` on one home, because two daemons would both launch each due run."""
     with (home / "dev.lock").open("a+", encoding="utf-8") as handle:
         try:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -134,7 +143,7 @@ def _only_one(home: Path, who: str) -> Iterator[None]:
 
 
 def _now_and_then(seconds: float, work: Callable[[], object]) -> Callable[[], None]:
-    """To be called often: does the work each time so many seconds have passed since it was done."""
+    """Return a function that may be called often, and does the work at most once per so many seconds."""
     due = time.monotonic() + seconds
 
     def call() -> None:
@@ -148,7 +157,7 @@ def _now_and_then(seconds: float, work: Callable[[], object]) -> Callable[[], No
 
 @contextmanager
 def _stoppable() -> Iterator[threading.Event]:
-    """An event that SIGINT and SIGTERM set."""
+    """Return an event that SIGINT and SIGTERM set."""
     stopped = threading.Event()
 
     def note(signum: int, frame: FrameType | None) -> None:
@@ -165,7 +174,7 @@ def _stoppable() -> Iterator[threading.Event]:
 def _check_port(host: str, port: int) -> None:
     try:
         with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as probe:
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # as the webserver does
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # like the webserver
             probe.bind((host, port))
     except OSError as error:
         raise InstanceError(
@@ -188,7 +197,7 @@ def _watch(
     ready: Callable[[], bool] = lambda: False,
     meanwhile: Callable[[], None] | None = None,
 ) -> str | None:
-    """The name of the first child to end, or None once asked to stop or ready."""
+    """Wait for the first child to end, and return its name; None once asked to stop or ready."""
     while not stopped.wait(0.2) and not ready():
         if meanwhile is not None:
             meanwhile()
@@ -206,6 +215,6 @@ def _stop(children: dict[str, subprocess.Popen[bytes]]) -> None:
     for child in children.values():
         with contextlib.suppress(subprocess.TimeoutExpired):
             child.wait(max(0.1, deadline - time.monotonic()))
-        with contextlib.suppress(ProcessLookupError):  # its own children too: the code server has some
+        with contextlib.suppress(ProcessLookupError):  # with its own children, which the code server has
             os.killpg(child.pid, signal.SIGKILL)
         child.wait()

@@ -1,6 +1,7 @@
-"""Stops the embedded Postgres when its last user is gone: ``python reaper.py ROOT``; the locks are in ``cluster.py``.
+"""Stop the embedded Postgres when its last user has ended: ``python reaper.py ROOT``.
 
-Imports nothing but the standard library: it lives as long as the server does, in a few megabytes.
+``embedded_postgres.py`` describes the locks. This imports only the standard library, because it lives as long as the
+server, and so it needs only a few megabytes.
 """
 
 from __future__ import annotations
@@ -14,12 +15,17 @@ import time
 from pathlib import Path
 from typing import IO
 
-GRACE_S = 2.0  # commands that follow each other share one server
-# (seconds, signal): roll back and stop; then stop without a checkpoint; then the kernel's way. Each is crash-safe.
+GRACE_S = 2.0  # seconds to wait, so that commands in a row share one server
+# (seconds, signal): roll back and stop; then stop without a checkpoint; then kill. Each is crash-safe.
 STOP = ((60.0, signal.SIGINT), (30.0, signal.SIGQUIT), (5.0, signal.SIGKILL))
 
 
 def main(root: Path) -> None:
+    """Become the reaper of a server, unless there is one; stop the server when nobody holds a lease.
+
+    Args:
+        root: the folder of the server.
+    """
     with (
         (root / "reaper.lock").open("a") as duty,
         (root / "leases").open("a") as leases,
@@ -28,8 +34,8 @@ def main(root: Path) -> None:
         try:
             fcntl.flock(duty, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            return  # another reaper is on duty
-        if os.fork():  # whoever called us goes on; the lock is on duty with the child
+            return  # another reaper runs
+        if os.fork():  # the caller goes on; the child keeps the lock
             return
         while True:
             fcntl.flock(leases, fcntl.LOCK_EX)  # returns when nobody holds a lease
@@ -39,7 +45,7 @@ def main(root: Path) -> None:
                 fcntl.flock(leases, fcntl.LOCK_EX | fcntl.LOCK_NB)
                 break
         _stop(root, server)
-        fcntl.flock(duty, fcntl.LOCK_UN)  # before the leases, so that whoever waits for one finds no reaper on duty
+        fcntl.flock(duty, fcntl.LOCK_UN)  # before the leases: who gets a lease then finds no reaper
 
 
 def _stop(root: Path, server: IO[str]) -> None:
@@ -48,7 +54,7 @@ def _stop(root: Path, server: IO[str]) -> None:
         while time.monotonic() < deadline:
             with contextlib.suppress(BlockingIOError):
                 fcntl.flock(server, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                return  # neither a server nor one on its way up
+                return  # no server runs or starts
             pid = _postmaster(root / "data")
             if pid is not None and pid != signalled:
                 with contextlib.suppress(ProcessLookupError):
@@ -58,7 +64,7 @@ def _stop(root: Path, server: IO[str]) -> None:
 
 
 def _postmaster(data: Path) -> int | None:
-    """The server's pid, once it has written one; on Linux only if that process does work in the data folder."""
+    """Return the server's pid once it has written one; on Linux only if that process works in the data folder."""
     try:
         pid = int((data / "postmaster.pid").read_text().split("\n", 1)[0])
         if Path("/proc/self/cwd").exists() and not Path(f"/proc/{pid}/cwd").samefile(data):

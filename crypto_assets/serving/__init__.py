@@ -1,6 +1,6 @@
 """What consumers read online: the newest features row of each coin, in Postgres.
 
-What does not belong here: how features are computed (``features/``) and the warehouse itself (``storage/``).
+Computing features does not belong here (see ``features/``), nor the warehouse itself (see ``storage/``).
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
-"""``ml_features_latest``: the newest features row of each coin, in Postgres, for a consumer that asks "now".
+"""``ml_features_latest``: the newest features row of each coin, in Postgres, for consumers that need current values.
 
-One table, ``online.ml_features_latest``, in Dagster's database. Its columns are those of ``ml_features``, new ones are
-added by themselves; the newest ``ts`` wins and an older one never overwrites, whoever writes at the same time. Training
-and serving read the same rows: nothing is computed here.
+One table, ``online.ml_features_latest``, in Dagster's database. Its columns are those of ``ml_features``; new columns
+are added automatically. The newest ``ts`` wins, and an older one never overwrites it, even with several writers at
+once. Training and serving read the same rows, because nothing is computed here.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from crypto_assets.tables.schemas import ML_FEATURES
 
 TABLE = "ml_features_latest"
 PLACE = sql.Identifier("online", TABLE)
-VERSION = "delta_version"  # of ml_features, from which the row was taken: decides between two rows of one hour
+VERSION = "delta_version"  # the version of ml_features that gave the row; it decides between two rows of one hour
 LONG_AGO = datetime(1970, 1, 1, tzinfo=timezone.utc)  # before any row
 _KINDS = {pl.Float64: "double precision", pl.String: "text", pl.Date: "date", pl.Int64: "bigint", pl.Int32: "integer"}
 
@@ -31,7 +31,7 @@ class _Online(SharedState):
 
     def upsert(self, rows: pl.DataFrame, version: int) -> int:
         names = [name for name in ML_FEATURES.names if name in rows.columns]
-        # Two writers lock the rows in the same order.
+        # All writers lock the rows in the same order, so that they never deadlock.
         values = [(*row, version) for row in rows.select(names).sort("symbol").rows()]
         return self._transaction(lambda cursor: _upsert(cursor, [*names, VERSION], values))
 
@@ -40,24 +40,42 @@ class _Online(SharedState):
 
 
 def upsert(url: str, rows: pl.DataFrame, version: int) -> int:
-    """Bring the table to these rows (columns of ``ml_features``, one a coin) in one transaction; returns how many won.
+    """Update the table with these rows in one transaction.
 
-    A row wins over a stored one with an older ``ts``, or with the same ``ts`` from an older ``version`` of the table.
-    Raises :class:`InstanceError`.
+    A row wins over a stored row with an older ``ts``, or with the same ``ts`` from an older version of ``ml_features``.
+
+    Args:
+        url: the address of the Postgres.
+        rows: one row per coin, with the columns of ``ml_features``.
+        version: the version of ``ml_features``.
+
+    Returns:
+        The number of rows that won.
+
+    Raises:
+        InstanceError: the server stays away.
     """
     return _Online(url).upsert(rows, version)
 
 
 def latest(url: str, symbols: Sequence[str] | None = None) -> pl.DataFrame:
-    """The newest row of each coin (or of these), sorted by symbol: columns of ``ml_features``, then ``delta_version``.
+    """Read the newest row of each coin.
 
-    Empty while nothing was put online. Raises :class:`InstanceError`.
+    Args:
+        url: the address of the Postgres.
+        symbols: the coins; None for all.
+
+    Returns:
+        Rows sorted by symbol: the columns of ``ml_features``, then ``delta_version``; empty while nothing was written.
+
+    Raises:
+        InstanceError: the server stays away.
     """
     return _Online(url).latest(symbols)
 
 
 def newest(url: str) -> dict[str, datetime]:
-    """Coin -> ``available_at`` of its row."""
+    """Return coin -> ``available_at`` of its row."""
     return dict(latest(url).select("symbol", "available_at").rows())
 
 
@@ -93,7 +111,7 @@ def _latest(cursor: Cursor, symbols: Sequence[str] | None) -> pl.DataFrame:
 
 
 def _prepare(cursor: Cursor) -> None:
-    """The schema, the table, and the columns that the contract has and the table lacks."""
+    """Create the schema, the table, and the columns that the contract has and the table does not."""
     cursor.execute("SELECT pg_advisory_xact_lock(%s)", (_Online.lock,))  # two first writers must not both create it
     kinds = {column.name: _kind(column.dtype) for column in ML_FEATURES.columns} | {VERSION: "bigint"}
     stored = _stored(cursor)

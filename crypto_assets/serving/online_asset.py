@@ -1,7 +1,7 @@
-"""Keeps ``ml_features_latest`` at the newest features: the asset, and the sensor that asks for it.
+"""Keep ``ml_features_latest`` at the newest features: the asset, and the sensor that requests it.
 
-The asset has no partitions: it is of the moment, so backfills and coverage leave it alone. It is asked for when the
-newest day of ``ml_features`` was written; backfilling old days does not touch it.
+The asset has no partitions: it belongs to the current instant, so backfills and coverage leave it out. The sensor
+requests it when the newest day of ``ml_features`` was written; a backfill of old days does not touch it.
 """
 
 from datetime import date, timedelta
@@ -21,7 +21,7 @@ from crypto_assets.storage.warehouse import Warehouse
 from crypto_assets.tables.registry import freshness
 from crypto_assets.tables.schemas import ML_FEATURES
 
-BACK = DAY * 2  # a coin whose newest row is older keeps the row it has
+BACK = DAY * 2  # a coin whose newest row is older keeps its row
 INTERVAL_S = 15
 
 
@@ -41,6 +41,7 @@ def _said() -> dict[str, Any]:
     description=f"{online.__doc__}\n\nOne row is coin: its newest row of ml_features.",
 )
 def ml_features_latest(providers: Providers) -> dg.MaterializeResult[None]:
+    """Copy the newest features row of each coin to Postgres."""
     settings = providers.settings()
     rows, version = newest_rows(Warehouse(settings.warehouse))
     won = online.upsert(postgres_of(settings), rows, version) if rows.height else 0
@@ -51,7 +52,14 @@ def ml_features_latest(providers: Providers) -> dg.MaterializeResult[None]:
 
 
 def newest_rows(warehouse: Warehouse) -> tuple[pl.DataFrame, int]:
-    """The newest row of each coin with one of late, and the version of ml_features they are from."""
+    """Read the newest row of each coin that has a recent one.
+
+    Args:
+        warehouse: the tables.
+
+    Returns:
+        The rows, and the version of ``ml_features`` that they come from.
+    """
     version = warehouse.version(ML_FEATURES.table)
     last = _newest_day(warehouse, version)
     if version is None or last is None:
@@ -61,12 +69,23 @@ def newest_rows(warehouse: Warehouse) -> tuple[pl.DataFrame, int]:
 
 
 def _newest_day(warehouse: Warehouse, version: int | None = None) -> tuple[date, float] | None:
-    """The newest day with rows, and when it was written; from the commit log alone."""
+    """Return the newest day with rows and when it was written, from the commit log alone."""
     files = warehouse.files(ML_FEATURES.table, version).filter(pl.col("rows") > 0).sort("day", "written_at")
     return None if files.is_empty() else (files["day"][-1], files["written_at"][-1])
 
 
 def postgres_of(settings: Settings) -> str:
+    """Return the address of Dagster's Postgres.
+
+    Args:
+        settings: the address.
+
+    Returns:
+        The URL, with the password.
+
+    Raises:
+        InstanceError: no address is set.
+    """
     if settings.postgres_url is None:
         raise InstanceError(
             "ml_features_latest needs DAGSTER_POSTGRES_URL; crypto-assets sets it in every run it starts"
@@ -78,14 +97,15 @@ def postgres_of(settings: Settings) -> str:
     name="put_features_online",
     target=[ml_features_latest],
     minimum_interval_seconds=INTERVAL_S,
-    default_status=dg.DefaultSensorStatus.RUNNING,  # no provider is asked
+    default_status=dg.DefaultSensorStatus.RUNNING,  # it makes no provider calls
     description="Asks for ml_features_latest when the newest day of ml_features was written.",
 )
 def put_features_online(context: dg.SensorEvaluationContext) -> dg.SensorResult | dg.SkipReason:
+    """Request ``ml_features_latest`` when the newest day of ``ml_features`` was written."""
     found = _newest_day(Warehouse(Settings.from_env().warehouse))
     if found is None:
         return dg.SkipReason("ml_features has no rows.")
-    seen = f"{found[0]} {found[1]:.3f}"  # the log has milliseconds; more digits are noise of the division
+    seen = f"{found[0]} {found[1]:.3f}"  # the log has milliseconds; further digits are rounding
     if seen == context.cursor:
         return dg.SkipReason("The newest day of ml_features is online.")
     reason = f"online table: ml_features {found[0]} was written"
@@ -97,7 +117,7 @@ def put_features_online(context: dg.SensorEvaluationContext) -> dg.SensorResult 
 def latest_is_fresh(providers: Providers) -> dg.AssetCheckResult:
     """Age of the newest row online against the limit of ml_features (ERROR); coins behind the table (WARN).
 
-    Recorded data is not late, but what the table has must be online.
+    Recorded data is not late, but everything that the table has must be online.
     """
     settings, now = providers.settings(), providers.now()
     rows, _ = newest_rows(Warehouse(settings.warehouse))

@@ -1,4 +1,7 @@
-"""One table made tidy: a day's files joined, files that no kept version needs removed. Pinned versions stay readable."""
+"""Maintain one table: join the files of a day, and remove files that no kept version needs.
+
+Pinned versions stay readable.
+"""
 
 from __future__ import annotations
 
@@ -14,12 +17,12 @@ from crypto_assets.storage import versions
 from crypto_assets.storage.warehouse import Warehouse
 
 LOG_RETENTION = "delta.logRetentionDuration"
-LOG_DAYS = 30  # Delta's own default: the commit log is cut behind it when a checkpoint is written
+LOG_DAYS = 30  # Delta's default: a checkpoint removes commits older than this from the log
 
 
 @dataclass(frozen=True)
 class Tidied:
-    """What was done to a table, and what is there now."""
+    """What was done to a table, and its state afterwards."""
 
     files: int
     bytes: int
@@ -29,10 +32,21 @@ class Tidied:
 
 
 def tidy(warehouse: Warehouse, table: str, keep: timedelta, pinned: Collection[int]) -> Tidied | None:
-    """Join the files of days that have several, then remove what only versions older than ``keep`` need.
+    """Join the files of days that have several, then remove files that only versions older than ``keep`` need.
 
-    Versions in ``pinned`` keep their files and their place in the commit log. Returns None where there is no table.
-    A commit that another writer's overtakes is left for the next time. Raises :class:`WarehouseError`.
+    If another writer commits first, the work is left for the next time.
+
+    Args:
+        warehouse: where the table is.
+        table: the table's name.
+        keep: versions younger than this stay readable.
+        pinned: versions that keep their files and their place in the commit log.
+
+    Returns:
+        What was done; None where there is no table.
+
+    Raises:
+        WarehouseError: the table cannot be read or written.
     """
     snapshot = warehouse.snapshot(table)
     if snapshot is None:
@@ -58,7 +72,10 @@ def tidy(warehouse: Warehouse, table: str, keep: timedelta, pinned: Collection[i
 
 
 def _join(warehouse: Warehouse, snapshot: DeltaTable, table: str) -> int:
-    """Days of which several files became one. Writers leave one a day; others, and interrupted ones, may not."""
+    """Join the files of days that have several, and return those days.
+
+    Our writers leave one file per day; other writers, and interrupted ones, may leave more.
+    """
     days = warehouse.files(table)["day"].value_counts()
     crowded = days.filter(days["count"] > 1)["day"].to_list()
     done = 0
@@ -66,18 +83,18 @@ def _join(warehouse: Warehouse, snapshot: DeltaTable, table: str) -> int:
         try:
             snapshot.optimize.compact(partition_filters=[("date", "=", str(day))])
             done += 1
-        except CommitFailedError:  # the day is being written: it is not at rest
+        except CommitFailedError:  # another writer is writing the day; join it another time
             snapshot.update_incremental()
     return done
 
 
 def _keep_log(warehouse: Warehouse, snapshot: DeltaTable, table: str, pinned: Collection[int]) -> None:
-    """The commit log must reach back to the oldest pinned version, else it could not be found again."""
+    """Keep the commit log back to the oldest pinned version; without it that version could not be opened."""
     known = versions.commits(warehouse, table)
     oldest = min((known[version] for version in pinned if version in known), default=None)
     if oldest is None:
         return
-    # Of its age today, not at the newest commit: a table at rest is written again one day.
+    # The age counts from today and not from the newest commit, because the next commit may come much later.
     needed = LOG_DAYS + (datetime.now(timezone.utc) - oldest).days + LOG_DAYS
     said = snapshot.metadata().configuration.get(LOG_RETENTION, f"interval {LOG_DAYS} days").split()
     if said[1].isdigit() and int(said[1]) < needed - LOG_DAYS:

@@ -1,4 +1,7 @@
-"""The tables for reports: what cannot be read is missing and named, and hides none of the others."""
+"""The tables as reports read them.
+
+A table that cannot be read is named and counts as missing, and the others still show.
+"""
 
 from __future__ import annotations
 
@@ -15,10 +18,11 @@ from crypto_assets.tables.contract import Contract
 
 
 class LenientWarehouse(Warehouse):
-    """Reads a table that is broken as an empty one. Not for writing, nor for what others are derived from.
+    """Reads a broken table as an empty one. Do not use it for writing or for inputs of derived tables.
 
-    ``not_readable``: table -> why, of those that were asked for; empty from then on, also where a part could be read. An
-    object store may be away as a whole, and each table would wait for it anew: there the first one raises, as everywhere.
+    ``not_readable`` maps each such table that was asked for to the reason. From then on the table is empty, even where
+    a part of it could be read. An object store may be away as a whole, and every table would wait for its timeout.
+    There the first error is raised, as everywhere else.
     """
 
     def __init__(self, uri: str) -> None:
@@ -26,6 +30,7 @@ class LenientWarehouse(Warehouse):
         self.not_readable: dict[str, str] = {}
 
     def snapshot(self, table: str, version: int | None = None) -> DeltaTable | None:
+        """Open a table as :meth:`Warehouse.snapshot` does; None where it cannot be read."""
         if table in self.not_readable:
             return None
         try:
@@ -35,9 +40,10 @@ class LenientWarehouse(Warehouse):
             return None
 
     def files(self, table: str, version: int | None = None) -> pl.DataFrame:
+        """List the data files of a table as :meth:`Warehouse.files` does; none where it cannot be read."""
         try:
             return super().files(table, version)
-        except (pl.exceptions.PolarsError, DeltaError) as error:  # another's table in its place
+        except (pl.exceptions.PolarsError, DeltaError) as error:  # somebody else's table stands in its place
             self._pass_over(table, self.unreadable(table, error))
             return super().files(table, version)
 
@@ -49,6 +55,6 @@ class LenientWarehouse(Warehouse):
             return super()._read(contract, None, *args, **kwargs)
 
     def _pass_over(self, table: str, error: WarehouseError) -> None:
-        if not self.is_local or not Path(self.uri).is_dir():  # the trouble is not this table's
+        if not self.is_local or not Path(self.uri).is_dir():  # the whole warehouse is away, not only this table
             raise error
         self.not_readable[table] = str(error)

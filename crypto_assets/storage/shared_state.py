@@ -1,6 +1,6 @@
-"""State that every process of an installation shares: tables of our own in Dagster's Postgres.
+"""State that all processes of an installation share: our own tables in Dagster's Postgres.
 
-What the tables hold is the subclass's business; here is one connection, kept, and a server that restarts waited for.
+A subclass decides what the tables hold. This class keeps one connection, and waits for a server that restarts.
 """
 
 from __future__ import annotations
@@ -17,15 +17,15 @@ from psycopg2.extensions import cursor as Cursor
 from crypto_assets.errors import InstanceError, first_line
 
 CONNECT_TIMEOUT_S = 10
-ATTEMPTS = 6  # a Postgres that restarts is back within seconds
+ATTEMPTS = 6  # a restart of Postgres takes a few seconds
 T = TypeVar("T")
 
 
 class SharedState:
-    """Transactions on the tables of ``schema``, made when first needed. Safe to use from several threads.
+    """Transactions on the tables of ``schema``, which are made at first use. Safe to use from several threads.
 
-    ``what`` names the state in the :class:`InstanceError` that is raised when the server stays away; ``lock`` is any
-    number that nobody else locks: two first commands must not both create the tables.
+    ``what`` names the state in the :class:`InstanceError` that is raised when the server stays away. ``lock`` is a
+    number that nothing else locks, so that two first commands do not both create the tables.
     """
 
     what: str
@@ -45,7 +45,7 @@ class SharedState:
         return self._transaction(ask)
 
     def _transaction(self, work: Callable[[Cursor], T], *, once: bool = False) -> T:
-        """What ``work`` returns, committed. ``once``: never repeated, and on a connection that was just made."""
+        """Run ``work`` in a transaction and return its result; ``once``: on a new connection, and never repeated."""
         with self._lock:
             if once:
                 self._connection = None
@@ -58,7 +58,7 @@ class SharedState:
                     self._connection = None
                     if attempt + 1 < attempts:
                         time.sleep(0.2 * 2**attempt)
-                except psycopg2.Error as error:  # it answers, and will say the same again
+                except psycopg2.Error as error:  # the server answers, and would answer the same again
                     raise InstanceError(
                         f"{self.what} in Dagster's Postgres cannot be used ({first_line(error)[:160]}); correct the rights of "
                         "DAGSTER_POSTGRES_URL's user, or bring the tables up to date with crypto-assets migrate"

@@ -1,4 +1,4 @@
-"""The warehouse as it stood: whoever looks at a table several times sees one version of it, and opens its log once."""
+"""The warehouse at fixed versions: several reads of a table see one version of it, and open its log once."""
 
 from __future__ import annotations
 
@@ -9,9 +9,10 @@ from crypto_assets.storage.warehouse import Warehouse
 
 
 class SnapshotWarehouse(Warehouse):
-    """Reads each table at the version that was the newest when it was first asked for.
+    """Reads each table at the version that was the newest at the first read of it.
 
-    For one look (a step's checks) and no longer: rows that are written meanwhile are not seen. Not for writing.
+    Use it for a short time (e.g. one step's checks), because rows written meanwhile are not seen. Do not use it for
+    writing.
     """
 
     def __init__(self, uri: str) -> None:
@@ -20,6 +21,18 @@ class SnapshotWarehouse(Warehouse):
         self._listed: dict[tuple[str, int], pl.DataFrame] = {}
 
     def snapshot(self, table: str, version: int | None = None) -> DeltaTable | None:
+        """Open a table, by default at the version that was the newest at the first call.
+
+        Args:
+            table: the table's name.
+            version: the version; None for the fixed one.
+
+        Returns:
+            The table; None if it did not exist then.
+
+        Raises:
+            WarehouseError: the table cannot be read.
+        """
         if version is not None:
             return super().snapshot(table, version)
         if table not in self._opened:

@@ -1,6 +1,7 @@
-"""Which version of a table was the newest at an instant: the commit log's own times, so that a copied warehouse agrees.
+"""Which version of a table was the newest at an instant, by the times in the commit log.
 
-What a version holds is read by :meth:`Warehouse.read`.
+These times are part of the table, so a copied warehouse gives the same answer. :meth:`Warehouse.read` reads the rows of
+a version.
 """
 
 from __future__ import annotations
@@ -16,7 +17,19 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
 
 
 def commits(warehouse: Warehouse, table: str) -> dict[int, datetime]:
-    """Version -> instant of its commit, newest first, as far back as the log is kept; empty while there is no table."""
+    """List the commits of a table.
+
+    Args:
+        warehouse: where the table is.
+        table: the table's name.
+
+    Returns:
+        Version -> UTC instant of its commit, newest first, as far back as the log is kept; empty while there is no
+        table.
+
+    Raises:
+        WarehouseError: the table cannot be read.
+    """
     snapshot = warehouse.snapshot(table)
     if snapshot is None:
         return {}
@@ -31,7 +44,19 @@ def commits(warehouse: Warehouse, table: str) -> dict[int, datetime]:
 
 
 def committed_at(warehouse: Warehouse, table: str, version: int) -> datetime:
-    """The instant of this version's commit. Raises :class:`WarehouseError` if the log does not have it."""
+    """Find when a version was committed.
+
+    Args:
+        warehouse: where the table is.
+        table: the table's name.
+        version: the version.
+
+    Returns:
+        The UTC instant.
+
+    Raises:
+        WarehouseError: the log does not have the version.
+    """
     known = commits(warehouse, table)
     if version not in known:
         there = f"it has {min(known)} to {max(known)}" if known else "the table does not exist"
@@ -42,9 +67,18 @@ def committed_at(warehouse: Warehouse, table: str, version: int) -> datetime:
 
 
 def version_at(warehouse: Warehouse, table: str, instant: datetime) -> int | None:
-    """The newest version committed at or before the instant; None where the table did not exist yet.
+    """Find the newest version that was committed at or before an instant.
 
-    Raises :class:`WarehouseError` where the log no longer reaches back to it.
+    Args:
+        warehouse: where the table is.
+        table: the table's name.
+        instant: the UTC instant.
+
+    Returns:
+        The version; None where the table did not exist yet.
+
+    Raises:
+        WarehouseError: the log no longer reaches back to the instant.
     """
     known = commits(warehouse, table)
     before = [version for version, moment in known.items() if moment <= instant]
@@ -53,6 +87,6 @@ def version_at(warehouse: Warehouse, table: str, instant: datetime) -> int | Non
     if known and min(known) > 0:
         raise WarehouseError(
             f"the commit log of {table} begins at {min(known.values()):%Y-%m-%d %H:%M:%S} UTC, after "
-            f"{instant:%Y-%m-%d %H:%M:%S}; what it held then is not kept, choose a later instant for --as-of"
+            f"{instant:%Y-%m-%d %H:%M:%S}; older versions are not kept; choose a later instant for --as-of"
         )
     return None

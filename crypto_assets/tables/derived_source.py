@@ -1,4 +1,4 @@
-"""The ``source`` of derived rows. Provider names live in the sources; nothing else belongs here."""
+"""The ``source`` of derived rows. Names of providers belong to the sources."""
 
 from __future__ import annotations
 
@@ -10,10 +10,16 @@ SANDBOX_PREFIX = "sandbox"
 
 
 def derived_source(*frames: pl.DataFrame) -> str:
-    """``'sandbox/derived'`` if any row of any frame has a ``source`` starting with 'sandbox', else ``'derived'``.
+    """Name the source of derived rows.
 
-    Frames without rows or without a ``source`` column say nothing. One sandbox row is enough: what was partly
-    computed from made-up data must say so.
+    One sandbox row is enough for the sandbox's name, because rows that were partly computed from made-up data must say
+    so.
+
+    Args:
+        *frames: the inputs; a frame without rows or without a ``source`` column does not count.
+
+    Returns:
+        ``'sandbox/derived'`` if any row of any frame has a ``source`` that starts with 'sandbox', else ``'derived'``.
     """
     for frame in frames:
         if frame.is_empty() or "source" not in frame.columns:

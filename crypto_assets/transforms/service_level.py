@@ -1,4 +1,7 @@
-"""Service level from observations: shares of fresh slots, what is left of the error budget, how fast it burns. Pure."""
+"""The service level from observations: shares of fresh slots, the rest of the error budget, and how fast it burns.
+
+Pure.
+"""
 
 from __future__ import annotations
 
@@ -12,24 +15,31 @@ from crypto_assets.tables.operations import SLO_TARGET
 SLOT = timedelta(minutes=15)
 WINDOWS: dict[str, timedelta] = {"24h": timedelta(hours=24), "7d": timedelta(days=7), "30d": timedelta(days=30)}
 SHORT, LONG = timedelta(hours=1), timedelta(hours=6)
-# How many times faster than the target allows the budget may burn. One bad slot is 25 times over an hour and 4 times
-# over six, so that it takes two of the last six hours, and one of the last hour.
+# The limits of the burn rate, as a multiple of what the target allows. One bad slot is 25 times over one hour and 4
+# times over six hours. So an incident takes two bad slots in the last six hours, one of them in the last hour.
 BURN_SHORT, BURN_LONG = 14.4, 6.0
 ALL = "all"
 
 
 def slot_of(moment: datetime) -> datetime:
-    """The start of the quarter of an hour that holds this instant."""
+    """Return the start of the quarter of an hour that contains an instant."""
     return moment.replace(minute=moment.minute // 15 * 15, second=0, microsecond=0)
 
 
 def service_level(
     observations: pl.DataFrame, now: datetime, windows: Mapping[str, timedelta] = WINDOWS, target: float = SLO_TARGET
 ) -> pl.DataFrame:
-    """One row an asset and window, and 'all': slots, fresh_slots, unobserved_slots, share_fresh, target, error_budget_left.
+    """Compute the service level. A slot that nobody observed is not fresh; the slot in progress counts once observed.
 
-    ``observations`` has asset, ts, fresh (one row a slot). A slot that nobody observed is not fresh. The slot in progress
-    counts once it was observed.
+    Args:
+        observations: asset, ts, fresh; one row per slot.
+        now: the instant, UTC.
+        windows: name -> span.
+        target: the share of slots that must be fresh.
+
+    Returns:
+        One row per asset (and 'all') and window: slots, fresh_slots, unobserved_slots, share_fresh, target,
+        error_budget_left.
     """
     if observations.is_empty():
         return pl.DataFrame(schema=_SCHEMA)
@@ -74,9 +84,18 @@ def _shares(found: pl.DataFrame, target: float) -> pl.DataFrame:
 
 
 def burn(observations: pl.DataFrame, now: datetime, target: float = SLO_TARGET) -> pl.DataFrame:
-    """One row an asset: ``short`` and ``long``, how many times faster than allowed the budget burnt over 1 h and 6 h.
+    """Compute how many times faster than allowed the error budget burnt, over 1 h (``short``) and 6 h (``long``).
 
-    Of slots that were observed: that nobody looked is another trouble, and not of this asset (:func:`unobserved`).
+    Only observed slots count. Missing observations are a different problem, which is not the asset's
+    (:func:`unobserved`).
+
+    Args:
+        observations: asset, ts, fresh; one row per slot.
+        now: the instant, UTC.
+        target: the share of slots that must be fresh.
+
+    Returns:
+        One row per asset.
     """
     last = slot_of(now)
     rates = [
@@ -90,7 +109,7 @@ def burn(observations: pl.DataFrame, now: datetime, target: float = SLO_TARGET) 
 
 
 def unobserved(observations: pl.DataFrame, now: datetime, span: timedelta = SHORT) -> int:
-    """Slots of the last span, the one in progress left out, in which no table was observed."""
+    """Count the slots of the last span in which no table was observed; the slot in progress does not count."""
     last = slot_of(now) - SLOT
     seen = observations.filter(pl.col("ts").is_between(last - span + SLOT, last))["ts"].n_unique()
     first = observations["ts"].min()

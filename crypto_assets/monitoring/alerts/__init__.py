@@ -1,5 +1,5 @@
-"""Incidents and the messages about them: what opens one, what closes it, who is notified and how it survives a failed delivery.
+"""Incidents and their messages: what opens and closes an incident, who is notified, and how deliveries are repeated.
 
-Knows nothing of Dagster: sensors (``monitoring/alerts/sensors.py``) bring what they saw. State is in Dagster's Postgres, so that
-a kill at any instant neither loses a message nor opens an incident twice.
+Nothing here knows Dagster: the sensors (``monitoring/alerts/sensors.py``) pass on what they saw. The state is in
+Dagster's Postgres, so that a kill at any instant neither loses a message nor opens an incident twice.
 """

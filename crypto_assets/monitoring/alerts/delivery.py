@@ -1,4 +1,4 @@
-"""Messages to a webhook and to the log. The webhook's address is a secret: no log, error or table shows it."""
+"""Send messages to a webhook and to the log. The webhook's address is a secret: no log, error or table shows it."""
 
 from __future__ import annotations
 
@@ -16,14 +16,24 @@ from crypto_assets.proxies import Transport
 from crypto_assets.settings import Settings
 from crypto_assets.sources.client.http import retry_after, trust
 
-TIMEOUT_S = 10  # for the whole of an attempt: a receiver that drips must not hold the sensor and its transaction
+TIMEOUT_S = 10  # for a whole attempt: a slow receiver must not hold the sensor and its transaction
 MESSAGES_A_TICK, SECONDS_A_TICK = 50, 20.0
 FIRST_WAIT, LONGEST_WAIT = timedelta(seconds=30), timedelta(minutes=15)
-ONLY_THIS_ONE = frozenset({400, 413, 415, 422})  # what is wrong is the message; the next one may pass
+ONLY_THIS_ONE = frozenset({400, 413, 415, 422})  # the message is wrong; the next one may be accepted
 
 
 def deliver(ledger: Ledger, settings: Settings, now: datetime, log: Callable[[str], None]) -> tuple[int, int]:
-    """Send what is due, in order; returns (delivered, failed). What fails is due again later, up to 15 minutes apart."""
+    """Send the due messages in order. A message that fails is due again later, up to 15 minutes apart.
+
+    Args:
+        ledger: the messages.
+        settings: the webhook.
+        now: the current time, UTC.
+        log: writes one line to the log.
+
+    Returns:
+        (delivered, failed).
+    """
     delivered = failed = 0
     until = time.monotonic() + SECONDS_A_TICK
     while delivered + failed < MESSAGES_A_TICK and time.monotonic() < until:
@@ -49,20 +59,20 @@ def _send(settings: Settings, found: Message, log: Callable[[str], None]) -> Out
         )
     except asyncio.TimeoutError:
         return Outcome(f"no answer within {TIMEOUT_S} s")
-    except httpx.ProxyError as error:  # names the proxy, not the receiver
+    except httpx.ProxyError as error:  # its message names the proxy, not the receiver
         return Outcome(f"ProxyError {error}")
-    except (httpx.HTTPError, httpx.InvalidURL, ValueError) as error:  # ValueError: a host that is no name
+    except (httpx.HTTPError, httpx.InvalidURL, ValueError) as error:  # ValueError: the host is not a valid name
         return Outcome(type(error).__name__)
     if answer.is_success:
         return Outcome()
-    # A receiver that asks for a year must hold nothing back: whatever is open would never be sent.
+    # A receiver may ask for a year. The wait is bounded, so that open incidents are still sent.
     asked = min(retry_after(answer.headers.get("Retry-After")) or 0.0, LONGEST_WAIT.total_seconds())
     return Outcome(f"HTTP {answer.status_code}", asked)
 
 
 async def _post(address: str, settings: Settings, found: Message) -> httpx.Response:
-    """Status and headers of the answer; its body, of whatever size, is not read."""
-    for name in ("httpx", "httpcore"):  # they log each request with its address, which is the secret
+    """Return status and headers of the answer; its body, of whatever size, is not read."""
+    for name in ("httpx", "httpcore"):  # they log the address of each request, which is the secret
         logging.getLogger(name).setLevel(logging.WARNING)
     body = message.slack(found.body) if settings.alert_format == "slack" else found.body
     headers = {"User-Agent": "crypto-assets", "Idempotency-Key": found.body["id"]}

@@ -1,7 +1,7 @@
-"""What opens and what closes an incident: pure, so that every order of sightings can be tried.
+"""What opens and what closes an incident: pure, so that tests can try every order of sightings.
 
-A sighting is what a sensor saw of one subject: trouble, or health. What it could not see it does not mention: the
-unknown neither opens an incident nor closes one.
+A sighting says that a sensor saw trouble or health of one subject. A sensor does not report what it could not see: an
+unknown state neither opens nor closes an incident.
 """
 
 from __future__ import annotations
@@ -11,24 +11,27 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-CAUSE = 300  # characters of a cause that leave room for why it is over (``message.LONGEST``)
+CAUSE = 300  # characters of a cause; leaves room for the reason of its end (``message.LONGEST``)
 
 
 @dataclass(frozen=True)
 class Sighting:
-    """``trouble`` is one sentence, or None where the subject was seen to be well. ``since`` is when it began, UTC."""
+    """What a sensor saw of one subject.
+
+    ``trouble`` is one sentence, or None where the subject is well. ``since`` is when it began, UTC.
+    """
 
     subject: str
     trouble: str | None
     since: datetime | None = None
     consequence: str | None = None
     facts: Mapping[str, Any] = field(default_factory=dict)
-    why_over: str | None = None  # where the trouble ends otherwise than by being mended
+    why_over: str | None = None  # why the trouble is over, if it was not repaired
 
 
 @dataclass(frozen=True)
 class Incident:
-    """One stretch of trouble of one subject; ``id`` is 0 until it is stored."""
+    """One period of trouble of one subject; ``id`` is 0 until it is stored."""
 
     id: int
     kind: str
@@ -43,13 +46,25 @@ class Incident:
 
 @dataclass(frozen=True)
 class Changes:
+    """What sightings change: incidents to open, to close, and those that stay open."""
+
     opened: list[Incident]
     closed: list[Incident]
-    seen: list[Incident]  # still open, with what was seen last
+    seen: list[Incident]  # still open, with the last sighting
 
 
 def changes(kind: str, open_now: Mapping[str, Incident], sightings: Iterable[Sighting], now: datetime) -> Changes:
-    """What the sightings do to the open incidents of a kind (by subject). Of one subject the last sighting counts."""
+    """Compute what sightings do to the open incidents of a kind. Of one subject the last sighting counts.
+
+    Args:
+        kind: the kind of alert.
+        open_now: subject -> open incident.
+        sightings: what a sensor saw.
+        now: the current time, UTC.
+
+    Returns:
+        The changes.
+    """
     found = Changes([], [], [])
     for sighting in {s.subject: s for s in sightings}.values():
         known = open_now.get(sighting.subject)

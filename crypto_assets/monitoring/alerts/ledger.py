@@ -1,8 +1,8 @@
 """Incidents, their messages and the silences, in Dagster's Postgres.
 
-An incident and the message about it are written in one transaction. A message is taken, sent and marked as sent in
-another: a process killed between sending and the mark sends once more, under the same id, which is how a receiver
-knows the repetition (``Idempotency-Key``).
+An incident and its message are written in one transaction. A message is taken, sent and marked as sent in another. A
+process that is killed between sending and the mark sends the message once more with the same id, by which a receiver
+recognises the repetition (``Idempotency-Key``).
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ _DROP_SILENCED = f"""
 UPDATE crypto_assets.outbox o SET dropped = 'silenced'
 WHERE o.incident = %(incident)s AND o.event = 'opened' AND {_WAITING} AND {_SILENCED}
 """
-# A recovery is never sent before its beginning; beginnings that are silenced wait.
+# A recovery is never sent before its beginning; silenced beginnings wait.
 _TAKE = f"""
 SELECT o.id, o.body, o.attempts, o.logged FROM crypto_assets.outbox o
 WHERE {_WAITING} AND o.due_at <= %(now)s AND NOT (o.event = 'opened' AND {_SILENCED})
@@ -63,7 +63,7 @@ ORDER BY o.id LIMIT 1 FOR UPDATE OF o SKIP LOCKED
 
 @dataclass(frozen=True)
 class Outcome:
-    """How an attempt to deliver ended: None is delivered; else why not, and the seconds to wait at least."""
+    """How a delivery ended: None for delivered, else the reason and the least number of seconds to wait."""
 
     error: str | None = None
     wait: float = 0.0
@@ -71,6 +71,8 @@ class Outcome:
 
 @dataclass(frozen=True)
 class Message:
+    """A message about an incident, with the number of earlier attempts."""
+
     id: int
     body: dict[str, Any]
     attempts: int
@@ -78,25 +80,45 @@ class Message:
 
 
 class Ledger(SharedState):
-    """The alerts' tables on one Postgres. Methods raise :class:`InstanceError` when the server stays away."""
+    """The tables of the alerts on one Postgres. Methods raise :class:`InstanceError` when the server stays away."""
 
     what = "the ledger of alerts"
     schema = _SCHEMA
     lock = _LOCK
 
     def observe(self, kind: str, sightings: Iterable[Sighting], now: datetime, runbooks: str) -> tuple[int, int]:
-        """Bring the open incidents of a kind to what was seen; returns how many were opened and closed."""
-        # What failed may quote a provider's bytes: one NUL in it, and Postgres would refuse every look from then on.
+        """Update the open incidents of a kind.
+
+        Args:
+            kind: the kind of alert.
+            sightings: what a sensor saw.
+            now: the current time, UTC.
+            runbooks: the address of the runbooks, for the messages.
+
+        Returns:
+            The numbers of opened and closed incidents.
+        """
+        # A cause may quote a provider's bytes. Postgres would refuse a NUL in it at every further observation.
         seen = [replace(s, trouble=s.trouble and message.one_line(s.trouble)) for s in sightings]
         return self._transaction(lambda cursor: _observe(cursor, kind, seen, now, runbooks)) if seen else (0, 0)
 
     def open(self, kind: str | None = None) -> list[Incident]:
+        """Return the open incidents, of one kind or of all."""
         return self._transaction(lambda cursor: _open(cursor, kind))
 
     def deliver_one(
         self, now: datetime, send: Callable[[Message], Outcome], backoff: Callable[[int], timedelta]
     ) -> Outcome | None:
-        """Take the oldest due message, send it, note how that ended. None: no message is due."""
+        """Take the oldest due message, send it, and record the outcome.
+
+        Args:
+            now: the current time, UTC.
+            send: sends the message.
+            backoff: the number of attempts -> how long to wait after a failure.
+
+        Returns:
+            The outcome; None where no message is due.
+        """
 
         def deliver(cursor: Cursor) -> Outcome | None:
             cursor.execute(_TAKE, {"now": now})
@@ -119,15 +141,21 @@ class Ledger(SharedState):
                 )
             return outcome
 
-        return self._transaction(deliver, once=True)  # a second attempt would send a second time
+        return self._transaction(deliver, once=True)  # a repeated transaction would send twice
 
     def waiting(self) -> list[tuple[str, int, str | None]]:
-        """(title, attempts so far, last error) of the messages that are not delivered yet."""
+        """Return (title, attempts so far, last error) of the messages that are not delivered yet."""
         query = f"SELECT o.body ->> 'title', o.attempts, o.last_error FROM crypto_assets.outbox o WHERE {_WAITING} ORDER BY id"
         return self._ask(query, {})
 
     def silence(self, pattern: str, until: datetime, reason: str) -> None:
-        """Hold back beginnings that match until then; what is still open afterwards is sent."""
+        """Hold back the beginnings of matching incidents for a time; those still open afterwards are sent.
+
+        Args:
+            pattern: a kind, ``kind:subject``, or either with ``*``.
+            until: the end, UTC.
+            reason: why.
+        """
         query = """
         INSERT INTO crypto_assets.silences VALUES (%s, %s, %s, %s)
         ON CONFLICT (pattern) DO UPDATE SET until = excluded.until, reason = excluded.reason
@@ -135,7 +163,7 @@ class Ledger(SharedState):
         self._transaction(lambda cursor: cursor.execute(query, (pattern, like(pattern), until, reason)))
 
     def lift(self, pattern: str) -> bool:
-        """End a silence; False where there was none."""
+        """End a silence; return False where there was none."""
 
         def forget(cursor: Cursor) -> bool:
             cursor.execute("DELETE FROM crypto_assets.silences WHERE pattern = %s", (pattern,))
@@ -144,14 +172,14 @@ class Ledger(SharedState):
         return self._transaction(forget)
 
     def silences(self, now: datetime) -> list[tuple[str, datetime, str]]:
-        """(pattern, until, reason) of the silences in force."""
+        """Return (pattern, until, reason) of the silences that are active at ``now``."""
         return self._ask(
             "SELECT pattern, until, reason FROM crypto_assets.silences WHERE until > %(now)s ORDER BY pattern",
             {"now": now},
         )
 
     def forget(self, before: datetime) -> int:
-        """Delete the incidents that were closed before then, with their messages; returns how many there were."""
+        """Delete incidents that were closed before an instant, with their messages; return how many."""
 
         def forget(cursor: Cursor) -> int:
             cursor.execute("DELETE FROM crypto_assets.incidents WHERE closed_at < %s", (before,))
@@ -161,7 +189,14 @@ class Ledger(SharedState):
 
 
 def like(pattern: str) -> str:
-    """SQL's LIKE of ``kind``, ``kind:subject`` or either with ``*``: ``staleness:news_*`` is ``staleness:news\\_%``."""
+    r"""Turn a pattern into SQL's LIKE: ``staleness:news_*`` becomes ``staleness:news\_%``.
+
+    Args:
+        pattern: a kind, ``kind:subject``, or either with ``*``.
+
+    Returns:
+        The LIKE pattern for ``kind:subject``.
+    """
     whole = pattern if ":" in pattern else f"{pattern}:*"
     return whole.replace("\\", "\\\\").replace("%", r"\%").replace("_", r"\_").replace("*", "%")
 
@@ -172,7 +207,7 @@ def _open(cursor: Cursor, kind: str | None) -> list[Incident]:
 
 
 def _observe(cursor: Cursor, kind: str, sightings: list[Sighting], now: datetime, runbooks: str) -> tuple[int, int]:
-    # One at a time for a kind: two processes that see the same trouble open one incident.
+    # One process at a time per kind, so that two processes that see the same trouble open one incident.
     cursor.execute("SELECT pg_advisory_xact_lock(%s, hashtext(%s))", (_LOCK >> 20, kind))
     found = changes(kind, {incident.subject: incident for incident in _open(cursor, kind)}, sightings, now)
     for new in found.opened:
@@ -190,7 +225,7 @@ def _observe(cursor: Cursor, kind: str, sightings: list[Sighting], now: datetime
             "UPDATE crypto_assets.incidents SET closed_at = %s, what = %s WHERE id = %s", (now, over.what, over.id)
         )
         cursor.execute(_DROP_SILENCED, {"incident": over.id, "now": now})
-        if not cursor.rowcount:  # nobody needs to hear the end of what nobody heard of
+        if not cursor.rowcount:  # the beginning was never sent, so the end is not sent either
             _post(cursor, over, message.CLOSED, now, runbooks)
     return len(found.opened), len(found.closed)
 

@@ -1,4 +1,7 @@
-"""One message: what, since when, what follows, where to read on. As generic JSON, as Slack wants it, as a line of log."""
+"""One message: what, since when, the consequence, where to read on.
+
+As generic JSON, for Slack, or as a line of log.
+"""
 
 from __future__ import annotations
 
@@ -9,19 +12,28 @@ from crypto_assets.monitoring.alerts.incidents import Incident
 from crypto_assets.monitoring.alerts.kinds import KINDS
 
 OPENED, CLOSED = "opened", "closed"
-LONGEST = 500  # characters of a cause; a stack trace belongs into the UI. Slack takes 3,000, in which & is five
+LONGEST = 500  # characters of a cause; a stack trace belongs in the UI. Slack takes 3,000, and & counts 5
 
 
 def one_line(text: str) -> str:
-    """A cause as it is kept and shown: one line of bounded length, without what Postgres or a terminal would choke on."""
+    """Shorten a cause to one line, without characters that Postgres or a terminal cannot handle."""
     return " ".join("".join(c if c.isprintable() else " " for c in text).split())[:LONGEST]
 
 
 def body(incident: Incident, event: str, runbooks: str) -> dict[str, Any]:
-    """The generic document. Times are ISO 8601, UTC; durations are seconds."""
+    """Build the generic document of a message. Times are ISO 8601, UTC; durations are seconds.
+
+    Args:
+        incident: the incident.
+        event: what happened to it.
+        runbooks: the address of the runbooks.
+
+    Returns:
+        The document.
+    """
     kind = KINDS[incident.kind]
     return {
-        "id": f"crypto-assets-{incident.id}-{event}",  # the same for every delivery of this message
+        "id": f"crypto-assets-{incident.id}-{event}",  # the same in every delivery of this message
         "event": event,
         "incident": incident.id,
         "kind": incident.kind,
@@ -39,7 +51,7 @@ def body(incident: Incident, event: str, runbooks: str) -> dict[str, Any]:
 
 
 def line(document: dict[str, Any]) -> str:
-    """The message as one line for a log."""
+    """Render the document as one line for a log."""
     if document["event"] == CLOSED:
         return f"RECOVERED {document['title']} after {_lasted(document)}; it was: {document['what']}"
     return (
@@ -49,7 +61,7 @@ def line(document: dict[str, Any]) -> str:
 
 
 def slack(document: dict[str, Any]) -> dict[str, Any]:
-    """The body of a Slack incoming webhook; ``text`` is what notifications show."""
+    """Render the document for a Slack incoming webhook; ``text`` is what notifications show."""
     recovered = document["event"] == CLOSED
     mark = ":white_check_mark: Recovered" if recovered else ":rotating_light:"
     head = f"{mark} *{_plain(document['title'])}*"
@@ -69,7 +81,7 @@ def slack(document: dict[str, Any]) -> dict[str, Any]:
 
 
 def _plain(text: str) -> str:
-    """Text in which Slack sees no control sequence of its own."""
+    """Escape Slack's control sequences."""
     return text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
 
 

@@ -1,6 +1,6 @@
-"""The alert sensors: look, bring the open incidents to what was seen, send what is due. None makes a provider call.
+"""The alert sensors: observe, update the open incidents, send due messages. They make no provider calls.
 
-They run by default. A tick that finds nothing new costs a few indexed queries; without a webhook messages are logged.
+They run by default. A tick without news costs a few indexed queries. Without a webhook, messages go to the log.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from crypto_assets.storage.warehouse import Warehouse
 
 @dataclass
 class Look:
-    """What a sensor has to look with. ``cursor`` is where the last look ended; a watcher moves it."""
+    """What a sensor can use. ``cursor`` is where the last observation ended; a watcher moves it."""
 
     context: dg.SensorEvaluationContext
     settings: Settings
@@ -62,9 +62,13 @@ def _budget(look: Look) -> list[Sighting]:
     return tables.budget_left(look.settings, look.now)
 
 
-WATCHERS: dict[str, tuple[Watcher, int, str]] = {  # kind -> (watcher, seconds between ticks, what it looks at)
-    "run_failure": (_runs, 30, "Runs that failed, by table; over when no partition they left is failed any more."),
-    "check_failure": (_checks, 60, "Checks that failed; over when the same days, or more, pass."),
+WATCHERS: dict[str, tuple[Watcher, int, str]] = {  # kind -> (watcher, seconds between ticks, what it observes)
+    "run_failure": (
+        _runs,
+        30,
+        "Runs that failed, by table. An incident is over when none of their partitions is failed any more.",
+    ),
+    "check_failure": (_checks, 60, "Checks that failed. An incident is over when the same days, or more, pass."),
     "staleness": (_staleness, 300, "Tables whose newest row is older than their limit, read from the rows."),
     "slo_burn": (_slo, 300, "Tables that spend their error budget too fast, and observations that do not come."),
     "llm_down": (_llm, 300, "The model's server and list, and how many of the last day's articles it answered."),
@@ -102,6 +106,7 @@ def _sensor(kind: str) -> dg.SensorDefinition:
     description="Messages that could not be delivered, or whose silence is over, sent again. Runbook: alerting.md.",
 )
 def alert_delivery(context: dg.SensorEvaluationContext) -> dg.SkipReason:
+    """Send the messages that are due, and say how many were delivered."""
     settings = Settings.from_env()
     if settings.postgres_url is None:
         return dg.SkipReason("messages are kept in Dagster's Postgres, and DAGSTER_POSTGRES_URL is not set")
@@ -111,7 +116,7 @@ def alert_delivery(context: dg.SensorEvaluationContext) -> dg.SkipReason:
 
 
 def _steps(repository: dg.RepositoryDefinition | None) -> dict[str, Sequence[str]]:
-    """Step -> the tables it fills."""
+    """Return step -> the tables that it fills."""
     found: dict[str, Sequence[str]] = {}
     for assets in {id(a): a for a in (repository.assets_defs_by_key if repository else {}).values()}.values():
         if assets.is_executable:

@@ -1,4 +1,4 @@
-"""Checks that failed, since the last look; over when the same days, or more, passed the check."""
+"""Checks that failed since the last observation. They are over when the same days, or more, have passed the check."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from crypto_assets.monitoring.alerts.incidents import Incident, Sighting
 from crypto_assets.monitoring.watch.runs import range_of
 
 EVALUATIONS_A_TICK = 500
-# A warning about days long past is a finding of a backfill, not an incident of the service; an error always is one.
+# A warning about old days is a finding of a backfill, not an incident of the service. An error always is an incident.
 WARNINGS_MATTER = timedelta(days=3)
 OWN_KIND = {
     "nothing_failed": "run_failure",
@@ -26,7 +26,7 @@ OWN_KIND = {
     "slots_observed": "slo_burn",
 }  # the others are check_failure
 
-# What they warn about may stay as it is for good, and is known by then: their incidents end when its days are past.
+# The state that they warn about may be permanent. It is known by then, so their incidents end when its days are old.
 PASS_WITH_TIME = ("set_aside",)
 
 Span = tuple[date, date]
@@ -35,7 +35,17 @@ Span = tuple[date, date]
 def failed_checks(
     instance: DagsterInstance, open_now: Mapping[str, Incident], cursor: str | None, now: datetime
 ) -> tuple[list[Sighting], str | None]:
-    """Sightings by ``table.check`` of the evaluations after the cursor (a storage id), oldest first."""
+    """Turn check evaluations since the cursor into sightings by ``table.check``, oldest first.
+
+    Args:
+        instance: has the evaluations.
+        open_now: subject -> open incident.
+        cursor: a storage id; None at the first observation.
+        now: the instant, UTC.
+
+    Returns:
+        The sightings, and the next cursor.
+    """
     records = _new(instance, cursor)
     if not records:
         return [], cursor
@@ -48,7 +58,7 @@ def failed_checks(
         if not isinstance(found, AssetCheckEvaluation) or found.check_name in OWN_KIND:
             continue
         if found.check_name == "fresh" and not found.passed and not _coins_stay_behind(found):
-            continue  # a late table is a staleness incident, and one that nobody fills is none
+            continue  # a late table is an incident of kind staleness; a table that nobody fills is no incident
         span = _looked_at(found) or range_of(tags.get(record.event_log_entry.run_id, {})) or _recent(now)
         at = datetime.fromtimestamp(record.event_log_entry.timestamp, timezone.utc)
         sighting = _judged(found, span, trouble, at, now)
@@ -58,13 +68,13 @@ def failed_checks(
 
 
 def latest(instance: DagsterInstance, keys: list[Any]) -> list[tuple[str, AssetCheckEvaluation]]:
-    """(check name, newest completed evaluation) of these checks."""
+    """Return (check name, newest completed evaluation) of these checks."""
     records = instance.event_log_storage.get_latest_asset_check_execution_by_key(keys)
     return [(key.name, r.evaluation) for key, r in records.items() if r.event is not None and r.evaluation is not None]
 
 
 def _new(instance: DagsterInstance, cursor: str | None) -> list[EventLogRecord]:
-    """Evaluations after the cursor in order; without one the newest, so that a first look finds what is failing now."""
+    """Return the evaluations after the cursor in order; without a cursor the newest, to find what is failing now."""
     records = instance.event_log_storage.get_event_records(
         EventRecordsFilter(
             event_type=DagsterEventType.ASSET_CHECK_EVALUATION, after_cursor=int(cursor) if cursor else None
@@ -93,7 +103,7 @@ def _judged(
         text = f"{found.severity.value}: {found.description or 'no description'} ({days})"
         return Sighting(subject, text, at, facts={"days": [span[0].isoformat(), span[1].isoformat()]})
     if bad is None or not (span[0] <= bad[1] <= span[1] and span[1] - span[0] >= bad[1] - bad[0]):
-        return None  # other days passed: says nothing about those that failed
+        return None  # other days passed, which says nothing about the days that failed
     del trouble[subject]
     return Sighting(subject, None)
 
@@ -104,7 +114,7 @@ def _coins_stay_behind(found: AssetCheckEvaluation) -> bool:
 
 
 def _looked_at(found: AssetCheckEvaluation) -> Span | None:
-    """The days of a check that looks further than its run's."""
+    """Return the days of a check that covers more than the days of its run."""
     ends = [found.metadata.get(name) for name in ("first_day", "last_day")]
     first, last = (date.fromisoformat(str(end.value)) if end is not None else None for end in ends)
     return None if first is None or last is None else (first, last)
@@ -116,6 +126,6 @@ def _span(facts: Mapping[str, Any]) -> Span:
 
 
 def _recent(now: datetime) -> Span:
-    """What a check looks at that was started without days (``checks/shells.py``)."""
+    """Return the days of a check that was started without days (``checks/shells.py``)."""
     yesterday = now.date() - timedelta(days=1)
     return yesterday - RECENT, yesterday

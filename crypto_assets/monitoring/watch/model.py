@@ -1,4 +1,7 @@
-"""Is the model there, and does it answer? From its server's list (no generation) and from the analyses of the last day."""
+"""Whether the model is there and answers.
+
+This is read from its server's list (without generation) and from the analyses of the last day.
+"""
 
 from __future__ import annotations
 
@@ -15,11 +18,19 @@ from crypto_assets.storage.warehouse import Warehouse
 
 SUBJECT = "ollama"
 PROBES, PAUSE_S = 3, 1.0
-UNANSWERED = 0.5  # of the last day's articles: single ones that a model cannot judge are findings of the check
+UNANSWERED = 0.5  # share of the last day's articles; single failures are findings of the check
 
 
 def model_down(settings: Settings, now: datetime) -> list[Sighting]:
-    """Where nobody named a server or a model there is none to miss: that is well."""
+    """Observe the model. Where no server or model is configured, all is well.
+
+    Args:
+        settings: the server, the model, and the warehouse.
+        now: the instant, UTC.
+
+    Returns:
+        The sightings.
+    """
     if not settings.ollama_set:
         return [Sighting(SUBJECT, None)]
     away = asyncio.run(_away(settings))
@@ -33,7 +44,10 @@ def model_down(settings: Settings, now: datetime) -> list[Sighting]:
 
 
 async def _away(settings: Settings) -> str | None:
-    """Why the model is not there; a single failed answer is none: nobody should be called for that."""
+    """Return why the model is not there.
+
+    A single failed answer does not count, because nobody should be called for it.
+    """
     said = None
     async with Ollama(settings) as client:
         for attempt in range(PROBES):

@@ -1,4 +1,7 @@
-"""Runs that failed, by the tables whose step failed; over when none of the partitions they left is failed any more."""
+"""Runs that failed, by the tables of the failed step.
+
+They are over when none of their partitions is failed any more.
+"""
 
 from __future__ import annotations
 
@@ -29,12 +32,12 @@ from crypto_assets.dates import DAY, days
 from crypto_assets.monitoring.alerts.incidents import Incident, Sighting
 
 RUNS_A_TICK = 100
-OVERLAP = timedelta(minutes=2)  # clocks of two machines; a run seen twice changes nothing
+OVERLAP = timedelta(minutes=2)  # for clocks of two machines that differ; a run seen twice changes nothing
 FIRST_LOOK = timedelta(days=1)
 RETRY_GRACE = timedelta(minutes=10)
 STEPS_A_PAGE = 100
 
-Facts = Mapping[str, Any]  # what a failure is about: tables, or a table that was checked and its checks
+Facts = Mapping[str, Any]  # what a failure is about: tables, or a checked table and its checks
 
 
 def failed_runs(
@@ -44,7 +47,18 @@ def failed_runs(
     cursor: str | None,
     now: datetime,
 ) -> tuple[list[Sighting], str]:
-    """Sightings of failed runs since the cursor and of incidents still open; ``steps`` gives the tables of a step."""
+    """Turn failed runs since the cursor, and incidents that are still open, into sightings.
+
+    Args:
+        instance: has the runs.
+        steps: step -> its tables.
+        open_now: subject -> open incident.
+        cursor: where the last observation ended; None at the first one.
+        now: the instant, UTC.
+
+    Returns:
+        The sightings, and the next cursor.
+    """
     since, seen = _remembered(cursor, now)
     records, waiting = _unseen(instance, since, seen, now)
     facts = {subject: dict(incident.facts) for subject, incident in open_now.items()}
@@ -69,10 +83,10 @@ def failed_runs(
 
 
 def _remembered(cursor: str | None, now: datetime) -> tuple[datetime, dict[str, datetime]]:
-    """Until when runs were looked at, and those of the overlap that were: run id -> when it was updated."""
+    """Return until when runs were observed, and the observed runs of the overlap: run id -> when it was updated."""
     if not cursor:
         return now - FIRST_LOOK, {}
-    if not cursor.startswith("{"):  # as earlier versions wrote it
+    if not cursor.startswith("{"):  # the format of earlier versions
         return datetime.fromisoformat(cursor), {}
     known = json.loads(cursor)
     return datetime.fromisoformat(known["since"]), {r: datetime.fromisoformat(at) for r, at in known["seen"].items()}
@@ -81,9 +95,9 @@ def _remembered(cursor: str | None, now: datetime) -> tuple[datetime, dict[str, 
 def _unseen(
     instance: DagsterInstance, since: datetime, seen: Mapping[str, datetime], now: datetime
 ) -> tuple[list[RunRecord], list[datetime]]:
-    """Failed runs that no look has seen, oldest first; and when those were updated whose retry is announced.
+    """Return the failed runs that were not observed yet, oldest first, and when those awaiting a retry were updated.
 
-    As many as one tick can look at; however many fail within the overlap, the next tick goes on behind them.
+    It returns as many as one tick can handle. However many fail within the overlap, the next tick goes on after them.
     """
     limit = RUNS_A_TICK + len(seen)
     while True:
@@ -99,7 +113,7 @@ def _unseen(
             if record.dagster_run.run_id in seen:
                 continue
             if record.dagster_run.tags.get(WILL_RETRY_TAG) == "true" and now - _ended(record) < RETRY_GRACE:
-                # Looked at again: a retry that was announced does not always come.
+                # They are observed again, because an announced retry does not always come.
                 waiting.append(record.update_timestamp.replace(tzinfo=timezone.utc))
             else:
                 fresh.append(record)
@@ -115,7 +129,10 @@ def _ended(record: RunRecord) -> datetime:
 def _failures(
     instance: DagsterInstance, run: DagsterRun, steps: Mapping[str, Sequence[str]]
 ) -> Iterable[tuple[str, Facts, str]]:
-    """(subject, its tables or checks, sentence) of each step that failed, or of the run where none did: it was killed."""
+    """Return (subject, its tables or checks, sentence) of each failed step.
+
+    If no step failed, the run was killed, and the result is about the run.
+    """
     failed = list(_step_failures(instance, run))
     for event in failed:
         step = str(event.step_key)
@@ -136,7 +153,7 @@ def _failures(
 
 
 def _step_failures(instance: DagsterInstance, run: DagsterRun) -> Iterable[DagsterEvent]:
-    """Every step's failure, however many there are."""
+    """Return the failure of every step, however many there are."""
     cursor = None
     while True:
         page = instance.get_records_for_run(
@@ -160,7 +177,7 @@ def _said(data: StepFailureData) -> str:
 
 
 def _joined(known: dict[str, Any] | None, run: DagsterRun, more: Facts, ended: datetime) -> dict[str, Any]:
-    """What must be well again: the tables, checks and days of this failure and of those before it in the same incident."""
+    """Return what must be well again: the tables, checks and days of all failures of the same incident."""
     known = known or {}
     spans = [(date.fromisoformat(first), date.fromisoformat(last)) for first, last in known.get("ranges", ())]
     if (span := range_of(run.tags)) is not None:
@@ -177,7 +194,7 @@ def _joined(known: dict[str, Any] | None, run: DagsterRun, more: Facts, ended: d
 
 
 def _merged(spans: Iterable[tuple[date, date]]) -> list[tuple[date, date]]:
-    """The same days as the fewest ranges: none of them is forgotten."""
+    """Return the same days as the fewest ranges, without losing one."""
     found: list[tuple[date, date]] = []
     for first, last in sorted(spans):
         if found and first <= found[-1][1] + DAY:
@@ -188,7 +205,7 @@ def _merged(spans: Iterable[tuple[date, date]]) -> list[tuple[date, date]]:
 
 
 def range_of(tags: Mapping[str, str]) -> tuple[date, date] | None:
-    """The days that a run's tags name, or None."""
+    """Return the days that a run's tags name, or None."""
     if RANGE[0] in tags:
         return date.fromisoformat(tags[RANGE[0]]), date.fromisoformat(tags[RANGE[1]])
     if PARTITION in tags:
@@ -197,7 +214,10 @@ def range_of(tags: Mapping[str, str]) -> tuple[date, date] | None:
 
 
 def _state(instance: DagsterInstance, facts: Mapping[str, Any], now: datetime) -> tuple[bool | None, str | None]:
-    """True: in trouble. False: over, and why where it was not mended. None: being mended, nobody can say yet."""
+    """Judge an incident: True for in trouble, False for over, None for unknown.
+
+    If it is over without a repair, the reason is returned too.
+    """
     if "checked" in facts:
         return _not_checked_since(instance, facts), None
     wanted = {
@@ -222,7 +242,7 @@ def _state(instance: DagsterInstance, facts: Mapping[str, Any], now: datetime) -
 
 
 def _not_checked_since(instance: DagsterInstance, facts: Mapping[str, Any]) -> bool:
-    """Has one of the checks that broke not been made since?"""
+    """Whether one of the broken checks has not been made since."""
     failed_at = datetime.fromisoformat(facts["failed_at"]).timestamp()
     keys = [AssetCheckKey(AssetKey(facts["checked"]), name) for name in facts["checks"]]
     made = instance.event_log_storage.get_latest_asset_check_execution_by_key(keys)
@@ -234,7 +254,7 @@ def _not_checked_since(instance: DagsterInstance, facts: Mapping[str, Any]) -> b
 
 
 def _not_run_since(instance: DagsterInstance, facts: Mapping[str, Any]) -> bool:
-    """Without partitions: has nothing of it succeeded since it failed?"""
+    """Without partitions: whether nothing of it has succeeded since it failed."""
     failed_at = datetime.fromisoformat(facts["failed_at"])
     for table in facts["tables"]:
         newest = instance.get_latest_materialization_event(AssetKey(table))

@@ -1,4 +1,4 @@
-"""Tables that are late, the month's calls, the LLM: sightings from the rows, the quota store and the checks."""
+"""Late tables, the calls of the month, the error budgets: sightings from the rows, the quota store and the checks."""
 
 from __future__ import annotations
 
@@ -19,7 +19,18 @@ from crypto_assets.transforms import service_level
 
 
 def late_tables(warehouse: Warehouse, open_now: Mapping[str, Incident], now: datetime) -> list[Sighting]:
-    """Tables whose newest row is older than their limit. One never filled, or not for 40 days, is not being kept live."""
+    """Observe tables whose newest row is older than their limit.
+
+    A table that was never filled, or not for 40 days, is not kept up to date, and so it is not late.
+
+    Args:
+        warehouse: the tables.
+        open_now: subject -> open incident.
+        now: the instant, UTC.
+
+    Returns:
+        The sightings.
+    """
     sightings = []
     for seen in observe(warehouse, now):
         if seen.fresh or seen.word == state.RECORDED:
@@ -32,7 +43,7 @@ def late_tables(warehouse: Warehouse, open_now: Mapping[str, Incident], now: dat
 
 
 def consequence_of(table: str) -> str | None:
-    """Which tables rest on this one, or None where none does."""
+    """Say which tables depend on this one; None where none does."""
     resting, frontier = [], {table}
     for derived, inputs in look_back().items():
         if frontier & set(inputs):
@@ -42,22 +53,38 @@ def consequence_of(table: str) -> str | None:
 
 
 def budget_left(settings: Settings, now: datetime) -> list[Sighting]:
-    """Each provider's month against its budget, as the check sees it."""
+    """Observe each provider's calls of the month against its budget, as the check does.
+
+    Args:
+        settings: the budgets and the quota store.
+        now: the instant, UTC.
+
+    Returns:
+        The sightings.
+    """
     found = months(settings, now)
     over = {provider: str(month) for provider, month in found.items() if month.share >= BUDGET_WARNING}
     return [Sighting(provider, over.get(provider), now) for provider in PROVIDERS]
 
 
 def burning(warehouse: Warehouse, now: datetime) -> list[Sighting]:
-    """Tables whose error budget burns too fast over one hour and over six; and whether anybody looks at all.
+    """Observe tables whose error budget burns too fast over one hour and six hours.
 
-    Over once an hour has passed without a bad slot. Where nothing was ever observed there is nothing to say.
+    One more sighting says whether anybody observes at all. It is over once an hour has passed without a bad slot.
+    Without any observation there is no sighting.
+
+    Args:
+        warehouse: the tables.
+        now: the instant, UTC.
+
+    Returns:
+        The sightings.
     """
     known = observed(warehouse, now, service_level.LONG + service_level.SLOT)
     missed = service_level.unobserved(known, now)
     text = f"freshness was not observed in {missed} of the last {service_level.SHORT // service_level.SLOT} slots: the service level is unknown"
     sightings = [] if known.is_empty() else [Sighting("observations", text if missed >= 2 else None, now)]
-    if not known.is_empty():  # a table that nobody fills is no part of the service level
+    if not known.is_empty():  # a table that nobody fills does not count in the service level
         sightings += [Sighting(table, None) for table in FRESHNESS if table not in set(known["asset"])]
     for row in service_level.burn(known, now).iter_rows(named=True):
         if row["short"] >= service_level.BURN_SHORT and row["long"] >= service_level.BURN_LONG:

@@ -1,5 +1,5 @@
-"""Ollama: what is asked of the model, what of its answer is trusted, and how a failing server is lived with.
+"""The local model (Ollama): what we ask it, which part of its answer we trust, and what happens when its server fails.
 
-One article a call; an answer is kept under the hash of text, model and prompt, so that nothing is asked twice. What
-does not belong here: the deterministic analyser and the aggregates (``transforms/``), tables and Dagster.
+One call covers one article. An answer is stored under the hash of text, model and prompt, so that nothing is asked
+twice. The deterministic analyser and the aggregates do not belong here, nor do tables and Dagster.
 """

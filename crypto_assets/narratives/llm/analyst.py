@@ -1,7 +1,8 @@
-"""Articles to answers: each text asked once, a few at a time, each failing alone, a failing server left alone.
+"""Ask the model about articles: each text once, a few at a time, each failing alone.
 
-What was answered before is taken from the journal. A text that failed is asked again in the next run, until it failed
-``GIVE_UP_AFTER`` times by its own fault (the model answered others meanwhile).
+The journal gives what was answered before. A text that failed is asked again in the next run, until it has failed
+``GIVE_UP_AFTER`` times by its own fault (while the model answered others). A server that keeps failing is not asked any
+more (``breaker.py``).
 """
 
 from __future__ import annotations
@@ -22,18 +23,18 @@ from crypto_assets.narratives.llm.text import Article
 from crypto_assets.settings import Settings
 
 GIVE_UP_AFTER = 8
-PATIENCE, FLOOR_S = 10, 30.0  # a call may take ten times as long as the slowest good one so far, or half a minute
+PATIENCE, FLOOR_S = 10, 30.0  # limit of a call: 10 times the slowest good one so far, at least 30 s
 CLAIM_POLL_S = 0.5
 
-Progress = Callable[[int, int, float], None]  # articles done, articles in all, seconds since the first
+Progress = Callable[[int, int, float], None]  # articles done, all articles, seconds since the first
 
 
 @dataclass
 class Report:
-    """What a run of analyses did. ``entries``: by content hash the entry that counts, where there is any."""
+    """What a run of analyses did. ``entries`` maps content hash to the entry that counts, where there is one."""
 
     model: Model | None = None
-    reason: str = ""  # why no model was asked, or why it was no longer
+    reason: str = ""  # why no model was asked, or was not asked any more
     entries: dict[str, Entry] = field(default_factory=dict)
     calls: int = 0
     retries: int = 0
@@ -44,7 +45,15 @@ class Report:
 
 
 def better(entries: Iterable[Entry], digest: str | None) -> Entry | None:
-    """The entry that counts: a good one of this digest and prompt, else the newest good one, else the newest failure."""
+    """Choose the entry that counts.
+
+    Args:
+        entries: the entries of one text.
+        digest: the digest of the model's weights; None if unknown.
+
+    Returns:
+        A good entry of this digest and prompt, else the newest good one, else the newest failure; None without entries.
+    """
 
     def rank(entry: Entry) -> tuple[bool, bool, float]:
         current = entry.prompt_hash == PROMPT_HASH and entry.model_digest == (digest or entry.model_digest)
@@ -55,6 +64,7 @@ def better(entries: Iterable[Entry], digest: str | None) -> Entry | None:
 
 
 def current(entry: Entry | None, model: Model) -> bool:
+    """Whether the entry was made by this model with today's prompt."""
     return entry is not None and (entry.model_digest, entry.prompt_hash) == (model.digest, PROMPT_HASH)
 
 
@@ -69,8 +79,21 @@ async def analyse(
 ) -> Report:
     """Ask the model about every text that has no good answer yet.
 
-    ``answered``: content hash -> (digest, prompt hash) of good answers that the table holds, for a journal that was
-    lost. Never raises for what a server or model does; raises ``InstanceError`` when the journal is away.
+    Failures of the server or the model are part of the report and raise nothing.
+
+    Args:
+        articles: the texts.
+        settings: the server, the model and its limits.
+        journal: where answers are stored.
+        answered: content hash -> (digest, prompt hash) of good answers in the table, in case the journal was lost.
+        breaker: the circuit breaker; by default a new one.
+        progress: called after each article.
+
+    Returns:
+        The entries, and why articles were not asked.
+
+    Raises:
+        InstanceError: the journal cannot be reached.
     """
     began = time.monotonic()
     report = Report()
@@ -96,7 +119,7 @@ async def analyse(
 
 
 def _remembered(journal: Journal, model: str, texts: Sequence[str]) -> list[Entry]:
-    """The journal's entries; an answer that was not understood when it came, and is now, is a good one from here on."""
+    """Return the journal's entries; a stored answer that today's checks accept counts as good."""
     found = []
     for entry in journal.of(model, texts):
         if entry.status in ("invalid", "refused") and entry.answer is not None:
@@ -116,10 +139,10 @@ def _pending(
     known: Mapping[str, list[Entry]],
     answered: Mapping[str, tuple[str, str]],
 ) -> list[Article]:
-    """Texts without a good answer of this model and prompt that are not given up.
+    """Return the texts without a good answer of this model and prompt, except those that were given up.
 
-    In the order of their hashes: a flood of articles that no model answers well is spread among the others, and does
-    not open the breaker before they had their turn.
+    They are in the order of their hashes. So many articles that no model answers well are mixed with the others, and do
+    not open the breaker before the others were asked.
     """
     model = report.model
     assert model is not None
@@ -136,10 +159,10 @@ def _pending(
 
 
 class _Run:
-    """One run's calls: workers that take from one queue, and what came of it.
+    """The calls of one run: workers take texts from one queue.
 
-    Journal and progress go to a database and wait for it in threads of their own: on the event loop, one that stalls
-    would stop the clock of every call under way, and a model that answered in time would be blamed for a time-out.
+    Journal and progress use a database and wait for it in their own threads. On the event loop, a stalled write would
+    stop the clock of every open call, and a model that answered in time would count as timed out.
     """
 
     def __init__(
@@ -162,7 +185,7 @@ class _Run:
         self._failed: set[tuple[str, str, str]] = set()
 
     async def all(self, articles: Sequence[Article]) -> None:
-        """Every article once; those that a passing trouble hit once more at the end."""
+        """Ask about every article once; at the end, once more about those that failed for a temporary reason."""
         await self._each(articles)
         again = [article for article in self._transient.values() if not self._breaker.dead]
         self.retries = len(again)
@@ -186,7 +209,7 @@ class _Run:
         if not self._breaker.open:
             await self._ask(article)
             return
-        async with self._breaker.gate:  # while it is open, one at a time
+        async with self._breaker.gate:  # while it is open, one call at a time
             while self._breaker.open:
                 if not await self._breaker.recover(self._client.probe) and self._breaker.dead:
                     return
@@ -199,7 +222,7 @@ class _Run:
         try:
             known = await asyncio.to_thread(self._journal.of, self._model.name, [key[0]])
             found = next((e for e in known if e.key == key), None)
-            if found is not None and found.status == "ok":  # another process was faster
+            if found is not None and found.status == "ok":  # another process has answered it meanwhile
                 self.entries[key[0]] = found
                 return
             entry = await self._call(article)
@@ -209,7 +232,7 @@ class _Run:
             await asyncio.to_thread(self._journal.release, key)
 
     async def _call(self, article: Article) -> Entry | None:
-        """One call and its outcome; None where the server did not even see it."""
+        """Make one call and return its outcome; None where the request did not reach the server."""
         began, limit = time.monotonic(), self._patience()
         base = Entry(
             article.content_hash, self._model.digest, PROMPT_HASH, self._model.name, "ok", sandbox=self._model.sandbox
@@ -247,7 +270,10 @@ class _Run:
         return min(self._limit_s, max(FLOOR_S, PATIENCE * self._slowest)) if self._good >= 3 else self._limit_s
 
     def _blame(self) -> None:
-        """Failures that were not the server's: it was not failing for all, and these weights have answered others."""
+        """Count failures that were the article's fault.
+
+        In these cases the server was not failing for all, and the model answered others.
+        """
         guilty = [key for key in self._failed if key not in self._breaker.forgiven]
         if not guilty or self._journal.last_answer(self._model.digest) is None:
             return

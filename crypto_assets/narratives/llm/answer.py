@@ -1,4 +1,4 @@
-"""The model's answer, validated: bounds hold, lists are short, strings are plain. Nothing is filled in for it."""
+"""Validate the model's answer: bounds hold, lists are short, strings are plain. No missing part is filled in."""
 
 from __future__ import annotations
 
@@ -24,7 +24,10 @@ _THOUGHT = re.compile(r"<(?P<end>/)?(?:think|thinking|thought|thoughts|reasoning
 
 
 class InvalidAnswerError(ValueError):
-    """Not the answer that was asked for; says why. ``refused``: the model wrote that it will not."""
+    """The text is not the answer that was asked for; the message says why.
+
+    ``refused``: the model declined to answer.
+    """
 
     def __init__(self, message: str, *, refused: bool = False) -> None:
         super().__init__(message)
@@ -43,14 +46,14 @@ Name = Annotated[str, BeforeValidator(_name)]
 
 
 class Driver(BaseModel):
-    """A reason in the model's words, and the words of the article it rests on."""
+    """A reason in the model's words, and the quote from the article that supports it."""
 
     driver: str
     quote: str
 
 
 class Answer(BaseModel):
-    """What the model says. Sentiment -1 to 1, confidence 0 to 1; what it leaves out is empty or None."""
+    """The model's answer. Sentiment is -1 to 1 and confidence 0 to 1; what the model leaves out is empty or None."""
 
     model_config = ConfigDict(extra="ignore", allow_inf_nan=False)
 
@@ -88,7 +91,7 @@ class Answer(BaseModel):
     @field_validator("drivers", mode="before")
     @classmethod
     def _reasons(cls, value: Any) -> list[dict[str, str]]:
-        """Models that ignore the schema write a list of quotes."""
+        """Accept a list of quotes, which models write that ignore the schema."""
         found = []
         for item in value if isinstance(value, list) else []:
             if isinstance(item, str):
@@ -105,18 +108,26 @@ class Answer(BaseModel):
         return framed(value) or None if isinstance(value, str) else None
 
     def further_themes(self) -> list[str]:
+        """Return the secondary themes without the main theme, at most ``SECONDARY``."""
         return [name for name in self.secondary_themes if name != self.theme][:SECONDARY]
 
 
 def parse(content: str) -> Answer:
-    """The validated answer in the model's text.
+    """Find and validate the answer in the model's text.
 
-    A reasoning model writes its thoughts first, and drafts of the answer in them; models write shapes, notes and code
-    fences around it. So every JSON object in the text is tried against the schema. Of those that hold, the last outside
-    the thoughts counts: who writes a second whole answer corrects the first. Only where the thoughts never end, one in
-    them can be meant, and again the last is. An object inside another is no answer.
+    A reasoning model writes its thoughts first, with drafts of the answer in them. Models also write notes and code
+    fences around the answer. So every JSON object in the text is checked against the schema. Of the valid objects, the
+    last one outside the thoughts counts, because a second complete answer corrects the first. Only where the thoughts
+    never end, the last valid object inside them counts. An object inside another object is not an answer.
 
-    Raises :class:`InvalidAnswerError` with the first thing that is wrong.
+    Args:
+        content: the model's text.
+
+    Returns:
+        The answer.
+
+    Raises:
+        InvalidAnswerError: there is no valid answer; the message names the first thing that is wrong.
     """
     found = _answers(content)
     if found.good:
@@ -136,7 +147,11 @@ def parse(content: str) -> Answer:
 
 @dataclass
 class _Found:
-    """What a text holds: answers, why the last object that is none is none, whether one was cut, the thoughts' end."""
+    """What a text contains.
+
+    It has answers, the reason why the last invalid object is invalid, whether an object was cut off, and the end of the
+    thoughts.
+    """
 
     good: list[Answer] = field(default_factory=list)
     wrong: ValidationError | None = None
@@ -147,7 +162,7 @@ class _Found:
 def _answers(content: str) -> _Found:
     objects = list(_objects(content))
     inside = [(begin, end) for begin, end, answer in objects if isinstance(answer, Answer)]
-    # A tag among the words of an answer is one of them.
+    # A tag inside the strings of an answer is part of the answer.
     tags = [tag for tag in _THOUGHT.finditer(content) if not any(b < tag.start() < e for b, e in inside)]
     closed = max((tag.end() for tag in tags if tag["end"]), default=0)
     opened = min((tag.start() for tag in tags if not tag["end"] and tag.start() >= closed), default=len(content))
@@ -161,12 +176,15 @@ def _answers(content: str) -> _Found:
 
 
 def _objects(content: str) -> Iterator[tuple[int, int, Answer | ValidationError | None]]:
-    """Each outermost JSON object: where it begins and ends, and the answer it is, why it is none, or None for a broken one."""
+    """Yield each outermost JSON object: its position and its result.
+
+    The result is an answer, the reason why the object is not an answer, or None for broken JSON.
+    """
     position = content.find("{")
     while position >= 0:
         try:
             found, end = _DECODER.raw_decode(content, position)
-        except (ValueError, RecursionError):  # a brace of prose, or an object that was cut
+        except (ValueError, RecursionError):  # a brace in prose, or an object that was cut off
             if _BEGUN.match(content, position):
                 yield position, position, None
             position = content.find("{", position + 1)
@@ -179,7 +197,15 @@ def _objects(content: str) -> Iterator[tuple[int, int, Answer | ValidationError 
 
 
 def without_long_thoughts(content: str, limit: int = MAX_CHARS) -> str:
-    """The text, at most ``limit`` characters: of a longer one what follows the thoughts, which is where the answer is."""
+    """Shorten a text to ``limit`` characters; a longer one keeps what follows the thoughts, where the answer is.
+
+    Args:
+        content: the model's text.
+        limit: the largest number of characters.
+
+    Returns:
+        The text.
+    """
     closed = _answers(content[-limit:]).thoughts_end if len(content) > limit else 0
     return content[-limit:][closed:] if closed else content[:limit]
 

@@ -1,6 +1,6 @@
-"""The circuit breaker: a server that fails in a row is left alone, tried once after a pause, and given up after a few.
+"""The circuit breaker: after several failures in a row a server is not asked, then tried again, and finally given up.
 
-It also judges whose fault a failure was: what fails while nothing else succeeds is the server's, not the article's.
+It also decides whose fault a failure was. A failure while no call succeeds is the server's fault, not the article's.
 """
 
 from __future__ import annotations
@@ -10,14 +10,14 @@ from collections.abc import Awaitable, Callable, Hashable
 from dataclasses import dataclass, field
 
 THRESHOLD = 5.0
-# A time-out costs minutes; a wrong answer shows that at least something answers.
+# A time-out costs minutes. A wrong answer shows that the server at least answers.
 WEIGHTS = {"timeout": 2.0, "invalid": 0.5, "refused": 0.5, "unavailable": 1.0}
 PAUSES_S = (1.0, 3.0, 10.0)
 
 
 @dataclass
 class Breaker:
-    """Closed: calls go through. Open: nobody calls until :meth:`recover` says so. Dead: nobody calls any more."""
+    """Closed: calls go through. Open: no calls until :meth:`recover` returns True. Dead: no calls any more."""
 
     pauses_s: tuple[float, ...] = PAUSES_S
     dead: bool = False
@@ -25,18 +25,27 @@ class Breaker:
     _weight: float = 0.0
     _reopened: int = 0
     _streak: list[Hashable] = field(default_factory=list)
-    forgiven: set[Hashable] = field(default_factory=set)  # failures that were the server's
+    forgiven: set[Hashable] = field(default_factory=set)  # failures that were the server's fault
     gate: asyncio.Lock = field(default_factory=asyncio.Lock)
 
     @property
     def open(self) -> bool:
+        """Whether calls must wait."""
         return self.dead or self._weight >= THRESHOLD
 
     def succeeded(self) -> None:
+        """Record a good answer: the count of failures starts again."""
         self._weight, self._reopened = 0.0, 0
         self._streak.clear()
 
     def failed(self, what: Hashable, status: str, reason: str) -> None:
+        """Record a failure. The failures that open the breaker are the server's fault (``forgiven``).
+
+        Args:
+            what: the text that was asked about.
+            status: the status of the analysis; it decides how much the failure weighs.
+            reason: why the call failed.
+        """
         self._weight += WEIGHTS[status]
         self._streak.append(what)
         self.reason = reason
@@ -45,15 +54,32 @@ class Breaker:
             self._streak.clear()
 
     def trip(self, what: Hashable, reason: str) -> None:
-        """The server is away altogether: open at once."""
+        """Open at once, because the server cannot be reached.
+
+        Args:
+            what: the text that was asked about.
+            reason: why the call failed.
+        """
         self._weight = THRESHOLD
         self.failed(what, "unavailable", reason)
 
     def give_up(self, reason: str) -> None:
+        """Allow no further calls.
+
+        Args:
+            reason: why.
+        """
         self.dead, self.reason = True, reason
 
     async def recover(self, probe: Callable[[], Awaitable[object]]) -> bool:
-        """Wait, then ask whether anyone is there. True: one call may be tried; a failure of it opens the breaker again."""
+        """Wait, then probe the server.
+
+        Args:
+            probe: asks whether the server is there; raises if not.
+
+        Returns:
+            True where one call may be tried; if it fails, the breaker opens again.
+        """
         if self.dead or self._reopened >= len(self.pauses_s):
             self.dead = True
             return False

@@ -1,7 +1,7 @@
-"""The official Ollama client behind two questions: is the model there, and what does it say about this article.
+"""The official Ollama client, reduced to two questions: is the model there, and what does it say about this article.
 
-Whatever goes wrong comes back as one of two errors, each with a sentence. The client raises builtins, httpx, pydantic
-and its own errors alike, and has no time-out of its own: here each call has one, over all its bytes.
+Every failure becomes one of two errors, each with one sentence. The official client raises builtins, httpx, pydantic
+and its own errors, and has no time-out. Here each call has a time-out for the whole answer.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ GARBAGE = (json.JSONDecodeError, UnicodeDecodeError, ValidationError, TypeError,
 
 
 class ModelAwayError(CryptoAssetsError):
-    """No model answers anyone: the server is away, or the model is not there. ``reached``: the server saw the call."""
+    """The server cannot be reached, or does not have the model. ``reached``: the server received the call."""
 
     def __init__(self, message: str, *, reached: bool = False) -> None:
         super().__init__(message)
@@ -42,7 +42,10 @@ class ModelAwayError(CryptoAssetsError):
 
 
 class CallError(CryptoAssetsError):
-    """One call failed; ``status`` is the analysis' status. ``transient``: the article is not to blame."""
+    """One call failed. ``status`` is the status of the analysis.
+
+    ``transient``: the failure is not the article's fault.
+    """
 
     def __init__(self, message: str, status: str, *, transient: bool) -> None:
         super().__init__(message)
@@ -51,7 +54,7 @@ class CallError(CryptoAssetsError):
 
 @dataclass(frozen=True)
 class Model:
-    """A model that is there: its name as analyser, the digest of its weights, whether it can think aloud."""
+    """A model that is there: its name as analyser, the digest of its weights, and whether it can think aloud."""
 
     name: str
     digest: str
@@ -67,7 +70,7 @@ class Reply:
     duration_s: float
     prompt_tokens: int | None
     answer_tokens: int | None
-    answered_at: datetime | None  # by the server's clock; None where it does not say
+    answered_at: datetime | None  # by the server's clock; None where it does not state it
 
 
 class Ollama:
@@ -101,7 +104,14 @@ class Ollama:
             raise httpx.DecodingError(f"the answer has {int(size) >> 20} MiB")
 
     async def probe(self) -> Model:
-        """The model, if server and model are there. Raises :class:`ModelAwayError` saying which is not, and the remedy."""
+        """Check that server and model are there.
+
+        Returns:
+            The model.
+
+        Raises:
+            ModelAwayError: one of them is not there; the message says which, and what to do.
+        """
         try:
             listed = await asyncio.wait_for(self._client.list(), PROBE_S)
         except Exception as error:  # see the module's docstring
@@ -115,15 +125,28 @@ class Ollama:
         return Model(self.name, model.digest or "unknown", await self._thinks(), self._sandbox)
 
     async def _thinks(self) -> bool:
-        """Does the model think aloud unless asked not to? Only then may the request say so."""
+        """Whether the model thinks aloud unless told not to. Only then may the request say so."""
         try:
             about = await asyncio.wait_for(self._client.show(self.name), PROBE_S)
-        except Exception:  # a server without this route has no such models
+        except Exception:  # a server without this route has no thinking models
             return False
         return "thinking" in (about.capabilities or [])
 
     async def ask(self, model: Model, article: Article, timeout_s: float) -> Reply:
-        """What the model says about the article. Raises :class:`ModelAwayError` or :class:`CallError`."""
+        """Ask the model about an article.
+
+        Args:
+            model: the model that :meth:`probe` returned.
+            article: the article.
+            timeout_s: the limit for the whole answer, in seconds.
+
+        Returns:
+            The reply.
+
+        Raises:
+            ModelAwayError: the server or the model is gone.
+            CallError: the call failed.
+        """
         self.calls += 1
         began = time.monotonic()
         try:
@@ -170,7 +193,7 @@ class Ollama:
         if isinstance(error, ConnectionError | httpx.ProxyError):
             return ModelAwayError(self._away(error))
         return CallError(
-            f"the server at {self.where} broke the connection off ({type(error).__name__})",
+            f"the server at {self.where} broke the connection ({type(error).__name__})",
             "unavailable", transient=True,
         )  # fmt: skip
 
@@ -207,13 +230,13 @@ class Ollama:
 
 
 def _moment(text: str | None) -> datetime | None:
-    """The server's ``created_at`` (RFC 3339, nanoseconds) in UTC; None where it is not read whole or leaves it open."""
+    """Read the server's ``created_at`` (RFC 3339, nanoseconds) in UTC; None where it is not exact."""
     stated = read_date(text) if text else None
     return stated.at if stated is not None and stated.at == stated.latest else None
 
 
 def shown(host: str) -> str:
-    """The address without user and password."""
+    """Return an address without its user and password."""
     parts = urlsplit(host if "://" in host else f"http://{host}")
     try:
         port = f":{parts.port}" if parts.port else ""
@@ -223,7 +246,14 @@ def shown(host: str) -> str:
 
 
 def as_options(settings: Settings) -> dict[str, Any]:
-    """What a reader of the run should know about how the model was asked; no secrets."""
+    """Describe how the model was asked, for the metadata of a run; without secrets.
+
+    Args:
+        settings: the server, the model and its limits.
+
+    Returns:
+        Option -> value.
+    """
     return {
         "model": settings.ollama_model,
         "server": shown(settings.ollama_host),

@@ -1,4 +1,4 @@
-"""Is the model fit for work? One article is tried; the finding says what is wrong and the one command that mends it."""
+"""Test the model on one article; the result says what is wrong, and the one command that repairs it."""
 
 from __future__ import annotations
 
@@ -15,7 +15,14 @@ _SAMPLE = Article.of(
 
 
 async def examine_model(settings: Settings) -> tuple[bool, str]:
-    """(is all well, one sentence). Costs one call of the model where server and model are there."""
+    """Test server and model. This costs one call where both are there.
+
+    Args:
+        settings: the server and the model.
+
+    Returns:
+        (whether all is well, one sentence).
+    """
     limit = min(TRIAL_S, settings.ollama_timeout_s)
     smaller = f"run `ollama pull {SMALLER}` and set OLLAMA_MODEL={SMALLER}"
     async with Ollama(settings) as client:

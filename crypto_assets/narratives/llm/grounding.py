@@ -1,7 +1,8 @@
-"""What of an answer the article bears out. The rest is named in ``ungrounded`` and shown nowhere else.
+"""Keep the part of an answer that the article supports. The rest is listed in ``ungrounded`` and shown nowhere else.
 
-A summary stands if each number, coin and address in it is in the article; a driver if its quote is, word for word, and
-its own numbers and coins are; a coin if the text names it. Judgements (theme, sentiment) are not claims of fact.
+A summary is kept if every number, coin and address in it is in the article. A driver is kept if its quote is in the
+article word for word, and its own numbers and coins are. A coin is kept if the text names it. Judgements (theme,
+sentiment) are not claims of fact and are not checked.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from crypto_assets.narratives.llm.text import Article
 from crypto_assets.narratives.news import find_symbols
 
 SUMMARY_CHARS = 600
-CLAIMS = 12  # what is listed as ungrounded, at most
+CLAIMS = 12  # the largest number of claims in ``ungrounded``
 _ADDRESS = re.compile(r"(?:https?://|www\.)\S+|\b[\w-]+(?:\.[\w-]+)*\.(?:com|org|net|io|xyz|app|finance|ru|cn)\b", re.I)
 _CASHTAG = re.compile(r"\$[A-Za-z][A-Za-z0-9]{1,9}\b")
 _ALIKE = str.maketrans({"’": "'", "‘": "'", "“": '"', "”": '"', "–": "-", "—": "-", "‑": "-", "…": " "})
@@ -27,7 +28,7 @@ _ALIKE = str.maketrans({"’": "'", "‘": "'", "“": '"', "”": '"', "–": "
 
 @dataclass(frozen=True)
 class Grounded:
-    """The part of an answer that the text bears out; ``ungrounded`` names what was dropped."""
+    """The part of an answer that the text supports; ``ungrounded`` lists what was dropped."""
 
     drivers: list[str]
     quotes: list[str]
@@ -37,11 +38,20 @@ class Grounded:
 
 
 def ground(answer: Answer, article: Article, coins: Sequence[Coin]) -> Grounded:
-    """Hold an answer against its article."""
+    """Compare an answer with its article.
+
+    Args:
+        answer: the model's answer.
+        article: the article.
+        coins: the coins of the catalogue.
+
+    Returns:
+        The part that the article supports.
+    """
     text = article.text
     named = find_symbols(text, coins)
     spoken = _spoken(text)
-    # Most answers are borne out: all claims at once first, one by one only where something is not.
+    # Most answers are supported. So all claims are checked at once first, and one by one only if that fails.
     claims = " | ".join([answer.summary or "", *(driver.driver for driver in answer.drivers)])
     borne = not unborne(claims, text, named, coins)
     drivers, quotes, dropped = [], [], []
@@ -69,7 +79,17 @@ def ground(answer: Answer, article: Article, coins: Sequence[Coin]) -> Grounded:
 
 
 def unborne(claim: str, text: str, named: Sequence[str], coins: Sequence[Coin]) -> list[str]:
-    """Numbers, coins and addresses of a claim that the text lacks; ``named`` are the symbols of the coins in the text."""
+    """Find the numbers, coins and addresses of a claim that the text does not have.
+
+    Args:
+        claim: a sentence of the answer.
+        text: the text of the article.
+        named: the symbols of the coins in the text.
+        coins: the coins of the catalogue.
+
+    Returns:
+        What is missing, as written.
+    """
     wrong = [f"number {number}" for number in numbers.missing(claim, text)]
     wrong += [f"coin {symbol}" for symbol in find_symbols(claim, coins) if symbol not in named]
     exact = _spellings(tuple(coins))
@@ -86,7 +106,10 @@ def unborne(claim: str, text: str, named: Sequence[str], coins: Sequence[Coin]) 
 
 @cache
 def _spellings(coins: tuple[Coin, ...]) -> tuple[re.Pattern[str], dict[str, str]]:
-    """Names and symbols exactly as the catalogue spells them: stricter than what counts as naming a coin in an article."""
+    """Return names and symbols exactly as the catalogue spells them.
+
+    This is stricter than naming a coin in an article.
+    """
     by_spelling: dict[str, str] = {}
     for coin in coins:
         for spelling in (coin.name, *(alias for alias in coin.aliases if alias != alias.lower()), coin.symbol):
@@ -97,7 +120,7 @@ def _spellings(coins: tuple[Coin, ...]) -> tuple[re.Pattern[str], dict[str, str]
 
 
 def _symbol(name: str, coins: Sequence[Coin]) -> str | None:
-    """The catalogue's symbol for what the model wrote: a symbol, a cashtag or a name."""
+    """Return the catalogue's symbol for what the model wrote: a symbol, a cashtag or a name."""
     bare = name.strip().lstrip("$").upper()
     if any(coin.symbol == bare for coin in coins):
         return bare
@@ -111,7 +134,7 @@ def _spoken(text: str) -> str:
 
 
 def _occurs(quote: str, spoken: str) -> bool:
-    """Are the quote's words in the text, whole and in order? Case, quotation marks and white space do not matter."""
+    """Whether the text has the words of the quote in order; case, quotation marks and white space do not count."""
     wanted = _spoken(quote).strip(" .,'-")
     if len(re.findall(r"\w", wanted)) < 3:
         return False

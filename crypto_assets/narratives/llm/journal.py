@@ -1,8 +1,8 @@
-"""Every answer that a model gave, kept the moment it came: a run that is killed has lost at most the calls in flight.
+"""The journal stores every answer of a model at once, so that a killed run loses at most the calls in flight.
 
-Keyed by hash of text, digest of model and hash of prompt. The answer is kept as the model wrote it; what a row of
-``article_narratives`` says is derived from it each time, so that stricter checks need no new calls. In Dagster's
-Postgres, which all processes of an installation share; in memory where there is none.
+The key is the hash of the text, the digest of the model and the hash of the prompt. The answer is stored as the model
+wrote it. A row of ``article_narratives`` is derived from it each time, so that stricter checks need no new calls. The
+journal is in Dagster's Postgres, which all processes of an installation share, or in memory where there is none.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ class Entry:
     answer: str | None = None
     detail: str | None = None
     attempts: int = 1  # calls so far
-    blamed: int = 0  # of them failed by the article's own fault
+    blamed: int = 0  # calls that failed by the article's fault
     duration_s: float | None = None
     prompt_tokens: int | None = None
     answer_tokens: int | None = None
@@ -36,6 +36,7 @@ class Entry:
 
     @property
     def key(self) -> tuple[str, str, str]:
+        """(content hash, model digest, prompt hash)."""
         return self.content_hash, self.model_digest, self.prompt_hash
 
 
@@ -43,35 +44,55 @@ COLUMNS = tuple(field.name for field in fields(Entry))
 
 
 class Journal(Protocol):
+    """The interface of a journal."""
+
     def of(self, model: str, texts: Sequence[str]) -> list[Entry]:
-        """Every entry of this model's name for texts with these hashes, under any digest and prompt."""
+        """Return every entry for these texts, under any digest and prompt.
+
+        Args:
+            model: the model's name.
+            texts: the content hashes.
+
+        Returns:
+            The entries.
+        """
 
     def record(self, entry: Entry) -> Entry:
-        """Keep the outcome of a call, counted on top of earlier ones; a good answer is never replaced by a failure."""
+        """Store the outcome of a call, added to earlier counts; a failure never replaces a good answer.
+
+        Args:
+            entry: the outcome.
+
+        Returns:
+            The entry as stored.
+        """
 
     def blame(self, keys: Iterable[tuple[str, str, str]]) -> None:
-        """These failed though the model answered others: they count towards giving up."""
+        """Count one failure by the article's fault for each of these keys (the model answered others meanwhile)."""
 
     def last_answer(self, digest: str) -> datetime | None:
-        """When this model last answered well."""
+        """Return when this model (by digest) last gave a good answer, in UTC; None if never."""
 
     def claim(self, key: tuple[str, str, str]) -> bool:
-        """Take this text for this process; False while another process has it. A killed process has nothing."""
+        """Reserve a text for this process; False while another process has it. A killed process loses its claims."""
 
-    def release(self, key: tuple[str, str, str]) -> None: ...
+    def release(self, key: tuple[str, str, str]) -> None:
+        """End the claim of this process on a text."""
 
 
 class MemoryJournal:
-    """The journal of one process."""
+    """The journal of one process; the methods are those of :class:`Journal`."""
 
     def __init__(self) -> None:
         self._entries: dict[tuple[str, str, str], Entry] = {}
 
     def of(self, model: str, texts: Sequence[str]) -> list[Entry]:
+        """Return every entry of this model's name for these content hashes."""
         wanted = set(texts)
         return [entry for entry in self._entries.values() if entry.model == model and entry.content_hash in wanted]
 
     def record(self, entry: Entry) -> Entry:
+        """Store the outcome of a call, and return the entry as stored."""
         before = self._entries.get(entry.key)
         if before is not None:
             kept = before if before.status == "ok" and entry.status != "ok" else entry
@@ -80,17 +101,21 @@ class MemoryJournal:
         return entry
 
     def blame(self, keys: Iterable[tuple[str, str, str]]) -> None:
+        """Count one failure by the article's fault for each of these keys."""
         for key in keys:
             self._entries[key] = replace(self._entries[key], blamed=self._entries[key].blamed + 1)
 
     def last_answer(self, digest: str) -> datetime | None:
+        """Return when this model last gave a good answer; None if never."""
         good = [e.answered_at for e in self._entries.values() if e.model_digest == digest and e.status == "ok"]
         return max(filter(None, good), default=None)
 
     def claim(self, key: tuple[str, str, str]) -> bool:
+        """Reserve a text; always True, because no other process shares this journal."""
         return True
 
-    def release(self, key: tuple[str, str, str]) -> None: ...
+    def release(self, key: tuple[str, str, str]) -> None:
+        """Do nothing: no other process waits for a claim."""
 
 
 _SCHEMA = """
@@ -113,34 +138,43 @@ RETURNING {", ".join(COLUMNS)}
 """
 _OF = f"SELECT {', '.join(COLUMNS)} FROM crypto_assets.analyses WHERE model = %s AND content_hash = ANY(%s)"
 _BLAME = f"UPDATE crypto_assets.analyses SET blamed = blamed + 1 WHERE {_KEY}"
-_CLAIM = "SELECT pg_try_advisory_lock(hashtextextended(%s, 0))"  # goes with the connection, however its process ends
+_CLAIM = "SELECT pg_try_advisory_lock(hashtextextended(%s, 0))"  # ends with the connection
 _RELEASE = "SELECT pg_advisory_unlock(hashtextextended(%s, 0))"
 _LAST = "SELECT max(answered_at) FROM crypto_assets.analyses WHERE model_digest = %s AND status = 'ok'"
 
 
 class PostgresJournal(SharedState):
-    """The journal that all processes on one Postgres share. Raises :class:`InstanceError` when the server stays away."""
+    """The journal that all processes on one Postgres share; the methods are those of :class:`Journal`.
+
+    Every method raises :class:`InstanceError` when the server stays away.
+    """
 
     what, schema, lock = "the journal of analyses", _SCHEMA, 0x6C_6C_6D_6A_6F_75
 
     def of(self, model: str, texts: Sequence[str]) -> list[Entry]:
+        """Return every entry of this model's name for these content hashes."""
         return [_entry(row) for row in self._ask(_OF, (model, list(texts)))]
 
     def record(self, entry: Entry) -> Entry:
+        """Store the outcome of a call, and return the entry as stored."""
         return _entry(self._ask(_RECORD, astuple(entry))[0])
 
     def blame(self, keys: Iterable[tuple[str, str, str]]) -> None:
+        """Count one failure by the article's fault for each of these keys."""
         wanted = list(keys)
         self._transaction(lambda cursor: cursor.executemany(_BLAME, wanted))
 
     def last_answer(self, digest: str) -> datetime | None:
+        """Return when this model last gave a good answer; None if never."""
         found = self._ask(_LAST, (digest,))[0][0]
         return found if isinstance(found, datetime) else None
 
     def claim(self, key: tuple[str, str, str]) -> bool:
+        """Reserve a text for this process; False while another process has it."""
         return bool(self._ask(_CLAIM, ("/".join(key),))[0][0])
 
     def release(self, key: tuple[str, str, str]) -> None:
+        """End the claim of this process on a text."""
         self._ask(_RELEASE, ("/".join(key),))
 
 
@@ -155,7 +189,14 @@ _SHARED: dict[str, PostgresJournal] = {}
 
 
 def open_journal(url: str | None) -> Journal:
-    """The shared journal on a Postgres, or this process's own; one connection a process and address."""
+    """Open the journal on a Postgres, or the one of this process.
+
+    Args:
+        url: the address of the Postgres; None for this process's own journal.
+
+    Returns:
+        The journal; one connection per process and address.
+    """
     if url is None:
         return _LOCAL
     return _SHARED.setdefault(url, PostgresJournal(url))

@@ -1,4 +1,4 @@
-"""The numbers in a text by value, so that "$1.2bn", "1,200,000,000" and "1.2 billion" are one number."""
+"""Compare the numbers in texts by value: "$1.2bn", "1,200,000,000" and "1.2 billion" are one number."""
 
 from __future__ import annotations
 
@@ -29,14 +29,17 @@ _NUMBER = re.compile(
 )
 
 
-@lru_cache(maxsize=8)  # an article is held against several claims in a row
+@lru_cache(maxsize=8)  # several claims in a row are compared with one article
 def stated(text: str) -> frozenset[Decimal]:
-    """Every number the text states: with its scale and, as a reader sees it, without."""
+    """Find every number that a text states: with its scale, and also without it, as a reader sees it."""
     return frozenset(value for values in _found(text) for value in values)
 
 
 def missing(claim: str, text: str) -> list[str]:
-    """The numbers of ``claim`` that ``text`` does not state, as they are written. "one" is a word, not a number."""
+    """Find the numbers of ``claim`` that ``text`` does not state, as they are written.
+
+    "one" is a word, not a number.
+    """
     known = stated(text)
     spelled = unicodedata.normalize("NFKC", claim)
     absent = []
@@ -51,7 +54,7 @@ def _found(text: str) -> list[tuple[Decimal, ...]]:
 
 
 def _values(match: re.Match[str]) -> tuple[Decimal, ...]:
-    """(the value meant, the bare one before its scale)."""
+    """Return (the value with its scale, the bare value)."""
     if match["digits"]:
         bare = Decimal(match["digits"].replace(",", ""))
         scale = match["scale"]

@@ -1,8 +1,8 @@
-"""What is asked of the model: instructions, JSON schema and options. Their hash is part of every analysis' key.
+"""The request to the model: instructions, JSON schema and options. Their hash is part of the key of every analysis.
 
-The schema is written by hand and without references: engines compile it to a grammar, and not all follow those. Lengths
-are in it so that a small model that repeats itself comes to an end. What a grammar does not enforce (bounds of numbers)
-``answer.py`` does.
+The schema is written by hand and without references, because engines compile it to a grammar and not all of them follow
+references. It limits lengths, so that a small model that repeats itself comes to an end. What a grammar does not
+enforce (bounds of numbers), ``answer.py`` checks.
 """
 
 from __future__ import annotations
@@ -71,13 +71,13 @@ SCHEMA: dict[str, Any] = {
     "additionalProperties": False,
 }  # fmt: skip
 
-# The same text gives the same answer; the context holds instructions, the longest article and the answer.
+# The same text gives the same answer. The context has room for instructions, the longest article and the answer.
 OPTIONS: dict[str, Any] = {"temperature": 0, "seed": 7, "num_ctx": 4096, "num_predict": 700}
 _FRAME = '<article id="{mark}">\ntitle: {title}\ntext: {body}\n</article id="{mark}">'
 
 
 def messages(article: Article) -> list[dict[str, str]]:
-    """The conversation: instructions, then the article between marks that its own text cannot contain."""
+    """Build the conversation: instructions, then the article between marks that its text cannot contain."""
     mark = article.content_hash[:12]
     asked = _FRAME.format(mark=mark, title=article.title, body=article.body or article.title)
     return [{"role": "system", "content": SYSTEM}, {"role": "user", "content": asked}]

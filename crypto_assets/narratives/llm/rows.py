@@ -1,4 +1,7 @@
-"""Rows of ``article_narratives`` from what models answered: validated and held against the article each time anew."""
+"""Build rows of ``article_narratives`` from the answers of models.
+
+Each answer is validated and compared with the article every time.
+"""
 
 from __future__ import annotations
 
@@ -23,7 +26,7 @@ LEXICON = "lexicon-"
 
 @dataclass(frozen=True)
 class Subject:
-    """An article with the cells of its row that an analysis repeats."""
+    """An article, with the cells of its row that an analysis repeats."""
 
     article_id: str
     date: date
@@ -33,7 +36,14 @@ class Subject:
 
 
 def subjects(articles: pd.DataFrame) -> list[Subject]:
-    """One an article; ``articles`` are rows of ``news_articles``."""
+    """Build one subject per article.
+
+    Args:
+        articles: rows of ``news_articles``.
+
+    Returns:
+        The subjects, in the order of the rows.
+    """
     columns = ("article_id", "date", "available_at", "source", "title", "summary")
     return [
         Subject(article_id, day, available_at, str(source).startswith("sandbox"), Article.of(title, summary))
@@ -44,7 +54,15 @@ def subjects(articles: pd.DataFrame) -> list[Subject]:
 
 
 def answered(stored: pl.DataFrame, model: str) -> dict[str, tuple[str, str]]:
-    """Content hash -> (digest, prompt hash) of the good rows of this model that the table holds."""
+    """Find the good rows of a model in the table.
+
+    Args:
+        stored: rows of ``article_narratives``.
+        model: the model's name.
+
+    Returns:
+        Content hash -> (digest, prompt hash).
+    """
     good = stored.filter(pl.col("analyzer") == model, pl.col("status") == "ok").drop_nulls("content_hash")
     return {row[0]: (row[1], row[2]) for row in good.select("content_hash", "model_digest", "prompt_hash").rows()}
 
@@ -58,10 +76,20 @@ def model_rows(
     *,
     asked_for: bool,
 ) -> pl.DataFrame:
-    """Rows of this model for every article, and what other models said of the same texts.
+    """Build the rows of this model for every article, and keep what other models said of the same texts.
 
-    A good answer stays until a better one is there, whatever fails. ``asked_for``: somebody set a model up, so that an
-    article without an answer has a row that says why.
+    A good answer stays until a better one is there, whatever fails.
+
+    Args:
+        found: the articles.
+        report: the answers of this run.
+        stored: rows of ``article_narratives`` in the table.
+        coins: the coins of the catalogue.
+        model: the model's name.
+        asked_for: whether somebody configured a model; then an article without an answer has a row that says why.
+
+    Returns:
+        The rows.
     """
     kept = _kept(stored, {subject.article_id: subject.article.content_hash for subject in found})
     rows: list[dict[str, Any]] = []
@@ -82,7 +110,7 @@ def model_rows(
 
 
 def _kept(stored: pl.DataFrame, texts: Mapping[str, str]) -> dict[tuple[str, str], dict[str, Any]]:
-    """Good rows of models in the table whose text is still the article's."""
+    """Return the stored good rows of models whose text is still the article's."""
     good = stored.filter(pl.col("status") == "ok", ~pl.col("analyzer").str.starts_with(LEXICON))
     return {
         (row["article_id"], row["analyzer"]): row

@@ -1,4 +1,4 @@
-"""Runs as Kubernetes Jobs: the launcher, the executor, what is wrong with a pod, and the sweep of dead Jobs.
+"""Runs as Kubernetes Jobs: the launcher, the executor, the diagnosis of a pod, and the removal of dead Jobs.
 
-What does not belong here: manifests (``deploy/``).
+Manifests do not belong here (see ``deploy/``).
 """

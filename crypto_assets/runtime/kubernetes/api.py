@@ -1,7 +1,7 @@
-"""The Kubernetes API as this platform uses it: Jobs and pods of one namespace, chosen by label, in pages.
+"""The Kubernetes API as this platform uses it: Jobs and pods of one namespace, selected by label, in pages.
 
-Objects are the API's JSON: the client's models cost 10 ms each to build. Every failure is an :class:`InstanceError` of
-one sentence.
+Objects are the API's JSON, because the client's models cost 10 ms each to build. Every failure is an
+:class:`InstanceError` of one sentence.
 """
 
 from __future__ import annotations
@@ -21,13 +21,16 @@ from crypto_assets.errors import InstanceError
 from crypto_assets.proxies import is_loopback
 from crypto_assets.settings import variable
 
-PAGE = 250  # objects a list call
-CHOSEN = 40  # runs a delete call: their ids fit a URL that every proxy lets through
+PAGE = 250  # objects per list call
+CHOSEN = 40  # runs per delete call: their ids fit in a URL that every proxy accepts
 TIMEOUT_S = 20.0
 
 
 class Cluster:
-    """One namespace, and in it only what carries the label ``selector`` (``key=value``)."""
+    """One namespace, and in it only objects with the label ``selector`` (``key=value``).
+
+    Every method raises :class:`InstanceError` when the API does not serve us.
+    """
 
     def __init__(self, namespace: str, selector: str) -> None:
         self.namespace, self.selector = namespace, selector
@@ -35,13 +38,15 @@ class Cluster:
         self._batch, self._core = kubernetes.client.BatchV1Api(self._api), kubernetes.client.CoreV1Api(self._api)
 
     def jobs(self) -> list[dict[str, Any]]:
+        """List the Jobs."""
         return list(self._pages(self._batch.list_namespaced_job))
 
     def pods(self) -> list[dict[str, Any]]:
+        """List the pods."""
         return list(self._pages(self._core.list_namespaced_pod))
 
     def delete_jobs_of(self, run_ids: list[str]) -> None:
-        """Every Job (its pods with it) and left-over pod of these runs, many runs a call."""
+        """Delete every Job (with its pods) and left-over pod of these runs, many runs per call."""
         for first in range(0, len(run_ids), CHOSEN):
             selector = f"{self.selector},dagster/run-id in ({','.join(run_ids[first : first + CHOSEN])})"
             with self._sentences("delete"):
@@ -52,6 +57,7 @@ class Cluster:
                 self._core.delete_collection_namespaced_pod(self.namespace, _preload_content=False, **chosen)
 
     def delete_job(self, name: str) -> None:
+        """Delete a Job with its pods; nothing happens if it is gone."""
         with self._sentences("delete"):
             self._gone_is_fine(
                 lambda: self._batch.delete_namespaced_job(
@@ -60,6 +66,7 @@ class Cluster:
             )
 
     def delete_pod(self, name: str) -> None:
+        """Delete a pod; nothing happens if it is gone."""
         with self._sentences("delete"):
             self._gone_is_fine(
                 lambda: self._core.delete_namespaced_pod(name, self.namespace, _request_timeout=TIMEOUT_S)
@@ -95,7 +102,7 @@ class Cluster:
 
 
 class _Sentences:
-    """Turns what the client raises within the block into one sentence."""
+    """Turns the client's errors inside the block into one sentence."""
 
     def __init__(self, where: str, doing: str) -> None:
         self._where, self._doing = where, doing
@@ -109,7 +116,7 @@ class _Sentences:
 
 
 def sentence(error: BaseException) -> str:
-    """Why a call to the API failed and what to do, without the server's JSON around it."""
+    """Describe why a call to the API failed and what to do, without the server's JSON around it."""
     if isinstance(error, urllib3.exceptions.HTTPError):
         reason = getattr(error, "reason", None) or error
         return f"the API server cannot be reached ({_last(reason)}); check its address and the network policies"
@@ -143,7 +150,7 @@ def _last(error: BaseException) -> str:
 
 
 def _configuration(namespace: str) -> kubernetes.client.Configuration:
-    """In a pod the service account's, elsewhere the kubeconfig's (``KUBECONFIG``)."""
+    """Load the service account's configuration in a pod, else the kubeconfig (``KUBECONFIG``)."""
     found = kubernetes.client.Configuration()
     try:
         if variable("KUBERNETES_SERVICE_HOST") and not variable("KUBECONFIG"):
@@ -160,6 +167,15 @@ def _configuration(namespace: str) -> kubernetes.client.Configuration:
 
 
 def no_configuration(namespace: str, error: BaseException) -> str:
+    """Build the message for a missing or unusable configuration.
+
+    Args:
+        namespace: the namespace that was asked for.
+        error: the client's error.
+
+    Returns:
+        The sentence, with what to do.
+    """
     reason = " ".join(str(error).split())[:150]
     return (
         f"there is no way to the Kubernetes API of namespace {namespace} ({reason}); set KUBECONFIG to a kubeconfig "
@@ -168,4 +184,5 @@ def no_configuration(namespace: str, error: BaseException) -> str:
 
 
 def labels(found: Mapping[str, Any]) -> Mapping[str, str]:
+    """Return the labels of an object."""
     return found["metadata"].get("labels") or {}

@@ -1,7 +1,7 @@
-"""What ails a pod or a Job, in words: plain functions over the API's JSON, no clock, no network.
+"""Diagnose a pod or a Job in words: plain functions over the API's JSON, without clock or network.
 
-The reasons are Kubernetes' own words. A state that heals by itself within moments (``ContainerCreating``,
-``ErrImagePull``, no node with room) becomes a problem only after ``patience_s``.
+The reasons are Kubernetes' own words. A state that heals within moments (``ContainerCreating``, ``ErrImagePull``, no
+node with room) becomes a problem only after ``patience_s``.
 """
 
 from __future__ import annotations
@@ -16,7 +16,13 @@ Object = Mapping[str, Any]
 
 @dataclass(frozen=True)
 class Problem:
-    """``reason``: Kubernetes' word. ``sentence``: what, why and what to do. ``heals``: whether another try may help."""
+    """What is wrong with a pod or Job.
+
+    Attributes:
+        reason: Kubernetes' word.
+        sentence: what, why and what to do.
+        heals: whether another try may help.
+    """
 
     reason: str
     sentence: str
@@ -24,7 +30,16 @@ class Problem:
 
 
 def of_pod(pod: Object, now: datetime, patience_s: float) -> Problem | None:
-    """Why this pod will never do its work, or None while it may."""
+    """Find why a pod will never do its work.
+
+    Args:
+        pod: the pod.
+        now: the current time, UTC.
+        patience_s: seconds that a state may take to heal.
+
+    Returns:
+        The problem; None while the pod may still work.
+    """
     status = pod.get("status") or {}
     if status.get("reason") in _GONE:
         message = _short(status.get("message")) or "no message"
@@ -48,7 +63,14 @@ def of_pod(pod: Object, now: datetime, patience_s: float) -> Problem | None:
 
 
 def of_job(job: Object) -> Problem | None:
-    """Why a Job that failed did, as far as the Job itself says it."""
+    """Find why a Job failed, as far as the Job itself says it.
+
+    Args:
+        job: the Job.
+
+    Returns:
+        The problem; None if it did not fail.
+    """
     for condition in (job.get("status") or {}).get("conditions") or ():
         if condition.get("type") != "Failed" or condition.get("status") != "True":
             continue
@@ -65,7 +87,7 @@ def of_job(job: Object) -> Problem | None:
 
 
 def finished_at(job: Object) -> datetime | None:
-    """When the Job completed or failed; None while it may go on."""
+    """Return when the Job completed or failed, in UTC; None while it may go on."""
     status = job.get("status") or {}
     for condition in status.get("conditions") or ():
         if condition.get("type") in ("Complete", "Failed") and condition.get("status") == "True":

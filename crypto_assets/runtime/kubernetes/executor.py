@@ -1,8 +1,8 @@
-"""Where the steps of a run pod run: in its own process, or where they earn it, each in a pod of its own.
+"""Decide where the steps of a run pod run: in its own process, or each in its own pod where this pays off.
 
-A step pod costs some seconds to start and its own memory to hold what it reads, so it pays for steps that are long, or
-that need more memory than the run's pod. A run's tag ``crypto_assets/steps`` decides (``pods`` or ``process``);
-without it, a run of several steps gives a pod to each as soon as one of them earns it by the days it covers.
+A step pod costs some seconds to start, and its own memory for what it reads. So it pays off for long steps, or steps
+that need more memory than the run's pod. A run's tag ``crypto_assets/steps`` decides (``pods`` or ``process``). Without
+it, a run of several steps gives each its own pod as soon as one of them covers enough days.
 """
 
 from datetime import date
@@ -43,7 +43,7 @@ class _Choice(Executor):
         return self._retries
 
     def execute(self, plan_context: Any, execution_plan: Any) -> Any:
-        """Yields the run's events."""
+        """Yield the events of the run."""
         chosen: Executor
         if in_pods(plan_context.dagster_run.tags, execution_plan.step_keys_to_execute):
             made = k8s_job_executor.executor_creation_fn
@@ -55,13 +55,24 @@ class _Choice(Executor):
 
 
 def in_pods(tags: Any, steps: Any) -> bool:
-    """Does each step of this run get a pod? Raises :class:`dagster.DagsterInvariantViolationError` for another word."""
+    """Whether each step of this run gets its own pod.
+
+    Args:
+        tags: the run's tags.
+        steps: the names of its steps.
+
+    Returns:
+        True for pods.
+
+    Raises:
+        dagster.DagsterInvariantViolationError: the tag has another word than ``pods`` or ``process``.
+    """
     wanted = tags.get(STEPS_TAG)
     if wanted not in (None, "pods", "process"):
         raise dg.DagsterInvariantViolationError(f"tag {STEPS_TAG} is {wanted!r}; write pods or process")
     if wanted is not None:
         return bool(wanted == "pods")
-    if len(steps) < 2:  # the run's pod is the step's own
+    if len(steps) < 2:  # the run's pod already belongs to the one step
         return False
     count = _days(tags)
     return any(count >= EARNS_FROM_DAYS[step] for step in steps if step in EARNS_FROM_DAYS)

@@ -1,7 +1,7 @@
-"""Keeps a cluster clean: runs whose pods can never work fail at once with the reason, dead Jobs of ours go.
+"""Keep a cluster clean: a run whose pod can never work fails at once with the reason, and our dead Jobs are deleted.
 
-The sensor sweeps from the code location itself, every half minute: a cluster that cannot start pods must not need one
-to say so. What it found is the asset ``cluster_health`` with the check ``zero_stuck_jobs``. Outside a cluster
+The sensor runs in the code location itself, every half minute, because a cluster that cannot start pods must not need
+one to report this. Its result is the asset ``cluster_health`` with the check ``zero_stuck_jobs``. Outside a cluster
 (``CRYPTO_ASSETS_KUBE_NAMESPACE`` unset) none of this exists.
 """
 
@@ -23,13 +23,13 @@ HEALTH = dg.AssetKey("cluster_health")
 CHECK = "zero_stuck_jobs"
 EVERY_S = 30
 RUNS_A_QUERY = 250
-SINGLE_DELETES = 200  # a sweep makes a bounded number of calls; the next one goes on
-SAY_AGAIN = timedelta(hours=1)  # an unchanged picture is reported this seldom: the event log would grow without end
+SINGLE_DELETES = 200  # the limit of single calls per sweep; the next sweep continues
+SAY_AGAIN = timedelta(hours=1)  # how often an unchanged result is reported, so that the event log stays small
 
 
 @dataclass(frozen=True)
 class Sweep:
-    """What a sweep found and did. ``left``: deletions that were put off to the next sweep, or could not be made."""
+    """What a sweep found and did. ``left``: deletions that failed or were left to the next sweep."""
 
     plan: logic.Plan
     failed: int
@@ -40,9 +40,11 @@ class Sweep:
 
     @property
     def counts(self) -> dict[str, int]:
+        """Reason -> number of problems, and the numbers of failed runs and postponed deletions."""
         return {**dict(self.plan.found), "failed_runs": self.failed, "left": self.left}
 
     def sentence(self) -> str:
+        """The sweep in one sentence."""
         seen = self.plan.seen
         text = f"{self.plan.stuck} stuck of {seen['jobs']} Job(s) and {seen['pods']} pod(s)"
         if self.plan.found:
@@ -53,7 +55,20 @@ class Sweep:
 
 
 def sweep(instance: DagsterInstance, cluster: Cluster, *, dry_run: bool, rules: logic.Rules | None = None) -> Sweep:
-    """Look at everything of ours once, and act. Raises :class:`InstanceError` if the API cannot be read."""
+    """Check all our objects once, and act.
+
+    Args:
+        instance: knows the runs.
+        cluster: the namespace.
+        dry_run: whether to only report.
+        rules: how long to wait before a state is trusted; by default those of :class:`Rules`.
+
+    Returns:
+        What was found and done.
+
+    Raises:
+        InstanceError: the API cannot be read.
+    """
     now = datetime.now(timezone.utc)
     jobs, pods = cluster.jobs(), cluster.pods()
     run_ids = sorted({labels(found)[logic.RUN_LABEL] for found in [*jobs, *pods] if logic.RUN_LABEL in labels(found)})
@@ -77,6 +92,15 @@ def sweep(instance: DagsterInstance, cluster: Cluster, *, dry_run: bool, rules: 
 
 
 def known_runs(instance: DagsterInstance, run_ids: Sequence[str]) -> dict[str, logic.Run]:
+    """Look up runs in Dagster.
+
+    Args:
+        instance: knows the runs.
+        run_ids: the ids; those that Dagster does not know are left out.
+
+    Returns:
+        Id -> the run.
+    """
     found = {}
     for first in range(0, len(run_ids), RUNS_A_QUERY):
         chosen = RunsFilter(run_ids=list(run_ids[first : first + RUNS_A_QUERY]))
@@ -89,7 +113,7 @@ def known_runs(instance: DagsterInstance, run_ids: Sequence[str]) -> dict[str, l
 
 def _fail(instance: DagsterInstance, run_id: str, problem: logic.Problem) -> bool:
     run = instance.get_run_by_id(run_id)
-    if run is None or run.is_finished:  # it ended while we looked
+    if run is None or run.is_finished:  # it ended meanwhile
         return False
     if not problem.heals:
         instance.add_run_tags(run_id, NO_RETRY)
@@ -98,6 +122,17 @@ def _fail(instance: DagsterInstance, run_id: str, problem: logic.Problem) -> boo
 
 
 def sweep_as_configured(instance: DagsterInstance) -> Sweep:
+    """Sweep the cluster that the environment names.
+
+    Args:
+        instance: knows the runs.
+
+    Returns:
+        What was found and done.
+
+    Raises:
+        InstanceError: no cluster is configured, or its API cannot be read.
+    """
     settings = Settings.from_env()
     if settings.kube_namespace is None:
         raise InstanceError(
@@ -107,7 +142,14 @@ def sweep_as_configured(instance: DagsterInstance) -> Sweep:
 
 
 def report(done: Sweep) -> tuple[dict[str, dg.MetadataValue], dg.AssetCheckEvaluation]:
-    """The sweep as metadata of ``cluster_health`` and as its check."""
+    """Describe a sweep.
+
+    Args:
+        done: the sweep.
+
+    Returns:
+        The metadata of ``cluster_health``, and its check.
+    """
     metadata: dict[str, dg.MetadataValue] = {
         "stuck": dg.MetadataValue.int(done.plan.stuck),
         "reasons": dg.MetadataValue.json(dict(done.plan.found)),
@@ -140,6 +182,7 @@ def report(done: Sweep) -> tuple[dict[str, dg.MetadataValue], dg.AssetCheckEvalu
     check_specs=[dg.AssetCheckSpec(CHECK, asset=HEALTH, description="No Job or pod of ours is stuck or left behind.")],
 )
 def cluster_health(context: dg.AssetExecutionContext) -> Iterator[dg.MaterializeResult]:
+    """Sweep the cluster, and record the result."""
     metadata, check = report(sweep_as_configured(context.instance))
     result = dg.AssetCheckResult(
         passed=check.passed, check_name=CHECK, severity=check.severity, description=check.description
@@ -168,7 +211,7 @@ def sweep_cluster_hourly() -> dg.RunRequest:
 
 @dg.sensor(minimum_interval_seconds=EVERY_S, default_status=dg.DefaultSensorStatus.RUNNING)
 def janitor(context: dg.SensorEvaluationContext) -> dg.SensorResult:
-    """Sweeps the cluster; says so in ``cluster_health`` when something was found, changed, or an hour went by."""
+    """Sweep the cluster; report ``cluster_health`` when something was found or changed, or an hour has passed."""
     try:
         done = sweep_as_configured(context.instance)
     except CryptoAssetsError as error:

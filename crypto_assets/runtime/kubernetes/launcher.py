@@ -1,7 +1,8 @@
-"""Runs as Kubernetes Jobs: Dagster's launcher, sized by what a run fills, and telling the truth about its pods.
+"""Runs as Kubernetes Jobs: Dagster's launcher, with resources by the assets of a run, and with reasons for failed pods.
 
-Stock looks at the Job's counters only: a pod that waits for an image that does not exist counts as active, an OOM as
-"K8s job failed". Here the pod is read too, so that run monitoring fails a run with the reason in words.
+The stock launcher reads only the Job's counters. There a pod that waits for an image that does not exist counts as
+active, and an OOM is "K8s job failed". Here the pod is read too, so that run monitoring fails a run with the reason in
+words.
 """
 
 from __future__ import annotations
@@ -28,11 +29,14 @@ from crypto_assets.runtime.kubernetes import api, diagnosis
 from crypto_assets.runtime.kubernetes.diagnosis import Problem
 
 Resources = Mapping[str, Mapping[str, Any]]  # requests and limits
-NO_RETRY = {"dagster/max_retries": "0"}  # tags of a run whose problem does not heal
+NO_RETRY = {"dagster/max_retries": "0"}  # tags for a run whose problem does not heal
 
 
 class RunPods(K8sRunLauncher):
-    """``asset_resources``: requests and limits of runs that fill these assets (or are of these jobs); the largest wins."""
+    """Dagster's launcher with ``asset_resources``: requests and limits by asset or job of a run.
+
+    The largest counts.
+    """
 
     def __init__(
         self,
@@ -51,6 +55,7 @@ class RunPods(K8sRunLauncher):
 
     @classmethod
     def config_type(cls) -> Any:
+        """Return the stock configuration with ``asset_resources`` and ``start_patience_seconds``."""
         return {
             **super().config_type(),
             "asset_resources": Field(Map(str, Permissive(), key_label_name="asset"), is_required=False),
@@ -58,15 +63,34 @@ class RunPods(K8sRunLauncher):
         }
 
     def launch_run(self, context: LaunchRunContext) -> None:
+        """Start the run as a Job.
+
+        Args:
+            context: the run.
+
+        Raises:
+            InstanceError: the cluster refused; the message is one sentence.
+        """
         with self._one_sentence(context.dagster_run):
             super().launch_run(context)
 
     def resume_run(self, context: ResumeRunContext) -> None:
+        """Start a Job that goes on with the run.
+
+        Args:
+            context: the run.
+
+        Raises:
+            InstanceError: the cluster refused; the message is one sentence.
+        """
         with self._one_sentence(context.dagster_run):
             super().resume_run(context)
 
     def get_container_context_for_run(self, dagster_run: DagsterRun) -> K8sContainerContext:
-        """The instance's configuration, the run's size, and on top of both what the run's own tags say."""
+        """Combine the instance's configuration, the resources of the run, and the run's own tags.
+
+        The tags count most.
+        """
         plain = super().get_container_context_for_run(dagster_run)
         size = self.size_of(dagster_run)
         if size is None or get_user_defined_k8s_config(dagster_run.tags).container_config.get("resources"):
@@ -75,17 +99,33 @@ class RunPods(K8sRunLauncher):
         return plain.merge(K8sContainerContext(run_k8s_config=config))
 
     def size_of(self, run: DagsterRun) -> Resources | None:
+        """Find the resources of a run: the largest of its assets and its job.
+
+        Args:
+            run: the run.
+
+        Returns:
+            Requests and limits; None where none are configured.
+        """
         names = {run.job_name} | {key.to_user_string() for key in run.asset_selection or ()}
         found = [self.asset_resources[name] for name in names if name in self.asset_resources]
         if run.asset_selection is None and run.job_name not in self.asset_resources:
-            found = list(self.asset_resources.values())  # the whole graph may be in it
+            found = list(self.asset_resources.values())  # it may contain the whole graph
         return max(found, key=_memory, default=None)
 
     def check_run_worker_health(self, run: DagsterRun) -> CheckRunHealthResult:
+        """Check the Job and its pod.
+
+        Args:
+            run: the run.
+
+        Returns:
+            The stock result; a failure with the reason where the pod will never work.
+        """
         stock = super().check_run_worker_health(run)
         if stock.status is WorkerStatus.SUCCESS:
             return stock
-        with contextlib.suppress(ApiException, urllib3.exceptions.HTTPError):  # the stock answer stands
+        with contextlib.suppress(ApiException, urllib3.exceptions.HTTPError):  # then the stock result counts
             problem = self.problem(run)
             if problem is not None:
                 self._spare_what_does_not_heal(run, problem)
@@ -93,9 +133,18 @@ class RunPods(K8sRunLauncher):
         return stock
 
     def get_run_worker_debug_info(self, run: DagsterRun, include_container_logs: bool | None = True) -> str | None:
+        """Describe the Job and its pod, with the reason first.
+
+        Args:
+            run: the run.
+            include_container_logs: whether to add the logs.
+
+        Returns:
+            The text; None if the API cannot be read.
+        """
         with contextlib.suppress(ApiException, urllib3.exceptions.HTTPError):
             first = []
-            if (problem := self.problem(run, patience_s=0.0)) is not None:  # whoever asks has lost patience already
+            if (problem := self.problem(run, patience_s=0.0)) is not None:  # the start already took too long
                 self._spare_what_does_not_heal(run, problem)
                 first = [problem.sentence]
             details = super().get_run_worker_debug_info(run, include_container_logs)
@@ -103,7 +152,15 @@ class RunPods(K8sRunLauncher):
         return None
 
     def problem(self, run: DagsterRun, patience_s: float | None = None) -> Problem | None:
-        """What keeps this run's pod from working. Raises the client's errors."""
+        """Find what keeps the pod of a run from working.
+
+        Args:
+            run: the run.
+            patience_s: seconds that a state may take to heal; by default ``start_patience_seconds``.
+
+        Returns:
+            The problem; None without one. Errors of the client are not caught.
+        """
         name = get_job_name_from_run_id(run.run_id, resume_attempt_number=self._get_resume_attempt_number(run))
         namespace = self.get_container_context_for_run(run).namespace
         plain = self._api_client.batch_api.api_client.sanitize_for_serialization
@@ -116,7 +173,7 @@ class RunPods(K8sRunLauncher):
         return diagnosis.of_job({"status": plain(status)}) if status else None
 
     def _spare_what_does_not_heal(self, run: DagsterRun, problem: Problem) -> None:
-        """An image that is not there is not there a minute later: no second try."""
+        """Turn off the retry of a run whose problem does not heal, e.g. an image that does not exist."""
         if not problem.heals and self.has_instance:
             self._instance.add_run_tags(run.run_id, NO_RETRY)
 

@@ -1,7 +1,7 @@
-"""What to do about a cluster's Jobs and pods: from what the API lists and Dagster knows to a plan. Pure, no clock.
+"""Plan what to do about a cluster's Jobs and pods, from the API's lists and Dagster's runs. Pure, without clock.
 
-Only objects that carry our label come in here, and only they are in the plan. A Job is dead when its run is over and it
-is not, when it can never do its work, or when it is past its time; one that may still work is never touched.
+All objects here have our label, and only they are in the plan. A Job is dead when its run is over and the Job is not,
+when it can never do its work, or when it has been over for too long. A Job that may still work is never touched.
 """
 
 from __future__ import annotations
@@ -24,20 +24,24 @@ class Rules:
     """How long to wait before a state is trusted."""
 
     start: timedelta = timedelta(minutes=5)  # a pod may take this long to start
-    settle: timedelta = timedelta(minutes=1)  # a run's last events and its Job's end may lie this far apart
+    settle: timedelta = timedelta(minutes=1)  # the last events of a run and the end of its Job may be this far apart
     keep: timedelta = timedelta(hours=1)  # a finished Job is kept this long, so that its log can be read
 
 
 @dataclass(frozen=True)
 class Run:
-    """What Dagster knows of a run. ``ended``: when it finished, None while it goes on."""
+    """What Dagster knows of a run. ``ended``: when it finished; None while it goes on."""
 
     ended: datetime | None
 
 
 @dataclass
 class Plan:
-    """``fail``: run -> problem. ``runs``: all Jobs of these go. ``jobs``, ``pods``: single ones go, by name."""
+    """What to do: fail runs, and delete Jobs and pods.
+
+    ``fail`` maps runs to their problems. All Jobs of ``runs`` are deleted. ``jobs`` and ``pods`` are single ones, by
+    name.
+    """
 
     fail: dict[str, Problem] = field(default_factory=dict)
     runs: list[str] = field(default_factory=list)
@@ -49,9 +53,16 @@ class Plan:
 
     @property
     def stuck(self) -> int:
+        """The number of Jobs and pods with a problem."""
         return sum(self.found.values())
 
     def note(self, name: str, problem: Problem) -> None:
+        """Count a problem, and keep the first example of its reason.
+
+        Args:
+            name: the Job or pod.
+            problem: what is wrong with it.
+        """
         self.found[problem.reason] += 1
         self.examples.setdefault(problem.reason, f"{name}: {problem.sentence}")
 
@@ -59,7 +70,18 @@ class Plan:
 def plan(
     jobs: Sequence[Object], pods: Sequence[Object], runs: Mapping[str, Run], now: datetime, rules: Rules | None = None
 ) -> Plan:
-    """What is dead and what its run should report. ``runs``: those that Dagster knows, by id."""
+    """Find what is dead, and what its run should report.
+
+    Args:
+        jobs: our Jobs.
+        pods: our pods.
+        runs: id -> run, for those that Dagster knows.
+        now: the current time, UTC.
+        rules: how long to wait; by default those of :class:`Rules`.
+
+    Returns:
+        The plan.
+    """
     rules = rules or Rules()
     made = Plan(seen=Counter(jobs=len(jobs), pods=len(pods)))
     of_job: dict[str, list[Object]] = {}
@@ -79,7 +101,7 @@ def plan(
 def _judge_job(
     made: Plan, job: Object, pods: Sequence[Object], runs: Mapping[str, Run], now: datetime, rules: Rules
 ) -> bool:
-    """Is this Job dead? Notes on the way what ails it and whose run it fails."""
+    """Whether this Job is dead. Also notes what is wrong with it, and the run that it fails."""
     run_id = _labels(job).get(RUN_LABEL)
     run = runs.get(run_id) if run_id else None
     finished = diagnosis.finished_at(job)
@@ -99,13 +121,13 @@ def _judge_job(
         ):
             made.fail.setdefault(run_id, problem)
         else:
-            return past  # a step that failed: the run's own process sees it and says so
+            return past  # a failed step: the process of the run sees it and reports it
         return True
     if problem is not None and problem.reason != "Error":
         made.note(_name(job), problem)
         return run is not None or run_id is not None or past
     if finished is None and ended is not None and now - ended > rules.settle:
-        made.note(_name(job), Problem("LeftBehind", "its run is over, its Job is not", True))
+        made.note(_name(job), Problem("LeftBehind", "its run is over, but its Job is not", True))
         return True
     if past:
         made.note(_name(job), Problem("PastItsTime", "it finished long ago and nothing removed it", True))
@@ -123,7 +145,7 @@ def _problem(
 
 
 def _judge_pod(made: Plan, pod: Object, runs: Mapping[str, Run], now: datetime, rules: Rules) -> None:
-    """A pod without a Job in the list: one of a service, or one that a deleted Job left behind."""
+    """Judge a pod without a Job in the list: it belongs to a service, or a deleted Job left it behind."""
     problem = diagnosis.of_pod(pod, now, rules.start.total_seconds())
     run_id = _labels(pod).get(RUN_LABEL)
     over = (pod.get("status") or {}).get("phase") in ("Failed", "Succeeded")
@@ -134,14 +156,14 @@ def _judge_pod(made: Plan, pod: Object, runs: Mapping[str, Run], now: datetime, 
             made.note(_name(pod), problem or Problem("LeftBehind", "its Job is gone", True))
             made.pods.append(_name(pod))
         return
-    if problem is not None:  # a service: its controller makes another pod; what cannot start is for a person
+    if problem is not None:  # a service: its controller makes another pod; a person must repair what cannot start
         made.note(_name(pod), problem)
     if over and pod["metadata"].get("ownerReferences"):
         made.pods.append(_name(pod))
 
 
 def _group(made: Plan, jobs: Sequence[Object], doomed: set[str], runs: Mapping[str, Run]) -> None:
-    """Whole runs go together, many a call; a run of which a Job may still work loses single ones only."""
+    """Delete whole runs together, many per call; of a run with a Job that may still work, delete single objects."""
     by_run: dict[str | None, list[str]] = {}
     for job in jobs:
         by_run.setdefault(_labels(job).get(RUN_LABEL), []).append(_name(job))

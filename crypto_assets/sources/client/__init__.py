@@ -1,6 +1,6 @@
-"""The careful HTTP client of every provider: limits, quotas, pace, retries, and errors that say why.
+"""The HTTP client of every provider: limits, quotas, pace, retries, and errors with a reason.
 
-What does not belong here: what a provider's answer means.
+The meaning of an answer does not belong here.
 """
 
 from crypto_assets.sources.client.http import Answer, Client, ResponseError

@@ -1,6 +1,6 @@
-"""One careful HTTP client for every provider: time-outs, a size cap, retries of what can heal, errors that say why.
+"""One HTTP client for every provider: timeouts, a size limit, retries, and errors with a reason.
 
-What does not belong here: what a provider's answer means.
+It retries only what can heal. The meaning of an answer does not belong here.
 """
 
 from __future__ import annotations
@@ -30,21 +30,25 @@ from crypto_assets.sources.client.limits import limit_of
 from crypto_assets.sources.client.pace import Pace
 from crypto_assets.sources.client.quota import CallStats, QuotaStore
 
-# What waiting can mend; other 5xx are retried as well. 418 is what Binance says to who went on after a 429.
+# Statuses that can heal; other 5xx are retried as well. Binance answers 418 to a client that went on after a 429.
 HEALING = frozenset({408, 418, 429, 500, 502, 503, 504})
 SANDBOX_HEADER = "X-Crypto-Assets-Sandbox"
 MAX_REDIRECTS = 3
 TOO_MANY = (418, 429)
 REFUSED_PLACE = 451
-RECORD_EVERY = 50  # calls between two entries in the quota store: what a kill can leave uncounted
+RECORD_EVERY = 50  # calls between two entries in the quota store; a kill leaves at most this many uncounted
 PREMIUM_HEADER = "x-cg-pro-api-key"
 
 
 @dataclass(frozen=True)
 class Answer:
-    """A successful response: the parsed body, the SHA-256 of its bytes, and the sandbox's mark if it came from one.
+    """A successful response.
 
-    ``content_type`` is the header of that name, which alone may say a text's charset; empty where there was none.
+    Attributes:
+        body: the parsed body.
+        digest: SHA-256 of its bytes.
+        sandbox: the sandbox's mark; None if the answer came from a real provider.
+        content_type: the header of that name, which may state the charset of a text; empty if there was none.
     """
 
     body: Any
@@ -54,28 +58,34 @@ class Answer:
 
 
 class ResponseError(SourceError):
-    """An HTTP error status; ``body`` is the parsed JSON of the answer where it is JSON, ``sandbox`` its mark if it has one."""
+    """The provider answered with an HTTP error status.
+
+    Attributes:
+        body: the parsed JSON of the answer; None where it is not JSON.
+        sandbox: the sandbox's mark; None without one.
+    """
 
     body: Any = None
     sandbox: str | None = None
 
 
 class RefusedForNowError(ResponseError):
-    """No request was made: the provider asked for a pause that is too long to wait for, and it is not over."""
+    """No request was made, because the provider asked for a pause that is not over and is too long to wait for."""
 
 
 @dataclass(frozen=True)
 class _Route:
-    """Who is called, and under which name the call is counted."""
+    """The provider that is called, and the endpoint name under which the call is counted."""
 
     provider: str
     endpoint: str
 
 
 class Client:
-    """Asynchronous client; use as ``async with Client() as client``. Times in seconds, sizes in bytes.
+    """An asynchronous HTTP client; use it as ``async with Client() as client``.
 
-    With ``settings`` and ``quota`` it keeps to the plans' limits and budgets and counts every call in the quota.
+    Times are in seconds and sizes in bytes. With ``settings`` and ``quota`` the client respects the limits and budgets
+    of the plans, and counts every call.
     """
 
     def __init__(
@@ -83,9 +93,9 @@ class Client:
         *,
         connect_timeout: float = 10,
         read_timeout: float = 30,
-        answer_timeout: float = 120,  # for all of an answer: each byte of one that drips comes in time
+        answer_timeout: float = 120,  # for the whole answer: bytes that trickle keep within the read timeout
         max_bytes: int = 64 * 2**20,
-        concurrency: int = 40,  # at 500 calls a minute and answers that take four seconds, 34 are under way
+        concurrency: int = 40,  # 500 calls a minute with answers of four seconds keep 34 requests open
         max_attempts: int = 5,
         max_wait: float = 120,
         backoff: float = 0.5,
@@ -103,7 +113,7 @@ class Client:
         self._quota = quota
         self._paces: dict[str, Pace | None] = {}
         self._stats: dict[tuple[str, str, datetime], CallStats] = {}
-        self._firsts: dict[str, asyncio.Event] = {}  # by provider: set once its first request is over
+        self._firsts: dict[str, asyncio.Event] = {}  # by provider: set when its first request has ended
         self._refused: dict[str, tuple[float, ResponseError]] = {}  # by provider: until when (monotonic), and why
         self.calls = 0
 
@@ -111,7 +121,7 @@ class Client:
         self._http = httpx.AsyncClient(
             timeout=self._timeout,
             headers={"User-Agent": "crypto-assets"},
-            transport=Transport(trust()),  # a proxy where the variables name one, never for this machine
+            transport=Transport(trust()),  # uses the proxy that the environment names, but never for localhost
             trust_env=False,
         )
         return self
@@ -135,9 +145,22 @@ class Client:
         subject: str = "",
         endpoint: str | None = None,
     ) -> Answer:
-        """GET and parse JSON. Raises :class:`SourceError`; ``subject`` names coin and window in its sentence.
+        """Send a GET request and parse the JSON answer.
 
-        ``endpoint`` is the route's name in ``api_usage`` where the path holds a coin or chain; default: the path.
+        Args:
+            provider: the provider's name, which decides limit and quota.
+            url: the address.
+            params: the query.
+            headers: the request's headers, e.g. the key.
+            subject: the coin and window, for error messages.
+            endpoint: the route's name in ``api_usage``, for paths that hold a coin or chain; by default the path.
+
+        Returns:
+            The answer; its ``body`` is the parsed JSON.
+
+        Raises:
+            ResponseError: the provider answered with an HTTP error status, after retries where it can heal.
+            SourceError: there was no complete, trusted or readable answer, or the month's budget is used up.
         """
         route = _Route(provider, endpoint or httpx.URL(url).path)
         return await self._get(route, url, params, headers, subject, parse_json)
@@ -152,7 +175,23 @@ class Client:
         subject: str = "",
         endpoint: str | None = None,
     ) -> Answer:
-        """GET the body as bytes, for formats that declare their own encoding (XML)."""
+        """Send a GET request and return the body as bytes, for formats that declare their own encoding (XML).
+
+        Args:
+            provider: the provider's name, which decides limit and quota.
+            url: the address.
+            params: the query.
+            headers: the request's headers.
+            subject: the feed, for error messages.
+            endpoint: the route's name in ``api_usage``; by default the path.
+
+        Returns:
+            The answer; its ``body`` is bytes.
+
+        Raises:
+            ResponseError: the provider answered with an HTTP error status, after retries where it can heal.
+            SourceError: there was no complete or trusted answer, or the month's budget is used up.
+        """
         route = _Route(provider, endpoint or httpx.URL(url).path)
         return await self._get(route, url, params, headers, subject, lambda body, where: body)
 
@@ -196,12 +235,12 @@ class Client:
         raise AssertionError("unreachable: the last attempt returns or raises")
 
     def _pause(self, attempt: int) -> float:
-        """Seconds before the next attempt, at most ``max_wait``: full jitter, so that many do not come back together."""
+        """Return the seconds before the next attempt, at most ``max_wait``. Full jitter keeps many clients apart."""
         return random.uniform(0, min(self._max_wait, self._backoff * 2 ** min(attempt, 60)))
 
     @asynccontextmanager
     async def _alone(self, provider: str) -> AsyncIterator[None]:
-        """The first request to a provider goes alone: where it refuses us, it is asked once and not by every coin."""
+        """Let the first request to a provider go alone, so that a refusal costs one request and not one per coin."""
         first = self._firsts.get(provider)
         if first is None:
             first = self._firsts[provider] = asyncio.Event()
@@ -214,7 +253,7 @@ class Client:
             yield
 
     def _refuse(self, provider: str, where: str, status: int, sent: httpx.Headers, body: bytes) -> None:
-        """Remember a pause that is too long to wait for: until it is over, nobody asks this provider."""
+        """Remember a pause that is too long to wait for. No request goes to this provider until it is over."""
         wait = retry_after(sent.get("Retry-After"))
         if wait is not None and wait > self._max_wait:
             try:
@@ -223,7 +262,7 @@ class Client:
                 self._refused[provider] = (time.monotonic() + wait, error)
 
     def _check_refused(self, provider: str) -> None:
-        """Raise what the provider said, without a request, while the pause that it asked for lasts."""
+        """Raise the remembered refusal, without a request, while the provider's pause lasts."""
         until, error = self._refused.get(provider, (0.0, None))
         if error is not None and time.monotonic() < until:
             again = RefusedForNowError(str(error), transient=True, status=error.status)
@@ -237,7 +276,7 @@ class Client:
         return self._paces[provider]
 
     async def _cool(self, route: _Route, wait: float | None, attempt: int) -> float:
-        """The provider has had enough: everyone who shares the limit waits, not only this request."""
+        """Slow down after "too many requests": every request under the same limit waits, not only this one."""
         seconds = wait if wait is not None else self._pause(attempt)
         pace = self._pace(route.provider)
         if pace is not None and seconds <= self._max_wait:
@@ -298,7 +337,7 @@ class Client:
 
     async def _body(self, response: httpx.Response, where: str) -> bytes:
         parts, size = [], 0
-        async for part in response.aiter_bytes():  # decompressed: a gzip bomb ends here as well
+        async for part in response.aiter_bytes():  # decompressed, so that a gzip bomb stops here too
             size += len(part)
             if size > self._max_bytes:
                 raise SourceError(
@@ -316,7 +355,7 @@ def _redirect(target: httpx.URL, response: httpx.Response, where: str) -> httpx.
 
 
 def _same_server(first: httpx.URL, target: httpx.URL) -> bool:
-    """Scheme, host and port; from plain http to https on the usual ports is the same server, better met."""
+    """Compare scheme, host and port. An upgrade from http to https on the default ports is the same server."""
     if (first.scheme, first.host, first.port) == (target.scheme, target.host, target.port):
         return True
     upgraded = (first.scheme, target.scheme) == ("http", "https") and first.port is None and target.port is None
@@ -325,12 +364,12 @@ def _same_server(first: httpx.URL, target: httpx.URL) -> bool:
 
 @cache
 def trust() -> ssl.SSLContext:
-    """The certificates we trust; reading them takes longer than a request."""
+    """Return the trusted certificates. They are cached, because reading them takes longer than a request."""
     return httpx.create_ssl_context()
 
 
 def _distrusted(error: BaseException | None) -> bool:
-    """A certificate or protocol that another attempt will find as it is; a handshake cut short is not one."""
+    """Whether a certificate or protocol error is permanent. A handshake that was cut short is not."""
     while error is not None:
         if isinstance(error, ssl.SSLError):
             return not isinstance(error, ssl.SSLEOFError | ssl.SSLZeroReturnError | ssl.SSLSyscallError)
@@ -339,7 +378,18 @@ def _distrusted(error: BaseException | None) -> bool:
 
 
 def parse_json(body: bytes, where: str) -> Any:
-    """JSON without NaN and Infinity. Raises :class:`SourceError` (transient: a cut body can heal; HTML cannot)."""
+    """Parse JSON, without NaN and Infinity.
+
+    Args:
+        body: the bytes of the answer.
+        where: the provider and path, for error messages.
+
+    Returns:
+        The parsed document.
+
+    Raises:
+        SourceError: the body is not JSON. It is transient, because a cut body can heal, except where the body is HTML.
+    """
     try:
         return json.loads(body, parse_constant=_no_constants)
     except (ValueError, RecursionError) as error:
@@ -379,7 +429,7 @@ def _raise_status(where: str, status: int, body: bytes, too_long: float | None =
 
 
 def _message(body: Any) -> str:
-    """The provider's own words, wherever its error shape keeps them."""
+    """Return the provider's own message, wherever its error shape keeps it."""
     for path in (
         ("error", "status", "error_message"), ("status", "error_message"), ("error", "message"),
         ("error_message",), ("msg",), ("message",), ("error",),
@@ -393,7 +443,14 @@ def _message(body: Any) -> str:
 
 
 def retry_after(value: str | None) -> float | None:
-    """Seconds from a ``Retry-After`` header (seconds or an HTTP date); None where it is absent or unreadable."""
+    """Read a ``Retry-After`` header (RFC 9110, 10.2.3).
+
+    Args:
+        value: the header: seconds or an HTTP date.
+
+    Returns:
+        Seconds to wait; None where the header is absent or unreadable.
+    """
     if value is None:
         return None
     try:

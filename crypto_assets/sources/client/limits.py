@@ -1,7 +1,7 @@
-"""What each provider's plans allow, as data with the documentation's address, and the limit that a call is under.
+"""The limits of each provider's plans, with the address of their documentation, and the limit of a call.
 
 A limit belongs to the provider's server or to a key. A replaced base address without a key is somebody's own server,
-which has no documented limit: no pace is kept there unless ``RATE_LIMITS`` asks for one.
+which has no documented limit. There the client keeps no pace unless ``RATE_LIMITS`` asks for one.
 """
 
 from __future__ import annotations
@@ -15,13 +15,16 @@ from pydantic import SecretStr
 
 from crypto_assets.settings import Settings
 
-# Share of the documented rate that we use: what two clocks and a network add in jitter must not cross the line.
+# The share of the documented rate that we use. The rest absorbs the jitter of two clocks and a network.
 SAFETY = 0.98
 
 
 @dataclass(frozen=True)
 class Plan:
-    """One plan of one provider: ``calls`` in ``seconds``, credits a month (None: no cap), history in days (None: all)."""
+    """One plan of one provider: ``calls`` per ``seconds``, credits a month (None: no cap), and days of history.
+
+    ``history_days`` is None where the plan gives all of the history.
+    """
 
     calls: int
     seconds: float
@@ -52,23 +55,23 @@ PLANS: dict[str, dict[str, Plan]] = {
     "kraken": {
         "public": Plan(1, 1, None, 30, "api.kraken.com", "https://docs.kraken.com/api/docs/guides/spot-rest-ratelimits"),
     },
-    "defillama": {  # none documented for the free host; a courtesy
+    "defillama": {  # no limit is documented for the free host; this one is our choice
         "public": Plan(300, 60, None, None, "api.llama.fi", "https://api-docs.defillama.com"),
     },
     "alternative_me": {
         "public": Plan(60, 60, None, None, "api.alternative.me", "https://alternative.me/crypto/fear-and-greed-index/#api"),
     },
 }  # fmt: skip
-PROVIDERS = (*PLANS, "rss")  # who may be given a limit or a budget
-_ANY_PACE = (1_000_000, 1.0)  # of who has a budget and no limit
+PROVIDERS = (*PLANS, "rss")  # the providers that may be given a limit or a budget
+_ANY_PACE = (1_000_000, 1.0)  # the pace of a provider that has a budget and no limit
 PREMIUM_PLANS = frozenset({"basic", "analyst", "lite", "enterprise"})
 
 
 @dataclass(frozen=True)
 class Limit:
-    """The limit of one bucket: ``calls`` in ``seconds``, and a monthly budget where there is one.
+    """The limit of one bucket: ``calls`` per ``seconds``, and a monthly budget where there is one.
 
-    ``bucket`` names provider, plan and key (by a digest), so that whoever shares the key shares the bucket.
+    ``bucket`` names provider, plan and key (by a digest), so that all users of one key share one bucket.
     """
 
     bucket: str
@@ -83,7 +86,15 @@ class Limit:
 
 
 def plan_of(provider: str, settings: Settings) -> tuple[str, Plan] | None:
-    """The plan's name and what it allows; None for a provider without a documented limit."""
+    """Find the plan of a provider under these settings.
+
+    Args:
+        provider: the provider's name.
+        settings: plans and keys.
+
+    Returns:
+        The plan's name and its limits; None for a provider without a documented limit.
+    """
     plans = PLANS.get(provider)
     if plans is None:
         return None
@@ -97,7 +108,15 @@ def plan_of(provider: str, settings: Settings) -> tuple[str, Plan] | None:
 
 
 def limit_of(provider: str, settings: Settings) -> Limit | None:
-    """The limit that calls to a provider are under, or None where there is none (see the module's text)."""
+    """Find the limit for calls to a provider.
+
+    Args:
+        provider: the provider's name.
+        settings: plans, keys, base addresses, ``RATE_LIMITS`` and ``API_BUDGETS``.
+
+    Returns:
+        The limit; None where there is none (see the module's docstring).
+    """
     found = plan_of(provider, settings)
     pace, budget = settings.rate_limits.get(provider), settings.api_budgets.get(provider)
     key = _key(provider, settings)

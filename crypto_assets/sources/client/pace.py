@@ -1,7 +1,8 @@
-"""Waiting for one's turn: an even pace under a limit, booked a few calls ahead so that the store is not asked each time.
+"""Wait for a turn: calls go at an even pace under a limit.
 
-A turn is an instant. Whoever comes to it too late (a busy machine) gives it up and books another: late calls that
-caught up in a burst would break the limit that their even pace keeps.
+Turns are reserved a few calls ahead, so that the store is not asked for each call. A turn is an instant. A call that
+comes too late for its turn (on a busy machine) gives it up and reserves another. Otherwise late calls would catch up in
+a burst and break the limit.
 """
 
 from __future__ import annotations
@@ -13,25 +14,29 @@ from collections import deque
 from crypto_assets.sources.client.limits import SAFETY, Limit
 from crypto_assets.sources.client.quota import QuotaStore
 
-AHEAD_S = 0.25  # of calls booked at once: few enough that two processes share fairly
+AHEAD_S = 0.25  # how far ahead calls are reserved: little enough that two processes share fairly
 LATE_SHARE = 0.8
-MIN_LATE_S = 0.02  # what any event loop may take to wake up
+MIN_LATE_S = 0.02  # the time that an event loop may take to wake up
 
 
 class Pace:
-    """Turns under one limit for the concurrent requests of one event loop."""
+    """Turns under one limit, for the concurrent requests of one event loop."""
 
     def __init__(self, limit: Limit, quota: QuotaStore) -> None:
         self.limit = limit
-        # Among N + 1 calls the first may be late by the whole margin that SAFETY leaves in the window before they break
-        # the limit; most of it is ours, the rest the network's.
+        # Of N + 1 calls the first may be late by the whole margin that SAFETY leaves in the window before they break
+        # the limit. Most of that margin is for us; the rest is for the network.
         self._late = max(MIN_LATE_S, limit.seconds * (1 / SAFETY - 1) * LATE_SHARE)
         self._quota = quota
         self._turns: deque[tuple[float, float]] = deque()  # (not before, not after)
         self._lock = asyncio.Lock()
 
     async def turn(self) -> None:
-        """Returns when the next call may start. Raises :class:`~crypto_assets.sources.client.quota.BudgetError`."""
+        """Wait until the next call may start.
+
+        Raises:
+            BudgetError: the month's budget is used up.
+        """
         while True:
             at, until = await self._next()
             await asyncio.sleep(max(0.0, at - time.monotonic()))
@@ -47,17 +52,23 @@ class Pace:
                 asked = time.monotonic()
                 waits = await asyncio.to_thread(self._quota.reserve, self.limit, min(count, 25))
                 now = time.monotonic()
-                # The store counted from some moment since we asked: never before it, and late only by what it can be.
+                # The store counted from some instant between ``asked`` and ``now``. A call never starts before its
+                # turn, and is late only after the latest instant that the turn allows.
                 self._turns.extend((now + w, max(asked + w + self._late, now + w + MIN_LATE_S)) for w in waits)
             return self._turns.popleft()
 
     async def pause(self, seconds: float) -> None:
-        """The provider said "too many": nobody on this limit starts before."""
+        """Make every call under this limit wait, because the provider answered "too many requests".
+
+        Args:
+            seconds: how long.
+        """
         async with self._lock:
             await self._give_back(len(self._turns))
             await asyncio.to_thread(self._quota.postpone, self.limit, seconds)
 
     async def close(self) -> None:
+        """Give back the turns that were reserved and not used."""
         async with self._lock:
             await self._give_back(len(self._turns))
 

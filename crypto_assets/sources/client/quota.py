@@ -1,7 +1,8 @@
-"""The book of calls: who may call next, how many calls a month has seen, and how each call ended.
+"""The quota store: it reserves calls, counts the calls of a month, and records how calls ended.
 
-With a Postgres (Dagster's own) all processes that share a key share the quota, and what is in it survives a kill; without
-one it is this process's. Calls are booked before they are made, so that two processes cannot both take the last one.
+With a Postgres (Dagster's own) all processes that share a key share the quota, and the counts survive a kill. Without
+one, the store belongs to this process. Calls are reserved before they are made, so that two processes cannot both take
+the last one.
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ class BudgetError(SourceError):
 
 @dataclass
 class CallStats:
-    """What the calls to one endpoint in one hour came to."""
+    """Counts of the calls to one endpoint in one hour. ``bytes`` is the size of the answers as downloaded."""
 
     calls: int = 0
     premium_calls: int = 0
@@ -43,29 +44,56 @@ Entries: TypeAlias = Mapping[tuple[str, str, datetime], CallStats]  # provider, 
 
 
 class QuotaStore(Protocol):
+    """The interface of a quota store. A bucket is one provider, plan and key (see ``limits.Limit``)."""
+
     def reserve(self, limit: Limit, count: int) -> list[float]:
-        """Reserve ``count`` calls: seconds from now until each may start. Raises :class:`BudgetError`."""
+        """Reserve up to ``count`` calls under a limit.
+
+        Args:
+            limit: the limit and its bucket.
+            count: how many calls; fewer are reserved where the month's budget ends.
+
+        Returns:
+            For each reserved call, the seconds from now until it may start.
+
+        Raises:
+            BudgetError: the month's budget is used up.
+        """
 
     def postpone(self, limit: Limit, seconds: float) -> None:
-        """The provider asked for a pause: nobody starts earlier."""
+        """Let no call of the limit start before ``seconds`` from now, because the provider asked for a pause."""
 
     def give_back(self, limit: Limit, count: int) -> None:
-        """Booked calls that were not made."""
+        """Return ``count`` reserved calls that were not made to the month's budget."""
 
-    def record(self, entries: Entries) -> None: ...
+    def record(self, entries: Entries) -> None:
+        """Add the counts of calls that were made."""
 
     def used(self, bucket: str) -> int:
-        """Calls booked in the current UTC month."""
+        """Return the number of calls reserved in the current UTC month."""
 
     def calls(self, start: date, end: date) -> list[tuple[Any, ...]]:
-        """(provider, endpoint, hour, counts…) of the inclusive UTC days."""
+        """Return (provider, endpoint, hour, counts…) of the UTC days ``start``..``end``.
+
+        The counts are those of ``COUNTS``, in its order.
+        """
 
 
 def this_month() -> str:
+    """Return the current UTC month as ``YYYY-MM``."""
     return datetime.now(timezone.utc).strftime("%Y-%m")
 
 
 def refuse(limit: Limit, used: int) -> BudgetError:
+    """Build the error for a budget that is used up.
+
+    Args:
+        limit: the limit, whose budget is not None.
+        used: the calls of this month.
+
+    Returns:
+        The error, to be raised; it says when the budget is renewed.
+    """
     now = datetime.now(timezone.utc)
     renewed = date(now.year + now.month // 12, now.month % 12 + 1, 1)
     provider = limit.bucket.split(":")[0]
@@ -76,7 +104,7 @@ def refuse(limit: Limit, used: int) -> BudgetError:
 
 
 class LocalBook:
-    """The quota store of one process."""
+    """The quota store of one process, in memory; the methods are those of :class:`QuotaStore`."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -85,6 +113,7 @@ class LocalBook:
         self.entries: dict[tuple[str, str, datetime], CallStats] = {}
 
     def reserve(self, limit: Limit, count: int) -> list[float]:
+        """Reserve up to ``count`` calls. Returns seconds until each may start. Raises :class:`BudgetError`."""
         with self._lock:
             key = (limit.bucket, this_month())
             used = self._used.get(key, 0)
@@ -99,16 +128,19 @@ class LocalBook:
             return [first - now + n * limit.interval for n in range(count)]
 
     def postpone(self, limit: Limit, seconds: float) -> None:
+        """Let no call of the limit start before ``seconds`` from now."""
         with self._lock:
             until = time.monotonic() + seconds
             self._free_at[limit.bucket] = max(self._free_at.get(limit.bucket, 0.0), until)
 
     def give_back(self, limit: Limit, count: int) -> None:
+        """Return ``count`` reserved calls that were not made."""
         with self._lock:
             key = (limit.bucket, this_month())
             self._used[key] = max(0, self._used.get(key, 0) - count)
 
     def record(self, entries: Entries) -> None:
+        """Add the counts of calls that were made."""
         with self._lock:
             for key, stats in entries.items():
                 into = self.entries.setdefault(key, CallStats())
@@ -116,9 +148,11 @@ class LocalBook:
                     setattr(into, name, getattr(into, name) + getattr(stats, name))
 
     def used(self, bucket: str) -> int:
+        """Return the number of calls reserved in the current UTC month."""
         return self._used.get((bucket, this_month()), 0)
 
     def calls(self, start: date, end: date) -> list[tuple[Any, ...]]:
+        """Return (provider, endpoint, hour, counts…) of the UTC days ``start``..``end``."""
         return [
             (*key, *(getattr(stats, name) for name in COUNTS))
             for key, stats in sorted(self.entries.items())
@@ -136,7 +170,7 @@ CREATE TABLE IF NOT EXISTS crypto_assets.calls (
     PRIMARY KEY (provider, endpoint, ts));
 """
 _NOW = "extract(epoch FROM clock_timestamp())"
-_BOOK = f"""
+_RESERVE = f"""
 INSERT INTO crypto_assets.pace AS p SELECT %(bucket)s, {_NOW} + %(span)s
 ON CONFLICT (bucket) DO UPDATE SET free_at = greatest(p.free_at, {_NOW}) + %(span)s
 RETURNING free_at - %(span)s - {_NOW}
@@ -157,32 +191,38 @@ SELECT provider, endpoint, ts, {", ".join(COUNTS)} FROM crypto_assets.calls WHER
 
 
 class PostgresBook(SharedState):
-    """The store that all processes on one Postgres share. Times are the server's, so that clocks need not agree.
+    """The quota store that all processes on one Postgres share; the methods are those of :class:`QuotaStore`.
 
-    Methods raise :class:`InstanceError` when the server stays away.
+    Times are the server's, so that the clocks of the processes need not agree. Every method raises
+    :class:`InstanceError` when the server stays away.
     """
 
     what, schema, lock = "the quota store", _SCHEMA, 0x63_61_62_6F_6F_6B
 
     def reserve(self, limit: Limit, count: int) -> list[float]:
+        """Reserve up to ``count`` calls. Returns seconds until each may start. Raises :class:`BudgetError`."""
         return self._transaction(lambda cursor: _reserve(cursor, limit, count))
 
     def postpone(self, limit: Limit, seconds: float) -> None:
+        """Let no call of the limit start before ``seconds`` from now."""
         self._transaction(lambda cursor: cursor.execute(_POSTPONE, {"bucket": limit.bucket, "seconds": seconds}))
 
     def give_back(self, limit: Limit, count: int) -> None:
+        """Return ``count`` reserved calls that were not made."""
         self._transaction(lambda cursor: cursor.execute(_GIVE_BACK, (count, limit.bucket, this_month())))
 
     def record(self, entries: Entries) -> None:
+        """Add the counts of calls that were made."""
         rows = [(*key, *(getattr(stats, name) for name in COUNTS)) for key, stats in sorted(entries.items())]
         self._transaction(lambda cursor: execute_values(cursor, _RECORD, rows))
 
     def used(self, bucket: str) -> int:
+        """Return the number of calls reserved in the current UTC month."""
         rows = self._ask(_USED, (bucket, this_month()))
         return int(str(rows[0][0])) if rows else 0
 
     def calls(self, start: date, end: date) -> list[tuple[Any, ...]]:
-        """(provider, endpoint, hour, counts…) of the inclusive UTC days."""
+        """Return (provider, endpoint, hour, counts…) of the UTC days ``start``..``end``."""
         midnight = [
             datetime.combine(day, datetime.min.time(), timezone.utc) for day in (start, end + timedelta(days=1))
         ]
@@ -192,7 +232,7 @@ class PostgresBook(SharedState):
 def _reserve(cursor: Cursor, limit: Limit, count: int) -> list[float]:
     month = this_month()
     cursor.execute("INSERT INTO crypto_assets.budget VALUES (%s, %s, 0) ON CONFLICT DO NOTHING", (limit.bucket, month))
-    cursor.execute(f"{_USED} FOR UPDATE", (limit.bucket, month))  # whoever else books on this bucket waits here
+    cursor.execute(f"{_USED} FOR UPDATE", (limit.bucket, month))  # other processes wait here
     (used,) = cursor.fetchone() or (0,)
     if limit.budget is not None and used + count > limit.budget:
         if used >= limit.budget:
@@ -202,7 +242,7 @@ def _reserve(cursor: Cursor, limit: Limit, count: int) -> list[float]:
         "UPDATE crypto_assets.budget SET used = used + %s WHERE bucket = %s AND month = %s",
         (count, limit.bucket, month),
     )
-    cursor.execute(_BOOK, {"bucket": limit.bucket, "span": count * limit.interval})
+    cursor.execute(_RESERVE, {"bucket": limit.bucket, "span": count * limit.interval})
     (wait,) = cursor.fetchone() or (0.0,)
     return [float(wait) + n * limit.interval for n in range(count)]
 
@@ -212,12 +252,26 @@ _SHARED: dict[str, PostgresBook] = {}
 
 
 def quota_store_of(settings: Settings) -> QuotaStore:
-    """Where the calls of this platform are counted: Dagster's Postgres, which every process of it shares."""
+    """Open the quota store of this platform: Dagster's Postgres, which all its processes share.
+
+    Args:
+        settings: the address of the Postgres.
+
+    Returns:
+        The store; without a Postgres, the one of this process.
+    """
     return open_quota_store(settings.postgres_url.get_secret_value() if settings.postgres_url else None)
 
 
 def open_quota_store(url: str | None) -> QuotaStore:
-    """The shared store on a Postgres, or this process's own; one connection a process and address."""
+    """Open the quota store on a Postgres, or the one of this process.
+
+    Args:
+        url: the address of the Postgres; None for this process's own store.
+
+    Returns:
+        The store; one connection per process and address.
+    """
     if url is None:
         return _LOCAL
     return _SHARED.setdefault(url, PostgresBook(url))
