@@ -201,7 +201,7 @@ async def _reach(client: Client, settings: Settings, name: str, provider: str, u
     headers = coingecko.headers(settings) if provider == "coingecko" else None  # the same headers as in runs
     try:
         if provider == "rss":
-            await client.get_text(provider, url, subject=name, endpoint=name.removeprefix("news:"))
+            await client.get_bytes(provider, url, subject=name, endpoint=name.removeprefix("news:"))
         else:
             await client.get_json(provider, url, headers=headers)
     except CryptoAssetsError as error:

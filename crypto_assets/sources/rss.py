@@ -110,7 +110,7 @@ async def fetch_articles(client: Client, settings: Settings, now: datetime) -> F
 async def _fetch(client: Client, name: str, url: str) -> Answer | SourceError:
     """Return the answer, or the failure as a value, so that one feed does not fail the others."""
     try:
-        return await client.get_text(NAME, url, subject=name, endpoint=name)
+        return await client.get_bytes(NAME, url, subject=name, endpoint=name)
     except SourceError as error:
         return error
 

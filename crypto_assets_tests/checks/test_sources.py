@@ -19,7 +19,7 @@ from crypto_assets.errors import UsageError
 from crypto_assets.monitoring.watch.tables import budget_left
 from crypto_assets.settings import Settings
 from crypto_assets.sources.client.limits import limit_of
-from crypto_assets.sources.client.quota import CallStats, PostgresBook
+from crypto_assets.sources.client.quota import CallStats, PostgresQuotaStore
 from crypto_assets.storage.warehouse import Warehouse
 from crypto_assets.tables.schemas import CONTRACTS
 
@@ -203,7 +203,7 @@ def test_budget_projection(tmp_path: Path, new_instance) -> None:
     """700 calls in the last week, the 10th of a month of 30 days: 20 days are left, 2,000 more calls are to come."""
     new_instance()
     url = os.environ["DAGSTER_POSTGRES_URL"]
-    quota, now = PostgresBook(url), datetime.now(timezone.utc)
+    quota, now = PostgresQuotaStore(url), datetime.now(timezone.utc)
     month = now.replace(day=10, hour=12, minute=0, second=0, microsecond=0)
     env = {**PRO, "DAGSTER_POSTGRES_URL": url}
     limit = limit_of("coingecko", scope_of(tmp_path, **env).settings)

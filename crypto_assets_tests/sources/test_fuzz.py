@@ -59,7 +59,7 @@ class Canned(Client):
         query = {name: str(value) for name, value in (params or {}).items()}
         return Answer(self._body_of(Request(url, query, {})), "digest", None)
 
-    async def get_text(self, provider: str, url: str, **_: Any) -> Answer:
+    async def get_bytes(self, provider: str, url: str, **_: Any) -> Answer:
         return Answer(self._body_of(Request(url, {}, {})), "digest", None)
 
 

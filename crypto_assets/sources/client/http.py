@@ -165,7 +165,7 @@ class Client:
         route = _Route(provider, endpoint or httpx.URL(url).path)
         return await self._get(route, url, params, headers, subject, parse_json)
 
-    async def get_text(
+    async def get_bytes(
         self,
         provider: str,
         url: str,

@@ -103,7 +103,7 @@ def refuse(limit: Limit, used: int) -> BudgetError:
     )
 
 
-class LocalBook:
+class LocalQuotaStore:
     """The quota store of one process, in memory; the methods are those of :class:`QuotaStore`."""
 
     def __init__(self) -> None:
@@ -190,7 +190,7 @@ SELECT provider, endpoint, ts, {", ".join(COUNTS)} FROM crypto_assets.calls WHER
 """
 
 
-class PostgresBook(SharedState):
+class PostgresQuotaStore(SharedState):
     """The quota store that all processes on one Postgres share; the methods are those of :class:`QuotaStore`.
 
     Times are the server's, so that the clocks of the processes need not agree. Every method raises
@@ -247,8 +247,8 @@ def _reserve(cursor: Cursor, limit: Limit, count: int) -> list[float]:
     return [float(wait) + n * limit.interval for n in range(count)]
 
 
-_LOCAL = LocalBook()
-_SHARED: dict[str, PostgresBook] = {}
+_LOCAL = LocalQuotaStore()
+_SHARED: dict[str, PostgresQuotaStore] = {}
 
 
 def quota_store_of(settings: Settings) -> QuotaStore:
@@ -274,4 +274,4 @@ def open_quota_store(url: str | None) -> QuotaStore:
     """
     if url is None:
         return _LOCAL
-    return _SHARED.setdefault(url, PostgresBook(url))
+    return _SHARED.setdefault(url, PostgresQuotaStore(url))

@@ -21,7 +21,7 @@ from crypto_assets.settings import Settings
 from crypto_assets.sources.client.http import Client
 from crypto_assets.sources.client.limits import Limit, limit_of
 from crypto_assets.sources.client.pace import MIN_LATE_S, Pace
-from crypto_assets.sources.client.quota import BudgetError, LocalBook, PostgresBook, QuotaStore
+from crypto_assets.sources.client.quota import BudgetError, LocalQuotaStore, PostgresQuotaStore, QuotaStore
 from crypto_assets_tests.sources.wire_server import Reply, serve
 
 CALLS, WINDOW = 64, 8.0
@@ -85,7 +85,7 @@ def test_two_processes_with_one_key_stay_within_the_one_limit(url: str) -> None:
         assert sandbox.requests["/api/v3/ping"] == 96
         assert sandbox.faults.refused == 0
     assert took > 95 * WINDOW / CALLS, "at the pace of one"
-    rows = PostgresBook(url).calls(first, today())
+    rows = PostgresQuotaStore(url).calls(first, today())
     assert sum(row[3] for row in rows) == 96 and sum(row[6] for row in rows) == 0, "counted, none of them a 429"
 
 
@@ -115,7 +115,7 @@ def test_a_process_that_is_killed_leaves_its_calls_in_the_budget(url: str) -> No
         process.wait()
         limit = limit_of("coingecko", Settings.from_env({**env, "CRYPTO_ASSETS_HOME": "/nowhere"}))
         assert limit is not None
-        assert PostgresBook(url).used(limit.bucket) >= sandbox.requests["/api/v3/ping"] >= 15
+        assert PostgresQuotaStore(url).used(limit.bucket) >= sandbox.requests["/api/v3/ping"] >= 15
         other = start(url, 10, env)
         go([other])
         assert other.wait(300) == 0
@@ -140,7 +140,7 @@ def starts(clock: BusyClock, limit: Limit, count: int, stall: Sequence[int] = ()
     found: list[float] = []
 
     async def run() -> None:
-        pace = Pace(limit, LocalBook())
+        pace = Pace(limit, LocalQuotaStore())
         for n in range(count):
             await pace.turn()
             found.append(clock.now)
@@ -169,13 +169,13 @@ def test_turns_come_evenly_and_late_ones_are_not_caught_up(late_s: float, monkey
 
 
 @pytest.fixture(params=["local", "postgres"])
-def quota_store(request: pytest.FixtureRequest) -> QuotaStore:
+def quota(request: pytest.FixtureRequest) -> QuotaStore:
     if request.param == "local":
-        return LocalBook()
-    return PostgresBook(request.getfixturevalue("url"))
+        return LocalQuotaStore()
+    return PostgresQuotaStore(request.getfixturevalue("url"))
 
 
-def test_the_book(quota: QuotaStore) -> None:
+def test_the_quota_store(quota: QuotaStore) -> None:
     limit = Limit("test:book", 10, 1000.0, 25)  # so long that no pause between two lines of this test matters
     waits = quota.reserve(limit, 5)
     assert [later - earlier for earlier, later in pairwise(waits)] == pytest.approx([limit.interval] * 4)
@@ -191,16 +191,16 @@ def test_the_book(quota: QuotaStore) -> None:
     assert quota.reserve(other, 1)[0] > 2900
 
 
-class Told(LocalBook):
-    """Says when it was told of a pause."""
+class RecordingStore(LocalQuotaStore):
+    """Says when it heard of a pause."""
 
     def __init__(self) -> None:
         super().__init__()
-        self.told = threading.Event()
+        self.heard = threading.Event()
 
     def postpone(self, limit: Limit, seconds: float) -> None:
         super().postpone(limit, seconds)
-        self.told.set()
+        self.heard.set()
 
 
 def test_a_429_pauses_everyone_on_the_limit() -> None:
@@ -214,10 +214,10 @@ def test_a_429_pauses_everyone_on_the_limit() -> None:
         settings = server.settings(**PRO, RATE_LIMITS="coingecko=200/1")
 
         async def two() -> None:
-            quota = Told()
+            quota = RecordingStore()
             async with Client(settings=settings, quota=quota) as client:
                 first = asyncio.ensure_future(client.get_json("coingecko", f"{server.url}/a"))
-                assert await asyncio.to_thread(quota.told.wait, 60)
+                assert await asyncio.to_thread(quota.heard.wait, 60)
                 await asyncio.gather(first, client.get_json("coingecko", f"{server.url}/b"))
 
         asyncio.run(two())
@@ -229,7 +229,7 @@ def test_a_used_up_budget_makes_no_call() -> None:
         settings = server.settings(**PRO, API_BUDGETS="coingecko=3", RATE_LIMITS="coingecko=200/1")
 
         async def many() -> list[object]:
-            async with Client(settings=settings, quota=LocalBook()) as client:
+            async with Client(settings=settings, quota=LocalQuotaStore()) as client:
                 calls = (client.get_json("coingecko", f"{server.url}/a") for _ in range(5))
                 return list(await asyncio.gather(*calls, return_exceptions=True))
 
