@@ -19,7 +19,7 @@ from crypto_assets.errors import SourceError
 from crypto_assets.sources.fetched import number, rows_of
 from crypto_assets.sources.reading import FUTURE, OUTSIDE, SAME_AGAIN, SHAPE, Reading
 
-# A point so shortly before a mark may fill its hour, where that has no point of its own and lies in the same UTC day.
+# A point so shortly before a mark may fill its hour, where that has no point of its own.
 AHEAD = timedelta(minutes=1)
 BESIDE = timedelta(seconds=5)  # market caps and volumes may be stamped so far beside their price
 PRICE_COLUMNS = [
@@ -125,9 +125,9 @@ def _hours(times: Sequence[int], low: int, high: int, until: int) -> dict[int, i
     """Hour mark -> instant of its row, for marks from ``low`` to before ``high``.
 
     Each hour has its first point at or after its mark. A clock that runs ahead stamps points some seconds before the
-    mark, and then an hour that is over (at ``until``) may have none while one before it has a point to spare: from the
-    empty hour back to the spare one, each hour takes the point up to ``AHEAD`` before its mark. All of it lies in one UTC
-    day: a run of one day sees no other, and must give the same rows as a run of many days.
+    mark, and then an hour that is over (at ``until``) may have none while one before it has a point to spare, or lies
+    outside the window: from the empty hour back to the spare one, each hour takes the point up to ``AHEAD`` before its mark.
+    Inside the window no point crosses midnight: a run of one day must give the same rows as a run of many.
     """
     first: dict[int, int] = {}
     last: dict[int, int] = {}
@@ -140,13 +140,13 @@ def _hours(times: Sequence[int], low: int, high: int, until: int) -> dict[int, i
     for mark in [mark for mark in after if low <= mark < high and mark not in first and mark + _HOUR_MS <= until]:
         moved: dict[int, int] = {}
         hour = mark
-        while hour % _DAY_MS:
+        while hour % _DAY_MS or hour == low:
             early = last.get(hour - _HOUR_MS)
             if early is None or hour - early > _AHEAD_MS:
                 break  # nobody has a point to spare
             moved[hour] = early
             hour -= _HOUR_MS
-            if chosen.get(hour) != early:
+            if hour < low or chosen.get(hour) != early:
                 chosen |= moved
                 break
     return chosen

@@ -80,6 +80,31 @@ def test_a_late_point_is_its_hours_row_and_known_from_its_own_instant() -> None:
 
 
 @pytest.mark.parametrize(
+    "literal",
+    [
+        "NaN",
+        "Infinity",
+        "-Infinity",
+        "9" * 400,
+        "9" * 5000,
+        '"1_000"',
+        '"\u0661\u0662"',
+        '"\u22125"',
+        "true",
+        "{}",
+        "[1]",
+    ],
+)
+def test_a_cell_that_is_no_number_costs_its_own_hour_even_where_it_is_no_json(literal: str) -> None:
+    """Python's own json writes NaN; a whole answer must not be refused for good because of one of its cells."""
+    body = json.dumps(chart(datetime(2024, 1, 2, tzinfo=timezone.utc), 24, price=0.5)).replace("5.5]", f"{literal}]", 1)
+    with serve(lambda _: Reply(body.encode())) as server:
+        found = prices(server)
+    assert list(found.frame["price_usd"]) == [0.5 + n for n in range(24) if n != 5]
+    assert sum(record.count for record in found.set_aside) + found.surplus.get("no price at the instant", 0) == 1
+
+
+@pytest.mark.parametrize(
     ("offsets", "beside"),
     [
         ([-3 if hour % 24 == 0 else 20 for hour in range(97)], 0),  # the clock runs ahead at midnight
