@@ -24,7 +24,8 @@ def parsed(value: object) -> float | None:
     """A finite float from JSON; None for absent, empty and "NaN". Raises :class:`ValueError` with the reason."""
     if value is None or value == "" or value == "NaN":
         return None
-    if isinstance(value, bool) or not isinstance(value, int | float | str) or "_" in str(value):
+    strange = isinstance(value, str) and ("_" in value or not value.isascii())
+    if strange or isinstance(value, bool) or not isinstance(value, int | float | str):
         raise ValueError(NOT_A_NUMBER)
     try:
         found = float(value)

@@ -34,6 +34,7 @@ from crypto_assets.sources.pace import Pace
 HEALING = frozenset({408, 418, 429, 500, 502, 503, 504})
 SANDBOX_HEADER = "X-Crypto-Assets-Sandbox"
 MAX_REDIRECTS = 3
+MAX_DIGITS = 4000  # of a whole number; Python refuses to read 4,300
 TOO_MANY = (418, 429)
 REFUSED_PLACE = 451
 RECORD_EVERY = 50  # calls between two entries in the book: what a kill can leave uncounted
@@ -339,9 +340,18 @@ def _distrusted(error: BaseException | None) -> bool:
 
 
 def parse_json(body: bytes, where: str) -> Any:
-    """JSON without NaN and Infinity. Raises :class:`SourceError` (transient: a cut body can heal; HTML cannot)."""
+    """JSON, in which NaN, Infinity and whole numbers of thousands of digits are text: one such cell is no broken answer.
+
+    The sources take the text "NaN" for no value and set "Infinity" aside, as they do where a provider quotes its numbers.
+    Raises :class:`SourceError` (transient: a cut body can heal; HTML cannot).
+    """
     try:
-        return json.loads(body, parse_constant=_no_constants)
+        try:
+            return json.loads(body, parse_constant=str)
+        except json.JSONDecodeError:
+            raise
+        except ValueError:  # more digits than Python turns into a number
+            return json.loads(body, parse_constant=str, parse_int=_whole)
     except (ValueError, RecursionError) as error:
         html = body.lstrip()[:1] == b"<"
         what = "answered HTML instead of JSON" if html else "answered malformed JSON"
@@ -351,8 +361,8 @@ def parse_json(body: bytes, where: str) -> Any:
         ) from error
 
 
-def _no_constants(name: str) -> NoReturn:
-    raise ValueError(f"{name} is not JSON")
+def _whole(digits: str) -> int | str:
+    return int(digits) if len(digits) < MAX_DIGITS else digits
 
 
 def _raise_status(where: str, status: int, body: bytes, too_long: float | None = None) -> NoReturn:

@@ -19,7 +19,8 @@ from crypto_assets.errors import SourceError
 from crypto_assets.sources.fetched import number, rows_of
 from crypto_assets.sources.reading import FUTURE, OUTSIDE, SAME_AGAIN, SHAPE, Reading
 
-AHEAD = timedelta(minutes=1)  # a point so shortly before a mark may fill its hour, where that has no point of its own
+# A point so shortly before a mark may fill its hour, where that has no point of its own.
+AHEAD = timedelta(minutes=1)
 BESIDE = timedelta(seconds=5)  # market caps and volumes may be stamped so far beside their price
 PRICE_COLUMNS = [
     "symbol", "ts", "date", "available_at", "source", "price_usd", "market_cap_usd", "volume_24h_usd",
@@ -124,8 +125,9 @@ def _hours(times: Sequence[int], low: int, high: int, until: int) -> dict[int, i
     """Hour mark -> instant of its row, for marks from ``low`` to before ``high``.
 
     Each hour has its first point at or after its mark. A clock that runs ahead stamps points some seconds before the
-    mark, and then an hour that is over (at ``until``) may have none while the one before has one to spare, or lies outside
-    the window: from the empty hour back to the spare one, each hour takes the point up to ``AHEAD`` before its mark.
+    mark, and then an hour that is over (at ``until``) may have none while one before it has a point to spare, or lies
+    outside the window: from the empty hour back to the spare one, each hour takes the point up to ``AHEAD`` before its mark.
+    Inside the window no point crosses midnight: a run of one day must give the same rows as a run of many.
     """
     first: dict[int, int] = {}
     last: dict[int, int] = {}
@@ -138,7 +140,7 @@ def _hours(times: Sequence[int], low: int, high: int, until: int) -> dict[int, i
     for mark in [mark for mark in after if low <= mark < high and mark not in first and mark + _HOUR_MS <= until]:
         moved: dict[int, int] = {}
         hour = mark
-        while True:
+        while hour % _DAY_MS or hour == low:
             early = last.get(hour - _HOUR_MS)
             if early is None or hour - early > _AHEAD_MS:
                 break  # nobody has a point to spare
@@ -162,10 +164,14 @@ class _Beside:
         self._reading.spare(f"{self._column} beside no row", len(self._values) - len(self._used))
 
     def at(self, ms: int) -> tuple[int, float | None]:
-        """(its own instant, the value) at a price's instant or nearest to it within ``BESIDE``; (0, None) without."""
+        """(its own instant, the value) at a price's instant, else nearest to it within ``BESIDE``; (0, None) without.
+
+        A value of another UTC day does not count: a run of one day does not see it.
+        """
         if ms not in self._values:
             n = bisect_left(self._times, ms)
-            near = min(self._times[max(n - 1, 0) : n + 1], key=lambda at: abs(at - ms), default=None)
+            beside = [at for at in self._times[max(n - 1, 0) : n + 1] if at // _DAY_MS == ms // _DAY_MS]
+            near = min(beside, key=lambda at: abs(at - ms), default=None)
             if near is None or abs(near - ms) > _BESIDE_MS:
                 return 0, None
             ms = near

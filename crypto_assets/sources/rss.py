@@ -2,9 +2,9 @@
 
 RSS 2.0, Atom (RFC 4287). A feed lists only its newest dozens of items; what it no longer lists stays in the table.
 Dates: the item's publication, else its last change, understood from the first character to the last
-(``feed_dates.py``). An item whose date is not understood was out when we saw it, and nobody knows since when: it is dated
-with the fetch, and counted. An item without a date, or dated before 2009 or more than a day ahead, is skipped and
-counted. What does not belong here: bytes and charsets (``feed_text.py``), which coins an article names
+(``feed_dates.py``); of several the latest (``feed_elements.py``). An item whose date is not understood was out when we
+saw it, and nobody knows since when: it is dated with the fetch, and counted. An item without a date, or dated before 2009
+or more than a day ahead, is skipped and counted. What does not belong here: bytes and charsets (``feed_text.py``), which coins an article names
 (``transforms/news.py``).
 """
 
@@ -27,6 +27,7 @@ from crypto_assets.errors import SourceError
 from crypto_assets.settings import Settings
 from crypto_assets.sources.client import Answer, Client
 from crypto_assets.sources.feed_dates import Stated, read_date
+from crypto_assets.sources.feed_elements import one_date_each
 from crypto_assets.sources.feed_text import document
 from crypto_assets.sources.fetched import Fetched, SetAsideLog, gather, source_name, utc
 
@@ -226,7 +227,7 @@ def _skipped(title: str, said: str | None, stated: Stated | None, now: datetime,
 
 
 def _parse(text: str, what: str) -> Any:
-    body = b'<?xml version="1.0" encoding="utf-8"?>' + _NOISE.sub("", text).encode("utf-8", "replace")
+    body = b'<?xml version="1.0" encoding="utf-8"?>' + one_date_each(_NOISE.sub("", text)).encode("utf-8", "replace")
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", DeprecationWarning)
