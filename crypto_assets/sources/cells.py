@@ -35,7 +35,8 @@ def parsed(value: object) -> float | None:
     """
     if value is None or value == "" or value == "NaN":
         return None
-    if isinstance(value, bool) or not isinstance(value, int | float | str) or "_" in str(value):
+    strange = isinstance(value, str) and ("_" in value or not value.isascii())
+    if strange or isinstance(value, bool) or not isinstance(value, int | float | str):
         raise ValueError(NOT_A_NUMBER)
     try:
         found = float(value)

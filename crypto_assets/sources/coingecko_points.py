@@ -156,7 +156,8 @@ def _hours(times: Sequence[int], low: int, high: int, until: int) -> dict[int, i
     Each hour has its first point at or after its mark. A clock that runs ahead stamps points some seconds before the
     mark. Then an hour that is over (at ``until``) may have no point, while an earlier hour has one too many or lies
     outside the window. In that case each hour from the empty one back to that earlier one takes the point up to
-    ``AHEAD`` before its mark.
+    ``AHEAD`` before its mark. Inside the window no point crosses midnight: a run of one day must give the same rows as
+    a run of many.
     """
     first: dict[int, int] = {}
     last: dict[int, int] = {}
@@ -169,7 +170,7 @@ def _hours(times: Sequence[int], low: int, high: int, until: int) -> dict[int, i
     for mark in [mark for mark in after if low <= mark < high and mark not in first and mark + _HOUR_MS <= until]:
         moved: dict[int, int] = {}
         hour = mark
-        while True:
+        while hour % _DAY_MS or hour == low:
             early = last.get(hour - _HOUR_MS)
             if early is None or hour - early > _AHEAD_MS:
                 break  # no earlier hour has a point too many
@@ -195,11 +196,13 @@ class _Beside:
     def at(self, ms: int) -> tuple[int, float | None]:
         """Return (its own instant, the value) at a price's instant, or nearest to it within ``BESIDE``.
 
-        Returns (0, None) where there is none.
+        Returns (0, None) where there is none. A value of another UTC day does not count: a run of one day does not
+        see it.
         """
         if ms not in self._values:
             n = bisect_left(self._times, ms)
-            near = min(self._times[max(n - 1, 0) : n + 1], key=lambda at: abs(at - ms), default=None)
+            beside = [at for at in self._times[max(n - 1, 0) : n + 1] if at // _DAY_MS == ms // _DAY_MS]
+            near = min(beside, key=lambda at: abs(at - ms), default=None)
             if near is None or abs(near - ms) > _BESIDE_MS:
                 return 0, None
             ms = near

@@ -49,6 +49,11 @@ _NAMED: dict[str, tuple[float, ...]] = {
     "PHT": (8,), "AWST": (8,), "JST": (9,), "KST": (8.5, 9), "ACST": (9.5,), "ACDT": (10.5,), "AEST": (10,), "AEDT": (11,),
     "NZST": (12,), "NZDT": (13,),
 }  # fmt: skip
+# The long names, as (standard, daylight). Australia's of the same name lie further east, so that these are later.
+_LONG = {
+    "eastern": (-5, -4), "central": (-6, -5), "mountain": (-7, -6), "pacific": (-8, -7), "western european": (0, 1),
+    "central european": (1, 2), "eastern european": (2, 3), "greenwich mean": (0, 0), "coordinated universal": (0, 0),
+}  # fmt: skip
 _MONTHS = {
     name: number
     for number, names in enumerate(
@@ -69,16 +74,18 @@ _WEEKDAYS = {
 _WEEKDAY = rf"(?:(?P<weekday>{'|'.join(_WEEKDAYS)})(?:\. ?, ?| ?, ?|\. ?| ))?"
 _MONTH = rf"(?P<month>{'|'.join(sorted(_MONTHS, key=len, reverse=True))})\.?"
 _DAY_OF_MONTH = r"(?P<day>[0-9]{1,2})(?:st|nd|rd|th)?"
+_HALF = r"[ap]\.?m\.?(?![A-Za-z])"
 _CLOCK = (
-    r"(?P<hour>[0-9]{1,2}):(?P<minute>[0-9]{2})(?::(?P<second>[0-9]{2})(?:[.,](?P<fraction>[0-9]{1,12}))?)?"
-    r"(?: ?(?P<half>[ap]\.?m\.?)(?![A-Za-z]))?"
+    rf"(?P<hour>[0-9]{{1,2}})(?=:| ?{_HALF})"  # an hour alone says whether it is one of the morning
+    r"(?::(?P<minute>[0-9]{2})(?::(?P<second>[0-9]{2})(?:[.,](?P<fraction>[0-9]{1,12}))?)?)?"
+    rf"(?: ?(?P<half>{_HALF}))?"
 )
 _ISO_CLOCK = (
     r"(?P<hour>[0-9]{2})(?:(?::(?P<minute>[0-9]{2})(?::(?P<second>[0-9]{2})(?:[.,](?P<fraction>[0-9]{1,12}))?)?)"
     r"|(?P<minute_>[0-9]{2})(?:(?P<second_>[0-9]{2})(?:[.,](?P<fraction_>[0-9]{1,12}))?)?)?"
 )
 _ZONE = r"(?P<zone>(?: ?[A-Za-z+\-(\[].*)?)"
-_AFTER_DATE = r"(?:,? at | - |, ?| )"
+_AFTER_DATE = r"(?:,? at | - | \| |, ?| )"
 _PATTERNS = tuple(
     re.compile(pattern, re.IGNORECASE | re.ASCII)
     for pattern in (
@@ -86,12 +93,13 @@ _PATTERNS = tuple(
         rf"(?P<year>[0-9]{{4}})-(?P<digits>[0-9]{{2}}-[0-9]{{2}}|W[0-9]{{2}}-[1-7]|[0-9]{{3}})(?:[T ]{_ISO_CLOCK}{_ZONE})?",
         rf"(?P<year>[0-9]{{4}})(?P<digits>[0-9]{{4}}|W[0-9]{{2}}[1-7]|[0-9]{{3}})(?:T{_ISO_CLOCK}{_ZONE})?",
         r"(?P<year>[0-9]{4})(?P<digits>[0-9]{4})(?P<hour>[0-9]{2})(?P<minute>[0-9]{2})(?P<second>[0-9]{2})?",
-        rf"(?P<year>[0-9]{{4}})-(?P<digits>[0-9]{{2}}-[0-9]{{2}}){_AFTER_DATE}{_CLOCK}{_ZONE}",
-        # RFC 822, 850, 2822, 5322 and their kin: 5 Jan 2024, 05-Jan-24, 5th January, 2024
-        rf"{_WEEKDAY}{_DAY_OF_MONTH}(?: of)?[ -]{_MONTH}(?:[ -]|, ?)(?P<year>[0-9]{{4}}|[0-9]{{2}})"
-        rf"(?:{_AFTER_DATE}{_CLOCK}{_ZONE})?",
+        # ISO 8601's order without its zeros: 2024-1-5
+        rf"(?P<year>[0-9]{{4}})-(?P<number>[0-9]{{1,2}})-(?P<day>[0-9]{{1,2}})(?:(?:T|{_AFTER_DATE}){_CLOCK}{_ZONE})?",
+        # RFC 822, 850, 2822, 5322 and their kin: 5 Jan 2024, 05-Jan-24, 5th January, 2024; Apache's 05/Jan/2024:22:00:00
+        rf"{_WEEKDAY}{_DAY_OF_MONTH}(?:\.| of)?[ /-]{_MONTH}(?:[ /-]|, ?)(?P<year>[0-9]{{4}}|[0-9]{{2}})"
+        rf"(?:(?:{_AFTER_DATE}|:){_CLOCK}{_ZONE})?",
         # Jan 5, 2024; JavaScript's Fri Jan 05 2024
-        rf"{_WEEKDAY}{_MONTH} ?{_DAY_OF_MONTH}(?:, ?| )(?P<year>[0-9]{{4}})(?:{_AFTER_DATE}{_CLOCK}{_ZONE})?",
+        rf"{_WEEKDAY}{_MONTH}[ /]?{_DAY_OF_MONTH}(?:, ?|[ /])(?P<year>[0-9]{{4}})(?:{_AFTER_DATE}{_CLOCK}{_ZONE})?",
         # C's asctime and date(1), whose year is the last word
         rf"{_WEEKDAY}{_MONTH} {_DAY_OF_MONTH} {_CLOCK}(?P<zone>(?: [A-Za-z+\-][A-Za-z0-9+\-:/_]*)?) (?P<year>[0-9]{{4}})",
         # 2024 Jan 05, 2024-Jan-05
@@ -104,10 +112,17 @@ _ZONE_WORD = re.compile(
     r" ?(?:(?P<go>m=[+-][0-9]+\.[0-9]+)$"
     r"|(?:utc|gmt|ut)? ?(?P<offset>[+-](?:[0-9]{1,2}:[0-9]{2}(?::[0-9]{2})?|[0-9]{1,4}))(?![0-9:.])"
     r"|\[?(?P<place>[A-Za-z]{2,}(?:/[A-Za-z0-9_+\-]+){1,2})\]?"
+    rf"|(?P<long>(?:{'|'.join(_LONG)})(?: (?:standard|daylight|summer))? time)(?![A-Za-z])"
+    r"|\[(?P<boxed>[A-Za-z]{1,6})\]"
     r"|(?P<name>[A-Za-z]{1,6})(?![A-Za-z.])"
     r"|(?P<comment>\([^()]{0,60}\)))",
     re.IGNORECASE | re.ASCII,
 )
+# Dashes as a hyphen; marks that nobody sees (Windows' own dates hold some) as nothing.
+_PLAIN = {
+    **dict.fromkeys((0x2010, 0x2011, 0x2012, 0x2013, 0x2212), "-"),
+    **dict.fromkeys((0x200B, 0x200E, 0x200F, 0xFEFF)),
+}
 _HALF_DAY = re.compile(r"\b[ap]\.?m\b", re.IGNORECASE)
 # An unknown zone looks like this. Other words may mean "am" or "pm" in another language.
 _ABBREVIATION = re.compile(r"[A-Z]|[A-Z]{3,5}", re.ASCII)
@@ -127,7 +142,7 @@ def read_date(text: str) -> Stated | None:
 
     Source: RFC 822, 850, 2822 (4.3: obsolete zones), 3339 and 9557, ISO 8601, and what real feeds write instead.
     """
-    text = " ".join(html.unescape(html.unescape(text)).replace("\u2212", "-").split())
+    text = " ".join(html.unescape(html.unescape(text)).translate(_PLAIN).split())
     if not text or len(text) > MAX_CHARS:
         return None
     try:
@@ -194,6 +209,8 @@ def _date(said: dict[str, str]) -> date:
     year = int(said["year"])
     if len(said["year"]) == 2:
         year += 2000 if year < 50 else 1900
+    if "number" in said:
+        return date(year, int(said["number"]), int(said["day"]))
     if "month" in said:
         return date(year, _MONTHS[said["month"].lower()], int(said["day"]))
     digits = said["digits"].replace("-", "").upper()
@@ -232,9 +249,12 @@ def _offsets(zone: str, local: datetime) -> tuple[timedelta, ...] | None:
             there = _there(found["place"], local)
             unknown = unknown or not there
             sets.append(there)
-        elif found["name"]:
-            named = {timedelta(hours=hours) for hours in _NAMED.get(found["name"].upper(), ())}
-            if not named and (unknown or not _ABBREVIATION.fullmatch(found["name"])):
+        elif found["long"]:
+            sets.append(_long(found["long"].lower()))
+        elif found["name"] or found["boxed"]:
+            name = found["name"] or found["boxed"]
+            named = {timedelta(hours=hours) for hours in _NAMED.get(name.upper(), ())}
+            if not named and (unknown or not _ABBREVIATION.fullmatch(name)):
                 return None
             unknown = unknown or not named
             sets.append(named)
@@ -256,6 +276,14 @@ def _offset(text: str) -> timedelta | None:
     if minutes > 59 or seconds > 59 or not FURTHEST_WEST <= found <= FURTHEST_EAST:
         return None
     return found
+
+
+def _long(name: str) -> set[timedelta]:
+    zone = re.sub(r"(?: (standard|daylight|summer))? time$", "", name)
+    standard, daylight = _LONG[zone]
+    said = {*name.removeprefix(zone).split()}
+    hours = {standard} if "standard" in said else {daylight} if said & {"daylight", "summer"} else {standard, daylight}
+    return {timedelta(hours=one) for one in hours}
 
 
 def _there(place: str, local: datetime) -> set[timedelta]:

@@ -66,9 +66,9 @@ def document(body: bytes, content_type: str, what: str) -> tuple[str, int]:
     end = _end(text, begin, root)
     if end is None:
         raise SourceError(f"{what} was cut off; it was not read; run again later")
-    behind, found = 0, _outside(text, _ITEM, end)
+    behind, found = 0, outside(text, _ITEM, end)
     while found is not None:
-        behind, found = behind + 1, _outside(text, _ITEM, found.end())
+        behind, found = behind + 1, outside(text, _ITEM, found.end())
     return text[begin:end], behind
 
 
@@ -162,7 +162,7 @@ def _charset(name: str | None) -> str | None:
 
 def _root(text: str, what: str) -> tuple[int, str]:
     """Find where the root element begins, and its name."""
-    found = _outside(text, _PROLOG, 0)
+    found = outside(text, _PROLOG, 0)
     if found is None:
         raise SourceError(f"{what} did not answer RSS or Atom; it was not read; correct its address in NEWS_FEEDS")
     if found["root"] is None:
@@ -173,16 +173,21 @@ def _root(text: str, what: str) -> tuple[int, str]:
 
 
 def _end(text: str, begin: int, root: str) -> int | None:
-    found = _outside(text, _BODY, begin)
+    found = outside(text, _BODY, begin)
     while found is not None and found["root"].lower() != root.lower():
-        found = _outside(text, _BODY, found.end())
+        found = outside(text, _BODY, found.end())
     return found.end() if found is not None else None
 
 
-def _outside(text: str, pattern: re.Pattern[str], position: int) -> re.Match[str] | None:
-    """Find the first match that is outside comments and CDATA sections.
+def outside(text: str, pattern: re.Pattern[str], position: int) -> re.Match[str] | None:
+    """Find the first match that is outside comments and CDATA sections; None without one.
 
-    A comment or CDATA section without an end counts as text. Each character is read a bounded number of times.
+    A comment or CDATA that has no end counts as text. Each character is read a bounded number of times.
+
+    Args:
+        text: an XML document or a part of one.
+        pattern: also matches where a comment or CDATA begins.
+        position: where the search begins; not within a comment or CDATA.
     """
     endless: set[str] = set()
     while (found := pattern.search(text, position)) is not None:

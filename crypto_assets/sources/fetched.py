@@ -158,7 +158,10 @@ def number(value: object, what: str) -> float | None:
     """
     if value is None or value == "" or value == "NaN":
         return None
-    if isinstance(value, bool) or not isinstance(value, int | float | str):
+    strange = isinstance(value, str) and (
+        "_" in value or not value.isascii()
+    )  # Python reads 1_000 and digits of every script
+    if strange or isinstance(value, bool) or not isinstance(value, int | float | str):
         raise SourceError(
             f"{what} is {str(value)[:40]!r}, not a number; nothing was written; report it to the provider"
         )

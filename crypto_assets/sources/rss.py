@@ -3,8 +3,8 @@
 Formats: RSS 2.0, Atom (RFC 4287). A feed lists only its newest dozens of items. Items that it no longer lists stay in
 the table.
 
-An item is dated by its publication, else by its last change. The whole date must be understood (``feed_dates.py``). An
-item with a date that is not understood gets the time of the fetch and is counted: it was public when we saw it, but it
+An item is dated by its publication, else by its last change. The whole date must be understood (``feed_dates.py``). Of
+several dates of one meaning the latest counts (``feed_elements.py``). An item with a date that is not understood gets the time of the fetch and is counted: it was public when we saw it, but it
 is not known since when. An item without a date, dated before 2009 or more than a day ahead, is skipped and counted.
 
 Bytes and charsets do not belong here (see ``feed_text.py``), nor the coins that an article names (see
@@ -30,6 +30,7 @@ from crypto_assets.errors import SourceError
 from crypto_assets.settings import Settings
 from crypto_assets.sources.client.http import Answer, Client
 from crypto_assets.sources.feed_dates import Stated, read_date
+from crypto_assets.sources.feed_elements import one_date_each
 from crypto_assets.sources.feed_text import document
 from crypto_assets.sources.fetched import Fetched, SetAsideLog, gather, source_name, utc
 
@@ -254,7 +255,7 @@ def _skipped(title: str, said: str | None, stated: Stated | None, now: datetime,
 
 
 def _parse(text: str, what: str) -> Any:
-    body = b'<?xml version="1.0" encoding="utf-8"?>' + _NOISE.sub("", text).encode("utf-8", "replace")
+    body = b'<?xml version="1.0" encoding="utf-8"?>' + one_date_each(_NOISE.sub("", text)).encode("utf-8", "replace")
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", DeprecationWarning)

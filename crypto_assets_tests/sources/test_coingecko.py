@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from datetime import date, datetime, timedelta, timezone
 
+import pandas as pd
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -76,6 +77,57 @@ def test_a_late_point_is_its_hours_row_and_known_from_its_own_instant() -> None:
     assert len(frame) == 24
     late = frame.iloc[5]
     assert late["available_at"] - late["ts"] == timedelta(minutes=40, seconds=17)
+
+
+@pytest.mark.parametrize(
+    "literal",
+    [
+        "NaN",
+        "Infinity",
+        "-Infinity",
+        "9" * 400,
+        "9" * 5000,
+        '"1_000"',
+        '"\u0661\u0662"',
+        '"\u22125"',
+        "true",
+        "{}",
+        "[1]",
+    ],
+)
+def test_a_cell_that_is_no_number_costs_its_own_hour_even_where_it_is_no_json(literal: str) -> None:
+    """Python's own json writes NaN; a whole answer must not be refused for good because of one of its cells."""
+    body = json.dumps(chart(datetime(2024, 1, 2, tzinfo=timezone.utc), 24, price=0.5)).replace("5.5]", f"{literal}]", 1)
+    with serve(lambda _: Reply(body.encode())) as server:
+        found = prices(server)
+    assert list(found.frame["price_usd"]) == [0.5 + n for n in range(24) if n != 5]
+    assert sum(record.count for record in found.set_aside) + found.surplus.get("no price at the instant", 0) == 1
+
+
+@pytest.mark.parametrize(
+    ("offsets", "beside"),
+    [
+        ([-3 if hour % 24 == 0 else 20 for hour in range(97)], 0),  # the clock runs ahead at midnight
+        ([-3 if hour % 24 in (22, 23, 0) else 20 for hour in range(97)], 0),  # and in the hours before
+        ([(hour * 7919) % 26 - 5 for hour in range(97)], 0),
+        ([3598] * 96, 4),  # market caps stamped some seconds after their price: in the next day
+    ],
+)
+def test_points_around_midnight_give_the_same_rows_in_one_run_and_day_by_day(offsets: list[int], beside: int) -> None:
+    first = datetime(2024, 1, 2, tzinfo=timezone.utc)
+    stamps = [ms(first + HOUR * n) + 1000 * late for n, late in enumerate(offsets)]
+
+    def asked(request: Request) -> Reply:
+        low, high = int(request.query["from"]) * 1000, int(request.query["to"]) * 1000 + 999
+        series = {"prices": 0, "market_caps": 1000 * beside, "total_volumes": 0}
+        given = {name: [[at + more, 1e9 + n] for n, at in enumerate(stamps)] for name, more in series.items()}
+        return Reply({name: [point for point in points if low <= point[0] <= high] for name, points in given.items()})
+
+    with serve(asked) as server:
+        whole = prices(server, end=DAY + 3 * timedelta(days=1))
+        days = [prices(server, start=day, end=day) for day in (DAY + n * timedelta(days=1) for n in range(4))]
+    pd.testing.assert_frame_equal(whole.frame, pd.concat([day.frame for day in days], ignore_index=True))
+    assert sum(whole.surplus.values()) == sum(sum(day.surplus.values()) for day in days)
 
 
 def test_paid_plans_ask_100_days_free_ones_90_with_automatic_granularity() -> None:

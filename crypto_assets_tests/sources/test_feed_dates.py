@@ -53,6 +53,19 @@ EXACT = [
     ("Fri Jan  5 22:00:00 UTC 2024", at(5, 22)),  # date(1)
     ("January 5th, 2024 at 10:00:00pm EST", at(6, 3)),
     ("2024&#45;01-05&nbsp;22:00:00\n Z ", at(5, 22)),
+    ("2024-01-05T22:00:00Z[UTC]", at(5, 22)),  # Java's ZonedDateTime
+    ("2024-1-5 22:00:00 UTC", at(5, 22)),
+    ("2024-01-05T10:00:00 PM UTC", at(5, 22)),
+    ("05/Jan/2024:22:00:00 -0500", at(6, 3)),  # Apache
+    ("5. Jan 2024 22:00:00 +0100", at(5, 21)),
+    ("Jan/05/2024 22:00:00 UTC", at(5, 22)),
+    ("Jan 5, 2024 | 22:00:00 UTC", at(5, 22)),
+    ("5 Jan 2024 \u2013 17:00:00 \u20130500", at(5, 22)),
+    ("\u200eFri, 05 Jan 2024\u202f22:00:00 GMT\ufeff", at(5, 22)),  # Windows' own dates
+    ("Friday, January 5, 2024 5:00:00 PM Eastern Standard Time", at(5, 22)),
+    ("Fri, 05 Jan 2024 17:00:00 Eastern Daylight Time", at(5, 21)),
+    ("Fri, 05 Jan 2024 17:00:00 Central European Summer Time", at(5, 15)),
+    ("Fri, 05 Jan 2024 17:00:00 Pacific Time", at(6, 1)),  # summer or winter: the later one
     ("1704448800", at(5, 10)),
     ("1704448800000", at(5, 10)),
     ("1704448800.5", at(5, 10, 0, 0, 500_000)),
@@ -79,6 +92,8 @@ def test_an_instant_that_is_understood_is_exact(text: str, instant: datetime) ->
         ("Fri, 05 Jan 2024 22:00 GMT", at(5, 22), at(5, 22, 1)),
         ("2024-01-05T22Z", at(5, 22), at(5, 23)),
         ("2024-01-05", at(5), at(6, 12)),
+        ("Jan. 5, 2024, 10 p.m. UTC", at(5, 22), at(5, 23)),  # the whole hour
+        ("5 Jan 2024 10pm", at(5, 22), at(6, 11)),
         ("05 Jan 2024", at(5), at(6, 12)),
         ("January 5, 2024", at(5), at(6, 12)),
         ("2024-01-05 22:00:00 +0200 EST", at(6, 3), at(6, 3)),  # a contradiction: the later of the two
@@ -103,6 +118,8 @@ def test_what_a_text_leaves_open_is_known_at_the_last_instant_it_can_mean(
         "2024-01-05 10:00:00 abends", "2024-01-05 10:00 (PM)", "10:00 tomorrow", "99999-01-01T00:00:00Z",
         "170444880", "17044488000", "-1704448800", "1704448800 s", "٢٠٢٤-٠١-٠٥T22:00:00Z", "2024-01-05T22:00:00Z" * 9,
         "Published: 2024-01-05T22:00:00Z", "2024-01-05T22:00:00Z[u-ca=hebrew]", "2024-01-05 22h00",
+        "5 Jan 2024 10", "5 Jan 2024 10 Uhr", "5 Jan 2024 22 PM", "2024-01-05 10pmx", "1.704492e9", "2024-1-32", "2024-13-1",
+        "Jan 5, 2024 noon UTC", "Fri, 05 Jan 2024 22:00:00 Eastern Timeless", "Fri, 05 Jan 2024 10:00:00[PM]",
     ],
 )  # fmt: skip
 def test_what_is_understood_in_part_is_not_understood(text: str) -> None:
@@ -137,8 +154,8 @@ ZONES: list[Callable[[timedelta], str]] = [
     lambda o: f" {_offset(o, 'basic')} QQT",
 ]
 DATES = ["%Y-%m-%dT", "%Y-%m-%d ", "%G-W%V-%uT", "%Y-%jT", "%a, %d %b %Y ", "%d %B %Y ", "%A, %d-%b-%y ", "%b %d, %Y ",
-         "%B %d, %Y, ", "%B %d, %Y at ", "%a %b %d %Y ", "%Y %b %d ", "%d %b %y "]  # fmt: skip
-CLOCKS = ["%H:%M:%S", "%H:%M:%S.%f", "%H:%M:%S,%f", "%H:%M", "%I:%M:%S %p", "%I:%M%p"]
+         "%B %d, %Y, ", "%B %d, %Y at ", "%a %b %d %Y ", "%Y %b %d ", "%d %b %y ", "%d/%b/%Y:", "%Y-%-m-%-d "]  # fmt: skip
+CLOCKS = ["%H:%M:%S", "%H:%M:%S.%f", "%H:%M:%S,%f", "%H:%M", "%I:%M:%S %p", "%I:%M%p", "%I %p"]
 
 
 @settings(max_examples=1500, deadline=None)

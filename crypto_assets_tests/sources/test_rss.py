@@ -140,6 +140,42 @@ def test_no_date_makes_an_article_earlier_than_its_publication():
     assert out_by(created) == NOW
 
 
+SOON, LATE = "Mon, 07 Sep 2026 09:00:00 GMT", "Mon, 07 Sep 2026 22:00:00 GMT"
+REPEATED = [
+    f"<pubDate>{LATE}</pubDate><pubDate>{SOON}</pubDate>",
+    f"<pubDate>{SOON}</pubDate><pubDate>{LATE}</pubDate>",
+    f"<pubDate>{LATE}</pubDate><t:issued>2026-09-07T09:00:00Z</t:issued>",
+    f"<pubDate>{LATE}</pubDate><a:published>2026-09-07T09:00:00Z</a:published><a:updated>2026-09-07T09:00:00Z</a:updated>",
+    f"<pubDate><![CDATA[{LATE}]]></pubDate><pubDate><b>{SOON}</b></pubDate>",
+    f"<pubDate>{LATE}</pubDate><pubDate/><pubDate></pubDate>",
+    "<d:date>2026-09-07T22:00:00Z</d:date><d:date>2026-09-07T09:00:00Z</d:date>".replace("d:", "dc:"),
+    f"<pubDate>{LATE}</pubDate><a:source><a:published>2026-09-09T09:00:00Z</a:published></a:source>",
+    "<pubDate>Mon, 07 Sep 2026 <b>22:00:00</b> GMT</pubDate>",
+    "<pubDate>Mon, 07 Sep 2026 10:00:00<!-- in the evening --> PM GMT</pubDate>",
+    f"<description><![CDATA[<item><pubDate>{SOON}</pubDate></item>]]></description><pubDate>{LATE}</pubDate>",
+]
+
+
+@pytest.mark.parametrize("dates", REPEATED)
+def test_of_several_publications_the_latest_counts_whatever_their_order(dates: str):
+    """feedparser keeps the last element and what stands in front of markup: an evening's article is known at nine."""
+    named = 'xmlns:t="http://purl.org/dc/terms/" xmlns:dc="http://purl.org/dc/elements/1.1/" xmlns:a="http://www.w3.org/2005/Atom"'
+    body = feed(item(date=None).replace("</item>", f"{dates}</item>"), item("Second", SOON, link="https://n.example/b"))
+    frame = run({"a": body.replace(b'"2.0"', f'"2.0" {named}'.encode())}).frame.set_index("title")
+    late = datetime(2026, 9, 7, 22, tzinfo=timezone.utc)
+    assert frame["out_by"].to_dict() == {"Bitcoin rallies": late, "Second": late.replace(hour=9)}
+
+
+def test_two_publications_of_which_one_is_not_understood_are_not_understood():
+    for dates in (
+        f"{SOON}</pubDate><pubDate>7. September abends",
+        f"{SOON} <b>+ 13 h</b>",
+        "10:00:00</pubDate><pubDate>" + LATE,
+    ):
+        record = one(feed(item(date=dates)))
+        assert record["out_by"] == NOW and not record["dated"], dates
+
+
 def test_the_language_is_what_the_feed_says():
     def spoken(tag: str) -> Any:
         return one(feed().replace(b"<channel>", f"<channel><language>{tag}</language>{item()}".encode()))["language"]

@@ -20,7 +20,14 @@ _REFUSAL = re.compile(
     r"^\W*(i'?m sorry|i am sorry|sorry|i can(?:'|no)?t|i cannot|i am unable|i'?m unable|as an ai)\b", re.IGNORECASE
 )
 _BEGUN = re.compile(r'\{\s*"\w+"\s*:')
-_THOUGHT = re.compile(r"<(?P<end>/)?(?:think|thinking|thought|thoughts|reasoning|reflection)>", re.IGNORECASE)
+# Marks of DeepSeek, Qwen, Magistral, Kimi, Seed, OpenThinker and gpt-oss (whose thoughts end where another part begins).
+_THOUGHT = re.compile(
+    r"<\|?(?P<end>/)?(?:\w+:|ant_)?(?:think|thinking|thinking_process|thought|thoughts|reason|reasoning|reasoning_content"
+    r"|reflection|scratchpad)\|?(?:\s[^<>]{0,80})?(?<!/)>"
+    r"|\[(?P<end_1>/)?think(?:ing)?\]|\u25c1(?P<end_2>/)?think\u25b7|<\|(?:begin|(?P<end_3>end))_of_thought\|>"
+    r"|<\|channel\|>(?:analysis|(?P<end_4>final))\b",
+    re.IGNORECASE,
+)
 
 
 class InvalidAnswerError(ValueError):
@@ -164,8 +171,9 @@ def _answers(content: str) -> _Found:
     inside = [(begin, end) for begin, end, answer in objects if isinstance(answer, Answer)]
     # A tag inside the strings of an answer is part of the answer.
     tags = [tag for tag in _THOUGHT.finditer(content) if not any(b < tag.start() < e for b, e in inside)]
-    closed = max((tag.end() for tag in tags if tag["end"]), default=0)
-    opened = min((tag.start() for tag in tags if not tag["end"] and tag.start() >= closed), default=len(content))
+    ends = {tag for tag in tags if any(tag.groups())}
+    closed = max((tag.end() for tag in ends), default=0)
+    opened = min((tag.start() for tag in tags if tag not in ends and tag.start() >= closed), default=len(content))
     spoken = [entry for entry in objects if closed <= entry[0] < opened]
     thought = [entry for entry in objects if opened <= entry[0]]
     good = [answer for _, _, answer in spoken if isinstance(answer, Answer)]

@@ -34,6 +34,7 @@ from crypto_assets.sources.client.quota import CallStats, QuotaStore
 HEALING = frozenset({408, 418, 429, 500, 502, 503, 504})
 SANDBOX_HEADER = "X-Crypto-Assets-Sandbox"
 MAX_REDIRECTS = 3
+MAX_DIGITS = 4000  # of a whole number; Python refuses to read 4,300
 TOO_MANY = (418, 429)
 REFUSED_PLACE = 451
 RECORD_EVERY = 50  # calls between two entries in the quota store; a kill leaves at most this many uncounted
@@ -378,7 +379,10 @@ def _distrusted(error: BaseException | None) -> bool:
 
 
 def parse_json(body: bytes, where: str) -> Any:
-    """Parse JSON, without NaN and Infinity.
+    """Parse JSON. NaN, Infinity and whole numbers of thousands of digits become text.
+
+    One such cell must not break the whole answer. The sources read the text "NaN" as no value and set "Infinity" aside,
+    as they do where a provider quotes its numbers.
 
     Args:
         body: the bytes of the answer.
@@ -391,7 +395,12 @@ def parse_json(body: bytes, where: str) -> Any:
         SourceError: the body is not JSON. It is transient, because a cut body can heal, except where the body is HTML.
     """
     try:
-        return json.loads(body, parse_constant=_no_constants)
+        try:
+            return json.loads(body, parse_constant=str)
+        except json.JSONDecodeError:
+            raise
+        except ValueError:  # more digits than Python turns into a number
+            return json.loads(body, parse_constant=str, parse_int=_whole)
     except (ValueError, RecursionError) as error:
         html = body.lstrip()[:1] == b"<"
         what = "answered HTML instead of JSON" if html else "answered malformed JSON"
@@ -401,8 +410,8 @@ def parse_json(body: bytes, where: str) -> Any:
         ) from error
 
 
-def _no_constants(name: str) -> NoReturn:
-    raise ValueError(f"{name} is not JSON")
+def _whole(digits: str) -> int | str:
+    return int(digits) if len(digits) < MAX_DIGITS else digits
 
 
 def _raise_status(where: str, status: int, body: bytes, too_long: float | None = None) -> NoReturn:

@@ -111,6 +111,23 @@ def test_a_draft_or_a_cut_answer_is_none(text: str) -> None:
     assert caught.value.refused == text.endswith("that.")
 
 
+@pytest.mark.parametrize(
+    ("opens", "closes"),
+    [
+        ("[THINK]", "[/THINK]"), ("\u25c1think\u25b7", "\u25c1/think\u25b7"), ("<think >", "</think >"),
+        ('<think budget="3">', "</think>"), ("<|begin_of_thought|>", "<|end_of_thought|>"), ("<seed:think>", "</seed:think>"),
+        ("<|channel|>analysis<|message|>", "<|end|><|start|>assistant<|channel|>final<|message|>"),
+        ("<scratchpad>", "</scratchpad>"), ("<reasoning_content>", "</reasoning_content>"), ("<|thinking|>", "<|/thinking|>"),
+    ],
+)  # fmt: skip
+def test_a_draft_is_no_answer_whatever_marks_the_thoughts(opens: str, closes: str) -> None:
+    assert parse(f"{opens}\nperhaps {OTHER}\n{closes}\n{WHOLE}").theme == "security"
+    assert parse(f"{opens}{closes}{WHOLE}").theme == "security"
+    for unsaid in ("I cannot judge that.", WHOLE[:-40], ""):
+        with pytest.raises(InvalidAnswerError):
+            parse(f"{opens}\nperhaps {OTHER}\n{closes}\n{unsaid}")
+
+
 def test_a_cut_answer_is_called_malformed() -> None:
     cut = json.dumps(GOOD | {"drivers": [{"driver": "a", "quote": "b"}], "summary": "cut here"})[:-6]
     with pytest.raises(InvalidAnswerError, match="malformed JSON"):
