@@ -72,7 +72,9 @@ def test_the_last_day_of_a_run_carries_it(tmp_path: Path) -> None:
     with dg.DagsterInstance.ephemeral() as instance:
         tags = {"dagster/asset_partition_range_start": str(first), "dagster/asset_partition_range_end": str(last)}
         resources = {"io_manager": manager, "providers": build_defs().resources["providers"]}
-        assert dg.materialize([base, BY_NAME["onchain_enhanced"]], instance=instance, resources=resources, tags=tags).success
+        assert dg.materialize(
+            [base, BY_NAME["onchain_enhanced"]], instance=instance, resources=resources, tags=tags
+        ).success
         records = instance.fetch_materializations(dg.AssetKey("onchain_enhanced"), limit=10).records
     carried = {record.partition_key: LINEAGE in record.asset_materialization.metadata for record in records}
     assert carried == {"2026-01-01": False, "2026-01-02": False, "2026-01-03": True}
