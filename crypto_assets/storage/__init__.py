@@ -1,4 +1,4 @@
 """The warehouse: Delta tables behind one IO manager, and read-only SQL over them.
 
-What does not belong here: where rows come from, and what they mean (tables/schemas.py says that).
+What does not belong here: where rows come from, and what they mean (tables/ says that).
 """
