@@ -4,8 +4,9 @@ Formats: RSS 2.0, Atom (RFC 4287). A feed lists only its newest dozens of items.
 the table.
 
 An item is dated by its publication, else by its last change. The whole date must be understood (``feed_dates.py``). Of
-several dates of one meaning the latest counts (``feed_elements.py``). An item with a date that is not understood gets the time of the fetch and is counted: it was public when we saw it, but it
-is not known since when. An item without a date, dated before 2009 or more than a day ahead, is skipped and counted.
+several dates of one meaning the latest counts (``feed_elements.py``). An item with a date that is not understood gets
+the time of the fetch and is counted: it was public when we saw it, but it is not known since when. An item without a
+date, dated before 2009 or more than a day ahead, is skipped and counted.
 
 Bytes and charsets do not belong here (see ``feed_text.py``), nor the coins that an article names (see
 ``narratives/news.py``).

@@ -112,5 +112,5 @@ def to_pandas(frame: pl.DataFrame) -> pd.DataFrame:
 def _contract(key: dg.AssetKey) -> Contract:
     table = key.to_user_string()
     if table not in CONTRACTS:
-        raise ContractError(f"asset {table} has no contract; add one to tables/schemas.py")
+        raise ContractError(f"asset {table} has no contract; add its TableSpec to crypto_assets/tables/")
     return CONTRACTS[table]

@@ -145,7 +145,7 @@ class Contract:
             raise ContractError(
                 f"{self.table}: columns do not match the contract (missing: {missing or 'none'}, "
                 f"not in the contract: {surplus or 'none'}); nothing was written; "
-                "change the asset or the contract in tables/schemas.py"
+                "change the asset or the contract in crypto_assets/tables/"
             )
         try:
             data = data.select(
