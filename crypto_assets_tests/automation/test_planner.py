@@ -180,6 +180,16 @@ def test_every_run_says_why(found: list[Wish], rules: Rules) -> None:
         assert (f"(and {len(said) - 1} more like it)" in run.reason) == (len(said) > 1)
 
 
+@pytest.mark.parametrize("rules", [COMMAND, REFILL, LATE_VALUES], ids=lambda rules: rules.name)
+def test_coins_of_one_day_come_before_a_run_over_days_around_it(rules: Rules) -> None:
+    """The day of the coins is neither the first nor the last of the other run: its place alone would not put it first."""
+    around = [Wish("daily", FIRST + DAY * n, "gap: it is missing") for n in range(5)]
+    alone = Wish("chain", FIRST + DAY * 2, "failed coins: BTC", ("BTC",))
+    first, second = plan([*around, alone], rules, SPECS, now=NOW).runs
+    assert (first.tables, first.coins) == (("chain",), ("BTC",))
+    assert (second.tables, second.first, second.last) == (("daily",), FIRST, FIRST + DAY * 4)
+
+
 def test_each_pause_is_twice_the_one_before() -> None:
     retry = Retry(first_pause=timedelta(minutes=2), longest_pause=timedelta(hours=1))
     assert [retry.pause(n) / timedelta(minutes=1) for n in range(8)] == [0, 2, 4, 8, 16, 32, 60, 60]
