@@ -59,11 +59,10 @@ def planned(
     """The plan for these wishes, with what this instance has under way and has tried."""
     known = specs.current()
     busy = under_way if under_way is not None else state.under_way(instance, known, now)
-    tried: dict[str, list[datetime]] = {}
+    since = now - kind.retry.within if kind.retry.within is not None else None
 
     def attempts(digest: str) -> list[datetime]:
-        tried.setdefault(digest, state.attempts(instance, digest))
-        return tried[digest]
+        return state.attempts(instance, digest, since)
 
     return plan(wishes, kind, known, now=now, under_way=busy, tried=attempts, cause=cause)
 

@@ -34,10 +34,16 @@ SPECS = Specs(
         "daily": {"chain": 2},
         "digest": {"news": 0, "daily": 3},
         "features": {"chain": 1, "news": 0, "daily": 4, "digest": 0},
+        "signals": {"features": 1, "news": 0},
     },
-    required_inputs={"daily": ("chain",), "digest": ("daily",), "features": ("chain", "news")},
+    required_inputs={
+        "daily": ("chain",),
+        "digest": ("daily",),
+        "features": ("chain", "news"),
+        "signals": ("features",),
+    },
     settles_after={"chain": timedelta(hours=6), "news": timedelta(minutes=8)},
-    kept_up=("chain", "news", "present", "features", "daily", "digest"),
+    kept_up=("chain", "news", "present", "signals", "features", "daily", "digest"),
     first_day=FIRST,
     source_chunk_days=5,
     derived_chunk_days=9,
@@ -48,15 +54,23 @@ TABLES = [*SPECS.kept_up]
 DAYS = st.integers(0, 40).map(lambda n: FIRST + DAY * n)
 Key = tuple[str, date]
 
+# Stretches of days of some tables, so that runs are long enough to be cut; single days are stretches of one.
 wishes = st.lists(
-    st.builds(
-        Wish,
-        st.sampled_from(TABLES),
+    st.tuples(
+        st.sets(st.sampled_from(TABLES), min_size=1, max_size=4),
         DAYS,
+        st.sampled_from([0, 0, 2, 3, 4, 11]),
         st.sampled_from(["gap: it is missing", "failed: it failed", "late values: something was written"]),
         st.sampled_from([(), (), ("BTC",), ("ETH", "BTC")]),
     ),
-    max_size=50,
+    max_size=6,
+).map(
+    lambda stretches: [
+        Wish(table, day, reason, coins)
+        for tables, first, more, reason, coins in stretches
+        for table in sorted(tables)
+        for day in days(first, first + DAY * more)
+    ]
 )
 spans = st.lists(st.tuples(st.frozensets(st.sampled_from(TABLES)), DAYS, DAYS), max_size=4).map(
     lambda found: UnderWay(tuple((tables, min(a, b), max(a, b)) for tables, a, b in found))
@@ -164,6 +178,16 @@ def test_every_run_says_why(found: list[Wish], rules: Rules) -> None:
         said = {w.reason for w in found if (w.table, w.day) in keys(run)}
         assert run.reason.split(" (and ")[0] in said
         assert (f"(and {len(said) - 1} more like it)" in run.reason) == (len(said) > 1)
+
+
+@pytest.mark.parametrize("rules", [COMMAND, REFILL, LATE_VALUES], ids=lambda rules: rules.name)
+def test_coins_of_one_day_come_before_a_run_over_days_around_it(rules: Rules) -> None:
+    """The day of the coins is neither the first nor the last of the other run: its place alone would not put it first."""
+    around = [Wish("daily", FIRST + DAY * n, "gap: it is missing") for n in range(5)]
+    alone = Wish("chain", FIRST + DAY * 2, "failed coins: BTC", ("BTC",))
+    first, second = plan([*around, alone], rules, SPECS, now=NOW).runs
+    assert (first.tables, first.coins) == (("chain",), ("BTC",))
+    assert (second.tables, second.first, second.last) == (("daily",), FIRST, FIRST + DAY * 4)
 
 
 def test_each_pause_is_twice_the_one_before() -> None:

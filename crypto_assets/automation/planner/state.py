@@ -105,9 +105,12 @@ def days_of_run(run: DagsterRun) -> tuple[date, date] | None:
     return (date.fromisoformat(day), date.fromisoformat(day)) if day else None
 
 
-def attempts(instance: DagsterInstance, digest: str) -> list[datetime]:
-    """When runs that repair the same thing were asked for, oldest first. The one counter, for every reason."""
-    records = instance.get_run_records(RunsFilter(tags={REPAIR: digest}))
+def attempts(instance: DagsterInstance, digest: str, since: datetime | None = None) -> list[datetime]:
+    """When runs that repair the same thing were asked for since then, oldest first. The one counter, for every reason.
+
+    What cannot heal is tried for years, so a reason whose old attempts do not count does not read them.
+    """
+    records = instance.get_run_records(RunsFilter(tags={REPAIR: digest}, created_after=since))
     return sorted(record.create_timestamp for record in records)
 
 
