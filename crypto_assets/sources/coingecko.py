@@ -145,7 +145,8 @@ async def fetch_prices(
 
     Returns:
         The rows. ``missing`` names coins without an identifier, and coins that the provider lists since a later day.
-        ``failed`` names coins whose identifier it does not know (any more), or for which it answers without points.
+        ``failed`` names coins whose identifier it does not know (any more), or for which it answers without points, in the
+        whole range or in the last of its requests (then the rows before are there).
 
     Raises:
         SourceError: too many coins failed (see ``each``), or a day that is over has no row of any coin.
@@ -155,13 +156,21 @@ async def fetch_prices(
     asked = [coin for coin in coins if coin.coingecko is not None]
     readings = {coin.symbol: Reading(coin.symbol, start, end, now) for coin in asked}
 
+    ended: dict[str, str] = {}
+
     async def one(coin: Coin) -> tuple[list[pd.DataFrame], list[str]]:
-        found, hashes = await _prices_of(client, settings, coin, start, end, now, readings[coin.symbol])
+        found, hashes, empty = await _prices_of(client, settings, coin, start, end, now, readings[coin.symbol])
         if not found:
             missing[coin.symbol] = await _why_empty(client, settings, coin, start, end, now)
+        elif empty is not None and now - midnight(empty) >= 2 * HOUR:
+            ended[coin.symbol] = (
+                f"coingecko market_chart/range answered without any point of {coin.symbol} from {empty} to {end}; its rows "
+                f"before are stored; the identifier {coin.coingecko!r} may be retired: correct the catalogue"
+            )
         return found, hashes
 
     answers, failed = await each({coin.symbol: partial(one, coin) for coin in asked}, missing)
+    failed = dict(sorted((failed | ended).items()))
     frames, digests = [], []
     for found, hashes in answers.values():
         frames += found
@@ -200,14 +209,14 @@ async def _why_empty(client: Client, settings: Settings, coin: Coin, start: date
 
 async def _prices_of(
     client: Client, settings: Settings, coin: Coin, start: date, end: date, now: datetime, reading: Reading
-) -> tuple[list[pd.DataFrame], list[str]]:
+) -> tuple[list[pd.DataFrame], list[str], date | None]:
     """Build one frame per window that has rows.
 
     Millions of tuples would make the garbage collector stop the event loop, so that calls come too late for their
-    turns.
+    turns. With the frames come the answers' digests, and the day from which on every window is empty.
     """
     found: list[pd.DataFrame] = []
-    digests = []
+    digests, empty = [], None
     free = settings.coingecko_plan in FREE_PLANS
     for first, last in chunks(start, end, FREE_CHART_DAYS if free else CHART_DAYS):
         params = {
@@ -221,9 +230,10 @@ async def _prices_of(
         digests.append(answer.digest)
         window = (midnight(first), midnight(last + DAY))
         points = points_of(answer.body, f"coingecko market_chart of {subject}", reading, window)
+        empty = None if points else empty or first
         if points:
             found.append(price_frame(points, coin.symbol, source_name(NAME, answer)))
-    return found, digests
+    return found, digests, empty
 
 
 async def fetch_markets(client: Client, settings: Settings, coins: Sequence[Coin]) -> Fetched:

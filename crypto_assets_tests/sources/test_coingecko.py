@@ -193,6 +193,22 @@ def test_a_coin_it_does_not_know_any_more_fails_by_name_and_the_others_are_there
     assert "ETH" not in fetched.missing
 
 
+def test_a_coin_whose_later_requests_are_empty_fails_by_name_beside_its_rows() -> None:
+    """A retired identifier keeps its history: of a year asked in four requests, two are empty."""
+    began = date(2023, 1, 1)
+
+    def half(request: Request) -> Reply:
+        retired = "bitcoin" in request.path and int(request.query["from"]) > ms(datetime(2023, 5, 1)) // 1000
+        return Reply({"prices": [], "market_caps": [], "total_volumes": []}) if retired else answer(request)
+
+    with serve(half) as server:
+        found = prices(server, coins=(BTC, ETH), start=began, end=date(2023, 12, 31), **PRO)
+        late = prices(server, coins=(BTC, ETH), start=date(2023, 12, 1), end=date(2023, 12, 31), **PRO)
+    assert found.frame.groupby("symbol").size().to_dict() == {"BTC": 200 * 24, "ETH": 365 * 24}
+    assert list(found.failed) == list(late.failed) == ["BTC"] and found.missing == {}
+    assert "from 2023-07-20 to 2023-12-31" in found.failed["BTC"] and "retired" in late.failed["BTC"]
+
+
 def test_a_day_without_any_point_is_a_short_answer() -> None:
     body = chart(datetime(2024, 1, 2, tzinfo=timezone.utc), 24)
     with serve(lambda _: body) as server, pytest.raises(SourceError, match="2024-01-03"):
