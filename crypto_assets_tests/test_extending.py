@@ -72,7 +72,7 @@ made = [BY_NAME["dominance"], ml_features]
 with dg.DagsterInstance.ephemeral() as instance:
     assert dg.materialize([*given, *made], instance=instance, resources=resources, tags=tags).success
 found = warehouse.read("dominance")
-assert dict(found.group_by("symbol").agg(pl.col("dominance").unique()).rows()) == {"BTC": [0.75], "ETH": [0.25]}, found
+assert dict(found.group_by("symbol").agg(pl.col("share").unique()).rows()) == {"BTC": [0.75], "ETH": [0.25]}, found
 assert found.height == 2 * len(days)
 features = warehouse.read("ml_features", symbols=["BTC"]).filter(pl.col("sma_50").is_not_null())
 assert features.height == count - 50  # the bars that closed in the 96 hours, less the first 49 that make no window
