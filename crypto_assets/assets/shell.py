@@ -13,6 +13,7 @@ from crypto_assets.assets import set_aside
 from crypto_assets.assets.calendar import daily
 from crypto_assets.assets.providers import Providers
 from crypto_assets.catalog import Coin, select
+from crypto_assets.dates import today
 from crypto_assets.errors import SourceError
 from crypto_assets.settings import Settings
 from crypto_assets.sources.client.http import Client
@@ -167,8 +168,12 @@ def column_lineage(said: TableSpec) -> dg.TableColumnLineage | None:
 def show_lineage(context: dg.AssetExecutionContext) -> None:
     """Note the column lineage with the run's last day, where Dagster's lineage tab looks for it.
 
-    Not with each day: the lineage of a few hundred features is tens of kilobytes, and they are all the same.
+    Not with each day: the lineage of a few hundred features is tens of kilobytes, and they are all the same. Ticks of
+    the day in progress note none for the same reason, and neither does a dry run, which materialises nothing.
     """
+    first, last = days_of(context)
+    if first == last == today() or not hasattr(context, "_step_execution_context"):
+        return
     lineage = column_lineage(TABLES[context.asset_key.to_user_string()])
     if lineage is not None:
         context.add_asset_metadata({LINEAGE: lineage}, partition_key=context.partition_key_range.end)

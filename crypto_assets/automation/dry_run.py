@@ -8,26 +8,22 @@ from __future__ import annotations
 
 from collections.abc import Collection
 from datetime import date
+from functools import cache
 from typing import Any
 
 import dagster as dg
 import numpy as np
 import polars as pl
 
-from crypto_assets.assets import ml, news, onchain
+from crypto_assets import assets
 from crypto_assets.assets.lineage import LOOK_BACK
 from crypto_assets.assets.providers import Providers
 from crypto_assets.dates import DAY, chunks, runs_of
 from crypto_assets.storage.io_manager import to_pandas
 from crypto_assets.storage.warehouse import Warehouse
+from crypto_assets.tables import registry
 from crypto_assets.tables.schemas import CONTRACTS
 
-# Derived without a provider or a model behind it, so that trying costs a second at most and disturbs nobody.
-TRIABLE: dict[str, Any] = {
-    "onchain_enhanced": onchain.onchain_enhanced,
-    "narratives": news.narratives,
-    "ml_features": ml.ml_features,
-}
 CHUNK_DAYS = 31
 MOST_ROWS = 500_000  # of a table, beyond which days are taken for changed untried
 CLOSE = 1e-9  # relative: what chunking may do to a float
@@ -42,7 +38,7 @@ class DryRun:
         self._fresh: dict[str, dict[date, pl.DataFrame]] = {}
 
     def affordable(self, table: str, days: Collection[date]) -> bool:
-        if table not in TRIABLE or not days:
+        if table not in _triable() or not days:
             return False
         rows = self._warehouse.days_with_rows(table, min(days), max(days))
         return sum(rows.get(day, 0) for day in days) <= MOST_ROWS
@@ -62,7 +58,7 @@ class DryRun:
         return sorted(found)
 
     def _derive(self, table: str, start: date, end: date) -> pl.DataFrame:
-        asset = TRIABLE[table]
+        asset = _triable()[table]
         inputs = {}
         for name, given in asset.op.ins.items():
             frame = self._read(name, start - DAY * LOOK_BACK[table][name], end)
@@ -82,6 +78,18 @@ class DryRun:
             return stored
         kept = stored.filter(~pl.col("date").is_in(list(fresh)))
         return pl.concat([kept, *fresh.values()]).sort(CONTRACTS[table].key)
+
+
+@cache
+def _triable() -> dict[str, Any]:
+    """The assets that can be tried: no provider and no model is behind them, so a try takes seconds and has no effect."""
+    every = [asset for duty in assets.duties() for asset in getattr(duty, "ASSETS", ())]
+    single = {
+        asset.key.to_user_string(): asset
+        for asset in every
+        if isinstance(asset, dg.AssetsDefinition) and len(asset.keys) == 1
+    }
+    return {table: single[table] for table in registry.dry_run_tables()}
 
 
 def _by_day(frame: pl.DataFrame) -> dict[date, pl.DataFrame]:
