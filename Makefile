@@ -25,7 +25,7 @@ bench: $(READY)  ## ratios against baselines measured in the same run (NAMES="â€
 	$(BIN)/python -m crypto_assets_bench $(NAMES)
 
 docs: $(READY)  ## regenerate docs/data-dictionary.md and, from a test run, docs/faults.md
-	$(BIN)/python -m crypto_assets.data_dictionary
+	$(BIN)/python -m crypto_assets.tables.dictionary
 	CRYPTO_ASSETS_WRITE_DOCS=1 $(BIN)/python -m pytest -q crypto_assets_tests/sources/test_faults.py
 
 $(READY): setup.py

@@ -57,9 +57,9 @@ setup(
     version="0.1.0",
     description="Crypto market data as a Dagster asset graph: partitions, freshness, lineage and checks you can read.",
     packages=find_packages(include=["crypto_assets", "crypto_assets.*"]),
-    package_data={"crypto_assets": ["data/*.csv", "instance/*.yaml", "service/*.css"]},
+    package_data={"crypto_assets": ["data/*.csv", "runtime/*.yaml", "monitoring/*.css"]},
     python_requires=">=3.11",  # pandas 3 needs it
     install_requires=REQUIRES,
     extras_require={"llm": LLM, "dev": DEV},
-    entry_points={"console_scripts": ["crypto-assets = crypto_assets.entry:main"]},
+    entry_points={"console_scripts": ["crypto-assets = crypto_assets.cli.entry:main"]},
 )

@@ -7,10 +7,10 @@ from typing import Any
 
 import dagster as dg
 
-from crypto_assets import automation, service, upkeep
-from crypto_assets.assets import context, ml, news, onchain, operations, prices
-from crypto_assets.assets.access import Providers
+from crypto_assets import assets, automation, monitoring, serving
+from crypto_assets.assets.providers import Providers
 from crypto_assets.assets.shell import DAILY
+from crypto_assets.automation import schedules
 from crypto_assets.checks import all_checks
 from crypto_assets.settings import Settings
 from crypto_assets.storage.io_manager import DeltaIOManager
@@ -23,35 +23,31 @@ def warehouse_io_manager(_: dg.InitResourceContext) -> DeltaIOManager:
     return DeltaIOManager(lambda: Warehouse(Settings.from_env().warehouse))
 
 
-ROOMS = (prices, onchain, context, news, ml, operations)
-ASSETS = [*(asset for room in ROOMS for asset in room.ASSETS), *service.assets()]
-
-
 def build_defs(overrides: Mapping[str, Any] | None = None) -> dg.Definitions:
     """Assets, checks, schedules and resources; ``overrides`` replaces resources by key."""
-    resources: dict[str, Any] = {
-        "io_manager": warehouse_io_manager,
-        "providers": Providers(),
-    }
-    keep = upkeep.everything()
+    executor, more = _cluster() if Settings.from_env().kube_namespace else (dg.in_process_executor, [])
+    duties = [duty for room in (assets, monitoring, automation, serving) for duty in room.duties()] + more
+    kinds = ("ASSETS", "SENSORS", "SCHEDULES", "JOBS", "ASSET_CHECKS")
+    found = {kind: [one for duty in duties for one in getattr(duty, kind, ())] for kind in kinds}
     return dg.Definitions(
-        assets=[*ASSETS, *keep["assets"]],
-        asset_checks=[*all_checks(), *keep["checks"]],
-        schedules=[*automation.schedules(DAILY), *keep["schedules"]],
-        sensors=keep["sensors"],
-        jobs=keep["jobs"],
-        resources={**resources, **(overrides or {})},
-        executor=_executor(),
+        assets=found["ASSETS"],
+        asset_checks=[*all_checks(), *found["ASSET_CHECKS"]],
+        schedules=[*schedules.schedules(DAILY), *found["SCHEDULES"]],
+        sensors=found["SENSORS"],
+        jobs=found["JOBS"],
+        resources={"io_manager": warehouse_io_manager, "providers": Providers(), **(overrides or {})},
+        executor=executor,
     )
 
 
-def _executor() -> dg.ExecutorDefinition:
-    """In the run's process: step processes cost 2-4 s each to import. In a cluster, pods for the steps that earn one."""
-    if Settings.from_env().kube_namespace is None:
-        return dg.in_process_executor
-    from crypto_assets.instance.executor import pods_where_earned
+def _cluster() -> tuple[dg.ExecutorDefinition, list[Any]]:
+    """In a cluster: pods for the steps that earn one, and the janitor. Its client is slow to import, so only there.
 
-    return pods_where_earned
+    Elsewhere steps run in the run's process: step processes cost 2-4 s each to import.
+    """
+    from crypto_assets.runtime.kubernetes import executor, janitor
+
+    return executor.pods_where_earned, [janitor]
 
 
 defs = build_defs()

@@ -1,23 +1,23 @@
-"""The failures a person may read: one sentence each, saying what, where, why and what to do.
+"""Errors for people: one sentence each, with what, where, why and what to do.
 
-Anything that is *expected* to go wrong raises a subclass of :class:`CryptoAssetsError`; the command line prints
-its message as the last line of stderr and exits 1 (:class:`UsageError`: 2). Other exceptions are defects.
+Every *expected* failure raises a subclass of :class:`CryptoAssetsError`. The command line prints its message as the
+last line of stderr and exits 1 (:class:`UsageError`: 2). Any other exception is a defect.
 """
 
 
 class CryptoAssetsError(Exception):
-    """A failure described in one sentence a person can act on."""
+    """An expected failure, described in one sentence that a person can act on."""
 
 
 class UsageError(CryptoAssetsError):
-    """The request makes no sense: unknown coin, impossible date, start after end. Exit code 2."""
+    """The request is invalid: unknown coin, impossible date, start after end. Exit code 2."""
 
 
 class SourceError(CryptoAssetsError):
     """A provider did not give what was asked for.
 
-    ``transient`` tells whether trying again can heal it (time-outs, connection errors, 408, 429, 5xx).
-    ``status`` is the HTTP status where there was one.
+    ``transient``: trying again can heal it (time-outs, connection errors, 408, 429, 5xx).
+    ``status``: the HTTP status where there was one.
     """
 
     def __init__(self, message: str, *, transient: bool = False, status: int | None = None) -> None:
@@ -31,7 +31,7 @@ class NotListedError(SourceError):
 
 
 class ShortAnswerError(SourceError):
-    """A proper answer that lacks rows for days on which rows are expected; ``days`` names them (ISO)."""
+    """A proper answer lacks rows for days on which rows are expected; ``days`` names them (ISO)."""
 
     def __init__(self, message: str, days: list[str]) -> None:
         super().__init__(message)
@@ -51,6 +51,6 @@ class InstanceError(CryptoAssetsError):
 
 
 def first_line(error: BaseException) -> str:
-    """What a database's error says before its details and hints; its class where it says nothing."""
+    """Return the message of a database error before its details and hints; the class name where there is no message."""
     lines = str(error).strip().splitlines()
     return lines[0] if lines else type(error).__name__

@@ -1,8 +1,8 @@
-"""Which requests go through a proxy: those to other machines, as the usual variables say; never those to this one.
+"""Decide which requests go through a proxy: those to other machines, by the usual variables; never those to localhost.
 
-``HTTP_PROXY``, ``HTTPS_PROXY``, ``ALL_PROXY`` and ``NO_PROXY`` are read in lower case first, then in upper case, and a
-blank one is unset. The sandbox, Ollama, a test's server and whatever else listens on a loopback address is asked
-directly: a proxy elsewhere would look for them on its own machine.
+``HTTP_PROXY``, ``HTTPS_PROXY``, ``ALL_PROXY`` and ``NO_PROXY`` are read in lower case first, then in upper case. A
+blank variable is unset. The sandbox, Ollama, servers of tests and everything else on a loopback address is asked
+directly, because a proxy on another machine would look for them there.
 """
 
 from __future__ import annotations
@@ -23,13 +23,13 @@ LOOPBACK = ("localhost", "127.0.0.1", "::1")
 
 @dataclass(frozen=True)
 class Proxy:
-    """A proxy's address, and the variable that names it."""
+    """The address of a proxy, and the variable that names it."""
 
     variable: str
     address: str
 
     def __str__(self) -> str:
-        """Without the user and the password that may be in the address."""
+        """Return the address without user and password."""
         parts = urlsplit(self.address)
         host = f"[{parts.hostname}]" if ":" in (parts.hostname or "") else parts.hostname or "?"
         return f"{self.variable} {parts.scheme}://{host}{_port(parts.netloc)}"
@@ -41,7 +41,7 @@ def _port(netloc: str) -> str:
 
 
 def is_loopback(host: str) -> bool:
-    """Does this name or address stand for this machine itself? Names are not looked up."""
+    """Whether a name or address means this machine itself. Names are not looked up."""
     name = host.strip("[]").rstrip(".").lower()
     if name == "localhost" or name.endswith(".localhost"):
         return True
@@ -54,11 +54,14 @@ def is_loopback(host: str) -> bool:
 
 
 def proxy_for(url: str, env: Mapping[str, str] | None = None) -> Proxy | None:
-    """The proxy for a request to this address; None where it goes there directly.
+    """Find the proxy for a request.
 
     Args:
         url: an http(s) address.
-        env: where the variables are read; default: the process's environment.
+        env: the variables; by default those of the process.
+
+    Returns:
+        The proxy; None where the request goes directly.
     """
     parts = urlsplit(url)
     host = (parts.hostname or "").rstrip(".")
@@ -73,13 +76,16 @@ def proxy_for(url: str, env: Mapping[str, str] | None = None) -> Proxy | None:
 
 
 def _either(name: str, env: Mapping[str, str] | None) -> tuple[str, str]:
-    """(the variable's name as it is written, its value)."""
+    """Return (the variable's name as it is written, its value)."""
     lower = variable(name, env)
     return (name, lower) if lower else (name.upper(), variable(name.upper(), env))
 
 
 def _spares(entry: str, host: str, port: int) -> bool:
-    """Does an entry of NO_PROXY (a name, its end, an address, a network, each with or without a port) cover the host?"""
+    """Whether an entry of NO_PROXY covers the host.
+
+    An entry is a name, its end, an address or a network, with or without a port.
+    """
     entry = entry.strip().lower()
     if entry in ("", "*"):
         return entry == "*"
@@ -97,16 +103,24 @@ def _spares(entry: str, host: str, port: int) -> bool:
 
 
 class Transport(httpx.AsyncBaseTransport):
-    """Sends each request directly or through its proxy. One that fails is named with its variable.
-
-    Raises :class:`httpx.ProxyError` where the proxy cannot be reached or used, or refuses.
-    """
+    """Sends each request directly or through its proxy."""
 
     def __init__(self, verify: ssl.SSLContext) -> None:
         self._verify = verify
         self._made: dict[Proxy | None, httpx.AsyncHTTPTransport] = {}
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        """Send one request.
+
+        Args:
+            request: the request.
+
+        Returns:
+            The response.
+
+        Raises:
+            httpx.ProxyError: the proxy cannot be reached or used, or refuses; the message names its variable.
+        """
         proxy = proxy_for(str(request.url))
         if proxy is None:
             return await self._through(None).handle_async_request(request)
@@ -129,6 +143,7 @@ class Transport(httpx.AsyncBaseTransport):
         return self._made[proxy]
 
     async def aclose(self) -> None:
+        """Close all connections."""
         for transport in self._made.values():
             await transport.aclose()
 
@@ -139,7 +154,7 @@ def _failed(proxy: Proxy, why: str) -> str:
 
 
 def spare_loopback() -> None:
-    """Say in NO_PROXY that this machine is asked directly, for libraries and children that read it themselves."""
+    """Add localhost to NO_PROXY, for libraries and child processes that read the variable themselves."""
     for name in ("no_proxy", "NO_PROXY"):
         known = variable(name)
         entries = [entry.strip() for entry in known.split(",")]

@@ -1,6 +1,6 @@
-"""Every environment variable, read once, typed. Secrets are wrapped and never printed.
+"""All environment variables, read once and typed. Secrets are wrapped and never printed.
 
-Nothing else in the package reads ``os.environ`` for configuration.
+No other module of the package reads ``os.environ`` for configuration.
 """
 
 from __future__ import annotations
@@ -15,8 +15,8 @@ from typing import Any
 
 from pydantic import SecretStr
 
+from crypto_assets.dates import parse_day
 from crypto_assets.errors import UsageError
-from crypto_assets.partitions import parse_day
 
 OHLC_SOURCES = ("binance", "kraken", "coingecko")
 ALERT_FORMATS = ("json", "slack")
@@ -55,25 +55,35 @@ class Settings:
     yields_base_url: str
     fear_greed_base_url: str
     news_feeds: Mapping[str, str] = field(default_factory=dict)
-    rate_limits: Mapping[str, tuple[int, float]] = field(default_factory=dict)  # provider -> calls in seconds
+    rate_limits: Mapping[str, tuple[int, float]] = field(default_factory=dict)  # provider -> (calls, seconds)
     api_budgets: Mapping[str, int] = field(default_factory=dict)  # provider -> calls a month
     kube_namespace: str | None = None  # where run pods live; None: not in a cluster
-    kube_selector: str = KUBE_SELECTOR  # the label of what is ours there
-    kube_dry_run: bool = False  # the janitor reports and touches nothing
-    chunk_days: int = 366  # days a run covers at most
+    kube_selector: str = KUBE_SELECTOR  # the label of our objects there
+    kube_dry_run: bool = False  # the janitor only reports
+    chunk_days: int = 366  # the largest number of days per run
     ollama_host: str = DEFAULT_OLLAMA
     ollama_model: str = "llama3.2:3b"
     alert_webhook_url: SecretStr | None = None
     alert_format: str = "json"
     alert_runbooks: str = "docs/runbooks"
     metrics_host: str = "127.0.0.1"  # where the metrics endpoint listens
-    ollama_set: bool = False  # somebody named a server or a model: its absence is worth a warning
+    ollama_set: bool = False  # a server or a model was configured: warn if it is absent
     ollama_timeout_s: float = 120.0
     ollama_concurrency: int = 2
 
     @classmethod
     def from_env(cls, env: Mapping[str, str] | None = None) -> Settings:
-        """Read the environment. Raises :class:`UsageError` naming the variable that makes no sense."""
+        """Read the environment.
+
+        Args:
+            env: the variables; by default those of the process.
+
+        Returns:
+            The settings.
+
+        Raises:
+            UsageError: a variable has an invalid value; the message names it.
+        """
         env = os.environ if env is None else env
 
         def text(name: str, default: str) -> str:
@@ -116,7 +126,7 @@ class Settings:
             binance_base_url=url("BINANCE_BASE_URL", "https://api.binance.com/api/v3"),
             ohlc_sources=_ohlc_sources(text("OHLC_SOURCES", ",".join(OHLC_SOURCES))),
             defillama_base_url=llama,
-            # Stablecoins and yields live on hosts of their own; a replaced base serves all.
+            # Stablecoins and yields have their own hosts; a replaced base address serves all.
             stablecoins_base_url=llama if text("DEFILLAMA_BASE_URL", "") else "https://stablecoins.llama.fi",
             yields_base_url=llama if text("DEFILLAMA_BASE_URL", "") else "https://yields.llama.fi",
             fear_greed_base_url=url("FEAR_GREED_BASE_URL", "https://api.alternative.me"),
@@ -133,16 +143,32 @@ class Settings:
 
 
 def variable(name: str, env: Mapping[str, str] | None = None) -> str:
-    """The value of an environment variable without the blanks around it; empty where it is unset or blank.
+    """Read one environment variable. All code reads our variables here, so that a blank one is unset everywhere.
 
-    Everything that looks at a variable of ours asks here, so that a blank one is unset everywhere.
+    Args:
+        name: the variable's name.
+        env: the variables; by default those of the process.
+
+    Returns:
+        The value without surrounding blanks; empty where it is unset or blank.
     """
     return ((os.environ if env is None else env).get(name) or "").strip()
 
 
 def place(name: str, address: str) -> str:
-    """A folder, or the address of a bucket in an object store. Raises :class:`UsageError` naming where it was written."""
-    if _NO_BUCKET.match(address):  # delta-rs would take it for a folder and end the process
+    """Check a folder, or the address of a bucket in an object store.
+
+    Args:
+        name: where it was written, for the error message.
+        address: the folder or address.
+
+    Returns:
+        The folder or address.
+
+    Raises:
+        UsageError: the address is not valid; the message names ``name``.
+    """
+    if _NO_BUCKET.match(address):  # delta-rs would use it as a folder and end the process
         raise UsageError(f"{name} {address!r} names no bucket; write s3://BUCKET/FOLDER, or a folder")
     if "://" in address and set("#?") & set(address):
         raise UsageError(f"{name} {address!r} has a # or ? in it; write s3://BUCKET/FOLDER")
@@ -180,7 +206,7 @@ def _alert_format(text: str) -> str:
 
 
 def _feeds(text: str) -> dict[str, str]:
-    """Feeds by name from ``name=url,name=url``. Raises :class:`UsageError` for an entry that is not one or is there twice."""
+    """Read feeds by name from ``name=url,name=url``. Raises :class:`UsageError` for an invalid or repeated entry."""
     feeds: dict[str, str] = {}
     for item in filter(None, (part.strip() for part in text.split(","))):
         name, equals, address = (part.strip() for part in item.partition("="))
@@ -228,7 +254,7 @@ def _api_budgets(text: str) -> dict[str, int]:
 
 
 def _ollama(text: Callable[[str, str], str]) -> dict[str, Any]:
-    """The local model: where, which, how patient, how many calls at once."""
+    """Read the local model's settings: server, model, time limits, concurrent calls."""
     return {
         "ollama_host": text("OLLAMA_HOST", DEFAULT_OLLAMA),
         "ollama_model": text("OLLAMA_MODEL", "llama3.2:3b"),
@@ -239,7 +265,7 @@ def _ollama(text: Callable[[str, str], str]) -> dict[str, Any]:
 
 
 def _cluster(text: Callable[[str, str], str]) -> dict[str, Any]:
-    """Where and in what pieces runs go."""
+    """Read where runs go, and how large they are."""
     return {
         "kube_namespace": text("CRYPTO_ASSETS_KUBE_NAMESPACE", "") or None,
         "kube_selector": _selector(text("CRYPTO_ASSETS_KUBE_SELECTOR", KUBE_SELECTOR)),
@@ -257,7 +283,7 @@ def _selector(text: str) -> str:
 
 def _switch(name: str, text: str) -> bool:
     if text.lower() not in ("yes", "no", "true", "false", "1", "0"):
-        raise UsageError(f"{name} {text!r} is neither yes nor no")
+        raise UsageError(f"{name} {text!r} is not yes or no")
     return text.lower() in ("yes", "true", "1")
 
 

@@ -14,15 +14,15 @@ import dagster as dg
 import psycopg2
 from dagster import DagsterInstance
 
+from crypto_assets.assets.calendar import daily
 from crypto_assets.checks.shells import RANGE
 from crypto_assets.definitions import defs
-from crypto_assets.instance.home import TEMPLATE
-from crypto_assets.instance.postgres import ensure_postgres
-from crypto_assets.partitions import daily
+from crypto_assets.runtime.home import TEMPLATE
+from crypto_assets.runtime.postgres import ensure_postgres
 from crypto_assets.settings import Settings
 
 START = date(2018, 1, 1)
-OURS = ("crypto_assets.instance.event_log", "BatchingPostgresEventLogStorage")
+OURS = ("crypto_assets.runtime.event_log", "BatchingPostgresEventLogStorage")
 STOCK = ("dagster_postgres.event_log", "PostgresEventLogStorage")
 # What the IO manager says of every write, in kind and size: it is stored with each partition's event.
 NOTES: dict[str, Any] = {

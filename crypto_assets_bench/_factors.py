@@ -11,7 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 from numpy.typing import NDArray
 
-from crypto_assets.transforms.features.windows import earlier, rolling_extreme, rolling_sums
+from crypto_assets.features.windows import earlier, rolling_extreme, rolling_sums
 
 N = 20
 BLOCK = 8  # instruments at once: their arrays stay in the processor's cache

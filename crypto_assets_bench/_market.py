@@ -9,9 +9,9 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from crypto_assets import schemas
-from crypto_assets.contract import TIMESTAMP, Contract
-from crypto_assets.transforms.features import LOOKBACK_DAYS
+from crypto_assets.features.lookback import LOOKBACK_DAYS
+from crypto_assets.tables import schemas
+from crypto_assets.tables.contract import TIMESTAMP, Contract
 
 COINS, DAYS = 300, 640
 END = date(2024, 12, 31)

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from dagster import DagsterInstance
 
-from crypto_assets.llm.text import Article
+from crypto_assets.narratives.llm.text import Article
 from crypto_assets.sandbox.llm import Rule
 from crypto_assets.sandbox.server import Sandbox
 from crypto_assets.settings import Settings
@@ -58,7 +58,7 @@ def platform(days: int, delay_s: float) -> Iterator[Bench]:
             sandbox.env() | {"CRYPTO_ASSETS_HOME": home, "CRYPTO_ASSETS_WAREHOUSE": str(Path(home) / "warehouse")}
         )
         settings = Settings.from_env()
-        from crypto_assets.instance.home import open_instance
+        from crypto_assets.runtime.home import open_instance
 
         with open_instance(settings) as instance:
             bench = Bench(instance, Warehouse(settings.warehouse), sandbox, start, end)

@@ -14,10 +14,10 @@ from datetime import date, timedelta
 from pathlib import Path
 
 from crypto_assets.assets.shell import feature_chunk_days
-from crypto_assets.partitions import chunks
-from crypto_assets.schemas import CONTRACTS, ML_FEATURES
+from crypto_assets.dates import chunks
+from crypto_assets.features.lookback import LOOKBACK_DAYS
 from crypto_assets.storage.warehouse import Warehouse
-from crypto_assets.transforms.features import LOOKBACK_DAYS
+from crypto_assets.tables.schemas import CONTRACTS, ML_FEATURES
 from crypto_assets_bench import _market
 from crypto_assets_bench.rebuild_vs_io import rebuild
 from crypto_assets_bench.result import peak_mb

@@ -25,7 +25,7 @@ QUARTER_S = 900
 def book_history(instance: DagsterInstance, first: date, last: date) -> None:
     """Materialise every table over first..last in the books alone, and begin a run that never gets far."""
     from crypto_assets.assets.shell import DAILY
-    from crypto_assets.automation import FRESHNESS
+    from crypto_assets.automation.schedules import FRESHNESS
 
     keys = [dg.AssetKey(table) for table in FRESHNESS]
     job = hollow_graph(DAILY).resolve_implicit_global_asset_job_def().get_subset(asset_selection=set(keys))

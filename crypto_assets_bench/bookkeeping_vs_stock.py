@@ -13,7 +13,7 @@ import sys
 import time
 from collections.abc import Callable
 
-from crypto_assets.instance.event_log import BATCH_SIZE, EVENTS_A_BATCH
+from crypto_assets.runtime.event_log import BATCH_SIZE, EVENTS_A_BATCH
 from crypto_assets_bench import _books
 from crypto_assets_bench.result import Result, peak_mb
 

@@ -16,7 +16,7 @@ import numpy as np
 import pandas as pd
 import polars as pl
 
-from crypto_assets.transforms.features import build_features
+from crypto_assets.features.build import build_features
 from crypto_assets_bench import _market
 from crypto_assets_bench.result import Result, peak_mb
 

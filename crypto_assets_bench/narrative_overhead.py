@@ -11,8 +11,8 @@ import time
 
 import httpx
 
-from crypto_assets.llm import prompt
-from crypto_assets.llm.text import Article
+from crypto_assets.narratives.llm import prompt
+from crypto_assets.narratives.llm.text import Article
 from crypto_assets_bench import _narratives
 from crypto_assets_bench.result import Result, peak_mb
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import time
 
 from crypto_assets.assets import analysis
-from crypto_assets.assets.access import Providers
+from crypto_assets.assets.providers import Providers
 from crypto_assets.storage.io_manager import to_pandas
 from crypto_assets_bench import _narratives
 from crypto_assets_bench.result import Result, peak_mb

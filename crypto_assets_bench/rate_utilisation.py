@@ -16,10 +16,10 @@ from datetime import date, datetime, timezone
 import httpx
 
 from crypto_assets.catalog import by_symbol
-from crypto_assets.instance.postgres import ensure_postgres
+from crypto_assets.runtime.postgres import ensure_postgres
 from crypto_assets.settings import Settings
-from crypto_assets.sources.book import open_book
-from crypto_assets.sources.client import Client
+from crypto_assets.sources.client.http import Client
+from crypto_assets.sources.client.quota import open_quota_store
 from crypto_assets.sources.coingecko import CHART_DAYS, fetch_prices
 from crypto_assets_bench.result import Result, peak_mb
 
@@ -64,6 +64,6 @@ async def _fetch(home: str, url: str) -> int:
         }
     )
     coins = [replace(by_symbol()["BTC"], symbol=f"C{n}", coingecko=f"coin-{n}") for n in range(COINS)]
-    async with Client(settings=settings, book=open_book(ensure_postgres(settings))) as client:
+    async with Client(settings=settings, quota=open_quota_store(ensure_postgres(settings))) as client:
         now = datetime.now(timezone.utc)
         return len((await fetch_prices(client, settings, coins, START, END, now)).frame)

@@ -17,10 +17,11 @@ from pathlib import Path
 from typing import Any
 
 from crypto_assets.assets.shell import feature_chunk_days
-from crypto_assets.partitions import chunks, days
-from crypto_assets.schemas import CONTRACTS, ML_FEATURES
+from crypto_assets.dates import chunks, days
+from crypto_assets.features.build import build_features
+from crypto_assets.features.lookback import LOOKBACK_DAYS
 from crypto_assets.storage.warehouse import Warehouse
-from crypto_assets.transforms.features import LOOKBACK_DAYS, build_features
+from crypto_assets.tables.schemas import CONTRACTS, ML_FEATURES
 from crypto_assets_bench import _market
 from crypto_assets_bench.result import Result, peak_mb
 

@@ -10,10 +10,11 @@ import tempfile
 import time
 from datetime import date, timedelta
 
-from crypto_assets.partitions import days
-from crypto_assets.schemas import ML_FEATURES
+from crypto_assets.dates import days
+from crypto_assets.features.build import build_features
+from crypto_assets.features.lookback import LOOKBACK_DAYS
 from crypto_assets.storage.warehouse import Warehouse
-from crypto_assets.transforms.features import LOOKBACK_DAYS, build_features
+from crypto_assets.tables.schemas import ML_FEATURES
 from crypto_assets_bench import _market
 from crypto_assets_bench.result import Result, peak_mb
 

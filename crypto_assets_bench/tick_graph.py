@@ -20,7 +20,7 @@ from datetime import datetime, timedelta, timezone
 
 from dagster import DagsterEventType, DagsterInstance
 
-from crypto_assets.assets.access import Providers
+from crypto_assets.assets.providers import Providers
 from crypto_assets_bench import _standing
 from crypto_assets_bench.result import Result, peak_mb
 
@@ -39,7 +39,7 @@ def run() -> Result:
             COINGECKO_API_KEY="sandbox",
             CRYPTO_ASSETS_START=(CLOCK.date() - timedelta(days=_standing.YEARS_DAYS - 1)).isoformat(),
         )
-        from crypto_assets.instance.home import open_instance
+        from crypto_assets.runtime.home import open_instance
         from crypto_assets.settings import Settings
 
         with open_instance(Settings.from_env()) as instance:
@@ -74,7 +74,7 @@ class _Clocked(Providers):
 
 def _ticks(instance: DagsterInstance) -> tuple[dict[str, float], int]:
     """Seconds by phase of the second tick of today, and the features' rows that it left."""
-    from crypto_assets.automation import INTRADAY_TABLES
+    from crypto_assets.automation.schedules import INTRADAY_TABLES
     from crypto_assets.definitions import build_defs
     from crypto_assets.operate import runs
     from crypto_assets.settings import Settings

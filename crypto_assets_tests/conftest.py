@@ -13,8 +13,8 @@ import pytest
 from dagster import DagsterInstance
 from hypothesis import settings
 
-from crypto_assets.instance.home import TEMPLATE
-from crypto_assets.instance.postgres import ensure_postgres
+from crypto_assets.runtime.home import TEMPLATE
+from crypto_assets.runtime.postgres import ensure_postgres
 from crypto_assets.settings import Settings
 from crypto_assets_tests import scenario
 from crypto_assets_tests.object_store import ObjectStore
@@ -25,7 +25,7 @@ settings.register_profile("untimed", deadline=None)
 settings.load_profile("untimed")
 
 # What takes longest begins first: at the end of a session on several cores none waits for one.
-FIRST = ("kubernetes/test_production.py", "test_rules.py::test_rule_3", "operate/test_backfill.py::test_a_late")
+FIRST = ("runtime/kubernetes/test_production.py", "test_rules.py::test_rule_3", "operate/test_backfill.py::test_a_late")
 SHARED = Path(os.environ.get("CRYPTO_ASSETS_SHARED") or Path(__file__).parent.parent.parent / "shared")
 
 

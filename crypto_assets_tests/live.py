@@ -54,7 +54,7 @@ class Live:
         env = {name: value for name, value in os.environ.items() if not name.startswith("DAGSTER_")}
         log = (self.home / "dev.log").open("ab")
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "crypto_assets.cli", "dev", "--port", str(self.port)],
+            [sys.executable, "-m", "crypto_assets.cli.main", "dev", "--port", str(self.port)],
             env={**env, **self.env, "CRYPTO_ASSETS_HOME": str(self.home)},
             stdout=log,
             stderr=log,

@@ -27,13 +27,13 @@ from datetime import date, datetime, timezone
 from pathlib import Path
 from typing import Any
 
-from crypto_assets.checks.measures import SNAPSHOTS
+from crypto_assets.checks.state import SNAPSHOTS
+from crypto_assets.dates import DAY, days
 from crypto_assets.operate import graph
-from crypto_assets.partitions import DAY, days
 from crypto_assets.sandbox.faults import Rule
 from crypto_assets.sandbox.server import Sandbox
-from crypto_assets.schemas import CONTRACTS
 from crypto_assets.storage.warehouse import Warehouse
+from crypto_assets.tables.schemas import CONTRACTS
 from crypto_assets_tests.live import Live, dev, wait_until
 
 DAYS = 2191
@@ -87,7 +87,7 @@ def by_day(ranges: Sequence[tuple[str, str, str]]) -> dict[str, str]:
 def command(env: dict[str, str], home: Path, *arguments: str) -> dict[str, Any]:
     clean = {name: value for name, value in os.environ.items() if not name.startswith("DAGSTER_")}
     done = subprocess.run(
-        [sys.executable, "-m", "crypto_assets.cli", *arguments, "--json"],
+        [sys.executable, "-m", "crypto_assets.cli.main", *arguments, "--json"],
         env={**clean, **env, "CRYPTO_ASSETS_HOME": str(home)},
         stdout=subprocess.PIPE,
         text=True,

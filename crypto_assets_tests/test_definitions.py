@@ -10,11 +10,11 @@ from dagster._core.definitions.schedule_definition import ScheduleExecutionData
 from dagster._core.storage.tags import SCHEDULED_EXECUTION_TIME_TAG
 from dagster._core.test_utils import create_run_for_test
 
-from crypto_assets.assets.reach import REACH
-from crypto_assets.automation import OF_THE_MOMENT
+from crypto_assets.assets.lineage import LOOK_BACK
+from crypto_assets.automation.schedules import OF_THE_MOMENT
 from crypto_assets.definitions import build_defs, defs
 from crypto_assets.operate import graph
-from crypto_assets.schemas import CONTRACTS
+from crypto_assets.tables.schemas import CONTRACTS
 
 SPECS = {spec.key.to_user_string(): spec for spec in defs.resolve_all_asset_specs()}
 GROUPS = {"prices", "onchain", "context", "news", "ml", "operations"}
@@ -70,7 +70,7 @@ def test_lineage_is_what_the_data_do() -> None:
         table: {dep.asset_key.to_user_string() for dep in spec.deps if dep.asset_key.to_user_string() in CONTRACTS}
         for table, spec in SPECS.items()
     }
-    for derived, inputs in REACH.items():
+    for derived, inputs in LOOK_BACK.items():
         assert set(inputs) <= parents[derived] | set(parents[derived]), derived
     assert parents["prices"] == set()
 

@@ -13,15 +13,15 @@ from typing import ClassVar
 import pytest
 
 from crypto_assets import proxies
-from crypto_assets.alerts import delivery
-from crypto_assets.alerts.ledger import Message
 from crypto_assets.errors import CryptoAssetsError, SourceError
-from crypto_assets.instance import kube
-from crypto_assets.llm.client import ModelAwayError, Ollama
+from crypto_assets.monitoring.alerts import delivery
+from crypto_assets.monitoring.alerts.ledger import Message
+from crypto_assets.narratives.llm.client import ModelAwayError, Ollama
 from crypto_assets.proxies import proxy_for
+from crypto_assets.runtime.kubernetes import api
 from crypto_assets.sandbox.server import Sandbox
 from crypto_assets.settings import Settings
-from crypto_assets.sources.client import Client
+from crypto_assets.sources.client.http import Client
 from crypto_assets.storage.warehouse import Warehouse
 
 VARIABLES = ("http_proxy", "https_proxy", "all_proxy", "HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY")
@@ -213,4 +213,4 @@ def test_a_kubernetes_api_on_this_machine_is_asked_directly(
             f'"k", "cluster": {{"server": "{host}"}}}}]}}'
         )
         monkeypatch.setenv("KUBECONFIG", str(path))
-        assert (kube._configuration("x").proxy is None) is direct
+        assert (api._configuration("x").proxy is None) is direct

@@ -9,9 +9,9 @@ import polars as pl
 import pytest
 from polars.testing import assert_frame_equal
 
-from crypto_assets.feature_columns import FEATURES
-from crypto_assets.partitions import days
-from crypto_assets.schemas import CONTRACTS, ML_FEATURES
+from crypto_assets.dates import days
+from crypto_assets.features.definitions import FEATURES
+from crypto_assets.tables.schemas import CONTRACTS, ML_FEATURES
 from crypto_assets_tests import scenario
 from crypto_assets_tests.platform import Platform, open_platform
 

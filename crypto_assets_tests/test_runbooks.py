@@ -12,12 +12,12 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from crypto_assets.alerts.kinds import KINDS
-from crypto_assets.alerts.message import body
-from crypto_assets.cli import cli
-from crypto_assets.schemas import CONTRACTS
+from crypto_assets.cli.main import cli
+from crypto_assets.monitoring.alerts.kinds import KINDS
+from crypto_assets.monitoring.alerts.message import body
+from crypto_assets.monitoring.alerts.sensors import WATCHERS
 from crypto_assets.storage.warehouse import Warehouse
-from crypto_assets.upkeep.alerting import WATCHERS
+from crypto_assets.tables.schemas import CONTRACTS
 from crypto_assets_tests import scenario
 
 BOOKS = Path(__file__).parent.parent / "docs" / "runbooks"
@@ -46,7 +46,7 @@ def test_every_alert_has_a_page_and_every_page_an_alert() -> None:
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_message_links_to_a_page_that_is_there(kind: str) -> None:
-    from crypto_assets.alerts.incidents import Incident
+    from crypto_assets.monitoring.alerts.incidents import Incident
 
     now = datetime(2024, 5, 4, tzinfo=timezone.utc)
     link = body(Incident(1, kind, "x", "y", now, now), "opened", "docs/runbooks")["runbook"]

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from crypto_assets.partitions import DAY, midnight, today
+from crypto_assets.dates import DAY, midnight, today
 from crypto_assets_tests.simulation.day import QUARTER, last_due
 from crypto_assets_tests.simulation.verdict import incidents, told_wrongly
 

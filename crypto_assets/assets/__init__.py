@@ -4,6 +4,7 @@ What does not belong here: parsing, formulas, SQL. If a body needs more than a d
 """
 
 import warnings
+from types import ModuleType
 
 import dagster as dg
 
@@ -12,3 +13,10 @@ import dagster as dg
 warnings.filterwarnings("ignore", category=dg.BetaWarning)
 # A job takes the smallest of its assets' chunks: what we want.
 warnings.filterwarnings("ignore", message=".*varying BackfillPolicies.*")
+
+
+def duties() -> list[ModuleType]:
+    """The modules of this room that have assets."""
+    from crypto_assets.assets import context, derived, ml, news, onchain, operations, prices
+
+    return [prices, onchain, context, news, ml, operations, derived]

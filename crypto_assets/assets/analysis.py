@@ -12,12 +12,12 @@ import dagster as dg
 import pandas as pd
 import polars as pl
 
-from crypto_assets.assets.access import Providers
+from crypto_assets.assets.providers import Providers
 from crypto_assets.catalog import all_coins
-from crypto_assets.llm import analyst, client, rows
-from crypto_assets.schemas import ARTICLE_NARRATIVES
+from crypto_assets.narratives import lexicon
+from crypto_assets.narratives.llm import analyst, client, rows
 from crypto_assets.storage.warehouse import Warehouse
-from crypto_assets.transforms import lexicon
+from crypto_assets.tables.schemas import ARTICLE_NARRATIVES
 
 SAY_EVERY_S = 15.0
 
@@ -38,13 +38,13 @@ def analyse(
             progress=_progress(say),
         )
     )
-    told = rows.model_rows(
+    answered = rows.model_rows(
         subjects, report, stored, all_coins(), settings.ollama_model, asked_for=settings.ollama_set
     )  # fmt: skip
     if report.reason:
         say(report.reason)
     judged = ARTICLE_NARRATIVES.conform(_lexicon(articles, subjects))
-    return pl.concat([judged, told]), _metadata(report, told, settings)
+    return pl.concat([judged, answered]), _metadata(report, answered, settings)
 
 
 def _lexicon(articles: pd.DataFrame, subjects: list[rows.Subject]) -> pd.DataFrame:
@@ -70,8 +70,8 @@ def _progress(say: Callable[[str], None]) -> analyst.Progress:
     return progress
 
 
-def _metadata(report: analyst.Report, told: pl.DataFrame, settings: Any) -> dict[str, Any]:
-    counts = dict(told.group_by("status").len().sort("status").rows())
+def _metadata(report: analyst.Report, answered: pl.DataFrame, settings: Any) -> dict[str, Any]:
+    counts = dict(answered.group_by("status").len().sort("status").rows())
     return {
         "model": dg.MetadataValue.json(client.as_options(settings)),
         "model_answers": report.model is not None,

@@ -5,22 +5,19 @@ from collections.abc import Iterator
 import dagster as dg
 import pandas as pd
 
-from crypto_assets import schemas
 from crypto_assets.assets import progress, shell
-from crypto_assets.assets.access import Providers
-from crypto_assets.partitions import days
+from crypto_assets.assets.providers import Providers
+from crypto_assets.dates import days
 from crypto_assets.settings import Settings
 from crypto_assets.sources import alternative_me, coingecko_context, defillama, defillama_snapshots
-from crypto_assets.sources.client import Client
+from crypto_assets.sources.client.http import Client
 from crypto_assets.sources.fetched import Fetched
 from crypto_assets.sources.screen import screen
 from crypto_assets.storage.warehouse import Warehouse
+from crypto_assets.tables import schemas
 
 
-@dg.asset(
-    **shell.of(schemas.DEFI_METRICS, group="context", kinds={"defillama"}, layer="source", policy=shell.FROM_PROVIDER),
-    pool="defillama",
-)
+@dg.asset(**shell.asset_kwargs("defi_metrics"))
 def defi_metrics(context: dg.AssetExecutionContext, providers: Providers) -> pd.DataFrame:
     start, end = shell.days_of(context)
     chains = list(dict.fromkeys(coin.defillama for coin in providers.coins() if coin.defillama))
@@ -34,12 +31,7 @@ def defi_metrics(context: dg.AssetExecutionContext, providers: Providers) -> pd.
     return fetched.frame
 
 
-@dg.asset(
-    **shell.of(
-        schemas.MARKET_SENTIMENT, group="context", kinds={"alternative_me"}, layer="source", policy=shell.FROM_PROVIDER
-    ),
-    pool="alternative_me",
-)
+@dg.asset(**shell.asset_kwargs("market_sentiment"))
 def market_sentiment(context: dg.AssetExecutionContext, providers: Providers) -> pd.DataFrame:
     start, end = shell.days_of(context)
     fetched = shell.fetch(
@@ -52,12 +44,7 @@ def market_sentiment(context: dg.AssetExecutionContext, providers: Providers) ->
     return fetched.frame
 
 
-@dg.asset(
-    **shell.of(
-        schemas.DEFI_PROTOCOLS, group="context", kinds={"defillama"}, layer="source", policy=shell.FROM_PROVIDER
-    ),
-    pool="defillama",
-)
+@dg.asset(**shell.asset_kwargs("defi_protocols"))
 def defi_protocols(context: dg.AssetExecutionContext, providers: Providers) -> pd.DataFrame:
     now = providers.now()
     if now.date() not in days(*shell.days_of(context)):
@@ -74,10 +61,7 @@ def defi_protocols(context: dg.AssetExecutionContext, providers: Providers) -> p
     return fetched.frame
 
 
-@dg.asset(
-    **shell.of(schemas.DEFI_YIELDS, group="context", kinds={"defillama"}, layer="source", policy=shell.FROM_PROVIDER),
-    pool="defillama",
-)
+@dg.asset(**shell.asset_kwargs("defi_yields"))
 def defi_yields(context: dg.AssetExecutionContext, providers: Providers) -> pd.DataFrame:
     now = providers.now()
     if now.date() not in days(*shell.days_of(context)):
@@ -94,16 +78,7 @@ def defi_yields(context: dg.AssetExecutionContext, providers: Providers) -> pd.D
     return fetched.frame
 
 
-@dg.multi_asset(
-    outs={
-        contract.table: shell.out_of(contract, group="context", kinds={"coingecko"}, layer="source")
-        for contract in (schemas.SOCIAL_METRICS, schemas.DEVELOPER_ACTIVITY)
-    },
-    partitions_def=shell.DAILY,
-    backfill_policy=shell.FROM_PROVIDER,
-    can_subset=True,
-    pool="coingecko",
-)
+@dg.multi_asset(**shell.asset_of_many("social_metrics", "developer_activity"))
 def community(context: dg.AssetExecutionContext, providers: Providers) -> Iterator[dg.Output[pd.DataFrame]]:
     """One answer of the provider fills both tables."""
     start, end = shell.days_of(context)

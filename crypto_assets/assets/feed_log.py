@@ -12,9 +12,9 @@ from datetime import date
 
 import dagster as dg
 
-from crypto_assets.contract import Contract
-from crypto_assets.partitions import days
+from crypto_assets.dates import days
 from crypto_assets.storage.warehouse import Warehouse
+from crypto_assets.tables.contract import Contract
 
 FEEDS_READ = "feeds_read"  # metadata of a materialisation: the feeds whose answer it holds
 _PAGE = 1000

@@ -3,19 +3,13 @@
 import dagster as dg
 import polars as pl
 
-from crypto_assets import schemas
 from crypto_assets.assets import shell
-from crypto_assets.assets.access import Providers
+from crypto_assets.assets.providers import Providers
 from crypto_assets.catalog import symbols
-from crypto_assets.transforms.features import LOOKBACK_DAYS, build_features
-
-RUNS = dg.BackfillPolicy.multi_run(shell.feature_chunk_days(len(Providers().coins())))
+from crypto_assets.features.build import build_features
 
 
-@dg.asset(
-    **shell.of(schemas.ML_FEATURES, group="ml", kinds={"polars"}, layer="derived", policy=RUNS),
-    ins={table: shell.look_back(days) for table, days in LOOKBACK_DAYS.items()},
-)
+@dg.asset(**shell.asset_kwargs("ml_features"), ins=shell.inputs_of("ml_features"))
 def ml_features(
     context: dg.AssetExecutionContext,
     providers: Providers,
@@ -31,6 +25,7 @@ def ml_features(
     developer_activity: pl.DataFrame,
 ) -> pl.DataFrame:
     start, end = shell.days_of(context)
+    shell.show_lineage(context)
     return build_features(
         prices=prices,
         ohlc=ohlc,

@@ -6,25 +6,22 @@ import dagster as dg
 import pandas as pd
 import polars as pl
 
-from crypto_assets import plots, schemas
-from crypto_assets.assets import analysis, feed_log, shell
-from crypto_assets.assets.access import Providers
+from crypto_assets.assets import analysis, feed_log, plots, shell
+from crypto_assets.assets.providers import Providers
 from crypto_assets.catalog import all_coins, symbols
-from crypto_assets.partitions import DAY
+from crypto_assets.dates import DAY
+from crypto_assets.narratives import digests, trends
+from crypto_assets.narratives import narratives as aggregates
+from crypto_assets.narratives import news as tagging
 from crypto_assets.sources import rss
 from crypto_assets.storage.io_manager import to_pandas
 from crypto_assets.storage.warehouse import Warehouse
-from crypto_assets.transforms import digests, trends
-from crypto_assets.transforms import narratives as aggregates
-from crypto_assets.transforms import news as tagging
+from crypto_assets.tables import schemas
 
 PLOTTED = timedelta(days=60)  # of theme shares before a run's first day
 
 
-@dg.asset(
-    **shell.of(schemas.NEWS_ARTICLES, group="news", kinds={"rss"}, layer="source", policy=shell.FROM_PROVIDER),
-    pool="news",
-)
+@dg.asset(**shell.asset_kwargs("news_articles"))
 def news_articles(context: dg.AssetExecutionContext, providers: Providers) -> pd.DataFrame:
     start, end = shell.days_of(context)
     first, last = start - DAY * tagging.STORED_DAYS, end + DAY * tagging.STORED_DAYS
@@ -49,28 +46,18 @@ def news_articles(context: dg.AssetExecutionContext, providers: Providers) -> pd
     )
 
 
-@dg.asset(
-    **shell.of(
-        schemas.ARTICLE_NARRATIVES, group="news", kinds={"ollama", "vader"}, layer="derived", policy=shell.DERIVED
-    ),
-    pool="ollama",
-)
+@dg.asset(**shell.asset_kwargs("article_narratives"))
 def article_narratives(
     context: dg.AssetExecutionContext, providers: Providers, news_articles: pd.DataFrame
 ) -> pl.DataFrame:
     start, end = shell.days_of(context)
+    shell.show_lineage(context)
     frame, said = analysis.analyse(providers, news_articles, start, end, context.log.info)
     context.add_output_metadata(said)
     return frame
 
 
-@dg.asset(
-    **shell.of(schemas.NARRATIVES, group="news", kinds={"pandas"}, layer="derived", policy=shell.DERIVED),
-    ins={
-        "news_articles": shell.look_back(aggregates.LOOKBACK_DAYS),
-        "article_narratives": shell.look_back(aggregates.LOOKBACK_DAYS),
-    },
-)
+@dg.asset(**shell.asset_kwargs("narratives"), ins=shell.inputs_of("narratives"))
 def narratives(
     context: dg.AssetExecutionContext,
     providers: Providers,
@@ -78,17 +65,12 @@ def narratives(
     article_narratives: pd.DataFrame,
 ) -> pd.DataFrame:
     start, end = shell.days_of(context)
+    shell.show_lineage(context)
     frame = aggregates.aggregate(news_articles, article_narratives, symbols(providers.coins()), start, end)
     return frame[frame["ts"] <= providers.now()]  # hours of the day in progress that are still to come say nothing
 
 
-@dg.asset(
-    **shell.of(schemas.THEME_TRENDS, group="news", kinds={"pandas"}, layer="derived", policy=shell.DERIVED),
-    ins={
-        "news_articles": shell.look_back(trends.LOOKBACK_DAYS),
-        "article_narratives": shell.look_back(trends.LOOKBACK_DAYS),
-    },
-)
+@dg.asset(**shell.asset_kwargs("theme_trends"), ins=shell.inputs_of("theme_trends"))
 def theme_trends(
     context: dg.AssetExecutionContext,
     providers: Providers,
@@ -96,8 +78,9 @@ def theme_trends(
     article_narratives: pd.DataFrame,
 ) -> pd.DataFrame:
     start, end = shell.days_of(context)
+    shell.show_lineage(context)
     frame = trends.theme_trends(news_articles, article_narratives, start, end)
-    frame = frame[frame["available_at"] <= providers.now()]  # the day in progress has not been told to its end
+    frame = frame[frame["available_at"] <= providers.now()]  # the day in progress is not over
     warehouse = Warehouse(providers.settings().warehouse)
     columns = ["theme", "date", "share"]
     stored = to_pandas(warehouse.read(schemas.THEME_TRENDS, start=start - PLOTTED, end=start - DAY, columns=columns))
@@ -108,13 +91,11 @@ def theme_trends(
     return frame
 
 
-@dg.asset(
-    **shell.of(schemas.THEME_DIGESTS, group="news", kinds={"pandas"}, layer="derived", policy=shell.DERIVED),
-    ins={"news_articles": shell.look_back(digests.LOOKBACK_DAYS)},
-)
+@dg.asset(**shell.asset_kwargs("theme_digests"), ins=shell.inputs_of("theme_digests"))
 def theme_digests(
     context: dg.AssetExecutionContext, theme_trends: pd.DataFrame, news_articles: pd.DataFrame
 ) -> pd.DataFrame:
+    shell.show_lineage(context)
     frame = digests.theme_digests(theme_trends, news_articles)
     newest = frame[frame["date"] == frame["date"].max()] if len(frame) else frame
     _show(context, "newest_digest", digests.as_markdown(newest))

@@ -3,19 +3,13 @@
 import dagster as dg
 import pandas as pd
 
-from crypto_assets import schemas
-from crypto_assets.assets import shell
-from crypto_assets.assets.access import Providers
+from crypto_assets.assets import derived, shell
+from crypto_assets.assets.providers import Providers
 from crypto_assets.sources import coinmetrics
-from crypto_assets.transforms import onchain as transform
+from crypto_assets.tables import schemas
 
 
-@dg.asset(
-    **shell.of(
-        schemas.ONCHAIN_BASE, group="onchain", kinds={"coinmetrics"}, layer="source", policy=shell.FROM_PROVIDER
-    ),
-    pool="coinmetrics",
-)
+@dg.asset(**shell.asset_kwargs("onchain_base"))
 def onchain_base(context: dg.AssetExecutionContext, providers: Providers) -> pd.DataFrame:
     start, end = shell.days_of(context)
     fetched = shell.fetch(
@@ -30,13 +24,6 @@ def onchain_base(context: dg.AssetExecutionContext, providers: Providers) -> pd.
     return fetched.frame
 
 
-@dg.asset(
-    **shell.of(schemas.ONCHAIN_ENHANCED, group="onchain", kinds={"pandas"}, layer="derived", policy=shell.DERIVED),
-    ins={"onchain_base": shell.look_back(transform.LOOKBACK_DAYS)},
-)
-def onchain_enhanced(context: dg.AssetExecutionContext, onchain_base: pd.DataFrame) -> pd.DataFrame:
-    start, end = shell.days_of(context)
-    return transform.enhance(onchain_base, start, end)
+onchain_enhanced = derived.BY_NAME["onchain_enhanced"]
 
-
-ASSETS = [onchain_base, onchain_enhanced]
+ASSETS = [onchain_base]

@@ -5,11 +5,9 @@ from datetime import datetime, timedelta
 import dagster as dg
 import pandas as pd
 
-from crypto_assets import schemas
 from crypto_assets.assets import shell
-from crypto_assets.assets.access import Providers
-from crypto_assets.contract import Contract
-from crypto_assets.sources.book import COUNTS
+from crypto_assets.assets.providers import Providers
+from crypto_assets.sources.client.quota import COUNTS
 from crypto_assets.sources.fetched import utc
 
 HOUR = timedelta(hours=1)
@@ -17,28 +15,15 @@ COLUMNS = ["provider", "endpoint", "ts", "date", "available_at", "source", *COUN
 
 
 @dg.asset(
-    **shell.of(schemas.API_USAGE, group="operations", kinds={"postgres"}, layer="operations", policy=shell.DERIVED),
+    **shell.asset_kwargs("api_usage"),
     op_tags={"dagster/priority": "-100"},  # after the calls of the same run
 )
 def api_usage(context: dg.AssetExecutionContext, providers: Providers) -> pd.DataFrame:
     rows, now = [], providers.now()
-    for provider, endpoint, ts, *counts in providers.book().calls(*shell.days_of(context)):
+    for provider, endpoint, ts, *counts in providers.quota_store().calls(*shell.days_of(context)):
         moment: datetime = ts
         rows.append((provider, endpoint, moment, moment.date(), min(moment + HOUR, now), "platform", *counts))
     return utc(pd.DataFrame(rows, columns=COLUMNS), "ts", "available_at")
 
 
-def written_beside(contract: Contract) -> dg.AssetSpec:
-    """A table whose rows are written while others are materialised: nothing of it is materialised or backfilled."""
-    return dg.AssetSpec(
-        contract.table,
-        group_name="operations",
-        owners=[shell.OWNER],
-        kinds={"deltalake"},
-        tags={"layer": "operations"},
-        description=contract.description,
-        metadata={"dagster/column_schema": shell.column_schema(contract), "dagster/table_name": contract.table},
-    )
-
-
-ASSETS = [api_usage, written_beside(schemas.QUARANTINE), written_beside(schemas.SET_ASIDE)]
+ASSETS = [api_usage, shell.external_asset("quarantine"), shell.external_asset("set_aside")]

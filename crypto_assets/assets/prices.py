@@ -7,29 +7,25 @@ from typing import TypeAlias
 import dagster as dg
 import pandas as pd
 
-from crypto_assets import schemas
 from crypto_assets.assets import progress, quarantine, shell
-from crypto_assets.assets.access import Providers
+from crypto_assets.assets.providers import Providers
 from crypto_assets.catalog import Coin
-from crypto_assets.contract import Contract
-from crypto_assets.partitions import days
+from crypto_assets.dates import days
 from crypto_assets.settings import Settings
 from crypto_assets.sources import coingecko, coingecko_context, coingecko_today, kraken
 from crypto_assets.sources import ohlc as ohlc_source
-from crypto_assets.sources.client import Client
+from crypto_assets.sources.client.http import Client
 from crypto_assets.sources.fetched import Fetched
 from crypto_assets.storage.warehouse import Warehouse
+from crypto_assets.tables import schemas
+from crypto_assets.tables.contract import Contract
 
 # Within one run bars come before prices, which are held against them. No dependency: bars may fail alone.
 FIRST, LAST = {"dagster/priority": "10"}, {"dagster/priority": "-10"}
 BarSource: TypeAlias = Callable[[Client, Settings, Sequence[Coin], date, date, datetime], Awaitable[Fetched]]
 
 
-@dg.asset(
-    **shell.of(schemas.PRICES, group="prices", kinds={"coingecko"}, layer="source", policy=shell.FROM_PROVIDER),
-    pool="coingecko",
-    op_tags=LAST,
-)
+@dg.asset(**shell.asset_kwargs("prices"), op_tags=LAST)
 def prices(context: dg.AssetExecutionContext, providers: Providers) -> pd.DataFrame:
     start, end = shell.days_of(context)
     coins, now = shell.coins_of(context, providers), providers.now()
@@ -50,25 +46,17 @@ def prices(context: dg.AssetExecutionContext, providers: Providers) -> pd.DataFr
             lambda client, settings: coingecko.fetch_prices(client, settings, coins, start, end, now),
             schemas.PRICES,
         )
-    kept, held = quarantine.believed(warehouse, fetched.frame, start, end)
+    kept, held = quarantine.split_trusted(warehouse, fetched.frame, start, end)
     shell.note(context, fetched, quarantined=held)
     return kept
 
 
-@dg.asset(
-    **shell.of(schemas.OHLC, group="prices", kinds={"binance", "kraken"}, layer="source", policy=shell.FROM_PROVIDER),
-    pool="ohlc",
-    op_tags=FIRST,
-)
+@dg.asset(**shell.asset_kwargs("ohlc"), op_tags=FIRST)
 def ohlc(context: dg.AssetExecutionContext, providers: Providers) -> pd.DataFrame:
     return _bars(context, providers, schemas.OHLC, ohlc_source.fetch_ohlc)
 
 
-@dg.asset(
-    **shell.of(schemas.KRAKEN_OHLC, group="prices", kinds={"kraken"}, layer="source", policy=shell.FROM_PROVIDER),
-    pool="kraken",
-    op_tags=FIRST,
-)
+@dg.asset(**shell.asset_kwargs("kraken_ohlc"), op_tags=FIRST)
 def kraken_ohlc(context: dg.AssetExecutionContext, providers: Providers) -> pd.DataFrame:
     return _bars(context, providers, schemas.KRAKEN_OHLC, kraken.fetch_kraken)
 
@@ -93,10 +81,7 @@ def _bars(
     return fetched.frame
 
 
-@dg.asset(
-    **shell.of(schemas.DERIVATIVES, group="prices", kinds={"coingecko"}, layer="source", policy=shell.FROM_PROVIDER),
-    pool="coingecko",
-)
+@dg.asset(**shell.asset_kwargs("derivatives"))
 def derivatives(context: dg.AssetExecutionContext, providers: Providers) -> pd.DataFrame:
     coins, now = shell.coins_of(context, providers), providers.now()
     if now.date() not in days(*shell.days_of(context)):

@@ -1,6 +1,6 @@
 """The day in progress, tick by tick: what a table has of it, so that a tick asks only for what is not there yet.
 
-Runs over more days than today do not look here: a backfill asks for everything it was told to.
+Runs over more days than today do not look here: a backfill asks for all of its days.
 """
 
 from __future__ import annotations
@@ -13,10 +13,10 @@ import pandas as pd
 
 from crypto_assets.assets import shell
 from crypto_assets.catalog import Coin
-from crypto_assets.contract import Contract
-from crypto_assets.schemas import QUARANTINE
 from crypto_assets.sources.coingecko_today import marks
 from crypto_assets.storage.warehouse import Warehouse
+from crypto_assets.tables.contract import Contract
+from crypto_assets.tables.schemas import QUARANTINE
 
 GONE_HOURS = "gone_hours"  # metadata: hours by coin that the provider was asked for and will not have
 HOUR = timedelta(hours=1)

@@ -11,23 +11,23 @@ from datetime import date, datetime, timezone
 import pandas as pd
 import polars as pl
 
+from crypto_assets.dates import DAY, days
 from crypto_assets.errors import UsageError
-from crypto_assets.partitions import DAY, days
-from crypto_assets.schemas import PRICES, QUARANTINE
 from crypto_assets.storage.io_manager import to_pandas
 from crypto_assets.storage.warehouse import Warehouse
+from crypto_assets.tables.schemas import PRICES, QUARANTINE
 from crypto_assets.transforms import outliers
 
 BAR_COLUMNS = ["symbol", "ts", "high", "low", "close", "source"]
 
 
-def believed(warehouse: Warehouse, prices: pd.DataFrame, start: date, end: date) -> tuple[pd.DataFrame, int]:
+def split_trusted(warehouse: Warehouse, prices: pd.DataFrame, start: date, end: date) -> tuple[pd.DataFrame, int]:
     """(the rows to store, how many were held back).
 
-    A stored row with another price stays: what is held is not believed, so it replaces nothing before its release. A
+    A stored row with another price stays: what is held is not trusted, so it replaces nothing before its release. A
     stored row with the very price that is held (it came before the second source did) is that row: it moves to
     ``quarantine`` with all its values, so that the same answers give the same tables whichever source came first. A
-    held row leaves ``quarantine`` when a later answer has a price for its hour that is believed. Most of a coin's day
+    held row leaves ``quarantine`` when a later answer has a price for its hour that is trusted. Most of a coin's day
     held is no outlier: the check ``identifiers`` says so.
     """
     if prices.empty:
@@ -59,7 +59,7 @@ def second_opinion(warehouse: Warehouse, start: date, end: date, symbols: Sequen
 
 
 def _let_go(warehouse: Warehouse, held: pl.DataFrame, kept: pd.DataFrame) -> None:
-    """Held rows leave ``quarantine`` when the provider gives another price for their hour, and that one is believed."""
+    """Held rows leave ``quarantine`` when the provider gives another price for their hour, and that one is trusted."""
     if held.is_empty() or kept.empty:
         return
     now = pl.from_pandas(kept[["symbol", "ts"]]).cast({"ts": QUARANTINE.polars_schema["ts"]})
@@ -67,7 +67,7 @@ def _let_go(warehouse: Warehouse, held: pl.DataFrame, kept: pd.DataFrame) -> Non
     warehouse.forget(QUARANTINE, over.select(*QUARANTINE.key, "date"))
 
 
-def unjudged(warehouse: Warehouse, start: date, end: date) -> str | None:
+def pending_sentence(warehouse: Warehouse, start: date, end: date) -> str | None:
     """What is held of these days, where to look and what to do, in one line; None where nothing is."""
     rows = warehouse.read(QUARANTINE, start=start, end=end, columns=["symbol", "released_at"])
     held = rows.filter(pl.col("released_at").is_null())

@@ -11,12 +11,12 @@ from datetime import date, datetime
 import polars as pl
 
 from crypto_assets.catalog import by_symbol
-from crypto_assets.contract import Contract
-from crypto_assets.partitions import days
-from crypto_assets.schemas import SET_ASIDE
+from crypto_assets.dates import days
 from crypto_assets.sources.fetched import Fetched
 from crypto_assets.sources.screen import MARKET
 from crypto_assets.storage.warehouse import Warehouse
+from crypto_assets.tables.contract import Contract
+from crypto_assets.tables.schemas import SET_ASIDE
 
 # Feeds show the newest items only: that one is gone says nothing about what was set aside of it.
 NEWEST_ONLY = ("news_articles",)

@@ -3,92 +3,132 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Iterable, Mapping
-from datetime import date
+from datetime import date, timedelta
 from typing import Any
 
 import dagster as dg
 import pandas as pd
 
 from crypto_assets.assets import set_aside
-from crypto_assets.assets.access import Providers
-from crypto_assets.automation import FRESHNESS
+from crypto_assets.assets.calendar import daily
+from crypto_assets.assets.providers import Providers
 from crypto_assets.catalog import Coin, select
-from crypto_assets.contract import Contract
+from crypto_assets.dates import today
 from crypto_assets.errors import SourceError
-from crypto_assets.partitions import chunks, daily
-from crypto_assets.schemas import CONTRACTS, ML_FEATURES
 from crypto_assets.settings import Settings
-from crypto_assets.sources.client import Client
+from crypto_assets.sources.client.http import Client
 from crypto_assets.sources.fetched import ALONE, Fetched, SetAside
 from crypto_assets.sources.screen import screen
 from crypto_assets.storage.warehouse import Warehouse
+from crypto_assets.tables import spec
+from crypto_assets.tables.contract import Contract
+from crypto_assets.tables.registry import CONTRACTS, TABLES
+from crypto_assets.tables.schemas import ML_FEATURES
+from crypto_assets.tables.spec import DerivedFrom, FromProvider, OfTheMoment, TableSpec
 
 DAILY = daily(Settings.from_env().start)
-OWNER = "team:market-data"
 COINS_TAG = "crypto_assets/coins"  # run tag: fetch these coins only
+LINEAGE = "dagster/column_lineage"
 FAILED_COINS = "failed_coins"  # metadata of a materialisation: coins whose rows it lacks, and why
 
-# Days a run of a provider-fed asset covers at most: CoinGecko's hourly range limit, so that one coin is one call.
-SOURCE_CHUNK_DAYS = min(100, Settings.from_env().chunk_days)
-# Days a run of a derived asset covers at most: bounds memory, not calls.
+# Days that a run of a derived table covers at most.
 DERIVED_CHUNK_DAYS = Settings.from_env().chunk_days
-# Rows of ml_features a run makes at most: some 0.7 GB a copy of the frame, and a run holds a few of them.
-FEATURE_CHUNK_ROWS = 300 * 24 * 60
-
-FROM_PROVIDER = dg.BackfillPolicy.multi_run(SOURCE_CHUNK_DAYS)
-DERIVED = dg.BackfillPolicy.multi_run(DERIVED_CHUNK_DAYS)
+# Days that a run of tables of providers covers at most.
+SOURCE_CHUNK_DAYS = min(spec.SOURCE_CHUNK_DAYS, DERIVED_CHUNK_DAYS)
 
 
 def feature_chunk_days(coins: int) -> int:
     """Days of ``ml_features`` that a run covers at most with this many coins, so that no run needs more memory."""
-    return max(1, min(DERIVED_CHUNK_DAYS, FEATURE_CHUNK_ROWS // (24 * coins)))
+    return chunk_days(TABLES[ML_FEATURES.table], coins)
 
 
-def fitting_memory(tables: Iterable[str], first: date, last: date) -> list[tuple[tuple[str, ...], date, date]]:
-    """One run of these tables over the inclusive days, or several where its features would not fit the memory.
+def chunk_days(table: TableSpec, coins: int) -> int:
+    """Days that one run of the table covers at most with this many coins.
 
-    Every planner of runs that can ask for ``ml_features`` asks here.
-
-    Args:
-        tables: Names of the tables that the run would materialise.
-        first: The run's first day.
-        last: The run's last day.
-
-    Returns:
-        (tables, first day, last day) of each run, inputs before features: the whole run if it fits; else the other
-        tables over all days, then ``ml_features`` in parts of at most :func:`feature_chunk_days`.
+    Raises:
+        ValueError: the table has no days.
     """
-    named = tuple(tables)
-    size = feature_chunk_days(len(select(Settings.from_env().coins)))
-    if ML_FEATURES.table not in named or (last - first).days < size:
-        return [(named, first, last)]
-    others = tuple(table for table in named if table != ML_FEATURES.table)
-    parts = [((ML_FEATURES.table,), *part) for part in chunks(first, last, size)]
-    return [(others, first, last), *parts] if others else list(parts)
+    if table.chunk is None:
+        raise ValueError(f"{table.table} has no days: no run covers any of them")
+    days = min(table.chunk.days or DERIVED_CHUNK_DAYS, DERIVED_CHUNK_DAYS)
+    rows = table.chunk.hourly_rows
+    return days if rows is None else max(1, min(days, rows // (24 * coins)))
 
 
-def of(contract: Contract, *, group: str, kinds: set[str], layer: str, policy: dg.BackfillPolicy) -> dict[str, Any]:
-    """Keyword arguments of ``@dg.asset`` for the table of this contract."""
+def asset_kwargs(table: str) -> dict[str, Any]:
+    """Keyword arguments of ``@dg.asset`` for the table of this name: all that its :class:`TableSpec` says.
+
+    For a table without days, calendar, backfill policy and IO manager are left out.
+
+    Raises:
+        KeyError: there is no such table.
+    """
+    said = TABLES[table]
+    found = _about(said)
+    if said.by_day:
+        coins = len(select(Settings.from_env().coins))
+        found |= {
+            "partitions_def": DAILY,
+            "backfill_policy": dg.BackfillPolicy.multi_run(chunk_days(said, coins)),
+            "io_manager_key": "io_manager",
+        }
+    rows = said.rows_from
+    if isinstance(rows, FromProvider | DerivedFrom) and rows.pool is not None:
+        found["pool"] = rows.pool
+    return {"name": table, **found}
+
+
+def asset_out(table: str) -> dg.AssetOut:
+    """The same for one table of a multi-asset; calendar, backfill policy and pool belong to the whole of it."""
+    return dg.AssetOut(**_about(TABLES[table]), io_manager_key="io_manager", is_required=False)
+
+
+def asset_of_many(*tables: str) -> dict[str, Any]:
+    """Keyword arguments of ``@dg.multi_asset`` for tables that one answer of a provider fills."""
+    said = asset_kwargs(tables[0])
+    outs = {table: asset_out(table) for table in tables}
     return {
-        "name": contract.table,
-        "group_name": group,
-        "kinds": kinds,
-        "owners": [OWNER],
-        "tags": {"layer": layer},
-        "description": f"{contract.description}\n\nOne row is {contract.grain}. Known from: {contract.available_at_rule}.",
-        "partitions_def": DAILY,
-        "backfill_policy": policy,
-        "freshness_policy": FRESHNESS[contract.table].policy() if contract.table in FRESHNESS else None,
-        "metadata": {"dagster/column_schema": column_schema(contract), "dagster/table_name": contract.table},
-        "io_manager_key": "io_manager",
+        "outs": outs,
+        "can_subset": True,
+        **{name: said[name] for name in ("partitions_def", "backfill_policy", "pool")},
     }
 
 
-def out_of(contract: Contract, *, group: str, kinds: set[str], layer: str) -> dg.AssetOut:
-    """The same for one table of a multi-asset; calendar and backfill policy belong to the whole of it."""
-    said = of(contract, group=group, kinds=kinds, layer=layer, policy=FROM_PROVIDER)
-    names = ("group_name", "kinds", "owners", "tags", "description", "freshness_policy", "metadata", "io_manager_key")
-    return dg.AssetOut(**{name: said[name] for name in names}, is_required=False)
+def external_asset(table: str) -> dg.AssetSpec:
+    """A table whose rows are written while others are materialised: nothing of it is materialised or backfilled."""
+    found = _about(TABLES[table])
+    del found["freshness_policy"]
+    return dg.AssetSpec(table, **{**found, "description": TABLES[table].contract.description})
+
+
+def _about(said: TableSpec) -> dict[str, Any]:
+    """What the UI shows of a table, and Dagster's own freshness: it watches materialisations, the checks watch rows."""
+    contract = said.contract
+    return {
+        "group_name": said.group,
+        "kinds": set(said.kinds),
+        "owners": [said.owner],
+        "tags": {"layer": said.layer},
+        "description": f"{contract.description}\n\nOne row is {contract.grain}. Known from: {contract.available_at_rule}.",
+        "freshness_policy": _freshness_policy(said),
+        "metadata": {
+            "dagster/column_schema": column_schema(contract),
+            "dagster/table_name": contract.table,
+            **({LINEAGE: lineage} if (lineage := column_lineage(said)) else {}),
+        },
+    }
+
+
+def _freshness_policy(said: TableSpec) -> dg.FreshnessPolicy | None:
+    if isinstance(said.rows_from, OfTheMoment):
+        late = said.rows_from.late_after
+        return dg.FreshnessPolicy.time_window(fail_window=late, warn_window=late / 2 + timedelta(minutes=1))
+    limit = said.freshness
+    return (
+        None
+        if limit is None
+        else dg.FreshnessPolicy.time_window(fail_window=limit.late_after, warn_window=limit.warn_after)
+    )
 
 
 def column_schema(contract: Contract) -> dg.TableSchema:
@@ -114,13 +154,48 @@ def column_schema(contract: Contract) -> dg.TableSchema:
     )
 
 
-def look_back(days: int, *, columns: list[str] | None = None) -> dg.AssetIn:
-    """An input that reaches ``days`` days back from the first requested day; days without rows are legal."""
+def column_lineage(said: TableSpec) -> dg.TableColumnLineage | None:
+    """The columns of its inputs that each column of a derived table is made from; None where nothing is known of it."""
+    rows = said.rows_from
+    if not isinstance(rows, DerivedFrom) or not rows.columns:
+        return None
+    origins = {column: [origin.partition(".") for origin in named] for column, named in rows.columns.items() if named}
+    return dg.TableColumnLineage(
+        {c: [dg.TableColumnDep(asset_key=table, column_name=name) for table, _, name in o] for c, o in origins.items()}
+    )
+
+
+def show_lineage(context: dg.AssetExecutionContext) -> None:
+    """Note the column lineage with the run's last day, where Dagster's lineage tab looks for it.
+
+    Not with each day: the lineage of a few hundred features is tens of kilobytes, and they are all the same. Ticks of
+    the day in progress note none for the same reason, and neither does a dry run, which materialises nothing.
+    """
+    first, last = days_of(context)
+    if first == last == today() or not hasattr(context, "_step_execution_context"):
+        return
+    lineage = column_lineage(TABLES[context.asset_key.to_user_string()])
+    if lineage is not None:
+        context.add_asset_metadata({LINEAGE: lineage}, partition_key=context.partition_key_range.end)
+
+
+def inputs_of(table: str) -> dict[str, dg.AssetIn]:
+    """The inputs of a derived table as arguments of ``@dg.asset(ins=...)``, each over the days that it looks back.
+
+    Days without rows are legal.
+    """
+    rows = TABLES[table].rows_from
+    return {name: _look_back(days) for name, days in rows.inputs.items()} if isinstance(rows, DerivedFrom) else {}
+
+
+def _look_back(days: int) -> dg.AssetIn:
+    """An input that reaches ``days`` days back from the first requested day; 0: the same days."""
+    if not days:
+        return dg.AssetIn()
     return dg.AssetIn(
         partition_mapping=dg.TimeWindowPartitionMapping(
             start_offset=-days, end_offset=0, allow_nonexistent_upstream_partitions=True
-        ),
-        metadata={"columns": columns} if columns else None,
+        )
     )
 
 

@@ -17,12 +17,12 @@ from numpy.typing import NDArray
 
 from crypto_assets.catalog import Coin
 from crypto_assets.checks.outcome import Scope
-from crypto_assets.feature_columns import DERIVED, FEATURES, Feature
-from crypto_assets.feature_columns.feature import FILL_HOURS, HOUR, Coins, column_of, entity_of, table_of
-from crypto_assets.partitions import DAY
-from crypto_assets.schemas import CONTRACTS
+from crypto_assets.dates import DAY
+from crypto_assets.features.definitions import DERIVED, FEATURES, Feature
+from crypto_assets.features.feature import FILL_HOURS, HOUR, Coins, column_of, entity_of, table_of
+from crypto_assets.features.lookback import LOOKBACK_DAYS
+from crypto_assets.tables.schemas import CONTRACTS
 from crypto_assets.transforms import onchain
-from crypto_assets.transforms.features import LOOKBACK_DAYS
 
 DERIVED_BY_NAME = {column.name: column for column in DERIVED}
 ONCHAIN_HISTORY = (onchain.LOOKBACK_DAYS + 2 * LOOKBACK_DAYS["onchain_base"]) * DAY

@@ -11,16 +11,14 @@ from datetime import datetime, timedelta
 
 import polars as pl
 
-from crypto_assets.automation import FRESHNESS
 from crypto_assets.checks import state
-from crypto_assets.checks.measures import RECENT_DAYS, RECORDS
+from crypto_assets.checks.measures import RECENT_DAYS
 from crypto_assets.checks.outcome import Measure, Outcome, Scope
-from crypto_assets.contract import Contract
-from crypto_assets.partitions import DAY
-from crypto_assets.schemas import CONTRACTS
+from crypto_assets.checks.state import FRESHNESS, RECORDS
+from crypto_assets.dates import DAY
+from crypto_assets.tables.contract import Contract
+from crypto_assets.tables.registry import CONTRACTS
 
-# Tables with a row of every coin each hour or day: there a coin that stays behind has stopped.
-BY_COIN = ("prices", "ohlc", "kraken_ohlc", "onchain_base", "onchain_enhanced", "ml_features")
 COIN_MAY_REST = timedelta(hours=3)  # a thin market has hours without a trade
 
 
@@ -81,7 +79,7 @@ def _numbers(age: timedelta | None, limit: timedelta, coins: int, behind: int) -
 
 def _coins(scope: Scope, table: Contract, newest: datetime) -> dict[str, datetime]:
     """Coin -> its newest ``available_at`` known by now, of the days in which a coin may be behind."""
-    if table.table not in BY_COIN:
+    if not FRESHNESS[table.table].by_coin:
         return {}
     first = newest.date() - DAY * (RECENT_DAYS + 1)
     rows = scope.warehouse.read(table, start=first, end=scope.now.date() + DAY, columns=["available_at", "symbol"])

@@ -11,9 +11,8 @@ from dagster import DagsterInstance
 from sqlalchemy import create_engine, pool, text
 
 from crypto_assets.assets.shell import DAILY
-from crypto_assets.automation import FRESHNESS
 from crypto_assets.checks.outcome import Outcome
-from crypto_assets.checks.state import failed_days
+from crypto_assets.checks.state import FRESHNESS, failed_days
 from crypto_assets.settings import Settings
 
 Measure = Callable[[DagsterInstance, Settings], Outcome]

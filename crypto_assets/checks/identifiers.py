@@ -29,7 +29,7 @@ def identifiers(scope: Scope) -> Outcome:
     return Outcome(
         False,
         f"suspected wrong identifier: {'; '.join(by_coin)}{more}. Compare the two names at their providers. If one names "
-        "another coin, correct its row in crypto_assets/data/coins.csv and backfill prices of these days; if both are "
+        "another coin, correct its row in crypto_assets/catalog/coins.csv and backfill prices of these days; if both are "
         "right, believe the prices: crypto-assets release SYMBOL TS",
         "ERROR",
         {"coins": len(coins), "coin_days": suspects.height, "hours_held": int(suspects["held"].sum())},

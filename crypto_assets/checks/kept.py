@@ -8,9 +8,9 @@ import polars as pl
 
 from crypto_assets.catalog import select
 from crypto_assets.checks.outcome import Measure, Outcome, Scope
-from crypto_assets.contract import Contract
-from crypto_assets.partitions import DAY
-from crypto_assets.schemas import KRAKEN_OHLC, OHLC, PRICES
+from crypto_assets.dates import DAY
+from crypto_assets.tables.contract import Contract
+from crypto_assets.tables.registry import CONTRACTS, each_coin
 
 SILENT_DAYS = 2  # closed days without a row: a venue's maintenance is shorter
 MONTH_DAYS = 30
@@ -58,4 +58,4 @@ def _last_day(scope: Scope, table: Contract, coin: str, before: date) -> object:
     return rows.filter(pl.col("symbol") == coin)["date"].max()
 
 
-MEASURES = {table.table: {"coins_kept": coins_kept(table)} for table in (PRICES, OHLC, KRAKEN_OHLC)}
+MEASURES = {name: {"coins_kept": coins_kept(CONTRACTS[name])} for name, rule in each_coin().items() if rule.kept}

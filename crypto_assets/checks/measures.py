@@ -4,17 +4,28 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import date, datetime, timedelta
+from typing import TypeAlias
 
 import polars as pl
 
-from crypto_assets.automation import FRESHNESS
 from crypto_assets.catalog import select
 from crypto_assets.checks import state
 from crypto_assets.checks.outcome import Measure, Outcome, Scope
-from crypto_assets.checks.state import BY_COIN, KEPT_DAYS, RECORDS, SNAPSHOTS
-from crypto_assets.contract import Contract
-from crypto_assets.partitions import DAY, days, midnight, runs_of
-from crypto_assets.schemas import CONTRACTS, THEMES
+from crypto_assets.checks.state import FRESHNESS, KEPT_DAYS, RECORDS
+from crypto_assets.dates import DAY, days, midnight, runs_of
+from crypto_assets.tables.contract import Contract
+from crypto_assets.tables.registry import CONTRACTS, TABLES
+from crypto_assets.tables.spec import (
+    DaysOf,
+    DaysWithRows,
+    EachCoin,
+    EachDay,
+    FromFirstRow,
+    HoursOf,
+    OnTheHour,
+    RowsOf,
+    TableSpec,
+)
 
 # Recorded exchanges miss a handful of hours a year; below this the provider or we lost something.
 ROWS_THRESHOLD = 0.98
@@ -80,67 +91,81 @@ def _why_none_is_due(table: str, closed: list[date]) -> str:
     return "no coin is listed there" if state.HISTORY[table] is None else "the provider does not show them"
 
 
-RowRule = Callable[[Scope, pl.DataFrame, int], tuple[int, int, str]]
+Counted: TypeAlias = tuple[int, int, str]  # rows expected, rows present among them, a remark
+RowRule: TypeAlias = Callable[[Scope, pl.DataFrame, int], Counted]
 
 
-def expectation(table: Contract, scope: Scope, present: pl.DataFrame, closed: int) -> tuple[int, int, str]:
-    """Rows expected, rows present among them, and a remark, by the table's own rule.
+def expectation(table: Contract, scope: Scope, present: pl.DataFrame, closed: int) -> Counted:
+    """Rows expected, rows present among them, and a remark, by the table's own rule (``TableSpec.expected``).
 
     ``present`` has the keys and dates of the rows of the closed days; ``closed`` is the number of these days.
     """
     return ROW_RULES[table.table](scope, present, closed)
 
 
-def _coins(table: str) -> RowRule:
-    per_day, source = BY_COIN[table]
-    return lambda scope, present, closed: _by_coin(scope, present, per_day=per_day, source=source)
+def rule_of(table: TableSpec) -> RowRule:
+    """The function that counts the rows due of this table: one function a kind of expectation.
+
+    Raises:
+        TypeError: there is no function for its kind.
+    """
+    due = table.expected
+    if type(due) not in _KINDS:
+        raise TypeError(f"{table.table}: checks/measures.py has no function for {type(due).__name__}; add it to _KINDS")
+    count = _KINDS[type(due)]
+    return lambda scope, present, closed: count(due, table.table, scope, present, closed)
 
 
-def _snapshots(table: str) -> RowRule:
-    def rule(scope: Scope, present: pl.DataFrame, closed: int) -> tuple[int, int, str]:
-        first = state.first_day(scope.warehouse, table, scope.now)
-        due = state.days_due(table, first, scope.start, scope.end, scope.now, scope.settings)
-        return len(due), len(set(due) & set(present["date"])), "days with rows count, from the first stored one on"
-
-    return rule
+def _each_coin(due: EachCoin, table: str, scope: Scope, present: pl.DataFrame, closed: int) -> Counted:
+    return _by_coin(scope, present, per_day=due.rows_per_day, source=due.identifier)
 
 
-def _enhanced(scope: Scope, present: pl.DataFrame, closed: int) -> tuple[int, int, str]:
-    return _rows(scope, "onchain_base"), present.height, "base rows are expected, each of them"
+def _from_first_row(due: FromFirstRow, table: str, scope: Scope, present: pl.DataFrame, closed: int) -> Counted:
+    first = state.first_day(scope.warehouse, table, scope.now)
+    wanted = state.days_due(table, first, scope.start, scope.end, scope.now, scope.settings)
+    return len(wanted), len(set(wanted) & set(present["date"])), "days with rows count, from the first stored one on"
 
 
-def _all_chains(scope: Scope, present: pl.DataFrame, closed: int) -> tuple[int, int, str]:
-    return closed, present.filter(pl.col("entity") == "all").height, "one row a day for all chains together"
+def _rows_of(due: RowsOf, table: str, scope: Scope, present: pl.DataFrame, closed: int) -> Counted:
+    count = present.height if due.distinct is None else present[due.distinct].n_unique()
+    return _rows(scope, due.table), count, due.note
 
 
-def _one_a_day(scope: Scope, present: pl.DataFrame, closed: int) -> tuple[int, int, str]:
-    return closed, present.height, ""
+def _each_day(due: EachDay, table: str, scope: Scope, present: pl.DataFrame, closed: int) -> Counted:
+    counted = present if due.where is None else present.filter(pl.col(due.where[0]) == due.where[1])
+    return closed * due.rows, counted.height, due.note
 
 
-def _articles(scope: Scope, present: pl.DataFrame, closed: int) -> tuple[int, int, str]:
-    return closed, present["date"].n_unique(), "a day with at least one article counts; feeds show only the newest"
+def _days_with_rows(due: DaysWithRows, table: str, scope: Scope, present: pl.DataFrame, closed: int) -> Counted:
+    return closed, present["date"].n_unique(), due.note
 
 
-def _analysed(scope: Scope, present: pl.DataFrame, closed: int) -> tuple[int, int, str]:
-    return _rows(scope, "news_articles"), present["article_id"].n_unique(), "each article is analysed"
+def _days_of(due: DaysOf, table: str, scope: Scope, present: pl.DataFrame, closed: int) -> Counted:
+    other = scope.warehouse.read(due.table, start=scope.start, end=scope.end, columns=["date", due.positive])
+    wanted = other.filter(pl.col(due.positive) > 0, pl.col("date") < scope.now.date())["date"].n_unique()
+    return wanted, present["date"].n_unique(), due.note
 
 
-def _market_hours(scope: Scope, present: pl.DataFrame, closed: int) -> tuple[int, int, str]:
-    market = present.filter(pl.col("symbol") == "MARKET").height
-    return closed * 24, market, "hours in which no news at all was seen have no row"
-
-
-def _themes(scope: Scope, present: pl.DataFrame, closed: int) -> tuple[int, int, str]:
-    return closed * len(THEMES), present.height, "a day without any story has none"
-
-
-def _digests(scope: Scope, present: pl.DataFrame, closed: int) -> tuple[int, int, str]:
-    return _days_told(scope), present["date"].n_unique(), "days on which theme_trends has stories count"
-
-
-def _days_told(scope: Scope) -> int:
-    told = scope.warehouse.read("theme_trends", start=scope.start, end=scope.end, columns=["date", "story_count"])
-    return told.filter(pl.col("story_count") > 0, pl.col("date") < scope.now.date())["date"].n_unique()
+def _hours_of(due: HoursOf, table: str, scope: Scope, present: pl.DataFrame, closed: int) -> Counted:
+    """A row is expected for each coin and hour mark at which a row of one of the tables stands."""
+    hours = []
+    for name in due.tables:
+        how = TABLES[name].read_by_features
+        delay = how.delay_hours if isinstance(how, OnTheHour) else 0
+        first = scope.start - DAY if delay else scope.start
+        rows = scope.warehouse.read(name, start=first, end=scope.end, columns=["symbol", "ts"])
+        hours.append(rows.with_columns(pl.col("ts") + timedelta(hours=delay)))
+    coins = [coin.symbol for coin in select(scope.settings.coins)]
+    wanted = (
+        pl.concat(hours)
+        .unique()
+        .filter(
+            pl.col("symbol").is_in(coins),
+            pl.col("ts").dt.date().is_between(scope.start, scope.end),
+            pl.col("ts").dt.date() < scope.now.date(),
+        )
+    )
+    return wanted.height, wanted.join(present, on=["symbol", "ts"], how="semi").height, ""
 
 
 def _rows(scope: Scope, table: str) -> int:
@@ -182,27 +207,6 @@ def owed(seen: pl.DataFrame, last: date, per_day: int) -> pl.DataFrame:
     """With ``due``: rows from the coin's first one to the end of ``last``. Listed in mid-day: from its first hour on."""
     days_due = (pl.lit(last) - pl.col("first")).dt.total_days() + 1
     return seen.with_columns(due=days_due * per_day - pl.col("hour"))
-
-
-def _features_expected(scope: Scope, present: pl.DataFrame, closed: int) -> tuple[int, int, str]:
-    """A features row is expected for each coin and hour with a price at it or a bar closing at it."""
-    hours = [
-        scope.warehouse.read("prices", start=scope.start, end=scope.end, columns=["symbol", "ts"]),
-        scope.warehouse.read("ohlc", start=scope.start - DAY, end=scope.end, columns=["symbol", "ts"]).with_columns(
-            pl.col("ts") + timedelta(hours=1)
-        ),
-    ]
-    coins = [coin.symbol for coin in select(scope.settings.coins)]
-    wanted = (
-        pl.concat(hours)
-        .unique()
-        .filter(
-            pl.col("symbol").is_in(coins),
-            pl.col("ts").dt.date().is_between(scope.start, scope.end),
-            pl.col("ts").dt.date() < scope.now.date(),
-        )
-    )
-    return wanted.height, wanted.join(present, on=["symbol", "ts"], how="semi").height, ""
 
 
 def fresh_partitions(table: Contract) -> Measure:
@@ -297,20 +301,16 @@ def no_failed_partitions(table: Contract) -> Measure:
     return measure
 
 
-ROW_RULES: dict[str, RowRule] = {
-    **{name: _coins(name) for name in BY_COIN},
-    **{name: _snapshots(name) for name in SNAPSHOTS},
-    "onchain_enhanced": _enhanced,
-    "defi_metrics": _all_chains,
-    "market_sentiment": _one_a_day,
-    "news_articles": _articles,
-    "article_narratives": _analysed,
-    "narratives": _market_hours,
-    "theme_trends": _themes,
-    "theme_digests": _digests,
-    "ml_features": _features_expected,
+_KINDS: dict[type, Callable[..., Counted]] = {
+    EachCoin: _each_coin,
+    FromFirstRow: _from_first_row,
+    RowsOf: _rows_of,
+    EachDay: _each_day,
+    DaysWithRows: _days_with_rows,
+    DaysOf: _days_of,
+    HoursOf: _hours_of,
 }
-state.declared("checks/measures.py ROW_RULES", ROW_RULES, set(CONTRACTS) - set(RECORDS))
+ROW_RULES: dict[str, RowRule] = {name: rule_of(spec) for name, spec in TABLES.items() if name not in RECORDS}
 
 FAMILIES = {"contract": contract, "rows_expected": rows_expected, "fresh_partitions": fresh_partitions}
 FAILED_FAMILY = {"no_failed_partitions": no_failed_partitions}

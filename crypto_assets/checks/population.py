@@ -12,9 +12,9 @@ from numpy.typing import NDArray
 from crypto_assets.catalog import Coin, by_symbol, select
 from crypto_assets.checks.expected import INPUTS, Expectations, expectations, spans
 from crypto_assets.checks.outcome import Chart, Outcome, Scope
-from crypto_assets.feature_columns import FEATURES, GROUPS
-from crypto_assets.partitions import chunks
-from crypto_assets.schemas import ML_FEATURES, TEN_ONCHAIN_FIELDS
+from crypto_assets.dates import chunks
+from crypto_assets.features.definitions import FEATURES, GROUPS
+from crypto_assets.tables.schemas import ML_FEATURES, TEN_ONCHAIN_FIELDS
 
 # A fall below it means that an input stopped or was lost: what no source can give is not expected.
 EXPECTED_THRESHOLD = 0.9

@@ -5,8 +5,8 @@ from __future__ import annotations
 import polars as pl
 
 from crypto_assets.checks.outcome import Outcome, Scope
-from crypto_assets.partitions import DAY
-from crypto_assets.transforms import slo
+from crypto_assets.dates import DAY
+from crypto_assets.transforms import service_level
 
 ALLOWED_GAPS = 2  # slots of a day: a restart of the machine is no reason to doubt the rest
 
@@ -16,7 +16,7 @@ def slots_observed(scope: Scope) -> Outcome:
     rows = scope.warehouse.read(
         "freshness_observations", start=(scope.now - DAY).date(), end=scope.now.date(), columns=["asset", "ts"]
     )
-    missing = slo.unobserved(rows, scope.now, DAY)
+    missing = service_level.unobserved(rows, scope.now, DAY)
     return Outcome(
         not rows.is_empty() and missing <= ALLOWED_GAPS,
         f"{missing} slot(s) of the last 24 hours were not observed" if not rows.is_empty() else "never observed",
@@ -28,7 +28,9 @@ def slots_observed(scope: Scope) -> Outcome:
 def slo_met(scope: Scope) -> Outcome:
     """Every table's share of fresh slots over 24 hours against the target. WARN: which table, and how far below."""
     rows = scope.warehouse.read("slo_report", start=(scope.now - DAY).date(), end=scope.now.date())
-    newest = rows.filter(pl.col("ts") == pl.col("ts").max(), pl.col("window") == "24h", pl.col("asset") != slo.ALL)
+    newest = rows.filter(
+        pl.col("ts") == pl.col("ts").max(), pl.col("window") == "24h", pl.col("asset") != service_level.ALL
+    )
     below = newest.filter(pl.col("share_fresh") < pl.col("target")).sort("share_fresh", "asset")
     worst = [f"{asset} {share:.1%}" for asset, share in below.select("asset", "share_fresh").head(5).rows()]
     return Outcome(

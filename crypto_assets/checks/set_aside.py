@@ -7,17 +7,12 @@ from datetime import date
 import polars as pl
 
 from crypto_assets.checks.outcome import Measure, Outcome, Scope
-from crypto_assets.contract import Contract
-from crypto_assets.partitions import DAY, days
-from crypto_assets.schemas import CONTRACTS
+from crypto_assets.dates import DAY, days
+from crypto_assets.tables.contract import Contract
+from crypto_assets.tables.registry import CONTRACTS, provider_tables
 
 RECENT_DAYS = 7  # of a platform that runs, these days are looked at in every run
 SHOWN = 3
-# Every table whose rows a provider gives.
-TABLES = (
-    "prices", "ohlc", "kraken_ohlc", "derivatives", "onchain_base", "defi_metrics", "market_sentiment", "defi_protocols",
-    "defi_yields", "social_metrics", "developer_activity", "news_articles",
-)  # fmt: skip
 
 
 def set_aside(table: Contract) -> Measure:
@@ -82,4 +77,6 @@ def _span(found: list[date]) -> dict[str, str]:
 
 
 FAMILY = {"set_aside": set_aside}
-MEASURES: dict[str, dict[str, Measure]] = {table: {"set_aside": set_aside(CONTRACTS[table])} for table in TABLES}
+MEASURES: dict[str, dict[str, Measure]] = {
+    table: {"set_aside": set_aside(CONTRACTS[table])} for table in provider_tables()
+}

@@ -7,9 +7,11 @@ from typing import Any
 
 import dagster as dg
 
-from crypto_assets.assets.access import Providers
+from crypto_assets.assets.plots import line_chart
+from crypto_assets.assets.providers import Providers
 from crypto_assets.checks import (
     analysis,
+    calls,
     coverage,
     freshness,
     health,
@@ -22,10 +24,9 @@ from crypto_assets.checks import (
 )
 from crypto_assets.checks.outcome import Chart, Measure, Outcome, Scope
 from crypto_assets.errors import CryptoAssetsError
-from crypto_assets.plots import line_chart
-from crypto_assets.schemas import CONTRACTS
 from crypto_assets.settings import Settings
-from crypto_assets.storage.still import StillWarehouse
+from crypto_assets.storage.snapshot import SnapshotWarehouse
+from crypto_assets.tables.registry import CONTRACTS
 
 PARTITION = "dagster/partition"
 RANGE = ("dagster/asset_partition_range_start", "dagster/asset_partition_range_end")
@@ -39,6 +40,7 @@ def every_measure() -> dict[str, dict[str, Measure]]:
     """Table -> check name -> measure."""
     more = (
         analysis.MEASURES,
+        calls.MEASURES,
         coverage.MEASURES,
         freshness.MEASURES,
         service.MEASURES,
@@ -154,7 +156,7 @@ def scope_of(tags: Mapping[str, str], settings: Settings) -> Scope:
     else:
         end = now.date() - timedelta(days=1)
         start = max(settings.start, end - RECENT)
-    return Scope(StillWarehouse(settings.warehouse), settings, start, end, now, live=True)
+    return Scope(SnapshotWarehouse(settings.warehouse), settings, start, end, now, live=True)
 
 
 def as_result(outcome: Outcome, table: str | None = None, name: str | None = None) -> dg.AssetCheckResult:

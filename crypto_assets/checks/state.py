@@ -6,77 +6,32 @@ well what another calls late or empty. Empty, failed and not due are three words
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
-from typing import Any
 
 import polars as pl
 from dagster import DagsterInstance
 
-from crypto_assets.assets.states import left_failed
-from crypto_assets.automation import FRESHNESS, SETTLES_AFTER
+from crypto_assets.assets.partition_states import left_failed
 from crypto_assets.catalog import select
-from crypto_assets.partitions import DAY, days, midnight
-from crypto_assets.schemas import CONTRACTS
-from crypto_assets.schemas_context import KRAKEN_WINDOW
+from crypto_assets.dates import DAY, days, midnight
 from crypto_assets.settings import Settings
 from crypto_assets.storage.warehouse import Warehouse
+from crypto_assets.tables import registry
+from crypto_assets.tables.registry import CONTRACTS, TABLES
 
 KEPT_DAYS = 40  # a table without any row of the last 40 days is history, not kept up to date
 REPLAY = "sandbox-replay"  # the sandbox's mark on recorded data
 NEIGHBOURS = DAY * 2  # a day's rows may become known later than those of the day after it
 
-ALL_OF_IT, NONE_OF_IT = None, timedelta()
-# Table -> how far back its provider shows it. Days before that are due from the table's first row on.
-HISTORY: dict[str, timedelta | None] = {
-    "prices": ALL_OF_IT,
-    "ohlc": ALL_OF_IT,
-    "onchain_base": ALL_OF_IT,
-    "onchain_enhanced": ALL_OF_IT,
-    "defi_metrics": ALL_OF_IT,
-    "market_sentiment": ALL_OF_IT,
-    "news_articles": ALL_OF_IT,
-    "article_narratives": ALL_OF_IT,
-    "narratives": ALL_OF_IT,
-    "theme_trends": ALL_OF_IT,
-    "theme_digests": ALL_OF_IT,
-    "ml_features": ALL_OF_IT,
-    "kraken_ohlc": KRAKEN_WINDOW,
-    "derivatives": NONE_OF_IT,
-    "social_metrics": NONE_OF_IT,
-    "developer_activity": NONE_OF_IT,
-    "defi_protocols": NONE_OF_IT,
-    "defi_yields": NONE_OF_IT,
-    "api_usage": NONE_OF_IT,  # no call was made before the first one
-}
-# Table -> rows a coin has each day, and the identifier without which the table does not have the coin.
-BY_COIN: dict[str, tuple[int, str | None]] = {
-    "prices": (24, None), "ohlc": (24, None), "kraken_ohlc": (24, "kraken"), "onchain_base": (1, "coinmetrics"),
-}  # fmt: skip
-RECORDS = (
-    "api_usage",
-    "quarantine",
-    "set_aside",
-    "freshness_observations",
-    "slo_report",
-    "history_report",
-)  # no rows are expected of the platform's own records
-# Tables of providers whose past cannot be fetched: a day is expected from the first one that was stored on.
-SNAPSHOTS = tuple(name for name, shown in HISTORY.items() if shown == NONE_OF_IT and name not in RECORDS)
-# Of these, those of which a day that is over cannot be asked for at all.
-PRESENT_ONLY = tuple(name for name in SNAPSHOTS if name not in SETTLES_AFTER)
-
-
-def declared(what: str, entries: Mapping[str, Any], tables: Collection[str]) -> None:
-    """Raises ``TypeError`` unless there is an entry for each table and for no other: no table gets another's rule."""
-    absent, strange = sorted(set(tables) - set(entries)), sorted(set(entries) - set(tables))
-    if absent or strange:
-        raise TypeError(f"{what}: no entry for {absent or 'none'}, entries for no table: {strange or 'none'}; add it")
-
-
-declared("checks/state.py HISTORY", HISTORY, FRESHNESS)
-
+FRESHNESS = registry.freshness()
+# Table -> how far back its rows can be had. Days before that are due from the table's first row on.
+HISTORY: dict[str, timedelta | None] = {table: TABLES[table].history for table in FRESHNESS}
+RECORDS = registry.records()
+SNAPSHOTS = registry.snapshots()
+BY_COIN = registry.each_coin()
+# Of the snapshots, those of which a day that is over cannot be asked for at all.
+PRESENT_ONLY = tuple(name for name in SNAPSHOTS if name not in registry.settles_after())
 
 # The words for the days of a range, and for freshness.
 FAILED, EMPTY, GAPS, WHOLE, NOT_DUE, NOT_SHOWN = "failed", "empty", "gaps", "whole", "none due", "not shown"
@@ -193,7 +148,7 @@ def days_due(
 
 
 def _listed(table: str, settings: Settings) -> bool:
-    _, source = BY_COIN.get(table, (0, None))
+    source = BY_COIN[table].identifier if table in BY_COIN else None
     return source is None or any(getattr(coin, source) for coin in select(settings.coins))
 
 

@@ -1,28 +1,33 @@
-"""Backfills from the command line: ranged Dagster runs in bounded chunks, then whatever became stale by them."""
+"""Backfills from the command line: what is asked for, its failures, and whatever became stale by it.
+
+The planner (``automation/planner``) turns each of these into runs; this module carries them out, in this process and
+one after the other.
+"""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import date
+from datetime import date, datetime, timezone
 from typing import Any
 
 from dagster import DagsterInstance
 
-from crypto_assets.assets.reach import REACH, ROW_GIVERS
-from crypto_assets.assets.shell import DERIVED_CHUNK_DAYS, SOURCE_CHUNK_DAYS, failed_coins_of, fitting_memory
-from crypto_assets.assets.states import states_of
+from crypto_assets.assets.partition_states import states_of
+from crypto_assets.automation import staleness
+from crypto_assets.automation.planner import specs, state
+from crypto_assets.automation.planner.plan import PlannedRun, plan
+from crypto_assets.automation.planner.reasons import command, rest_of_run
+from crypto_assets.automation.planner.requests import tags_of
+from crypto_assets.automation.planner.rules import COMMAND, HEALING, Rules
+from crypto_assets.automation.planner.wishes import Wish
+from crypto_assets.dates import days, today
 from crypto_assets.operate import runs
-from crypto_assets.partitions import DAY, chunks, days, runs_of, today
 from crypto_assets.storage.warehouse import Warehouse
-from crypto_assets.upkeep import staleness
-from crypto_assets.upkeep.staleness import newest_metadata
 
 GIVE_UP_AFTER = 3  # chunks in a row that fail completely: the provider is down, not one day of it
-HEAL_ROUNDS = 2 * len(REACH)  # each round mends one table; more means someone else keeps writing
 
-Run = tuple[tuple[str, ...], date, date]  # tables, first day, last day
 Progress = Callable[[str, int, int], None]  # what, partitions done, partitions in all
 
 
@@ -56,31 +61,48 @@ def backfill(
     *,
     missing_only: bool = False,
     progress: Progress = lambda *_: None,
+    asked_by: str = "crypto-assets backfill",
 ) -> Report:
-    """Materialise the inclusive range of these tables. Failed chunks are reported, the others go on."""
+    """Materialise the inclusive range of these tables. Failed chunks are reported, the others go on.
+
+    Args:
+        instance: Where the runs are recorded.
+        warehouse: Where the tables are.
+        tables: What to materialise, inputs first.
+        start: The first day.
+        end: The last day.
+        missing_only: Only days that are not materialised, and the coins that materialised ones lack.
+        progress: Called before each run and at the end.
+        asked_by: What the runs name as the one who asked for them.
+
+    Returns:
+        What was done and what failed.
+    """
     began = time.monotonic()
     runs.bury_dead_runs(instance)
     wanted = _wanted(instance, tables, start, end, missing_only)
-    report = Report()
-    _run_all(instance, _plan(wanted), report, progress)
+    what = "what is missing of " if missing_only else ""
+    work = _Work(instance, warehouse, progress)
+    work.run_all(planned(command.asked(wanted, f"{asked_by}: {what}{start} to {end}")))
     if missing_only:
         for table in tables:
-            for coins, first, last in incomplete(instance, table, start, end):
-                _retry_coins(instance, table, list(coins), first, last, report)
+            for coins, first, last in state.lacking_coins(instance, table, start, end):
+                work.retry_coins(table, coins, first, last)
+    report = work.report
     if not report.failures:
-        _heal(instance, warehouse, [table for table in tables if wanted[table]], start, end, report, progress)
+        work.heal([table for table in tables if wanted[table]], start, end)
     for table, sentence in report.broken_checks.items():  # the rows are stored, and derived from; nobody judged them
         report.failures.setdefault(f"checks of {table}", sentence)
     for table in tables:
-        statuses = partition_statuses(instance, table, wanted[table])
-        report.partitions[table] = {
-            "requested": len(wanted[table]),
-            "materialized": sum(status == "MATERIALIZED" for status in statuses.values()),
-            "failed": sum(status == "FAILED" for status in statuses.values()),
-        }
+        report.partitions[table] = _counted(instance, table, wanted[table])
         report.rows[table] = sum(warehouse.days_with_rows(table, start, end).values())
     report.seconds = time.monotonic() - began
     return report
+
+
+def planned(wishes: Iterable[Wish], rules: Rules = COMMAND) -> list[PlannedRun]:
+    """The planner's runs for what a command asks. It does not yield to runs under way, and nothing limits its tries."""
+    return plan(wishes, rules, specs.current(), now=datetime.now(timezone.utc)).runs
 
 
 def partition_statuses(instance: DagsterInstance, table: str, wanted: Sequence[date]) -> dict[str, str]:
@@ -89,6 +111,15 @@ def partition_statuses(instance: DagsterInstance, table: str, wanted: Sequence[d
         return {}
     known = states_of(instance, table, min(wanted), max(wanted))
     return {day.isoformat(): known.get(day, "MISSING") for day in wanted}
+
+
+def _counted(instance: DagsterInstance, table: str, wanted: Sequence[date]) -> dict[str, int]:
+    statuses = partition_statuses(instance, table, wanted)
+    return {
+        "requested": len(wanted),
+        "materialized": sum(status == "MATERIALIZED" for status in statuses.values()),
+        "failed": sum(status == "FAILED" for status in statuses.values()),
+    }
 
 
 def _wanted(
@@ -107,112 +138,96 @@ def _wanted(
     }
 
 
-def incomplete(instance: DagsterInstance, table: str, start: date, end: date) -> list[Run]:
-    """(coins, first day, last day) of materialised partitions that lack the rows of coins that failed."""
-    by_coins: dict[tuple[str, ...], list[date]] = {}
-    for day, metadata in newest_metadata(instance, table, start, end).items():
-        if found := failed_coins_of(metadata):
-            by_coins.setdefault(tuple(sorted(found)), []).append(day)
-    return [(coins, *span) for coins, found_days in by_coins.items() for span in runs_of(found_days)]
+@dataclass
+class _Work:
+    """Carries out planned runs and writes down what came of them."""
 
+    instance: DagsterInstance
+    warehouse: Warehouse
+    progress: Progress
+    report: Report = field(default_factory=Report)
 
-def _plan(wanted: dict[str, list[date]]) -> list[Run]:
-    """Runs as (tables, first day, last day): days that want the same tables go together, in chunks, oldest first."""
-    by_set: dict[tuple[str, ...], list[date]] = {}
-    for day in sorted({day for found in wanted.values() for day in found}):
-        by_set.setdefault(tuple(t for t, found in wanted.items() if day in found), []).append(day)
-    plan = []
-    for tables, found in by_set.items():
-        size = DERIVED_CHUNK_DAYS if set(tables) <= set(REACH) else SOURCE_CHUNK_DAYS
-        for first, last in runs_of(found):
-            for chunk in chunks(first, last, size):
-                plan += fitting_memory(tables, *chunk)
-    return sorted(plan, key=lambda run: run[1])
+    def run_all(self, plan: Sequence[PlannedRun], rules: Rules = COMMAND) -> None:
+        """Execute the runs in their order; what fails is tried in parts. Ends early when everything fails."""
+        total = sum(run.partitions for run in plan)
+        done = failed_in_a_row = 0
+        for run in plan:
+            self.progress(f"{run.first} to {run.last}: {len(run.tables)} table(s)", done, total)
+            outcome = self._execute(run, rules)
+            if not outcome.stored:
+                self._recover_partly(outcome, run)
+            for table, coins in outcome.failed_coins.items():
+                self.retry_coins(table, sorted(coins), run.first, run.last)
+            done += run.partitions
+            for table, sentence in outcome.failures.items():
+                self.report.failures.setdefault(table, sentence)
+            for table, sentence in outcome.broken_checks.items():
+                self.report.broken_checks.setdefault(table, sentence)
+            failed_in_a_row = 0 if outcome.stored else failed_in_a_row + 1
+            if failed_in_a_row >= GIVE_UP_AFTER:
+                return
+        self.progress("done", total, total)
 
+    def retry_coins(self, table: str, coins: Sequence[str], first: date, last: date) -> None:
+        """Once more for the coins that failed alone; what fails again is reported, and ``--missing`` will ask for it."""
+        for run in planned(command.coins_that_failed(table, coins, days(first, last))):
+            outcome = self._execute(run, COMMAND)
+            still = outcome.failed_coins.get(table, {})
+            sentence = outcome.failures.get(table) or next(iter(still.values()), None)
+            if sentence is not None:
+                names = ", ".join(sorted(still) or coins)
+                self.report.failures.setdefault(
+                    table, f"{table} {run.first} to {run.last} lacks {names}, the other coins are stored: {sentence}"
+                )
 
-def _run_all(instance: DagsterInstance, plan: list[Run], report: Report, progress: Progress) -> None:
-    total = sum(len(tables) * ((last - first) // DAY + 1) for tables, first, last in plan)
-    done = failed_in_a_row = 0
-    for tables, first, last in plan:
-        progress(f"{first} to {last}: {len(tables)} table(s)", done, total)
-        outcome = runs.execute(instance, tables, first, last)
-        if not outcome.stored:
-            _salvage(instance, outcome, tables, first, last)
-        for table, coins in outcome.failed_coins.items():
-            _retry_coins(instance, table, sorted(coins), first, last, report)
-        done += len(tables) * ((last - first) // DAY + 1)
-        for table, sentence in outcome.failures.items():
-            report.failures.setdefault(table, sentence)
-        for table, sentence in outcome.broken_checks.items():
-            report.broken_checks.setdefault(table, sentence)
-        failed_in_a_row = 0 if outcome.stored else failed_in_a_row + 1
-        if failed_in_a_row >= GIVE_UP_AFTER:
+    def heal(self, tables: Sequence[str], start: date, end: date) -> None:
+        """Materialise derived partitions again whose look-back was written after they read it, until none is left."""
+        if not tables:
             return
-    progress("done", total, total)
+        known = specs.current()
+        last = min(staleness.horizon(tables, end), max(end, today()))
+        for _ in range(2 * len(known.look_back)):  # a round mends one table; more means someone else keeps writing
+            wishes = command.stale(self.instance, self.warehouse, known, start, last)
+            if not wishes:
+                return
+            self.run_all(planned(wishes, HEALING), HEALING)
+            if self.report.failures:
+                return
 
+    def _execute(self, run: PlannedRun, rules: Rules) -> runs.RunOutcome:
+        return runs.execute(self.instance, run.tables, run.first, run.last, run.coins, tags_of(run, rules))
 
-def _retry_coins(
-    instance: DagsterInstance, table: str, coins: list[str], first: date, last: date, report: Report
-) -> None:
-    """Once more for the coins that failed alone; what fails again is reported, and ``--missing`` will ask for it."""
-    outcome = runs.execute(instance, [table], first, last, coins)
-    still = outcome.failed_coins.get(table, {})
-    sentence = outcome.failures.get(table) or next(iter(still.values()), None)
-    if sentence is not None:
-        names = ", ".join(sorted(still) or coins)
-        report.failures.setdefault(
-            table, f"{table} {first} to {last} lacks {names}, the other coins are stored: {sentence}"
+    def _recover_partly(self, outcome: runs.RunOutcome, failed: PlannedRun) -> None:
+        """Materialise what a failed run could have: the days that a short answer did hold, and what can be derived.
+
+        One provider's outage must not empty the features of every coin. What its rows would have filled stays null, and
+        is derived again when they are there (``staleness``). One table after the other: what one brings decides what
+        the next can have.
+        """
+        everything = set(days(failed.first, failed.last))
+        good = {table: everything for table in failed.tables if table in outcome.materialized}
+        for table in failed.tables:
+            if table in good:
+                continue
+            if outcome.absent.get(table):
+                found = everything - set(outcome.absent[table])
+                why = f"rest of failed run {outcome.run_id[:8]}: {table} has rows on the other days"
+            else:
+                found = self._derivable(table, outcome.failures, failed.tables, good, everything)
+                why = f"rest of failed run {outcome.run_id[:8]}: {table} can be derived without what failed"
+            good[table] = set()
+            for run in planned(command.asked({table: found}, why)):
+                if self._execute(run, COMMAND).stored:
+                    good[table] |= set(days(run.first, run.last))
+
+    @staticmethod
+    def _derivable(
+        table: str,
+        failures: Mapping[str, str],
+        tables: Sequence[str],
+        good: dict[str, set[date]],
+        everything: set[date],
+    ) -> set[date]:
+        return rest_of_run.derivable_days(
+            table, specs.current(), wanted=tables, good=good, failed=failures, everything=everything
         )
-
-
-def _salvage(
-    instance: DagsterInstance, outcome: runs.RunOutcome, tables: Sequence[str], first: date, last: date
-) -> None:
-    """Materialise what a failed run could have: the days that a short answer did hold, and what can be derived.
-
-    One provider's outage must not empty the features of every coin. What its rows would have filled stays null, and
-    is derived again when they are there (``staleness``).
-    """
-    everything = set(days(first, last))
-    good = {table: everything for table in tables if table in outcome.materialized}
-    for table in tables:
-        if table in good:
-            continue
-        wanted: set[date] = set()
-        if table in ROW_GIVERS and table not in outcome.failures:
-            for giver in ROW_GIVERS[table]:
-                wanted |= good[giver] if giver in tables else everything
-        elif outcome.absent.get(table):
-            wanted = everything - set(outcome.absent[table])
-        good[table] = set()
-        for start, end in runs_of(wanted):
-            if runs.execute(instance, [table], start, end).stored:
-                good[table] |= set(days(start, end))
-
-
-def _heal(
-    instance: DagsterInstance,
-    warehouse: Warehouse,
-    tables: Sequence[str],
-    start: date,
-    end: date,
-    report: Report,
-    progress: Progress,
-) -> None:
-    """Materialise derived partitions again whose look-back was written after they read it, until none is left."""
-    if not tables:
-        return
-    last = min(staleness.horizon(tables, end), max(end, today()))
-    for _ in range(HEAL_ROUNDS):
-        plan: list[Run] = []
-        for table in REACH:
-            found = staleness.stale_days(instance, warehouse, table, start, last)
-            if found:
-                spans = [chunk for run in runs_of(found) for chunk in chunks(*run, DERIVED_CHUNK_DAYS)]
-                plan = [run for span in spans for run in fitting_memory((table,), *span)]
-                break  # what follows from this table is found in the next round
-        if not plan:
-            return
-        _run_all(instance, plan, report, progress)
-        if report.failures:
-            return

@@ -1,7 +1,7 @@
 """Training sets: features and labels in one Parquet file that can be made again, byte for byte.
 
-``ml_features``' version decides everything: every other table is read as it stood at the instant of that version's
-commit. So one number, or an instant that leads to it, is enough to get the same bytes after the tables have changed.
+The version of ``ml_features`` decides everything: every other table is read as it was at the instant of that version's
+commit. So one number, or an instant that leads to it, gives the same bytes after the tables have changed.
 """
 
 from __future__ import annotations
@@ -19,26 +19,29 @@ import polars as pl
 import pyarrow as arrow
 from pyarrow import parquet
 
-from crypto_assets.assets.reach import REACH
+from crypto_assets.assets.lineage import LOOK_BACK
 from crypto_assets.catalog import by_symbol
+from crypto_assets.dates import DAY, chunks
 from crypto_assets.errors import CryptoAssetsError, UsageError, WarehouseError
-from crypto_assets.partitions import DAY, chunks
-from crypto_assets.schemas import ML_FEATURES
-from crypto_assets.storage import history
+from crypto_assets.storage import versions
 from crypto_assets.storage.warehouse import Warehouse
+from crypto_assets.tables.schemas import ML_FEATURES
 from crypto_assets.transforms import labels
 from crypto_assets.transforms.labels import Horizon
 
 FEATURES, PRICES = ML_FEATURES.table, "prices"
-CHUNK_DAYS = 31  # rows in memory at once: 300 coins make some 250 MB of it
+CHUNK_DAYS = 31  # days in memory at once: about 250 MB for 300 coins
 LONGEST_HORIZON_HOURS = 24 * 366
 ALWAYS = (*ML_FEATURES.key, *ML_FEATURES.metadata_columns)
-VERSIONS_KEY, CALL_KEY = b"delta_versions", b"crypto_assets"  # of the Parquet file's metadata
+VERSIONS_KEY, CALL_KEY = b"delta_versions", b"crypto_assets"  # keys of the Parquet file's metadata
 
 
 @dataclass(frozen=True)
 class Request:
-    """What the training set shall hold. Rows: start <= ts, and everything of them known by ``end``, labels included."""
+    """What the training set must hold.
+
+    A row has start <= ts, and everything in it, also labels, is known by ``end``.
+    """
 
     start: datetime
     end: datetime
@@ -51,7 +54,7 @@ class Request:
 
 @dataclass(frozen=True)
 class Built:
-    """What was written: rows, feature rows left out for want of a label, and the version of every input table."""
+    """What was written: rows, feature rows left out because they had no label, and the version of every input table."""
 
     rows: int
     unlabelled: int
@@ -60,7 +63,17 @@ class Built:
 
 
 def parse_horizon(text: str) -> Horizon:
-    """A horizon from ``24h`` or ``7d``; :class:`UsageError` otherwise."""
+    """Read a horizon.
+
+    Args:
+        text: e.g. ``24h`` or ``7d``.
+
+    Returns:
+        The horizon.
+
+    Raises:
+        UsageError: the text is not a horizon.
+    """
     found = re.fullmatch(r"([1-9]\d{0,5})([hd])", text.strip().lower())
     hours = int(found[1]) * (24 if found[2] == "d" else 1) if found else 0
     if not 1 <= hours <= LONGEST_HORIZON_HOURS:
@@ -69,15 +82,24 @@ def parse_horizon(text: str) -> Horizon:
 
 
 def build(warehouse: Warehouse, request: Request, out: Path) -> Built:
-    """Write the training set to ``out``, whole or not at all.
+    """Write the training set completely or not at all, in order of ts, then symbol.
 
-    Rows are ordered by ts, then symbol. Raises :class:`UsageError` for a request that makes no sense,
-    :class:`CryptoAssetsError` when there are no rows, the version is not there, or ``out`` cannot be written.
+    Args:
+        warehouse: the tables.
+        request: what to write.
+        out: the Parquet file.
+
+    Returns:
+        What was written.
+
+    Raises:
+        UsageError: the request makes no sense.
+        CryptoAssetsError: there are no rows, the version does not exist, or the file cannot be written.
     """
     if request.end <= request.start:
         raise UsageError(f"--end ({request.end:%Y-%m-%d %H:%M}) is not after --start ({request.start:%Y-%m-%d %H:%M})")
     if unknown := sorted(set(request.symbols or ()) - set(by_symbol())):
-        raise UsageError(f"--symbols: {', '.join(unknown)} not in the catalogue (crypto_assets/data/coins.csv)")
+        raise UsageError(f"--symbols: {', '.join(unknown)} not in the catalogue (crypto_assets/catalog/coins.csv)")
     versions = _versions(warehouse, request.as_of)
     names = _columns(warehouse, versions[FEATURES], request.columns)
     rows = unlabelled = 0
@@ -97,30 +119,33 @@ def build(warehouse: Warehouse, request: Request, out: Path) -> Built:
 
 
 def _versions(warehouse: Warehouse, as_of: int | datetime | None) -> dict[str, int | None]:
-    """Every table that the features rest on -> its version at the commit of the wanted version of ml_features."""
+    """Return table -> version at the commit of the wanted version of ml_features, for all tables behind the features."""
     if as_of is None:
         version = warehouse.version(FEATURES)
     elif isinstance(as_of, int):
         version = as_of
     else:
-        version = history.version_at(warehouse, FEATURES, as_of)
+        version = versions.version_at(warehouse, FEATURES, as_of)
     if version is None:
         when = f" at {as_of:%Y-%m-%d %H:%M:%S} UTC" if isinstance(as_of, datetime) else ""
         raise WarehouseError(
             f"{FEATURES} did not exist{when} in {warehouse.uri}; materialise it with crypto-assets backfill"
         )
-    moment = history.committed_at(warehouse, FEATURES, version)
-    others = {name: history.version_at(warehouse, name, moment) for name in sorted(_inputs(FEATURES) | {PRICES})}
+    moment = versions.committed_at(warehouse, FEATURES, version)
+    others = {name: versions.version_at(warehouse, name, moment) for name in sorted(_inputs(FEATURES) | {PRICES})}
     return {FEATURES: version, **others}
 
 
 def _inputs(table: str) -> set[str]:
-    direct = set(REACH.get(table, ()))
+    direct = set(LOOK_BACK.get(table, ()))
     return direct.union(*(_inputs(name) for name in direct))
 
 
 def _columns(warehouse: Warehouse, version: int | None, wanted: Sequence[str] | None) -> list[str]:
-    """Columns to write, in the order of the table as it was stored then: one added later would change old bytes."""
+    """Return the columns to write, in the order of the table as stored then.
+
+    Columns that were added later do not change old bytes.
+    """
     snapshot = warehouse.snapshot(FEATURES, version)
     stored = [field.name for field in snapshot.schema().fields] if snapshot is not None else []
     stored = [name for name in stored if name in ML_FEATURES.by_name]
@@ -136,7 +161,7 @@ def _columns(warehouse: Warehouse, version: int | None, wanted: Sequence[str] | 
 def _parts(
     warehouse: Warehouse, request: Request, versions: dict[str, int | None], names: list[str]
 ) -> Iterator[tuple[pl.DataFrame, int]]:
-    """(labelled rows, how many rows had no label) for consecutive ranges of days."""
+    """Yield (labelled rows, how many rows had no label) for consecutive ranges of days."""
     ahead = request.horizon.span
     days = warehouse.files(FEATURES, versions[FEATURES]).filter(pl.col("rows") > 0)["day"]
     last = min(request.end.date(), days.max()) if days.len() else request.start.date() - DAY  # type: ignore[type-var]
@@ -180,7 +205,10 @@ def _read(
 
 
 def _metadata(request: Request, versions: dict[str, int | None]) -> dict[bytes, bytes]:
-    """How to make this file again. Nothing of when or where it was made: equal calls give equal bytes."""
+    """Describe how to make this file again.
+
+    It holds no time or place of the call, so that equal calls give equal bytes.
+    """
     call = {
         "start": request.start.isoformat(),
         "end": request.end.isoformat(),
@@ -202,7 +230,7 @@ def _writer(draft: Path, schema: arrow.Schema) -> parquet.ParquetWriter:
 
 @contextmanager
 def _whole(out: Path) -> Iterator[Path]:
-    """A path to write to that becomes ``out`` when the block ends well, and is gone when it does not."""
+    """Give a path that becomes ``out`` when the block succeeds, and is deleted otherwise."""
     draft = out.with_name(f".{out.name}.{os.getpid()}.tmp")
     try:
         if out.is_dir():

@@ -9,23 +9,25 @@ from pathlib import Path
 
 from dagster import DagsterInstance
 
-from crypto_assets.assets.reach import REACH
+from crypto_assets.dates import DAY, today
 from crypto_assets.operate import graph
 from crypto_assets.operate.backfill import Progress, Report, backfill
-from crypto_assets.partitions import DAY, today
 from crypto_assets.sandbox.server import Sandbox
 from crypto_assets.settings import Settings, variable
 from crypto_assets.storage.warehouse import Warehouse
+from crypto_assets.tables.registry import demo_warm_up, look_back
 
 DEFAULT_DAYS = 7
 # History that the features of the first demo day need: the longest look-back of a derived table.
-WARM_UP_DAYS = max(reach for inputs in REACH.values() for reach in inputs.values())
-WARM_UP_TABLES = ("prices", "ohlc", "onchain_base", "defi_metrics", "market_sentiment", "onchain_enhanced")
+WARM_UP_DAYS = max(reach for inputs in look_back().values() for reach in inputs.values())
+WARM_UP_TABLES = demo_warm_up()
+
+ASKED_BY = "crypto-assets demo"  # in the tags of its runs
 
 
 @dataclass(frozen=True)
 class Plan:
-    """Which days the demo shows, and from which day on it fetches history for them."""
+    """The days of the demo, and the day from which it fetches history for them."""
 
     start: date
     end: date
@@ -33,7 +35,20 @@ class Plan:
 
 
 def plan(settings: Settings, count: int, end: date | None, data: Path | None) -> Plan:
-    """The last ``count`` days up to ``end``: today, or the newest day for which every kind of recording overlaps."""
+    """Choose the days of the demo.
+
+    Args:
+        settings: the start of the calendar.
+        count: the number of days.
+        end: the last day; None for today, or for the newest day that every kind of recording covers.
+        data: the folder of recordings; None for a generated market.
+
+    Returns:
+        The plan.
+
+    Raises:
+        UsageError: the folder has no recordings, or they have no day in common.
+    """
     from crypto_assets.sandbox.replay import overlap
 
     first = settings.start
@@ -47,9 +62,12 @@ def plan(settings: Settings, count: int, end: date | None, data: Path | None) ->
 
 
 def point_at(sandbox: Sandbox) -> None:
-    """Send this process's requests to the sandbox, and no key with them.
+    """Send this process's requests to the sandbox, without any key.
 
-    A model that somebody named (server and model both) is asked all the same: it may judge generated headlines too.
+    A model for which both server and name were configured is still used; it may judge generated headlines too.
+
+    Args:
+        sandbox: the running sandbox.
     """
     env = sandbox.env()
     if variable("OLLAMA_HOST") and variable("OLLAMA_MODEL"):
@@ -60,7 +78,17 @@ def point_at(sandbox: Sandbox) -> None:
 
 
 def run(instance: DagsterInstance, settings: Settings, days: Plan, progress: Progress) -> Report:
-    """History first where it is missing, then every table for the days of the plan."""
+    """Fetch history where it is missing, then materialise every table for the days of the plan.
+
+    Args:
+        instance: the Dagster instance.
+        settings: the warehouse.
+        days: the plan.
+        progress: called as the work goes on.
+
+    Returns:
+        The report of the days of the plan.
+    """
     warehouse = Warehouse(settings.warehouse)
     if days.warm_up < days.start:
         history = backfill(
@@ -71,7 +99,8 @@ def run(instance: DagsterInstance, settings: Settings, days: Plan, progress: Pro
             days.start - DAY,
             missing_only=True,
             progress=progress,
+            asked_by=ASKED_BY,
         )
         if history.failures:
             return history
-    return backfill(instance, warehouse, graph.tables(), days.start, days.end, progress=progress)
+    return backfill(instance, warehouse, graph.tables(), days.start, days.end, progress=progress, asked_by=ASKED_BY)

@@ -1,4 +1,4 @@
-"""One finding a line about everything the platform needs, and what to do where it is not well."""
+"""Examine everything that the platform needs: one finding per line, with what to do where something is wrong."""
 
 from __future__ import annotations
 
@@ -10,30 +10,31 @@ from pathlib import Path
 from crypto_assets.catalog import select
 from crypto_assets.checks.health import free_space
 from crypto_assets.errors import CryptoAssetsError, WarehouseError
-from crypto_assets.llm.examine import examine_model
-from crypto_assets.operate import doctor_cluster
+from crypto_assets.narratives.llm.examine import examine_model
+from crypto_assets.operate import doctor_deployment
 from crypto_assets.settings import Settings, variable
 from crypto_assets.sources import coingecko
-from crypto_assets.sources.book import Book, open_book
-from crypto_assets.sources.client import Client
+from crypto_assets.sources.client.http import Client
+from crypto_assets.sources.client.limits import PREMIUM_PLANS, PROVIDERS, limit_of, plan_of
+from crypto_assets.sources.client.quota import QuotaStore, open_quota_store
 from crypto_assets.sources.coingecko_context import fetch_ids, fetch_key
-from crypto_assets.sources.limits import PREMIUM_PLANS, PROVIDERS, limit_of, plan_of
 
 
 @dataclass(frozen=True)
 class Finding:
-    """``ok``: nothing to do. ``warn``: works with less. ``fail``: mend it first."""
+    """One finding. ``ok``: nothing to do. ``warn``: works with less. ``fail``: repair it first."""
 
     name: str
     state: str
     text: str
 
     def as_json(self) -> dict[str, str]:
+        """Return the finding as a document."""
         return asdict(self)
 
 
 def examine() -> list[Finding]:
-    """Configuration, storage, cluster, database, disk, each source, Ollama and its model."""
+    """Examine configuration, storage, cluster, database, disk, each source, Ollama and its model."""
     try:
         settings = Settings.from_env()
         coins = select(settings.coins)
@@ -48,24 +49,24 @@ def examine() -> list[Finding]:
     ]  # fmt: skip
     findings.append(_guard("warehouse", lambda: _warehouse(settings)))
     if "://" in settings.warehouse:
-        findings.append(_guard("object_store", lambda: doctor_cluster.object_store(settings)))
+        findings.append(_guard("object_store", lambda: doctor_deployment.object_store(settings)))
     if settings.kube_namespace is not None:
         findings.append(_kubernetes(settings))
     database = _guard("database", lambda: _database(settings))
-    # These calls count against the month's budget too, where the book of calls can be reached.
-    book = open_book((variable("DAGSTER_POSTGRES_URL") or None) if database.state == "ok" else None)
+    # These calls also count against the month's budget, where the quota store can be reached.
+    quota = open_quota_store((variable("DAGSTER_POSTGRES_URL") or None) if database.state == "ok" else None)
     findings.append(database)
     findings.append(disk(settings.home))
     findings.extend(_limits(settings))
-    findings.extend(asyncio.run(_sources(settings, book)))
-    findings.extend(asyncio.run(_coingecko(settings, book)))
+    findings.extend(asyncio.run(_sources(settings, quota)))
+    findings.extend(asyncio.run(_coingecko(settings, quota)))
     findings.append(_ollama(settings))
     return findings
 
 
 def _kubernetes(settings: Settings) -> Finding:
     try:
-        well, text = doctor_cluster.kubernetes(settings)
+        well, text = doctor_deployment.kubernetes(settings)
     except CryptoAssetsError as error:
         return Finding("kubernetes", "fail", str(error))
     return Finding("kubernetes", "ok" if well else "warn", text)
@@ -83,10 +84,10 @@ def _warehouse(settings: Settings) -> str:
 
     warehouse = Warehouse(settings.warehouse)
     versions = {name: v for name, v in warehouse.versions().items() if v is not None}
-    for table in versions if warehouse.is_local else ():  # in a store this would be a call for each file
+    for table in versions if warehouse.is_local else ():  # in an object store this would be one call per file
         log = Path(warehouse.path(table), "_delta_log")
         blank = sorted(commit.name for commit in log.glob("*.json") if not commit.stat().st_size)
-        if blank:  # reads as a commit that did nothing
+        if blank:  # it is read as a commit that did nothing
             raise WarehouseError(
                 f"{table} in {warehouse.uri} lost what {blank[0]} of its log had written (the file is empty, as after a power "
                 "cut); backfill the days of that time again, without --missing"
@@ -101,14 +102,23 @@ def _warehouse(settings: Settings) -> str:
 
 
 def _database(settings: Settings) -> str:
-    from crypto_assets.instance.home import open_instance
+    from crypto_assets.runtime.home import open_instance
 
     with open_instance(settings) as instance:
         return f"{'external' if settings.postgres_url else 'embedded'} Postgres answers; {instance.get_runs_count()} run(s)"
 
 
 def disk(home: Path) -> Finding:
-    """By the limits of the check ``disk_space``, which cannot run once Postgres has no space left."""
+    """Compare free space with the limits of the check ``disk_space``.
+
+    The check itself cannot run once Postgres has no space left.
+
+    Args:
+        home: the home folder.
+
+    Returns:
+        The finding.
+    """
     found = free_space(home)
     if found.passed:
         return Finding("disk", "ok", found.description)
@@ -118,7 +128,7 @@ def disk(home: Path) -> Finding:
     )
 
 
-async def _sources(settings: Settings, book: Book) -> list[Finding]:
+async def _sources(settings: Settings, quota: QuotaStore) -> list[Finding]:
     day = "2024-01-01"
     probes = {
         "coingecko": ("coingecko", f"{settings.coingecko_base_url}/ping"),
@@ -133,13 +143,13 @@ async def _sources(settings: Settings, book: Book) -> list[Finding]:
         "fear_greed": ("alternative_me", f"{settings.fear_greed_base_url}/fng/?limit=1"),
         **{f"news:{name}": ("rss", url) for name, url in settings.news_feeds.items()},
     }
-    async with Client(max_attempts=2, settings=settings, book=book) as client:
+    async with Client(max_attempts=2, settings=settings, quota=quota) as client:
         reached = (_reach(client, settings, name, provider, url) for name, (provider, url) in probes.items())
         return list(await asyncio.gather(*reached))
 
 
 def _limits(settings: Settings) -> list[Finding]:
-    """A name in RATE_LIMITS or API_BUDGETS that is no provider's: what it should hold back goes on."""
+    """Find names in RATE_LIMITS or API_BUDGETS that are not providers; their limits would have no effect."""
     strange = sorted({*settings.rate_limits, *settings.api_budgets} - {*PROVIDERS})
     text = (
         f"RATE_LIMITS or API_BUDGETS names {', '.join(strange)}, whom nothing calls; names are {', '.join(PROVIDERS)}"
@@ -147,15 +157,18 @@ def _limits(settings: Settings) -> list[Finding]:
     return [Finding("limits", "warn", text)] if strange else []
 
 
-async def _coingecko(settings: Settings, book: Book) -> list[Finding]:
-    """The plan, its limit and budget; with a paid key the provider's own count; the catalogue against its list."""
+async def _coingecko(settings: Settings, quota: QuotaStore) -> list[Finding]:
+    """Examine the plan, its limit and budget; with a paid key also the provider's count.
+
+    The catalogue against its list.
+    """
     found = []
     name, plan = plan_of("coingecko", settings) or ("", None)
     limit = limit_of("coingecko", settings)
     if plan is not None:
         budget = f", {limit.budget:,} a month" if limit is not None and limit.budget is not None else ""
         found.append(Finding("plan", "ok", f"CoinGecko {name}: {plan.calls} calls in {plan.seconds:g} s{budget}"))
-    async with Client(max_attempts=2, settings=settings, book=book) as client:
+    async with Client(max_attempts=2, settings=settings, quota=quota) as client:
         if settings.coingecko_plan in PREMIUM_PLANS:
             found.append(await _credits(client, settings))
         found.append(await _catalogue(client, settings))
@@ -179,16 +192,16 @@ async def _catalogue(client: Client, settings: Settings) -> Finding:
     gone = [c.symbol for c in select(settings.coins) if c.coingecko is not None and c.coingecko not in listed]
     if gone:
         return Finding(
-            "catalogue", "warn", f"CoinGecko no longer lists {', '.join(gone)}; correct crypto_assets/data/coins.csv"
+            "catalogue", "warn", f"CoinGecko no longer lists {', '.join(gone)}; correct crypto_assets/catalog/coins.csv"
         )
     return Finding("catalogue", "ok", "CoinGecko lists every configured coin")
 
 
 async def _reach(client: Client, settings: Settings, name: str, provider: str, url: str) -> Finding:
-    headers = coingecko.headers(settings) if provider == "coingecko" else None  # as runs send them
+    headers = coingecko.headers(settings) if provider == "coingecko" else None  # the same headers as in runs
     try:
         if provider == "rss":
-            await client.get_text(provider, url, subject=name, endpoint=name.removeprefix("news:"))
+            await client.get_bytes(provider, url, subject=name, endpoint=name.removeprefix("news:"))
         else:
             await client.get_json(provider, url, headers=headers)
     except CryptoAssetsError as error:
@@ -197,6 +210,6 @@ async def _reach(client: Client, settings: Settings, name: str, provider: str, u
 
 
 def _ollama(settings: Settings) -> Finding:
-    """The lexicon analyser works without a model, so that its absence is a warning."""
+    """Examine the model. Its absence is a warning, because the lexicon works without it."""
     well, text = asyncio.run(examine_model(settings))
     return Finding("ollama", "ok" if well else "warn", text if well else f"{text}; until then the lexicon fills in")

@@ -1,4 +1,4 @@
-"""The asset graph as the operations need it: selection, order, look-backs."""
+"""The asset graph for operations: selection, order, look-backs."""
 
 from __future__ import annotations
 
@@ -14,34 +14,44 @@ from crypto_assets.errors import UsageError
 
 @cache
 def job() -> dg.JobDefinition:
-    """The implicit job of every asset."""
+    """Return the implicit job of every asset."""
     return defs.resolve_implicit_global_asset_job_def()
 
 
 @cache
 def tables() -> tuple[str, ...]:
-    """Every table with days that a run can fill, inputs before what is derived from them.
+    """Return every table with days that a run can fill, inputs before the tables derived from them.
 
-    Assets without partitions are of the moment (``service/``): there is nothing of them to backfill or to cover.
+    Assets without partitions (``monitoring/``) belong to one instant and cannot be backfilled or covered.
     """
     graph = defs.resolve_asset_graph()
     return tuple(key.to_user_string() for key in graph.toposorted_asset_keys if _has_days(graph.get(key)))
 
 
 def _has_days(node: BaseAssetNode) -> bool:
-    """Is it filled by day? What the platform says about itself (cluster_health) is not."""
+    """Whether the asset is filled by day. Assets about the platform itself (cluster_health) are not."""
     return node.is_materializable and node.partitions_def is not None
 
 
 @cache
 def tables_of_step(step: str) -> tuple[str, ...]:
-    """The tables that a step of a run fills: its own name's, or those of a multi-asset."""
+    """Return the tables that a step of a run fills: the one of its own name, or those of a multi-asset."""
     found = next((a for a in defs.assets or () if isinstance(a, dg.AssetsDefinition) and a.op.name == step), None)
     return (step,) if found is None else tuple(key.to_user_string() for key in found.keys)
 
 
 def select(selection: str | None) -> tuple[str, ...]:
-    """Tables by Dagster's asset-selection syntax, in topological order. Raises :class:`UsageError`."""
+    """Select tables by Dagster's asset-selection syntax.
+
+    Args:
+        selection: the expression; None for all.
+
+    Returns:
+        The tables, in topological order.
+
+    Raises:
+        UsageError: the expression is not valid, or selects nothing.
+    """
     if selection is None:
         return tables()
     try:

@@ -1,4 +1,7 @@
-"""What a process of a deployment lacks, in words: asked by readiness probes, so it must be quick and change nothing."""
+"""What a process of a deployment is missing, in words.
+
+Readiness probes ask this, so it must be quick and change nothing.
+"""
 
 from __future__ import annotations
 
@@ -15,7 +18,15 @@ PATIENCE_S = 3
 
 
 def missing(settings: Settings, code: tuple[str, int] | None = None) -> list[str]:
-    """One clause a thing that cannot be reached; empty when all can. ``code``: host and port of the code location."""
+    """Find what cannot be reached.
+
+    Args:
+        settings: the database and the warehouse.
+        code: host and port of the code location, if the process needs one.
+
+    Returns:
+        One clause per missing thing; empty if nothing is missing.
+    """
     found = [_postgres(settings), _warehouse(settings.warehouse)]
     if code is not None:
         found.append(_reach("the code location", *code))
@@ -45,7 +56,7 @@ def _postgres(settings: Settings) -> str | None:
 
 def _warehouse(uri: str) -> str | None:
     if "://" not in uri:
-        # A folder that does not exist yet is made by the first write, if its parent is there.
+        # The first write makes a folder that does not exist, if its parent exists.
         there = Path(uri).exists() or Path(uri).parent.exists()
         return None if there else f"the warehouse folder {uri} is not there (is its volume mounted?)"
     endpoint = urlsplit(options(uri).get("aws_endpoint_url", "https://s3.amazonaws.com"))

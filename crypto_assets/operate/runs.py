@@ -1,11 +1,11 @@
-"""One Dagster run over a range of days, in this process; and the tidying of runs whose process died."""
+"""One Dagster run over a range of days in this process, and cleaning up runs whose process died."""
 
 from __future__ import annotations
 
 import os
 import socket
 import subprocess
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import date
@@ -19,12 +19,13 @@ from dagster._core.execution import compute_logs
 from dagster._core.execution.plan.objects import StepFailureData
 from dagster._utils.error import SerializableErrorInfo
 
-from crypto_assets.assets.access import ABSENT_DAYS
+from crypto_assets.assets.failures import sentence
+from crypto_assets.assets.providers import ABSENT_DAYS
+from crypto_assets.assets.run_tags import reason_tags
 from crypto_assets.assets.shell import COINS_TAG, failed_coins_of
 from crypto_assets.checks.shells import RANGE, table_of_checks
-from crypto_assets.instance import alive
 from crypto_assets.operate import graph
-from crypto_assets.upkeep.failures import sentence
+from crypto_assets.runtime import alive
 
 PROCESS_TAG = "crypto_assets/process"
 _QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
@@ -32,12 +33,12 @@ _QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
 
 @dataclass(frozen=True)
 class RunOutcome:
-    """How a run ended: the sentence of each step that failed, by table; of a step that fills none, by its name."""
+    """How a run ended: the sentence of each failed step, by table; for a step that fills none, by its name."""
 
     run_id: str
     success: bool
     failures: dict[str, str] = field(default_factory=dict)
-    absent: dict[str, list[date]] = field(default_factory=dict)  # days a provider had nothing for, by table
+    absent: dict[str, list[date]] = field(default_factory=dict)  # table -> days for which a provider had nothing
     materialized: frozenset[str] = frozenset()
     failed_coins: dict[str, dict[str, str]] = field(default_factory=dict)  # table -> coin -> why its rows are not there
     broken_checks: dict[str, str] = field(
@@ -46,18 +47,29 @@ class RunOutcome:
 
     @property
     def stored(self) -> bool:
-        """Every table was written: the run succeeded, or only checks broke."""
+        """Whether every table was written: the run succeeded, or only checks failed to run."""
         return self.success or (bool(self.broken_checks) and not self.failures)
 
 
 def execute(
-    instance: DagsterInstance, tables: Sequence[str], start: date, end: date, coins: Sequence[str] = ()
+    instance: DagsterInstance,
+    tables: Sequence[str],
+    start: date,
+    end: date,
+    coins: Sequence[str] = (),
+    tags: Mapping[str, str] | None = None,
 ) -> RunOutcome:
-    """Materialise the tables for start..end in one ranged run, for these coins only if any are named.
+    """Materialise tables for a range of days in one run. A failing step fails alone; its dependants are skipped.
 
-    A failing step fails alone; its dependants are skipped.
+    A failing step fails alone; its dependants are skipped. ``tags`` say why the run started; without them the run says
+    that Python code asked for it.
     """
-    result = _execute(instance, tables, start, end, coins)
+    result = _execute(instance, tables, start, end, coins, tags or reason_tags("call: Python code asked for it"))
+    return _outcome(result, tables)
+
+
+def _outcome(result: dg.ExecuteInProcessResult, tables: Sequence[str]) -> RunOutcome:
+    """How the run ended, from its events. Raises :class:`KeyboardInterrupt` if it was interrupted."""
     if not result.success and any(_was_interrupted(event) for event in result.all_events):
         raise KeyboardInterrupt  # between two steps; Dagster has ended the run
     failures: dict[str, str] = {}
@@ -68,7 +80,7 @@ def execute(
     for event in result.all_events:
         if event.is_step_failure:
             if _interrupted(event.step_failure_data.error):
-                raise KeyboardInterrupt  # Dagster has ended the run; the next chunk must not begin
+                raise KeyboardInterrupt  # Dagster has ended the run, and the next chunk must not begin
             step = str(event.step_key)
             said, days_absent = _failure(event.step_failure_data)
             if (checked := table_of_checks(step)) is not None:
@@ -92,7 +104,12 @@ def execute(
 
 
 def _execute(
-    instance: DagsterInstance, tables: Sequence[str], start: date, end: date, coins: Sequence[str]
+    instance: DagsterInstance,
+    tables: Sequence[str],
+    start: date,
+    end: date,
+    coins: Sequence[str],
+    tags: Mapping[str, str],
 ) -> dg.ExecuteInProcessResult:
     job = graph.job().get_subset(asset_selection={AssetKey(table) for table in tables})
     with _log_helpers_apart():
@@ -104,6 +121,7 @@ def _execute(
                 RANGE[1]: end.isoformat(),
                 PROCESS_TAG: _process(),
                 **({COINS_TAG: ",".join(coins)} if coins else {}),
+                **tags,
             },
             raise_on_error=False,
         )
@@ -130,14 +148,14 @@ def _was_interrupted(event: dg.DagsterEvent) -> bool:
 
 
 def _run_failure(event: dg.DagsterEvent) -> str | None:
-    """Why a run ended none of whose steps failed: its own error, or the message of the event."""
+    """Return why a run without a failed step ended: its own error, or the message of the event."""
     data = event.event_specific_data
     error = data.error if isinstance(data, JobFailureData) else None
     return sentence(error) or (" ".join(event.message.split()) if event.message else None)
 
 
 def _failure(data: StepFailureData) -> tuple[str, list[date]]:
-    """The sentence of a step that failed, and the days for which its provider had nothing."""
+    """Return the sentence of a failed step, and the days for which its provider had nothing."""
     if data.user_failure_data is None:
         return sentence(data.error) or "failed without an error; see the run in the UI", []
     note = data.user_failure_data.metadata.get(ABSENT_DAYS)
@@ -156,7 +174,7 @@ def _process() -> str:
 
 
 def bury_dead_runs(instance: DagsterInstance) -> int:
-    """Mark as failed the runs of this host whose command-line process is gone. Returns how many."""
+    """Mark runs of this host as failed if their command-line process is gone; return how many."""
     buried = 0
     unfinished = [DagsterRunStatus.NOT_STARTED, DagsterRunStatus.STARTING, DagsterRunStatus.STARTED]
     for run in instance.get_runs(RunsFilter(statuses=unfinished)):
@@ -170,6 +188,7 @@ def bury_dead_runs(instance: DagsterInstance) -> int:
 
 
 def partitions_def() -> dg.PartitionsDefinition:
+    """Return the daily calendar of all partitioned tables."""
     from crypto_assets.assets.shell import DAILY
 
     return DAILY

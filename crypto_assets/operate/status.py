@@ -1,4 +1,4 @@
-"""The truth about a range: partitions as Dagster has them, rows as the warehouse has them, checks computed now."""
+"""The state of a range: partitions from Dagster, rows from the warehouse, checks computed now."""
 
 from __future__ import annotations
 
@@ -26,9 +26,18 @@ def status(
     recorded: bool = False,
     now: datetime | None = None,
 ) -> dict[str, Any]:
-    """The document of ``status --json`` at ``now`` (UTC; default: this moment).
+    """Build the document of ``status --json``.
 
-    ``recorded``: the rows are a replay, so nothing of it can be late.
+    Args:
+        instance: knows the partitions.
+        settings: the warehouse.
+        start: the first UTC day.
+        end: the last UTC day, included.
+        recorded: whether the rows are a replay, so that nothing of it can be late.
+        now: the instant, UTC; by default the current time.
+
+    Returns:
+        The document.
     """
     runs.bury_dead_runs(instance)
     now = now or datetime.now(timezone.utc)
@@ -57,7 +66,7 @@ def status(
 
 def _asset(instance: DagsterInstance, scope: Scope, table: str, recorded: bool) -> dict[str, Any]:
     found = state.state_of(scope.warehouse, scope.settings, table, scope.start, scope.end, scope.now, instance)
-    # The day in progress is on the calendar but not expected yet.
+    # The day in progress is on the calendar, but not expected yet.
     partitions = partition_statuses(instance, table, found.closed)
     newest = state.newest_in(scope.warehouse, table, scope.start, scope.end, scope.now)
     checks = {}

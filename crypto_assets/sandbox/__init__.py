@@ -1,4 +1,4 @@
-"""A local server in the providers' wire formats: offline demo, tests, fault injection.
+"""A local server that speaks the providers' wire formats, for the offline demo, tests and fault injection.
 
-What does not belong here: anything the platform itself imports to do its work. Rows from here say so in ``source``.
+The platform itself imports nothing from here to do its work. Rows from the sandbox say so in ``source``.
 """

@@ -1,7 +1,7 @@
-"""Faults on demand: ``route=klines,status=503,rate=0.2;route=*,delay=1`` (rules by ``;``, options by ``,``).
+"""Inject faults: ``route=klines,status=503,rate=0.2;route=*,delay=1`` (rules separated by ``;``, options by ``,``).
 
-A rate limit is one of them: ``route=/api/v3,limit=500,window=60`` answers 429 to whatever comes beyond 500 calls in any
-60 seconds; refused calls count as well, as they do at CoinGecko.
+A rate limit is also a rule: ``route=/api/v3,limit=500,window=60`` answers 429 to every call beyond 500 in any 60
+seconds. Refused calls count as well, as they do at CoinGecko.
 """
 
 from __future__ import annotations
@@ -22,16 +22,16 @@ from crypto_assets.errors import UsageError
 
 @dataclass
 class Rule:
-    """One fault: on which route (a part of its path, or ``*``), how often, for how many requests, and what."""
+    """One fault: the route (a part of its path, or ``*``), how often, for how many requests, and what happens."""
 
     route: str = "*"
     rate: float = 1.0
-    count: int = -1  # first K matching requests only; -1: all
+    count: int = -1  # only the first K matching requests; -1: all
     status: int = 0
     retry_after: int = -1
-    html: int = 0  # 1: HTML where JSON belongs (with ``status`` or 200)
+    html: int = 0  # 1: HTML instead of JSON (with ``status`` or 200)
     delay: float = 0.0
-    cut: int = 0  # 1: the body ends in the middle
+    cut: int = 0  # 1: the body is cut off in the middle
     malformed: int = 0  # 1: not JSON
     duplicate: int = 0  # 1: every row of a list twice
     gap: int = 0  # n: every n-th row of a list is dropped
@@ -39,11 +39,21 @@ class Rule:
     limit: int = 0  # n: more than n requests in any ``window`` seconds are answered 429
     window: float = 60.0
     arrivals: deque[float] = field(default_factory=deque)
-    nonsense: int = 0  # 1: a model's answer keeps its schema's types and breaks its bounds
+    nonsense: int = 0  # 1: a model's answer has the right types but values out of bounds
 
 
 def parse(spec: str | None) -> list[Rule]:
-    """Raises :class:`UsageError` for an unknown option or a value that is no number."""
+    """Read rules.
+
+    Args:
+        spec: the rules as text; None for none.
+
+    Returns:
+        The rules.
+
+    Raises:
+        UsageError: an option is unknown, or a value is not a number.
+    """
     rules = []
     known = {f.name: f.type for f in fields(Rule) if f.name != "arrivals"}
     for part in filter(None, (p.strip() for p in (spec or "").split(";"))):
@@ -88,7 +98,14 @@ class Faults:
         self.refused = 0
 
     def refusal(self, path: str) -> Response | None:
-        """The 429 of a rate limit that a request runs into as it arrives."""
+        """Check the rate limits when a request arrives.
+
+        Args:
+            path: the path of the request.
+
+        Returns:
+            The 429; None if the request is within the limits.
+        """
         now = time.monotonic()
         for rule in self.rules:
             if not rule.limit or (rule.route != "*" and rule.route not in path):
@@ -104,6 +121,15 @@ class Faults:
         return None
 
     async def apply(self, path: str, response: Response) -> Response:
+        """Apply the rules to a response.
+
+        Args:
+            path: the path of the request.
+            response: the correct response.
+
+        Returns:
+            The response with its faults.
+        """
         for rule in self.rules:
             if (rule.route != "*" and rule.route not in path) or rule.count == 0 or self._random.random() >= rule.rate:
                 continue
@@ -125,7 +151,7 @@ def _broken(rule: Rule, response: Response) -> Response:
     if rule.malformed:
         return Response(body[: len(body) // 2], response.status_code, media_type="application/json")
     if rule.cut:
-        response.body = body[: len(body) // 2]  # Content-Length still promises the whole
+        response.body = body[: len(body) // 2]  # Content-Length still has the full length
         return response
     if rule.nonsense:
         return _nonsense(response, body)
@@ -133,14 +159,14 @@ def _broken(rule: Rule, response: Response) -> Response:
         try:
             changed = json.dumps(_rows(json.loads(body), rule)).encode()
         except ValueError:
-            return response  # feeds are not JSON: their rows are left as they are
+            return response  # feeds are not JSON, and their rows stay as they are
         mark = {k: v for k, v in response.headers.items() if k.lower().startswith("x-")}
         return Response(changed, response.status_code, mark, "application/json")
     return response
 
 
 def _nonsense(response: Response, body: bytes) -> Response:
-    """Numbers far out of bounds where a chat message carries JSON; anything else is left as it is."""
+    """Put numbers far out of bounds into the JSON of a chat message; anything else stays as it is."""
     try:
         answer = json.loads(body)
         said = json.loads(answer["message"]["content"])
@@ -152,7 +178,7 @@ def _nonsense(response: Response, body: bytes) -> Response:
 
 
 def _rows(body: Any, rule: Rule) -> Any:
-    """The same shape with rows doubled, dropped or gone, in every list of rows it holds."""
+    """Double, drop or remove rows in every list of rows, and keep the shape."""
     if isinstance(body, dict):
         return {name: _rows(value, rule) if isinstance(value, list | dict) else value for name, value in body.items()}
     if not isinstance(body, list) or not all(isinstance(row, list | dict) for row in body):

@@ -1,6 +1,6 @@
 """A seeded, plausible market: regimes, correlated coins, volume, on-chain activity that follows it, headlines.
 
-Nothing of it is real, and the response header says so. The same seed gives the same market whatever window is asked.
+None of it is real, and the response header says so. The same seed gives the same market for every window.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from crypto_assets.catalog import Coin, all_coins, by_symbol
 from crypto_assets.sandbox.market import HOUR_S, Bars, Item
 
 FIRST = datetime(2017, 1, 1, tzinfo=timezone.utc)
-MEMORY_H = 24 * 90  # prices wander around their level with this half-life, so that no coin leaves the plausible
+MEMORY_H = 24 * 90  # half-life of the return of prices to their level, which keeps every coin plausible
 NEWS_DAYS = 60
 FEEDS = ("coindesk", "cointelegraph", "decrypt", "bitcoinmagazine", "theblock")
 LEVELS = {"BTC": 60_000.0, "ETH": 2_800.0, "BNB": 550.0, "SOL": 140.0, "XRP": 0.9, "ADA": 0.6, "DOGE": 0.15}
@@ -38,7 +38,7 @@ HEADLINES = (
 
 
 class Generator:
-    """The generated market as a back end."""
+    """The generated market as a back end; the methods are those of :class:`~crypto_assets.sandbox.market.Backend`."""
 
     mark = "sandbox"
 
@@ -47,6 +47,7 @@ class Generator:
         self._fixed_now = now
 
     def now(self) -> datetime:
+        """Return the current time of the market: the fixed one where there is one."""
         return self._fixed_now or datetime.now(timezone.utc)
 
     def _random(self, *name: str) -> np.random.Generator:
@@ -80,7 +81,7 @@ class Generator:
         wander = pl.Series(returns).ewm_mean(alpha=alpha, adjust=False).to_numpy() / alpha
         close = self._level(coin) * np.exp(np.clip(wander, -2.5, 2.5))
         opened = np.concatenate([close[:1], close[:-1]])
-        # One stream a series: rows of one array would shift when the capacity grows with the clock.
+        # One random stream per series. The rows of one array would shift when the capacity grows with the clock.
         spread = [
             np.abs(self._random("spread", side, symbol).standard_normal(self._capacity)) * (1e-4 if stable else 0.002)
             for side in ("high", "low")
@@ -94,6 +95,7 @@ class Generator:
         return Bars(ts, opened, high, low, close, volume)
 
     def bars(self, symbol: str) -> Bars | None:
+        """Return the hourly bars of a coin up to now; None for an unknown coin."""
         if symbol not in by_symbol():
             return None
         return self._full(symbol).between(0, self.now().timestamp())
@@ -112,6 +114,7 @@ class Generator:
         return [FIRST.date() + timedelta(days=n) for n in range((self.now().date() - FIRST.date()).days + 1)]
 
     def market_cap(self, symbol: str) -> dict[date, float]:
+        """Return day -> market cap in USD of a coin at the beginning of the day; empty for an unknown coin."""
         bars = self.bars(symbol)
         if bars is None:
             return {}
@@ -120,7 +123,7 @@ class Generator:
 
     @lru_cache(maxsize=512)
     def _onchain_rows(self, symbol: str, today: date) -> list[dict[str, str]]:
-        """Closed days only, each completed within minutes of its end, so that a demo at any hour is whole."""
+        """Build the rows of closed days, each completed minutes after its end, so that a demo is complete at any hour."""
         coin, bars = by_symbol()[symbol], self._full(symbol)
         count = (today - FIRST.date()).days
         close = bars.close[23::24][:count]
@@ -154,6 +157,10 @@ class Generator:
         return rows
 
     def onchain(self, asset: str) -> list[dict[str, str]] | None:
+        """Return the daily rows of an asset (by its Coin Metrics name), as the provider writes them.
+
+        None if it is unknown.
+        """
         symbol = next((coin.symbol for coin in by_symbol().values() if coin.coinmetrics == asset), None)
         if symbol is None:
             return None
@@ -170,6 +177,7 @@ class Generator:
         return {day: level * float(daily[n] * noise[n]) for n, day in enumerate(self._days())}
 
     def tvl(self, chain: str) -> dict[date, float] | None:
+        """Return day -> value locked in USD of a chain, or of ``all``; None for an unknown chain."""
         if chain not in CHAINS:
             return None
         return self._daily_level(
@@ -177,6 +185,7 @@ class Generator:
         )
 
     def stablecoins(self, chain: str) -> dict[date, float] | None:
+        """Return day -> stablecoin supply in USD of a chain, or of ``all``; None for an unknown chain."""
         if chain not in CHAINS:
             return None
         return self._daily_level(
@@ -184,11 +193,12 @@ class Generator:
         )
 
     def fear_greed(self) -> list[tuple[date, int]]:
+        """Return the index (5 to 95) by day, in order of time."""
         weekly = np.convolve(self._market, np.ones(168), "full")[: self._capacity][::24]
         return [(day, int(np.clip(50 + 180 * weekly[n], 5, 95))) for n, day in enumerate(self._days())]
 
     def feeds(self) -> dict[str, list[Item]]:
-        """About 30 articles a day over five feeds, the newest ``NEWS_DAYS`` days."""
+        """Return about 30 articles a day in five feeds, for the newest ``NEWS_DAYS`` days."""
         now, coins = self.now(), list(by_symbol().values())[:40]
         found: dict[str, list[Item]] = {name: [] for name in FEEDS}
         for back in range(NEWS_DAYS):

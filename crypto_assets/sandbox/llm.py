@@ -1,7 +1,7 @@
-"""Ollama's routes: a model that answers by rule, or a real small one. ``docs.ollama.com/api`` is the format.
+"""The routes of Ollama: a model that answers by rule, or a small real one. Format: ``docs.ollama.com/api``.
 
-The rule reads the user's message and fills the asked schema with words of it, so that the demo has something to show
-without a model. It judges nothing.
+The rule reads the user's message and fills the schema with words of it, so that the demo shows something without a
+model. It judges nothing.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ _GOOD, _BAD = r"rall|record|grow|accept|high|lower|files", r"plunge|hack|stolen|
 
 @dataclass(frozen=True)
 class Said:
-    """A model's answer with its counts; ``seconds`` is what the model says it took."""
+    """A model's answer with its counts; ``seconds`` is the time that the model reports."""
 
     content: str
     prompt_tokens: int
@@ -45,19 +45,34 @@ class Said:
 
 
 class LanguageModel(Protocol):
-    """What answers behind the routes. ``name`` is its tag; ``digest`` names its weights."""
+    """The model behind the routes. ``name`` is its tag; ``digest`` identifies its weights."""
 
     @property
-    def name(self) -> str: ...
-    @property
-    def digest(self) -> str: ...
+    def name(self) -> str:
+        """The tag of the model."""
 
-    def chat(self, messages: list[dict[str, Any]], schema: Any, options: dict[str, Any]) -> Said: ...
-    def embed(self, texts: list[str]) -> list[list[float]]: ...
+    @property
+    def digest(self) -> str:
+        """The hash of its weights, in hex."""
+
+    def chat(self, messages: list[dict[str, Any]], schema: Any, options: dict[str, Any]) -> Said:
+        """Answer a conversation.
+
+        Args:
+            messages: the messages, as Ollama's API has them.
+            schema: the JSON schema of the answer; None for free text.
+            options: the options of the request, e.g. ``num_predict``.
+
+        Returns:
+            The answer.
+        """
+
+    def embed(self, texts: list[str]) -> list[list[float]]:
+        """Return one embedding per text."""
 
 
 class Rule:
-    """The same question, the same answer, after ``delay`` seconds (one question at a time, as Ollama by default)."""
+    """Gives the same answer to the same question after ``delay`` seconds, one question at a time (Ollama's default)."""
 
     name: str
     digest: str
@@ -67,6 +82,7 @@ class Rule:
         self.digest = hashlib.sha256(name.encode()).hexdigest()
 
     def chat(self, messages: list[dict[str, Any]], schema: Any, options: dict[str, Any]) -> Said:
+        """Fill the schema with words of the user's message; without a schema, return its first line."""
         asked = next((str(m.get("content", "")) for m in reversed(messages) if m.get("role") == "user"), "")
         lines = [line.partition(": ")[2] for line in asked.splitlines() if line.startswith(("title: ", "text: "))]
         text = lines or [asked]
@@ -75,11 +91,21 @@ class Rule:
         return Said(content, read, len(content.split()), self.delay or 0.001)
 
     def embed(self, texts: list[str]) -> list[list[float]]:
+        """Return numbers from a hash of each text."""
         return [[byte / 127.5 - 1 for byte in hashlib.sha256(text.encode()).digest()] for text in texts]
 
 
 def fill(schema: dict[str, Any], text: list[str], name: str = "") -> Any:
-    """A value that keeps the schema, made of the text's words; ``name`` is the property it is for."""
+    """Build a value that matches a schema from the words of a text.
+
+    Args:
+        schema: the JSON schema.
+        text: lines of text.
+        name: the property that the value is for.
+
+    Returns:
+        The value.
+    """
     if "enum" in schema:
         hits = [theme for theme, pattern in _HINTS if re.search(pattern, " ".join(text), re.I)]
         return next((hit for hit in hits if hit in schema["enum"]), schema["enum"][-1])
@@ -117,7 +143,7 @@ def _number(schema: dict[str, Any], text: str, name: str) -> float:
 
 
 def routes(model: LanguageModel) -> list[Route]:
-    """``/api/version``, ``/api/tags``, ``/api/show``, ``/api/chat`` and ``/api/embed``."""
+    """Return the routes ``/api/version``, ``/api/tags``, ``/api/show``, ``/api/chat`` and ``/api/embed``."""
     turn = asyncio.Lock()
     about = {"format": "gguf", "family": "llama", "parameter_size": "135M", "quantization_level": "Q4_1"}
 

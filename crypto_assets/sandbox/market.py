@@ -1,4 +1,4 @@
-"""What a back end knows: the market behind the wire formats, whether generated or recorded."""
+"""The interface of a back end: the market behind the wire formats, generated or recorded."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ HOUR_S = 3600
 
 @dataclass(frozen=True)
 class Bars:
-    """Hourly bars in order of time: open times in epoch seconds, prices, base volume (one array each, equal length)."""
+    """Hourly bars in order of time: open times in epoch seconds, prices, base volume (one array each, of equal length)."""
 
     ts: NDArray[np.int64]
     open: NDArray[np.float64]
@@ -24,7 +24,7 @@ class Bars:
     volume: NDArray[np.float64]
 
     def between(self, first: float, last: float) -> Bars:
-        """Bars that open in first..last (epoch seconds, both included)."""
+        """Return the bars that open in first..last (epoch seconds, both included)."""
         low, high = np.searchsorted(self.ts, first, "left"), np.searchsorted(self.ts, last, "right")
         return Bars(*(getattr(self, name)[low:high] for name in ("ts", "open", "high", "low", "close", "volume")))
 
@@ -40,15 +40,33 @@ class Item:
 
 
 class Backend(Protocol):
-    """A market. ``mark`` goes into the response header that names the data's origin."""
+    """A market. ``mark`` goes into the response header that names the origin of the data."""
 
     mark: str
 
-    def now(self) -> datetime: ...
-    def bars(self, symbol: str) -> Bars | None: ...
-    def market_cap(self, symbol: str) -> dict[date, float]: ...
-    def onchain(self, asset: str) -> list[dict[str, str]] | None: ...
-    def tvl(self, chain: str) -> dict[date, float] | None: ...
-    def stablecoins(self, chain: str) -> dict[date, float] | None: ...
-    def fear_greed(self) -> list[tuple[date, int]]: ...
-    def feeds(self) -> dict[str, list[Item]]: ...
+    def now(self) -> datetime:
+        """Return the current time of the market, UTC."""
+
+    def bars(self, symbol: str) -> Bars | None:
+        """Return the hourly bars of a coin; None if there are none."""
+
+    def market_cap(self, symbol: str) -> dict[date, float]:
+        """Return day -> market cap in USD of a coin; empty if unknown."""
+
+    def onchain(self, asset: str) -> list[dict[str, str]] | None:
+        """Return the daily rows of an asset (by its Coin Metrics name), as the provider writes them.
+
+        None if unknown.
+        """
+
+    def tvl(self, chain: str) -> dict[date, float] | None:
+        """Return day -> value locked in USD of a chain, or of ``all``; None if unknown."""
+
+    def stablecoins(self, chain: str) -> dict[date, float] | None:
+        """Return day -> stablecoin supply in USD of a chain, or of ``all``; None if unknown."""
+
+    def fear_greed(self) -> list[tuple[date, int]]:
+        """Return the Fear & Greed index (0 to 100) by day, in order of time."""
+
+    def feeds(self) -> dict[str, list[Item]]:
+        """Return feed name -> items."""

@@ -1,4 +1,4 @@
-"""Routes of the other providers: Coin Metrics, DefiLlama, Alternative.me, RSS and Atom feeds."""
+"""The routes of the other providers: Coin Metrics, DefiLlama, Alternative.me, RSS and Atom feeds."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ FEED_ITEMS = 5000
 
 
 def routes(backend: Backend) -> list[Route]:
-    """Coin Metrics under ``/v4``; DefiLlama, Alternative.me and ``/rss/{feed}`` at the root."""
+    """Return the routes: Coin Metrics under ``/v4``; DefiLlama, Alternative.me and ``/rss/{feed}`` at the root."""
 
     def asset_metrics(request: Request) -> Response:
         asked = request.query_params
@@ -85,7 +85,7 @@ def _epoch(day: date) -> int:
 
 
 def _page(rows: list[dict[str, str]], size: int, token: str | None) -> dict[str, object]:
-    """One page; the token is opaque to clients: ``0.`` and the unpadded base64 of the next row's number."""
+    """Return one page. The token is opaque to clients: ``0.`` and the unpadded base64 of the next row's number."""
     start = int(base64.b64decode(token[2:] + "=" * (-len(token[2:]) % 4))) if token else 0
     page: dict[str, object] = {"data": rows[start : start + size]}
     if start + size < len(rows):

@@ -1,4 +1,4 @@
-"""Routes of the price providers: CoinGecko, Binance, Kraken."""
+"""The routes of the price providers: CoinGecko, Binance, Kraken."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from crypto_assets.sandbox.market import HOUR_S, Backend, Bars
 
 KRAKEN_WINDOW = 720
 CHART_DAYS, OHLC_DAYS = 100, 31
-AUTO_HOURLY_DAYS = 90  # without ``interval``: hourly up to here, daily above
+AUTO_HOURLY_DAYS = 90  # without ``interval``: hourly up to this many days, daily above
 
 
 def routes(backend: Backend) -> list[Route]:
-    """CoinGecko under ``/api/v3``, Binance under ``/binance/api/v3``, Kraken under ``/0/public``."""
+    """Return the routes: CoinGecko under ``/api/v3``, Binance under ``/binance/api/v3``, Kraken under ``/0/public``."""
     by_id = {coin.coingecko: coin for coin in all_coins() if coin.coingecko}
     by_pair = {coin.binance: coin for coin in all_coins() if coin.binance}
     by_altname = {coin.kraken: coin for coin in all_coins() if coin.kraken}
@@ -102,7 +102,7 @@ def routes(backend: Backend) -> list[Route]:
 
 
 def _window(request: Request) -> tuple[float, float]:
-    """``from`` and ``to`` in epoch seconds, from seconds or ISO text."""
+    """Read ``from`` and ``to`` in epoch seconds, from seconds or ISO text."""
     return _seconds(request.query_params.get("from", "0")), _seconds(request.query_params.get("to", "0"))
 
 
@@ -118,11 +118,11 @@ def _coingecko_error(status: int, code: int, message: str) -> Response:
 
 
 def _chart(backend: Backend, coin: Coin, bars: Bars, first: float, last: float, *, daily: bool) -> dict[str, Any]:
-    """The point of an hour mark is the close of the bar before it, stamped some seconds later."""
+    """Build a chart: the point of an hour mark is the close of the bar before it, stamped some seconds later."""
     size = len(bars.ts)
     marks = bars.ts + HOUR_S
     turnover = np.concatenate([[0.0], np.cumsum(bars.close * bars.volume)])
-    # A whole trailing day of bars, else unknown, which CoinGecko writes as 0.
+    # It needs a complete trailing day of bars. Otherwise it is unknown, which CoinGecko writes as 0.
     start = np.arange(size) - 23
     whole = (start >= 0) & (bars.ts - bars.ts[np.maximum(start, 0)] == 23 * HOUR_S)
     volume = np.where(whole, turnover[1:] - turnover[np.maximum(start, 0)], 0.0)
@@ -142,9 +142,9 @@ def _chart(backend: Backend, coin: Coin, bars: Bars, first: float, last: float, 
 
 
 def _market(backend: Backend, coin: Coin) -> dict[str, Any] | None:
-    """The present: what the chart shows at the newest hour mark, as of now or of the recording's end."""
+    """Build the current market: what the chart shows at the newest hour mark, now or at the end of the recording."""
     bars, now = backend.bars(coin.symbol), backend.now()
-    bars = bars.between(0, now.timestamp() - HOUR_S) if bars is not None else None  # the bar in progress is the future
+    bars = bars.between(0, now.timestamp() - HOUR_S) if bars is not None else None  # without the bar in progress
     if bars is None or not len(bars.ts):
         return None
     closed = datetime.fromtimestamp(int(bars.ts[-1]) + HOUR_S, timezone.utc)
@@ -170,7 +170,7 @@ def _klines(bars: Bars, limit: int) -> list[list[Any]]:
 
 
 def _kraken(pair: str, bars: Bars, since: float) -> dict[str, Any]:
-    """The newest 720 candles after ``since``; the last is the one in progress."""
+    """Return the newest 720 candles after ``since``; the last one is in progress."""
     recent = bars.between(max(since + 1, bars.ts[-KRAKEN_WINDOW] if len(bars.ts) >= KRAKEN_WINDOW else 0), 10**11)
     rows = []
     for n in range(len(recent.ts)):

@@ -1,9 +1,9 @@
 """Recorded real data as a back end: the wire formats around numbers that a provider once gave.
 
-The folder's layout: ``ohlcv_hourly/*.parquet`` (spot markets before others), ``coinmetrics_daily*.parquet``,
+The layout of the folder: ``ohlcv_hourly/*.parquet`` (spot markets before others), ``coinmetrics_daily*.parquet``,
 ``sentiment/fear_greed*.csv*``, ``tvl/defillama_total_tvl*.csv*``, ``tvl/defillama_stablecoin_supply*.csv*``,
-``news/cryptonews*.csv*``, ``news/cryptolin*.csv*``. A kind that is not recorded answers as a provider that does not
-have it.
+``news/cryptonews*.csv*``, ``news/cryptolin*.csv*``. Data that is not recorded is answered as by a provider that does
+not have it.
 """
 
 from __future__ import annotations
@@ -24,7 +24,11 @@ DAY = timedelta(days=1)
 
 
 class Replay:
-    """A folder of recordings as a back end. Raises :class:`UsageError` for a folder without any."""
+    """A folder of recordings as a back end; the methods are those of :class:`~crypto_assets.sandbox.market.Backend`.
+
+    Raises:
+        UsageError: the folder has no recordings.
+    """
 
     mark = "sandbox-replay"
 
@@ -38,13 +42,14 @@ class Replay:
             )
 
     def now(self) -> datetime:
+        """Return the current time."""
         return datetime.now(timezone.utc)
 
     @cached_property
     def _bars(self) -> pl.DataFrame:
         """symbol, ts (epoch seconds), open, high, low, close, volume, in order."""
         frames = []
-        # Within the span of one recording no other fills its gaps: an outage stays an outage.
+        # Within the span of one recording no other recording fills its gaps, so that an outage stays an outage.
         paths = sorted(
             self.folder.glob("ohlcv_hourly/*.parquet"), key=lambda path: ("spot" not in path.name, path.name)
         )
@@ -69,6 +74,7 @@ class Replay:
 
     @lru_cache(maxsize=256)
     def bars(self, symbol: str) -> Bars | None:
+        """Return the recorded hourly bars of a coin; None if there are none."""
         if self._bars.is_empty():
             return None
         rows = self._bars.filter(pl.col("symbol") == symbol)
@@ -88,7 +94,7 @@ class Replay:
 
     @lru_cache(maxsize=256)
     def onchain(self, asset: str) -> list[dict[str, str]] | None:
-        """Numbers as the shortest text that reads back as the same float."""
+        """Return the daily rows of an asset; numbers are the shortest text that reads back as the same float."""
         if self._chain.is_empty():
             return None
         rows = self._chain.filter(pl.col("asset") == asset)
@@ -102,14 +108,14 @@ class Replay:
         return found
 
     def market_cap(self, symbol: str) -> dict[date, float]:
-        """What was known on each day: the capitalisation at the end of the day before."""
+        """Return what was known on each day: the market cap in USD at the end of the day before."""
         coin = by_symbol().get(symbol)
         rows = (self.onchain(coin.coinmetrics) if coin and coin.coinmetrics else None) or []
         caps = {date.fromisoformat(row["time"]): row["CapMrktCurUSD"] for row in rows if "CapMrktCurUSD" in row}
         return {day + DAY: float(value) for day, value in caps.items()}
 
     def _table(self, pattern: str, **options: Any) -> pd.DataFrame | None:
-        """The recordings of one kind, one below the other; None where there is none."""
+        """Return the recordings of one kind together; None where there is none."""
         paths = sorted(self.folder.glob(pattern))
         return pd.concat([pd.read_csv(path, **options) for path in paths]) if paths else None
 
@@ -121,19 +127,23 @@ class Replay:
 
     @lru_cache(maxsize=4)
     def tvl(self, chain: str) -> dict[date, float] | None:
+        """Return day -> total value locked in USD for ``all``; None for a single chain."""
         return self._daily("tvl/defillama_total_tvl*.csv*") if chain == "all" else None
 
     @lru_cache(maxsize=4)
     def stablecoins(self, chain: str) -> dict[date, float] | None:
+        """Return day -> stablecoin supply in USD for ``all``; None for a single chain."""
         return self._daily("tvl/defillama_stablecoin_supply*.csv*") if chain == "all" else None
 
     @lru_cache(maxsize=1)
     def fear_greed(self) -> list[tuple[date, int]]:
+        """Return the recorded index by day, in order of time."""
         found = self._daily("sentiment/fear_greed*.csv*", day="date") or {}
         return [(day, int(value)) for day, value in sorted(found.items())]
 
     @lru_cache(maxsize=1)
     def feeds(self) -> dict[str, list[Item]]:
+        """Return feed name -> recorded items."""
         found = {"cryptonews": self._cryptonews(), "cryptolin": self._cryptolin()}
         return {name: items for name, items in found.items() if items}
 
@@ -149,7 +159,7 @@ class Replay:
         ]
 
     def _cryptolin(self) -> list[Item]:
-        """The recording has days only: the hour within the day follows from the id, spread over the day."""
+        """Return items of a recording that has only days: the hour is derived from the id and spread over the day."""
         frame = self._table("news/cryptolin*.csv*")
         if frame is None:
             return []
@@ -162,7 +172,17 @@ class Replay:
 
 
 def overlap(folder: Path) -> tuple[date, date]:
-    """First and last day that every recorded kind covers. Raises :class:`UsageError` where there is none."""
+    """Find the days that every recorded kind covers.
+
+    Args:
+        folder: the folder of recordings.
+
+    Returns:
+        The first and the last day.
+
+    Raises:
+        UsageError: there is no such day.
+    """
     replay = Replay(folder)
     spans: list[tuple[date, date]] = []
     if not replay._bars.is_empty():

@@ -26,14 +26,14 @@ from crypto_assets.sandbox.llm import routes as model_routes
 from crypto_assets.sandbox.market import Backend
 from crypto_assets.sandbox.replay import Replay
 from crypto_assets.sandbox.smollm2 import SmolLM2
-from crypto_assets.sources.client import SANDBOX_HEADER
+from crypto_assets.sources.client.http import SANDBOX_HEADER
 
 HOST = "127.0.0.1"
 START_S = 10.0
 
 
 class _Marked:
-    """Counts requests, marks responses as the sandbox's, and applies faults to whole bodies."""
+    """Counts requests, marks responses as the sandbox's, and applies faults to complete bodies."""
 
     def __init__(self, app: ASGIApp, backend: Backend, faults: Faults, hits: Counter[str]) -> None:
         self._app, self._backend, self._faults, self._hits = app, backend, faults, hits
@@ -59,7 +59,7 @@ class _Marked:
             await self._app(scope, receive, collect)
             response = Response(b"".join(parts), start["status"])
             response.raw_headers = list(start["headers"])
-        except ValueError as error:  # a parameter that is no number, date or token
+        except ValueError as error:  # a parameter is not a number, date or token
             response = JSONResponse({"error": f"bad parameter: {error}"}, 400)
         response = await self._faults.apply(Request(scope).url.path, response)
         response.headers[SANDBOX_HEADER] = self._backend.mark
@@ -69,8 +69,9 @@ class _Marked:
 class Sandbox:
     """A sandbox on a loopback port, as a context manager. ``requests`` counts requests by path.
 
-    Raises :class:`~crypto_assets.errors.InstanceError` when the port is in use, ``UsageError`` for a folder without
-    recordings or a fault that cannot be read.
+    Raises:
+        InstanceError: the port is in use.
+        UsageError: the folder has no recordings, or a fault cannot be read.
     """
 
     def __init__(
@@ -94,7 +95,7 @@ class Sandbox:
         self.url = f"http://{HOST}:{self._socket.getsockname()[1]}"
 
     def env(self) -> dict[str, str]:
-        """The variables that send the platform's requests here."""
+        """Return the variables that send the platform's requests here."""
         feeds = ",".join(f"{name}={self.url}/rss/{name}" for name in self.backend.feeds())
         return {
             "COINGECKO_BASE_URL": f"{self.url}/api/v3",
@@ -126,6 +127,7 @@ class Sandbox:
         self._socket.close()
 
     def serve_forever(self) -> None:
+        """Serve in this thread until the process is told to stop."""
         self._server.run([self._socket])
 
 
@@ -143,7 +145,15 @@ def _bind(port: int) -> socket.socket:
 
 
 def serve(port: int, data: Path | None, seed: int, fault: str | None, model: str = "rule") -> None:
-    """Serve in the foreground; print the variables to export on stdout."""
+    """Serve in the foreground, and print the variables to export on stdout.
+
+    Args:
+        port: the port; 0 for a free one.
+        data: a folder of recordings; None for a generated market.
+        seed: the seed of the generated market and of faults.
+        fault: faults to inject (see ``faults.py``).
+        model: the model behind Ollama's routes, ``rule`` or ``smollm2``.
+    """
     sandbox = Sandbox(data, seed, fault, port, model=SmolLM2() if model == "smollm2" else Rule())
     for name, value in sandbox.env().items():
         print(f"export {name}='{value}'")

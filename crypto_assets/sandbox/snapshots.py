@@ -1,6 +1,6 @@
-"""Routes that show the present or one day: derivatives, communities, the key, protocols, yields, Kraken's tickers.
+"""Routes for the current state or one day: derivatives, communities, the key, protocols, yields, Kraken's tickers.
 
-A replay has recorded none of these and answers as a provider without data.
+A replay has recorded none of these, and answers like a provider without data.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ PROTOCOLS = (
 
 
 def routes(backend: Backend) -> list[Route]:
-    """CoinGecko's under ``/api/v3``, DefiLlama's at the root, Kraken's under ``/0/public``."""
+    """Return the routes: CoinGecko's under ``/api/v3``, DefiLlama's at the root, Kraken's under ``/0/public``."""
     by_id = {coin.coingecko: coin for coin in all_coins() if coin.coingecko}
     by_altname = {coin.kraken: coin for coin in all_coins() if coin.kraken}
     generated = backend.mark == "sandbox"

@@ -1,4 +1,5 @@
-"""One file a provider: request -> validated frame. httpx inside, no Dagster.
+"""Providers: one file per provider turns a request into a validated frame.
 
-A source raises ``SourceError`` in one sentence or gives every row it was asked for; it never returns a guess.
+A source returns every row that it was asked for, or raises ``SourceError`` with one sentence. It never guesses a value.
+Nothing here imports Dagster; what a value is used for belongs to ``transforms`` and ``features``.
 """

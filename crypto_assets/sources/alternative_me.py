@@ -1,8 +1,9 @@
 """Alternative.me: the Fear & Greed index by day.
 
-https://alternative.me/crypto/fear-and-greed-index/#api: ``/fng/?limit=0`` answers the whole history, newest first, all
-values strings, stamped with the midnight (seconds) that opens their day. Days are missing for good (2018-04-14 to 16,
-2024-10-26): a hole inside the history is the provider's, a hole after its newest day is not there yet.
+Format: https://alternative.me/crypto/fear-and-greed-index/#api. ``/fng/?limit=0`` answers the whole history, newest
+first. All values are strings. Each value is stamped with the midnight (in seconds) that begins its day. Some days are
+missing for good (2018-04-14 to 16, 2024-10-26). So a gap inside the history is the provider's, and a gap after the
+newest day means that the provider has not published yet.
 """
 
 from __future__ import annotations
@@ -14,9 +15,8 @@ from datetime import date, datetime, timezone
 
 import pandas as pd
 
+from crypto_assets.dates import DAY, days, midnight
 from crypto_assets.errors import ShortAnswerError, SourceError
-from crypto_assets.partitions import DAY, days, midnight
-from crypto_assets.schemas import FEAR_GREED_LAG, MARKET_SENTIMENT
 from crypto_assets.settings import Settings
 from crypto_assets.sources.cells import (
     CONTRADICTED,
@@ -28,8 +28,9 @@ from crypto_assets.sources.cells import (
     require_readable,
     summary,
 )
-from crypto_assets.sources.client import Client
+from crypto_assets.sources.client.http import Client
 from crypto_assets.sources.fetched import Fetched, SetAsideLog, about, source_name, utc
+from crypto_assets.tables.schemas import FEAR_GREED_LAG, MARKET_SENTIMENT
 
 NAME = "alternative_me"
 SUBJECT = "MARKET"  # the index is about all coins together
@@ -39,13 +40,13 @@ _COLUMNS = ["date", "available_at", "source", "fear_greed_index"]
 
 @dataclass
 class Index:
-    """What an answer says: the index by stamp, and which days have a value that is no index, and why.
+    """The content of one answer.
 
     Attributes:
-        values: the index (0 to 100) by the instant that opens its day.
+        values: the index (0 to 100) by the instant that begins its day.
         bad: (day, reason, the value as given) of each row that is left out.
-        timeless: (place in the answer, reason, the row as given) of rows whose day cannot be read.
-        days: the day of each row of the answer in its order; None where it cannot be read.
+        timeless: (position in the answer, reason, the row as given) of rows whose day cannot be read.
+        days: the day of each row, in the order of the answer; None where it cannot be read.
     """
 
     values: dict[datetime, float] = field(default_factory=dict)
@@ -55,11 +56,21 @@ class Index:
 
 
 async def fetch_fear_greed(client: Client, settings: Settings, start: date, end: date, now: datetime) -> Fetched:
-    """Rows of contract ``market_sentiment`` for ``start``..``end`` (inclusive, UTC), the day in progress included
-    once it is stamped. Days that the provider left out are in ``missing``, rows that are no index in ``set_aside``.
+    """Fetch the rows of contract ``market_sentiment`` for the days ``start``..``end``.
 
-    Raises :class:`SourceError` when a closed day is newer than the newest that the provider has, and when no row of
-    the days asked for is left.
+    Args:
+        client: makes the one request.
+        settings: the base address.
+        start: the first UTC day.
+        end: the last UTC day, included. The day in progress is included once the provider has stamped it.
+        now: values stamped later are left out.
+
+    Returns:
+        The rows. ``missing`` names days that the provider left out; ``set_aside`` holds rows that are not an index.
+
+    Raises:
+        ShortAnswerError: a closed day is newer than the newest day of the provider.
+        SourceError: the answer cannot be had or read, or no row of the days asked for is left.
     """
     before = client.calls
     answer = await client.get_json(
@@ -105,7 +116,7 @@ def _rows_of(
     window: tuple[date, date],
     now: datetime,
 ) -> tuple[list[tuple[date, datetime, str, float]], dict[str, str]]:
-    """The window's rows, and why its other days have none."""
+    """Build the rows of the window, and the reasons why its other days have none."""
     rows: list[tuple[date, datetime, str, float]] = []
     missing: dict[str, str] = {}
     for day in days(*window):
@@ -126,7 +137,7 @@ def _rows_of(
 
 
 def _set_aside(read: Index, start: date, end: date) -> tuple[SetAsideLog, set[date]]:
-    """The rows of the window that are left out, and the days without a value because of them."""
+    """Log the rows of the window that are left out; also return the days that have no value because of them."""
     log, unusable = SetAsideLog(), set()
     for day, reason, given in read.bad:
         if start <= day <= end:
@@ -141,7 +152,17 @@ def _set_aside(read: Index, start: date, end: date) -> tuple[SetAsideLog, set[da
 
 
 def read_index(body: object) -> Index:
-    """What an answer says. Raises :class:`SourceError` for an error, another shape, or rows of which most have no time."""
+    """Read an answer of ``/fng/``.
+
+    Args:
+        body: the parsed JSON.
+
+    Returns:
+        The values, and the rows that cannot be used.
+
+    Raises:
+        SourceError: the answer is an error or has another shape, or most of its rows have no readable time.
+    """
     metadata = body.get("metadata") if isinstance(body, dict) else None
     error = metadata.get("error") if isinstance(metadata, dict) else None
     if error is not None:
@@ -184,7 +205,7 @@ def _stamp(raw: object) -> datetime | None:
 
 
 def _index(raw: object) -> tuple[float | None, str]:
-    """(the index, "") or (None, why it is none)."""
+    """Return (the index, "") or (None, the reason why the value is not an index)."""
     try:
         value = parsed(raw)
     except ValueError as error:

@@ -1,10 +1,11 @@
-"""Binance spot klines: deep hourly history with volume, keyless.
+"""Binance spot klines: hourly bars with volume, years of history, no key needed.
 
-https://developers.binance.com/docs/binance-spot-api-docs/rest-api/market-data-endpoints: times in milliseconds,
-numbers as strings, at most 1,000 rows, the last may be unfinished. The quote is USDT, and the source says so.
+Format: https://developers.binance.com/docs/binance-spot-api-docs/rest-api/market-data-endpoints. Times are in
+milliseconds, numbers are strings, an answer has at most 1,000 rows, and the last row may be unfinished. The quote
+currency is USDT, and the ``source`` column says so.
 
-A pair that was delisted stays known: Binance answers ``[]`` for it with HTTP 200. Such an answer says neither that
-there was no trade nor that the pair exists, so one more request looks around the hole (``_after``).
+Binance still knows a delisted pair and answers ``[]`` with HTTP 200 for it. Such an answer can mean that there was no
+trade or that the pair has ended. One more request looks at the time around the gap to decide this (``_after``).
 """
 
 from __future__ import annotations
@@ -13,24 +14,24 @@ from datetime import date, datetime, timedelta, timezone
 from typing import Any
 
 from crypto_assets.catalog import Coin
-from crypto_assets.partitions import DAY, midnight
+from crypto_assets.dates import DAY, midnight
 from crypto_assets.settings import Settings
-from crypto_assets.sources.client import Answer, Client, ResponseError
+from crypto_assets.sources.client.http import Answer, Client, ResponseError
 from crypto_assets.sources.fetched import NeverListedError, UnsureError, not_listed, rows_of, source_name
 from crypto_assets.sources.reading import HOUR, OFF_HOUR, SHAPE, Bars, BarTable, Reading
 
 NAME = "binance_usdt"
 LIMIT = 1000
 INVALID_SYMBOL = -1121
-# A pair without a bar for so long is taken for delisted: halts of single pairs were up to 103 hours long, and the
-# longest outage of all pairs 33 (recorded hours of 2018 to 2023).
+# A pair without a bar for this long counts as delisted. Halts of single pairs took up to 103 hours, and the longest
+# outage of all pairs took 33 hours (recorded hours of 2018 to 2023).
 QUIET = timedelta(days=7)
 MUST = (
     "the provider would have to give hourly bars with times in milliseconds and prices above zero: check "
     "BINANCE_BASE_URL and the pair in the catalogue, or try again later"
 )
 _MS, _UTC = timedelta(milliseconds=1), timezone.utc
-_LONGEST_MS = 3_600_000 + 5_000  # of an hour's bar; after outages some close a second late
+_LONGEST_MS = 3_600_000 + 5_000  # the length of an hourly bar; after outages some bars close a second late
 
 
 async def fetch_ohlc(
@@ -42,22 +43,25 @@ async def fetch_ohlc(
     now: datetime,
     reading: Reading | None = None,
 ) -> Bars:
-    """Finished hourly bars that open in the inclusive days.
+    """Fetch the finished hourly bars of one coin that open in the days ``start``..``end``.
 
     Args:
-        client: makes the requests: one for 1,000 hours, and two more where the last hours of the range have no bar.
+        client: makes the requests: one per 1,000 hours, and two more where the last hours of the range have no bar.
         settings: the base address.
-        coin: whose USDT pair is asked for.
-        start: the first day.
-        end: the last day, included.
-        now: bars that close later are unfinished.
-        reading: counts what is no row; default: one that is thrown away.
+        coin: the coin whose USDT pair is asked for.
+        start: the first UTC day.
+        end: the last UTC day, included.
+        now: bars that close later are unfinished and left out.
+        reading: counts what is not a row; by default a new one that is thrown away.
+
+    Returns:
+        The bars in order of time.
 
     Raises:
         NotListedError: Binance does not know the pair (code -1121).
-        UnsureError: days that are over have no bar, and the pair has rested for less than ``QUIET``.
-        NeverListedError: the catalogue has no pair.
-        SourceError: the answer cannot be had or most of it cannot be believed.
+        UnsureError: days that are over have no bar, and the pair has had no bar for less than ``QUIET``.
+        NeverListedError: the catalogue has no pair for the coin.
+        SourceError: the answer cannot be had, or most of it cannot be trusted.
     """
     if coin.binance is None:
         raise NeverListedError(f"binance does not list {coin.symbol}")
@@ -101,10 +105,11 @@ async def _ask(client: Client, settings: Settings, coin: Coin, first: datetime, 
 async def _after(
     client: Client, settings: Settings, coin: Coin, hole: datetime, stop: datetime, now: datetime
 ) -> tuple[datetime | None, datetime | None, str, str]:
-    """(from when the pair is dead, its next bar, why there is none, digest) of a range that has no bar from ``hole`` on.
+    """Look at the time around a gap: (when the pair ended, its next bar, why there is no bar, digest).
 
-    A bar after the range: the pair was listed later, or rested; the hours had no bar. None in all of ``QUIET``: the pair
-    is dead. A bar before the hole only, and not long ago: nobody can tell yet.
+    The range has no bar from ``hole`` on. A bar after the range means that the pair was listed later or paused, so the
+    hours have no bar. No bar in the whole of ``QUIET`` means that the pair has ended. If the only bar is before the gap
+    and recent, the answer is open.
     """
     subject = f"{coin.symbol} {hole:%Y-%m-%d %H:%M} to now"
     answer = await _ask(client, settings, coin, hole - QUIET, now, subject)
@@ -119,7 +124,7 @@ async def _after(
         return (
             None,
             None,
-            f"binance klines have no bar of {coin.binance} since {last:%Y-%m-%d %H:%M}; it may rest",
+            f"binance klines have no bar of {coin.binance} since {last:%Y-%m-%d %H:%M}; it may be paused",
             answer.digest,
         )
     return (
@@ -133,10 +138,21 @@ async def _after(
 def read_klines(
     body: object, subject: str, table: BarTable, source: str, first: datetime, last: datetime
 ) -> datetime | None:
-    """Put a page's bars into the table; returns the newest open time between ``first`` and ``last``, or None.
+    """Put the bars of one page into the table.
+
+    Args:
+        body: the parsed JSON of the page.
+        subject: the coin and window, for error messages.
+        table: receives the bars.
+        source: the value of the ``source`` column.
+        first: the first open time of the page, included.
+        last: the last open time of the page, included.
+
+    Returns:
+        The newest open time between ``first`` and ``last``; None if there is none.
 
     Raises:
-        SourceError: another shape, or most rows cannot be believed.
+        SourceError: the answer has another shape, or most rows cannot be trusted.
     """
     what = f"binance klines of {subject}"
     rows, reading = rows_of(body, what), table.reading
@@ -161,8 +177,8 @@ def _bar(row: list[Any], ts: datetime, reading: Reading) -> tuple[Any, ...] | No
     closed = row[6] if isinstance(row[6], int) and not isinstance(row[6], bool) else None
     length = closed + 1 - int(ts.timestamp() * 1000) if closed is not None else None
     if ts.minute or ts.second or ts.microsecond:
-        # After the outage of 2018-02-08 hours open at 28:14.789 past the hour: a known fault of whole days, which says
-        # nothing against the bars around them.
+        # After the outage of 2018-02-08 bars open at 28:14.789 past the hour. This known fault lasted whole days and
+        # gives no reason to doubt the bars around them.
         reading.aside(OFF_HOUR, row, ts, doubt=length is None or abs(length - 3_600_000) > 60_000)
         return None
     if length is not None and length > _LONGEST_MS:
@@ -173,10 +189,17 @@ def _bar(row: list[Any], ts: datetime, reading: Reading) -> tuple[Any, ...] | No
 
 
 def parse_klines(body: object, subject: str) -> list[tuple[datetime, float, float, float, float, float | None]]:
-    """(open time, open, high, low, close, volume) of each bar that can be believed, whatever its time.
+    """Read every trustworthy bar of an answer, whatever its time.
+
+    Args:
+        body: the parsed JSON.
+        subject: the coin, for error messages.
+
+    Returns:
+        (open time, open, high, low, close, volume) of each bar.
 
     Raises:
-        SourceError: another shape, or most rows cannot be believed.
+        SourceError: the answer has another shape, or most rows cannot be trusted.
     """
     first, last = datetime.min.replace(tzinfo=_UTC), datetime.max.replace(tzinfo=_UTC)
     table = BarTable(Reading(subject, date.min, date.max - DAY, last - DAY * 2))

@@ -1,6 +1,7 @@
-"""Single cells of a provider's answer, read by the contract of their table: what it cannot take is null, and noted.
+"""Read single cells of an answer by the contract of their table.
 
-What does not belong here: shapes of whole answers, which each source checks for itself.
+A cell that the contract does not allow becomes null and is logged. Checks on the shape of a whole answer do not belong
+here; each source does its own.
 """
 
 from __future__ import annotations
@@ -9,10 +10,10 @@ import math
 from collections.abc import Iterable, Sequence
 from datetime import date
 
-from crypto_assets.contract import Column, Contract
+from crypto_assets.dates import DAY
 from crypto_assets.errors import SourceError
-from crypto_assets.partitions import DAY
 from crypto_assets.sources.fetched import SetAside, SetAsideLog
+from crypto_assets.tables.contract import Column, Contract
 
 NOT_A_NUMBER, NOT_FINITE, TOO_LARGE = "not a number", "not finite", "too large for a number"
 CONTRADICTED = "given twice with different values"
@@ -21,7 +22,17 @@ UNREADABLE_TIME = "its time cannot be read"
 
 
 def parsed(value: object) -> float | None:
-    """A finite float from JSON; None for absent, empty and "NaN". Raises :class:`ValueError` with the reason."""
+    """Read a number from JSON.
+
+    Args:
+        value: a number or a string.
+
+    Returns:
+        A finite float; None for an absent value, an empty string and "NaN".
+
+    Raises:
+        ValueError: the value is not a finite number; the message is the reason.
+    """
     if value is None or value == "" or value == "NaN":
         return None
     strange = isinstance(value, str) and ("_" in value or not value.isascii())
@@ -39,7 +50,15 @@ def parsed(value: object) -> float | None:
 
 
 def outside(value: float, column: Column) -> str:
-    """Which bound of its column the value breaks, as a reason; empty where it keeps them."""
+    """Say which bound of its column a value breaks.
+
+    Args:
+        value: the value, in the column's unit.
+        column: the column of the contract.
+
+    Returns:
+        The reason; an empty string where the value is within the bounds.
+    """
     if column.lower is not None and value < column.lower:
         return f"below {column.lower:g}"
     if column.above is not None and value <= column.above:
@@ -50,7 +69,7 @@ def outside(value: float, column: Column) -> str:
 
 
 class Cells:
-    """Reads the cells of one table. Each cell that is set aside goes to the log by subject, day and column."""
+    """Reads the cells of one table, and logs each cell that is set aside by subject, day and column."""
 
     def __init__(self, contract: Contract, log: SetAsideLog) -> None:
         self._columns = contract.by_name
@@ -59,18 +78,20 @@ class Cells:
     def read(
         self, raw: object, column: str, subject: str, day: date, *, scale: float = 1, given: str = ""
     ) -> float | None:
-        """The value of one cell in the column's unit, or None.
+        """Read one cell.
 
         Args:
-            raw: what the provider gave.
-            column: the column's name; its bounds apply after ``scale``, and the placeholder 0 of its contract is null.
-            subject: whom the cell is about.
-            day: the UTC day that it is about.
-            scale: what the provider's number is multiplied by, e.g. 0.01 for percents.
-            given: what to say of the cell beside its value, e.g. the venue.
+            raw: the value as the provider gave it.
+            column: the column's name. Its bounds apply after ``scale``. If its contract names the placeholder 0, then 0
+                is null.
+            subject: the coin, chain or venue that the cell is about.
+            day: the UTC day that the cell is about.
+            scale: the factor for the provider's number, e.g. 0.01 for percents.
+            given: text to log beside the value, e.g. the venue.
 
         Returns:
-            The value; None where the provider has none, and where its value is set aside (then the log has it).
+            The value in the column's unit; None where the provider has none, and where the value is set aside (and
+            logged).
         """
         rule = self._columns[column]
         try:
@@ -87,11 +108,19 @@ class Cells:
 
 
 def place(days: Sequence[date | None], start: date, last: date, *, rising: bool = True) -> dict[int, date]:
-    """Where in the window the rows of unreadable time stand: index -> day, of those that can lie in it.
+    """Find the days that rows with an unreadable time can belong to.
 
-    Providers keep their history in order, so such a row lies between the readable rows before and behind it. One that
-    can only lie outside ``start``..``last`` is not in the result: it says nothing about the days that were asked for.
-    ``rising`` is the provider's order, for an answer whose readable rows do not show it.
+    Providers keep their history in order, so such a row lies between its readable neighbours. A row that can only lie
+    outside ``start``..``last`` says nothing about the days that were asked for, and is left out of the result.
+
+    Args:
+        days: the day of each row, in the order of the answer; None where it cannot be read.
+        start: the first day that was asked for.
+        last: the last day that was asked for, included.
+        rising: the provider's order, used when the readable rows do not show it.
+
+    Returns:
+        Position in ``days`` -> day, for the unreadable rows that can lie in the window.
     """
     if None not in days:
         return {}
@@ -115,7 +144,7 @@ def place(days: Sequence[date | None], start: date, last: date, *, rising: bool 
 
 
 def _nearest(days: Sequence[date | None]) -> list[date | None]:
-    """For each place the newest readable day in front of it."""
+    """For each position, return the newest readable day before it."""
     found: list[date | None] = []
     seen: date | None = None
     for day in days:
@@ -125,7 +154,15 @@ def _nearest(days: Sequence[date | None]) -> list[date | None]:
 
 
 def require_readable(unreadable: int, rows: int, what: str, why: str) -> None:
-    """Refuse an answer of which most rows cannot be read: then its format changed, and the others are doubtful too.
+    """Refuse an answer of which most rows cannot be read.
+
+    In that case the format has probably changed, and the readable rows are doubtful too.
+
+    Args:
+        unreadable: how many rows cannot be read.
+        rows: how many rows the answer has.
+        what: the provider, route and window.
+        why: an example of what is wrong.
 
     Raises:
         SourceError: more than half of the rows are unreadable.
@@ -138,7 +175,14 @@ def require_readable(unreadable: int, rows: int, what: str, why: str) -> None:
 
 
 def summary(records: Iterable[SetAside]) -> str:
-    """The first record as a sentence part, and how many observations there are beside it; empty without any."""
+    """Describe records in part of a sentence: the first one, and the number of further observations.
+
+    Args:
+        records: what was set aside.
+
+    Returns:
+        The text; empty without records.
+    """
     listed = list(records)
     if not listed:
         return ""

@@ -1,8 +1,9 @@
 """CoinGecko: hourly prices (market_chart/range), current markets, hourly candles (ohlc/range).
 
-https://docs.coingecko.com/reference/coins-id-market-chart-range: from/to in UNIX seconds, answers in milliseconds;
-``interval=hourly`` at most 100 days a request; points come some seconds after the hour, in some months many minutes
-after it: an hour's row is its first point at or after its mark, known from its own instant.
+Format: https://docs.coingecko.com/reference/coins-id-market-chart-range. ``from`` and ``to`` are UNIX seconds; answers
+are in milliseconds. ``interval=hourly`` takes at most 100 days a request. Points come some seconds after the hour, in
+some months many minutes after it. The row of an hour is therefore its first point at or after the hour mark, and it is
+available from the point's own instant.
 """
 
 from __future__ import annotations
@@ -16,10 +17,10 @@ from typing import Any
 import pandas as pd
 
 from crypto_assets.catalog import Coin
+from crypto_assets.dates import DAY, chunks, midnight
 from crypto_assets.errors import SourceError
-from crypto_assets.partitions import DAY, chunks, midnight
 from crypto_assets.settings import Settings
-from crypto_assets.sources.client import Answer, Client, ResponseError
+from crypto_assets.sources.client.http import Answer, Client, ResponseError
 from crypto_assets.sources.coingecko_points import MS, MUST, known, moment, points_of, price_frame
 from crypto_assets.sources.coingecko_points import parse_market_chart as parse_market_chart
 from crypto_assets.sources.fetched import (
@@ -47,16 +48,23 @@ from crypto_assets.sources.reading import (
 )
 
 NAME = "coingecko"
-CHART_DAYS = 100  # paid plans, interval=hourly: days a request
-FREE_CHART_DAYS = 90  # free plans know no interval: hourly up to 90 days, 5-minutely for one, daily above
-OHLC_DAYS = 31  # hourly candles: days a request
-PAGE = 250  # coins a page of /coins/markets
+CHART_DAYS = 100  # days per request on paid plans, with interval=hourly
+FREE_CHART_DAYS = 90  # free plans have no interval: 5-minutely for 1 day, hourly up to 90 days, daily above
+OHLC_DAYS = 31  # days per request of hourly candles
+PAGE = 250  # coins per page of /coins/markets
 FREE_PLANS = ("public", "demo")
 _ONE_COIN = re.compile(r"^/coins/(?!markets|list)[^/]+")
 
 
 def headers(settings: Settings) -> dict[str, str]:
-    """The key in the header that its plan wants; none without a key."""
+    """Build the header that carries the key.
+
+    Args:
+        settings: key and plan.
+
+    Returns:
+        The header that the plan wants; empty without a key.
+    """
     if settings.coingecko_api_key is None:
         return {}
     name = "x-cg-demo-api-key" if settings.coingecko_plan in FREE_PLANS else "x-cg-pro-api-key"
@@ -64,7 +72,22 @@ def headers(settings: Settings) -> dict[str, str]:
 
 
 async def get(client: Client, settings: Settings, path: str, params: Mapping[str, Any], subject: str) -> Answer:
-    """One request. An unknown coin raises :class:`NotListedError`; a wrong key or plan says what to change."""
+    """Send one request, and explain the errors of keys and plans.
+
+    Args:
+        client: makes the request.
+        settings: base address, key and plan.
+        path: the route's path.
+        params: the query.
+        subject: the coin and window, for error messages.
+
+    Returns:
+        The answer.
+
+    Raises:
+        NotListedError: the provider does not know the coin.
+        SourceError: the key or plan is wrong (the message says what to change), or the answer cannot be had.
+    """
     url = f"{settings.coingecko_base_url}{path}"
     try:
         return await client.get_json(
@@ -96,7 +119,7 @@ async def get(client: Client, settings: Settings, path: str, params: Mapping[str
 
 
 def _code(body: object) -> int | None:
-    """The error code of any of the provider's error shapes."""
+    """Find the error code in any of the provider's error shapes."""
     seen: list[object] = [body]
     while seen:
         found = seen.pop()
@@ -110,20 +133,20 @@ def _code(body: object) -> int | None:
 async def fetch_prices(
     client: Client, settings: Settings, coins: Sequence[Coin], start: date, end: date, now: datetime
 ) -> Fetched:
-    """Hourly prices of these coins for the inclusive days (contract ``prices``).
+    """Fetch the hourly prices of these coins for the days ``start``..``end`` (contract ``prices``).
 
     Args:
-        client: makes the requests: one a coin and 100 days; one more for a coin without any point in the range.
+        client: makes the requests: one per coin and 100 days, and one more for a coin without any point in the range.
         settings: base address, key and plan.
         coins: the coins.
-        start: the first day.
-        end: the last day, included.
+        start: the first UTC day.
+        end: the last UTC day, included.
         now: points after it are left to the next run.
 
     Returns:
-        The rows. ``missing``: coins without an identifier, and coins that the provider lists since a later day;
-        ``failed``: coins whose identifier it does not know (any more) or for which it answers without points, in the whole
-        range or in the last of its requests (then the rows before are there).
+        The rows. ``missing`` names coins without an identifier, and coins that the provider lists since a later day.
+        ``failed`` names coins whose identifier it does not know (any more), or for which it answers without points, in the
+        whole range or in the last of its requests (then the rows before are there).
 
     Raises:
         SourceError: too many coins failed (see ``each``), or a day that is over has no row of any coin.
@@ -160,9 +183,10 @@ async def fetch_prices(
 
 
 async def _why_empty(client: Client, settings: Settings, coin: Coin, start: date, end: date, now: datetime) -> str:
-    """Why a coin has no point in a range: the provider lists it since a later day, or the range has hardly begun.
+    """Say why a coin has no point in a range: it was listed later, or the range has hardly begun.
 
-    Raises :class:`NotListedError` where neither is so: an empty answer is no absence.
+    Raises:
+        NotListedError: neither is true, so the empty answer does not mean that there is nothing.
     """
     if now - midnight(start) < 2 * HOUR:
         return "no point since the range began"
@@ -186,9 +210,10 @@ async def _why_empty(client: Client, settings: Settings, coin: Coin, start: date
 async def _prices_of(
     client: Client, settings: Settings, coin: Coin, start: date, end: date, now: datetime, reading: Reading
 ) -> tuple[list[pd.DataFrame], list[str], date | None]:
-    """A frame a window that has rows: millions of tuples would make the collector stop us beyond our turn.
+    """Build one frame per window that has rows.
 
-    With them the answers' digests, and the day from which on every window is empty.
+    Millions of tuples would make the garbage collector stop the event loop, so that calls come too late for their
+    turns. With the frames come the answers' digests, and the day from which on every window is empty.
     """
     found: list[pd.DataFrame] = []
     digests, empty = [], None
@@ -212,13 +237,21 @@ async def _prices_of(
 
 
 async def fetch_markets(client: Client, settings: Settings, coins: Sequence[Coin]) -> Fetched:
-    """The present market of these coins: symbol, price_usd, market_cap_usd, volume_24h_usd, rank, available_at, source.
+    """Fetch the current market of these coins, 250 coins per request.
 
-    One request for 250 coins. A coin whose price or instant is broken fails alone while few do (see ``refuse_many``);
-    another broken cell is null and set aside.
+    A coin with a broken price or instant fails alone while few coins do (see ``refuse_many``). Any other broken cell is
+    null and set aside.
+
+    Args:
+        client: makes the requests.
+        settings: base address, key and plan.
+        coins: the coins.
+
+    Returns:
+        A frame with symbol, price_usd, market_cap_usd, volume_24h_usd, rank, available_at and source.
 
     Raises:
-        SourceError: the page cannot be had, or most of it cannot be believed.
+        SourceError: the page cannot be had, or most of it cannot be trusted.
     """
     before, today = client.calls, datetime.now(timezone.utc)
     by_id = {coin.coingecko: coin for coin in coins if coin.coingecko}
@@ -244,7 +277,7 @@ async def fetch_markets(client: Client, settings: Settings, coins: Sequence[Coin
             if row is None:
                 continue
             known = rows.setdefault(symbol, (symbol, *row, source))
-            if known[1:-1] != row:  # the present twice: what was updated later is it
+            if known[1:-1] != row:  # the coin is listed twice: the entry that was updated later counts
                 readings[-1].aside("a second, different entry of the coin", min(known[5], row[4]).isoformat())
                 rows[symbol] = max(known, (symbol, *row, source), key=lambda one: (one[5], one[1]))
     columns = ["symbol", "price_usd", "market_cap_usd", "volume_24h_usd", "rank", "available_at", "source"]
@@ -258,7 +291,7 @@ async def fetch_markets(client: Client, settings: Settings, coins: Sequence[Coin
 
 
 def _entries(body: object, symbols: Mapping[str, str], subject: str, reading: Reading) -> list[tuple[str, Any]]:
-    """(symbol, entry) of a page. Raises :class:`SourceError` for a page without entries or with mostly strange ones."""
+    """Return (symbol, entry) of a page. Raises :class:`SourceError` for an empty page, or mostly unknown entries."""
     what = f"coingecko /coins/markets of {subject}"
     rows = rows_of(body, what)
     if not rows:
@@ -276,10 +309,18 @@ def _entries(body: object, symbols: Mapping[str, str], subject: str, reading: Re
 def parse_market(
     item: Mapping[str, Any], symbol: str, reading: Reading | None = None
 ) -> tuple[float, float | None, float | None, float | None, datetime] | None:
-    """(price, market cap, 24 h volume, rank, instant) of an entry; None where it has no price.
+    """Read one entry of ``/coins/markets``.
+
+    Args:
+        item: the entry.
+        symbol: the coin's symbol.
+        reading: notes broken cells; by default a new one that is thrown away.
+
+    Returns:
+        (price in USD, market cap in USD, 24 h volume in USD, rank, instant); None where the entry has no price.
 
     Raises:
-        SourceError: the price is no number above zero, or ``last_updated`` is no instant.
+        SourceError: the price is not a number above zero, or ``last_updated`` is not an instant.
     """
     what = f"coingecko /coins/markets of {symbol}"
     price = number(item.get("current_price"), f"{what} price")
@@ -314,23 +355,26 @@ async def fetch_ohlc(
     now: datetime,
     reading: Reading | None = None,
 ) -> Bars:
-    """Finished hourly candles of one coin, without volume; paid plans only.
+    """Fetch the finished hourly candles of one coin, without volume; paid plans only.
 
-    The provider stamps a candle with its close; ``ts`` is the open, one hour earlier.
+    The provider stamps a candle with its close. ``ts`` is the open, one hour earlier.
 
     Args:
-        client: makes the requests: one for 31 days.
+        client: makes the requests: one per 31 days.
         settings: base address, key and plan.
-        coin: whose candles are asked for.
-        start: the first day.
-        end: the last day, included.
-        now: candles that close later are unfinished.
-        reading: counts what is no row; default: one that is thrown away.
+        coin: the coin whose candles are asked for.
+        start: the first UTC day.
+        end: the last UTC day, included.
+        now: candles that close later are unfinished and left out.
+        reading: counts what is not a row; by default a new one that is thrown away.
+
+    Returns:
+        The bars in order of time.
 
     Raises:
-        NeverListedError: no identifier in the catalogue, or a plan without hourly candles.
+        NeverListedError: the catalogue has no identifier, or the plan has no hourly candles.
         NotListedError: the provider does not know the coin.
-        SourceError: the answer cannot be had, is not hourly, or most of it cannot be believed.
+        SourceError: the answer cannot be had, is not hourly, or most of it cannot be trusted.
     """
     if settings.coingecko_plan in FREE_PLANS:
         raise NeverListedError(f"coingecko has hourly candles of {coin.symbol} on paid plans only")

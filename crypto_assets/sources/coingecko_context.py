@@ -1,6 +1,6 @@
-"""CoinGecko beyond prices: derivatives, communities and developers, the key's credits, the list of coins.
+"""CoinGecko beyond prices: derivatives, communities and developers, the credits of the key, the list of coins.
 
-https://docs.coingecko.com/reference/derivatives-tickers, /coins-id-history, /api-usage, /coins-list.
+Format: https://docs.coingecko.com/reference/derivatives-tickers, /coins-id-history, /api-usage, /coins-list.
 """
 
 from __future__ import annotations
@@ -15,16 +15,16 @@ from typing import Any
 import pandas as pd
 
 from crypto_assets.catalog import Coin
+from crypto_assets.dates import DAY, days, midnight
 from crypto_assets.errors import SourceError
-from crypto_assets.partitions import DAY, days, midnight
-from crypto_assets.schemas_context import COMMUNITY_LAG, DEVELOPER_ACTIVITY, SOCIAL_METRICS
 from crypto_assets.settings import Settings
 from crypto_assets.sources.cells import CONTRADICTED, NO_OBJECT, Cells, parsed, require_readable, summary
-from crypto_assets.sources.client import Answer, Client
+from crypto_assets.sources.client.http import Answer, Client
 from crypto_assets.sources.coingecko import FREE_PLANS, NAME, get
 from crypto_assets.sources.fetched import Fetched, SetAsideLog, about, each, number, rows_of, source_name, utc
+from crypto_assets.tables.context import COMMUNITY_LAG, DEVELOPER_ACTIVITY, SOCIAL_METRICS
 
-FREE_DAYS = 2  # closed days that free plans ask communities for: one call a coin and day is dear there
+FREE_DAYS = 2  # closed days for which free plans ask communities: one call per coin and day costs too much there
 DERIVATIVES = ["symbol", "ts", "date", "available_at", "source", "funding_rate", "open_interest_usd", "basis",
                "volume_24h_usd", "contracts"]  # fmt: skip
 SOCIAL = {
@@ -48,7 +48,20 @@ DEVELOPER = {
 
 
 async def fetch_derivatives(client: Client, settings: Settings, coins: Sequence[Coin], now: datetime) -> Fetched:
-    """Rows of contract ``derivatives`` for the present hour, from one request for all contracts of all venues."""
+    """Fetch the rows of contract ``derivatives`` for the current hour, in one request for all contracts of all venues.
+
+    Args:
+        client: makes the request.
+        settings: base address, key and plan.
+        coins: the coins to keep.
+        now: the instant of the request; its hour is the row's ``ts``.
+
+    Returns:
+        One row per coin. ``missing`` names coins without a perpetual contract that has open interest.
+
+    Raises:
+        SourceError: the answer cannot be had, most of it cannot be trusted, or it has no contract of any coin.
+    """
     answer = await get(client, settings, "/derivatives", {}, f"all contracts, {now:%Y-%m-%d %H:%M}")
     with about(f"coingecko /derivatives of {now:%Y-%m-%d %H:%M}"):
         return _derivatives(answer, coins, now)
@@ -90,7 +103,10 @@ def _derivatives(answer: Answer, coins: Sequence[Coin], now: datetime) -> Fetche
 
 @dataclass(frozen=True)
 class _Perpetual:
-    """One venue's contract: percents as the provider gives them, USD; None where it says nothing credible."""
+    """One contract of one venue: percents as the provider gives them, amounts in USD.
+
+    A number that is not credible is None.
+    """
 
     open_interest: float | None
     volume_24h: float | None
@@ -106,9 +122,10 @@ def _read(
     log: SetAsideLog,
     surplus: Counter[str],
 ) -> list[_Perpetual]:
-    """The contract, if its open interest is credible; of its other numbers those that are. The rest is in the log.
+    """Read one contract; None where its open interest is not credible.
 
-    A contract that is given twice with different numbers is left out: nobody knows which of them is right.
+    Of its other numbers it keeps the credible ones. The rest goes to the log. A contract that is given twice with
+    different numbers is left out, because nothing says which of them is right.
     """
     venue = " ".join(key)
 
@@ -139,7 +156,7 @@ def _read(
     return found[:1]
 
 
-# The sum or mean of ``derivatives`` that lacks a contract because of this number of it.
+# The column of ``derivatives`` (a sum or mean) that lacks a contract when this number of the contract is missing.
 _LACKS = {
     "open_interest": "open_interest_usd",
     "volume_24h": "volume_24h_usd",
@@ -151,9 +168,10 @@ _LACKS = {
 def _sums(
     contracts: Sequence[_Perpetual],
 ) -> tuple[float | None, float, float | None, float | None, int] | None:
-    """Funding, open interest, basis, volume and number of the contracts with open interest; None without any.
+    """Sum up contracts: funding, open interest, basis, volume and number of contracts; None without any.
 
-    Percents become fractions. A contract whose open interest is unknown counts nowhere: a sum must say what is in it.
+    Percents become fractions. A contract with unknown open interest counts nowhere, so that all sums cover the same
+    contracts.
     """
     known = [(one, one.open_interest) for one in contracts if one.open_interest]
     if not known:
@@ -177,9 +195,23 @@ def _sums(
 async def fetch_community(
     client: Client, settings: Settings, coins: Sequence[Coin], start: date, end: date, now: datetime
 ) -> tuple[Fetched, Fetched]:
-    """Rows of ``social_metrics`` and ``developer_activity``: one request a coin and closed day for both.
+    """Fetch the rows of ``social_metrics`` and ``developer_activity``: one request per coin and closed day for both.
 
-    A count that is no number of at least 0 is null and in ``set_aside`` of its table.
+    A count that is not a number of at least 0 is null, and is in ``set_aside`` of its table.
+
+    Args:
+        client: makes the requests.
+        settings: base address, key and plan.
+        coins: the coins.
+        start: the first UTC day.
+        end: the last UTC day, included.
+        now: days that are not settled at this instant are left out.
+
+    Returns:
+        What was fetched for ``social_metrics`` and for ``developer_activity``.
+
+    Raises:
+        SourceError: too many coins failed (see ``each``).
     """
     before = client.calls
     closed = [day for day in days(start, end) if midnight(day + DAY) + COMMUNITY_LAG <= now]
@@ -238,10 +270,19 @@ async def _history(
 def parse_history(
     body: Mapping[str, Any], symbol: str, day: date, logs: tuple[SetAsideLog, SetAsideLog] | None = None
 ) -> tuple[list[float | None], list[float | None]]:
-    """Community and developer values in the contracts' order; None where the provider has none.
+    """Read community and developer values from an answer of ``/coins/{id}/history``.
 
-    A coin without subreddit has 0.0 posts there: the provider's placeholder, which is null here. What is no count is
-    null and noted in ``logs`` (of ``social_metrics`` and of ``developer_activity``).
+    For a coin without a subreddit the provider writes 0.0 posts. That is a placeholder and becomes null. A value that
+    is not a count is null and noted.
+
+    Args:
+        body: the parsed JSON.
+        symbol: the coin's symbol.
+        day: the UTC day.
+        logs: where ``social_metrics`` and ``developer_activity`` note what is set aside; by default nowhere.
+
+    Returns:
+        The values in the order of the two contracts; None where the provider has none.
     """
     to_social, to_developer = logs or (SetAsideLog(), SetAsideLog())
     community = _object(body.get("community_data"), "community_data", symbol, day, to_social)
@@ -271,7 +312,7 @@ def _object(raw: object, what: str, symbol: str, day: date, log: SetAsideLog) ->
 
 
 def _unsigned(raw: object) -> object:
-    """Deleted lines, which the provider writes below zero, as a count."""
+    """Turn the number of deleted lines, which the provider writes below zero, into a count."""
     try:
         value = parsed(raw)
     except ValueError:
@@ -281,7 +322,7 @@ def _unsigned(raw: object) -> object:
 
 @dataclass(frozen=True)
 class KeyUsage:
-    """What the provider says about a key: calls a minute, credits a month, used and left."""
+    """What the provider says about a key: calls a minute, and credits a month with those used and left."""
 
     plan: str
     calls_per_minute: int
@@ -291,7 +332,18 @@ class KeyUsage:
 
 
 async def fetch_key(client: Client, settings: Settings) -> KeyUsage:
-    """``/key`` (paid plans): the provider's own count. Raises :class:`SourceError`."""
+    """Ask ``/key`` (paid plans) for the provider's own count of calls.
+
+    Args:
+        client: makes the request.
+        settings: base address, key and plan.
+
+    Returns:
+        The limits and the credits of the key.
+
+    Raises:
+        SourceError: the answer cannot be had, or lacks the credits.
+    """
     answer = await get(client, settings, "/key", {}, "the key's credits")
     names = (
         "rate_limit_request_per_minute", "monthly_call_credit", "current_total_monthly_calls",
@@ -305,7 +357,18 @@ async def fetch_key(client: Client, settings: Settings) -> KeyUsage:
 
 
 async def fetch_ids(client: Client, settings: Settings) -> frozenset[str]:
-    """Identifiers of every coin that the provider lists (``/coins/list``)."""
+    """Fetch the identifiers of all coins that the provider lists (``/coins/list``).
+
+    Args:
+        client: makes the request.
+        settings: base address, key and plan.
+
+    Returns:
+        The identifiers.
+
+    Raises:
+        SourceError: the answer cannot be had, or is not a list.
+    """
     answer = await get(client, settings, "/coins/list", {}, "all coins")
     return frozenset(
         str(item["id"])

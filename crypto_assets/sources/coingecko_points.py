@@ -1,6 +1,7 @@
-"""What an answer of CoinGecko's market_chart/range says: the hours' points, and a count of every other one.
+"""Read the answers of CoinGecko's market_chart/range: one point per hour, and a count of every other point.
 
-An hour's row is its first point at or after its mark, known from its own instant. No request is made here.
+The row of an hour is its first point at or after the hour mark, available from the point's own instant. No request is
+made here.
 """
 
 from __future__ import annotations
@@ -19,9 +20,8 @@ from crypto_assets.errors import SourceError
 from crypto_assets.sources.fetched import number, rows_of
 from crypto_assets.sources.reading import FUTURE, OUTSIDE, SAME_AGAIN, SHAPE, Reading
 
-# A point so shortly before a mark may fill its hour, where that has no point of its own.
-AHEAD = timedelta(minutes=1)
-BESIDE = timedelta(seconds=5)  # market caps and volumes may be stamped so far beside their price
+AHEAD = timedelta(minutes=1)  # a point this shortly before a mark may fill the hour if it has no own point
+BESIDE = timedelta(seconds=5)  # the largest distance between the stamp of a price and of its market cap or volume
 PRICE_COLUMNS = [
     "symbol", "ts", "date", "available_at", "source", "price_usd", "market_cap_usd", "volume_24h_usd",
 ]  # fmt: skip
@@ -36,11 +36,20 @@ MS = timedelta(milliseconds=1)
 Point: TypeAlias = tuple[int, int, float, float | None, float | None]  # mark, instant (ms), price, cap, volume
 _EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
 _MILLISECONDS_TO = 10**13
-_MILLISECONDS_FROM = 10**11  # no instant since 1973 is smaller in milliseconds; none before 5138 is larger in seconds
+_MILLISECONDS_FROM = 10**11  # in milliseconds this is 1973, in seconds the year 5138: it tells the two units apart
 
 
 def price_frame(points: Sequence[Point], symbol: str = "", source: str = "") -> pd.DataFrame:
-    """Rows of contract ``prices``, column by column: a backfill has millions of them."""
+    """Build rows of contract ``prices`` from points, column by column, because a backfill has millions of rows.
+
+    Args:
+        points: the points of one coin.
+        symbol: the coin's symbol.
+        source: the value of the ``source`` column.
+
+    Returns:
+        A frame with the columns ``PRICE_COLUMNS``.
+    """
     marks, instants, *values = zip(*points, strict=True) if points else ((),) * 5
     days = {mark // _DAY_MS: moment(mark).date() for mark in marks[::12] + marks[-1:]}
     frame = pd.DataFrame({"symbol": symbol, "ts": _instants(marks)}, columns=PRICE_COLUMNS[:2])
@@ -62,12 +71,19 @@ def _since_epoch(at: datetime) -> int:
 def parse_market_chart(
     body: object, subject: str
 ) -> list[tuple[datetime, datetime, float, float | None, float | None]]:
-    """(hour mark, instant, price, market cap, 24 h volume) in order of time: the first point at or after each mark.
+    """Read every hour of an answer: the first point at or after each hour mark.
 
     A market cap or volume of 0 is the provider's placeholder and becomes None.
 
+    Args:
+        body: the parsed JSON.
+        subject: the coin, for error messages.
+
+    Returns:
+        (hour mark, instant, price, market cap, 24 h volume) in order of time; amounts in USD.
+
     Raises:
-        SourceError: another shape, or most points cannot be believed (times in seconds, prices of zero).
+        SourceError: the answer has another shape, or most points cannot be trusted (times in seconds, prices of zero).
     """
     reading = Reading(subject, date(2009, 1, 1), date(2099, 12, 31), datetime(2099, 12, 31, tzinfo=timezone.utc))
     points = points_of(body, f"coingecko market_chart of {subject}", reading)
@@ -77,7 +93,20 @@ def parse_market_chart(
 def points_of(
     body: object, what: str, reading: Reading, window: tuple[datetime, datetime] | None = None
 ) -> list[Point]:
-    """The hours' points with times in milliseconds, of the window where one is given; every other point is counted."""
+    """Choose the point of each hour; count every other point in ``reading``.
+
+    Args:
+        body: the parsed JSON.
+        what: the provider, route and window, for error messages.
+        reading: counts the points that are not a row.
+        window: the first instant and the instant after the last; None for all hours.
+
+    Returns:
+        The points in order of time, with times in milliseconds.
+
+    Raises:
+        SourceError: the answer has another shape, is daily instead of hourly, or most points cannot be trusted.
+    """
     if not isinstance(body, dict) or not isinstance(body.get("prices"), list):
         raise SourceError(f"{what} has no list of prices; nothing was written; try again later")
     until = _since_epoch(reading.now)
@@ -99,7 +128,7 @@ def points_of(
     found: list[Point] = []
     for mark, ms in sorted(chosen.items()):
         (cap_at, cap), (volume_at, volume) = (one.at(ms) for one in series)
-        # A value stamped after its price makes the row known that much later.
+        # A value that is stamped after its price delays ``available_at`` of the row.
         found.append((mark, max(ms, cap_at, volume_at), float(prices[ms] or 0), cap, volume))
     for one in series:
         one.count_rest()
@@ -107,7 +136,7 @@ def points_of(
 
 
 def _is_price(ms: int, value: float | None, until: int, reading: Reading) -> bool:
-    """Whether a point can be an hour's row; every other point is counted."""
+    """Whether a point can be the row of an hour. Every other point is counted."""
     if ms > until + _DAY_MS:
         reading.aside(FUTURE, f"{moment(ms):%Y-%m-%d %H:%M} {value}")
     elif ms > until:
@@ -122,12 +151,13 @@ def _is_price(ms: int, value: float | None, until: int, reading: Reading) -> boo
 
 
 def _hours(times: Sequence[int], low: int, high: int, until: int) -> dict[int, int]:
-    """Hour mark -> instant of its row, for marks from ``low`` to before ``high``.
+    """Choose the instant of each hour's row: hour mark -> instant, for marks from ``low`` to before ``high``.
 
     Each hour has its first point at or after its mark. A clock that runs ahead stamps points some seconds before the
-    mark, and then an hour that is over (at ``until``) may have none while one before it has a point to spare, or lies
-    outside the window: from the empty hour back to the spare one, each hour takes the point up to ``AHEAD`` before its mark.
-    Inside the window no point crosses midnight: a run of one day must give the same rows as a run of many.
+    mark. Then an hour that is over (at ``until``) may have no point, while an earlier hour has one too many or lies
+    outside the window. In that case each hour from the empty one back to that earlier one takes the point up to
+    ``AHEAD`` before its mark. Inside the window no point crosses midnight: a run of one day must give the same rows as
+    a run of many.
     """
     first: dict[int, int] = {}
     last: dict[int, int] = {}
@@ -143,7 +173,7 @@ def _hours(times: Sequence[int], low: int, high: int, until: int) -> dict[int, i
         while hour % _DAY_MS or hour == low:
             early = last.get(hour - _HOUR_MS)
             if early is None or hour - early > _AHEAD_MS:
-                break  # nobody has a point to spare
+                break  # no earlier hour has a point too many
             moved[hour] = early
             hour -= _HOUR_MS
             if hour < low or chosen.get(hour) != early:
@@ -153,7 +183,7 @@ def _hours(times: Sequence[int], low: int, high: int, until: int) -> dict[int, i
 
 
 class _Beside:
-    """Market caps or volumes by the instant of their price; each serves one row and every other one is counted."""
+    """Market caps or volumes by the instant of their price. Each serves one row; the unused ones are counted."""
 
     def __init__(self, values: Mapping[int, float | None], reading: Reading, column: str) -> None:
         self._values, self._times = values, sorted(values)
@@ -164,9 +194,10 @@ class _Beside:
         self._reading.spare(f"{self._column} beside no row", len(self._values) - len(self._used))
 
     def at(self, ms: int) -> tuple[int, float | None]:
-        """(its own instant, the value) at a price's instant, else nearest to it within ``BESIDE``; (0, None) without.
+        """Return (its own instant, the value) at a price's instant, or nearest to it within ``BESIDE``.
 
-        A value of another UTC day does not count: a run of one day does not see it.
+        Returns (0, None) where there is none. A value of another UTC day does not count: a run of one day does not
+        see it.
         """
         if ms not in self._values:
             n = bisect_left(self._times, ms)
@@ -184,10 +215,10 @@ class _Beside:
 
 
 def _refuse_daily(times: Sequence[int], until: int, what: str) -> None:
-    """A day's point is not an hour's: a coarser answer must not pass as hours with gaps.
+    """Refuse daily points, which must not pass as hours with gaps.
 
-    Judged by what was asked, hours up to ``until``. Days come as points at 00:00, and the newest as the present instant,
-    so the last distance may be shorter; a single one is a day's where the hours after it are over and have none.
+    The hours asked for end at ``until``. Daily points are stamped 00:00 and the newest with the current instant, so the
+    last distance may be shorter. A single point counts as daily where the hours after it are over and have no point.
     """
     gaps = [later - earlier for earlier, later in pairwise(times)]
     stamped = times[:-1] or times
@@ -203,13 +234,14 @@ def _refuse_daily(times: Sequence[int], until: int, what: str) -> None:
 
 
 def known(value: float | None) -> float | None:
+    """Return the value if it is above zero, else None: 0 is the provider's placeholder for market caps and volumes."""
     return value if value is not None and value > 0 else None
 
 
 def _series(points: object, what: str, reading: Reading, column: str = "") -> dict[int, float | None]:
-    """Values by millisecond. A year of a coin is 26,000 points: plain finite numbers take the short way.
+    """Read values by millisecond. A year of a coin is 26,000 points, so plain finite numbers take a short path.
 
-    Of two different values at one instant neither is believed: nothing says which of them is right.
+    Of two different values at one instant none is trusted, because nothing says which of them is right.
     """
     found: dict[int, float | None] = {}
     torn: set[int] = set()
@@ -244,4 +276,5 @@ def _series(points: object, what: str, reading: Reading, column: str = "") -> di
 
 
 def moment(milliseconds: int) -> datetime:
+    """Turn milliseconds since 1970 into a UTC datetime."""
     return _EPOCH + timedelta(milliseconds=milliseconds)

@@ -1,8 +1,9 @@
-"""CoinGecko's prices of the day in progress, with the fewest calls: one page for 250 coins' newest hour.
+"""CoinGecko's prices of the day in progress, with few calls: one page gives the newest hour of 250 coins.
 
-A page shows a coin's price at its own ``last_updated``. That passes for the hour's first observation within 15 minutes
-after the mark; later there may have been an earlier one, which a range call gives. Hours that a page cannot give (a tick that failed, a cold start, a page older than the
-mark) are left to one range call a coin; hours that are there cost nothing. The day's end is settled by range calls.
+A page shows the price of a coin at its own ``last_updated``. Within 15 minutes after the hour mark it counts as the
+hour's first observation. Later there may have been an earlier one, which a range call gives. Hours that a page cannot
+give (a tick that failed, a cold start, a page older than the mark) take one range call per coin. Hours that the table
+has cost nothing. Range calls settle the end of the day.
 """
 
 from __future__ import annotations
@@ -16,16 +17,16 @@ from typing import Any
 import pandas as pd
 
 from crypto_assets.catalog import Coin
+from crypto_assets.dates import midnight
 from crypto_assets.errors import NotListedError
-from crypto_assets.partitions import midnight
 from crypto_assets.settings import Settings
-from crypto_assets.sources.client import Client
+from crypto_assets.sources.client.http import Client
 from crypto_assets.sources.coingecko import fetch_markets, fetch_prices
 from crypto_assets.sources.coingecko_points import PRICE_COLUMNS
 from crypto_assets.sources.fetched import Fetched, about
 from crypto_assets.sources.reading import HOUR
 
-ON_THE_MARK = timedelta(minutes=15)  # a page that was updated later may lack the hour's first observation
+ON_THE_MARK = timedelta(minutes=15)  # a later update may not be the hour's first observation
 CACHED = timedelta(minutes=5)  # docs.coingecko.com, market_chart/range: "cache / update frequency: every 5 minutes"
 
 
@@ -37,9 +38,22 @@ async def fetch_today(
     now: datetime,
     have: Mapping[str, AbstractSet[datetime]],
 ) -> Fetched:
-    """Rows of contract ``prices`` for the hour marks of ``day`` up to ``now`` that are not in ``have`` (by symbol).
+    """Fetch the rows of contract ``prices`` for the hours of a day that the table does not have yet.
 
-    ``gone`` of the result names hours that the provider was asked for and will not have: do not ask again.
+    Args:
+        client: makes the requests.
+        settings: base address, key and plan.
+        coins: the coins.
+        day: the UTC day in progress.
+        now: the newest hour mark is at or before this instant.
+        have: by symbol, the hour marks that the table has.
+
+    Returns:
+        The rows. ``gone`` names hours that the provider was asked for and will not have; they need not be asked for
+        again.
+
+    Raises:
+        SourceError: the answers cannot be had, or most of them cannot be trusted.
     """
     before = client.calls
     late = now - newest_mark(now) > ON_THE_MARK
@@ -74,17 +88,18 @@ async def fetch_today(
 
 
 def marks(day: date, now: datetime) -> list[datetime]:
-    """The hour marks of the day that have come."""
+    """Return the hour marks of the day up to ``now``."""
     found = [midnight(day) + HOUR * n for n in range(24)]
     return [mark for mark in found if mark <= now]
 
 
 def newest_mark(now: datetime) -> datetime:
+    """Return the newest hour mark at or before ``now``."""
     return now.replace(minute=0, second=0, microsecond=0)
 
 
 async def _newest(client: Client, settings: Settings, coins: Sequence[Coin], now: datetime) -> Fetched:
-    """The newest hour of these coins from pages; coins whose page is not on the mark have no row, yet."""
+    """Read the newest hour of these coins from pages. A coin whose page is not on the mark has no row yet."""
     mark = newest_mark(now)
     with about(f"coingecko /coins/markets at {mark:%Y-%m-%d %H:%M}"):
         page = await fetch_markets(client, settings, coins)
@@ -108,8 +123,9 @@ async def _newest(client: Client, settings: Settings, coins: Sequence[Coin], now
 
 
 def _gone(frame: pd.DataFrame, asked: AbstractSet[str], day: date, now: datetime) -> dict[str, list[datetime]]:
-    """Hours of coins asked by range that the answer lacks, once no cache can still hold them back."""
-    due = {mark for mark in marks(day, now) if mark + HOUR + CACHED <= now}  # until the next mark a point may come
+    """Find the hours that were asked for by range and that no cache can still hold back."""
+    due = {mark for mark in marks(day, now) if mark + HOUR + CACHED <= now}  # later ones may still get a point
+
     by_coin: dict[str, set[Any]] = {symbol: set() for symbol in asked}
     for symbol, ts in zip(frame["symbol"], frame["ts"], strict=True):
         by_coin.setdefault(symbol, set()).add(ts)

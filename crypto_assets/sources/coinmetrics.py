@@ -1,8 +1,8 @@
-"""Coin Metrics: daily on-chain metrics of several coins a request, page by page, the provider's numbers unchanged.
+"""Coin Metrics: daily on-chain metrics, several coins per request, page by page, with the provider's numbers unchanged.
 
-https://docs.coinmetrics.io/api/v4 (timeseries/asset-metrics): numbers are strings; a metric that an asset lacks is an
-absent key, a day without it null; ``end_time`` is inclusive; community tier 10 requests per 6 s, keyless.
-What does not belong here: ratios and rolling measures (``transforms/onchain.py``).
+Format: https://docs.coinmetrics.io/api/v4 (timeseries/asset-metrics). Numbers are strings. A metric that an asset does
+not have is an absent key; a day without a value is null. ``end_time`` is inclusive. The community tier allows 10
+requests per 6 s without a key. Ratios and rolling measures do not belong here (see ``transforms/onchain.py``).
 """
 
 from __future__ import annotations
@@ -18,25 +18,25 @@ from typing import Any
 import pandas as pd
 
 from crypto_assets.catalog import Coin
+from crypto_assets.dates import DAY, days, midnight
 from crypto_assets.errors import ShortAnswerError, SourceError
-from crypto_assets.partitions import DAY, days, midnight
-from crypto_assets.schemas import COINMETRICS_LAG, COINMETRICS_METRICS, COINMETRICS_PLAUSIBLE, ONCHAIN_BASE
 from crypto_assets.settings import Settings
 from crypto_assets.sources.cells import CONTRADICTED, NO_OBJECT, UNREADABLE_TIME, Cells, require_readable, summary
-from crypto_assets.sources.client import Answer, Client, ResponseError
+from crypto_assets.sources.client.http import Answer, Client, ResponseError
 from crypto_assets.sources.fetched import Fetched, SetAsideLog, about, named, number, require_days, source_name, utc
+from crypto_assets.tables.schemas import COINMETRICS_LAG, COINMETRICS_METRICS, COINMETRICS_PLAUSIBLE, ONCHAIN_BASE
 
 NAME = "coinmetrics"
 ENDPOINT = "/timeseries/asset-metrics"
-BATCH = 100  # assets a request: the address stays far below what answers 414
-PAGE = 10_000  # rows a page, the documented maximum
-COMPLETION = "AssetEODCompletionTime"  # epoch seconds at which the provider had completed the day
+BATCH = 100  # assets per request: the address stays far below the length that answers 414
+PAGE = 10_000  # rows per page, the documented maximum
+COMPLETION = "AssetEODCompletionTime"  # when the provider completed the day, in epoch seconds
 _TIME = re.compile(r"(\d{4}-\d\d-\d\d)T00:00:00(?:\.0+)?Z")
 _UNKNOWN = re.compile(r"Bad parameter 'assets'\. Value '([^']+)' is not supported")
 _COLUMNS = ["symbol", "date", "available_at", "source", *COINMETRICS_METRICS]
 _EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
 _ASKED = (*COINMETRICS_METRICS.values(), COMPLETION)
-_REFUSED = (400, 403)  # of a request that names a metric which does not exist, or which the key may not have
+_REFUSED = (400, 403)  # the request names a metric that does not exist or that the key may not have
 OTHER_ASSET = "of an asset that was not asked for"
 METRIC_REFUSED = "the provider refuses the metric"
 
@@ -62,7 +62,10 @@ class _Harvest:
     timeless: list[_BadRow] = field(default_factory=list)  # rows of a coin whose day cannot be read
 
     def finish(self, start: date, last: date) -> None:
-        """Leave out rows without any value; a row of unreadable time stands for the coin's first day without a row."""
+        """Drop rows without any value, and log rows with an unreadable time.
+
+        The latter are logged under the coin's first day without a row.
+        """
         for error in self.timeless:
             taken = {day for symbol, day in self.rows if symbol == error.subject}
             taken |= {record.day for record in self.log.records() if record.subject == error.subject}
@@ -71,7 +74,11 @@ class _Harvest:
         self.rows = {key: row for key, row in self.rows.items() if any(value is not None for value in row[4:])}
 
     def add(self, row: tuple[Any, ...]) -> None:
-        """A row's values. Of a coin and day given twice, a cell with two different values is null, the later time holds."""
+        """Add the values of one row.
+
+        If a coin and day are given twice, a cell with two different values is null, and the later ``available_at``
+        counts.
+        """
         key = row[:2]
         known = self.rows.get(key)
         if known is None:
@@ -90,16 +97,31 @@ class _Harvest:
 async def fetch_onchain(
     client: Client, settings: Settings, coins: Sequence[Coin], start: date, end: date, now: datetime
 ) -> Fetched:
-    """Rows of contract ``onchain_base`` for the closed days of ``start``..``end`` (inclusive, UTC).
+    """Fetch the rows of contract ``onchain_base`` for the closed days of ``start``..``end``.
 
-    ``available_at`` follows the contract's rule and never ``now``, so that asking again changes nothing (rule 4).
-    A cell that the contract cannot take is null and in ``set_aside``, and so is a metric that the provider refuses.
-    Raises :class:`SourceError` when a closed day has no row of any coin; coins without rows are in ``missing``.
+    ``available_at`` follows the rule of the contract and never ``now``, so that a second request changes nothing
+    (idempotent). A cell that the contract does not allow is null and in ``set_aside``. The same holds for a metric that
+    the provider refuses.
+
+    Args:
+        client: makes the requests.
+        settings: base address and key.
+        coins: the coins.
+        start: the first UTC day.
+        end: the last UTC day, included.
+        now: days that end later are not closed, and are left out.
+
+    Returns:
+        The rows. ``missing`` names coins without rows.
+
+    Raises:
+        ShortAnswerError: a closed day has no row of any coin.
+        SourceError: the answers cannot be had, or most of them cannot be trusted.
     """
     before = client.calls
     symbols = {coin.coinmetrics: coin.symbol for coin in coins if coin.coinmetrics}
     found = _Harvest(missing={c.symbol: "coinmetrics does not list it" for c in coins if not c.coinmetrics})
-    last = min(end, now.astimezone(timezone.utc).date() - DAY)  # the day in progress has no daily metrics yet
+    last = min(end, now.astimezone(timezone.utc).date() - DAY)  # the day in progress has no metrics yet
     if symbols and start <= last:
         assets = list(symbols)
         for first in range(0, len(assets), BATCH):
@@ -108,7 +130,7 @@ async def fetch_onchain(
         what = f"{NAME} asset-metrics of {named([coin for coin in coins if coin.coinmetrics])}"
         found.finish(start, last)
         given_days = {day for _, day in found.rows}
-        if given_days:  # a day of which every value was set aside was given
+        if given_days:  # the provider did give a day whose values were all set aside
             given_days |= {record.day for record in found.log.records() if record.reason != METRIC_REFUSED}
         why = summary(found.log.records())
         _require_published(given_days, start, last, now, what, {"set aside": why} if why else {})
@@ -144,10 +166,11 @@ def _require_published(
 async def _fetch_batch(
     client: Client, settings: Settings, batch: Mapping[str, str], start: date, last: date, found: _Harvest
 ) -> None:
-    """Every page for these assets. An asset the provider does not know is noted and left out, the rest asked again.
+    """Fetch every page for these assets, and ask again without what the provider does not have.
 
-    The flags that ask the provider to ignore what it does not have do not cover a metric that it retired, or took out
-    of the plan: it refuses the request and names it. Those that it names are asked again without it.
+    An unknown asset is noted and left out. The flags that ask the provider to ignore what it does not have do not cover
+    a metric that it retired or removed from the plan: it refuses the request and names the metric. The assets that it
+    names are asked for again without that metric.
     """
     waiting: dict[tuple[str, ...], dict[str, str]] = {_ASKED: dict(batch)}
     while waiting:
@@ -184,7 +207,7 @@ def _note_refused(
 
 
 class _FirstPageError(Exception):
-    """The provider refused the request for a first page; what it says may tell how to ask again."""
+    """The provider refused the request for a first page; its message may tell how to ask again."""
 
     def __init__(self, error: ResponseError) -> None:
         super().__init__(str(error))
@@ -199,10 +222,10 @@ async def _fetch_pages(
     window: tuple[date, date],
     found: _Harvest,
 ) -> None:
-    """All pages of one request. Raises :class:`_FirstPageError` where the first is refused."""
+    """Fetch all pages of one request. Raises :class:`_FirstPageError` where the first page is refused."""
     token: str | None = None
     seen: set[str] = set()
-    # A page holds at least one row, so an honest answer cannot have more pages than rows.
+    # A page holds at least one row, so a correct answer cannot have more pages than rows.
     budget = len(asked) * ((window[1] - window[0]).days + 1) + 1
     while True:
         try:
@@ -230,9 +253,11 @@ async def _get(
     window: tuple[date, date],
     token: str | None,
 ) -> Answer:
-    """One page. The key travels in the query: the provider documents no other way
-    (https://coinmetrics.io/api-v4-2/: '"api_key" query parameter is the only authentication'), so it is kept out of
-    everything that could show the address: errors are redacted here, and httpx's request log by ``_HideKey``.
+    """Fetch one page, and keep the key out of everything that could show the address.
+
+    The key travels in the query, because the provider documents no other way (https://coinmetrics.io/api-v4-2/:
+    '"api_key" query parameter is the only authentication'). Errors are redacted here; ``_HideKey`` redacts the request
+    log of httpx.
     """
     params = {
         "assets": ",".join(asked),
@@ -246,7 +271,7 @@ async def _get(
         "ignore_forbidden_errors": "true",
     }
     if token is not None:
-        # Not the answer's ``next_page_url``: its host is the provider's word, and it spells out the key.
+        # The answer's ``next_page_url`` is not used: it could name another host, and it contains the key.
         params["next_page_token"] = token
     url = f"{settings.coinmetrics_base_url}{ENDPOINT}"
     subject = _subject(asked, *window)
@@ -259,14 +284,14 @@ async def _get(
         return await client.get_json(NAME, url, params={**params, "api_key": key}, subject=subject, endpoint=ENDPOINT)
     except SourceError as error:
         error.args = tuple(str(part).replace(key, "***") for part in error.args)
-        error.__cause__, error.__suppress_context__ = None, True  # httpx's exceptions carry the address
+        error.__cause__, error.__suppress_context__ = None, True  # exceptions of httpx hold the address
         raise
     finally:
         logging.getLogger("httpx").removeFilter(watch)
 
 
 class _HideKey(logging.Filter):
-    """httpx logs every address at INFO; this one carries a key."""
+    """Redacts the key in httpx's log, which shows every address at level INFO."""
 
     def __init__(self, key: str) -> None:
         super().__init__()
@@ -281,25 +306,25 @@ class _HideKey(logging.Filter):
 
 
 def _said(error: ResponseError) -> str:
-    """The sentence of an error's documented shape; empty for another one."""
+    """Return the message of an error of the documented shape; empty for any other error."""
     said = error.body.get("error") if isinstance(error.body, dict) else None
     text = said.get("message") if isinstance(said, dict) else None
     return text if isinstance(text, str) else ""
 
 
 def _quoted(error: ResponseError) -> set[str]:
-    """What the sentence names between quotes, lists of it taken apart."""
+    """Return the names that the message puts between quotes; lists are split."""
     return {name.strip() for text in re.findall(r"['\"]([^'\"]+)['\"]", _said(error)) for name in text.split(",")}
 
 
 def _unknown_asset(error: ResponseError) -> str:
-    """The asset that a 400 names as not supported; empty for every other error."""
+    """Return the asset that a 400 names as not supported; empty for every other error."""
     match = _UNKNOWN.search(_said(error)) if error.status == 400 else None
     return match.group(1) if match else ""
 
 
 def _refused_metrics(error: ResponseError, metrics: Sequence[str]) -> tuple[str, ...]:
-    """Those of the metrics asked for that a refusal names."""
+    """Return those of the metrics asked for that a refusal names."""
     words = set(re.findall(r"\w+", _said(error))) if error.status in _REFUSED else set()
     return tuple(metric for metric in metrics if metric in words)
 
@@ -312,7 +337,7 @@ def _subject(asked: Mapping[str, str], start: date, last: date) -> str:
 def _take_page(
     answer: Answer, what: str, asked: Mapping[str, str], window: tuple[date, date], found: _Harvest
 ) -> str | None:
-    """Add the page's rows; the token of the next page, None on the last one."""
+    """Add the rows of a page; return the token of the next page, None on the last one."""
     body = answer.body
     if not isinstance(body, dict) or not isinstance(body.get("data"), list):
         raise SourceError(f"{what} has no data list; nothing was written; check COINMETRICS_BASE_URL")
@@ -350,10 +375,22 @@ def parse_row(
     log: SetAsideLog | None = None,
     window: tuple[date, date] | None = None,
 ) -> tuple[Any, ...] | None:
-    """One row in the order of the contract's columns; None where the provider has none of the metrics that day.
+    """Read one row of an answer.
 
-    A value that the contract cannot take is null and noted in ``log`` where its day lies in ``window``. Raises
-    :class:`SourceError` for a row of another shape, an asset nobody asked for, and a time that is not midnight.
+    A value that the contract does not allow is null and noted in ``log`` if its day lies in ``window``.
+
+    Args:
+        item: the row, an object of strings.
+        symbols: the provider's asset name -> symbol, for the assets asked for.
+        source: the value of the ``source`` column.
+        log: collects what is set aside; None to collect nothing.
+        window: the first and last day asked for; None for all days.
+
+    Returns:
+        The values in the order of the contract's columns; None where the provider has none of the metrics that day.
+
+    Raises:
+        SourceError: the row has another shape, an asset that was not asked for, or a time that is not midnight.
     """
     if not isinstance(item, dict):
         raise _BadRow(NAME, NO_OBJECT, item)
@@ -380,10 +417,17 @@ def _day(time: object, symbol: str) -> date:
 
 
 def available_at(day: date, completed: object) -> datetime:
-    """When the day's row could be known: the completion the provider states where it is plausible, else end plus lag.
+    """Compute when the row of a day became available.
 
-    A completion before the day's end is no completion, one much later is a re-computation; an unreadable one says
-    nothing. All three fall back to the documented lag.
+    The provider states when it completed the day. This is used where it is plausible. A completion before the end of
+    the day, much later (a re-computation) or unreadable is replaced by the end of the day plus the documented lag.
+
+    Args:
+        day: the UTC day of the row.
+        completed: the provider's completion time, in epoch seconds.
+
+    Returns:
+        The UTC instant.
     """
     over = midnight(day + DAY)
     try:

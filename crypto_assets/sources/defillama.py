@@ -1,6 +1,6 @@
 """DefiLlama: total value locked and stablecoin supply by day, for all chains together and by chain.
 
-https://api-docs.defillama.com: ``/v2/historicalChainTvl[/{chain}]`` and, on a host of their own,
+Format: https://api-docs.defillama.com. ``/v2/historicalChainTvl[/{chain}]``, and on another host
 ``/stablecoincharts/{all|chain}``. Each call answers the whole history. Dates are seconds, as numbers or as strings.
 """
 
@@ -15,9 +15,8 @@ from urllib.parse import quote
 
 import pandas as pd
 
+from crypto_assets.dates import DAY, midnight
 from crypto_assets.errors import SourceError
-from crypto_assets.partitions import DAY, midnight
-from crypto_assets.schemas import DEFI_METRICS, DEFILLAMA_LAG
 from crypto_assets.settings import Settings
 from crypto_assets.sources.cells import (
     CONTRADICTED,
@@ -30,13 +29,14 @@ from crypto_assets.sources.cells import (
     require_readable,
     summary,
 )
-from crypto_assets.sources.client import Client
+from crypto_assets.sources.client.http import Client
 from crypto_assets.sources.fetched import Fetched, SetAsideLog, gather, require_days, rows_of, source_name, utc
+from crypto_assets.tables.schemas import DEFI_METRICS, DEFILLAMA_LAG
 
 NAME = "defillama"
-ALL = "all"  # the entity of every chain together
+ALL = "all"  # the entity for all chains together
 _COLUMNS = ["entity", "date", "available_at", "source", "tvl_usd", "stablecoin_supply_usd"]
-_UNKNOWN_CHAIN = (400, 404)  # documented: 404; clients report 400 for a chain it does not track
+_UNKNOWN_CHAIN = (400, 404)  # 404 is documented; clients report 400 for a chain that it does not track
 
 Point = Mapping[str, Any]
 
@@ -44,14 +44,29 @@ Point = Mapping[str, Any]
 async def fetch_defi(
     client: Client, settings: Settings, chains: Sequence[str], start: date, end: date, now: datetime
 ) -> Fetched:
-    """Rows of contract ``defi_metrics`` for the closed days of ``start``..``end`` (inclusive, UTC).
+    """Fetch the rows of contract ``defi_metrics`` for the closed days of ``start``..``end``.
 
-    Both totals must hold every closed day since their own first day, else :class:`SourceError`; a chain that the
-    provider does not know, or has nothing of, is in ``missing``. A value that the contract cannot take is null and in
-    ``set_aside``; so is the history of a chain that has another shape. Every other fault fails the whole.
+    Both totals must have every closed day since their own first day. A value that the contract does not allow is null
+    and in ``set_aside``. The same holds for the history of a chain that has another shape. Any other fault fails the
+    whole fetch.
+
+    Args:
+        client: makes the requests: two per entity.
+        settings: the base addresses.
+        chains: the chains, by the provider's names.
+        start: the first UTC day.
+        end: the last UTC day, included.
+        now: days that end later are not closed, and are left out.
+
+    Returns:
+        The rows. ``missing`` names chains that the provider does not know or has nothing of.
+
+    Raises:
+        ShortAnswerError: a total lacks a closed day.
+        SourceError: the answers cannot be had or read, or no value is usable.
     """
     before = client.calls
-    last = min(end, now.astimezone(timezone.utc).date() - DAY)  # the point of the day in progress still moves
+    last = min(end, now.astimezone(timezone.utc).date() - DAY)  # the day in progress still changes
     if start > last:
         return Fetched(_frame([]))
     entities = list(dict.fromkeys([ALL, *chains]))
@@ -88,7 +103,7 @@ async def fetch_defi(
 
 
 class _Series:
-    """One entity's history of one measure: the points of each day of the window, parsed when they are asked for."""
+    """The history of one measure of one entity: the points of each day of the window, parsed on demand."""
 
     def __init__(
         self, entity: str, column: str, window: tuple[date, date], log: SetAsideLog, surplus: Counter[str]
@@ -96,16 +111,18 @@ class _Series:
         measure = "TVL" if column == "tvl_usd" else "stablecoin supply"
         self.what = f"{NAME} {measure} of {entity} {window[0]} to {window[1]}"
         self.digest = self.source = self.reason = ""
-        self.given: set[date] = set()  # days of which there is a point, readable or not
+        self.given: set[date] = set()  # days that have a point, readable or not
         self._points: dict[date, list[Point]] = {}
         self._entity, self._column, self._window, self._log, self._surplus = entity, column, window, log, surplus
         self._cells = Cells(DEFI_METRICS, log)
 
     def load(self, body: object) -> None:
-        """Keep each day's earliest point: the one at 00:00 where there is one; later ones are the moving present.
+        """Keep the earliest point of each day, at best the one at 00:00; later points are intermediate values.
 
-        A point whose day cannot be read is set aside, where it can be one of the window's. Raises
-        :class:`SourceError` for an answer that is no list, and where most points have no readable day.
+        A point with an unreadable day is set aside where it can belong to the window.
+
+        Raises:
+            SourceError: the answer is not a list, or most points have no readable day.
         """
         start, last = self._window
         rows = rows_of(body, self.what)
@@ -135,11 +152,11 @@ class _Series:
             self.given.add(day)
 
     def days(self) -> set[date]:
-        """The window's days of which there is a readable point."""
+        """Return the days of the window that have a readable point."""
         return set(self._points)
 
     def value(self, day: date) -> float | None:
-        """The day's value; None where there is none, and where it is set aside."""
+        """Return the value of a day; None where there is none, and where it is set aside."""
         points = self._points.get(day, [])
         found = {value for point in points if (value := self._value_of(point, day)) is not None}
         self._surplus["a point given twice"] += max(len(points) - max(len(found), 1), 0)
@@ -149,14 +166,14 @@ class _Series:
         return next(iter(found), None)
 
     def require(self, now: datetime) -> None:
-        """Raises :class:`SourceError` unless every closed day since the history's first has a point."""
+        """Raise :class:`SourceError` unless every closed day since the start of the history has a point."""
         start, last = self._window
-        first = min(self.given, default=start)  # before it the provider has nothing; an empty history covers nothing
+        first = min(self.given, default=start)  # the provider has nothing before its first day
         if first <= last:
             require_days(self.given, max(start, first), last, now, self.what)
 
     def _value_of(self, point: Point, day: date) -> float | None:
-        # The provider writes 0 where it tracks nothing yet (before the first protocol or coin of a chain).
+        # The provider writes 0 while it tracks nothing (before the first protocol or coin of a chain).
         try:
             raw = point.get("tvl") if self._column == "tvl_usd" else _pegged(point)
         except ValueError as error:
@@ -175,7 +192,7 @@ async def _series(
     log: SetAsideLog,
     surplus: Counter[str],
 ) -> _Series:
-    """One call. A chain that the provider does not know comes back without points and with a reason."""
+    """Make one call. A chain that the provider does not know has no points and a reason."""
     subject = f"{entity} {window[0]} to {window[1]}"
     if kind == "tvl":
         path = "" if entity == ALL else f"/{quote(entity, safe='')}"
@@ -210,7 +227,7 @@ async def _series(
 
 
 def _seconds(raw: object) -> int | None:
-    """Epoch seconds; None for what is none."""
+    """Read epoch seconds; None where the value is not an instant."""
     try:
         seconds = parsed(raw)
     except ValueError:
@@ -219,11 +236,13 @@ def _seconds(raw: object) -> int | None:
 
 
 def _pegged(point: Point) -> object:
-    """US dollars over all pegs. Answers carry ``totalCirculatingUSD``; the documented shape has only
-    ``totalCirculating``, of which the dollar-pegged part alone is in dollars.
+    """Sum up the US dollars over all pegs.
 
-    Raises :class:`ValueError` with the reason where a part of the sum is no credible number: without it the sum would
-    say less than it seems to.
+    Answers have ``totalCirculatingUSD``. The documented shape has only ``totalCirculating``, where only the
+    dollar-pegged part is in dollars.
+
+    Raises:
+        ValueError: a part of the sum is not a credible number, so that the sum would be too small.
     """
     usd, units = point.get("totalCirculatingUSD"), point.get("totalCirculating")
     if isinstance(usd, dict):

@@ -1,6 +1,6 @@
-"""DefiLlama's present: value locked by protocol, yield by pool. Neither route gives the past.
+"""DefiLlama's current state: value locked by protocol, yield by pool. Neither route gives history.
 
-https://api-docs.defillama.com: ``/protocols``; ``/pools`` on the yields host.
+Format: https://api-docs.defillama.com: ``/protocols``, and ``/pools`` on the yields host.
 """
 
 from __future__ import annotations
@@ -13,13 +13,13 @@ from typing import Any
 import pandas as pd
 
 from crypto_assets.catalog import Coin
-from crypto_assets.contract import Contract
 from crypto_assets.errors import SourceError
-from crypto_assets.schemas_context import DEFI_PROTOCOLS, DEFI_YIELDS
 from crypto_assets.settings import Settings
 from crypto_assets.sources.cells import CONTRADICTED, NO_OBJECT, Cells, parsed, require_readable, summary
-from crypto_assets.sources.client import Client
+from crypto_assets.sources.client.http import Client
 from crypto_assets.sources.fetched import Fetched, SetAsideLog, rows_of, source_name, utc
+from crypto_assets.tables.context import DEFI_PROTOCOLS, DEFI_YIELDS
+from crypto_assets.tables.contract import Contract
 
 NAME = "defillama"
 PROTOCOL_FLOOR_USD, POOL_FLOOR_USD = 1e6, 1e7
@@ -31,7 +31,20 @@ POOLS = [
 
 
 async def fetch_protocols(client: Client, settings: Settings, coins: Sequence[Coin], now: datetime) -> Fetched:
-    """Rows of ``defi_protocols`` for the present day. A protocol whose value is no number is in ``set_aside``."""
+    """Fetch the rows of ``defi_protocols`` for the current day.
+
+    Args:
+        client: makes the request.
+        settings: the base address.
+        coins: the coins of the catalogue, to find the symbol of a protocol's coin.
+        now: the instant of the request.
+
+    Returns:
+        The rows, in USD. ``set_aside`` names protocols whose value is not a number.
+
+    Raises:
+        SourceError: the answer cannot be had, or most of it cannot be read.
+    """
     what = f"{NAME} /protocols of {now.date()}"
     url = f"{settings.defillama_base_url}/protocols"
     answer = await client.get_json(NAME, url, subject=str(now.date()), endpoint="/protocols")
@@ -51,8 +64,21 @@ async def fetch_protocols(client: Client, settings: Settings, coins: Sequence[Co
 
 
 async def fetch_pools(client: Client, settings: Settings, now: datetime) -> Fetched:
-    """Rows of ``defi_yields`` for the present day. A yield that is no number is null, a pool whose value locked is none
-    is left out; both are in ``set_aside``.
+    """Fetch the rows of ``defi_yields`` for the current day.
+
+    A yield that is not a number is null. A pool whose locked value is not a number is left out. ``set_aside`` names
+    both.
+
+    Args:
+        client: makes the request.
+        settings: the base address.
+        now: the instant of the request.
+
+    Returns:
+        The rows; values in USD, yields as fractions a year.
+
+    Raises:
+        SourceError: the answer cannot be had, or most of it cannot be read.
     """
     what = f"{NAME} /pools of {now.date()}"
     url = f"{settings.yields_base_url}/pools"
@@ -78,7 +104,7 @@ async def fetch_pools(client: Client, settings: Settings, now: datetime) -> Fetc
 
 
 class _Snapshot:
-    """The rows of one look, by the identifier in their first column, and what is left out of them."""
+    """The rows of one snapshot by the identifier in their first column, and what is left out of them."""
 
     def __init__(self, contract: Contract, columns: list[str], what: str, now: datetime) -> None:
         self.log, self.surplus = SetAsideLog(), Counter[str]()
@@ -88,7 +114,7 @@ class _Snapshot:
         self._contradicted: set[str] = set()
 
     def objects(self, items: Sequence[object]) -> list[Mapping[str, Any]]:
-        """The rows that are objects. Raises :class:`SourceError` where most are none."""
+        """Return the rows that are objects. Raises :class:`SourceError` where most are not."""
         bad = [item for item in items if not isinstance(item, dict)]
         require_readable(len(bad), len(items), self._what, f"no objects, e.g. {str(bad[:1])[:60]}")
         for item in bad:
@@ -96,7 +122,7 @@ class _Snapshot:
         return [item for item in items if isinstance(item, dict)]
 
     def locked(self, raw: object, floor: float, subject: str) -> float | None:
-        """The value locked, USD; None below the table's floor, and where it is no number of at least 0."""
+        """Return the locked value in USD; None below the table's floor, and where it is not a number of at least 0."""
         try:
             value = parsed(raw)
             reason = "value locked is below 0" if value is not None and value < 0 else ""
@@ -116,7 +142,7 @@ class _Snapshot:
         return not lacking
 
     def add(self, row: tuple[Any, ...]) -> None:
-        """A row; two different ones of the same identifier are both left out."""
+        """Add a row. If two different rows have the same identifier, both are left out."""
         known = self._rows.setdefault(row[0], row)
         if known is row:
             return
@@ -127,7 +153,7 @@ class _Snapshot:
             self.log.add(row[0], self._day, CONTRADICTED, f"{known[4:]} and {row[4:]}", count=1)
 
     def fetched(self, digest: str) -> Fetched:
-        """What the look gives. Raises :class:`SourceError` where no row is left."""
+        """Return the rows and what was left out. Raises :class:`SourceError` where no row is left."""
         rows = [row for name, row in self._rows.items() if name not in self._contradicted]
         if not rows:
             why = summary(self.log.records())

@@ -1,10 +1,11 @@
-"""Times as feeds write them: the whole text is understood, or nothing of it is.
+"""Read times as feeds write them: either the whole text is understood, or none of it is used.
 
-A parser that skips what it does not know makes an evening's "10:00 PM" a morning's "10:00", and the article is then known
-before it was out. Here one pattern must match the text from its first to its last character. Where the text leaves
-several instants open (no zone, a zone that nobody knows, no seconds, no time), ``latest`` is the last of them.
-What is not understood on purpose: dates in figures whose order of day and month is open ("05/01/2024"), months in other
-languages than English, a weekday that is not the date's, words ("yesterday").
+A parser that skips what it does not know turns "10:00 PM" into "10:00". The article would then be available before it
+was published. Here one pattern must match the whole text. Where the text allows several instants (no zone, an unknown
+zone, no seconds, no time of day), ``latest`` is the last of them.
+
+These are not understood on purpose: dates in digits whose order of day and month is open ("05/01/2024"), months in
+other languages than English, a weekday that does not match the date, words ("yesterday").
 """
 
 from __future__ import annotations
@@ -15,27 +16,27 @@ from datetime import date, datetime, timedelta, timezone
 from typing import NamedTuple
 from zoneinfo import ZoneInfo
 
-# A time without a zone was latest where the day ends last: "10:00" on the meridian furthest west is 22:00 UTC.
+# A time without a zone is latest in the zone furthest west: "10:00" there is 22:00 UTC.
 FURTHEST_WEST, FURTHEST_EAST = timedelta(hours=-12), timedelta(hours=14)
 MAX_CHARS = 100
 _DAY, _HOUR, _MINUTE = timedelta(days=1), timedelta(hours=1), timedelta(minutes=1)
 
 
 class Stated(NamedTuple):
-    """What a text says of an instant, in UTC.
+    """The instants that a text can mean, in UTC.
 
     Attributes:
-        at: the instant; where the text leaves it open, its beginning with the zone read as UTC.
-        latest: the last instant that the text can mean; equal to ``at`` where it leaves nothing open.
+        at: the instant; where the text leaves it open, the first possible one with the zone read as UTC.
+        latest: the last instant that the text can mean; equal to ``at`` where the text is exact.
     """
 
     at: datetime
     latest: datetime
 
 
-# Hours east of UTC. The names of RFC 822 mean what it says. Of other names that several zones share all are here, so that
-# the latest instant can be told. Single military letters are missing: RFC 822 had their signs wrong, RFC 2822 calls them
-# unknown.
+# Hours east of UTC. Names of RFC 822 have the meaning given there. For other names that several zones share, all zones
+# are listed, so that the latest instant is known. Single military letters are missing: RFC 822 had their signs wrong,
+# and RFC 2822 calls them unknown.
 _NAMED: dict[str, tuple[float, ...]] = {
     "Z": (0,), "UTC": (0,), "GMT": (0,), "UT": (0,), "UCT": (0,), "WET": (0,), "WEST": (1,), "CET": (1,), "CEST": (2,),
     "MET": (1,), "MEST": (2,), "EET": (2,), "EEST": (3,), "BST": (1, 6), "IST": (1, 2, 5.5), "MSK": (3, 4), "MSD": (4,),
@@ -105,7 +106,7 @@ _PATTERNS = tuple(
         rf"(?P<year>[0-9]{{4}})[ -]{_MONTH}[ -]{_DAY_OF_MONTH}(?:{_AFTER_DATE}{_CLOCK}{_ZONE})?",
     )
 )
-# Seconds, milli-, micro- and nanoseconds since 1970, of instants from 2001 on: ten digits and three more each time.
+# Seconds, milli-, micro- and nanoseconds since 1970, from 2001 on: ten digits, and three more for each smaller unit.
 _EPOCH = re.compile(r"([0-9]{10})([0-9]{3}){0,3}(?:\.([0-9]{1,9}))?", re.ASCII)
 _ZONE_WORD = re.compile(
     r" ?(?:(?P<go>m=[+-][0-9]+\.[0-9]+)$"
@@ -123,19 +124,21 @@ _PLAIN = {
     **dict.fromkeys((0x200B, 0x200E, 0x200F, 0xFEFF)),
 }
 _HALF_DAY = re.compile(r"\b[ap]\.?m\b", re.IGNORECASE)
-# A zone that nobody knows looks like this; other words may say the half of the day in another language.
+# An unknown zone looks like this. Other words may mean "am" or "pm" in another language.
 _ABBREVIATION = re.compile(r"[A-Z]|[A-Z]{3,5}", re.ASCII)
 
 
 def read_date(text: str) -> Stated | None:
-    """What the text says of an instant; None where any part of it is not understood.
+    """Read the instant that a text states.
+
+    A fraction finer than a microsecond is rounded up. A leap second is the second after it. A two-digit year is one of
+    1950 to 2049.
 
     Args:
         text: as the feed gives it; character references, white space and line ends around and in it do not matter.
 
     Returns:
-        The instant and the last one that the text can mean, or None. A fraction finer than a microsecond is rounded up,
-        a leap second is the second after it, a two-digit year is one of 1950 to 2049.
+        The first and the last instant that the text can mean; None where any part of it is not understood.
 
     Source: RFC 822, 850, 2822 (4.3: obsolete zones), 3339 and 9557, ISO 8601, and what real feeds write instead.
     """
@@ -153,14 +156,14 @@ def read_date(text: str) -> Stated | None:
             )
             if stated is not None:
                 return stated
-    except (ValueError, OverflowError):  # a 31st of February, an hour 25, a year beyond the calendar
+    except (ValueError, OverflowError):  # e.g. 31 February, hour 25, or a year beyond the calendar
         return None
     return None
 
 
 def _since_epoch(text: str) -> Stated:
     digits, _, fraction = text.partition(".")
-    unit = 10 ** (len(digits) - 10)  # parts of a second
+    unit = 10 ** (len(digits) - 10)  # units per second
     scale = 10 ** len(fraction)
     micros = -(-int(digits + fraction) * 1_000_000 // (unit * scale))  # rounded up
     at = datetime(1970, 1, 1, tzinfo=timezone.utc) + timedelta(microseconds=micros)
@@ -171,7 +174,7 @@ def _stated(said: dict[str, str]) -> Stated | None:
     day = _date(said)
     weekday = said.get("weekday")
     if weekday is not None and _WEEKDAYS[weekday.lower()] != day.weekday():
-        return None  # one of the two is wrong, and nobody knows which
+        return None  # one of the two is wrong, and it is unknown which
     begins = datetime(day.year, day.month, day.day)
     if "hour" not in said:
         return _placed(begins, _DAY, None)
@@ -194,7 +197,7 @@ def _stated(said: dict[str, str]) -> Stated | None:
 
 
 def _placed(begins: datetime, grain: timedelta, offsets: tuple[timedelta, ...] | None) -> Stated:
-    """``offsets``: those that the zone can mean; none of them where it is not known."""
+    """Apply the offsets that the zone can mean; ``offsets`` is empty where the zone is not known."""
     if not offsets:
         at = begins.replace(tzinfo=timezone.utc)
         return Stated(at, at - FURTHEST_WEST + grain)
@@ -222,9 +225,9 @@ def _date(said: dict[str, str]) -> date:
 
 
 def _offsets(zone: str, local: datetime) -> tuple[timedelta, ...] | None:
-    """The offsets that the zone can mean; empty where it is not known, None where a part of it is not understood.
+    """Find the offsets that the zone can mean; empty where it is not known, None where a part of it is not understood.
 
-    Words that contradict each other count as all that they say, so that the latest is among it.
+    If words contradict each other, all their offsets count, so that the latest instant is among them.
     """
     sets: list[set[timedelta]] = []
     unknown, position = False, 0
@@ -233,7 +236,7 @@ def _offsets(zone: str, local: datetime) -> tuple[timedelta, ...] | None:
         if found is None:
             return None
         position = found.end()
-        if found["comment"]:  # RFC 822's comment: what it says again after a zone; alone nobody knows what it says
+        if found["comment"]:  # a comment of RFC 822 repeats the zone; alone, its meaning is unknown
             if _HALF_DAY.search(found["comment"]):
                 return None
             unknown = unknown or not sets
@@ -262,7 +265,7 @@ def _offsets(zone: str, local: datetime) -> tuple[timedelta, ...] | None:
 
 
 def _offset(text: str) -> timedelta | None:
-    """+HH, +HHMM, +HH:MM, +H, +HMM ("+800" is eight hours), +HH:MM:SS; None where no clock on earth shows it."""
+    """Read +HH, +HHMM, +HH:MM, +H, +HMM ("+800" is eight hours) or +HH:MM:SS; None where no zone on earth has it."""
     sign, digits = text[0], text[1:]
     if ":" in digits:
         parts = [int(part) for part in digits.split(":")]
@@ -284,10 +287,10 @@ def _long(name: str) -> set[timedelta]:
 
 
 def _there(place: str, local: datetime) -> set[timedelta]:
-    """The offsets of a place of the zone database at that local time: two in the hour that a clock shows twice."""
+    """Find the offsets of a place of the zone database at a local time: two in the hour that a clock shows twice."""
     try:
         zone = ZoneInfo(place)
-    except (ValueError, OSError, KeyError):  # no such place, or no database on this machine
+    except (ValueError, OSError, KeyError):  # the place is unknown, or this machine has no zone database
         return set()
     offsets = (local.replace(tzinfo=zone, fold=fold).utcoffset() for fold in (0, 1))
     return {offset for offset in offsets if offset is not None}

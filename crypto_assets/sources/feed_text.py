@@ -1,7 +1,8 @@
-"""From a feed's bytes to the text of one XML document: unpacked, decoded, without what stands before and behind it.
+"""Turn the bytes of a feed into the text of one XML document.
 
-Web servers pack feeds without saying so, name a charset in the HTTP header only, and let plugins write notices, scripts
-and comments around the document. What does not belong here: what the document says (``rss.py``).
+Web servers pack feeds without saying so, name the charset only in the HTTP header, and let plugins write notices,
+scripts and comments around the document. This module unpacks, decodes and removes what stands before and after the
+document. The content of the document does not belong here (see ``rss.py``).
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ import zlib
 
 from crypto_assets.errors import SourceError
 
-MAX_BYTES = 64 << 20  # of an unpacked feed; the client bounds what comes over the wire likewise
+MAX_BYTES = 64 << 20  # limit of an unpacked feed; the client has the same limit for the download
 _GZIP = b"\x1f\x8b"
 _MARKS = (
     (codecs.BOM_UTF8, "utf-8"),
@@ -21,7 +22,7 @@ _MARKS = (
     (codecs.BOM_UTF16_LE, "utf-16-le"),
     (codecs.BOM_UTF16_BE, "utf-16-be"),
 )
-# What browsers take these labels for (WHATWG Encoding): the larger set, which differs in code points that no text uses.
+# How browsers read these labels (WHATWG Encoding): as the larger charset, which differs only in unused code points.
 _WIDER = {
     "iso8859-1": "cp1252", "ascii": "utf-8", "shift_jis": "cp932", "gb2312": "gb18030", "gbk": "gb18030",
     "euc_kr": "cp949", "iso8859-9": "cp1254", "iso8859-11": "cp874", "tis-620": "cp874", "utf-16": "utf-16-le",
@@ -36,7 +37,7 @@ _ENDS = {"<!--": "-->", "<![CDATA[": "]]>"}
 
 
 def _as_windows(error: UnicodeError) -> tuple[str, int]:
-    """Bytes that are no UTF-8 in a text that is: a Windows letter pasted into it."""
+    """Decode bytes that are not UTF-8 inside a UTF-8 text as Windows-1252, because they were pasted into it."""
     assert isinstance(error, UnicodeDecodeError)
     return error.object[error.start : error.end].decode("cp1252", "replace"), error.end
 
@@ -45,20 +46,20 @@ codecs.register_error("crypto_assets.windows", _as_windows)
 
 
 def document(body: bytes, content_type: str, what: str) -> tuple[str, int]:
-    """The feed's XML from its root to the root's end, and how many items stand behind that end.
+    """Extract the XML document of a feed, from its root element to the root's end.
 
     Args:
-        body: the answer's bytes, packed (gzip) or not.
-        content_type: the HTTP header of that name, "" where there was none.
-        what: names the feed in errors.
+        body: the bytes of the answer, packed (gzip) or not.
+        content_type: the HTTP header of that name; empty where there was none.
+        what: the feed, for error messages.
 
     Returns:
-        Text that begins with the root element, and the number of items of further documents, which are not read.
+        Text that begins with the root element, and the number of items in further documents, which are not read.
 
     Raises:
-        SourceError: the body is no RSS or Atom, is cut off, declares entities, or unpacks to more than ``MAX_BYTES``.
+        SourceError: the body is not RSS or Atom, is cut off, declares entities, or unpacks to more than ``MAX_BYTES``.
 
-    Source: XML 1.0, appendix F; RFC 7303, 3 (which charset counts).
+    Source: XML 1.0, appendix F; RFC 7303, section 3 (precedence of charsets).
     """
     text = decoded(unpacked(body, what), content_type).replace("\x00", "")
     begin, root = _root(text, what)
@@ -72,7 +73,18 @@ def document(body: bytes, content_type: str, what: str) -> tuple[str, int]:
 
 
 def unpacked(body: bytes, what: str) -> bytes:
-    """The body, unpacked where it is gzip: a file feed.xml.gz comes without ``Content-Encoding``. Raises SourceError."""
+    """Unpack a body that is gzip; a file feed.xml.gz comes without ``Content-Encoding``.
+
+    Args:
+        body: the bytes of the answer.
+        what: the feed, for error messages.
+
+    Returns:
+        The unpacked bytes; the body itself where it is not gzip.
+
+    Raises:
+        SourceError: the gzip data is broken or cut off, or unpacks to more than ``MAX_BYTES``.
+    """
     parts: list[bytes] = []
     size = 0
     while body.startswith(_GZIP):
@@ -89,15 +101,22 @@ def unpacked(body: bytes, what: str) -> bytes:
         if not unzip.eof:
             raise SourceError(f"{what} was cut off; it was not read; run again later")
         parts.append(part)
-        body = unzip.unused_data  # gzip allows several members; what else follows the last is padding
+        body = unzip.unused_data  # gzip allows several members; other bytes after the last are padding
     return b"".join(parts) if parts else body
 
 
 def decoded(body: bytes, content_type: str) -> str:
-    """The body as text: byte-order mark, HTTP charset, declaration, UTF-8, in this order; the first that fits.
+    """Decode a body: the first of byte-order mark, HTTP charset, XML declaration and UTF-8 that fits.
 
-    One exception: a document that declares UTF-8 and is UTF-8 beyond ASCII is not ISO 8859-1, whatever a server's default
-    header says; by chance no text in a one-byte charset is both.
+    There is one exception. A document that declares UTF-8, is valid UTF-8 and is not plain ASCII is UTF-8, even if the
+    server's default header says ISO 8859-1. Text in a one-byte charset is not valid UTF-8 by chance.
+
+    Args:
+        body: the unpacked bytes.
+        content_type: the HTTP header of that name.
+
+    Returns:
+        The text.
     """
     for mark, name in _MARKS:
         if body.startswith(mark):
@@ -106,7 +125,7 @@ def decoded(body: bytes, content_type: str) -> str:
     declared = _DECLARED.search(head)
     found = _CHARSET.search(content_type)
     names = [found.group(1) if found else None, declared.group(1).decode("ascii") if declared else None]
-    if head.startswith((b"<\x00", b"\x00<")):  # two bytes a letter, whatever name it goes by
+    if head.startswith((b"<\x00", b"\x00<")):  # two bytes per character, whatever the declaration says
         names.insert(0, "utf-16-be" if head[:1] == b"\x00" else "utf-16-le")
     charsets = [name for name in map(_charset, names) if name is not None]
     if "utf-8" in charsets[1:] and not body.isascii():
@@ -118,7 +137,7 @@ def decoded(body: bytes, content_type: str) -> str:
         try:
             return body.decode(charset)
         except UnicodeDecodeError:
-            if charset == "cp1252":  # five of its bytes mean nothing
+            if charset == "cp1252":  # five byte values are undefined in it
                 return body.decode("cp1252", "replace")
     return body.decode("utf-8", "crypto_assets.windows")
 
@@ -132,22 +151,24 @@ def _is_utf8(body: bytes) -> bool:
 
 
 def _charset(name: str | None) -> str | None:
-    """Python's name of the charset; None for what is none."""
+    """Return Python's name of the charset; None where the name is not a charset."""
     try:
         found = codecs.lookup(name or "undefined")
-        "".encode(found.name)  # a codec of bytes, as base64, refuses text
+        "".encode(found.name)  # a codec of bytes (like base64) refuses text
     except (LookupError, UnicodeError, TypeError):
         return None
     return None if found.name in _NO_CHARSETS else _WIDER.get(found.name, found.name)
 
 
 def _root(text: str, what: str) -> tuple[int, str]:
-    """Where the root element begins, and its name."""
+    """Find where the root element begins, and its name."""
     found = outside(text, _PROLOG, 0)
     if found is None:
         raise SourceError(f"{what} did not answer RSS or Atom; it was not read; correct its address in NEWS_FEEDS")
     if found["root"] is None:
-        raise SourceError(f"{what} declares XML entities, which can be a bomb; it was not read; remove it")
+        raise SourceError(
+            f"{what} declares XML entities, which can expand without end; it was not read; remove it from NEWS_FEEDS"
+        )
     return found.start(), found["root"]
 
 
@@ -159,9 +180,9 @@ def _end(text: str, begin: int, root: str) -> int | None:
 
 
 def outside(text: str, pattern: re.Pattern[str], position: int) -> re.Match[str] | None:
-    """The first match outside comments and CDATA that is not the beginning of one; None without.
+    """Find the first match that is outside comments and CDATA sections; None without one.
 
-    A comment or CDATA that has no end is taken for text. Each character is looked at a bounded number of times.
+    A comment or CDATA that has no end counts as text. Each character is read a bounded number of times.
 
     Args:
         text: an XML document or a part of one.

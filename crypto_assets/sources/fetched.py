@@ -1,4 +1,4 @@
-"""What a source hands over, and the small rules that all of them share."""
+"""The result of a source, and the small rules that all sources share."""
 
 from __future__ import annotations
 
@@ -14,47 +14,55 @@ from typing import Any, TypeVar
 import pandas as pd
 
 from crypto_assets.catalog import Coin
+from crypto_assets.dates import DAY, days, midnight
 from crypto_assets.errors import NotListedError, ShortAnswerError, SourceError
-from crypto_assets.partitions import DAY, days, midnight
-from crypto_assets.sources.book import BudgetError
-from crypto_assets.sources.client import Answer
+from crypto_assets.sources.client.http import Answer
+from crypto_assets.sources.client.quota import BudgetError
 
 T = TypeVar("T")
-REPLAYED = "sandbox-replay"  # the mark of answers from recorded data
-FAILURES_BORNE = 0.1  # share of the coins for which a provider may fail without taking the others' rows with them
-# Set while coins that failed are tried again alone: among so few, one that fails again must not take the others along.
+REPLAYED = "sandbox-replay"  # marks answers from recorded data
+FAILURES_BORNE = 0.1  # share of the coins that may fail while the rows of the others are still stored
+# Set while failed coins are tried again alone. They are few, so one more failure must not discard the others' rows.
 ALONE: ContextVar[bool] = ContextVar("alone", default=False)
-REFUSALS = (401, 402, 403, 451)  # of the key, the plan or the place: no coin will fare better
+REFUSALS = (401, 402, 403, 451)  # the key, the plan or the place is refused, so every coin would fail
 
 
 class NeverListedError(NotListedError):
-    """The catalogue, or the plan, says that the source does not have the coin: no request was made."""
+    """The catalogue or the plan says that the source does not have the coin. No request was made."""
 
 
 def not_listed(why: str, sandbox: str | None, status: int | None = None) -> NotListedError:
-    """The error for a name that a provider says it does not know; ``sandbox`` is the mark of the answer.
+    """Build the error for a name that a provider does not know.
 
-    A recording that is replayed lacks most coins, which says nothing about the catalogue: there the coin is missing, as
-    one that the source never listed. At a provider, a name of the catalogue that it does not know is a failure.
+    Replayed recordings lack most coins, which says nothing about the catalogue. There the coin counts as never listed.
+    A real provider that does not know a name of the catalogue is a failure.
+
+    Args:
+        why: the message.
+        sandbox: the sandbox's mark of the answer; None for a real provider.
+        status: the HTTP status, if any.
+
+    Returns:
+        The error, to be raised.
     """
     kind = NeverListedError if sandbox == REPLAYED else NotListedError
     return kind(why, status=status)
 
 
 class UnsureError(SourceError):
-    """An empty answer of which nobody can say yet whether it is a rest or an end: the coin failed, and is asked again."""
+    """An empty answer that may mean a pause or the end of trading. The coin counts as failed and is asked for again."""
 
 
 @dataclass(frozen=True, order=True)
 class SetAside:
-    """Observations that a provider gave and that cannot be stored: of one subject, UTC day, column and reason.
+    """Observations that a provider gave and that cannot be stored, counted by subject, UTC day, column and reason.
 
     Attributes:
         subject: the coin's symbol, or the chain, venue, pool or feed that they are about.
         day: the UTC day that they are about.
         reason: a short fixed phrase, the same for all of a kind, e.g. ``"open time is not an hour mark"``.
         column: the column whose cell is null because of it; empty where the whole row is left out.
-        count: how many observations.
+        count: the number of observations.
         example: the first of them as given, at most 80 characters.
     """
 
@@ -67,19 +75,28 @@ class SetAside:
 
 
 class SetAsideLog:
-    """Collects what is set aside while an answer is read; equal subjects, days, columns and reasons are counted."""
+    """Collects what is set aside while an answer is read, and counts equal subjects, days, columns and reasons."""
 
     def __init__(self) -> None:
         self._found: dict[tuple[str, date, str, str], tuple[int, str]] = {}
 
     def add(self, subject: str, day: date, reason: str, example: object = "", column: str = "", count: int = 1) -> None:
-        """Count ``count`` observations; the example of the first of a kind is kept."""
+        """Count observations.
+
+        Args:
+            subject: the coin, chain, venue, pool or feed.
+            day: the UTC day.
+            reason: a short fixed phrase.
+            example: the value as given; the first example of a kind is kept.
+            column: the column whose cell is null; empty for a whole row.
+            count: the number of observations.
+        """
         key = (subject, day, reason, column)
         known, first = self._found.get(key, (0, str(example)[:80]))
         self._found[key] = (known + count, first)
 
     def records(self) -> tuple[SetAside, ...]:
-        """What was collected, sorted, so that the same answers give the same records."""
+        """Return what was collected, sorted, so that the same answers give the same records."""
         return tuple(
             SetAside(subject, day, reason, column, count, example)
             for (subject, day, reason, column), (count, example) in sorted(self._found.items())
@@ -88,30 +105,57 @@ class SetAsideLog:
 
 @dataclass(frozen=True)
 class Fetched:
-    """Rows, the hashes of the responses they came from, and what the provider did not have, by coin or route.
+    """The rows of a fetch, and everything that the provider did not have or that cannot be stored.
 
-    ``set_aside``: what was given and cannot be believed; the rest of the answer is stored (rule 11 of the design).
-    ``surplus``: what was given and is not wrong, but no row of the table, counted by reason: an unfinished bar, a
-    second point of an hour, an instant outside the window that was asked for.
+    Attributes:
+        frame: the rows.
+        digests: SHA-256 of each answer that the rows come from.
+        missing: coin, chain or route -> why the provider has nothing of it.
+        calls: the number of requests.
+        failed: coin -> why its rows could not be had this time.
+        gone: coin -> hours that were asked for and will never come.
+        set_aside: what was given and cannot be trusted; the rest of the answer is stored (set aside by name, never
+            dropped).
+        surplus: reason -> count of what was given and is correct, but is not a row of the table: an unfinished bar, a
+            second point of an hour, an instant outside the window.
     """
 
     frame: pd.DataFrame
     digests: tuple[str, ...] = ()
     missing: Mapping[str, str] = field(default_factory=dict)
     calls: int = 0
-    failed: Mapping[str, str] = field(default_factory=dict)  # coins whose rows could not be had this time, and why
-    gone: Mapping[str, Sequence[datetime]] = field(default_factory=dict)  # hours asked for that will not come, by coin
+    failed: Mapping[str, str] = field(default_factory=dict)
+    gone: Mapping[str, Sequence[datetime]] = field(default_factory=dict)
     set_aside: tuple[SetAside, ...] = ()
     surplus: Mapping[str, int] = field(default_factory=dict)
 
 
 def source_name(provider: str, answer: Answer) -> str:
-    """The provider's name, behind the sandbox's mark where the answer came from one."""
+    """Build the value of the ``source`` column.
+
+    Args:
+        provider: the provider's name.
+        answer: the answer.
+
+    Returns:
+        The provider's name, after the sandbox's mark where the answer came from a sandbox.
+    """
     return f"{answer.sandbox}/{provider}" if answer.sandbox else provider
 
 
 def number(value: object, what: str) -> float | None:
-    """A finite float from JSON, exactly; None for absent, empty and "NaN". Raises :class:`SourceError` otherwise."""
+    """Read a number from JSON.
+
+    Args:
+        value: a number or a string.
+        what: the provider, route and field, for error messages.
+
+    Returns:
+        A finite float; None for an absent value, an empty string and "NaN".
+
+    Raises:
+        SourceError: the value is not a finite number.
+    """
     if value is None or value == "" or value == "NaN":
         return None
     strange = isinstance(value, str) and (
@@ -133,7 +177,18 @@ def number(value: object, what: str) -> float | None:
 
 
 def positive(value: object, what: str) -> float:
-    """A number above zero. Raises :class:`SourceError`."""
+    """Read a number above zero from JSON.
+
+    Args:
+        value: a number or a string.
+        what: the provider, route and field, for error messages.
+
+    Returns:
+        The number.
+
+    Raises:
+        SourceError: the value is absent, not a number, or not above zero.
+    """
     parsed = number(value, what)
     if parsed is None or parsed <= 0:
         raise SourceError(f"{what} is {str(value)[:40]!r}, not above zero; nothing was written; try again later")
@@ -142,7 +197,14 @@ def positive(value: object, what: str) -> float:
 
 @contextmanager
 def about(request: str) -> Iterator[None]:
-    """Failures inside begin with the request they came from: provider, route, coins and window."""
+    """Put the request in front of the message of each :class:`SourceError` that is raised inside.
+
+    Args:
+        request: the provider, route, coins and window.
+
+    Yields:
+        Nothing.
+    """
     try:
         yield
     except SourceError as error:
@@ -152,7 +214,18 @@ def about(request: str) -> Iterator[None]:
 
 
 def rows_of(body: object, what: str) -> list[Any]:
-    """The list that a route documents. Raises :class:`SourceError` for any other type."""
+    """Return the list that a route documents.
+
+    Args:
+        body: the parsed JSON.
+        what: the provider and route, for error messages.
+
+    Returns:
+        The list.
+
+    Raises:
+        SourceError: the body is not a list.
+    """
     if not isinstance(body, list):
         raise SourceError(
             f"{what} answered {type(body).__name__} instead of a list; nothing was written; try again later"
@@ -170,10 +243,20 @@ def require_days(
     missing: Mapping[str, str] | None = None,
     set_aside: Iterable[SetAside] = (),
 ) -> None:
-    """Every day that is over since ``lag`` must have a row, else the answer is short and nothing may be written.
+    """Require a row for every day that is over, because a short answer must not be written.
 
-    ``what`` names provider, route and coins; ``missing`` the coins that had none, of which the first reason is said.
-    A day of which the provider gave rows that were ``set_aside`` was answered: it does not take the other days along.
+    Args:
+        covered: the days that have a row.
+        start: the first UTC day asked for.
+        end: the last UTC day asked for, included.
+        now: a day is over when its end plus ``lag`` is not later than this.
+        what: the provider, route and coins, for error messages.
+        lag: how long after the end of the day the provider publishes it.
+        missing: coin -> why it had no row; the first reason goes into the message.
+        set_aside: what was set aside. A day whose rows were all set aside was answered, and does not fail the others.
+
+    Raises:
+        ShortAnswerError: a day that is over has no row.
     """
     present = {*covered, *(record.day for record in set_aside if not record.column)}
     absent = [day for day in days(start, end) if midnight(day + DAY) + lag <= now and day not in present]
@@ -188,22 +271,32 @@ def require_days(
 
 
 def named(coins: Sequence[Coin]) -> str:
-    """The first coin and how many more there are, for a sentence."""
+    """Name the first coin and the number of others, for a sentence.
+
+    Args:
+        coins: the coins.
+
+    Returns:
+        The text, e.g. ``BTC and 3 more``.
+    """
     return f"{coins[0].symbol}{f' and {len(coins) - 1} more' if len(coins) > 1 else ''}" if coins else "no coin"
 
 
 async def each(
     calls: Mapping[str, Callable[[], Awaitable[T]]], missing: dict[str, str]
 ) -> tuple[dict[str, T], dict[str, str]]:
-    """(results, failures) by coin: one coin's failure is its own while few of all coins fail (see ``refuse_many``).
+    """Ask for each coin, and let a coin fail alone while few coins fail (see ``refuse_many``).
 
     Args:
-        calls: by coin, what asks for its rows.
-        missing: filled with the coins that the source never listed (:class:`NeverListedError`), and why. A coin whose
-            identifier the provider does not know (any more) is a failure by name: the catalogue says that it has it.
+        calls: coin -> the call that asks for its rows.
+        missing: filled with the coins that the source never listed (:class:`NeverListedError`), and why. A coin of the
+            catalogue that the provider does not know (any more) is a failure instead.
+
+    Returns:
+        Results by coin, and failures by coin.
 
     Raises:
-        SourceError: the first failure that concerns everyone; the other calls end.
+        SourceError: the first failure that concerns every coin; the other calls end.
     """
     results: dict[str, T] = {}
     failed: dict[str, SourceError] = {}
@@ -225,11 +318,20 @@ async def each(
 
 
 def refuse_many(failed: Mapping[str, SourceError], asked: int, newest: SourceError) -> None:
-    """Raise the newest failure where it concerns everyone.
+    """Raise the newest failure where it concerns every coin.
 
-    That is: key, plan, place or budget is refused; the provider failed (no answer, an HTTP error) for more than
-    ``FAILURES_BORNE`` of the coins; or more than half of the coins have an answer that cannot be read. One coin of
-    several never takes the others along, nor does any number of coins that the provider does not know or has no answer about yet.
+    This is so where the key, plan, place or budget is refused; where the provider failed (no answer, an HTTP error) for
+    more than ``FAILURES_BORNE`` of the coins; or where more than half of the coins have an answer that cannot be read.
+    One coin of several never fails the others. Coins that the provider does not know, or has no answer about yet, never
+    do.
+
+    Args:
+        failed: coin -> its failure.
+        asked: the number of coins asked for.
+        newest: the newest failure.
+
+    Raises:
+        SourceError: ``newest``, where it concerns every coin.
     """
     if newest.status in REFUSALS or isinstance(newest, BudgetError):
         raise newest
@@ -243,7 +345,14 @@ def refuse_many(failed: Mapping[str, SourceError], asked: int, newest: SourceErr
 
 
 async def gather(calls: Iterable[Coroutine[Any, Any, T]]) -> list[T]:
-    """Results in order; the first failure cancels the rest."""
+    """Run calls concurrently; the first failure cancels the rest.
+
+    Args:
+        calls: the coroutines.
+
+    Returns:
+        The results, in the order of the calls.
+    """
     tasks = [asyncio.ensure_future(call) for call in calls]
     try:
         return list(await asyncio.gather(*tasks))
@@ -255,7 +364,15 @@ async def gather(calls: Iterable[Coroutine[Any, Any, T]]) -> list[T]:
 
 
 def utc(frame: pd.DataFrame, *columns: str) -> pd.DataFrame:
-    """The frame with these columns as UTC timestamps in microseconds (right also when it is empty)."""
+    """Convert columns to UTC timestamps in microseconds, also in an empty frame.
+
+    Args:
+        frame: the frame.
+        *columns: the columns.
+
+    Returns:
+        The frame.
+    """
     for name in columns:
         frame[name] = pd.to_datetime(frame[name], utc=True).astype("datetime64[us, UTC]")
     return frame

@@ -1,8 +1,8 @@
 """Kraken public OHLC: the newest 720 hourly candles, in USD.
 
-https://docs.kraken.com/api/docs/rest-api/get-ohlc-data: errors come as HTTP 200 with a non-empty ``error`` list, which
-may also hold warnings ("W…") beside a whole result; the row of the hour in progress is unfinished, which the clock says
-and not its place in the list; numbers are strings, times seconds.
+Format: https://docs.kraken.com/api/docs/rest-api/get-ohlc-data. Errors come as HTTP 200 with a non-empty ``error``
+list, which may also hold warnings ("W…") beside a complete result. The candle of the hour in progress is unfinished;
+the clock tells which one it is, not its position in the list. Numbers are strings, and times are in seconds.
 """
 
 from __future__ import annotations
@@ -17,11 +17,10 @@ from typing import Any, TypeAlias
 import pandas as pd
 
 from crypto_assets.catalog import Coin
+from crypto_assets.dates import DAY, midnight
 from crypto_assets.errors import NotListedError, SourceError
-from crypto_assets.partitions import DAY, midnight
-from crypto_assets.schemas_context import KRAKEN_WINDOW
 from crypto_assets.settings import Settings
-from crypto_assets.sources.client import Client
+from crypto_assets.sources.client.http import Client
 from crypto_assets.sources.fetched import (
     Fetched,
     NeverListedError,
@@ -35,6 +34,7 @@ from crypto_assets.sources.fetched import (
     utc,
 )
 from crypto_assets.sources.reading import HOUR, OFF_HOUR, SHAPE, Bars, BarTable, Reading, gathered, refuse_coarse
+from crypto_assets.tables.prices import KRAKEN_WINDOW
 
 NAME = "kraken"
 Candle: TypeAlias = tuple[datetime, float, float, float, float, float | None, float | None, int | None]
@@ -43,14 +43,14 @@ COLUMNS = [
 ]  # fmt: skip
 ATTEMPTS = 4
 PAUSE_S = 2.0
-# https://docs.kraken.com/api/docs/guides/spot-errors: EService, EDatabase and most of EGeneral are about the exchange and
-# pass; the rest is about the request.
+# https://docs.kraken.com/api/docs/guides/spot-errors: EService, EDatabase and most of EGeneral concern the exchange and
+# are temporary. The rest concerns the request.
 _PASSING = ("eservice:", "edatabase:", "egeneral:", "eapi:rate limit", "eorder:rate limit", "etrade:rate limit")
 _LASTING = (
     "egeneral:invalid arguments", "egeneral:permission denied", "egeneral:unknown method", "egeneral:feature disabled",
 )  # fmt: skip
 _UNKNOWN_PAIR = ("equery:unknown asset pair", "equery:invalid asset pair", "equery:unknown asset")
-# An empty answer for so long a time means that the pair is dead: Kraken gives quiet hours as candles without volume.
+# No candle for this long means that the pair has ended: Kraken gives quiet hours as candles without volume.
 _SILENT = timedelta(days=1)
 MUST = (
     "the provider would have to give hourly candles with times in seconds and prices above zero: check KRAKEN_BASE_URL "
@@ -67,21 +67,24 @@ async def fetch_ohlc(
     now: datetime,
     reading: Reading | None = None,
 ) -> Bars:
-    """Finished hourly bars; hours older than the window of 720 are not given.
+    """Fetch the finished hourly bars of one coin; hours older than the window of 720 are not given.
 
     Args:
         client: makes the one request.
         settings: the base address.
-        coin: whose USD pair is asked for.
-        start: the first day.
-        end: the last day, included.
-        now: bars that close later are unfinished.
-        reading: counts what is no row; default: one that is thrown away.
+        coin: the coin whose USD pair is asked for.
+        start: the first UTC day.
+        end: the last UTC day, included.
+        now: bars that close later are unfinished and left out.
+        reading: counts what is not a row; by default a new one that is thrown away.
+
+    Returns:
+        The bars in order of time.
 
     Raises:
         NotListedError: Kraken does not know the pair.
-        NeverListedError: the catalogue has no pair.
-        SourceError: the answer cannot be had or most of it cannot be believed.
+        NeverListedError: the catalogue has no pair for the coin.
+        SourceError: the answer cannot be had, or most of it cannot be trusted.
     """
     reading = reading or Reading(coin.symbol, start, end, now)
     candles, digest, source, given = await _candles(client, settings, coin, start, end, now, reading)
@@ -93,9 +96,20 @@ async def fetch_ohlc(
 async def fetch_kraken(
     client: Client, settings: Settings, coins: Sequence[Coin], start: date, end: date, now: datetime
 ) -> Fetched:
-    """Rows of contract ``kraken_ohlc``: one request a coin, whatever the range; days older than 720 hours have no rows.
+    """Fetch the rows of contract ``kraken_ohlc``: one request per coin; days older than 720 hours have no rows.
 
-    A coin whose pair Kraken does not know (any more), or for which it answers without a candle, is failed by name.
+    A coin whose pair Kraken does not know (any more), or for which it answers without a candle, is in ``failed``.
+
+    Args:
+        client: makes the requests.
+        settings: the base address.
+        coins: the coins.
+        start: the first UTC day.
+        end: the last UTC day, included.
+        now: candles that close later are unfinished and left out.
+
+    Returns:
+        The rows.
 
     Raises:
         SourceError: too many coins failed (see ``each``), or a day that Kraken must show has no row.
@@ -140,7 +154,7 @@ def _why(coin: Coin, start: date, end: date, now: datetime, dead: bool) -> str:
 async def _candles(
     client: Client, settings: Settings, coin: Coin, start: date, end: date, now: datetime, reading: Reading
 ) -> tuple[list[Candle], str, str, int]:
-    """(finished candles of the days, the answer's digest, source, how many rows the answer had)."""
+    """Return (finished candles of the days, the answer's digest, source, the number of rows in the answer)."""
     if coin.kraken is None:
         raise NeverListedError(f"kraken does not list {coin.symbol}")
     params = {"pair": coin.kraken, "interval": 60, "since": int(midnight(start).timestamp()) - 1}
@@ -165,10 +179,18 @@ async def _candles(
 
 
 def parse_candles(body: object, subject: str, now: datetime | None = None) -> list[Candle]:
-    """(open time, open, high, low, close, vwap, volume, trades) of the candles that are finished at ``now`` (default: the present).
+    """Read the finished candles of an answer.
+
+    Args:
+        body: the parsed JSON.
+        subject: the coin, for error messages.
+        now: candles that close later are unfinished; by default the current time.
+
+    Returns:
+        (open time, open, high, low, close, vwap, volume, trades) of each candle.
 
     Raises:
-        SourceError: another shape, or most rows cannot be believed.
+        SourceError: the answer has another shape, or most rows cannot be trusted.
     """
     what = f"kraken OHLC of {subject}"
     now = now or datetime.now(timezone.utc)
@@ -185,7 +207,7 @@ def _rows(body: object, what: str) -> list[Any]:
 
 
 def _read(rows: list[Any], what: str, table: BarTable) -> None:
-    """Put the finished candles into the table. Raises :class:`SourceError` where most of them cannot be believed."""
+    """Put the finished candles into the table. Raises :class:`SourceError` where most of them cannot be trusted."""
     reading, opens = table.reading, []
     for row in rows:
         if not isinstance(row, list) or len(row) < 8:
@@ -210,14 +232,37 @@ def _read(rows: list[Any], what: str, table: BarTable) -> None:
 
 
 async def fetch_pairs(client: Client, settings: Settings) -> frozenset[str]:
-    """Altnames of every pair that Kraken lists (``/AssetPairs``)."""
+    """Fetch the altnames of all pairs that Kraken lists (``/AssetPairs``).
+
+    Args:
+        client: makes the request.
+        settings: the base address.
+
+    Returns:
+        The names.
+
+    Raises:
+        SourceError: the answer cannot be had or has another shape.
+    """
     answer = await client.get_json(NAME, f"{settings.kraken_base_url}/AssetPairs", endpoint="/AssetPairs")
     result = _result(answer.body, "kraken AssetPairs")
     return frozenset(str(pair.get("altname", name)) for name, pair in result.items() if isinstance(pair, dict))
 
 
 async def fetch_ticker(client: Client, settings: Settings, coin: Coin) -> float:
-    """The last trade's price in USD (``/Ticker``). Raises :class:`SourceError`."""
+    """Fetch the price of the last trade (``/Ticker``).
+
+    Args:
+        client: makes the request.
+        settings: the base address.
+        coin: the coin whose USD pair is asked for.
+
+    Returns:
+        The price in USD.
+
+    Raises:
+        SourceError: the answer cannot be had, or has no price above zero.
+    """
     params = {"pair": coin.kraken}
     answer = await client.get_json(
         NAME, f"{settings.kraken_base_url}/Ticker", params=params, subject=coin.symbol, endpoint="/Ticker"
@@ -231,7 +276,7 @@ async def fetch_ticker(client: Client, settings: Settings, coin: Coin) -> float:
 
 
 def _result(body: object, what: str) -> dict[str, Any]:
-    """What is in the envelope. Raises :class:`SourceError` for an error in it or another shape."""
+    """Return the content of the envelope. Raises :class:`SourceError` for an error in it or another shape."""
     if not isinstance(body, dict) or not isinstance(body.get("error"), list):
         raise SourceError(f"{what} has no error list; nothing was written; check KRAKEN_BASE_URL")
     errors = [str(text) for text in body["error"] if not str(text).startswith("W")]
@@ -245,7 +290,7 @@ def _result(body: object, what: str) -> dict[str, Any]:
 
 
 def _raise_envelope(what: str, text: str) -> None:
-    """What passes is transient; a pair that Kraken does not know is not listed; the rest is about the request."""
+    """Raise a temporary error as transient, an unknown pair as not listed, and any other as an error of the request."""
     kind = text.lower()
     if kind.startswith(_UNKNOWN_PAIR):
         raise NotListedError(f"{what}: {text[:80]}; correct the catalogue")

@@ -1,7 +1,7 @@
-"""Hourly bars, each coin from the first source in OHLC_SOURCES that lists it.
+"""Hourly bars: each coin comes from the first source in OHLC_SOURCES that lists it.
 
-A source that fails does not hand over to the next one: bars of one coin would change their venue from day to day. A
-source that does not have the pair any more does, from the hour on from which it has no bars and will have none.
+If a source fails, the next one is not asked, because the bars of one coin would then change their venue from day to
+day. If a source no longer has the pair, the next one continues from the hour after its last bar.
 """
 
 from __future__ import annotations
@@ -14,11 +14,11 @@ from typing import Any
 import pandas as pd
 
 from crypto_assets.catalog import Coin
+from crypto_assets.dates import midnight
 from crypto_assets.errors import NotListedError, SourceError
-from crypto_assets.partitions import midnight
 from crypto_assets.settings import Settings
 from crypto_assets.sources import binance, coingecko, kraken
-from crypto_assets.sources.client import Client
+from crypto_assets.sources.client.http import Client
 from crypto_assets.sources.fetched import Fetched, NeverListedError, each, named, require_days, utc
 from crypto_assets.sources.reading import HOUR, Bars, Reading, gathered
 
@@ -30,19 +30,19 @@ REFUSED_PLACE = 451
 async def fetch_ohlc(
     client: Client, settings: Settings, coins: Sequence[Coin], start: date, end: date, now: datetime
 ) -> Fetched:
-    """Bars of these coins that open in the inclusive days and are finished (contract ``ohlc``).
+    """Fetch the finished bars of these coins that open in the days ``start``..``end`` (contract ``ohlc``).
 
     Args:
         client: makes the requests.
         settings: base addresses and ``OHLC_SOURCES``.
         coins: the coins.
-        start: the first day.
-        end: the last day, included.
-        now: bars that close later are unfinished.
+        start: the first UTC day.
+        end: the last UTC day, included.
+        now: bars that close later are unfinished and left out.
 
     Returns:
-        The rows. ``missing`` names coins that no source lists or listed by then; ``failed`` names coins whose rows could
-        not be had, with them those whose pair is known to no source any more.
+        The rows. ``missing`` names coins that no source lists, or listed by then. ``failed`` names coins whose rows
+        could not be had, among them coins whose pair no source has any more.
 
     Raises:
         SourceError: too many coins failed (see ``each``), or a day that is over has no row of any coin.
@@ -76,11 +76,11 @@ async def fetch_ohlc(
 async def _bars_of(
     client: Client, settings: Settings, coin: Coin, start: date, end: date, now: datetime, reading: Reading
 ) -> Bars:
-    """Bars from the first source that lists the coin; where its pair has died, the hours after it from the next one.
+    """Fetch bars from the first source that lists the coin; after the end of its pair, from the next source.
 
     Raises:
         NeverListedError: the catalogue names the coin at none of the sources.
-        NotListedError: it names it, and none of them has the pair any more.
+        NotListedError: the catalogue names it, and none of the sources has the pair any more.
     """
     never: list[str] = []
     gone: list[str] = []

@@ -1,6 +1,6 @@
-"""Reading one coin's answers leniently: what cannot be believed is set aside by name, and the rest is kept.
+"""Read the answers about one coin leniently: set aside what cannot be trusted, keep the rest.
 
-What does not belong here: what a provider's columns mean.
+The meaning of a provider's columns does not belong here.
 """
 
 from __future__ import annotations
@@ -12,8 +12,8 @@ from datetime import date, datetime, timedelta, timezone
 from itertools import pairwise
 from typing import Any
 
+from crypto_assets.dates import DAY, midnight
 from crypto_assets.errors import SourceError
-from crypto_assets.partitions import DAY, midnight
 from crypto_assets.sources.fetched import SetAside, SetAsideLog, number
 
 HOUR = timedelta(hours=1)
@@ -26,18 +26,18 @@ SAME_AGAIN = "the same row again"
 OUTSIDE = "outside the window"
 UNFINISHED = "unfinished bar"
 _EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
-# Instants that a price can have: a time in another unit lies far outside.
+# The instants that a price can have. A time in another unit lies far outside.
 _FIRST, _LAST = datetime(2009, 1, 1, tzinfo=timezone.utc), datetime(2100, 1, 1, tzinfo=timezone.utc)
 
 
 class Reading:
-    """What the answers about one coin held that is no row: set aside, or surplus.
+    """Collects what the answers about one coin held that is not a row: set aside, or surplus.
 
     Args:
         subject: the coin's symbol.
         start: the first day that was asked for.
         end: the last day that was asked for, included.
-        now: the clock that says which bars are finished.
+        now: bars that close later are unfinished.
     """
 
     def __init__(self, subject: str, start: date, end: date, now: datetime) -> None:
@@ -52,7 +52,12 @@ class Reading:
     ) -> None:
         """Set one observation aside, under its own day where that was asked for, else under the first day.
 
-        A whole row counts as a doubt about its answer (see :meth:`judge`), unless ``doubt`` is false.
+        Args:
+            reason: a short fixed phrase.
+            example: the observation as given.
+            at: its instant; None where it cannot be read.
+            column: the column whose cell is null; empty for a whole row.
+            doubt: whether a whole row counts against its answer (see :meth:`judge`).
         """
         day = at.date() if at is not None and self.start <= at.date() <= self.end else self.start
         self.log.add(self.subject, day, reason, example, column)
@@ -61,17 +66,22 @@ class Reading:
             self._examples.setdefault(reason, str(example)[:60])
 
     def spare(self, reason: str, count: int = 1) -> None:
-        """Count observations that are not wrong and no row of the table."""
+        """Count observations that are correct but not a row of the table.
+
+        Args:
+            reason: a short fixed phrase.
+            count: the number of observations.
+        """
         if count:
             self.surplus[reason] += count
 
     def judge(self, what: str, rows: int, must: str) -> None:
-        """Refuse an answer of which more than half of the rows cannot be believed: the rest is doubtful as well.
+        """Refuse an answer of which more than half of the rows cannot be trusted, because the rest is doubtful as well.
 
         Args:
-            what: provider, route, coin and window.
-            rows: how many rows the answer has.
-            must: what would have to change before its rows can be stored.
+            what: the provider, route, coin and window.
+            rows: the number of rows in the answer.
+            must: what has to change before the rows can be stored.
 
         Raises:
             SourceError: more than half of the rows were set aside since the last call.
@@ -81,16 +91,25 @@ class Reading:
         if doubts.total() * 2 > rows:
             reason = doubts.most_common(1)[0][0]
             raise SourceError(
-                f"{what}: {doubts.total()} of {rows} rows cannot be believed ({reason}, e.g. "
+                f"{what}: {doubts.total()} of {rows} rows cannot be trusted ({reason}, e.g. "
                 f"{' '.join(examples[reason].split())}), so that the others are doubtful as well; nothing was written; {must}"
             )
 
     def inside(self, ts: datetime) -> bool:
-        """Whether the instant is in the days that were asked for."""
+        """Whether the instant lies in the days that were asked for."""
         return midnight(self.start) <= ts < midnight(self.end + DAY)
 
     def instant(self, raw: object, unit: timedelta, example: object) -> datetime | None:
-        """The instant of a count of ``unit`` since 1970; None, set aside, where it is no instant a price can have."""
+        """Read a time stamp.
+
+        Args:
+            raw: the number of units since 1970.
+            unit: the unit, e.g. one millisecond.
+            example: the whole row, for the log.
+
+        Returns:
+            The UTC instant; None where no price can have that time (the row is then set aside).
+        """
         try:
             value = number(raw, "time")
             at = _EPOCH + int(value) * unit if value is not None else None
@@ -103,7 +122,16 @@ class Reading:
         return at
 
     def prices(self, raw: Sequence[object], ts: datetime, example: object) -> tuple[float, float, float, float] | None:
-        """Open, high, low, close of a bar; None, set aside, where they are no bar."""
+        """Read the prices of a bar.
+
+        Args:
+            raw: open, high, low and close, in this order.
+            ts: the open time of the bar.
+            example: the whole row, for the log.
+
+        Returns:
+            Open, high, low, close; None where they are not a valid bar (the row is then set aside).
+        """
         try:
             values = [number(value, "price") for value in raw]
         except SourceError:
@@ -119,7 +147,16 @@ class Reading:
         return opened, high, low, close
 
     def cell(self, raw: object, column: str, ts: datetime) -> float | None:
-        """A number of zero or more; None where there is none, and set aside where it is no such number."""
+        """Read a number of zero or more.
+
+        Args:
+            raw: the value as given.
+            column: the column's name, for the log.
+            ts: the instant of the row.
+
+        Returns:
+            The number; None where there is none, and where it is set aside.
+        """
         try:
             value = number(raw, column)
         except SourceError:
@@ -132,7 +169,14 @@ class Reading:
 
 
 def gathered(readings: Iterable[Reading]) -> tuple[tuple[SetAside, ...], dict[str, int]]:
-    """(what was set aside, surplus by reason) of several coins."""
+    """Combine the readings of several coins.
+
+    Args:
+        readings: the readings.
+
+    Returns:
+        What was set aside, and the surplus by reason.
+    """
     records: list[SetAside] = []
     surplus: Counter[str] = Counter()
     for reading in readings:
@@ -142,7 +186,16 @@ def gathered(readings: Iterable[Reading]) -> tuple[tuple[SetAside, ...], dict[st
 
 
 def refuse_coarse(times: Iterable[datetime], what: str, advice: str) -> None:
-    """Raise :class:`SourceError` where bars of four hours or more would pass as hours with gaps."""
+    """Refuse bars of four hours or more, which would pass as hours with gaps.
+
+    Args:
+        times: the open times of the bars.
+        what: the provider, route and coin, for error messages.
+        advice: what to do, for error messages.
+
+    Raises:
+        SourceError: the bars are that coarse.
+    """
     found = sorted(set(times))
     if len(found) > 1 and all(later - earlier >= COARSE for earlier, later in pairwise(found)):
         raise SourceError(
@@ -157,8 +210,9 @@ class Bars:
     Attributes:
         rows: (ts, open, high, low, close, volume, source) in order of time; ``ts`` is the open.
         digests: SHA-256 of each answer.
-        ended: from this hour on the source has no bars and will have none: the next source is asked.
-        why: what the source answered where it has no bars in the whole range.
+        ended: the hour from which the source has no bars and will have none; the next source is asked from there. None
+            where the pair has not ended.
+        why: what the source answered, where it has no bars in the whole range.
     """
 
     rows: list[tuple[Any, ...]]
@@ -169,16 +223,16 @@ class Bars:
 
 @dataclass
 class BarTable:
-    """Bars by their open, one an hour, of what an answer gives in any order and more than once."""
+    """Bars by their open time, one per hour. An answer may give them in any order and more than once."""
 
     reading: Reading
     rows: dict[datetime, tuple[Any, ...]] = field(default_factory=dict)
 
     def add(self, bar: tuple[Any, ...], volume: int) -> None:
-        """Keep a finished bar of the window; count every other.
+        """Keep a finished bar of the window; count every other bar.
 
-        Of two different copies of one bar the one with more volume stays, then the one with the wider range: a bar
-        only grows while it is made, so that is its later state, whichever came first in the answer.
+        Of two different copies of one bar the one with more volume stays, then the one with the wider range. A bar only
+        grows while it is made, so this is the later state, in whatever order the answer gives them.
 
         Args:
             bar: (ts, open, high, low, close, …).
@@ -201,6 +255,7 @@ class BarTable:
         return reading.aside(SECOND_COPY, list(other[1:]), ts, doubt=False)
 
     def in_order(self) -> list[tuple[Any, ...]]:
+        """Return the bars in order of time."""
         return [self.rows[ts] for ts in sorted(self.rows)]
 
 

@@ -1,11 +1,15 @@
-"""RSS and Atom: the articles that the configured feeds list right now, as plain text.
+"""RSS and Atom: the articles that the configured feeds list now, as plain text.
 
-RSS 2.0, Atom (RFC 4287). A feed lists only its newest dozens of items; what it no longer lists stays in the table.
-Dates: the item's publication, else its last change, understood from the first character to the last
-(``feed_dates.py``); of several the latest (``feed_elements.py``). An item whose date is not understood was out when we
-saw it, and nobody knows since when: it is dated with the fetch, and counted. An item without a date, or dated before 2009
-or more than a day ahead, is skipped and counted. What does not belong here: bytes and charsets (``feed_text.py``), which coins an article names
-(``transforms/news.py``).
+Formats: RSS 2.0, Atom (RFC 4287). A feed lists only its newest dozens of items. Items that it no longer lists stay in
+the table.
+
+An item is dated by its publication, else by its last change. The whole date must be understood (``feed_dates.py``). Of
+several dates of one meaning the latest counts (``feed_elements.py``). An item with a date that is not understood gets
+the time of the fetch and is counted: it was public when we saw it, but it is not known since when. An item without a
+date, dated before 2009 or more than a day ahead, is skipped and counted.
+
+Bytes and charsets do not belong here (see ``feed_text.py``), nor the coins that an article names (see
+``narratives/news.py``).
 """
 
 from __future__ import annotations
@@ -25,15 +29,15 @@ import pandas as pd
 
 from crypto_assets.errors import SourceError
 from crypto_assets.settings import Settings
-from crypto_assets.sources.client import Answer, Client
+from crypto_assets.sources.client.http import Answer, Client
 from crypto_assets.sources.feed_dates import Stated, read_date
 from crypto_assets.sources.feed_elements import one_date_each
 from crypto_assets.sources.feed_text import document
 from crypto_assets.sources.fetched import Fetched, SetAsideLog, gather, source_name, utc
 
 NAME = "rss"
-TITLE_CHARS, SUMMARY_CHARS = 1000, 2000  # what is longer is no headline: it goes to the model and to every table
-EARLIEST = datetime(2009, 1, 1, tzinfo=timezone.utc)  # before Bitcoin there is no crypto news, only broken dates
+TITLE_CHARS, SUMMARY_CHARS = 1000, 2000  # longer texts are cut: they go to the model and into tables
+EARLIEST = datetime(2009, 1, 1, tzinfo=timezone.utc)  # crypto news cannot be older than Bitcoin, so the date is wrong
 AHEAD = timedelta(days=1)  # how far a feed's clock or time zone may run ahead of ours
 NOT_UNDERSTOOD = "date not understood: known from when it was first seen"
 _COLUMNS = ["feed", "title", "summary", "url", "published_at", "out_by", "language", "dated", "guid", "source"]
@@ -41,8 +45,8 @@ _UNSEEN = {"script", "style", "template", "noscript", "iframe", "svg"}  # their 
 _BREAKS = {"p", "br", "div", "li", "ul", "ol", "tr", "td", "h1", "h2", "h3", "h4", "blockquote", "figure", "figcaption"}
 # C0/C1 controls, surrogates, zero-width space, byte-order mark and the marks that reverse text; joiners stay.
 _CONTROLS = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ud800-\udfff\u200b\u202a-\u202e\u2066-\u2069\ufeff]")
-# feedparser lets an empty dc:description or itunes:summary wipe the item's own description (CoinDesk sends both), and
-# takes an image's media:title and media:description for the item's where they come first. Neither is read.
+# In feedparser an empty dc:description or itunes:summary clears the item's own description (CoinDesk sends both). It
+# also uses media:title and media:description of an image for the item when they come first. So these are not read.
 _NOISE = re.compile(
     r"<((?:dc|itunes|content):(?:title|description|summary|subtitle|encoded))\b[^<>]*(?:/>|>\s*</\1\s*>)"
     r"|<(media:(?:title|description))\b[^<>]*(?:/>|>(?:(?!<media:).)*?</\2\s*>)",
@@ -54,16 +58,25 @@ _SCHEME = re.compile(r"[a-z][a-z0-9+.-]*:(?![0-9]+(?:/|$))", re.IGNORECASE)
 
 
 async def fetch_articles(client: Client, settings: Settings, now: datetime) -> Fetched:
-    """One row an item of every feed: feed, title, summary, url, published_at (UTC), out_by (UTC), language, dated,
-    guid, source.
+    """Fetch the items of every feed.
 
-    ``out_by`` is the instant at which the article was out for certain: its publication, or the last instant that the
-    feed's text can mean (no zone: in the zone furthest west; a day alone: its end). ``dated`` is False where the date is
-    not understood; both times are then ``now``. ``guid`` is the feed's own name of the item, for one without a link.
+    A row has feed, title, summary, url, published_at (UTC), out_by (UTC), language, dated, guid and source. ``out_by``
+    is the instant at which the article was public for certain: its publication, or the last instant that the feed's
+    text can mean (without a zone: in the zone furthest west; for a day alone: its end). ``dated`` is False where the
+    date is not understood; both times are then ``now``. ``guid`` is the feed's own name of the item, for items without
+    a link.
 
-    A feed that fails, or that lists nothing, is in ``missing`` with its reason. Items whose date is not understood, and
-    items that are skipped, are in ``set_aside`` under the feed, the day and the reason.
-    Raises :class:`SourceError` when every feed fails.
+    Args:
+        client: makes the requests: one per feed.
+        settings: the feeds.
+        now: the instant of the fetch.
+
+    Returns:
+        One row per item. ``missing`` names feeds that fail or list nothing. ``set_aside`` counts items that are skipped
+        or whose date is not understood, by feed, day and reason.
+
+    Raises:
+        SourceError: every feed failed.
     """
     before = client.calls
     names = list(settings.news_feeds)
@@ -97,9 +110,9 @@ async def fetch_articles(client: Client, settings: Settings, now: datetime) -> F
 
 
 async def _fetch(client: Client, name: str, url: str) -> Answer | SourceError:
-    """The answer, or the failure as a value: one feed's failure is its own."""
+    """Return the answer, or the failure as a value, so that one feed does not fail the others."""
     try:
-        return await client.get_text(NAME, url, subject=name, endpoint=name)
+        return await client.get_bytes(NAME, url, subject=name, endpoint=name)
     except SourceError as error:
         return error
 
@@ -112,11 +125,11 @@ class Article(NamedTuple):
     url: str | None
     published_at: datetime
     out_by: datetime
-    language: str | None  # as the item or its feed says, e.g. "en-us"
+    language: str | None  # as the item or its feed states it, e.g. "en-us"
 
 
 class Counted(NamedTuple):
-    """Items of a feed that are set aside or skipped: the day they are about, why, and the text that says so."""
+    """An item that is set aside or skipped: the day it is about, the reason, and the text that shows it."""
 
     day: date
     reason: str
@@ -127,11 +140,11 @@ class Counted(NamedTuple):
 
 @dataclass
 class Listed:
-    """What a feed lists: each article with the feed's own name of it ("" where it has none).
+    """The items of a feed. Each article has the feed's own name of it ("" where it has none).
 
     Attributes:
         dated: articles whose date is understood.
-        undated: articles whose date is not; their times are those of the fetch.
+        undated: articles whose date is not understood; their times are those of the fetch.
         counted: one entry for each undated article, and for each item that is skipped.
     """
 
@@ -141,9 +154,19 @@ class Listed:
 
 
 def parse_feed(body: bytes, name: str, now: datetime, content_type: str = "") -> tuple[list[Article], Counter[str]]:
-    """The articles whose date is understood, and how many items are not among them, by reason.
+    """Read the articles of a feed whose date is understood.
 
-    Raises :class:`SourceError` as :func:`read_feed` does.
+    Args:
+        body: the bytes of the answer.
+        name: the feed's name in ``NEWS_FEEDS``.
+        now: the instant of the fetch.
+        content_type: the HTTP header of that name.
+
+    Returns:
+        The articles, and the number of the other items by reason.
+
+    Raises:
+        SourceError: the body is not a usable feed (see :func:`read_feed`).
     """
     found = read_feed(body, name, now, content_type=content_type)
     counts: Counter[str] = Counter()
@@ -153,17 +176,20 @@ def parse_feed(body: bytes, name: str, now: datetime, content_type: str = "") ->
 
 
 def read_feed(body: bytes, name: str, now: datetime, address: str = "", content_type: str = "") -> Listed:
-    """Every item of a feed: as an article, or counted by reason.
+    """Read every item of a feed as an article, or count it by reason.
 
     Args:
-        body: the answer's bytes.
+        body: the bytes of the answer.
         name: the feed's name in ``NEWS_FEEDS``.
-        now: the instant of the fetch, which is the date of an item whose own is not understood.
-        address: where the feed was fetched from; the last resort for relative links.
+        now: the instant of the fetch; it dates items whose own date is not understood.
+        address: the address of the feed; the last resort for relative links.
         content_type: the HTTP header of that name.
 
+    Returns:
+        The articles and the counted items.
+
     Raises:
-        SourceError: a body that is no feed, is cut off, lists nothing usable or declares entities.
+        SourceError: the body is not a feed, is cut off, lists nothing usable, or declares entities.
     """
     what = f"News feed {name}"
     text, behind = document(body, content_type, what)
@@ -214,7 +240,10 @@ def _guid(entry: Any) -> str:
 
 
 def _skipped(title: str, said: str | None, stated: Stated | None, now: datetime, entry: Any) -> Counted | None:
-    """Why an item is no article: nothing to show, no date at all, or a date that no news can have. None if it is one."""
+    """Say why an item is not an article; None if it is one.
+
+    The reasons are: nothing to show, no date at all, or a date that news cannot have.
+    """
     day = stated.at.date() if stated else now.date()
     if not title:
         return Counted(day, "item without a title", _text(entry, "link"))
@@ -231,10 +260,10 @@ def _parse(text: str, what: str) -> Any:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", DeprecationWarning)
-            # A stream, never the text itself: feedparser takes a string for an address or a file name and opens it.
-            # Markup is taken off below, so its own (slower) cleaning of HTML is not needed.
+            # feedparser gets a stream, because it would open a string as an address or a file name. Markup is removed
+            # below, so its own (slower) cleaning of HTML is not needed.
             return feedparser.parse(io.BytesIO(body), sanitize_html=False, resolve_relative_uris=False)
-    except Exception as error:  # its fallback parser was written for well-meant input; any crash means "not a feed"
+    except Exception as error:  # its fallback parser can raise anything on bad input; that means "not a feed"
         raise SourceError(
             f"{what} cannot be parsed ({type(error).__name__}); it was not read; correct its address in NEWS_FEEDS"
         ) from error
@@ -255,9 +284,10 @@ def _title(entry: Any, atom: bool) -> str:
 
 
 def _plain(entry: Any, name: str, atom: bool) -> str:
-    """The element's text. In Atom the type says whether it is markup; RSS does not say, so what looks like it is.
+    """Return the text of an element.
 
-    A title that opens a script and never closes it speaks of scripts.
+    In Atom the element's type says whether it is markup. In RSS, text that looks like markup is markup. A title that
+    opens a script element and never closes it is plain text about scripts.
     """
     text = _text(entry, name)
     kind = dict.get(dict.get(entry, f"{name}_detail") or {}, "type")
@@ -271,17 +301,20 @@ def _plain(entry: Any, name: str, atom: bool) -> str:
 
 
 def _url(entry: Any, base: str) -> str | None:
-    """The article's address: its link, whole or relative to ``base``, else its id where that is one."""
+    """Find the address of an article.
+
+    It is the link, absolute or relative to ``base``, else the id where that is an address.
+    """
     link, own = (_CONTROLS.sub("", _text(entry, name)).strip() for name in ("link", "id"))
-    # feedparser gives an RSS guid that is no address as the link of an item without one.
+    # For an item without a link, feedparser returns an RSS guid as the link, even if it is not an address.
     found = None if link == own and not link.startswith("/") else _absolute(link, base)
     return found or _absolute(link, "") or _absolute(own, "")
 
 
 def _absolute(link: str, base: str) -> str | None:
-    """The http(s) address that a link means on a page with the address ``base``; None for none.
+    """Resolve a link on a page with the address ``base``; None where the result is not an http(s) address.
 
-    Source: RFC 3986, 5. Feeds also leave out the scheme alone ("host/path").
+    Source: RFC 3986, section 5. Feeds also leave out only the scheme ("host/path").
     """
     link = re.sub(r"\s", "%20", _CONTROLS.sub("", link).strip())
     if _WHOLE.match(link):
@@ -304,19 +337,20 @@ def _language(tag: str) -> str | None:
 
 
 def _dates(entry: Any) -> str | None:
-    """The text that dates the item: its publication, else its last change; "" where it only has another date.
+    """Return the text that dates the item: its publication, else its last change.
 
-    A publication that is not understood is not replaced by a change: a planned article is changed before it is out.
-    Neither is the day on which somebody began to write it (dcterms:created). None where the item has no date at all.
+    Returns "" where the item only has another date, and None where it has no date at all. A publication that is not
+    understood is not replaced by a change, because a planned article is changed before it is published. The day on
+    which the text was begun (dcterms:created) does not count either.
     """
     said = [
         _text(entry, name).strip() for name in ("published", "updated")
-    ]  # dict's own lookup answers one for another
+    ]  # feedparser's own lookup returns one for the other
     return next(filter(None, said), "" if _text(entry, "created").strip() else None)
 
 
 class _Text(HTMLParser):
-    """Collects the text a reader would see."""
+    """Collects the text that a reader would see."""
 
     def __init__(self) -> None:
         super().__init__(convert_charrefs=True)
@@ -345,13 +379,20 @@ class _Text(HTMLParser):
 
 
 def plain_text(markup: str) -> str:
-    """Text without tags, scripts, entities and control characters, white space collapsed."""
+    """Remove tags, scripts, entities and control characters, and collapse white space.
+
+    Args:
+        markup: text or HTML.
+
+    Returns:
+        The plain text.
+    """
     parser = _Text()
     try:
         parser.feed(markup)
         parser.close()
         text = "".join(parser.parts)
-    except (AssertionError, ValueError):  # html.parser gives up on some malformed declarations
+    except (AssertionError, ValueError):  # html.parser fails on some malformed declarations
         text = re.sub(r"<[^>]*>", " ", markup)
     return _clean(text)
 

@@ -1,7 +1,7 @@
-"""The last look before a provider's rows are stored: what breaks the contract is set aside, cell by cell or row by row.
+"""Screen a provider's rows before they are stored: what breaks the contract is set aside, by cell or by row.
 
-Sources name what they set aside themselves, close to the answer. This catches what they did not think of: without it,
-one row that breaks the contract refuses all rows of the write (rule 6), and none of them is seen (rule 11).
+Sources set aside what they check themselves, close to the answer. This catches the rest. Without it, one row that
+breaks the contract would make the write refuse all rows, and nobody would see which row it was.
 """
 
 from __future__ import annotations
@@ -13,20 +13,27 @@ import numpy as np
 import pandas as pd
 import polars as pl
 
-from crypto_assets.contract import Column, Contract
 from crypto_assets.errors import ContractError
 from crypto_assets.sources.cells import CONTRADICTED, require_readable
 from crypto_assets.sources.fetched import Fetched, SetAsideLog
+from crypto_assets.tables.contract import Column, Contract
 
-MARKET = "MARKET"  # the subject of tables that have one row a day
+MARKET = "MARKET"  # the subject of tables with one row per day
 
 
 def screen(contract: Contract, fetched: Fetched) -> Fetched:
-    """What was fetched, with frames that keep the contract; what breaks it is in ``set_aside``.
+    """Remove what breaks the contract from the rows of a fetch.
 
-    A nullable cell becomes null; of a cell that must not be null, the row is left out. Rows with one key and different
-    values are left out. A frame whose columns or types are not the contract's is a fault of ours and stays as it is:
-    the write refuses it.
+    A nullable cell becomes null. For a cell that must not be null, the row is left out. Rows with the same key and
+    different values are left out. A frame whose columns or types are not those of the contract is an error in our code.
+    It stays as it is, and the write refuses it.
+
+    Args:
+        contract: the contract of the table.
+        fetched: the rows.
+
+    Returns:
+        The rows that keep the contract; ``set_aside`` names what was removed.
 
     Raises:
         SourceError: most rows would be left out, so that the others are doubtful too.
@@ -48,7 +55,7 @@ def screen(contract: Contract, fetched: Fetched) -> Fetched:
 
 
 class _Screen:
-    """One frame against its contract: which cells become null and which rows are left out."""
+    """Checks one frame against its contract: which cells become null, and which rows are left out."""
 
     def __init__(self, contract: Contract, frame: pd.DataFrame) -> None:
         self.log = SetAsideLog()
@@ -60,7 +67,7 @@ class _Screen:
         self._fallback = min((one for one in day.to_list() if one is not None), default=date(1970, 1, 1))
 
     def kept(self) -> pd.DataFrame:
-        """The frame's rows that keep the contract, cells that do not as null."""
+        """Return the rows that keep the contract; cells that break it are null."""
         contract, frame = self._contract, self._frame.copy()
         for column in contract.columns:
             if column.name not in self._data.columns:
@@ -94,7 +101,7 @@ class _Screen:
         twice = rows[rows.duplicated(key, keep=False)]
         for _, same in twice.groupby(key, sort=False):
             shown = same.drop(columns=["available_at"], errors="ignore").astype(str)
-            if len(shown.drop_duplicates()) == 1:  # one row, said again: the first known counts
+            if len(shown.drop_duplicates()) == 1:  # the same row given again: the first one counts
                 self._left_out[same.index[1:]] = True
                 continue
             mask = np.zeros(len(frame), dtype=bool)
@@ -119,13 +126,21 @@ class _Screen:
 
 
 def subject_of(contract: Contract, row: pd.Series) -> str:
-    """Whom a row is about: the first of its key that is a name; the market where there is none."""
+    """Find the subject of a row.
+
+    Args:
+        contract: the contract of the table.
+        row: the row.
+
+    Returns:
+        The first part of its key that is a name; ``MARKET`` where there is none.
+    """
     name = contract.key[0]
     return str(row[name]) if contract.by_name[name].dtype == pl.String else MARKET
 
 
 def _broken(values: pl.Series, column: Column) -> dict[str, np.ndarray]:
-    """Reason -> which of the values break that rule of the column."""
+    """Return reason -> which of the values break that rule of the column."""
     rules: dict[str, pl.Series] = {}
     if column.dtype in (pl.Float64, pl.Float32):
         values = values.fill_nan(None)

@@ -1,4 +1,4 @@
 """The warehouse: Delta tables behind one IO manager, and read-only SQL over them.
 
-What does not belong here: where rows come from, and what they mean (schemas.py says that).
+Where rows come from does not belong here, nor what they mean (see ``tables``).
 """

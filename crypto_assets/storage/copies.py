@@ -1,12 +1,12 @@
-"""Copies of whole tables between folders and object stores: backup and restore.
+"""Copy whole tables between folders and object stores: backup and restore.
 
-Delta files never change, so a copy is consistent while the table is written to: the version is fixed first, then data
-files go over, then the log in order. A reader of the copy sees whole versions only, and a copy that broke off is
-finished by the next one.
+Delta files never change, so a copy is consistent while the table is written to. The version is fixed first, then the
+data files are copied, then the log in order. A reader of the copy sees only whole versions. The next copy finishes one
+that was interrupted.
 
-Names and version numbers do not say that two tables are the same one: a table that was moved away and filled again has
-the same ones. So a copy goes on only where the newest commit of the copy is, byte for byte, a commit of the source. A
-commit names its files and its instant, so that no two histories share one.
+Names and version numbers do not prove that two tables are the same: a table that was moved away and filled again has
+the same ones. So a copy continues only where the newest commit of the copy is, byte for byte, a commit of the source. A
+commit names its files and its instant, so two histories never share one.
 """
 
 from __future__ import annotations
@@ -27,16 +27,16 @@ import pyarrow.fs as arrow_fs
 from deltalake.exceptions import DeltaError
 
 from crypto_assets.errors import WarehouseError
-from crypto_assets.schemas import CONTRACTS
 from crypto_assets.storage.object_store import options, reason
 from crypto_assets.storage.warehouse import Warehouse
+from crypto_assets.tables.schemas import CONTRACTS
 
 _LOG = re.compile(r"_delta_log/(\d{20})\.")
 _COMMIT = re.compile(r"_delta_log/(\d{20})\.json")
 _DRAFT = re.compile(r"(?:^|/)\.[^/]*\.draft$")
-DRAFT_LIFE_S = 3600.0  # a draft that nobody has written to for so long belongs to a copy that was killed
+DRAFT_LIFE_S = 3600.0  # a draft without writes for this long belongs to a copy that was killed
 BLOCK = 8 * 1024 * 1024
-MARK = "_backup.json"  # says that a place is a backup and no warehouse in use: its tables may be set aside
+MARK = "_backup.json"  # marks a backup, as opposed to a warehouse in use: its tables may be set aside
 
 
 @dataclass
@@ -45,9 +45,9 @@ class Copied:
 
     Attributes:
         versions: table -> version that was copied.
-        files: files that were not there yet.
-        bytes: their size.
-        set_aside: table -> address where the copy of another table of this name was moved to.
+        files: the number of files that were not there yet.
+        bytes: the size of these files.
+        set_aside: table -> address where the copy of a different table of this name was moved to.
         kept: tables of the backup that the source no longer has; they stay as they are.
     """
 
@@ -59,22 +59,23 @@ class Copied:
 
 
 def copy_tables(source: Warehouse, target: Warehouse, *, only_into_empty: bool = False) -> Copied:
-    """Bring every table of the source over, each at one version, with its history.
+    """Copy every table of the source, each at one version, with its history.
 
-    A backup whose copy of a table is not an earlier state of the source's table (the table was moved away and filled
-    again, or replaced by an older copy of itself) keeps that copy under another name and begins a new one.
+    The backup may hold a copy that is not an earlier state of the source's table (the table was moved away and filled
+    again, or replaced by an older copy of itself). That copy is kept under another name, and a new one begins.
 
     Args:
-        source: where the tables are.
-        target: where they go; made if need be.
-        only_into_empty: restore: a table in the target is continued if a copy broke off there, and else refused.
+        source: the warehouse to copy from.
+        target: the warehouse to copy to; made if need be.
+        only_into_empty: for a restore: a table in the target is continued if an earlier copy was interrupted, and
+            otherwise refused.
 
     Returns:
         What was copied.
 
     Raises:
-        WarehouseError: before anything is written if the target holds what must not be touched; in the middle if one of
-            the two cannot be read or written, or was replaced meanwhile. The same command again goes on.
+        WarehouseError: before any write where the target holds a table that must not be touched; later where one of the
+            two cannot be read or written, or was replaced meanwhile. The same command continues where it stopped.
     """
     if _same_place(source, target):
         raise WarehouseError(f"{target.uri} is the warehouse itself; nothing was copied; name another place")
@@ -107,7 +108,7 @@ def copy_tables(source: Warehouse, target: Warehouse, *, only_into_empty: bool =
 
 
 def _refuse_restore(target: Warehouse, pairs: list[_Pair], others: list[_Pair]) -> None:
-    """A warehouse in use is not restored over; one that a restore which broke off has begun is finished."""
+    """Refuse to restore over a warehouse in use; a restore that was interrupted may continue."""
     taken = others or ([pair for pair in pairs if pair.there] if all(pair.is_whole() for pair in pairs) else [])
     if taken:
         raise WarehouseError(
@@ -123,14 +124,14 @@ class _Pair:
         self.table, self.version = table, version
         self._warehouses = source, target
         self.source, self.target = table_files(source, table), table_files(target, table, make=False)
-        # The source last: whatever another backup has brought over meanwhile is in its list.
+        # The source is listed last, so that its list has everything that another backup copied meanwhile.
         self.there = dict(_sizes(self.target))
         self.found = dict(_sizes(self.source))
         newest = f"_delta_log/{version:020}.json"
         self._newest = newest, _bytes(self.source, newest) if newest in self.found else b""
 
     def is_other(self) -> bool:
-        """Is what the target holds something else than an earlier state of the source's table?"""
+        """Whether the target holds something else than an earlier state of the source's table."""
         copied = _commits(self.there)
         if not copied:
             return False
@@ -138,22 +139,22 @@ class _Pair:
             return True
         for number in sorted(copied, reverse=True):
             path = copied[number]
-            if path not in self.found:  # the source's log no longer reaches back to it: nothing shows that they are one
+            if path not in self.found:  # not in the source's log, so nothing proves that they are one table
                 return True
             ours, copy = _bytes(self.source, path), _bytes(self.target, path)
             if ours == copy:
                 return False
             if not ours.startswith(copy):
                 return True
-            # a copy that was killed has left half a commit: the one before it decides
+            # a killed copy has left half a commit: the one before it decides
         return False
 
     def is_whole(self) -> bool:
-        """Does the target have every file that a copy would bring?"""
+        """Whether the target has every file that a copy would bring."""
         return all(self.there.get(path) == size for path, size in self.found.items() if self._belongs(path))
 
     def set_aside(self) -> str:
-        """Move what the target holds to another name; returns its address."""
+        """Move what the target holds to another name, and return its address."""
         newest = _commits(self.there)
         digest = hashlib.sha256(_bytes(self.target, newest[max(newest)])).hexdigest()[:12]
         name = f"{self.table}.replaced-{digest}"
@@ -170,13 +171,13 @@ class _Pair:
         ordered = sorted(self.there.items(), key=_order)
         for path, _ in ordered:
             aside.base_fs.copy_file(self.target.base_path + path, aside.base_path + path)
-        for path, _ in reversed(ordered):  # the log first, from its newest commit on: what is left is an older state
+        for path, _ in reversed(ordered):  # the log first, newest commit first: at each moment an older state is left
             self.target.delete_file(path)
         self.there = {}
         return target.path(name)
 
     def copy(self, done: Copied) -> None:
-        """Bring over what the target lacks. Raises :class:`WarehouseError` where the table was replaced meanwhile."""
+        """Copy what the target lacks. Raises :class:`WarehouseError` where the table was replaced meanwhile."""
         source, target = self._warehouses
         self.target = table_files(target, self.table)
         _clear_drafts(target, self.table)
@@ -187,7 +188,7 @@ class _Pair:
                 continue
             try:
                 self._bring(path)
-            except FileNotFoundError:  # tidied away meanwhile: older versions alone needed it
+            except FileNotFoundError:  # removed by maintenance meanwhile: only older versions needed it
                 lost.add(path)
                 continue
             copied = True
@@ -205,7 +206,7 @@ class _Pair:
             )
 
     def _was_replaced(self) -> bool:
-        """Is the newest commit no longer the one that was listed, here or there?"""
+        """Whether the newest commit is no longer the one that was listed, in the source or the target."""
         path, commit = self._newest
         try:
             return not commit == _bytes(self.source, path) == _bytes(self.target, path)
@@ -216,13 +217,13 @@ class _Pair:
         numbered = _LOG.match(path)
         if numbered:
             return int(numbered[1]) <= self.version
-        return not path.startswith("_delta_log/")  # _last_checkpoint is a hint: without it the log is listed
+        return not path.startswith("_delta_log/")  # _last_checkpoint is a hint; without it readers list the log
 
     def _bring(self, path: str) -> None:
-        """One file, at once: a reader and another copy see none of it or all of it."""
+        """Copy one file atomically: readers and other copies see none of it or all of it."""
         _, target = self._warehouses
         with self.source.open_input_file(path) as opened:
-            block = opened.read(BLOCK)  # before the target is opened: a source that fails leaves no empty file there
+            block = opened.read(BLOCK)  # before the target is opened: a failing source leaves no empty file
             if not target.is_local:
                 with self.target.open_output_stream(path) as written:
                     while block:
@@ -261,7 +262,7 @@ def _mark(target: Warehouse) -> None:
 
 
 def _commits(files: dict[str, int]) -> dict[int, str]:
-    """Version -> path of its commit."""
+    """Return version -> path of its commit."""
     return {int(found[1]): path for path in files if (found := _COMMIT.fullmatch(path))}
 
 
@@ -276,7 +277,7 @@ def _bytes(system: arrow_fs.FileSystem, path: str) -> bytes:
 
 
 def _order(found: tuple[str, int]) -> tuple[bool, str]:
-    """Data before the log, the log from its first version on."""
+    """Sort files: data before the log, and the log from its first version on."""
     return found[0].startswith("_delta_log/"), found[0]
 
 
@@ -296,7 +297,19 @@ def _clear_drafts(target: Warehouse, table: str) -> None:
 
 
 def table_files(warehouse: Warehouse, table: str, *, make: bool = True) -> arrow_fs.SubTreeFileSystem:
-    """The table's folder as a file system of its own; ``make``: a folder that is not there is made."""
+    """Open the folder of a table as a file system of its own.
+
+    Args:
+        warehouse: where the table is.
+        table: the table's name.
+        make: whether to make a folder that does not exist.
+
+    Returns:
+        The file system; its paths are relative to the folder.
+
+    Raises:
+        OSError: the place cannot be reached.
+    """
     if warehouse.is_local:
         folder = Path(warehouse.path(table))
         if make:

@@ -1,4 +1,4 @@
-"""Assets in and out of the warehouse: a run's days in one write, inputs by partition, range or look-back window."""
+"""The IO manager: write the days of a run in one commit, and read inputs by partition, range or look-back window."""
 
 from __future__ import annotations
 
@@ -10,19 +10,19 @@ import dagster as dg
 import pandas as pd
 import polars as pl
 
-from crypto_assets.contract import Contract
 from crypto_assets.errors import ContractError
-from crypto_assets.schemas import CONTRACTS
 from crypto_assets.storage.warehouse import Warehouse, now
+from crypto_assets.tables.contract import Contract
+from crypto_assets.tables.schemas import CONTRACTS
 
-# Metadata key: epoch seconds at which a materialisation began to read its inputs (see upkeep/staleness.py).
+# Metadata key: when a materialisation began to read its inputs, in epoch seconds (see automation/staleness.py).
 INPUTS_READ_AT = "inputs_read_at"
 
 
 class DeltaIOManager(dg.IOManager):
-    """Writes an asset's frame to its table and loads upstream frames as the annotation asks.
+    """Writes an asset's frame to its table, and loads upstream frames as the type that the annotation asks for.
 
-    ``open_warehouse`` is called for every use, so that the address is read when a run needs it, not at import.
+    ``open_warehouse`` is called for every use, so that the address is read when a run needs it and not at import.
     """
 
     def __init__(self, open_warehouse: Callable[[], Warehouse]) -> None:
@@ -30,6 +30,16 @@ class DeltaIOManager(dg.IOManager):
         self._read_at: dict[tuple[str, str], float] = {}
 
     def handle_output(self, context: dg.OutputContext, obj: Any) -> None:
+        """Write the asset's frame to the partitions of the run, and report rows, bytes and version as metadata.
+
+        Args:
+            context: names the asset and its partitions.
+            obj: a pandas or Polars frame.
+
+        Raises:
+            ContractError: the asset did not return a frame, or its rows break the contract; nothing was written.
+            WarehouseError: the table cannot be written.
+        """
         contract = _contract(context.asset_key)
         if not isinstance(obj, pd.DataFrame | pl.DataFrame):
             raise ContractError(
@@ -52,7 +62,19 @@ class DeltaIOManager(dg.IOManager):
         context.add_output_metadata(metadata)
 
     def load_input(self, context: dg.InputContext) -> pd.DataFrame | pl.DataFrame | pl.LazyFrame:
-        # A file's time is cut to milliseconds; a write in the same millisecond must count as later than this read.
+        """Read the rows of the upstream partitions.
+
+        Args:
+            context: names the upstream asset, its partitions, the annotated type and (in the definition's metadata) the
+                columns.
+
+        Returns:
+            A pandas, Polars or lazy Polars frame, as annotated; without partitions the whole table.
+
+        Raises:
+            WarehouseError: the table cannot be read.
+        """
+        # File times are cut to milliseconds, and a write in the same millisecond must count as later than this read.
         step = context.step_context
         self._read_at.setdefault((step.run_id, step.step.key), now() - 0.002)
         contract = _contract(context.asset_key)
@@ -72,7 +94,14 @@ class DeltaIOManager(dg.IOManager):
 
 
 def to_pandas(frame: pl.DataFrame) -> pd.DataFrame:
-    """The frame in pandas: UTC timestamps in microseconds, days as ``datetime.date``, lists as Python lists."""
+    """Convert a frame to pandas.
+
+    Args:
+        frame: the Polars frame.
+
+    Returns:
+        The frame, with UTC timestamps in microseconds, days as ``datetime.date``, and lists as Python lists.
+    """
     data = frame.to_pandas(use_pyarrow_extension_array=False)
     for name, kind in frame.schema.items():
         if kind == pl.Date or isinstance(kind, pl.List):
@@ -83,5 +112,5 @@ def to_pandas(frame: pl.DataFrame) -> pd.DataFrame:
 def _contract(key: dg.AssetKey) -> Contract:
     table = key.to_user_string()
     if table not in CONTRACTS:
-        raise ContractError(f"asset {table} has no contract; add one to schemas.py")
+        raise ContractError(f"asset {table} has no contract; add its TableSpec to crypto_assets/tables/")
     return CONTRACTS[table]

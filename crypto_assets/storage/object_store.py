@@ -1,8 +1,8 @@
-"""How an ``s3://`` warehouse is reached: the standard AWS_* variables, with leashes on what would hang or race.
+"""How an ``s3://`` warehouse is reached: by the standard AWS_* variables, with limits on waiting and races.
 
-Credentials are not handled here: delta-rs and Polars read ``AWS_ACCESS_KEY_ID``, ``AWS_SECRET_ACCESS_KEY``,
-``AWS_SESSION_TOKEN``, ``AWS_WEB_IDENTITY_TOKEN_FILE`` and the instance metadata themselves, at each use, so that a
-rotated key is picked up and no object of ours holds one.
+Credentials are not handled here. delta-rs and Polars read ``AWS_ACCESS_KEY_ID``, ``AWS_SECRET_ACCESS_KEY``,
+``AWS_SESSION_TOKEN``, ``AWS_WEB_IDENTITY_TOKEN_FILE`` and the instance metadata themselves at each use. So a rotated
+key is picked up, and no object of ours holds one.
 """
 
 from __future__ import annotations
@@ -30,16 +30,24 @@ REASONS = {
 
 
 def options(uri: str, env: Mapping[str, str] | None = None) -> dict[str, str]:
-    """Storage options of delta-rs for this address; none for a folder. ``env``: where AWS_* is read (the process's)."""
+    """Build the storage options of delta-rs for an address.
+
+    Args:
+        uri: a folder or an ``s3://`` address.
+        env: where the AWS_* variables are read; by default the environment of the process.
+
+    Returns:
+        The options; empty for a folder.
+    """
     if not uri.startswith(SCHEMES):
         return {}
     spare_loopback()
     return {
         **_address(os.environ if env is None else env),
-        # A commit is "put this file unless it is there": the store itself decides which of two writers was first. No lock
-        # table is needed; AWS, MinIO, R2, Ceph and GCS's S3 face all know If-None-Match.
+        # A commit is "put this file unless it exists": the store itself decides which of two writers was first. No lock
+        # table is needed; AWS, MinIO, R2, Ceph and the S3 interface of GCS all support If-None-Match.
         "aws_conditional_put": "etag",
-        # delta-rs would try for three minutes; a run should say within one that the store is away.
+        # delta-rs would try for three minutes; a run should report within one that the store is away.
         "connect_timeout": "5s",
         "timeout": "60s",
         "max_retries": str(RETRIES),
@@ -48,7 +56,15 @@ def options(uri: str, env: Mapping[str, str] | None = None) -> dict[str, str]:
 
 
 def for_polars(uri: str, env: Mapping[str, str] | None = None) -> dict[str, Any] | None:
-    """The same for Polars, which reads the files that delta-rs lists."""
+    """Build the storage options of Polars, which reads the files that delta-rs lists.
+
+    Args:
+        uri: a folder or an ``s3://`` address.
+        env: where the AWS_* variables are read; by default the environment of the process.
+
+    Returns:
+        The options; None for a folder.
+    """
     if not uri.startswith(SCHEMES):
         return None
     return {**_address(os.environ if env is None else env), "max_retries": RETRIES}
@@ -59,17 +75,24 @@ def _address(env: Mapping[str, str]) -> dict[str, str]:
     endpoint = variable("AWS_ENDPOINT_URL_S3", env) or variable("AWS_ENDPOINT_URL", env)
     if endpoint:
         found["aws_endpoint_url"] = endpoint
-        if endpoint.startswith("http://"):  # whoever writes http:// into the address means it
+        if endpoint.startswith("http://"):  # http:// in the address is an explicit choice
             found["aws_allow_http"] = "true"
     return found
 
 
 def reason(error: BaseException) -> str:
-    """Why a store or a file system failed, in one line of at most 200 characters without colours and addresses."""
+    """Describe why a store or a file system failed.
+
+    Args:
+        error: the error.
+
+    Returns:
+        One line of at most 200 characters, without terminal colours and addresses.
+    """
     text = re.sub(r"\x1b\[[0-9;]*m", "", str(error))
     code = re.search(r"<Code>(\w+)</Code>", text)
     if code:
         return REASONS.get(code[1], f"the store answered {code[1]}")
-    if "↳" in text:  # a chain of causes: the last one says it
+    if "↳" in text:  # a chain of causes: the last one is the reason
         text = text.rsplit("↳", 1)[1]
-    return " ".join(re.split(r"\n\s*\d+: ", text, maxsplit=1)[0].split())[:200]  # what follows is a trace's frames
+    return " ".join(re.split(r"\n\s*\d+: ", text, maxsplit=1)[0].split())[:200]  # a stack trace follows

@@ -1,7 +1,7 @@
-"""Which versions of which tables a dataset rests on, kept as a small Delta table beside them (``_pins``).
+"""Pins: which versions of which tables a dataset depends on, in a small Delta table beside them (``_pins``).
 
-Tidying (``upkeep/tidy.py``) removes no file that a pinned version needs, so a training set can be made again for as
-long as its pin stands, in a folder as in an object store.
+Maintenance (``automation/tidy.py``) removes no file that a pinned version needs. So a training set can be made again
+for as long as its pin exists, in a folder as well as in an object store.
 """
 
 from __future__ import annotations
@@ -27,9 +27,15 @@ SCHEMA: dict[str, Any] = {
 
 
 def pin(warehouse: Warehouse, dataset: str, versions: Mapping[str, int | None]) -> None:
-    """Note that ``dataset`` (its path or name) rests on these versions; the same note twice is one.
+    """Record that a dataset depends on these versions; the same record twice counts once.
 
-    Raises :class:`WarehouseError`.
+    Args:
+        warehouse: where the tables are.
+        dataset: the dataset's path or name.
+        versions: table -> version; None for a table that does not exist yet.
+
+    Raises:
+        WarehouseError: the pins cannot be written.
     """
     now = datetime.now(timezone.utc)
     rows = [(dataset, table, version, now) for table, version in sorted(versions.items()) if version is not None]
@@ -47,7 +53,18 @@ def pin(warehouse: Warehouse, dataset: str, versions: Mapping[str, int | None]) 
 
 
 def unpin(warehouse: Warehouse, dataset: str) -> int:
-    """Let the versions of this dataset go; returns how many there were."""
+    """Remove the pins of a dataset.
+
+    Args:
+        warehouse: where the tables are.
+        dataset: the dataset's path or name.
+
+    Returns:
+        The number of pins that were removed.
+
+    Raises:
+        WarehouseError: the pins cannot be read or written.
+    """
     found = _read(warehouse).filter(pl.col("dataset") == dataset).height
     if found:
         try:
@@ -59,7 +76,17 @@ def unpin(warehouse: Warehouse, dataset: str) -> int:
 
 
 def pinned(warehouse: Warehouse) -> dict[str, set[int]]:
-    """Table -> versions that some dataset rests on. Raises :class:`WarehouseError`."""
+    """Read all pins.
+
+    Args:
+        warehouse: where the tables are.
+
+    Returns:
+        Table -> versions that some dataset depends on.
+
+    Raises:
+        WarehouseError: the pins cannot be read.
+    """
     found: dict[str, set[int]] = {}
     for table, version in _read(warehouse).select("table", "version").rows():
         found.setdefault(table, set()).add(version)

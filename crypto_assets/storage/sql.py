@@ -1,8 +1,8 @@
-"""Read-only SQL (DuckDB) over the warehouse: a view a table, on exactly the files of its newest snapshot.
+"""Read-only SQL (DuckDB) over the warehouse: one view per table, on exactly the files of its newest snapshot.
 
-The connection may open those files and nothing else, and its configuration is locked. In an object store the files are
-opened by delta-rs, which hands DuckDB the columns and row groups that a query needs: DuckDB's own client for it is a
-runtime download.
+The connection may open those files and nothing else, and its configuration is locked. In an object store delta-rs opens
+the files, and gives DuckDB the columns and row groups that a query needs. DuckDB's own client for object stores would
+be a download at run time.
 """
 
 from __future__ import annotations
@@ -12,26 +12,30 @@ import re
 import duckdb
 import polars as pl
 
-from crypto_assets.contract import Contract
 from crypto_assets.errors import UsageError, WarehouseError
-from crypto_assets.schemas import CONTRACTS
 from crypto_assets.storage.object_store import reason
 from crypto_assets.storage.warehouse import Warehouse
+from crypto_assets.tables.contract import Contract
+from crypto_assets.tables.schemas import CONTRACTS
 
 _MISSING = re.compile(r'Table with name "?(\w+)"? does not exist')
 _READING = {duckdb.StatementType.SELECT, duckdb.StatementType.EXPLAIN}
 
 
 def query(warehouse: Warehouse, sql: str) -> pl.DataFrame:
-    """The result of one SELECT (or WITH, DESCRIBE, SHOW, EXPLAIN).
+    """Run one SELECT (or WITH, DESCRIBE, SHOW, EXPLAIN).
 
     Args:
-        warehouse: whose tables are the views; one that has no table yet is empty, as long as some other has one.
+        warehouse: its tables are the views; a table that does not exist yet is empty, as long as some other table
+            exists.
         sql: one statement.
 
+    Returns:
+        The result.
+
     Raises:
-        UsageError: for any other statement, and for one that fails.
-        WarehouseError: where there is no warehouse, or a table that the statement reads is broken.
+        UsageError: the statement is of another kind, or it fails.
+        WarehouseError: there is no warehouse, or a table that the statement reads is broken.
     """
     statement = _only_statement(sql)
     connection = duckdb.connect()
@@ -48,9 +52,9 @@ def query(warehouse: Warehouse, sql: str) -> pl.DataFrame:
         ) from error
     except duckdb.IOException as error:
         raise WarehouseError(f"the warehouse cannot be read ({_one_line(error)}); run crypto-assets doctor") from error
-    except OSError as error:  # an object store that went away under the query
+    except OSError as error:  # the object store went away during the query
         raise WarehouseError(f"the warehouse cannot be read ({reason(error)}); run crypto-assets doctor") from error
-    except pl.exceptions.PolarsError as error:  # a type of DuckDB's that tables have no place for, e.g. INTERVAL
+    except pl.exceptions.PolarsError as error:  # a DuckDB type that Polars does not have, e.g. INTERVAL
         raise UsageError(
             f"the result cannot be shown ({_one_line(error)}); cast its columns, e.g. to VARCHAR"
         ) from error
@@ -77,10 +81,10 @@ def _only_statement(sql: str) -> duckdb.Statement:
 def _views(
     connection: duckdb.DuckDBPyConnection, warehouse: Warehouse, broken: dict[str, WarehouseError]
 ) -> dict[str, list[str]]:
-    """Every table's files, with a view on them.
+    """Return every table's files, and create a view on them.
 
-    A table in a folder that is broken has no view, and ``broken`` says why: it matters only to a query for which DuckDB
-    misses it. Who reads a table is DuckDB's to know: a text in which its name occurs may read another.
+    A broken table in a folder has no view, and ``broken`` has the reason. It matters only if DuckDB misses the view for
+    a query. Only DuckDB knows which tables a query reads: a text that contains a table's name may read another table.
     """
     files: dict[str, list[str]] = {}
     there = False
@@ -91,13 +95,13 @@ def _views(
             _view(connection, warehouse, contract, paths)
         except (WarehouseError, duckdb.Error) as error:
             found = error if isinstance(error, WarehouseError) else warehouse.unreadable(name, error)
-            if not warehouse.is_local:  # a store may be away, and each table would wait for it anew
+            if not warehouse.is_local:  # the store may be away, and every table would wait for its timeout
                 raise found from error
             there = True
             broken[name] = found
         else:
             files[name] = paths
-    if not there:  # 0 would pass for a fact
+    if not there:  # an empty result would look like a fact
         raise WarehouseError(
             f"there is no warehouse in {warehouse.uri}: none of the tables was ever stored there; set CRYPTO_ASSETS_HOME "
             "or CRYPTO_ASSETS_WAREHOUSE to the place that holds them, or fill them with crypto-assets demo or backfill"

@@ -1,7 +1,7 @@
-"""Delta tables, one a contract, partitioned by ``date``: atomic per range, idempotent, safe with many writers.
+"""Delta tables, one per contract, partitioned by ``date``: atomic per range, idempotent, safe with many writers.
 
-One Dagster partition is one Delta partition ``date=YYYY-MM-DD``. A write touches only the days it names, in one
-commit; a concurrent commit to the same days is noticed by Delta, and the write starts over from the new snapshot.
+One Dagster partition is one Delta partition ``date=YYYY-MM-DD``. A write touches only the days that it names, in one
+commit. Delta detects a concurrent commit to the same days, and the write starts again from the new snapshot.
 """
 
 from __future__ import annotations
@@ -22,19 +22,22 @@ from deltalake import ColumnProperties, DeltaTable, WriterProperties, write_delt
 from deltalake.exceptions import CommitFailedError, DeltaError, TableNotFoundError
 from pyarrow.dataset import Dataset, dataset
 
-from crypto_assets.contract import Contract, Frame, WriteMode
 from crypto_assets.errors import ContractError, UsageError, WarehouseError
-from crypto_assets.schemas import CONTRACTS
 from crypto_assets.storage import object_store
 from crypto_assets.storage.memory import give_back
+from crypto_assets.tables.contract import Contract, Frame, WriteMode
+from crypto_assets.tables.schemas import CONTRACTS
 
 _FILES = {"path": pl.String, "day": pl.Date, "rows": pl.Int64, "bytes": pl.Int64, "written_at": pl.Float64}
-ATTEMPTS = 25  # of a commit; each one lost means that another writer's went through
+ATTEMPTS = 25  # of a commit; each failure means that another writer committed
 
 
 @dataclass(frozen=True)
 class WriteReport:
-    """What a write did. ``changed`` is False where the table already held exactly these rows: no commit was made."""
+    """What a write did.
+
+    ``changed`` is False where the table already held exactly these rows; then there was no commit.
+    """
 
     rows: int
     bytes: int
@@ -46,7 +49,7 @@ class WriteReport:
 
 
 class Warehouse:
-    """Tables under one root: a folder, or an ``s3://`` address that is reached as ``object_store.py`` says."""
+    """Tables under one root: a folder, or an ``s3://`` address (see ``object_store.py``)."""
 
     def __init__(self, uri: str) -> None:
         self.uri = uri.rstrip("/")
@@ -55,10 +58,12 @@ class Warehouse:
         self.storage_options = object_store.options(self.uri) or None
 
     def path(self, table: str) -> str:
+        """Return the address of a table, whether it exists or not."""
         return f"{self.uri}/{table}"
 
     @cached_property
     def is_local(self) -> bool:
+        """Whether the root is a folder of this machine."""
         return "://" not in self.uri
 
     @property
@@ -68,9 +73,20 @@ class Warehouse:
     # Reading
 
     def snapshot(self, table: str, version: int | None = None) -> DeltaTable | None:
-        """The table at a version (default: newest), or None while it does not exist."""
+        """Open a table.
+
+        Args:
+            table: the table's name.
+            version: the version; None for the newest.
+
+        Returns:
+            The table; None while it does not exist.
+
+        Raises:
+            WarehouseError: the table cannot be read, or the log does not have the version.
+        """
         found = self._open(table, version)
-        if found is None and self.is_local and any(Path(self.path(table)).glob("date=*/*.parquet")):  # not empty: torn
+        if found is None and self.is_local and any(Path(self.path(table)).glob("date=*/*.parquet")):  # damaged
             raise self.unreadable(table, FileNotFoundError("its files are there, its commit log _delta_log is not"))
         return found
 
@@ -81,7 +97,7 @@ class Warehouse:
         try:
             return DeltaTable(self.path(table), version=version, storage_options=self.storage_options)
         except TableNotFoundError as error:
-            if version is not None and self.snapshot(table) is not None:  # not empty: its place in the log was cut
+            if version is not None and self.snapshot(table) is not None:  # its commit was removed
                 raise WarehouseError(
                     f"{table} in {self.uri} no longer has version {version} (the commit log does not reach back to it); "
                     "choose a later one, or restore the table from a backup"
@@ -100,11 +116,38 @@ class Warehouse:
         symbols: Sequence[str] | None = None,
         version: int | None = None,
     ) -> pl.DataFrame:
-        """Rows of the inclusive day range, sorted by key, in the contract's types and order; empty while there are none."""
+        """Read the rows of a range of days.
+
+        Args:
+            table: the contract, or the table's name.
+            start: the first day; None for no bound.
+            end: the last day, included; None for no bound.
+            columns: the columns; None for all of the contract.
+            symbols: the coins; None for all.
+            version: the version; None for the newest.
+
+        Returns:
+            The rows, sorted by key, in the types and column order of the contract; empty while there are none.
+
+        Raises:
+            WarehouseError: the table cannot be read.
+        """
         contract = CONTRACTS[table] if isinstance(table, str) else table
         return self._read(contract, self.snapshot(contract.table, version), start, end, columns, symbols)
 
     def scan(self, table: Contract | str, **range_: date | None) -> pl.LazyFrame:
+        """Read a range of days as a lazy frame.
+
+        Args:
+            table: the contract, or the table's name.
+            **range_: ``start`` and ``end`` as in :meth:`read`.
+
+        Returns:
+            The rows.
+
+        Raises:
+            WarehouseError: the table cannot be read.
+        """
         return self.read(table, start=range_.get("start"), end=range_.get("end")).lazy()
 
     def _read(
@@ -128,7 +171,7 @@ class Warehouse:
             return (
                 lazy.select(
                     pl.col(name).cast(contract.polars_schema[name])
-                    if name in stored  # a column added to the contract later is null in older files
+                    if name in stored  # a column that was added to the contract later is null in older files
                     else pl.lit(None, contract.polars_schema[name]).alias(name)
                     for name in wanted
                 )
@@ -144,7 +187,7 @@ class Warehouse:
             within &= pl.col("date") >= start
         if end is not None:
             within &= pl.col("date") <= end
-        # Polars' Delta reader takes the encoded address for the path: a folder with a blank in its name is not found.
+        # Polars' Delta reader uses the encoded address as the path, and does not find a folder with a blank in it.
         stored = _schema(snapshot)
         paths = self._list(snapshot).rename({"day": "date"}).filter(within)["path"]
         if paths.is_empty():
@@ -156,27 +199,51 @@ class Warehouse:
             missing_columns="insert",
             glob=False,
             storage_options=object_store.for_polars(self.uri),
-            credential_provider=None,  # its own would look for boto3; the environment is read without it
+            credential_provider=None,  # the default one looks for boto3, which is not needed to read the environment
         )
 
     def dataset(self, contract: Contract) -> Dataset:
-        """The newest snapshot, unread, with the contract's columns: a column added later is null in older files."""
+        """Open the newest snapshot as an Arrow dataset, without reading rows.
+
+        Args:
+            contract: the contract of the table.
+
+        Returns:
+            The dataset with the contract's columns; a column that was added later is null in older files.
+
+        Raises:
+            WarehouseError: the table cannot be read.
+        """
         snapshot = self.snapshot(contract.table)
         schema = contract.empty().to_arrow().schema
         return dataset(schema.empty_table()) if snapshot is None else snapshot.to_pyarrow_dataset(schema=schema)
 
     def exists(self, table: str) -> bool:
-        return self._open(table) is not None  # no for what a restore that was cut short has left
+        """Whether the table exists; False for the remains of an interrupted restore."""
+        return self._open(table) is not None  # None for the remains of an interrupted restore
 
     def version(self, table: str) -> int | None:
+        """Return the newest version of a table; None while it does not exist."""
         snapshot = self.snapshot(table)
         return None if snapshot is None else snapshot.version()
 
     def versions(self) -> dict[str, int | None]:
+        """Return table -> newest version for every contract; None where the table does not exist."""
         return {table: self.version(table) for table in CONTRACTS}
 
     def files(self, table: str, version: int | None = None) -> pl.DataFrame:
-        """One row a data file of the snapshot (default: newest): path, day, rows, bytes, written_at (epoch seconds)."""
+        """List the data files of a snapshot.
+
+        Args:
+            table: the table's name.
+            version: the version; None for the newest.
+
+        Returns:
+            One row per file: path, day, rows, bytes, written_at (epoch seconds).
+
+        Raises:
+            WarehouseError: the table cannot be read.
+        """
         snapshot = self.snapshot(table, version)
         return pl.DataFrame(schema=_FILES) if snapshot is None else self._list(snapshot)
 
@@ -187,17 +254,44 @@ class Warehouse:
         return self.files(table).filter(pl.col("day").is_between(start, end))
 
     def days_with_rows(self, table: str, start: date, end: date) -> dict[date, int]:
-        """Rows by day, from the commit log alone."""
+        """Count the rows of each day, from the commit log alone.
+
+        Args:
+            table: the table's name.
+            start: the first day.
+            end: the last day, included.
+
+        Returns:
+            Day -> rows, for days that have rows.
+        """
         found = self._files_between(table, start, end).group_by("day").agg(pl.col("rows").sum())
         return {day: rows for day, rows in found.rows() if rows}
 
     def written_at(self, table: str, start: date, end: date) -> dict[date, float]:
-        """Day -> epoch seconds of the newest write to it, from the commit log alone."""
+        """Find the newest write to each day, from the commit log alone.
+
+        Args:
+            table: the table's name.
+            start: the first day.
+            end: the last day, included.
+
+        Returns:
+            Day -> epoch seconds.
+        """
         found = self._files_between(table, start, end).group_by("day").agg(pl.col("written_at").max())
         return dict(found.rows())
 
     def newest_available_at(self, table: str, start: date, end: date) -> datetime | None:
-        """The newest ``available_at`` among the range's rows; only the newest day with rows is opened."""
+        """Find the newest ``available_at`` of a range; only the newest day with rows is read.
+
+        Args:
+            table: the table's name.
+            start: the first day.
+            end: the last day, included.
+
+        Returns:
+            The UTC instant; None without rows.
+        """
         days = self.days_with_rows(table, start, end)
         if not days:
             return None
@@ -206,17 +300,35 @@ class Warehouse:
         return value if isinstance(value, datetime) else None
 
     def content_hash(self, table: str, start: date | None = None, end: date | None = None) -> str:
-        """SHA-256 of the range's rows in key order: equal rows give an equal hash however they were written."""
+        """Compute a SHA-256 of the rows of a range: equal rows give an equal hash, however they were written.
+
+        Args:
+            table: the table's name.
+            start: the first day; None for no bound.
+            end: the last day, included; None for no bound.
+
+        Returns:
+            The hash of the rows in key order, in hex.
+        """
         frame = self.read(table, start=start, end=end)
         return hashlib.sha256(frame.write_json().encode()).hexdigest()
 
     # Writing
 
     def write(self, contract: Contract, frame: Frame, days: Sequence[date]) -> WriteReport:
-        """Bring these days to the frame's rows, as the contract's write mode says, in at most one commit.
+        """Bring days to the rows of a frame, as the contract's write mode says, in at most one commit.
 
-        Raises :class:`ContractError` before anything is written when a rule is broken or a row lies outside ``days``;
-        :class:`WarehouseError` when the store cannot be written.
+        Args:
+            contract: the contract of the table.
+            frame: the rows.
+            days: the days to write; where the write mode replaces days, a day without rows in the frame becomes empty.
+
+        Returns:
+            What was done.
+
+        Raises:
+            ContractError: a rule is broken, or a row lies outside ``days``; nothing was written.
+            WarehouseError: the store cannot be written, or other writers of the same days won every attempt.
         """
         data = contract.validate(frame)
         wanted = sorted(set(days))
@@ -228,7 +340,7 @@ class Warehouse:
             )
         for attempt in range(ATTEMPTS):
             try:
-                give_back(data.height)  # what making the rows has left
+                give_back(data.height)  # memory that building the rows has freed
                 report = self._write_once(contract, data, wanted)
                 give_back(data.height)
                 return report
@@ -242,7 +354,18 @@ class Warehouse:
         )
 
     def forget(self, contract: Contract, keys: pl.DataFrame) -> int:
-        """Remove the rows of these keys (with their ``date``) in one commit; returns how many there were."""
+        """Remove rows by key, in one commit.
+
+        Args:
+            contract: the contract of the table.
+            keys: the keys of the rows, with their ``date``.
+
+        Returns:
+            The number of rows that were removed.
+
+        Raises:
+            WarehouseError: the store cannot be written.
+        """
         wanted = sorted(set(keys["date"]))
         if not wanted or not self.exists(contract.table):
             return 0
@@ -310,7 +433,7 @@ class Warehouse:
         return snapshot
 
     def _check_types(self, contract: Contract, snapshot: DeltaTable) -> None:
-        """A new nullable column is additive; a changed type is refused with the way out."""
+        """Allow a new nullable column; refuse a changed type, and say what to do."""
         stored = _schema(snapshot)
         changed = [n for n, kind in contract.polars_schema.items() if n in stored and stored[n] != kind]
         if changed:
@@ -349,6 +472,15 @@ class Warehouse:
         )
 
     def unreadable(self, table: str, error: Exception) -> WarehouseError:
+        """Build the error for a table that cannot be read.
+
+        Args:
+            table: the table's name.
+            error: what went wrong.
+
+        Returns:
+            The error, to be raised; it says what to check.
+        """
         return WarehouseError(
             f"{table} in {self.uri} cannot be read ({object_store.reason(error)}); {self._what_to_check} and its rights, "
             "or restore the table from a backup, or move its folder away and backfill"
@@ -356,7 +488,7 @@ class Warehouse:
 
 
 def _as_first_stored(contract: Contract, data: pl.DataFrame, stored: pl.DataFrame) -> pl.DataFrame:
-    """The new rows, with the columns that the contract keeps as they are in the stored row of the same key."""
+    """Return the new rows, with the stored values of the columns that the contract never changes."""
     if not contract.keeps or stored.is_empty():
         return data
     key = list(contract.key)
@@ -366,7 +498,10 @@ def _as_first_stored(contract: Contract, data: pl.DataFrame, stored: pl.DataFram
 
 
 def _schema_mode(data: pl.DataFrame, snapshot: DeltaTable) -> Literal["merge"] | None:
-    """How a commit meets a table with other columns than the contract's: both keep theirs, what one lacks is null."""
+    """Choose how a commit treats a table with other columns than the contract.
+
+    Both keep their columns; what one of them lacks is null.
+    """
     return "merge" if set(data.columns) != {field.name for field in snapshot.schema().fields} else None
 
 
@@ -375,7 +510,7 @@ def _schema(snapshot: DeltaTable) -> pl.Schema:
 
 
 def _adds(snapshot: DeltaTable) -> pl.DataFrame:
-    """One row a data file of the snapshot (see :meth:`Warehouse.files`)."""
+    """Return one row per data file of the snapshot (see :meth:`Warehouse.files`)."""
     actions = pl.DataFrame(snapshot.get_add_actions(flatten=True))
     if actions.is_empty():
         return pl.DataFrame(schema=_FILES)
@@ -389,7 +524,10 @@ def _adds(snapshot: DeltaTable) -> pl.DataFrame:
 
 
 def _changed_days(data: pl.DataFrame, stored: pl.DataFrame, days: list[date]) -> list[date]:
-    """The days whose rows differ: the others keep their files, so that nothing downstream takes them for new."""
+    """Find the days whose rows differ.
+
+    The other days keep their files, so that downstream tables do not see them as new.
+    """
     if stored.is_empty():
         return days
     after, before = (
@@ -400,12 +538,15 @@ def _changed_days(data: pl.DataFrame, stored: pl.DataFrame, days: list[date]) ->
 
 
 def now() -> float:
-    """Epoch seconds, comparable with ``written_at``."""
+    """Return the current time in epoch seconds, comparable with ``written_at``."""
     return datetime.now(timezone.utc).timestamp()
 
 
 def _properties(contract: Contract) -> WriterProperties:
-    """No dictionaries for numbers: they hardly repeat, and trying took four fifths of a write and most of its memory."""
+    """Turn off dictionaries for numbers.
+
+    Numbers hardly repeat, and trying took four fifths of the time of a write and most of its memory.
+    """
     plain = ColumnProperties(dictionary_enabled=False)
     return WriterProperties(
         compression="SNAPPY", column_properties={c.name: plain for c in contract.columns if c.dtype == pl.Float64}

@@ -1,4 +1,5 @@
-"""Pure functions, frame -> frame: what is computed from what.
+"""Pure functions from frame to frame, which compute derived tables.
 
-No Dagster, no clock, no network, no environment (a test enforces it); reading and writing belong to assets and storage.
+No Dagster, no clock, no network, no environment (a test enforces it). Reading and writing belong to ``assets`` and
+``storage``.
 """

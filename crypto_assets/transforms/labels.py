@@ -1,7 +1,7 @@
-"""What a model may learn to foretell: forward returns and triple barriers. Labels look ahead; features never do.
+"""Labels for training: forward returns and triple barriers. Labels look ahead; features never do.
 
-They belong to training sets alone: no table stores them, and no feature may read them. Prices are those at hour
-marks; a price counts only if it was known by ``known_by``, so nothing later than the end of a training set is in it.
+Labels belong only to training sets: no table stores them, and no feature may read them. Prices are those at hour marks.
+A price counts only if it was available by ``known_by``, so that nothing later than the end of a training set enters it.
 """
 
 from __future__ import annotations
@@ -14,11 +14,11 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from crypto_assets.contract import TIMESTAMP
-from crypto_assets.feature_columns.feature import NEAR_MARK
+from crypto_assets.features.feature import NEAR_MARK
+from crypto_assets.tables.contract import TIMESTAMP
 
 HOUR = timedelta(hours=1)
-VOLATILITY = "volatility_24h"  # of hourly log returns, known at ts: the unit of the barriers
+VOLATILITY = "volatility_24h"  # standard deviation of hourly log returns, known at ts: the unit of the barriers
 REFERENCE = "López de Prado, Advances in Financial Machine Learning, 2018, ch. 3"
 
 Floats = NDArray[np.float64]
@@ -27,13 +27,14 @@ Ints = NDArray[np.int64]
 
 @dataclass(frozen=True)
 class Horizon:
-    """How far a label looks ahead: whole hours, and the text that its columns carry (``24h``, ``7d``)."""
+    """How far a label looks ahead: whole hours, and the text in its column names (``24h``, ``7d``)."""
 
     hours: int
     text: str
 
     @property
     def span(self) -> timedelta:
+        """The horizon as a time span."""
         return HOUR * self.hours
 
     @property
@@ -51,13 +52,25 @@ class Horizon:
 def label(
     rows: pl.DataFrame, prices: pl.DataFrame, horizon: Horizon, *, barrier: float, known_by: datetime
 ) -> pl.DataFrame:
-    """``rows`` (symbol, ts, volatility_24h, …) with the horizon's label columns; rows without a forward return go.
+    """Add the label columns of a horizon; rows without a forward return are dropped.
 
-    The return is simple, between the prices at ``ts`` and ``ts`` + horizon exactly: a missing hour gives no label. A
-    price observed more than ``NEAR_MARK`` after its hour mark is missing here, as in the returns among the features.
-    The barriers stand ``barrier`` x volatility_24h x sqrt(hours) above and below p(ts), volatility as known at ts,
-    and the third at ts + horizon (see ``REFERENCE``). An hour missing before the first touch makes the barrier label
-    null, since a touch in it would not have been seen; so does an unknown or zero volatility.
+    The return is simple, between the prices at ``ts`` and exactly ``ts`` + horizon. A missing hour gives no label. A
+    price that was observed more than ``NEAR_MARK`` after its hour mark counts as missing, as in the returns among the
+    features.
+
+    The barriers lie ``barrier`` x volatility_24h x sqrt(hours) above and below p(ts), with the volatility known at ts.
+    The third barrier is at ts + horizon (see ``REFERENCE``). An hour that is missing before the first touch makes the
+    barrier label null, because a touch in it would not have been seen. An unknown or zero volatility does the same.
+
+    Args:
+        rows: symbol, ts, volatility_24h and further columns.
+        prices: rows of ``prices``.
+        horizon: how far the labels look ahead.
+        barrier: the distance of the barriers, in standard deviations of the horizon's log return.
+        known_by: prices with a later ``available_at`` do not count.
+
+    Returns:
+        The rows with the label columns.
     """
     near = pl.col("available_at") - pl.col("ts") <= NEAR_MARK
     known = prices.filter((pl.col("available_at") <= known_by) & near).select(
@@ -83,9 +96,9 @@ def label(
 def _first_touches(
     rows: pl.DataFrame, prices: pl.DataFrame, hours: int, width: Floats
 ) -> tuple[Ints, Ints, NDArray[np.bool_]]:
-    """Per row the side of the barrier touched first, after how many hours, and whether both can be known."""
+    """Return, per row, the side of the barrier touched first, after how many hours, and whether both can be known."""
     side, after = np.zeros(rows.height, dtype=np.int64), np.full(rows.height, hours, dtype=np.int64)
-    seen = width > 0  # NaN compares false
+    seen = width > 0  # False for NaN
     if rows.is_empty():
         return side, after, seen
     grid, coin, first = _grid(prices, rows, hours)
@@ -103,7 +116,7 @@ def _first_touches(
 
 
 def _grid(prices: pl.DataFrame, rows: pl.DataFrame, hours: int) -> tuple[Floats, Ints, Ints]:
-    """Prices as coins x consecutive hours (NaN: none), and each row's place in it."""
+    """Lay out prices as coins x consecutive hours (NaN: none), with each row's place in it."""
     symbols = rows["symbol"].unique().sort().to_list()
     start = rows["ts"].min()
     place = (

@@ -1,8 +1,8 @@
 """On-chain ratios and rolling measures, from base rows alone, point-in-time.
 
-Windows are spans of calendar days. A window of day D uses only base rows known when D itself became known
-(``available_at``), so that a late row never rewrites what a day could have said. Definitions and units are in
-``feature_columns/onchain.py``.
+Windows are spans of calendar days. A window of day D uses only base rows that were available when day D became
+available (``available_at``), so that a late row never changes what a day could have said. Definitions and units are in
+``features/onchain_columns.py``.
 """
 
 from __future__ import annotations
@@ -15,23 +15,23 @@ import pandas as pd
 from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 
-from crypto_assets.feature_columns.onchain import DERIVED, DERIVED_BY_NAME, LONG_DAYS, LONG_LEAST
+from crypto_assets.features.onchain_columns import DERIVED, DERIVED_BY_NAME, LONG_DAYS, LONG_LEAST
+from crypto_assets.features.onchain_columns import LOOKBACK_DAYS as LOOKBACK_DAYS
 
 Array = NDArray[np.float64]
 
 OUTPUT = [column.name for column in DERIVED]
-LOOKBACK_DAYS = max(column.days for column in DERIVED) - 1
 RETURN_NOISE = 4 * 2.0**-53  # of a log return: both prices, their quotient and its logarithm are rounded
 NEVER = np.iinfo(np.int64).max
 
 
-def enhance(base: pd.DataFrame, start: date, end: date) -> pd.DataFrame:
+def enhance(onchain_base: pd.DataFrame, start: date, end: date) -> pd.DataFrame:
     """Rows of ``onchain_enhanced`` for exactly the base rows of the inclusive days (contract of the same name).
 
-    ``base`` also holds up to ``LOOKBACK_DAYS`` days before ``start``; more changes nothing. A ratio whose denominator
+    ``onchain_base`` also holds up to ``LOOKBACK_DAYS`` days before ``start``; more changes nothing. A ratio whose denominator
     is null or 0 is null, a window with a day missing is null unless its definition tolerates it.
     """
-    parts = [_coin(coin, start, end) for _, coin in base.groupby("symbol", sort=True)]
+    parts = [_coin(coin, start, end) for _, coin in onchain_base.groupby("symbol", sort=True)]
     if not parts:
         return pd.DataFrame(columns=["symbol", "date", "available_at", "source", *OUTPUT])
     return pd.concat(parts, ignore_index=True)
@@ -52,7 +52,7 @@ def _coin(rows: pd.DataFrame, start: date, end: date) -> pd.DataFrame:
 
 
 class _Days:
-    """One coin's wanted days, and trailing windows over its dense calendar; cells that were not known yet are NaN."""
+    """The wanted days of one coin, and trailing windows over its dense calendar; cells not available yet are NaN."""
 
     def __init__(self, rows: pd.DataFrame, wanted: NDArray[np.bool_]) -> None:
         self._rows = rows
@@ -62,7 +62,7 @@ class _Days:
         self._known = np.full(int(self._position[-1]) + 1, NEVER)
         self._known[self._position] = rows["available_at"].astype("int64").to_numpy()
         own = self._known[self._position]
-        self._on_time = bool((np.diff(own) >= 0).all())  # no row came after a later one: nothing to hide
+        self._on_time = bool((np.diff(own) >= 0).all())  # rows came in order, so no cell must be hidden
         self._own = own[wanted]
 
     def column(self, name: str) -> Array:
@@ -72,7 +72,10 @@ class _Days:
         return self._rows[name].to_numpy(dtype=np.float64, na_value=np.nan)
 
     def window(self, name: str, days: int) -> Array:
-        """Wanted days x the ``days`` days up to each, oldest first; NaN where a day is missing or was not known yet."""
+        """Return wanted days x the ``days`` days up to each, oldest first.
+
+        NaN where a day is missing or not available yet.
+        """
         dense = np.full(len(self._known) + days - 1, np.nan)
         dense[self._position + days - 1] = self._whole(name)
         at = self._position[self._wanted]
@@ -106,7 +109,10 @@ def _change(name: str) -> Callable[[_Days], Array]:
 
 
 def _flat(window: Array) -> NDArray[np.bool_]:
-    """Windows whose known values are all the same, exactly: a mean of them may be off by a bit, and a spread is not 0."""
+    """Find windows whose values are all exactly equal.
+
+    Rounding moves their mean by a bit, so their spread would not be 0.
+    """
     return np.asarray(np.fmax.reduce(window, axis=1) == np.fmin.reduce(window, axis=1))
 
 
@@ -127,7 +133,7 @@ def _volatility(name: str) -> Callable[[_Days], Array]:
         prices = np.where(window > 0, window, np.nan)
         logs = np.log(prices[:, 1:] / prices[:, :-1])
         spread = logs.std(axis=1, ddof=1)
-        return np.where(spread <= RETURN_NOISE, 0.0, spread)  # steady growth: only the last bits differ
+        return np.where(spread <= RETURN_NOISE, 0.0, spread)  # steady growth: the rest is rounding
 
     return measure
 
@@ -149,7 +155,7 @@ def _nvt_signal(days: _Days) -> Array:
 
 
 def _enough(window: Array) -> Array:
-    """The window's rows; all NaN where fewer days are there than the definition asks."""
+    """Return the rows of the window; all NaN where fewer days are there than the definition requires."""
     count = (~np.isnan(window)).sum(axis=1)
     return np.where((count >= LONG_LEAST * LONG_DAYS)[:, None], window, np.nan)
 
@@ -165,7 +171,7 @@ def _mvrv_zscore(days: _Days) -> Array:
 
 
 def _issued(days: _Days, span: int) -> Array:
-    """USD worth of the supply that each of the last ``span`` days added; NaN where supply fell."""
+    """Return the value in USD of the supply that each of the last ``span`` days added; NaN where supply fell."""
     added = np.diff(days.window("supply_current", span + 1), axis=1)
     return np.where(added >= 0, added, np.nan) * days.window("price_usd", span)
 

@@ -1,9 +1,10 @@
-"""Prices that a second source contradicts.
+"""Find prices that a second source contradicts.
 
-A price at an hour mark is doubtful when it lies outside what the second source traded in the hour before, widened by
-``TOLERANCE`` on both sides. The rule looks at one hour only, so that neither order nor chunking shows; a coin whose
-sources disagree for good is held back as a whole, since one of the two is another coin. Which of them this rule cannot
-say, so the right rows may be among those that are held: the check ``identifiers`` makes an incident of it.
+A price at an hour mark is doubtful when it lies outside the range that the second source traded in the hour before,
+widened by ``TOLERANCE`` on both sides. The rule looks at one hour only, so order and chunking do not matter.
+
+If the two sources of a coin always disagree, all its rows are held back, since one of the two shows another coin. This
+rule cannot say which one, so the held rows may be the right ones. The check ``identifiers`` makes an incident of it.
 """
 
 from __future__ import annotations
@@ -21,10 +22,15 @@ COLUMNS = [
 
 
 def split(prices: pd.DataFrame, bars: pd.DataFrame, released: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """(rows to believe, rows for ``quarantine``).
+    """Separate trusted prices from doubtful ones.
 
-    ``bars``: symbol, ts (open), high, low, close, source; where a coin has several at one hour, the first counts.
-    ``released``: symbol, ts, value_usd that a person has judged to be right.
+    Args:
+        prices: rows of ``prices``.
+        bars: symbol, ts (open), high, low, close, source; of several bars of a coin at one hour the first counts.
+        released: symbol, ts, value_usd that a person has confirmed.
+
+    Returns:
+        (trusted rows, rows for ``quarantine``).
     """
     second = bars.drop_duplicates(["symbol", "ts"])[["symbol", "ts", "high", "low", "close", "source"]]
     second = second.assign(ts=second["ts"] + HOUR).rename(columns={"source": "other_source", "close": "other_usd"})

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from polars.testing import assert_frame_equal
 
-from crypto_assets.upkeep.staleness import newest_metadata
+from crypto_assets.automation.staleness import newest_metadata
 from crypto_assets_tests import scenario
 from crypto_assets_tests.platform import Platform, open_platform
 

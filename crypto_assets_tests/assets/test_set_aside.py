@@ -14,10 +14,12 @@ import polars as pl
 import pytest
 
 from crypto_assets.assets import set_aside
-from crypto_assets.contract import Contract
 from crypto_assets.operate import runs
 from crypto_assets.operate.status import status
-from crypto_assets.schemas import (
+from crypto_assets.sources.fetched import Fetched, SetAside
+from crypto_assets.storage.warehouse import Warehouse
+from crypto_assets.tables.contract import Contract
+from crypto_assets.tables.schemas import (
     CONTRACTS,
     DEFI_METRICS,
     MARKET_SENTIMENT,
@@ -26,8 +28,6 @@ from crypto_assets.schemas import (
     PRICES,
     SET_ASIDE,
 )
-from crypto_assets.sources.fetched import Fetched, SetAside
-from crypto_assets.storage.warehouse import Warehouse
 from crypto_assets_tests import scenario
 from crypto_assets_tests.platform import Platform
 from crypto_assets_tests.sources.wire_server import Request, serve
@@ -160,7 +160,7 @@ import sys
 from datetime import date, datetime, timezone
 import pandas as pd
 from crypto_assets.assets import set_aside
-from crypto_assets.schemas import CONTRACTS
+from crypto_assets.tables.schemas import CONTRACTS
 from crypto_assets.sources.fetched import Fetched, SetAside
 from crypto_assets.storage.warehouse import Warehouse
 contract, warehouse = CONTRACTS[sys.argv[2]], Warehouse(sys.argv[1])
@@ -248,11 +248,11 @@ def test_a_run_records_and_its_check_and_status_say_what_until_it_heals(platform
 
 
 def test_every_table_that_a_provider_feeds_has_the_check() -> None:
-    from crypto_assets.checks.set_aside import TABLES
     from crypto_assets.checks.shells import every_measure
     from crypto_assets.definitions import defs
+    from crypto_assets.tables.registry import provider_tables
 
     layers = {spec.key.to_user_string(): spec.tags.get("layer") for spec in defs.resolve_all_asset_specs()}
     fed = {table for table in CONTRACTS if layers[table] == "source"}
-    assert fed == set(TABLES) == {table for table, named in every_measure().items() if "set_aside" in named}
-    assert pl.Series(list(fed)).n_unique() == len(TABLES)
+    assert fed == set(provider_tables()) == {table for table, named in every_measure().items() if "set_aside" in named}
+    assert pl.Series(list(fed)).n_unique() == len(provider_tables())

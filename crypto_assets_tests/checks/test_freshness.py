@@ -12,19 +12,19 @@ import polars as pl
 import pytest
 from dagster import AssetCheckKey, AssetKey, DagsterInstance
 
-from crypto_assets.automation import FRESHNESS
+from crypto_assets.automation.schedules import FRESHNESS
 from crypto_assets.checks import health
 from crypto_assets.checks.freshness import MEASURES
 from crypto_assets.checks.outcome import Outcome, Scope
 from crypto_assets.checks.shells import every_measure
+from crypto_assets.dates import DAY, days
 from crypto_assets.definitions import defs
+from crypto_assets.monitoring.freshness import observe
 from crypto_assets.operate import runs
-from crypto_assets.partitions import DAY, days
 from crypto_assets.sandbox.server import Sandbox
-from crypto_assets.schemas import CONTRACTS
-from crypto_assets.service.freshness import observe
 from crypto_assets.settings import Settings
 from crypto_assets.storage.warehouse import Warehouse
+from crypto_assets.tables.schemas import CONTRACTS
 
 NOW = datetime(2024, 5, 10, 12, 20, tzinfo=timezone.utc)
 HOUR = timedelta(hours=1)

@@ -11,9 +11,9 @@ import pytest
 
 from crypto_assets.checks.outcome import Scope
 from crypto_assets.checks.shells import every_measure
-from crypto_assets.schemas import CONTRACTS
 from crypto_assets.settings import Settings
 from crypto_assets.storage.warehouse import Warehouse
+from crypto_assets.tables.schemas import CONTRACTS
 
 TABLES = ("prices", "ohlc", "kraken_ohlc")
 NOW = datetime(2024, 6, 1, 6, 30, tzinfo=timezone.utc)

@@ -8,14 +8,14 @@ from pathlib import Path
 import polars as pl
 import pytest
 
-from crypto_assets.checks.measures import RECORDS, SNAPSHOTS
 from crypto_assets.checks.outcome import Outcome, Scope
 from crypto_assets.checks.shells import as_result, every_measure, scope_of
-from crypto_assets.feature_columns import FEATURES
-from crypto_assets.partitions import days
-from crypto_assets.schemas import CONTRACTS, THEMES
+from crypto_assets.checks.state import RECORDS, SNAPSHOTS
+from crypto_assets.dates import days
+from crypto_assets.features.definitions import FEATURES
 from crypto_assets.settings import Settings
 from crypto_assets.storage.warehouse import Warehouse
+from crypto_assets.tables.schemas import CONTRACTS, THEMES
 
 START, END = date(2021, 3, 1), date(2021, 3, 3)
 DAYS = days(START, END)

@@ -14,13 +14,13 @@ from crypto_assets.checks.expected import expectations
 from crypto_assets.checks.outcome import Chart, Scope
 from crypto_assets.checks.population import feature_population, measure_population, ten_fields
 from crypto_assets.checks.shells import as_result
-from crypto_assets.feature_columns import FEATURES, GROUPS
-from crypto_assets.partitions import days
-from crypto_assets.schemas import CONTRACTS, ML_FEATURES, ONCHAIN_BASE, ONCHAIN_ENHANCED, PRICES
+from crypto_assets.dates import days
+from crypto_assets.features.build import build_features
+from crypto_assets.features.definitions import FEATURES, GROUPS
 from crypto_assets.settings import Settings
 from crypto_assets.storage.io_manager import to_pandas
 from crypto_assets.storage.warehouse import Warehouse
-from crypto_assets.transforms.features import build_features
+from crypto_assets.tables.schemas import CONTRACTS, ML_FEATURES, ONCHAIN_BASE, ONCHAIN_ENHANCED, PRICES
 from crypto_assets.transforms.onchain import enhance
 
 FIRST, START, END = date(2021, 2, 1), date(2021, 3, 4), date(2021, 3, 5)

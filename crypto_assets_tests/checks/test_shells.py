@@ -9,14 +9,14 @@ import polars as pl
 import pytest
 from dagster import AssetCheckKey, AssetKey, DagsterInstance
 
-from crypto_assets.assets.access import Providers
+from crypto_assets.assets.providers import Providers
 from crypto_assets.assets.shell import DAILY
 from crypto_assets.checks.outcome import Outcome, Scope
 from crypto_assets.checks.shells import Check, checks_of
 from crypto_assets.errors import WarehouseError
-from crypto_assets.schemas import CONTRACTS
 from crypto_assets.settings import Settings
 from crypto_assets.storage.warehouse import Warehouse
+from crypto_assets.tables.schemas import CONTRACTS
 
 
 def broken(_: dg.AssetCheckExecutionContext, __: Scope) -> Outcome:

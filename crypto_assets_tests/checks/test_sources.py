@@ -16,12 +16,12 @@ from crypto_assets.assets import quarantine
 from crypto_assets.checks.outcome import Outcome, Scope
 from crypto_assets.checks.shells import every_measure
 from crypto_assets.errors import UsageError
-from crypto_assets.schemas import CONTRACTS
+from crypto_assets.monitoring.watch.tables import budget_left
 from crypto_assets.settings import Settings
-from crypto_assets.sources.book import PostgresBook, Tally
-from crypto_assets.sources.limits import limit_of
+from crypto_assets.sources.client.limits import limit_of
+from crypto_assets.sources.client.quota import CallStats, PostgresQuotaStore
 from crypto_assets.storage.warehouse import Warehouse
-from crypto_assets.upkeep.watch.tables import budget_left
+from crypto_assets.tables.schemas import CONTRACTS
 
 DAY = date(2021, 3, 2)
 MIDNIGHT = datetime(2021, 3, 2, tzinfo=timezone.utc)
@@ -60,7 +60,7 @@ def bars(scope: Scope, table: str, closes: dict[int, float], source: str = "krak
 
 def store(scope: Scope, frame: pd.DataFrame) -> int:
     """As the asset does it: hold back what is doubtful, write the rest."""
-    kept, held = quarantine.believed(scope.warehouse, frame, DAY, DAY)
+    kept, held = quarantine.split_trusted(scope.warehouse, frame, DAY, DAY)
     scope.warehouse.write(CONTRACTS["prices"], kept, [DAY])
     return held
 
@@ -121,7 +121,7 @@ def test_a_stored_row_stays_while_another_price_for_its_hour_is_held(tmp_path: P
     scope = scope_of(tmp_path)
     bars(scope, "kraken_ohlc", {hour: 100.0 for hour in range(24)})
     assert store(scope, prices({hour: 100.0 for hour in range(24)})) == 0
-    assert quarantine.unjudged(scope.warehouse, DAY, DAY) is None
+    assert quarantine.pending_sentence(scope.warehouse, DAY, DAY) is None
     before = scope.warehouse.read("prices")
     again = prices({hour: 100.0 if hour == 3 else 150.0 for hour in range(24)})
     assert store(scope, again) == 23
@@ -129,12 +129,12 @@ def test_a_stored_row_stays_while_another_price_for_its_hour_is_held(tmp_path: P
     versions = scope.warehouse.versions()
     assert store(scope, again) == 23
     assert scope.warehouse.versions() == versions, "the same answer once more changes nothing"
-    said = quarantine.unjudged(scope.warehouse, DAY, DAY)
+    said = quarantine.pending_sentence(scope.warehouse, DAY, DAY)
     assert said is not None and said.startswith("23 price(s) of 1 coin(s)") and "\n" not in said
 
     assert quarantine.release(scope.warehouse, "BTC", MIDNIGHT + HOUR * 7) == 150.0
     assert scope.warehouse.read("prices")["price_usd"].to_list() == [150.0 if h == 7 else 100.0 for h in range(24)]
-    assert quarantine.unjudged(scope.warehouse, DAY, DAY) != said, "one fewer"
+    assert quarantine.pending_sentence(scope.warehouse, DAY, DAY) != said, "one fewer"
 
 
 def test_what_is_held_today_is_seen_by_the_look(tmp_path: Path) -> None:
@@ -203,13 +203,13 @@ def test_budget_projection(tmp_path: Path, new_instance) -> None:
     """700 calls in the last week, the 10th of a month of 30 days: 20 days are left, 2,000 more calls are to come."""
     new_instance()
     url = os.environ["DAGSTER_POSTGRES_URL"]
-    book, now = PostgresBook(url), datetime.now(timezone.utc)
+    quota, now = PostgresQuotaStore(url), datetime.now(timezone.utc)
     month = now.replace(day=10, hour=12, minute=0, second=0, microsecond=0)
     env = {**PRO, "DAGSTER_POSTGRES_URL": url}
     limit = limit_of("coingecko", scope_of(tmp_path, **env).settings)
     assert limit is not None and limit.budget == 500_000, "the plan's credits"
-    book.reserve(limit, 1000)
-    book.record({("coingecko", "/coins/markets", month - timedelta(days=n)): Tally(calls=100) for n in range(7)})
+    quota.reserve(limit, 1000)
+    quota.record({("coingecko", "/coins/markets", month - timedelta(days=n)): CallStats(calls=100) for n in range(7)})
     left = (month.replace(day=28) + timedelta(days=4)).replace(day=1) - month.replace(hour=12)
     projected = 1000 + 100 * (left.days)
 
@@ -226,7 +226,7 @@ def test_budget_projection(tmp_path: Path, new_instance) -> None:
     assert measure(scope_of(tmp_path, month), "api_usage", "budget_projection").passed, "no budget on the public plan"
 
     # A budget of one's own for another provider: 35 feeds in the week, 20 days left, nothing of it reserved yet.
-    book.record({("rss", "one", month - timedelta(days=n)): Tally(calls=5) for n in range(7)})
+    quota.record({("rss", "one", month - timedelta(days=n)): CallStats(calls=5) for n in range(7)})
     both = scope_of(tmp_path, month, **env, API_BUDGETS=f"coingecko={2 * projected},rss=60")
     found = measure(both, "api_usage", "budget_projection")
     assert not found.passed and found.numbers["provider"] == "rss"

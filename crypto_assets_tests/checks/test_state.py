@@ -17,24 +17,26 @@ import polars as pl
 import pytest
 from dagster import DagsterInstance
 
-from crypto_assets.assets.access import Providers
+from crypto_assets.assets.providers import Providers
 from crypto_assets.assets.shell import DAILY
-from crypto_assets.automation import FRESHNESS
+from crypto_assets.automation.schedules import FRESHNESS
 from crypto_assets.checks import state
-from crypto_assets.checks.measures import ROW_RULES
+from crypto_assets.checks.measures import ROW_RULES, rule_of
 from crypto_assets.checks.outcome import Scope
 from crypto_assets.checks.shells import RANGE, every_measure, scope_of
-from crypto_assets.contract import Column
+from crypto_assets.dates import DAY, today
+from crypto_assets.monitoring import history_report, slo
+from crypto_assets.monitoring.metrics import ServiceCollector
+from crypto_assets.monitoring.page import render
+from crypto_assets.monitoring.quality import figures, gather
+from crypto_assets.monitoring.watch.tables import late_tables
 from crypto_assets.operate.status import status
-from crypto_assets.partitions import DAY, today
-from crypto_assets.schemas import CONTRACTS
-from crypto_assets.service import history, slo
-from crypto_assets.service.metrics import ServiceCollector
-from crypto_assets.service.page import render
-from crypto_assets.service.quality import figures, gather
 from crypto_assets.settings import Settings
 from crypto_assets.storage.warehouse import Warehouse
-from crypto_assets.upkeep.watch.tables import late_tables
+from crypto_assets.tables.contract import Column
+from crypto_assets.tables.registry import TABLES
+from crypto_assets.tables.schemas import CONTRACTS
+from crypto_assets.tables.spec import TableSpec
 
 NOW = datetime(2024, 5, 10, 12, 20, tzinfo=timezone.utc)
 TODAY = date(2024, 5, 10)
@@ -217,7 +219,9 @@ def test_every_reader_says_the_same_of_a_table(
             instance.report_runless_asset_event(dg.AssetMaterialization(table, partition=day.isoformat()))
 
     monkeypatch.setattr(Providers, "now", lambda self: NOW)
-    looked = dg.materialize([*slo.ASSETS, *history.ASSETS], instance=instance, resources={"providers": Providers()})
+    looked = dg.materialize(
+        [*slo.ASSETS, *history_report.ASSETS], instance=instance, resources={"providers": Providers()}
+    )
     assert looked.success
     yesterday = TODAY - DAY
     said = status(instance, settings, START, yesterday, now=NOW)["assets"]
@@ -234,7 +238,7 @@ def test_every_reader_says_the_same_of_a_table(
         metric.name: {tuple(sample.labels.values()): sample.value for sample in metric.samples}
         for metric in ServiceCollector(settings, lambda: NOW).collect()
     }
-    noted = history.newest(warehouse.read("history_report"))
+    noted = history_report.newest(warehouse.read("history_report"))
     alerts = {sighting.subject: sighting.trouble for sighting in late_tables(warehouse, {}, NOW)}
     seen = {one.table: one for one in report.fresh}
     live = Scope(warehouse, settings, yesterday, yesterday, NOW, live=True, instance=instance)
@@ -311,12 +315,14 @@ def test_every_reader_says_the_same_of_a_table(
 
 
 def test_a_table_without_a_rule_of_its_own_is_an_error() -> None:
-    """Not the row rule of ml_features, as before."""
-    for entries, tables in ((ROW_RULES, {*ROW_RULES, "new_table"}), (state.HISTORY, {*FRESHNESS, "new_table"})):
-        with pytest.raises(TypeError, match=r"no entry for .'new_table'"):
-            state.declared("rules", entries, tables)
-    with pytest.raises(TypeError, match=r"entries for no table: .'prices'"):
-        state.declared("rules", ROW_RULES, set(ROW_RULES) - {"prices"})
+    """Not the row rule of ml_features, as before. That a spec without ``expected`` is one: tables/test_registry.py."""
+
+    class Unheard:
+        """A kind of expectation that no function counts."""
+
+    fields = {name: getattr(TABLES["prices"], name) for name in TABLES["prices"].__dataclass_fields__}
+    with pytest.raises(TypeError, match=r"prices: .* no function for Unheard"):
+        rule_of(TableSpec(**{**fields, "expected": Unheard()}))
     assert set(ROW_RULES) | set(state.RECORDS) == set(CONTRACTS)
     assert set(state.HISTORY) == set(FRESHNESS)
 
@@ -347,5 +353,5 @@ def test_the_first_day_is_today(
     report = gather(settings, now, instance)
     assert report.mean_covered is None
     assert "none due" in render(report)
-    look: Callable[..., Any] = history.look
+    look: Callable[..., Any] = history_report.look
     assert set(look(instance, settings, now)[0]["share_with_rows"]) <= {None}

@@ -8,12 +8,12 @@ import polars as pl
 import pytest
 from polars.testing import assert_frame_equal
 
-from crypto_assets.assets.reach import REACH
-from crypto_assets.feature_columns import GROUPS
+from crypto_assets.assets.lineage import LOOK_BACK
+from crypto_assets.automation.staleness import horizon, stale_days
+from crypto_assets.dates import DAY, days
+from crypto_assets.features.definitions import GROUPS
 from crypto_assets.operate import graph, runs
 from crypto_assets.operate.backfill import partition_statuses
-from crypto_assets.partitions import DAY, days
-from crypto_assets.upkeep.staleness import horizon, stale_days
 from crypto_assets_tests import scenario
 from crypto_assets_tests.platform import Platform
 
@@ -62,7 +62,7 @@ def test_a_day_written_later_makes_what_looked_back_over_it_stale(platform: Plat
 
 
 def test_the_horizon_follows_the_graph() -> None:
-    assert horizon(["news_articles"], START) >= START + DAY * REACH["narratives"]["news_articles"]
+    assert horizon(["news_articles"], START) >= START + DAY * LOOK_BACK["narratives"]["news_articles"]
     assert horizon(["ml_features"], START) == START
 
 

@@ -14,7 +14,7 @@ import pytest
 
 from crypto_assets.sandbox.server import Sandbox
 from crypto_assets.storage.warehouse import Warehouse
-from crypto_assets_tests.instance.conftest import wait_for
+from crypto_assets_tests.runtime.conftest import wait_for
 
 ARGS = [
     "backfill",
@@ -35,7 +35,7 @@ def test_stopped_in_the_middle_and_resumed(tmp_path: Path, number: signal.Signal
         env |= {**sandbox.env(), "CRYPTO_ASSETS_HOME": str(tmp_path), "CRYPTO_ASSETS_COINS": "BTC,ETH"}
         env["CRYPTO_ASSETS_START"] = "2024-01-01"
         process = subprocess.Popen(
-            [sys.executable, "-m", "crypto_assets.cli", *ARGS], env=env, stderr=subprocess.PIPE, text=True
+            [sys.executable, "-m", "crypto_assets.cli.main", *ARGS], env=env, stderr=subprocess.PIPE, text=True
         )
         assert wait_for(lambda: any("asset-metrics" in path for path in list(sandbox.requests)), 300)
         process.send_signal(number)
@@ -46,7 +46,10 @@ def test_stopped_in_the_middle_and_resumed(tmp_path: Path, number: signal.Signal
         stored = warehouse.days_with_rows("onchain_base", date(2024, 3, 1), date(2024, 3, 10))
         assert stored == {}, "all of a run's days or none"
         again = subprocess.run(
-            [sys.executable, "-m", "crypto_assets.cli", *ARGS, "--missing"], env=env, capture_output=True, text=True
+            [sys.executable, "-m", "crypto_assets.cli.main", *ARGS, "--missing"],
+            env=env,
+            capture_output=True,
+            text=True,
         )
     assert again.returncode == 0, again.stderr
     stored = warehouse.days_with_rows("onchain_base", date(2024, 3, 1), date(2024, 3, 10))
@@ -54,7 +57,9 @@ def test_stopped_in_the_middle_and_resumed(tmp_path: Path, number: signal.Signal
     assert len(stored) == 10
 
 
-@pytest.mark.parametrize("start", [["-m", "crypto_assets.cli"], ["-c", "from crypto_assets.entry import main; main()"]])
+@pytest.mark.parametrize(
+    "start", [["-m", "crypto_assets.cli.main"], ["-c", "from crypto_assets.cli.entry import main; main()"]]
+)
 def test_stopped_at_any_moment_of_its_start_is_one_sentence(tmp_path: Path, start: list[str]) -> None:
     """While modules are read, while the instance is opened, while a run begins."""
     env = {name: value for name, value in os.environ.items() if not name.startswith("DAGSTER_")}

@@ -16,12 +16,12 @@ from deltalake import DeltaTable
 from polars.testing import assert_frame_equal
 from pyarrow import parquet
 
-from crypto_assets.commands.dataset import dataset
+from crypto_assets.cli.dataset import dataset
+from crypto_assets.dates import DAY, days
 from crypto_assets.errors import CryptoAssetsError, UsageError, WarehouseError
-from crypto_assets.partitions import DAY, days
-from crypto_assets.schemas import CONTRACTS, ML_FEATURES, PRICES
+from crypto_assets.features.build import build_features
 from crypto_assets.storage.warehouse import Warehouse
-from crypto_assets.transforms.features import build_features
+from crypto_assets.tables.schemas import CONTRACTS, ML_FEATURES, PRICES
 from crypto_assets_tests import scenario
 
 START, END = scenario.START, scenario.END
@@ -48,9 +48,9 @@ def fill(warehouse: Warehouse, factor: float = 1.0) -> None:
 
 
 def _features_inputs() -> Sequence[str]:
-    from crypto_assets.assets.reach import REACH
+    from crypto_assets.assets.lineage import LOOK_BACK
 
-    return list(REACH["ml_features"])
+    return list(LOOK_BACK["ml_features"])
 
 
 @pytest.fixture

@@ -15,10 +15,10 @@ import pytest
 from crypto_assets.checks import health
 from crypto_assets.operate import doctor
 from crypto_assets.operate.doctor import disk, examine
-from crypto_assets.schemas import MARKET_SENTIMENT
 from crypto_assets.settings import PLANS, Settings
 from crypto_assets.sources import coingecko
-from crypto_assets.sources.book import LocalBook
+from crypto_assets.sources.client.quota import LocalQuotaStore
+from crypto_assets.tables.schemas import MARKET_SENTIMENT
 from crypto_assets_tests.platform import Platform
 
 SOURCES = {"coingecko", "coinmetrics", "binance", "kraken", "defillama", "fear_greed"}
@@ -162,8 +162,8 @@ def test_doctor_and_runs_send_coingecko_the_same_headers(plan: str, monkeypatch:
         env = {"COINGECKO_API_KEY": "k", "COINGECKO_PLAN": plan, "COINGECKO_BASE_URL": f"{host}/api/v3"}
         bases = ("COINMETRICS", "KRAKEN", "BINANCE", "DEFILLAMA", "FEAR_GREED")
         settings = Settings.from_env(env | {f"{name}_BASE_URL": host for name in bases} | {"NEWS_FEEDS": f"a={host}/f"})
-        asyncio.run(doctor._sources(settings, LocalBook()))
-        asyncio.run(doctor._coingecko(settings, LocalBook()))
+        asyncio.run(doctor._sources(settings, LocalQuotaStore()))
+        asyncio.run(doctor._coingecko(settings, LocalQuotaStore()))
         server.shutdown()
     assert len(seen) >= 2
     assert all(found == coingecko.headers(settings) for found in seen)

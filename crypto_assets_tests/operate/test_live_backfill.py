@@ -1,7 +1,7 @@
 """A backfill from the UI, through webserver, daemon and run processes, against the same one from the command line.
 
 Two to four minutes, most of them the daemon's waiting: run with CRYPTO_ASSETS_LONG_TESTS=1. What of it can be shown in
-seconds is in ``test_backfill.py`` (values, coverage), ``instance/test_event_log.py`` (a ranged run's health) and
+seconds is in ``test_backfill.py`` (values, coverage), ``runtime/test_event_log.py`` (a ranged run's health) and
 ``test_cancel.py`` (a run that is interrupted); years of days and a cancelled backfill of the UI in ``six_years.py``.
 """
 
@@ -16,7 +16,7 @@ from pathlib import Path
 
 import pytest
 
-from crypto_assets.partitions import DAY
+from crypto_assets.dates import DAY
 from crypto_assets.sandbox.server import Sandbox
 from crypto_assets.storage.warehouse import Warehouse
 from crypto_assets_tests.live import dev
@@ -38,7 +38,13 @@ def test_a_backfill_from_the_ui_is_the_one_from_the_command_line(tmp_path: Path)
         clean = {name: value for name, value in os.environ.items() if not name.startswith("DAGSTER_")}
         command = ["backfill", "--start", str(first), "--end", str(last), "--json", "--select"]
         done = subprocess.run(
-            [sys.executable, "-m", "crypto_assets.cli", *command, " or ".join(f'key:"{table}"' for table in TABLES)],
+            [
+                sys.executable,
+                "-m",
+                "crypto_assets.cli.main",
+                *command,
+                " or ".join(f'key:"{table}"' for table in TABLES),
+            ],
             env={**clean, **env, "CRYPTO_ASSETS_HOME": str(tmp_path / "cli")},
             capture_output=True,
             text=True,

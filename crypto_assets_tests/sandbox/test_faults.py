@@ -13,7 +13,7 @@ import pytest
 from crypto_assets.errors import SourceError, UsageError
 from crypto_assets.sandbox.faults import Rule, parse
 from crypto_assets.sandbox.server import Sandbox
-from crypto_assets.sources.client import SANDBOX_HEADER
+from crypto_assets.sources.client.http import SANDBOX_HEADER
 from crypto_assets_tests.sandbox.test_generator import CHART, KLINES, METRICS, NOW, ask, at, read, rows
 
 KRAKEN, FNG, TVL = "/0/public/OHLC", "/fng/", "/v2/historicalChainTvl"

@@ -12,13 +12,13 @@ import pandas as pd
 import pytest
 
 from crypto_assets.catalog import all_coins, by_symbol, select
+from crypto_assets.narratives.news import tag_articles
 from crypto_assets.sandbox.server import Sandbox
-from crypto_assets.schemas import CONTRACTS
 from crypto_assets.settings import Settings
 from crypto_assets.sources import alternative_me, coingecko, coinmetrics, defillama, ohlc, rss
-from crypto_assets.sources.client import SANDBOX_HEADER, Client
+from crypto_assets.sources.client.http import SANDBOX_HEADER, Client
 from crypto_assets.sources.fetched import Fetched
-from crypto_assets.transforms.news import tag_articles
+from crypto_assets.tables.schemas import CONTRACTS
 from crypto_assets_tests.sources.wire_server import fetch
 
 UTC = timezone.utc

@@ -16,8 +16,8 @@ from crypto_assets.catalog import select
 from crypto_assets.errors import ShortAnswerError, SourceError, UsageError
 from crypto_assets.sandbox.replay import overlap
 from crypto_assets.sandbox.server import Sandbox
-from crypto_assets.schemas import CONTRACTS
 from crypto_assets.sources import alternative_me, coingecko, coinmetrics, defillama, ohlc, rss
+from crypto_assets.tables.schemas import CONTRACTS
 from crypto_assets_tests.sandbox.test_generator import CHART, KLINES, METRICS, UTC, ask, at, settings
 from crypto_assets_tests.sources.wire_server import fetch
 

@@ -10,13 +10,13 @@ import polars as pl
 import pytest
 
 from crypto_assets.catalog import by_symbol, select
+from crypto_assets.dates import DAY, midnight
 from crypto_assets.errors import NotListedError, UsageError
-from crypto_assets.partitions import DAY, midnight
 from crypto_assets.sandbox.replay import Replay, overlap
 from crypto_assets.sandbox.server import Sandbox
 from crypto_assets.settings import Settings
 from crypto_assets.sources import binance, coinmetrics, ohlc
-from crypto_assets.sources.client import Client
+from crypto_assets.sources.client.http import Client
 from crypto_assets_tests import scenario
 
 

@@ -18,7 +18,7 @@ from crypto_assets.catalog import all_coins
 from crypto_assets.errors import InstanceError
 from crypto_assets.sandbox.server import Sandbox
 from crypto_assets.sources import coingecko
-from crypto_assets.sources.client import SANDBOX_HEADER
+from crypto_assets.sources.client.http import SANDBOX_HEADER
 from crypto_assets_tests.sandbox.test_generator import (
     CHART,
     COINS,

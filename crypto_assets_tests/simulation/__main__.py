@@ -13,7 +13,7 @@ from datetime import time as time_of_day
 from pathlib import Path
 from typing import Any
 
-from crypto_assets.partitions import DAY, today
+from crypto_assets.dates import DAY, today
 from crypto_assets_tests.simulation import __doc__ as ABOUT
 from crypto_assets_tests.simulation import verdict
 from crypto_assets_tests.simulation.day import HISTORY, QUARTER, Day, day

@@ -17,14 +17,14 @@ from typing import Any
 import httpx
 from dagster._utils.schedules import reverse_cron_string_iterator
 
+from crypto_assets.dates import DAY
 from crypto_assets.definitions import defs
-from crypto_assets.instance import cluster
-from crypto_assets.instance.home import prepare
-from crypto_assets.partitions import DAY
+from crypto_assets.runtime import embedded_postgres
+from crypto_assets.runtime.home import prepare
 from crypto_assets.settings import Settings
 from crypto_assets.storage.warehouse import Warehouse
-from crypto_assets_tests.alerts.receiver import Receiver, receiving
 from crypto_assets_tests.live import REPOSITORY
+from crypto_assets_tests.monitoring.alerts.receiver import Receiver, receiving
 from crypto_assets_tests.simulation import clock as clocks
 from crypto_assets_tests.simulation.composed import Composed
 from crypto_assets_tests.simulation.sources import Sources, serving
@@ -147,8 +147,8 @@ def last_due(schedule: str, now: datetime) -> datetime:
 def stop_postgres(home: Path) -> None:
     """As a power cut would: no goodbye; then it is started and recovers."""
     root = home / "postgres"
-    cluster._run(root, "pg_ctl", "-D", str(root / "data"), "-m", "immediate", "stop")
-    cluster.running(root)
+    embedded_postgres._run(root, "pg_ctl", "-D", str(root / "data"), "-m", "immediate", "stop")
+    embedded_postgres.running(root)
 
 
 @contextmanager
@@ -165,7 +165,7 @@ def day(folder: Path, begin: datetime) -> Iterator[Day]:
     os.environ["RATE_LIMITS"] = "coingecko=1000/1,kraken=1000/1,binance=1000/1,coinmetrics=1000/1"
     for name in ("DAGSTER_POSTGRES_URL", "DAGSTER_HOME", "CRYPTO_ASSETS_WAREHOUSE"):
         os.environ.pop(name, None)
-    cluster.KEPT_ENV = (*cluster.KEPT_ENV, *clocks.NAMES)  # Postgres stamps rows as well
+    embedded_postgres.KEPT_ENV = (*embedded_postgres.KEPT_ENV, *clocks.NAMES)  # Postgres stamps rows as well
     prepare(Settings.from_env())
     with serving() as sources, receiving() as hook:
         hook.refuses = REFUSED
@@ -186,7 +186,7 @@ def _restore(begin: datetime) -> None:
     span = ("--start", os.environ["CRYPTO_ASSETS_START"], "--end", str(begin.date()))
     for _ in range(4):
         done = subprocess.run(
-            [sys.executable, "-m", "crypto_assets.cli", "backfill", *span, "--missing"], capture_output=True
+            [sys.executable, "-m", "crypto_assets.cli.main", "backfill", *span, "--missing"], capture_output=True
         )
         if done.returncode == 0:
             return

@@ -8,13 +8,13 @@ from typing import Any
 
 import polars as pl
 
-from crypto_assets.automation import SETTLES_AFTER
+from crypto_assets.automation.schedules import SETTLES_AFTER
 from crypto_assets.checks.outcome import Scope
 from crypto_assets.checks.shells import every_measure
-from crypto_assets.partitions import DAY, days, midnight
-from crypto_assets.schemas import CONTRACTS
+from crypto_assets.dates import DAY, days, midnight
 from crypto_assets.settings import Settings
 from crypto_assets.storage.warehouse import Warehouse
+from crypto_assets.tables.schemas import CONTRACTS
 
 # Tables with a row of each coin and hour or day, and the source whose lag says when a day must be whole.
 WHOLE = {

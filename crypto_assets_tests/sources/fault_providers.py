@@ -8,8 +8,7 @@ from datetime import date, datetime, timezone
 from typing import Any
 
 from crypto_assets.catalog import by_symbol
-from crypto_assets.contract import Contract
-from crypto_assets.schemas import CONTRACTS
+from crypto_assets.narratives.news import tag_articles
 from crypto_assets.settings import Settings
 from crypto_assets.sources import (
     alternative_me,
@@ -23,9 +22,10 @@ from crypto_assets.sources import (
     ohlc,
     rss,
 )
-from crypto_assets.sources.client import Client
+from crypto_assets.sources.client.http import Client
 from crypto_assets.sources.fetched import Fetched
-from crypto_assets.transforms.news import tag_articles
+from crypto_assets.tables.contract import Contract
+from crypto_assets.tables.schemas import CONTRACTS
 from crypto_assets_tests.sources.wire_server import Request
 
 DAY, NOW = date(2024, 1, 2), datetime(2024, 1, 4, 12, 3, tzinfo=timezone.utc)

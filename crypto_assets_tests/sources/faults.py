@@ -18,7 +18,7 @@ import pandas as pd
 
 from crypto_assets.errors import SourceError
 from crypto_assets.settings import Settings
-from crypto_assets.sources.client import Client
+from crypto_assets.sources.client.http import Client
 from crypto_assets.sources.fetched import Fetched
 from crypto_assets_tests.ports import free_port
 from crypto_assets_tests.sources.fault_providers import FEED, ITEMS, MIDNIGHT, Route

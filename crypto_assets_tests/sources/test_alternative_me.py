@@ -10,9 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from crypto_assets.errors import SourceError
-from crypto_assets.schemas import MARKET_SENTIMENT
 from crypto_assets.sources import alternative_me
 from crypto_assets.sources.fetched import Fetched
+from crypto_assets.tables.schemas import MARKET_SENTIMENT
 from crypto_assets_tests.sources.wire_server import Reply, Server, fetch, serve, shared
 
 D1, D2, D3 = date(2021, 1, 1), date(2021, 1, 2), date(2021, 1, 3)

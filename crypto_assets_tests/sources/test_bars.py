@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 
 from crypto_assets.catalog import Coin, by_symbol
 from crypto_assets.errors import NotListedError, SourceError
-from crypto_assets.schemas import CONTRACTS
 from crypto_assets.sources import binance, kraken, ohlc
+from crypto_assets.tables.schemas import CONTRACTS
 from crypto_assets_tests.sources.test_coingecko import JSON
 from crypto_assets_tests.sources.wire_server import Reply, Request, fetch, serve, shared
 

@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 
 from crypto_assets.catalog import by_symbol
 from crypto_assets.errors import SourceError
-from crypto_assets.schemas import CONTRACTS
 from crypto_assets.sources import coingecko
+from crypto_assets.tables.schemas import CONTRACTS
 from crypto_assets_tests.sources.wire_server import Reply, Request, fetch, serve, shared
 
 BTC, ETH = by_symbol()["BTC"], by_symbol()["ETH"]

@@ -10,9 +10,9 @@ import pytest
 
 from crypto_assets.catalog import by_symbol
 from crypto_assets.errors import SourceError
-from crypto_assets.schemas import DERIVATIVES, DEVELOPER_ACTIVITY, SOCIAL_METRICS
 from crypto_assets.sources import coingecko_context
 from crypto_assets.sources.fetched import Fetched
+from crypto_assets.tables.schemas import DERIVATIVES, DEVELOPER_ACTIVITY, SOCIAL_METRICS
 from crypto_assets_tests.sources.wire_server import fetch, serve
 
 BTC, ETH = by_symbol()["BTC"], by_symbol()["ETH"]

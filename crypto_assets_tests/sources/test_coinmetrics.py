@@ -13,9 +13,9 @@ from hypothesis import strategies as st
 
 from crypto_assets.catalog import Coin, by_symbol
 from crypto_assets.errors import SourceError
-from crypto_assets.schemas import COINMETRICS_METRICS, ONCHAIN_BASE
 from crypto_assets.sources import coinmetrics
 from crypto_assets.sources.fetched import Fetched
+from crypto_assets.tables.schemas import COINMETRICS_METRICS, ONCHAIN_BASE
 from crypto_assets_tests.sources.wire_server import Reply, Request, Server, fetch, serve, shared
 
 BTC, ETH = by_symbol()["BTC"], by_symbol()["ETH"]

@@ -10,9 +10,9 @@ import pytest
 
 from crypto_assets.catalog import by_symbol
 from crypto_assets.errors import SourceError
-from crypto_assets.schemas import DEFI_PROTOCOLS, DEFI_YIELDS
 from crypto_assets.sources import defillama_snapshots
 from crypto_assets.sources.fetched import Fetched
+from crypto_assets.tables.schemas import DEFI_PROTOCOLS, DEFI_YIELDS
 from crypto_assets_tests.sources.wire_server import fetch, serve
 
 NOW = datetime(2024, 2, 1, 9, tzinfo=timezone.utc)

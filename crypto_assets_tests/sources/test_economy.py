@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from crypto_assets.assets.access import Providers
+from crypto_assets.assets.providers import Providers
 from crypto_assets.catalog import Coin, by_symbol, select
 from crypto_assets.operate import runs
 from crypto_assets.sandbox.generator import Generator
@@ -24,7 +24,7 @@ UTC, HOUR = timezone.utc, timedelta(hours=1)
 DAY = date(2024, 6, 1)
 PRO = {"COINGECKO_API_KEY": "planted", "COINGECKO_PLAN": "analyst", "RATE_LIMITS": "coingecko=1000000/1"}
 PAGE = Path(__file__).parents[2] / "docs" / "sources.md"
-TICKS = tuple(range(2, 60, 15))  # minutes of the hour, as automation.py has them
+TICKS = tuple(range(2, 60, 15))  # minutes of the hour, as automation/schedules.py has them
 MONTH = 30
 
 

@@ -29,8 +29,8 @@ Written by the test run (`crypto_assets_tests/sources/test_faults.py`); `make do
 * **refused, unasked**: the same, where no request could be sent; what can heal was tried twice.
 * **healed by a retry**: the good answer's rows.
 * **the same rows**, **the other rows**, **the rows, the value null**: nothing that the provider did not say. A row or value
-  that cannot be believed is set aside by coin, day and reason in the materialisation's metadata; an answer of which most
-  rows cannot be believed is refused.
+  that cannot be trusted is set aside by coin, day and reason in the materialisation's metadata; an answer of which most
+  rows cannot be trusted is refused.
 
 A feed of news that fails leaves the other feeds' articles; here there is one feed. Empty cells do not apply: an answer of
 the present has no times, a feed no numbers.

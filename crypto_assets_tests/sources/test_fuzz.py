@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from crypto_assets.errors import SourceError
 from crypto_assets.settings import Settings
 from crypto_assets.sources import coingecko_context, kraken
-from crypto_assets.sources.client import Answer, Client
+from crypto_assets.sources.client.http import Answer, Client
 from crypto_assets_tests.sources.fault_providers import BTC, PRO, ROUTES, Route
 from crypto_assets_tests.sources.wire_server import Request
 
@@ -59,7 +59,7 @@ class Canned(Client):
         query = {name: str(value) for name, value in (params or {}).items()}
         return Answer(self._body_of(Request(url, query, {})), "digest", None)
 
-    async def get_text(self, provider: str, url: str, **_: Any) -> Answer:
+    async def get_bytes(self, provider: str, url: str, **_: Any) -> Answer:
         return Answer(self._body_of(Request(url, {}, {})), "digest", None)
 
 

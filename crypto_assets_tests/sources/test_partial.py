@@ -10,9 +10,10 @@ import polars as pl
 import pytest
 from polars.testing import assert_frame_equal
 
+from crypto_assets.automation.planner.state import lacking_coins
 from crypto_assets.catalog import Coin, by_symbol, select
 from crypto_assets.errors import SourceError
-from crypto_assets.operate.backfill import backfill, incomplete
+from crypto_assets.operate.backfill import backfill
 from crypto_assets.sandbox.faults import parse
 from crypto_assets.sandbox.server import Sandbox
 from crypto_assets.sources import coingecko
@@ -74,7 +75,7 @@ def test_a_later_success_completes_the_day_without_touching_the_rest(instance, t
         assert all(coin.symbol in report.failures["prices"] for coin in broken)
         before = warehouse.read("prices")
         assert before["symbol"].n_unique() == 27, "not lost"
-        ((coins, *_),) = incomplete(instance, "prices", DAY, DAY)
+        ((coins, *_),) = lacking_coins(instance, "prices", DAY, DAY)
         assert set(coins) == {coin.symbol for coin in broken}
 
         sandbox.faults.rules[:] = parse(None)
@@ -87,7 +88,7 @@ def test_a_later_success_completes_the_day_without_touching_the_rest(instance, t
         assert after.height == 30 * 24
         rest = after.filter(~pl.col("symbol").is_in([coin.symbol for coin in broken]))
         assert_frame_equal(rest.sort("symbol", "ts"), before.sort("symbol", "ts"))
-        assert incomplete(instance, "prices", DAY, DAY) == []
+        assert lacking_coins(instance, "prices", DAY, DAY) == []
         sandbox.requests.clear()
         assert backfill(instance, warehouse, ["prices"], DAY, DAY, missing_only=True).ok
         assert not sandbox.requests, "nothing is left to ask for"

@@ -30,7 +30,7 @@ from crypto_assets.sources import (
     kraken,
     rss,
 )
-from crypto_assets.sources.client import Client, parse_json
+from crypto_assets.sources.client.http import Client, parse_json
 from crypto_assets.sources.fetched import SetAsideLog
 from crypto_assets_tests.sources.wire_server import Reply, fetch, serve
 

@@ -9,12 +9,12 @@ import pandas as pd
 import polars as pl
 import pytest
 
-from crypto_assets.checks.set_aside import TABLES
-from crypto_assets.contract import TEXTS, TIMESTAMP, Column, Contract
 from crypto_assets.errors import ContractError, SourceError
-from crypto_assets.schemas import CONTRACTS, ONCHAIN_BASE, PRICES
 from crypto_assets.sources.fetched import Fetched
 from crypto_assets.sources.screen import screen
+from crypto_assets.tables.contract import TEXTS, TIMESTAMP, Column, Contract
+from crypto_assets.tables.registry import provider_tables
+from crypto_assets.tables.schemas import CONTRACTS, ONCHAIN_BASE, PRICES
 
 DAY = date(2024, 5, 4)
 TS = datetime(2024, 5, 4, tzinfo=timezone.utc)
@@ -54,7 +54,7 @@ def broken_values(column: Column) -> list[float]:
 
 CASES = [
     (table, column.name, value)
-    for table in TABLES
+    for table in provider_tables()
     for column in CONTRACTS[table].columns
     if column.dtype in (pl.Float64, pl.Int64)
     for value in broken_values(column)
@@ -86,13 +86,13 @@ def test_one_cell_that_breaks_its_column_takes_no_other_row(table: str, name: st
     assert record.subject == (whole[key][2] if contract.by_name[key].dtype == pl.String else "MARKET")
 
 
-@pytest.mark.parametrize("table", TABLES)
+@pytest.mark.parametrize("table", provider_tables())
 def test_what_keeps_the_contract_is_handed_on_as_it_is(table: str) -> None:
     whole = Fetched(frame(CONTRACTS[table]))
     assert screen(CONTRACTS[table], whole) is whole
 
 
-@pytest.mark.parametrize("table", TABLES)
+@pytest.mark.parametrize("table", provider_tables())
 def test_rows_that_contradict_each_other_are_left_out_and_said_twice_is_once(table: str) -> None:
     contract = CONTRACTS[table]
     whole = frame(contract)
@@ -106,7 +106,7 @@ def test_rows_that_contradict_each_other_are_left_out_and_said_twice_is_once(tab
 
 
 def test_rows_against_a_rule_between_columns_are_left_out() -> None:
-    for table in TABLES:
+    for table in provider_tables():
         contract = CONTRACTS[table]
         whole = frame(contract)
         for low, _ in contract.ordered:

@@ -43,7 +43,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
         day = scenario.START.isoformat()
         for command in (["backfill", "--start", day, "--end", day, "--json"], ["doctor"]):
             done = subprocess.run(
-                [sys.executable, "-m", "crypto_assets.cli", *command],
+                [sys.executable, "-m", "crypto_assets.cli.main", *command],
                 env=env,
                 capture_output=True,
                 text=True,
@@ -73,7 +73,7 @@ def test_no_file_of_the_home_holds_a_key(run) -> None:
 def test_no_row_of_the_event_log_holds_a_key(run) -> None:
     """As text, since large values are compressed on disk."""
     home, _ = run
-    from crypto_assets.instance.postgres import ensure_postgres
+    from crypto_assets.runtime.postgres import ensure_postgres
 
     connection = psycopg2.connect(
         ensure_postgres(Settings.from_env({"CRYPTO_ASSETS_HOME": str(home)})).replace("+psycopg2", "")

@@ -1,4 +1,4 @@
-"""Prices and bars that cannot be believed: set aside by name, day and reason; the rest stored, everything counted."""
+"""Prices and bars that cannot be trusted: set aside by name, day and reason; the rest stored, everything counted."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ from hypothesis import strategies as st
 
 from crypto_assets.catalog import select
 from crypto_assets.errors import SourceError
-from crypto_assets.schemas import CONTRACTS
 from crypto_assets.sources import coingecko, coingecko_points, coingecko_today, kraken, ohlc
 from crypto_assets.sources.fetched import Fetched
 from crypto_assets.sources.reading import Reading
+from crypto_assets.tables.schemas import CONTRACTS
 from crypto_assets_tests.sources.fault_providers import ROUTES, Route
 from crypto_assets_tests.sources.test_fuzz import Canned, config
 from crypto_assets_tests.sources.wire_server import Reply, Request, fetch, serve, shared
@@ -118,7 +118,7 @@ def test_a_cap_stamped_after_its_price_makes_the_row_known_that_much_later() -> 
 )
 def test_an_answer_of_mostly_bad_points_is_refused_and_says_what_must_change(bad: list[list[Any]]) -> None:
     with pytest.raises(
-        SourceError, match=r"24 of 24 rows cannot be believed .*would have to give times in milliseconds"
+        SourceError, match=r"24 of 24 rows cannot be trusted .*would have to give times in milliseconds"
     ):
         prices(chart(bad))
 

@@ -13,10 +13,10 @@ import pytest
 from deltalake import DeltaTable, write_deltalake
 
 from crypto_assets.errors import WarehouseError
-from crypto_assets.schemas import NEWS_ARTICLES, PRICES
 from crypto_assets.storage import copies
 from crypto_assets.storage.copies import copy_tables, table_files
 from crypto_assets.storage.warehouse import Warehouse
+from crypto_assets.tables.schemas import NEWS_ARTICLES, PRICES
 from crypto_assets_tests.storage.conftest import Place
 from crypto_assets_tests.storage.test_warehouse import DAY, START, articles, rows
 

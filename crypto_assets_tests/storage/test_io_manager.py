@@ -12,11 +12,12 @@ import polars as pl
 import pytest
 from polars.testing import assert_frame_equal
 
+from crypto_assets.assets.calendar import daily
+from crypto_assets.dates import DAY
 from crypto_assets.errors import ContractError
-from crypto_assets.partitions import DAY, daily
-from crypto_assets.schemas import CONTRACTS
 from crypto_assets.storage.io_manager import INPUTS_READ_AT, DeltaIOManager
 from crypto_assets.storage.warehouse import Warehouse
+from crypto_assets.tables.schemas import CONTRACTS
 from crypto_assets_tests.storage.test_warehouse import articles, rows
 
 START = date(2024, 1, 1)

@@ -11,12 +11,12 @@ from pathlib import Path
 import polars as pl
 import pytest
 
+from crypto_assets.dates import DAY
 from crypto_assets.errors import CryptoAssetsError, UsageError, WarehouseError
-from crypto_assets.partitions import DAY
-from crypto_assets.schemas import NEWS_ARTICLES, PRICES
 from crypto_assets.storage import object_store as store
 from crypto_assets.storage.sql import query
 from crypto_assets.storage.warehouse import Warehouse
+from crypto_assets.tables.schemas import NEWS_ARTICLES, PRICES
 from crypto_assets_tests.storage.test_warehouse import articles, rows
 
 START = date(2024, 1, 1)

@@ -12,12 +12,12 @@ from pathlib import Path
 import polars as pl
 import pytest
 
-from crypto_assets.display import result_table
+from crypto_assets.cli.display import result_table
+from crypto_assets.dates import DAY
 from crypto_assets.errors import CryptoAssetsError, UsageError, WarehouseError
-from crypto_assets.partitions import DAY
-from crypto_assets.schemas import CONTRACTS, NEWS_ARTICLES, PRICES
 from crypto_assets.storage.sql import query
 from crypto_assets.storage.warehouse import Warehouse
+from crypto_assets.tables.schemas import CONTRACTS, NEWS_ARTICLES, PRICES
 from crypto_assets_tests.object_store import ObjectStore
 from crypto_assets_tests.storage.conftest import Place
 from crypto_assets_tests.storage.test_warehouse import articles, rows

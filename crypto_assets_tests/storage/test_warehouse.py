@@ -14,14 +14,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from polars.testing import assert_frame_equal
 
-from crypto_assets.contract import Column, Contract, WriteMode
+from crypto_assets.dates import DAY, days
 from crypto_assets.errors import ContractError, WarehouseError
-from crypto_assets.partitions import DAY, days
-from crypto_assets.schemas import MARKET_SENTIMENT, NEWS_ARTICLES, ONCHAIN_ENHANCED, PRICES
+from crypto_assets.storage.compaction import tidy
 from crypto_assets.storage.copies import copy_tables
 from crypto_assets.storage.sql import query
-from crypto_assets.storage.tidying import tidy
 from crypto_assets.storage.warehouse import Warehouse
+from crypto_assets.tables.contract import Column, Contract, WriteMode
+from crypto_assets.tables.schemas import MARKET_SENTIMENT, NEWS_ARTICLES, ONCHAIN_ENHANCED, PRICES
 from crypto_assets_tests.storage.conftest import Place
 
 START = date(2024, 1, 1)

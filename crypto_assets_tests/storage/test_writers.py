@@ -16,9 +16,9 @@ import polars as pl
 import pytest
 from polars.testing import assert_frame_equal
 
-from crypto_assets.partitions import DAY, days
-from crypto_assets.schemas import NEWS_ARTICLES, PRICES
+from crypto_assets.dates import DAY, days
 from crypto_assets.storage.warehouse import Warehouse
+from crypto_assets.tables.schemas import NEWS_ARTICLES, PRICES
 from crypto_assets_tests.storage.conftest import Place
 from crypto_assets_tests.storage.test_warehouse import REPLACING, START, articles, rows
 
@@ -28,8 +28,8 @@ HEAD = """
 import sys
 from datetime import date
 import polars as pl
-from crypto_assets.partitions import DAY, days
-from crypto_assets.schemas import NEWS_ARTICLES, PRICES
+from crypto_assets.dates import DAY, days
+from crypto_assets.tables.schemas import NEWS_ARTICLES, PRICES
 from crypto_assets.storage.warehouse import Warehouse
 from crypto_assets_tests.storage.test_warehouse import REPLACING, START, articles, rows
 warehouse, wanted, argument = Warehouse(sys.argv[1]), days(START, START + DAY * 3), sys.argv[2]

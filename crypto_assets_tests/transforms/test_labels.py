@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from crypto_assets.contract import TIMESTAMP
+from crypto_assets.tables.contract import TIMESTAMP
 from crypto_assets.transforms.labels import HOUR, Horizon, label
 
 START = datetime(2021, 3, 1, tzinfo=timezone.utc)

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pandas.testing import assert_frame_equal
 
-from crypto_assets.schemas import ONCHAIN_BASE, ONCHAIN_ENHANCED
+from crypto_assets.tables.schemas import ONCHAIN_BASE, ONCHAIN_ENHANCED
 from crypto_assets.transforms.onchain import LOOKBACK_DAYS, OUTPUT, enhance
 
 START = date(2024, 1, 1)

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from crypto_assets.schemas import COINMETRICS_METRICS
+from crypto_assets.tables.schemas import COINMETRICS_METRICS
 from crypto_assets.transforms.onchain import OUTPUT, enhance
 
 # Ours -> theirs, and the digits to which the provider publishes its own.

@@ -1,5 +1,0 @@
-"""Incidents and the messages about them: what opens one, what closes it, who is told and how it survives a failed delivery.
-
-Knows nothing of Dagster: sensors (``upkeep/alerting.py``) bring what they saw. State is in Dagster's Postgres, so that
-a kill at any instant neither loses a message nor opens an incident twice.
-"""

@@ -1,0 +1,113 @@
+"""Late values: derived partitions that an input, written after they read it, would change.
+
+The commit logs say which days of which inputs are new; the look-back says which derived days could have seen them;
+``dry_run.py`` says which of those would come out different. Exactly these are wished. No provider is asked.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field
+from datetime import date, datetime, timezone
+
+from dagster import DagsterInstance
+
+from crypto_assets.assets.providers import Providers
+from crypto_assets.automation.dry_run import DryRun
+from crypto_assets.automation.planner.specs import Specs
+from crypto_assets.automation.planner.state import under_way
+from crypto_assets.automation.planner.wishes import UnderWay, Wish
+from crypto_assets.automation.staleness import inputs_read_at
+from crypto_assets.dates import DAY, today
+from crypto_assets.storage.warehouse import Warehouse
+
+Reasons = dict[date, str]
+
+
+@dataclass
+class Findings:
+    """What late values change, by derived table, inputs first.
+
+    Attributes:
+        changing: Days to derive again, and why.
+        left: Days that a run under way will derive, and why they are stale.
+        newest_write: Epoch seconds, of the inputs looked at: a later write is another change.
+    """
+
+    changing: dict[str, Reasons] = field(default_factory=dict)
+    left: dict[str, Reasons] = field(default_factory=dict)
+    newest_write: float = 0.0
+    busy: UnderWay = field(default_factory=UnderWay)
+
+    @property
+    def wanted(self) -> dict[str, list[date]]:
+        """Derived table to the days to derive again."""
+        return {table: sorted(found) for table, found in self.changing.items() if found}
+
+    @property
+    def wishes(self) -> list[Wish]:
+        """Every stale day, also those that a run under way will derive."""
+        return [
+            Wish(table, day, f"late values: {why}")
+            for group in (self.changing, self.left)
+            for table, found in group.items()
+            for day, why in sorted(found.items())
+        ]
+
+
+def look(
+    instance: DagsterInstance, warehouse: Warehouse, providers: Providers, specs: Specs, since: float = 0.0
+) -> Findings:
+    """What inputs written after ``since`` (epoch seconds) change, through every derived table."""
+    findings = Findings(busy=under_way(instance, specs, datetime.now(timezone.utc)))
+    dry_run = DryRun(warehouse, providers)
+    unknown: dict[str, set[date]] = {}  # days that were not tried: what follows from them is not known
+    for table, inputs in specs.look_back.items():
+        written = {name: _written(warehouse, name, since) for name in inputs}
+        for moments in written.values():
+            findings.newest_write = max([findings.newest_write, *moments.values()])
+        due = _due(instance, table, inputs, written, findings.changing)
+        left = {day for day in due if findings.busy.covers(table, day)}
+        findings.left[table] = {day: due[day] for day in left}
+        possible = set(due) - left
+        blind = possible & _reached(inputs, unknown)
+        tried = possible - blind
+        if not dry_run.affordable(table, tried):
+            blind, tried = possible, set()
+        unknown[table] = blind
+        findings.changing[table] = {day: due[day] for day in sorted(blind | set(dry_run.changed(table, tried)))}
+    return findings
+
+
+def _written(warehouse: Warehouse, name: str, since: float) -> dict[date, float]:
+    """The days of an input written after ``since``, and when."""
+    return {day: moment for day, moment in warehouse.written_at(name, date.min, date.max).items() if moment > since}
+
+
+def _reached(inputs: Mapping[str, int], changed: Mapping[str, Collection[date]]) -> set[date]:
+    """The days of a table with this look-back that see these days of its inputs."""
+    return {day + DAY * n for name, far in inputs.items() for day in changed.get(name, ()) for n in range(far + 1)}
+
+
+def _due(
+    instance: DagsterInstance,
+    table: str,
+    inputs: Mapping[str, int],
+    written: Mapping[str, Mapping[date, float]],
+    changing: Mapping[str, Mapping[date, str]],
+) -> Reasons:
+    """Materialised days that began to read before a day in their window was written, or before one that will be; why."""
+    possible = {day for day in _reached(inputs, written) | _reached(inputs, changing) if day <= today()}
+    if not possible:
+        return {}
+    found: Reasons = {}
+    for day, read_at in inputs_read_at(instance, table, min(possible), max(possible)).items():
+        window = [(name, day - DAY * n) for name, far in inputs.items() for n in range(far + 1)]
+        late = next(((name, other) for name, other in window if written[name].get(other, 0.0) > read_at), None)
+        if late is not None:
+            found[day] = f"{late[0]} {late[1]} was written after {table} read it"
+            continue
+        above = next(((name, other) for name, other in window if other in changing.get(name, ())), None)
+        if above is not None:
+            found[day] = f"{above[0]} {above[1]} is derived again, and {table} rests on it"
+    return found

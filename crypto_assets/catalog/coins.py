@@ -1,0 +1,98 @@
+"""The known coins and the names that each source gives them: rows, not code.
+
+The rows are in ``coins.csv``; an identifier is empty where the source does not have the coin. Coins are joined on their
+exact symbol, never by substring.
+"""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cache
+from importlib.resources import files
+
+from crypto_assets.errors import UsageError
+
+
+@dataclass(frozen=True)
+class Coin:
+    """One row of the catalogue. Identifiers are None where a source does not list the coin."""
+
+    symbol: str  # unique, upper case
+    name: str  # "Bitcoin"
+    coingecko: str | None  # "bitcoin"
+    coinmetrics: str | None  # "btc"
+    kraken: str | None  # altname of the USD pair, "XBTUSD"
+    binance: str | None  # USDT spot pair, "BTCUSDT"
+    defillama: str | None  # chain name as DefiLlama spells it, where the coin is a chain's native coin: "Ethereum"
+    consensus: str  # "pow", "pos", "token", "stable" or "other"
+    aliases: tuple[str, ...]  # other names in the news: ("ether",)
+    symbol_is_word: bool  # the symbol is also an English word (OP, ONE, NEAR): only its cashtag counts in news
+    name_is_word: bool  # its name or an alias is one (Optimism, Cosmos): it needs a word like "Cosmos network"
+
+    def __hash__(self) -> int:  # the symbol is unique; caches of patterns use coins as keys
+        return hash(self.symbol)
+
+
+@cache
+def all_coins() -> tuple[Coin, ...]:
+    """Return every coin, in catalogue order (by market capitalisation when the row was added)."""
+    with (files("crypto_assets.catalog") / "coins.csv").open(encoding="utf-8") as handle:
+        return tuple(
+            Coin(
+                symbol=row["symbol"],
+                name=row["name"],
+                coingecko=row["coingecko"] or None,
+                coinmetrics=row["coinmetrics"] or None,
+                kraken=row["kraken"] or None,
+                binance=row["binance"] or None,
+                defillama=row["defillama"] or None,
+                consensus=row["consensus"],
+                aliases=tuple(filter(None, row["aliases"].split("|"))),
+                symbol_is_word=row["symbol_is_word"] == "1",
+                name_is_word=row["name_is_word"] == "1",
+            )
+            for row in csv.DictReader(handle)
+        )
+
+
+@cache
+def by_symbol() -> dict[str, Coin]:
+    """Return symbol -> coin for the whole catalogue."""
+    return {coin.symbol: coin for coin in all_coins()}
+
+
+def select(spec: str) -> tuple[Coin, ...]:
+    """Choose coins.
+
+    Args:
+        spec: ``BTC,ETH``, ``top:N`` or ``all``.
+
+    Returns:
+        The coins, without duplicates.
+
+    Raises:
+        UsageError: a coin is not in the catalogue, none is named, or N is not from 1 to the number of coins.
+    """
+    spec = spec.strip()
+    if spec.lower() == "all":
+        return all_coins()
+    if spec.lower().startswith("top:"):
+        count = spec[4:].strip()
+        if not count.isdigit() or not 1 <= int(count) <= len(all_coins()):
+            raise UsageError(f"CRYPTO_ASSETS_COINS {spec!r}: N must be a whole number from 1 to {len(all_coins())}")
+        return all_coins()[: int(count)]
+    symbols = [part.strip().upper() for part in spec.split(",") if part.strip()]
+    unknown = [symbol for symbol in symbols if symbol not in by_symbol()]
+    if unknown or not symbols:
+        raise UsageError(
+            f"CRYPTO_ASSETS_COINS names {', '.join(unknown) or 'no coin'}, not in the catalogue; "
+            "use symbols such as BTC,ETH, or top:N, or all (the coins are in crypto_assets/catalog/coins.csv)"
+        )
+    return tuple(by_symbol()[symbol] for symbol in dict.fromkeys(symbols))
+
+
+def symbols(coins: Sequence[Coin]) -> list[str]:
+    """Return the symbols of coins, in order."""
+    return [coin.symbol for coin in coins]

@@ -1,0 +1,62 @@
+"""How much of a long history is there: rows due and rows present, counted a year at a time, so that memory stays bounded.
+
+The rule for what is due is that of the check ``rows_expected``, and over the same range the numbers are the same.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from datetime import date
+
+import polars as pl
+
+from crypto_assets.checks import coverage, measures, state
+from crypto_assets.checks.outcome import Scope
+from crypto_assets.dates import chunks
+from crypto_assets.tables.registry import CONTRACTS
+
+YEAR = 366  # days in memory at once
+
+
+def rows(scope: Scope, table: str, stored: Mapping[date, int]) -> tuple[int, int] | None:
+    """Rows due and rows present over the scope's days, all of them closed; None for a table of which none are due by rule.
+
+    ``stored``: rows by day (:meth:`Warehouse.days_with_rows`). Raises :class:`WarehouseError`.
+    """
+    if table in state.RECORDS:
+        return None
+    if table in state.SNAPSHOTS:
+        first = state.first_day(scope.warehouse, table, scope.now)
+        due = state.days_due(table, first, scope.start, scope.end, scope.now, scope.settings)
+        return len(due), sum(day in stored for day in due)
+    years = [replace(scope, start=first, end=last) for first, last in chunks(scope.start, scope.end, YEAR)]
+    if table == "onchain_enhanced":
+        counted = [coverage.enhanced_ratio(year) for year in years]
+        return sum(base for _, base in counted), sum(enhanced for enhanced, _ in counted)
+    if table in state.BY_COIN:
+        return _by_coin(scope, table, years)
+    counted = [measures.expectation(CONTRACTS[table], year, _keys(year, table), _days(year))[:2] for year in years]
+    return sum(due for due, _ in counted), sum(present for _, present in counted)
+
+
+def _by_coin(scope: Scope, table: str, years: list[Scope]) -> tuple[int, int]:
+    """A coin is due from its first row in any of the years on."""
+    rule = state.BY_COIN[table]
+    wanted = pl.col("symbol").is_in(measures.coins_of(scope, rule.identifier))
+    seen = pl.concat([measures.first_seen(_keys(year, table).filter(wanted)) for year in years])
+    whole = seen.sort("first").group_by("symbol").agg(pl.col("first", "hour").first(), pl.col("rows").sum())
+    due = measures.owed(whole, scope.end, rule.rows_per_day)
+    return int(due["due"].sum()), int(due["rows"].sum())
+
+
+def _keys(scope: Scope, table: str) -> pl.DataFrame:
+    columns = sorted({*CONTRACTS[table].key, "date"})
+    return scope.warehouse.read(table, start=scope.start, end=scope.end, columns=columns)
+
+
+def _days(scope: Scope) -> int:
+    return (scope.end - scope.start).days + 1
+
+
+TABLES = tuple(state.FRESHNESS)

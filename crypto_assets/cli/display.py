@@ -1,0 +1,179 @@
+"""Show results: tables and progress bars on a terminal, plain lines elsewhere. Nothing is measured here."""
+
+from __future__ import annotations
+
+import json
+import math
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import date, timedelta
+from datetime import time as clock
+from decimal import Decimal
+from typing import TYPE_CHECKING, Any
+
+import click
+import polars as pl
+import polars.selectors as cs
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.table import Table
+from rich.text import Text
+
+if TYPE_CHECKING:
+    from crypto_assets.operate.backfill import Report
+    from crypto_assets.operate.doctor import Finding
+
+
+def _console() -> Console:
+    # Without a terminal there is no width to fit, and tables must not be cut.
+    return Console(width=None if sys.stdout.isatty() else 160)
+
+
+@contextmanager
+def progress() -> Iterator[Callable[[str, int, int], None]]:
+    """Show progress on stderr.
+
+    Yields:
+        A function (what, done, total) that moves a bar on a terminal, or prints a line elsewhere.
+    """
+    if not sys.stderr.isatty():
+        yield _line_by_line(time.monotonic())
+        return
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    with Progress(*columns, TimeRemainingColumn(), console=Console(stderr=True), transient=True) as bar:
+        task = bar.add_task("starting", total=None)
+        yield lambda what, done, total: bar.update(task, description=what, completed=done, total=total)
+
+
+def _line_by_line(began: float) -> Callable[[str, int, int], None]:
+    def line(what: str, done: int, total: int) -> None:
+        left = f", about {(time.monotonic() - began) * (total - done) / done:.0f} s left" if 0 < done < total else ""
+        print(f"[{done}/{total} partitions{left}] {what}", file=sys.stderr, flush=True)
+
+    return line
+
+
+def backfill_table(report: Report) -> None:
+    """Print the result of a backfill: partitions and rows by asset."""
+    table = Table(title=f"Backfill: {report.seconds:.1f} s", title_justify="left")
+    for name in ("asset", "requested", "materialized", "failed", "rows in range"):
+        table.add_column(name, justify="left" if name == "asset" else "right")
+    for asset, counts in report.partitions.items():
+        cells = [f"{counts[name]:,}" for name in ("requested", "materialized", "failed")]
+        table.add_row(asset, *cells, f"{report.rows[asset]:,}")
+    _console().print(table)
+
+
+def status_table(document: dict[str, Any]) -> None:
+    """Print the document of ``status``: one line per asset."""
+    table = Table(title=f"Status {document['start']} to {document['end']}", title_justify="left")
+    for name in ("asset", "state", "partitions", "coverage", "failed", "rows", "newest known", "fresh", "checks"):
+        table.add_column(name, justify="left" if name in ("asset", "state", "checks", "newest known") else "right")
+    for asset, found in document["assets"].items():
+        partitions = found["partitions"]
+        broken = [f"{name} ({c['severity']})" for name, c in found["checks"].items() if not c["passed"]]
+        table.add_row(
+            asset,
+            found["state"],
+            f"{partitions['materialized']}/{partitions['expected']}",
+            _covered(found),
+            str(partitions["failed"]),
+            f"{found['rows']:,}",
+            (found["newest_available_at"] or "-")[:16].replace("T", " "),
+            {True: "yes", False: "[red]no[/red]", None: "-"}[found["fresh"]],
+            f"[yellow]{', '.join(broken)}[/yellow]"
+            if broken
+            else "all pass"
+            if found["rows"]
+            else "none fails; no rows",
+        )
+    console = _console()
+    console.print(table)
+    for asset, found in document["assets"].items():
+        for name, check in found["checks"].items():
+            if not check["passed"]:
+                console.print(_as_it_is(f"{check['severity']} {asset}.{name}: {check['description']}"), soft_wrap=True)
+    population = document["population"]
+    empty = [name for name, share in population["columns"].items() if share == 0]
+    console.print(
+        f"Population of ml_features: {population['overall']:.1%} of cells over {population['rows']:,} rows"
+        + (f" (empty: {', '.join(empty)})" if empty else "")
+        + f". Enhanced over base: {document['enhanced_over_base']:.1%}.",
+        soft_wrap=True,
+    )
+
+
+def _covered(found: dict[str, Any]) -> str:
+    """Show days with rows ÷ days due, nothing where none is due. Only a complete table shows 100 %."""
+    share = found["coverage"]
+    return "-" if share is None else f"{int(share * 1000) / 10:.1f}%"
+
+
+def result_table(frame: pl.DataFrame, form: str) -> None:
+    """Print a query's result.
+
+    Args:
+        frame: the rows.
+        form: ``json``: an array of objects. Numbers are numbers (decimals and 128-bit integers too; those that are not
+            finite are null), times are ISO 8601 (with their zone where they have one), lists and structs are arrays and
+            objects. ``csv``: the items of a list are joined by a bar. Otherwise a table.
+    """
+    if form == "json":
+        click.echo(
+            json.dumps([{name: plain(cell) for name, cell in row.items()} for row in frame.iter_rows(named=True)])
+        )
+    elif form == "csv":
+        flat = frame.with_columns(
+            pl.col(name).cast(pl.List(pl.String)).list.join("|")
+            if isinstance(kind, pl.List) and not kind.inner.is_nested()  # type: ignore[union-attr]
+            else pl.Series(
+                name, [None if c is None else json.dumps(plain(c)) for c in frame[name].to_list()], pl.String
+            )
+            for name, kind in frame.schema.items()
+            if kind.is_nested()
+        ).with_columns(cs.binary().bin.encode("hex"))
+        click.echo(flat.write_csv(), nl=False)
+    else:
+        table = Table()
+        for name in frame.columns:
+            table.add_column(_as_it_is(name))
+        for row in frame.iter_rows():
+            table.add_row(*("" if value is None else _as_it_is(str(value)) for value in row))
+        _console().print(table)
+
+
+def plain(cell: Any) -> Any:
+    """Convert a cell of a result for JSON (see :func:`result_table`)."""
+    if isinstance(cell, dict):
+        return {str(name): plain(value) for name, value in cell.items()}
+    if isinstance(cell, list | tuple | pl.Series):
+        return [plain(value) for value in cell]
+    if isinstance(cell, Decimal):  # DuckDB's sum of integers is a Decimal
+        return int(cell) if cell == cell.to_integral_value() else float(cell)
+    if isinstance(cell, float):
+        return cell if math.isfinite(cell) else None
+    if isinstance(cell, date | clock):
+        return cell.isoformat()
+    if isinstance(cell, timedelta):
+        return cell.total_seconds()
+    if isinstance(cell, bytes):
+        return cell.hex()
+    return cell if cell is None or isinstance(cell, bool | int | str) else str(cell)
+
+
+def _as_it_is(text: str) -> Text:
+    """Escape markup and control sequences in text that was written by others."""
+    return Text("".join(c if c.isprintable() or c == "\n" else "\N{REPLACEMENT CHARACTER}" for c in text))
+
+
+def doctor_lines(findings: list[Finding]) -> None:
+    """Print one line per finding."""
+    console = _console()
+    style = {"ok": "green", "warn": "yellow", "fail": "red"}
+    for finding in findings:
+        line = Text.assemble(
+            (f"{finding.state:4}", style[finding.state]), f" {finding.name}: ", _as_it_is(finding.text)
+        )
+        console.print(line, soft_wrap=True)

@@ -1,0 +1,284 @@
+"""The ``crypto-assets`` command. Results go to stdout, progress and logs to stderr.
+
+Exit 0: done. 1: it failed, and the last line of stderr says what, where, why and what to do. 2: wrong usage.
+"""
+
+from __future__ import annotations
+
+if __name__ == "__main__":  # before the modules below, which take a second or two to load
+    from crypto_assets.cli.entry import quiet
+
+    quiet()
+
+import json
+import logging
+import signal
+import sys
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from crypto_assets.cli import configured, production
+from crypto_assets.cli.alerts import alerts, silence
+from crypto_assets.cli.dataset import dataset
+from crypto_assets.cli.explain import explain
+from crypto_assets.cli.metrics import metrics
+from crypto_assets.cli.report import report
+from crypto_assets.dates import check_range, parse_day, parse_moment, yesterday
+from crypto_assets.errors import CryptoAssetsError, UsageError
+from crypto_assets.settings import Settings
+
+if TYPE_CHECKING:
+    from dagster import DagsterInstance
+
+_json = click.option("--json", "as_json", is_flag=True, help="Print one JSON document on stdout and nothing else.")
+
+
+def main() -> None:
+    """Entry point of the console script."""
+    warnings.filterwarnings("ignore")
+    logging.getLogger("httpx").setLevel(logging.WARNING)
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # SIGTERM acts like Ctrl-C, so that runs end properly
+    try:
+        cli.main(standalone_mode=False)
+    except (click.exceptions.Abort, KeyboardInterrupt):
+        _fail("stopped by the user; what was written is whole, run the same command again to go on", 130)
+    except click.ClickException as error:
+        _fail(error.format_message(), 2)
+    except click.exceptions.Exit as error:
+        sys.exit(error.exit_code)
+    except UsageError as error:
+        _fail(str(error), 2)
+    except CryptoAssetsError as error:
+        _fail(str(error), 1)
+    except BrokenPipeError:
+        sys.exit(1)
+
+
+def _fail(sentence: str, code: int) -> None:
+    print(f"crypto-assets: {' '.join(sentence.split())}", file=sys.stderr)
+    sys.exit(code)
+
+
+class _Group(click.Group):
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except KeyboardInterrupt as error:  # click would print an empty line first
+            raise click.exceptions.Abort from error
+
+
+@click.group(cls=_Group, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="crypto_assets")
+def cli() -> None:
+    """Crypto market data as a Dagster asset graph."""
+
+
+@cli.command()
+@click.option("--days", "count", default=7, show_default=True, type=click.IntRange(1, 366), help="Days to materialise.")
+@click.option("--end", "end_text", help="Last day, YYYY-MM-DD.")
+@click.option("--data", type=click.Path(path_type=Path), help="Replay recorded data from this folder.")
+@_json
+def demo(count: int, end_text: str | None, data: Path | None, as_json: bool) -> None:
+    """Materialise the whole graph for recent days on the sandbox."""
+    settings = configured()
+    end = parse_day(end_text, "--end") if end_text else None
+    if end is not None:
+        check_range(end, end, settings.start)
+    from crypto_assets.operate import demo as demonstration
+    from crypto_assets.operate.status import status as measure
+    from crypto_assets.sandbox.server import Sandbox
+
+    plan = demonstration.plan(settings, count, end, data)
+    check_range(plan.start, plan.end, settings.start)
+    with Sandbox(data=data) as sandbox:
+        demonstration.point_at(sandbox)
+        settings = configured()
+        with _instance(settings) as instance:
+            with _progress() as progress:
+                report = demonstration.run(instance, settings, plan, progress)
+            document = measure(instance, settings, plan.start, plan.end, recorded=data is not None)
+    _show_status(document, as_json)
+    _raise_failures(report.failures)
+
+
+@cli.command()
+@click.option("--start", "start_text", required=True, help="First day, YYYY-MM-DD.")
+@click.option("--end", "end_text", required=True, help="Last day, YYYY-MM-DD, included.")
+@click.option("--select", "selection", help="Dagster asset selection, e.g. 'group:\"onchain\"'; default: all.")
+@click.option("--missing", is_flag=True, help="Only partitions not yet materialised.")
+@_json
+def backfill(start_text: str, end_text: str, selection: str | None, missing: bool, as_json: bool) -> None:
+    """Materialise the days from START to END, both included."""
+    start, end = parse_day(start_text, "--start"), parse_day(end_text, "--end")
+    settings = configured()
+    check_range(start, end, settings.start)
+    _known_coins(settings)
+    from crypto_assets.assets.quarantine import pending_sentence
+    from crypto_assets.operate import graph
+    from crypto_assets.operate.backfill import backfill as launch
+    from crypto_assets.storage.warehouse import Warehouse
+
+    tables, warehouse = graph.select(selection), Warehouse(settings.warehouse)
+    with _instance(settings) as instance, _progress() as progress:
+        report = launch(instance, warehouse, tables, start, end, missing_only=missing, progress=progress)
+    if "prices" in tables and (held := pending_sentence(warehouse, start, end)):
+        click.echo(held, err=True)
+    if as_json:
+        click.echo(json.dumps(report.as_json()))
+    else:
+        from crypto_assets.cli.display import backfill_table
+
+        backfill_table(report)
+    _raise_failures(report.failures)
+    if not report.ok:
+        short = {t: p["requested"] - p["materialized"] for t, p in report.partitions.items()}
+        raise CryptoAssetsError(
+            f"partitions are left unmaterialised: { ({t: n for t, n in short.items() if n}) }; "
+            "run the same command with --missing"
+        )
+
+
+@cli.command()
+@click.argument("symbol")
+@click.argument("ts")
+def release(symbol: str, ts: str) -> None:
+    """Trust a price that is held in quarantine: SYMBOL at the hour mark TS (2024-01-02T15:00, UTC)."""
+    settings = configured()
+    moment = parse_moment(ts, "TS")
+    from crypto_assets.assets.quarantine import release as let_go
+    from crypto_assets.storage.warehouse import Warehouse
+
+    price = let_go(Warehouse(settings.warehouse), symbol.upper(), moment)
+    click.echo(f"{symbol.upper()} at {moment:%Y-%m-%d %H:%M} UTC is stored with {price:g} USD")
+    click.echo(f"derive from it: crypto-assets backfill --start {moment.date()} --end {moment.date()}", err=True)
+
+
+@cli.command()
+@click.option("--start", "start_text", help="First day; default: CRYPTO_ASSETS_START.")
+@click.option("--end", "end_text", help="Last day; default: yesterday.")
+@_json
+def status(start_text: str | None, end_text: str | None, as_json: bool) -> None:
+    """Show coverage, rows, freshness and checks per asset, computed from the tables now."""
+    settings = configured()
+    start = parse_day(start_text, "--start") if start_text else settings.start
+    end = parse_day(end_text, "--end") if end_text else max(yesterday(), start)
+    check_range(start, end, settings.start)
+    _known_coins(settings)
+    from crypto_assets.operate.status import status as measure
+
+    with _instance(settings) as instance:
+        document = measure(instance, settings, start, end)
+    _show_status(document, as_json)
+
+
+@cli.command()
+@click.argument("query")
+@click.option("--format", "form", type=click.Choice(["table", "csv", "json"]), default="table", show_default=True)
+def sql(query: str, form: str) -> None:
+    """Run read-only SQL (DuckDB) over every table by its asset name."""
+    settings = configured()
+    from crypto_assets.cli.display import result_table
+    from crypto_assets.storage.sql import query as run_query
+    from crypto_assets.storage.warehouse import Warehouse
+
+    result_table(run_query(Warehouse(settings.warehouse), query), form)
+
+
+@cli.command()
+@_json
+def doctor(as_json: bool) -> None:
+    """Check configuration, storage, database, sources and Ollama; say what to do."""
+    from crypto_assets.cli.display import doctor_lines
+    from crypto_assets.operate.doctor import examine
+
+    findings = examine()
+    if as_json:
+        click.echo(json.dumps({"findings": [finding.as_json() for finding in findings]}))
+    else:
+        doctor_lines(findings)
+    broken = [finding for finding in findings if finding.state == "fail"]
+    if broken:
+        raise CryptoAssetsError(f"{len(broken)} check(s) failed, first {broken[0].name}: {broken[0].text}")
+
+
+@cli.command()
+@click.option("--port", default=8765, show_default=True, type=click.IntRange(1, 65535))
+@click.option("--data", type=click.Path(path_type=Path), help="Replay recorded data from this folder.")
+@click.option("--seed", default=7, show_default=True, help="Seed of the generated market.")
+@click.option("--fault", help="Faults to inject, e.g. 'route=klines,status=503,rate=0.2'.")
+@click.option("--model", type=click.Choice(["rule", "smollm2"]), default="rule", help="What answers Ollama's routes.")
+def sandbox(port: int, data: Path | None, seed: int, fault: str | None, model: str) -> None:
+    """Serve the providers' wire formats on 127.0.0.1."""
+    from crypto_assets.sandbox.server import serve
+
+    serve(port=port, data=data, seed=seed, fault=fault, model=model)
+
+
+@cli.command()
+@click.option("--port", default=3000, show_default=True, type=click.IntRange(1, 65535))
+def dev(port: int) -> None:
+    """Run the UI and the daemon on 127.0.0.1 over the same state."""
+    settings = configured()
+    from crypto_assets.runtime.processes import dev as run
+
+    run(settings, port=port)
+
+
+def _known_coins(settings: Settings) -> None:
+    from crypto_assets.catalog import select
+
+    try:
+        select(settings.coins)
+    except UsageError as error:
+        raise CryptoAssetsError(str(error)) from error
+
+
+@contextmanager
+def _instance(settings: Settings) -> Iterator[DagsterInstance]:
+    from crypto_assets.runtime.home import open_instance
+
+    with open_instance(settings) as instance:
+        yield instance
+
+
+@contextmanager
+def _progress() -> Iterator[Callable[[str, int, int], None]]:
+    from crypto_assets.cli.display import progress
+
+    with progress() as update:
+        yield update
+
+
+def _show_status(document: dict[str, Any], as_json: bool) -> None:
+    if as_json:
+        click.echo(json.dumps(document))
+    else:
+        from crypto_assets.cli.display import status_table
+
+        status_table(document)
+
+
+def _raise_failures(failures: dict[str, str]) -> None:
+    if failures:
+        table, sentence = next(iter(failures.items()))
+        more = f" (and {len(failures) - 1} more)" if len(failures) > 1 else ""
+        raise CryptoAssetsError(f"{table}: {sentence}{more}")
+
+
+cli.add_command(dataset)
+cli.add_command(alerts)
+cli.add_command(silence)
+cli.add_command(report)
+cli.add_command(explain)
+cli.add_command(metrics)
+for command in production.COMMANDS:
+    cli.add_command(command)
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,71 @@
+"""``crypto-assets migrate``, ``ready``, ``backup`` and ``restore``: for a deployment's jobs, probes and runbooks."""
+
+from __future__ import annotations
+
+import re
+
+import click
+
+from crypto_assets.cli import configured
+from crypto_assets.errors import CryptoAssetsError, UsageError
+from crypto_assets.settings import place
+
+
+@click.command()
+def migrate() -> None:
+    """Create or migrate Dagster's tables in Postgres; safe to repeat, also while pods run."""
+    from crypto_assets.runtime.home import open_instance
+
+    with open_instance(configured()) as instance:
+        click.echo(f"Dagster's tables are up to date; {instance.get_runs_count()} run(s) are kept")
+
+
+@click.command()
+@click.option("--code", help="HOST:PORT of the code location that this process needs.")
+def ready(code: str | None) -> None:
+    """Exit 0 if everything that this process needs can be reached; else say what is missing. For readiness probes."""
+    from crypto_assets.operate.ready import missing
+
+    found = missing(configured(), _host_and_port(code) if code is not None else None)
+    if found:
+        raise CryptoAssetsError("not ready: " + "; ".join(found))
+    click.echo("ready")
+
+
+@click.command()
+@click.option(
+    "--to", "target", required=True, help="Folder or s3:// address; an earlier backup there is brought up to date."
+)
+def backup(target: str) -> None:
+    """Copy the whole warehouse, consistent while it is written to; existing files are not copied again."""
+    from crypto_assets.storage.copies import copy_tables
+    from crypto_assets.storage.warehouse import Warehouse
+
+    done = copy_tables(Warehouse(configured().warehouse), Warehouse(place("--to", target)))
+    for table, where in done.set_aside.items():
+        click.echo(f"{table} is not the table that was copied earlier; the earlier copy is kept in {where}", err=True)
+    if done.kept:
+        click.echo(f"the warehouse no longer has {', '.join(done.kept)}: the copy is kept as it is", err=True)
+    click.echo(f"{len(done.versions)} table(s), {done.files} file(s), {done.bytes} bytes copied to {target}")
+
+
+@click.command()
+@click.option("--from", "source", required=True, help="Folder or s3:// address of a backup.")
+def restore(source: str) -> None:
+    """Copy a backup into the warehouse, which must not hold any of its tables."""
+    from crypto_assets.storage.copies import copy_tables
+    from crypto_assets.storage.warehouse import Warehouse
+
+    target = Warehouse(configured().warehouse)
+    done = copy_tables(Warehouse(place("--from", source)), target, only_into_empty=True)
+    click.echo(f"{len(done.versions)} table(s), {done.files} file(s), {done.bytes} bytes restored to {target.uri}")
+
+
+def _host_and_port(text: str) -> tuple[str, int]:
+    host, _, port = text.rpartition(":")
+    if not host or not re.fullmatch("[0-9]{1,5}", port) or not 0 < int(port) < 1 << 16:
+        raise UsageError(f"--code {text!r} is not an address; write HOST:PORT, e.g. crypto-assets-code:4000")
+    return host.removeprefix("[").removesuffix("]"), int(port)
+
+
+COMMANDS = [migrate, ready, backup, restore]

@@ -1,0 +1,108 @@
+"""The deterministic analyser: VADER's sentiment lexicon with crypto words added, and themes by description.
+
+VADER (Hutto and Gilbert 2014) is a fixed list of words with rules for negation and emphasis. It measures tone, not
+truth.
+"""
+
+from __future__ import annotations
+
+import re
+from functools import cache
+
+import pandas as pd
+from vaderSentiment.vaderSentiment import SentimentIntensityAnalyzer
+
+from crypto_assets.narratives.themes import themes_of
+
+ANALYZER = "lexicon-2"
+DRIVERS = 5
+
+# Valence on VADER's scale (-4 to 4), by class: the meaning in market reports, where VADER has no tone or another one.
+_CLASSES = {
+    # Prices and flows.
+    2.4: "bullish rally rallies rallied surge surges surged surging soar soars soared soaring skyrockets skyrocketed",
+    1.6: "jump jumps jumped gains rebound rebounds rebounded breakout climbs climbed rises rising rose recover recovers "
+    "recovery outperforms tops topped surpasses surpassed exceeds exceeded doubles doubled triples tripled inflows highs "
+    "record milestone ath bulls moon upside",
+    -1.6: "drop drops dropped dropping falls fell falling slides slid sinks sank dips dipped declines declined decline "
+    "dives dived drags outflows lows downside correction selloff bears slowdown underperforms",
+    -2.4: "bearish plunge plunges plunged plunging plummets plummeted tumble tumbles tumbled slump slumps slumped crash "
+    "crashes crashed crashing collapse collapses collapsed liquidated liquidations meltdown",
+    # What firms do: they raise money, release products, hire people.
+    1.4: "raise raises raised funding fundraise secures secured invests invested investment backs backed acquires acquired "
+    "acquisition buys bought partners partnership partnering collaborates collaboration integrates integrated integration "
+    "adopts adopted adoption accepts accepting expands expanded expansion grows growing growth profits",
+    0.9: "launch launches launched launching unveils unveiled introduces introduced debuts rollout upgrade upgrades adds "
+    "added enables enabled allows opens opened releases released announces joins hires boosts offering supports listing "
+    "lists plans unlocks",
+    # What the state does.
+    1.7: "approve approves approved approval licensed license licence legalizes legalized legalises greenlight greenlights permits",
+    -1.5: "sues sued lawsuit charges charged probe probes investigation investigates subpoena subpoenas fined fine penalty "
+    "crackdown ban bans banned banning restricts restrictions rejects rejected rejection denies denied delays delayed "
+    "halts halted suspends suspended delists delisted warns warned warning seizes seized sanctions blocks blocked freezes "
+    "shutdown clampdown prohibits prohibited blacklists "
+    "bars barred objects seizure enforcement critiques",
+    # Technical terms that VADER reads as feelings.
+    0.0: "asset assets security securities securitize treasury authority authorities justice trust trusts smart solution "
+    "solutions play plays playing like focused stable share shares interest interests legal energy safe brave feature "
+    "features free stake staking worth value reserve reserves hard hand top gas token no special chief fan fans help",
+    # What goes wrong.
+    -2.6: "hack hacks hacked hacker hackers exploit exploited exploits stolen steals theft scam scams scammers rug ponzi "
+    "fraud fraudulent laundering phishing ransomware malware bankrupt bankruptcy insolvent insolvency heist breach drained",
+    -1.3: "outage vulnerability bug criticizes criticism concerns volatility bubble risky scrutiny uncertainty layoffs "
+    "depeg loses losing doubts struggles limbo",
+}
+CRYPTO_WORDS = {word: valence for valence, words in _CLASSES.items() for word in words.split()}
+
+
+@cache
+def _analyser() -> SentimentIntensityAnalyzer:
+    analyser = SentimentIntensityAnalyzer()
+    analyser.lexicon.update(CRYPTO_WORDS)
+    return analyser
+
+
+def analyse(articles: pd.DataFrame) -> pd.DataFrame:
+    """Analyse articles with the lexicon.
+
+    Args:
+        articles: rows of ``news_articles``.
+
+    Returns:
+        One row of ``article_narratives`` per article.
+    """
+    columns = [
+        "article_id", "analyzer", "date", "available_at", "source", "theme", "sentiment", "confidence", "drivers",
+        "affected_symbols", "status",
+    ]  # fmt: skip
+    if articles.empty:
+        return pd.DataFrame(columns=columns).astype({"available_at": "datetime64[us, UTC]"})
+    texts = articles["title"].astype(str).str.cat(articles["summary"].fillna("").astype(str), sep=". ")
+    judged = pd.DataFrame([judge(text) for text in texts], columns=["theme", "sentiment", "confidence", "drivers"])
+    if "language" in articles:  # the words are English; in another language the tone is unknown, which is not 0
+        spoken = articles["language"].fillna("en").astype(str).reset_index(drop=True)
+        judged["sentiment"] = judged["sentiment"].where(spoken.str.startswith("en"))
+    frame = articles[["article_id", "date", "available_at"]].reset_index(drop=True)
+    sandbox = articles["source"].astype(str).str.startswith("sandbox").reset_index(drop=True)
+    frame["source"] = sandbox.map({True: "sandbox/derived", False: "derived"})
+    frame["analyzer"], frame["status"] = ANALYZER, "ok"
+    frame["affected_symbols"] = list(articles["symbols"])
+    return pd.concat([frame, judged], axis=1)[columns]
+
+
+def judge(text: str) -> tuple[str, float, float, list[str]]:
+    """Judge one text; the same text always gives the same answer.
+
+    Args:
+        text: the text of an article.
+
+    Returns:
+        (theme, sentiment -1 to 1, confidence 0 to 1, the words of the text that decided).
+    """
+    tone = float(_analyser().polarity_scores(text)["compound"])
+    spoken_of = themes_of(text)
+    theme, weight, words = spoken_of[0] if spoken_of else ("other", 0, [])
+    margin = (weight - spoken_of[1][1]) / weight if len(spoken_of) > 1 else float(weight > 0)
+    confidence = round(min(1.0, 0.2 + 0.4 * abs(tone) + 0.4 * margin), 4)
+    toned = [word for word in re.findall(r"[A-Za-z]+", text) if word.lower() in _analyser().lexicon]
+    return theme, tone, confidence, list(dict.fromkeys([*words, *toned]))[:DRIVERS]

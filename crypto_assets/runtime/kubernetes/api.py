@@ -1,0 +1,188 @@
+"""The Kubernetes API as this platform uses it: Jobs and pods of one namespace, selected by label, in pages.
+
+Objects are the API's JSON, because the client's models cost 10 ms each to build. Every failure is an
+:class:`InstanceError` of one sentence.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator, Mapping
+from typing import Any
+from urllib.parse import urlsplit
+
+import kubernetes.client
+import kubernetes.config
+import urllib3
+from kubernetes.client.exceptions import ApiException
+
+from crypto_assets.errors import InstanceError
+from crypto_assets.proxies import is_loopback
+from crypto_assets.settings import variable
+
+PAGE = 250  # objects per list call
+CHOSEN = 40  # runs per delete call: their ids fit in a URL that every proxy accepts
+TIMEOUT_S = 20.0
+
+
+class Cluster:
+    """One namespace, and in it only objects with the label ``selector`` (``key=value``).
+
+    Every method raises :class:`InstanceError` when the API does not serve us.
+    """
+
+    def __init__(self, namespace: str, selector: str) -> None:
+        self.namespace, self.selector = namespace, selector
+        self._api = kubernetes.client.ApiClient(_configuration(namespace))
+        self._batch, self._core = kubernetes.client.BatchV1Api(self._api), kubernetes.client.CoreV1Api(self._api)
+
+    def jobs(self) -> list[dict[str, Any]]:
+        """List the Jobs."""
+        return list(self._pages(self._batch.list_namespaced_job))
+
+    def pods(self) -> list[dict[str, Any]]:
+        """List the pods."""
+        return list(self._pages(self._core.list_namespaced_pod))
+
+    def delete_jobs_of(self, run_ids: list[str]) -> None:
+        """Delete every Job (with its pods) and left-over pod of these runs, many runs per call."""
+        for first in range(0, len(run_ids), CHOSEN):
+            selector = f"{self.selector},dagster/run-id in ({','.join(run_ids[first : first + CHOSEN])})"
+            with self._sentences("delete"):
+                chosen: dict[str, Any] = {"label_selector": selector, "_request_timeout": TIMEOUT_S}
+                self._batch.delete_collection_namespaced_job(
+                    self.namespace, propagation_policy="Background", _preload_content=False, **chosen
+                )
+                self._core.delete_collection_namespaced_pod(self.namespace, _preload_content=False, **chosen)
+
+    def delete_job(self, name: str) -> None:
+        """Delete a Job with its pods; nothing happens if it is gone."""
+        with self._sentences("delete"):
+            self._gone_is_fine(
+                lambda: self._batch.delete_namespaced_job(
+                    name, self.namespace, propagation_policy="Background", _request_timeout=TIMEOUT_S
+                )
+            )
+
+    def delete_pod(self, name: str) -> None:
+        """Delete a pod; nothing happens if it is gone."""
+        with self._sentences("delete"):
+            self._gone_is_fine(
+                lambda: self._core.delete_namespaced_pod(name, self.namespace, _request_timeout=TIMEOUT_S)
+            )
+
+    def _pages(self, call: Any) -> Iterator[dict[str, Any]]:
+        token = None
+        while True:
+            with self._sentences("list"):
+                answer = call(
+                    self.namespace,
+                    label_selector=self.selector,
+                    limit=PAGE,
+                    _continue=token,
+                    _preload_content=False,
+                    _request_timeout=TIMEOUT_S,
+                )
+                page = json.loads(answer.data)
+            yield from page["items"]
+            token = page["metadata"].get("continue")
+            if not token:
+                return
+
+    def _gone_is_fine(self, call: Any) -> None:
+        try:
+            call()
+        except ApiException as error:
+            if error.status != 404:
+                raise
+
+    def _sentences(self, doing: str) -> _Sentences:
+        return _Sentences(f"Kubernetes namespace {self.namespace}", doing)
+
+
+class _Sentences:
+    """Turns the client's errors inside the block into one sentence."""
+
+    def __init__(self, where: str, doing: str) -> None:
+        self._where, self._doing = where, doing
+
+    def __enter__(self) -> None:
+        return None
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> None:
+        if isinstance(error, ApiException | urllib3.exceptions.HTTPError):
+            raise InstanceError(f"{self._where}: cannot {self._doing}: {sentence(error)}") from error
+
+
+def sentence(error: BaseException) -> str:
+    """Describe why a call to the API failed and what to do, without the server's JSON around it."""
+    if isinstance(error, urllib3.exceptions.HTTPError):
+        reason = getattr(error, "reason", None) or error
+        return f"the API server cannot be reached ({_last(reason)}); check its address and the network policies"
+    if not isinstance(error, ApiException):
+        return " ".join(str(error).split())[:200]
+    message = _message(error)
+    if error.status == 401:
+        return (
+            "the API server does not accept the token (expired or of another cluster); renew the kubeconfig or Secret"
+        )
+    if error.status == 403 and "because it is being terminated" not in message:
+        return f"{message}; grant it by the Role of deploy/kustomize/rbac/rbac.yaml"
+    if error.status == 404:
+        return f"{message}; create it, or correct CRYPTO_ASSETS_KUBE_NAMESPACE"
+    if error.status in (413, 422) or "exceeded quota" in message:
+        return f"{message}; correct the run's Kubernetes configuration or raise the quota"
+    return f"the API server answered {error.status}: {message}"
+
+
+def _message(error: ApiException) -> str:
+    try:
+        found = json.loads(error.body or "{}").get("message")
+    except ValueError:
+        found = None
+    return " ".join(str(found or error.reason).split())[:300]
+
+
+def _last(error: BaseException) -> str:
+    text = " ".join(str(error).split())
+    return text.rsplit(": ", 1)[-1][:150]
+
+
+def _configuration(namespace: str) -> kubernetes.client.Configuration:
+    """Load the service account's configuration in a pod, else the kubeconfig (``KUBECONFIG``)."""
+    found = kubernetes.client.Configuration()
+    try:
+        if variable("KUBERNETES_SERVICE_HOST") and not variable("KUBECONFIG"):
+            kubernetes.config.load_incluster_config(client_configuration=found)
+        else:
+            path = variable("KUBECONFIG") or "~/.kube/config"
+            kubernetes.config.load_kube_config(os.path.expanduser(path), client_configuration=found)
+    except (kubernetes.config.ConfigException, OSError, ValueError) as error:
+        raise InstanceError(no_configuration(namespace, error)) from error
+    if is_loopback(urlsplit(found.host).hostname or ""):
+        found.proxy = None
+    found.retries = urllib3.Retry(2, backoff_factor=0.2, redirect=0)
+    return found
+
+
+def no_configuration(namespace: str, error: BaseException) -> str:
+    """Build the message for a missing or unusable configuration.
+
+    Args:
+        namespace: the namespace that was asked for.
+        error: the client's error.
+
+    Returns:
+        The sentence, with what to do.
+    """
+    reason = " ".join(str(error).split())[:150]
+    return (
+        f"there is no way to the Kubernetes API of namespace {namespace} ({reason}); set KUBECONFIG to a kubeconfig "
+        "file, or let the pod mount its service account's token"
+    )
+
+
+def labels(found: Mapping[str, Any]) -> Mapping[str, str]:
+    """Return the labels of an object."""
+    return found["metadata"].get("labels") or {}

@@ -1,0 +1,73 @@
+"""The run launcher of one machine: a run is a child process of the code server, and a dead run is noticed.
+
+The stock launcher does not report whether the process of a run still lives. If all processes of a run were killed, the
+run would be "in progress" forever, and ticks would wait for it. Run monitoring asks this launcher. In production, run
+pods replace it.
+"""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from dagster import DagsterEventType, DagsterRun
+from dagster._core.launcher import CheckRunHealthResult, DefaultRunLauncher, WorkerStatus
+
+from crypto_assets.runtime import alive
+
+SEEN_TAG = ".crypto_assets/run_process"  # PID:ticks since boot; hidden in the UI
+TOLERANCE_S = 5.0  # between the start time of a process and the time in what it wrote
+STARTED = re.compile(r"Started process for run \(pid: (\d+)\)")
+
+
+class LocalRunLauncher(DefaultRunLauncher):
+    """The stock launcher, but it knows whether the process of a run is alive on this machine."""
+
+    @property
+    def supports_check_run_worker_health(self) -> bool:
+        """Whether processes can be checked, which needs ``/proc``; elsewhere the maximum run time must be enough."""
+        return Path("/proc/self").exists()
+
+    def check_run_worker_health(self, run: DagsterRun) -> CheckRunHealthResult:
+        """Check the process of a run.
+
+        Args:
+            run: the run.
+
+        Returns:
+            Running, or failed where the process was killed. A run whose process is not known counts as running.
+        """
+        found = self._process_of(run)
+        if found is None or self._lives(run, *found):
+            return CheckRunHealthResult(WorkerStatus.RUNNING)
+        current = self._instance.get_run_by_id(run.run_id)
+        if current is not None and current.is_finished:
+            return CheckRunHealthResult(WorkerStatus.SUCCESS)
+        return CheckRunHealthResult(
+            WorkerStatus.FAILED, f"its process {found[0]} was killed; the next tick or refill goes on"
+        )
+
+    def _process_of(self, run: DagsterRun) -> tuple[int, float] | None:
+        """Return the number of the run's process, and the epoch seconds at which the process recorded it."""
+        records = self._instance.get_records_for_run(run.run_id, of_type=DagsterEventType.ENGINE_EVENT).records
+        for record in records:
+            event = record.event_log_entry.dagster_event
+            if said := STARTED.search((event.message if event else None) or ""):
+                return int(said.group(1)), record.event_log_entry.timestamp
+        return None  # a run of the command line, which ``bury_dead_runs`` handles
+
+    def _lives(self, run: DagsterRun, pid: int, said_at: float) -> bool:
+        """Whether the process of the run lives, and not another one that got its number later.
+
+        The first check records when the process started. Later checks compare with this, so that a change of the clock
+        does not matter.
+        """
+        now = f"{pid}:{alive.started(pid)}"
+        noted = run.tags.get(SEEN_TAG)
+        if noted is not None:
+            return noted == now
+        start = alive.started_at(pid)
+        if start is None or start > said_at + TOLERANCE_S or not alive.is_python(pid):
+            return False
+        self._instance.add_run_tags(run.run_id, {SEEN_TAG: now})
+        return True

@@ -1,0 +1,142 @@
+"""``ml_features_latest``: the newest features row of each coin, in Postgres, for consumers that need current values.
+
+One table, ``online.ml_features_latest``, in Dagster's database. Its columns are those of ``ml_features``; new columns
+are added automatically. The newest ``ts`` wins, and an older one never overwrites it, even with several writers at
+once. Training and serving read the same rows, because nothing is computed here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime, timezone
+
+import polars as pl
+from psycopg2 import sql
+from psycopg2.extensions import cursor as Cursor
+from psycopg2.extras import execute_values
+
+from crypto_assets.storage.shared_state import SharedState
+from crypto_assets.tables.contract import TIMESTAMP
+from crypto_assets.tables.schemas import ML_FEATURES
+
+TABLE = "ml_features_latest"
+PLACE = sql.Identifier("online", TABLE)
+VERSION = "delta_version"  # the version of ml_features that gave the row; it decides between two rows of one hour
+LONG_AGO = datetime(1970, 1, 1, tzinfo=timezone.utc)  # before any row
+_KINDS = {pl.Float64: "double precision", pl.String: "text", pl.Date: "date", pl.Int64: "bigint", pl.Int32: "integer"}
+
+
+class _Online(SharedState):
+    what, schema, lock = f"online.{TABLE}", "SET TIME ZONE 'UTC'", 0x6F6E_6C69_6E65
+
+    def upsert(self, rows: pl.DataFrame, version: int) -> int:
+        names = [name for name in ML_FEATURES.names if name in rows.columns]
+        # All writers lock the rows in the same order, so that they never deadlock.
+        values = [(*row, version) for row in rows.select(names).sort("symbol").rows()]
+        return self._transaction(lambda cursor: _upsert(cursor, [*names, VERSION], values))
+
+    def latest(self, symbols: Sequence[str] | None) -> pl.DataFrame:
+        return self._transaction(lambda cursor: _latest(cursor, symbols))
+
+
+def upsert(url: str, rows: pl.DataFrame, version: int) -> int:
+    """Update the table with these rows in one transaction.
+
+    A row wins over a stored row with an older ``ts``, or with the same ``ts`` from an older version of ``ml_features``.
+
+    Args:
+        url: the address of the Postgres.
+        rows: one row per coin, with the columns of ``ml_features``.
+        version: the version of ``ml_features``.
+
+    Returns:
+        The number of rows that won.
+
+    Raises:
+        InstanceError: the server stays away.
+    """
+    return _Online(url).upsert(rows, version)
+
+
+def latest(url: str, symbols: Sequence[str] | None = None) -> pl.DataFrame:
+    """Read the newest row of each coin.
+
+    Args:
+        url: the address of the Postgres.
+        symbols: the coins; None for all.
+
+    Returns:
+        Rows sorted by symbol: the columns of ``ml_features``, then ``delta_version``; empty while nothing was written.
+
+    Raises:
+        InstanceError: the server stays away.
+    """
+    return _Online(url).latest(symbols)
+
+
+def newest(url: str) -> dict[str, datetime]:
+    """Return coin -> ``available_at`` of its row."""
+    return dict(latest(url).select("symbol", "available_at").rows())
+
+
+def _upsert(cursor: Cursor, columns: list[str], values: list[tuple[object, ...]]) -> int:
+    _prepare(cursor)
+    statement = sql.SQL(
+        "INSERT INTO {place} AS stored ({columns}) VALUES %s ON CONFLICT (symbol) DO UPDATE SET {sets} WHERE "
+        "(EXCLUDED.ts, EXCLUDED.{version}) > (stored.ts, stored.{version}) RETURNING symbol"
+    ).format(
+        place=PLACE,
+        columns=sql.SQL(", ").join(map(sql.Identifier, columns)),
+        sets=sql.SQL(", ").join(sql.SQL("{0} = EXCLUDED.{0}").format(sql.Identifier(name)) for name in columns),
+        version=sql.Identifier(VERSION),
+    )
+    return len(execute_values(cursor, statement, values, page_size=len(values) or 1, fetch=True)) if values else 0
+
+
+def _latest(cursor: Cursor, symbols: Sequence[str] | None) -> pl.DataFrame:
+    schema = {**ML_FEATURES.polars_schema, VERSION: pl.Int64()}
+    stored = _stored(cursor)
+    if not stored:
+        return pl.DataFrame(schema=schema)
+    names = [name for name in schema if name in stored]
+    query = sql.SQL("SELECT {columns} FROM {place} WHERE %(coins)s IS NULL OR symbol = ANY(%(coins)s) ORDER BY symbol")
+    cursor.execute(
+        query.format(columns=sql.SQL(", ").join(map(sql.Identifier, names)), place=PLACE),
+        {"coins": list(symbols) if symbols is not None else None},
+    )
+    found = pl.DataFrame(cursor.fetchall(), schema={name: schema[name] for name in names}, orient="row")
+    return found.with_columns(
+        pl.lit(None, kind).alias(name) for name, kind in schema.items() if name not in names
+    ).select(list(schema))
+
+
+def _prepare(cursor: Cursor) -> None:
+    """Create the schema, the table, and the columns that the contract has and the table does not."""
+    cursor.execute("SELECT pg_advisory_xact_lock(%s)", (_Online.lock,))  # two first writers must not both create it
+    kinds = {column.name: _kind(column.dtype) for column in ML_FEATURES.columns} | {VERSION: "bigint"}
+    stored = _stored(cursor)
+    if not stored:
+        cursor.execute("CREATE SCHEMA IF NOT EXISTS online")
+        cursor.execute(sql.SQL("CREATE TABLE {place} (symbol text PRIMARY KEY)").format(place=PLACE))
+    for name, kind in kinds.items():
+        if name not in {"symbol", *stored}:
+            add = sql.SQL("ALTER TABLE {place} ADD COLUMN {name} ").format(place=PLACE, name=sql.Identifier(name))
+            cursor.execute(add + sql.SQL(kind))
+
+
+def _stored(cursor: Cursor) -> list[str]:
+    cursor.execute(
+        "SELECT column_name FROM information_schema.columns WHERE table_schema = 'online' AND table_name = %s "
+        "ORDER BY ordinal_position",
+        (TABLE,),
+    )
+    return [name for (name,) in cursor.fetchall()]
+
+
+def _kind(dtype: object) -> str:
+    if dtype == TIMESTAMP:
+        return "timestamptz"
+    found = next((kind for known, kind in _KINDS.items() if dtype == known), None)
+    if found is None:
+        raise ValueError(f"ml_features has a column of {dtype}; say in serving/online.py what it is in Postgres")
+    return found

@@ -1,0 +1,407 @@
+"""Tables of news: articles, what each one says, and what the market talks about by coin and hour."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import polars as pl
+
+from crypto_assets.tables.columns import available_at, day, key, source, symbol, ts, value
+from crypto_assets.tables.contract import TEXTS, TIMESTAMP, Column, Contract, WriteMode
+from crypto_assets.tables.prices import HOURLY, SETTLES_AFTER
+from crypto_assets.tables.spec import (
+    ALL_OF_IT,
+    OWNER,
+    SOURCE_CHUNK_DAYS,
+    Chunk,
+    DaysOf,
+    DaysWithRows,
+    DerivedFrom,
+    EachDay,
+    Freshness,
+    FromProvider,
+    OnTheHour,
+    RowsOf,
+    TableSpec,
+    When,
+)
+
+THEMES = (
+    "regulation", "adoption", "technology", "macro_economic", "institutional",
+    "defi", "security", "market_structure", "geopolitical", "other",
+)  # fmt: skip
+IMPACT_HORIZONS = ("immediate", "short_term", "medium_term", "long_term", "uncertain")
+# ok: bounds hold. invalid: not the answer that was asked for. timeout: none in time. refused: the server or the model
+# would not answer this article. unavailable: no model answered anyone.
+ANALYSIS_STATUSES = ("ok", "invalid", "timeout", "refused", "unavailable")
+
+_FIRST_KNOWN = (
+    "what the feed says at its first fetch of the day: published_at, or where its text leaves the instant open (no zone, "
+    "no time) the last that it can mean, at the latest that fetch; what turns up in a later fetch was not listed before: "
+    "that fetch, or published_at where that lies ahead; without a date that is understood, the fetch that first listed it"
+)
+
+NEWS_ARTICLES = Contract(
+    table="news_articles",
+    description="Articles from RSS and Atom feeds; what a feed no longer lists is kept, as it was first seen.",
+    grain="article",
+    key=("article_id",),
+    columns=(
+        key("article_id", "Hash of normalised address and title."),
+        day(),
+        available_at(_FIRST_KNOWN),
+        source(),
+        Column(
+            "published_at", TIMESTAMP, "UTC",
+            "Publication as the feed gives it, else its last change; without a zone it is UTC, without a time midnight; "
+            "first_seen_at where the date is not understood.",
+            nullable=False,
+        ),
+        Column(
+            "first_seen_at", TIMESTAMP, "UTC",
+            "The fetch that first listed it; null where the feed's first fetch of the day did: nobody watched before. "
+            "Never null where the date is not understood.",
+        ),
+        key("feed", "Name of the feed in NEWS_FEEDS."),
+        Column("language", pl.String, "RFC 5646 tag", "Language as the item or its feed says, e.g. en-us; null otherwise."),
+        key("title", "Title, plain text."),
+        Column("summary", pl.String, "text", "Summary, plain text, at most 2,000 characters."),
+        Column("url", pl.String, "address", "Link to the article."),
+        Column("symbols", TEXTS, "coins", "Coins named in title or summary: whole words and cashtags only.", nullable=False),
+        Column(
+            "duplicate_of", pl.String, "article_id",
+            "The earliest article known before, of the same or the 2 days before, that this one repeats; else null.",
+        ),
+    ),
+    available_at_rule=_FIRST_KNOWN,
+    write_mode=WriteMode.MERGE,
+    keeps=(
+        "date", "available_at", "source", "published_at", "first_seen_at", "feed", "language", "title", "summary", "url",
+    ),
+    reference="RSS 2.0, Atom (RFC 4287)",
+    time_column="published_at",
+)  # fmt: skip
+
+ARTICLE_NARRATIVES = Contract(
+    table="article_narratives",
+    description="What each article says: theme, sentiment, drivers, affected coins. The lexicon judges every article, "
+    "a model those it could; what a model claims without the text saying so is in 'ungrounded', not in its columns.",
+    grain="article x analyser",
+    key=("article_id", "analyzer"),
+    columns=(
+        key("article_id", "Article."),
+        key("analyzer", "Who said so: 'lexicon-<version>' or the model's name."),
+        day(),
+        available_at("that of the article: the analysis rests on nothing later"),
+        source(),
+        Column("theme", pl.String, "name", "Dominant theme.", allowed=THEMES),
+        Column("secondary_themes", TEXTS, "names", "Further themes, at most 3."),
+        value("sentiment", "-1 to 1", "Tone towards the market.", lower=-1, upper=1),
+        value("confidence", "0 to 1", "How sure the analyser is.", lower=0, upper=1),
+        Column("drivers", TEXTS, "phrases", "What the judgement rests on, at most 5.", nullable=False),
+        Column("driver_quotes", TEXTS, "quotes", "For each driver the words of the article it rests on."),
+        Column("affected_symbols", TEXTS, "coins", "Coins concerned; only such as the text names.", nullable=False),
+        Column("impact_horizon", pl.String, "name", "How far ahead it matters.", allowed=IMPACT_HORIZONS),
+        Column("summary", pl.String, "text", "Two sentences; null unless the article has each number and coin in it."),
+        Column("ungrounded", TEXTS, "claims", "What the model claimed without the text saying so; dropped above."),
+        Column("status", pl.String, "name", "How the analysis ended.", nullable=False, allowed=ANALYSIS_STATUSES),
+        Column("detail", pl.String, "text", "Why the status is not ok, in one sentence."),
+        Column("content_hash", pl.String, "SHA-256", "Of the text that was analysed."),
+        Column("model_digest", pl.String, "SHA-256", "Of the model's weights, as the server names them."),
+        Column("prompt_hash", pl.String, "SHA-256", "Of instructions, schema and options."),
+        Column("attempts", pl.Int64, "calls", "Calls of the model for this text so far.", lower=0),
+        Column("failures", pl.Int64, "calls", "Of them failed while the model answered others; at 8 no more.", lower=0),
+        value("duration_s", "seconds", "What the model took for the answer.", lower=0),
+        Column("prompt_tokens", pl.Int64, "tokens", "Read by the model.", lower=0),
+        Column("answer_tokens", pl.Int64, "tokens", "Written by the model.", lower=0),
+        Column("analyzed_at", TIMESTAMP, "UTC", "When the model answered, by its server's clock."),
+    ),
+    available_at_rule="that of the article: an analysis is a function of its text and the model, and rests on nothing "
+    "later; analyzed_at says when it was made",
+    time_column=None,
+)  # fmt: skip
+
+NARRATIVES = Contract(
+    table="narratives",
+    description="News by coin and hour: counts, sentiment and theme shares of the last 24 hours. A story is an article "
+    "that repeats none known before it (duplicate_of is null): repeats count in article_count_24h only.",
+    grain="coin (or MARKET) x hour",
+    key=("symbol", "ts"),
+    columns=(
+        symbol(", or MARKET for all articles"),
+        ts("Hour mark; articles with available_at in (ts - 24 h, ts] count, unless first seen 48 h after publication."),
+        day(),
+        available_at("ts"),
+        source(),
+        Column("article_count_24h", pl.Int64, "articles", "Articles in the window.", nullable=False, lower=0),
+        Column("story_count_24h", pl.Int64, "stories", "Articles in the window that are no repeats.", lower=0),
+        value(
+            "sentiment_24h", "-1 to 1", "Confidence-weighted mean sentiment; null without stories.", lower=-1, upper=1
+        ),
+        value(
+            "sentiment_decayed_24h",
+            "-1 to 1",
+            "The same with each weight halved every 6 hours since the article was known.",
+            lower=-1,
+            upper=1,
+        ),
+        value(
+            "sentiment_momentum_24h",
+            "-2 to 2",
+            "sentiment_24h less that of 24 hours before; null if either is.",
+            lower=-2,
+            upper=2,
+        ),
+        value(
+            "attention_7d",
+            "ratio",
+            "story_count_24h / mean daily stories of the 7 days before the window; null where those had none.",
+            lower=0,
+        ),
+        value(
+            "novelty_7d",
+            "fraction",
+            "Mean over the stories of the share of title words that no article used in the 7 days before; null without.",
+            lower=0,
+            upper=1,
+        ),
+        Column("dominant_theme", pl.String, "name", "Theme of most stories; null without stories.", allowed=THEMES),
+        Column(
+            "top_articles",
+            TEXTS,
+            "article_id",
+            "At most 5 stories of the window, first by confidence halved every 6 hours since the article was known.",
+        ),
+        *(
+            value(f"theme_{theme}_share_24h", "fraction", f"Share of stories with theme {theme}.", lower=0, upper=1)
+            for theme in THEMES
+        ),
+    ),
+    available_at_rule="ts",
+)
+
+_DAY_END = "the day's end: articles with available_at in [date, date + 1 day) count"
+
+THEME_TRENDS = Contract(
+    table="theme_trends",
+    description="What the market talked about, day by day: every theme on each day in which news was seen.",
+    grain="theme x day",
+    key=("theme", "date"),
+    columns=(
+        Column("theme", pl.String, "name", "Theme.", nullable=False, allowed=THEMES),
+        day(),
+        available_at(_DAY_END),
+        source(),
+        Column("article_count", pl.Int64, "articles", "Articles of the day with this theme.", nullable=False, lower=0),
+        Column("story_count", pl.Int64, "stories", "Those that repeat no earlier one.", nullable=False, lower=0),
+        value(
+            "share", "fraction", "Share of the day's stories; null where the day had only repeats.", lower=0, upper=1
+        ),
+        value(
+            "share_change_7d",
+            "fraction",
+            "share less its mean over those of the 7 days before that had stories; null where none had.",
+            lower=-1,
+            upper=1,
+        ),
+        value(
+            "sentiment",
+            "-1 to 1",
+            "Confidence-weighted mean sentiment of the stories; null without.",
+            lower=-1,
+            upper=1,
+        ),
+        Column("top_symbols", TEXTS, "coins", "At most 5 coins that most of the stories name.", nullable=False),
+        Column("top_articles", TEXTS, "article_id", "At most 5 stories, the most confident first.", nullable=False),
+    ),
+    available_at_rule=_DAY_END,
+    time_column=None,
+)
+
+THEME_DIGESTS = Contract(
+    table="theme_digests",
+    description="The day in three paragraphs: for each of its largest themes the numbers and the titles they rest on. "
+    "The text is put together from theme_trends and quotes titles; nothing in it is made up.",
+    grain="theme (the 3 largest) x day",
+    key=("theme", "date"),
+    columns=(
+        Column("theme", pl.String, "name", "Theme.", nullable=False, allowed=THEMES),
+        day(),
+        available_at("that of theme_trends: the day's end"),
+        source(),
+        Column("rank", pl.Int64, "place", "1 for the theme of most stories; 'other' only where it is alone.", lower=1, upper=3),
+        Column("digest", pl.String, "text", "Counts, tone and quoted titles.", nullable=False),
+        Column("article_ids", TEXTS, "article_id", "The articles it quotes, in its order.", nullable=False),
+        Column("links", TEXTS, "address", "Their addresses, in the same order; empty where a feed gave none.", nullable=False),
+    ),
+    available_at_rule="that of theme_trends: the day's end",
+    time_column=None,
+)  # fmt: skip
+
+# News arrives when there is news: a quiet night is not a failure.
+NEWS = Freshness(warn_after=timedelta(hours=6), late_after=timedelta(hours=24), by_coin=False)
+DAILY = Freshness(warn_after=timedelta(hours=36), late_after=timedelta(hours=48), by_coin=False)
+TICKS = frozenset({When.TICK, When.SETTLE})
+DERIVED = Chunk(days=None, hourly_rows=None)
+SEEN_LATE_DAYS = 2  # an article may have been published so many days before a feed listed it
+ATTENTION_DAYS = 7  # that attention, and a theme's share, are measured against
+NARRATIVES_LOOKBACK_DAYS = 1 + ATTENTION_DAYS + SEEN_LATE_DAYS  # the window of 24 hours first
+TRENDS_LOOKBACK_DAYS = ATTENTION_DAYS + SEEN_LATE_DAYS
+
+# What the columns are made from, for the lineage that the UI shows.
+_TEXT = ("news_articles.title", "news_articles.summary")
+_TIMES = ("news_articles.available_at", "news_articles.published_at")
+_STORY = (*_TIMES, "news_articles.duplicate_of")
+_NAMED = (*_STORY, "news_articles.symbols")
+_TONE = ("article_narratives.sentiment", "article_narratives.confidence")
+_THEME = ("article_narratives.theme",)
+_CHOSEN = ("article_narratives.confidence", "news_articles.article_id")
+
+_OF_AN_ARTICLE = {
+    "article_id": ("news_articles.article_id",),
+    "sentiment": (*_TEXT, "news_articles.language"),
+    "affected_symbols": (*_TEXT, "news_articles.symbols"),
+    **dict.fromkeys(
+        (
+            "theme",
+            "secondary_themes",
+            "confidence",
+            "drivers",
+            "driver_quotes",
+            "summary",
+            "ungrounded",
+            "content_hash",
+        ),
+        _TEXT,
+    ),
+}
+_OF_AN_HOUR = {
+    "article_count_24h": (*_TIMES, "news_articles.symbols"),
+    "story_count_24h": _NAMED,
+    "attention_7d": _NAMED,
+    "novelty_7d": (*_NAMED, "news_articles.title"),
+    "dominant_theme": (*_NAMED, *_THEME, "article_narratives.confidence"),
+    "top_articles": (*_NAMED, *_CHOSEN),
+    **dict.fromkeys(("sentiment_24h", "sentiment_decayed_24h", "sentiment_momentum_24h"), (*_NAMED, *_TONE)),
+    **{f"theme_{theme}_share_24h": (*_NAMED, *_THEME) for theme in THEMES},
+}
+_OF_A_THEME = {
+    "theme": _THEME,
+    "article_count": (*_TIMES, *_THEME),
+    **dict.fromkeys(("story_count", "share", "share_change_7d"), (*_STORY, *_THEME)),
+    "sentiment": (*_STORY, *_THEME, *_TONE),
+    "top_symbols": (*_NAMED, *_THEME),
+    "top_articles": (*_STORY, *_THEME, *_CHOSEN),
+}
+_OF_A_DIGEST = {
+    "theme": ("theme_trends.theme",),
+    "rank": ("theme_trends.story_count", "theme_trends.theme"),
+    "digest": (
+        *(
+            f"theme_trends.{name}"
+            for name in ("theme", "story_count", "share", "share_change_7d", "sentiment", "top_symbols", "top_articles")
+        ),
+        "news_articles.title",
+        "news_articles.feed",
+    ),
+    "article_ids": ("theme_trends.top_articles",),
+    "links": ("theme_trends.top_articles", "news_articles.url"),
+}
+
+SPECS = (
+    TableSpec(
+        contract=NEWS_ARTICLES,
+        group="news",
+        kinds=frozenset({"rss"}),
+        owner=OWNER,
+        rows_from=FromProvider(pool="news", settles_after=SETTLES_AFTER, history=ALL_OF_IT),
+        when=TICKS,
+        freshness=NEWS,
+        expected=DaysWithRows(note="a day with at least one article counts; feeds show only the newest"),
+        chunk=Chunk(days=SOURCE_CHUNK_DAYS, hourly_rows=None),
+        read_by_features=None,
+        own_pod_from_days=None,
+        demo_warm_up=False,
+    ),
+    TableSpec(
+        contract=ARTICLE_NARRATIVES,
+        group="news",
+        kinds=frozenset({"ollama", "vader"}),
+        owner=OWNER,
+        rows_from=DerivedFrom(
+            inputs={"news_articles": 0},
+            required=("news_articles",),
+            dry_run=False,
+            pool="ollama",
+            columns=_OF_AN_ARTICLE,
+        ),
+        when=TICKS,
+        freshness=NEWS,
+        expected=RowsOf(table="news_articles", distinct="article_id", note="each article is analysed"),
+        chunk=DERIVED,
+        read_by_features=None,
+        own_pod_from_days=31,  # an article is seconds of a model
+        demo_warm_up=False,
+    ),
+    TableSpec(
+        contract=NARRATIVES,
+        group="news",
+        kinds=frozenset({"pandas"}),
+        owner=OWNER,
+        rows_from=DerivedFrom(
+            inputs={"news_articles": NARRATIVES_LOOKBACK_DAYS, "article_narratives": NARRATIVES_LOOKBACK_DAYS},
+            required=("article_narratives",),
+            dry_run=True,
+            columns=_OF_AN_HOUR,
+        ),
+        when=TICKS,
+        freshness=HOURLY,
+        expected=EachDay(
+            rows=24, where=("symbol", "MARKET"), note="hours in which no news at all was seen have no row"
+        ),
+        chunk=DERIVED,
+        read_by_features=OnTheHour(delay_hours=0),
+        own_pod_from_days=None,
+        demo_warm_up=False,
+    ),
+    TableSpec(
+        contract=THEME_TRENDS,
+        group="news",
+        kinds=frozenset({"pandas"}),
+        owner=OWNER,
+        rows_from=DerivedFrom(
+            inputs={"news_articles": TRENDS_LOOKBACK_DAYS, "article_narratives": TRENDS_LOOKBACK_DAYS},
+            required=("article_narratives",),
+            dry_run=False,
+            columns=_OF_A_THEME,
+        ),
+        when=frozenset({When.SETTLE}),
+        freshness=DAILY,
+        expected=EachDay(rows=len(THEMES), where=None, note="a day without any story has none"),
+        chunk=DERIVED,
+        read_by_features=None,
+        own_pod_from_days=None,
+        demo_warm_up=False,
+    ),
+    TableSpec(
+        contract=THEME_DIGESTS,
+        group="news",
+        kinds=frozenset({"pandas"}),
+        owner=OWNER,
+        rows_from=DerivedFrom(
+            inputs={"theme_trends": 0, "news_articles": SEEN_LATE_DAYS},
+            required=("theme_trends",),
+            dry_run=False,
+            columns=_OF_A_DIGEST,
+        ),
+        when=frozenset({When.SETTLE}),
+        freshness=DAILY,
+        expected=DaysOf(
+            table="theme_trends", positive="story_count", note="days on which theme_trends has stories count"
+        ),
+        chunk=DERIVED,
+        read_by_features=None,
+        own_pod_from_days=None,
+        demo_warm_up=False,
+    ),
+)

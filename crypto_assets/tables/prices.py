@@ -1,0 +1,190 @@
+"""Tables of prices: hourly observations, hourly bars, a second venue, perpetual futures."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import polars as pl
+
+from crypto_assets.tables.columns import available_at, day, source, symbol, ts, value
+from crypto_assets.tables.contract import Column, Contract, WriteMode
+from crypto_assets.tables.spec import (
+    ALL_OF_IT,
+    NONE_OF_IT,
+    OWNER,
+    SOURCE_CHUNK_DAYS,
+    AsOf,
+    Chunk,
+    EachCoin,
+    Freshness,
+    FromFirstRow,
+    FromProvider,
+    OnTheHour,
+    TableSpec,
+    When,
+)
+
+KRAKEN_WINDOW = timedelta(hours=720)  # docs.kraken.com get-ohlc-data: the newest 720 candles, whatever is asked
+# The last hour's point or bar comes seconds after midnight, and providers cache their pages for minutes.
+SETTLES_AFTER = timedelta(minutes=8)
+
+PRICES = Contract(
+    table="prices",
+    description="Hourly observations of price, market capitalisation and rolling 24 h volume.",
+    grain="coin x hour",
+    key=("symbol", "ts"),
+    columns=(
+        symbol(),
+        ts("Hour mark whose observation this is: the first one at or after it, however late (see available_at)."),
+        day(),
+        available_at("the provider's own instant of the observation"),
+        source(),
+        value("price_usd", "USD", "Price.", nullable=False, above=0),
+        value("market_cap_usd", "USD", "Market capitalisation.", above=0, placeholder="0"),
+        value("volume_24h_usd", "USD", "Volume of the last 24 hours over all venues.", above=0, placeholder="0"),
+    ),
+    available_at_rule="the provider's own instant of the observation",
+    write_mode=WriteMode.MERGE,
+    reference="https://docs.coingecko.com/reference/coins-id-market-chart-range",
+)
+
+OHLC = Contract(
+    table="ohlc",
+    description="Hourly bars, each coin from the first source in OHLC_SOURCES that lists it.",
+    grain="coin x hour",
+    key=("symbol", "ts"),
+    columns=(
+        symbol(),
+        ts("Open of the bar."),
+        day(),
+        available_at("the bar's close, one hour after ts"),
+        source(),
+        value("open", "quote", "First price; quote is USD, USDT where the source says so.", nullable=False, above=0),
+        value("high", "quote", "Highest price.", nullable=False, above=0),
+        value("low", "quote", "Lowest price.", nullable=False, above=0),
+        value("close", "quote", "Last price.", nullable=False, above=0),
+        value("volume", "base units", "Volume in the bar; null where the source has none (CoinGecko).", lower=0),
+    ),
+    available_at_rule="the bar's close",
+    ordered=(("low", "open"), ("low", "close"), ("open", "high"), ("close", "high")),
+    write_mode=WriteMode.MERGE,
+    reference="https://developers.binance.com/docs/binance-spot-api-docs/rest-api/market-data-endpoints",
+)
+
+KRAKEN_OHLC = Contract(
+    table="kraken_ohlc",
+    description="Hourly bars of Kraken in USD, the second opinion on prices; merged, since Kraken shows 720 hours only.",
+    grain="coin x hour",
+    key=("symbol", "ts"),
+    columns=(
+        symbol(),
+        ts("Open of the bar."),
+        day(),
+        available_at("the bar's close, one hour after ts"),
+        source(),
+        value("open", "USD", "First price.", nullable=False, above=0),
+        value("high", "USD", "Highest price.", nullable=False, above=0),
+        value("low", "USD", "Lowest price.", nullable=False, above=0),
+        value("close", "USD", "Last price.", nullable=False, above=0),
+        value("vwap", "USD", "Volume-weighted average price; null where nothing traded.", above=0, placeholder="0"),
+        value("volume", "base units", "Volume in the bar.", lower=0),
+        Column("trades", pl.Int64, "trades", "Number of trades.", lower=0),
+    ),
+    available_at_rule="the bar's close",
+    ordered=(("low", "open"), ("low", "close"), ("open", "high"), ("close", "high")),
+    write_mode=WriteMode.MERGE,
+    reference="https://docs.kraken.com/api/docs/rest-api/get-ohlc-data",
+)
+
+DERIVATIVES = Contract(
+    table="derivatives",
+    description="Perpetual futures over all venues: funding, open interest and basis as first seen in each hour.",
+    grain="coin x hour",
+    key=("symbol", "ts"),
+    columns=(
+        symbol(),
+        ts("Hour in which the snapshot was taken."),
+        day(),
+        available_at("the instant of the snapshot"),
+        source(),
+        value("funding_rate", "fraction per funding interval", "Mean over contracts, weighted by open interest."),
+        value("open_interest_usd", "USD", "Sum of the contracts' open interest.", lower=0),
+        value(
+            "basis", "fraction of the index", "(futures - index) / index as the provider gives it, weighted likewise."
+        ),
+        value("volume_24h_usd", "USD", "Sum of the contracts' volume in 24 hours.", lower=0),
+        Column(
+            "contracts", pl.Int64, "contracts", "Contracts counted: those with open interest.", nullable=False, lower=1
+        ),
+    ),
+    available_at_rule="the instant of the snapshot",
+    write_mode=WriteMode.KEEP,
+    reference="https://docs.coingecko.com/reference/derivatives-tickers",
+)
+
+# An hour's row is owed by the second tick after it (the first may find the provider's page of before, and the last row
+# of a day comes with its close): what is not there when the third is due is late.
+EVERY_COIN_HOURLY = Freshness(warn_after=timedelta(minutes=45), late_after=timedelta(hours=1, minutes=30), by_coin=True)
+HOURLY = Freshness(warn_after=timedelta(minutes=45), late_after=timedelta(hours=1, minutes=30), by_coin=False)
+CHUNK = Chunk(days=SOURCE_CHUNK_DAYS, hourly_rows=None)
+# Settling asks each coin and day again. Right after midnight is enough here: the day's last hour is there by then.
+TICKS = frozenset({When.TICK})
+
+SPECS = (
+    TableSpec(
+        contract=PRICES,
+        group="prices",
+        kinds=frozenset({"coingecko"}),
+        owner=OWNER,
+        rows_from=FromProvider(pool="coingecko", settles_after=SETTLES_AFTER, history=ALL_OF_IT),
+        when=TICKS,
+        freshness=EVERY_COIN_HOURLY,
+        expected=EachCoin(rows_per_day=24, identifier=None, kept=True),
+        chunk=CHUNK,
+        read_by_features=OnTheHour(delay_hours=0),
+        own_pod_from_days=None,
+        demo_warm_up=True,
+    ),
+    TableSpec(
+        contract=OHLC,
+        group="prices",
+        kinds=frozenset({"binance", "kraken"}),
+        owner=OWNER,
+        rows_from=FromProvider(pool="ohlc", settles_after=SETTLES_AFTER, history=ALL_OF_IT),
+        when=TICKS,
+        freshness=EVERY_COIN_HOURLY,
+        expected=EachCoin(rows_per_day=24, identifier=None, kept=True),
+        chunk=CHUNK,
+        read_by_features=OnTheHour(delay_hours=1),
+        own_pod_from_days=None,
+        demo_warm_up=True,
+    ),
+    TableSpec(
+        contract=KRAKEN_OHLC,
+        group="prices",
+        kinds=frozenset({"kraken"}),
+        owner=OWNER,
+        rows_from=FromProvider(pool="kraken", settles_after=SETTLES_AFTER, history=KRAKEN_WINDOW),
+        when=TICKS,
+        freshness=EVERY_COIN_HOURLY,
+        expected=EachCoin(rows_per_day=24, identifier="kraken", kept=True),
+        chunk=CHUNK,
+        read_by_features=None,
+        own_pod_from_days=None,
+        demo_warm_up=False,
+    ),
+    TableSpec(
+        contract=DERIVATIVES,
+        group="prices",
+        kinds=frozenset({"coingecko"}),
+        owner=OWNER,
+        rows_from=FromProvider(pool="coingecko", settles_after=None, history=NONE_OF_IT),
+        when=frozenset({When.TICK, When.SETTLE}),
+        freshness=HOURLY,
+        expected=FromFirstRow(),
+        chunk=CHUNK,
+        read_by_features=AsOf(known_within=timedelta(hours=1)),
+        own_pod_from_days=None,
+        demo_warm_up=False,
+    ),
+)

@@ -1,0 +1,40 @@
+"""Every table's contract by its name, for code that reads or writes one table.
+
+The contracts are declared with all else about their tables in the files of the groups (``prices.py``, ``onchain.py``,
+``context.py``, ``news.py``, ``ml.py``, ``operations.py``). Code about many tables reads ``registry.py``.
+"""
+
+from crypto_assets.tables.columns import DECISION_DELAY as DECISION_DELAY
+from crypto_assets.tables.context import COMMUNITY_LAG as COMMUNITY_LAG
+from crypto_assets.tables.context import DEFI_METRICS as DEFI_METRICS
+from crypto_assets.tables.context import DEFI_PROTOCOLS as DEFI_PROTOCOLS
+from crypto_assets.tables.context import DEFI_YIELDS as DEFI_YIELDS
+from crypto_assets.tables.context import DEFILLAMA_LAG as DEFILLAMA_LAG
+from crypto_assets.tables.context import DEVELOPER_ACTIVITY as DEVELOPER_ACTIVITY
+from crypto_assets.tables.context import FEAR_GREED_LAG as FEAR_GREED_LAG
+from crypto_assets.tables.context import MARKET_SENTIMENT as MARKET_SENTIMENT
+from crypto_assets.tables.context import SOCIAL_METRICS as SOCIAL_METRICS
+from crypto_assets.tables.ml import ML_FEATURES as ML_FEATURES
+from crypto_assets.tables.ml import TEN_ONCHAIN_FIELDS as TEN_ONCHAIN_FIELDS
+from crypto_assets.tables.news import ARTICLE_NARRATIVES as ARTICLE_NARRATIVES
+from crypto_assets.tables.news import NARRATIVES as NARRATIVES
+from crypto_assets.tables.news import NEWS_ARTICLES as NEWS_ARTICLES
+from crypto_assets.tables.news import THEME_DIGESTS as THEME_DIGESTS
+from crypto_assets.tables.news import THEME_TRENDS as THEME_TRENDS
+from crypto_assets.tables.news import THEMES as THEMES
+from crypto_assets.tables.onchain import COINMETRICS_LAG as COINMETRICS_LAG
+from crypto_assets.tables.onchain import COINMETRICS_METRICS as COINMETRICS_METRICS
+from crypto_assets.tables.onchain import COINMETRICS_PLAUSIBLE as COINMETRICS_PLAUSIBLE
+from crypto_assets.tables.onchain import ONCHAIN_BASE as ONCHAIN_BASE
+from crypto_assets.tables.onchain import ONCHAIN_ENHANCED as ONCHAIN_ENHANCED
+from crypto_assets.tables.operations import API_USAGE as API_USAGE
+from crypto_assets.tables.operations import FRESHNESS_OBSERVATIONS as FRESHNESS_OBSERVATIONS
+from crypto_assets.tables.operations import HISTORY_REPORT as HISTORY_REPORT
+from crypto_assets.tables.operations import QUARANTINE as QUARANTINE
+from crypto_assets.tables.operations import SET_ASIDE as SET_ASIDE
+from crypto_assets.tables.operations import SLO_REPORT as SLO_REPORT
+from crypto_assets.tables.prices import DERIVATIVES as DERIVATIVES
+from crypto_assets.tables.prices import KRAKEN_OHLC as KRAKEN_OHLC
+from crypto_assets.tables.prices import OHLC as OHLC
+from crypto_assets.tables.prices import PRICES as PRICES
+from crypto_assets.tables.registry import CONTRACTS as CONTRACTS

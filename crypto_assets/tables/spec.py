@@ -1,0 +1,333 @@
+"""What the platform must know about a table, once: the types behind :mod:`crypto_assets.tables.registry`.
+
+A :class:`TableSpec` holds a table's contract and every rule that is not about its columns: where its rows come from, how
+often it is filled, when it is late, which rows are due, how much of it one run makes. Assets, checks, schedules, repairs,
+the service level, the status and the data dictionary read it. They keep no lists of tables of their own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from datetime import timedelta
+from enum import Enum
+from typing import Any, TypeAlias
+
+from crypto_assets.tables.contract import Contract
+
+OWNER = "team:market-data"
+
+ALL_OF_IT, NONE_OF_IT = None, timedelta()  # how far back a provider shows a table
+SOURCE_CHUNK_DAYS = 100  # CoinGecko's hourly range limit, so that one coin is one call
+
+
+class When(Enum):
+    """When the schedules fill a table. A table without days has no such moment."""
+
+    TICK = "the day in progress every 15 minutes, and once more right after midnight"
+    SETTLE = "the closed day once more in the morning, when its provider has all of it"
+    NOON = "the closed day at noon as well, for what was still missing in the morning"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Freshness:
+    """How old the newest row may be.
+
+    Attributes:
+        warn_after: Without a materialisation for this long, Dagster warns.
+        late_after: The newest ``available_at`` may be this old; older is late.
+        by_coin: Whether each coin is judged for itself too. Only where every coin has a row each hour or day.
+    """
+
+    warn_after: timedelta
+    late_after: timedelta
+    by_coin: bool
+
+
+@dataclass(frozen=True, kw_only=True)
+class Chunk:
+    """What one run of a table makes at most.
+
+    Attributes:
+        days: Days at most; None where only ``CRYPTO_ASSETS_CHUNK_DAYS`` bounds them.
+        hourly_rows: Rows of coins and hours at most, so that memory stays bounded; None where days are enough.
+    """
+
+    days: int | None
+    hourly_rows: int | None
+
+
+# Where rows come from ------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, kw_only=True)
+class FromProvider:
+    """A provider gives the rows.
+
+    Attributes:
+        pool: Dagster's concurrency pool of its calls.
+        settles_after: How long after a day's end the provider has the whole of it; a later fetch settles the day. None
+            where it shows the present only, so that a day that is over cannot be asked for.
+        history: How far back it shows the table: ``ALL_OF_IT``, ``NONE_OF_IT`` or a span. Days before that are due from
+            the table's first row on.
+    """
+
+    pool: str
+    settles_after: timedelta | None
+    history: timedelta | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class DerivedFrom:
+    """Other tables give the rows.
+
+    Attributes:
+        inputs: Input table -> days that a derived day looks back over it; 0 is the day itself.
+        required: Inputs of which any one is enough to have rows; the others only fill columns.
+        dry_run: Whether it can be derived for trial: no provider, no model, nothing written.
+        transform: ``package.module:function``, for a table whose asset needs no code of its own. The function takes each
+            input as a keyword argument of the table's name, and ``start`` and ``end``; it returns the rows of these days.
+        pool: Dagster's concurrency pool, where a model or a service does the work.
+        columns: Column -> the columns (``table.column``) that it is made from, for the lineage that the UI shows.
+    """
+
+    inputs: Mapping[str, int]
+    required: tuple[str, ...]
+    dry_run: bool
+    columns: Mapping[str, tuple[str, ...]]
+    transform: str | None = None
+    pool: str | None = None
+
+
+@dataclass(frozen=True)
+class Recorded:
+    """The platform notes it by day while it works."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class OfTheMoment:
+    """The platform observes it now; it has no days, and an observation cannot be made later.
+
+    ``late_after``: how old the newest materialisation may be.
+    """
+
+    late_after: timedelta
+
+
+@dataclass(frozen=True)
+class WrittenBeside:
+    """Its rows are written while other tables are materialised; nothing of it is materialised itself."""
+
+
+RowsFrom: TypeAlias = FromProvider | DerivedFrom | Recorded | OfTheMoment | WrittenBeside
+
+
+# Which rows are due --------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, kw_only=True)
+class EachCoin:
+    """Each coin has the same number of rows a day, from its first row on.
+
+    Attributes:
+        rows_per_day: Rows of a coin on a day.
+        identifier: Field of the catalogue without which the table does not have the coin; None: it has every coin.
+        kept: Whether a coin that had rows and has none for two closed days is reported as lost.
+    """
+
+    rows_per_day: int
+    identifier: str | None
+    kept: bool
+
+
+@dataclass(frozen=True, kw_only=True)
+class EachDay:
+    """Each closed day has a fixed number of rows.
+
+    Attributes:
+        rows: Rows a day.
+        where: (column, value) of the rows that count; None: all do.
+        note: Remark for the check's report.
+    """
+
+    rows: int
+    where: tuple[str, str] | None
+    note: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class DaysWithRows:
+    """Each closed day has at least one row."""
+
+    note: str
+
+
+@dataclass(frozen=True)
+class FromFirstRow:
+    """Each closed day has at least one row, from the table's first one on: its past cannot be fetched."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class RowsOf:
+    """One row for each row of another table.
+
+    Attributes:
+        table: The other table.
+        distinct: Column whose distinct values are counted; None: rows are.
+        note: Remark for the check's report.
+    """
+
+    table: str
+    distinct: str | None
+    note: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class DaysOf:
+    """A row on each day on which another table has a row with ``positive`` above 0."""
+
+    table: str
+    positive: str
+    note: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class HoursOf:
+    """A row for each coin and hour at which one of these hourly tables has one."""
+
+    tables: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class NothingDue:
+    """No rows are due: the platform's own record."""
+
+
+Expected: TypeAlias = EachCoin | EachDay | DaysWithRows | FromFirstRow | RowsOf | DaysOf | HoursOf | NothingDue
+
+
+# How features read it ------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, kw_only=True)
+class OnTheHour:
+    """Features read the row of the hour itself. ``delay_hours``: from the row's ``ts`` to the hour mark it stands at."""
+
+    delay_hours: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class AsOf:
+    """Features look up the newest row known. ``known_within``: a row is known at the latest so long after its day (or
+    hour) opened."""
+
+    known_within: timedelta
+
+
+@dataclass(frozen=True, kw_only=True)
+class TableSpec:
+    """One table. No field has a default: a default that is wrong for a table would be a wrong rule.
+
+    Attributes:
+        contract: Grain, key, columns, units, bounds, ``available_at`` rule, write mode.
+        group: Dagster's asset group.
+        kinds: Dagster's kinds, e.g. the provider or the library that computes it.
+        owner: Who is asked about it.
+        rows_from: Where the rows come from.
+        when: When the schedules fill it.
+        freshness: When it is late; None where nobody owes rows.
+        expected: Which rows are due.
+        chunk: What one run makes at most; None for a table without days.
+        read_by_features: How features read it; None where no feature does.
+        own_pod_from_days: Days of a run from which its step earns a pod of its own; None: never.
+        demo_warm_up: Whether the demo fetches the history that its first day's features need.
+
+    Raises:
+        TypeError: at import, when a field is missing or contradicts another; the sentence names the table and the field.
+    """
+
+    contract: Contract
+    group: str
+    kinds: frozenset[str]
+    owner: str
+    rows_from: RowsFrom
+    when: frozenset[When]
+    freshness: Freshness | None
+    expected: Expected
+    chunk: Chunk | None
+    read_by_features: OnTheHour | AsOf | None
+    own_pod_from_days: int | None
+    demo_warm_up: bool
+
+    def __new__(cls, **given: Any) -> TableSpec:
+        contract = given.get("contract")
+        name = contract.table if isinstance(contract, Contract) else "a table without a contract"
+        absent = [field.name for field in fields(cls) if field.name not in given]
+        if absent:
+            raise TypeError(
+                f"{name}: its TableSpec lacks {', '.join(absent)}; crypto_assets/tables/spec.py says what to give"
+            )
+        return super().__new__(cls)
+
+    def __post_init__(self) -> None:
+        for field, holds, why in _rules(self):
+            if not holds:
+                raise TypeError(f"{self.table}: {field} of its TableSpec is wrong: {why}")
+
+    @property
+    def table(self) -> str:
+        return self.contract.table
+
+    @property
+    def layer(self) -> str:
+        """The tag ``layer`` of its asset: source, derived or operations."""
+        layers = {FromProvider: "source", DerivedFrom: "derived"}
+        return layers.get(type(self.rows_from), "operations")
+
+    @property
+    def by_day(self) -> bool:
+        """Whether runs fill it day by day."""
+        return not isinstance(self.rows_from, OfTheMoment | WrittenBeside)
+
+    @property
+    def is_asset(self) -> bool:
+        """Whether something materialises it."""
+        return not isinstance(self.rows_from, WrittenBeside)
+
+    @property
+    def history(self) -> timedelta | None:
+        """How far back its rows can be had: ``ALL_OF_IT``, ``NONE_OF_IT`` or a span before now."""
+        if isinstance(self.rows_from, FromProvider):
+            return self.rows_from.history
+        return ALL_OF_IT if isinstance(self.rows_from, DerivedFrom) else NONE_OF_IT
+
+
+def _rules(spec: TableSpec) -> list[tuple[str, bool, str]]:
+    """(field, whether it holds, why it must) of what one spec can contradict by itself."""
+    rows, due, key = spec.rows_from, spec.expected, spec.contract.key
+    derived, provider = isinstance(rows, DerivedFrom), isinstance(rows, FromProvider)
+    needs = set(rows.required) - set(rows.inputs) if isinstance(rows, DerivedFrom) else set()
+    strange = set(rows.columns) - set(spec.contract.by_name) if isinstance(rows, DerivedFrom) else set()
+    rests_on = {
+        *([due.table] if isinstance(due, RowsOf | DaysOf) else []),
+        *(due.tables if isinstance(due, HoursOf) else ()),
+    }
+    inputs = set(rows.inputs) if isinstance(rows, DerivedFrom) else set()
+    snapshot = provider and spec.history == NONE_OF_IT
+    return [
+        ("kinds", bool(spec.kinds), "give at least one"),
+        ("rows_from", not derived or bool(inputs), "a derived table has inputs"),
+        ("rows_from", not derived or bool(rows.required), "any one of `required` gives it its rows"),  # type: ignore[union-attr]
+        ("rows_from", not needs, f"`required` names {', '.join(sorted(needs))}, which `inputs` does not"),
+        ("rows_from", not strange, f"`columns` names {', '.join(sorted(strange))}, which the contract does not have"),
+        ("when", bool(spec.when) == spec.by_day, "a table with days is filled by a schedule, one without has none"),
+        ("when", When.NOON not in spec.when or When.SETTLE in spec.when, "NOON follows SETTLE"),
+        ("freshness", (spec.freshness is not None) == spec.by_day, "a table with days is late at some time, another is not"),
+        ("freshness", not (spec.freshness and spec.freshness.by_coin) or "symbol" in key, "by_coin needs symbol in the key"),
+        ("expected", isinstance(due, NothingDue) == (spec.layer == "operations"), "rows are due of all but the platform's own"),
+        ("expected", isinstance(due, FromFirstRow) == snapshot, "FromFirstRow is for a provider that shows no past"),
+        ("expected", rests_on <= inputs, f"it counts {', '.join(sorted(rests_on - inputs))}, which is no input"),
+        ("expected", not isinstance(due, EachCoin) or "symbol" in key, "EachCoin needs symbol in the key"),
+        ("chunk", (spec.chunk is not None) == spec.by_day, "a table with days says what one run makes at most"),
+        ("read_by_features", spec.read_by_features is None or provider or derived, "features read no platform record"),
+    ]  # fmt: skip

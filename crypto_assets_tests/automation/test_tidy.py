@@ -1,0 +1,207 @@
+"""Tidying takes what nothing rests on: not a pinned version, not the coverage, not the story of the last runs."""
+
+import json
+import os
+import time
+from datetime import date, datetime, timedelta, timezone
+from pathlib import Path
+
+import dagster as dg
+import polars as pl
+import pytest
+from dagster import AssetKey, DagsterInstance
+from deltalake import DeltaTable
+from sqlalchemy import text
+
+from crypto_assets.assets.failures import sentence
+from crypto_assets.automation.staleness import newest_metadata
+from crypto_assets.automation.tidy import prune, tidy_up
+from crypto_assets.errors import WarehouseError
+from crypto_assets.monitoring.alerts.incidents import Sighting
+from crypto_assets.monitoring.alerts.ledger import Ledger
+from crypto_assets.storage import pins, versions
+from crypto_assets.storage.compaction import tidy
+from crypto_assets.storage.warehouse import Warehouse
+from crypto_assets.tables.schemas import MARKET_SENTIMENT
+
+TABLE, DAY = "market_sentiment", date(2024, 5, 1)
+CALENDAR = dg.DailyPartitionsDefinition("2025-01-01", end_date="2025-01-08")
+KEYS = CALENDAR.get_partition_keys()
+
+
+@pytest.fixture
+def warehouse(tmp_path: Path) -> Warehouse:
+    """Five versions of one day: the table is created, then written with 10, 11, 12 and 13."""
+    found = Warehouse(str(tmp_path / "warehouse"))
+    for value in range(10, 14):
+        write(found, value)
+    return found
+
+
+def write(warehouse: Warehouse, value: int) -> None:
+    moment = datetime(2024, 5, 1, 0, 15, tzinfo=timezone.utc)
+    row = {"date": DAY, "available_at": moment, "source": "test", "fear_greed_index": value}
+    schema = {name: MARKET_SENTIMENT.polars_schema[name] for name in row}
+    warehouse.write(MARKET_SENTIMENT, pl.DataFrame([row], schema=schema), [DAY])
+
+
+def value(warehouse: Warehouse, version: int | None = None) -> int:
+    return int(warehouse.read(TABLE, version=version)["fear_greed_index"][0])
+
+
+def test_a_pinned_version_outlives_tidying(warehouse: Warehouse) -> None:
+    pins.pin(warehouse, "train.parquet", {TABLE: 2, "prices": None})
+    pins.pin(warehouse, "train.parquet", {TABLE: 2})
+    assert pins.pinned(warehouse) == {TABLE: {2}}
+    done = tidy(warehouse, TABLE, timedelta(0), pins.pinned(warehouse)[TABLE])
+    assert done is not None
+    assert (done.files, done.removed_files) == (1, 2)
+    assert value(warehouse) == 13
+    assert value(warehouse, 2) == 11
+    with pytest.raises(WarehouseError):
+        value(warehouse, 1)
+    assert pins.unpin(warehouse, "train.parquet") == 1
+    tidy(warehouse, TABLE, timedelta(0), pins.pinned(warehouse).get(TABLE, ()))
+    with pytest.raises(WarehouseError):
+        value(warehouse, 2)
+    assert value(warehouse) == 13
+
+
+def as_of_days_ago(warehouse: Warehouse, days: int) -> None:
+    """Every commit so far happened that many days earlier: by its own note, and by the clock of its file."""
+    moment = time.time() - days * 86_400
+    for path in Path(warehouse.path(TABLE), "_delta_log").iterdir():
+        if path.suffix == ".json":
+            lines = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+            for line in lines:
+                if "commitInfo" in line:
+                    line["commitInfo"]["timestamp"] -= days * 86_400_000
+            path.write_text("".join(json.dumps(line) + "\n" for line in lines), encoding="utf-8")
+        os.utime(path, (moment, moment))
+
+
+@pytest.mark.parametrize("is_pinned", [True, False])
+def test_a_pin_outlives_the_days_of_the_commit_log(warehouse: Warehouse, is_pinned: bool) -> None:
+    """A table at rest for 90 days, then written again: Delta cuts the log of what lies behind an old checkpoint."""
+    DeltaTable(warehouse.path(TABLE)).create_checkpoint()  # as Delta does by itself, every hundred commits
+    as_of_days_ago(warehouse, 90)
+    if is_pinned:
+        pins.pin(warehouse, "train.parquet", {TABLE: 2})
+    for n in range(2):
+        tidy(warehouse, TABLE, timedelta(0), pins.pinned(warehouse).get(TABLE, ()))
+        write(warehouse, 20 + n)
+        DeltaTable(warehouse.path(TABLE)).cleanup_metadata()  # with each checkpoint
+    assert value(warehouse) == 21
+    known = versions.commits(warehouse, TABLE)
+    if is_pinned:
+        assert value(warehouse, 2) == 11
+        assert 2 in known, "a dataset of that day is made again by its number or its instant"
+    else:
+        assert 2 not in known, "else this test shows nothing"
+        with pytest.raises(WarehouseError, match="no longer has version 2"):
+            value(warehouse, 2)
+
+
+def test_versions_of_the_last_days_stay(warehouse: Warehouse) -> None:
+    done = tidy(warehouse, TABLE, timedelta(days=7), ())
+    assert done is not None
+    assert done.removed_files == 0
+    assert [value(warehouse, version) for version in range(1, 5)] == [10, 11, 12, 13]
+
+
+def test_a_day_of_many_files_becomes_one(warehouse: Warehouse) -> None:
+    """As a stranger's appends leave it."""
+    from deltalake import write_deltalake
+
+    row = warehouse.read(TABLE).with_columns(source=pl.lit("stranger")).to_arrow()
+    write_deltalake(warehouse.path(TABLE), row, mode="append")
+    assert warehouse.files(TABLE).height == 2
+    done = tidy(warehouse, TABLE, timedelta(days=7), ())
+    assert done is not None
+    assert (done.joined_days, done.files) == (1, 1)
+    assert warehouse.read(TABLE).height == 2
+
+
+def test_no_table_nothing_to_do(tmp_path: Path) -> None:
+    assert tidy(Warehouse(str(tmp_path)), TABLE, timedelta(0), ()) is None
+
+
+def run_of(instance: DagsterInstance, first: str, last: str, *, fails: bool = False) -> None:
+    @dg.asset(partitions_def=CALENDAR, backfill_policy=dg.BackfillPolicy.single_run())
+    def prices(context: dg.AssetExecutionContext) -> dg.MaterializeResult:
+        if fails:
+            raise RuntimeError("refused")
+        return dg.MaterializeResult(metadata={"run": context.run_id})
+
+    tags = {"dagster/asset_partition_range_start": first, "dagster/asset_partition_range_end": last}
+    dg.materialize([prices], instance=instance, tags=tags, raise_on_error=False)
+
+
+def coverage(instance: DagsterInstance) -> dict[str, str | None]:
+    instance.wipe_asset_cached_status([AssetKey("prices")])  # from the events alone
+    found = instance.get_status_by_partition(AssetKey("prices"), KEYS, CALENDAR) or {}
+    return {key: status.value if status else None for key, status in found.items()}
+
+
+def test_coverage_is_the_same_after_pruning(instance: DagsterInstance) -> None:
+    """Days materialised twice, days that failed last, days never asked for; then everything old is pruned."""
+    run_of(instance, KEYS[0], KEYS[3])
+    run_of(instance, KEYS[0], KEYS[2])
+    run_of(instance, KEYS[2], KEYS[4], fails=True)
+    first, last = date.fromisoformat(KEYS[0]), date.fromisoformat(KEYS[-1])
+    before, notes = coverage(instance), newest_metadata(instance, "prices", first, last)
+    assert set(before.values()) == {"MATERIALIZED", "FAILED", None}
+    assert prune(instance, datetime.now(timezone.utc) - timedelta(days=1)) == {"superseded": 0, "story": 0, "checks": 0}
+    deleted = prune(instance, datetime.now(timezone.utc) + timedelta(minutes=1))
+    assert deleted["superseded"] > 0
+    assert deleted["story"] > 0
+    assert coverage(instance) == before
+    assert newest_metadata(instance, "prices", first, last) == notes
+    assert len(instance.get_runs()) == 3, "that they ran is kept"
+    run_of(instance, KEYS[4], KEYS[5])
+    assert coverage(instance) == {**before, KEYS[4]: "MATERIALIZED", KEYS[5]: "MATERIALIZED"}
+
+
+def test_a_run_that_goes_on_keeps_its_story(instance: DagsterInstance) -> None:
+    run_of(instance, KEYS[0], KEYS[1])
+    with instance.run_storage.connect() as connection:  # type: ignore[attr-defined]
+        connection.execute(text("UPDATE runs SET status = 'STARTED'"))
+    assert prune(instance, datetime.now(timezone.utc) + timedelta(minutes=1))["story"] == 0
+
+
+def test_the_job_notes_what_is_left_and_goes_on_past_a_broken_table(
+    instance: DagsterInstance, warehouse: Warehouse, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CRYPTO_ASSETS_WAREHOUSE", warehouse.uri)
+    log = Path(warehouse.path("prices"), "_delta_log", "00000000000000000000.json")  # before ours in their order
+    log.parent.mkdir(parents=True)
+    log.write_text("{")
+    done = tidy_up.execute_in_process(instance=instance, raise_on_error=False)
+    (failed,) = [event for event in done.all_events if event.is_step_failure]
+    assert "prices in" in (sentence(failed.step_failure_data.error) or "")
+    record = instance.fetch_observations(AssetKey(TABLE), limit=1).records[0]
+    observation = record.event_log_entry.asset_observation
+    assert observation is not None
+    assert observation.metadata["files"].value == 1
+
+
+def test_incidents_that_were_over_long_ago_are_forgotten(
+    instance: DagsterInstance, warehouse: Warehouse, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Closed 500 days ago: gone with its messages. Closed 300 days ago, or open for 500: kept."""
+    monkeypatch.setenv("CRYPTO_ASSETS_WAREHOUSE", warehouse.uri)
+    now, url = datetime.now(timezone.utc), os.environ["DAGSTER_POSTGRES_URL"]
+    ledger = Ledger(url)
+
+    def see(days_ago: int, **subjects: str | None) -> None:
+        at = now - timedelta(days=days_ago)
+        ledger.observe("staleness", [Sighting(name, what, at) for name, what in subjects.items()], at, "runbooks")
+
+    see(501, prices="late", ohlc="late", kraken_ohlc="late")
+    see(500, prices=None)
+    see(300, ohlc=None)
+    messages = len(ledger.waiting())
+    assert tidy_up.execute_in_process(instance=instance).success
+    assert [incident.subject for incident in ledger.open()] == ["kraken_ohlc"]
+    assert len(ledger.waiting()) == messages - 2, "its beginning and its end"
+    assert ledger.forget(now - timedelta(days=299)) == 1, "the one of 300 days ago was still there"

@@ -1,0 +1,151 @@
+"""Input frames for the tests: tidy or messy, always following the contracts."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import date, datetime, timedelta, timezone
+
+import numpy as np
+import polars as pl
+
+from crypto_assets.features.build import build_features
+from crypto_assets.features.lookback import LOOKBACK_DAYS
+from crypto_assets.tables import schemas
+from crypto_assets.tables.contract import Contract
+
+HOUR, DAY, DELAY = timedelta(hours=1), timedelta(days=1), timedelta(minutes=5)
+TABLES = (
+    "prices", "ohlc", "onchain_base", "onchain_enhanced", "market_sentiment", "defi_metrics", "narratives",
+    "derivatives", "social_metrics", "developer_activity",
+)  # fmt: skip
+Inputs = dict[str, pl.DataFrame]
+
+
+def at(day: date, hours: float = 0) -> datetime:
+    return datetime(day.year, day.month, day.day, tzinfo=timezone.utc) + hours * HOUR
+
+
+def table(name: str, rows: list[dict]) -> pl.DataFrame:
+    """Rows as the contract's frame, validated; ``date`` and ``source`` are filled in."""
+    contract = schemas.CONTRACTS[name]
+    full = []
+    for row in rows:
+        given = {"source": "test"} | ({"date": row["ts"].date()} if "ts" in row else {})
+        full.append({column: (given | row).get(column) for column in contract.names})
+    return contract.validate(pl.DataFrame(full, schema=contract.polars_schema))
+
+
+def inputs(**rows: list[dict]) -> Inputs:
+    return {name: table(name, rows.get(name, [])) for name in TABLES}
+
+
+def price(symbol: str, ts: datetime, value: float, late: timedelta = timedelta(seconds=20)) -> dict:
+    return {"symbol": symbol, "ts": ts, "available_at": ts + late, "price_usd": value}
+
+
+def bar(
+    symbol: str, ts: datetime, close: float, spread: float = 0.01, volume: float | None = 1.0, late: timedelta = 0 * DAY
+) -> dict:
+    return {
+        "symbol": symbol, "ts": ts, "available_at": ts + HOUR + late,
+        "open": close, "high": close * (1 + spread), "low": close * (1 - spread), "close": close, "volume": volume,
+    }  # fmt: skip
+
+
+def features(data: Mapping[str, pl.DataFrame], symbols: list[str], start: date, end: date) -> pl.DataFrame:
+    return schemas.ML_FEATURES.validate(build_features(**data, symbols=symbols, start=start, end=end))
+
+
+def loaded(data: Inputs, start: date, end: date) -> Inputs:
+    """What the asset loads for start..end: partitions from the look-back to the range's last day."""
+    return {
+        name: frame.filter(pl.col("date").is_between(start - LOOKBACK_DAYS[name] * DAY, end))
+        for name, frame in data.items()
+    }
+
+
+def known_by(data: Inputs, instant: datetime) -> Inputs:
+    return {name: frame.filter(pl.col("available_at") <= instant) for name, frame in data.items()}
+
+
+def walk(rng: np.random.Generator, count: int, level: float) -> np.ndarray:
+    return level * np.exp(np.cumsum(rng.normal(0, 0.01, count)))
+
+
+def _lateness(rng: np.random.Generator, late: float) -> timedelta:
+    return timedelta(minutes=float(rng.choice([6, 64, 66, 300, 3000]))) if rng.random() < late else timedelta(seconds=9)
+
+
+# Hours without a bar, as (hours after the first output day, length): short ones, the longest that is filled, longer ones.
+OUTAGES = {"BTC": ((-300, 3), (9, 5), (30, 24)), "SHIB": ((-260, 30), (20, 25)), "NEW": ((-130, 24), (-70, 25), (5, 2))}
+
+
+def messy(seed: int, start: date, days: int, *, history: int = 45, gaps: float = 0.002, late: float = 0.01) -> Inputs:
+    """Three coins with gaps, outages, late rows, a listing in the middle of a day, flat stretches and tiny prices."""
+    rng = np.random.default_rng(seed)
+    first = start - history * DAY
+    hours = (history + days) * 24
+    rows: dict[str, list[dict]] = {name: [] for name in TABLES}
+    for symbol, level, listed in (("BTC", 6e4, 0), ("SHIB", 1e-5, 0), ("NEW", 3.0, (history - 9) * 24 + 7)):
+        closes = walk(rng, hours, level)
+        closes[hours // 2 : hours // 2 + 30] = closes[hours // 2]
+        for hour in range(listed, hours):
+            ts = at(first, hour)
+            if rng.random() >= gaps:
+                rows["prices"].append(
+                    price(symbol, ts, float(closes[hour]), _lateness(rng, late))
+                    | {"market_cap_usd": float(closes[hour] * rng.uniform(1e5, 1.1e5)) if rng.random() < 0.95 else None,
+                       "volume_24h_usd": float(rng.gamma(9.0) * 1e6) if rng.random() < 0.95 else None}
+                )  # fmt: skip
+            out = any(begin <= hour - history * 24 < begin + length for begin, length in OUTAGES[symbol])
+            if rng.random() >= gaps / 4 and not out:
+                volume = None if rng.random() < gaps else float(rng.gamma(2.0))
+                spread = float(rng.uniform(0, 0.02)) if rng.random() < 0.9 else 0.0
+                delay = _lateness(rng, late / 10) - timedelta(seconds=9)
+                rows["ohlc"].append(bar(symbol, ts, float(closes[hour]), spread, volume, delay))
+            if rng.random() < 0.9:
+                rows["narratives"].append(
+                    {"symbol": symbol, "ts": ts, "available_at": ts + (0 if rng.random() < 0.9 else 1) * HOUR,
+                     "article_count_24h": int(rng.integers(0, 9)), "sentiment_24h": float(rng.uniform(-1, 1)),
+                     **{f"theme_{theme}_share_24h": float(rng.random()) for theme in schemas.THEMES}}
+                )  # fmt: skip
+            if rng.random() < 0.8:
+                rows["derivatives"].append(
+                    {"symbol": symbol, "ts": ts, "available_at": ts + timedelta(minutes=float(rng.uniform(0, 59))),
+                     "contracts": 3, "funding_rate": float(rng.normal(0, 1e-4)), "basis": float(rng.normal(0, 1e-3)),
+                     "open_interest_usd": float(rng.gamma(9.0)) * 1e8, "volume_24h_usd": float(rng.gamma(9.0)) * 1e8}
+                )  # fmt: skip
+        rows["onchain_base"] += _daily(rng, schemas.ONCHAIN_BASE, {"symbol": symbol}, first, history + days)
+        rows["onchain_enhanced"] += _daily(rng, schemas.ONCHAIN_ENHANCED, {"symbol": symbol}, first, history + days)
+        for name in ("social_metrics", "developer_activity"):
+            for row in _daily(rng, schemas.CONTRACTS[name], {"symbol": symbol}, first, history + days):
+                rows[name].append(row | {"available_at": at(row["date"], 24 + 35 / 60)})
+    rows["narratives"] += [
+        {"symbol": "MARKET", "ts": at(first, hour), "available_at": at(first, hour), "article_count_24h": hour % 11,
+         "sentiment_24h": float(rng.uniform(-1, 1))}
+        for hour in range(hours)
+    ]  # fmt: skip
+    for entity in ("all", "Bitcoin"):
+        for row in _daily(rng, schemas.DEFI_METRICS, {"entity": entity}, first, history + days):
+            rows["defi_metrics"].append(row | {"available_at": at(row["date"], 25)})
+    for row in _daily(rng, schemas.MARKET_SENTIMENT, {}, first, history + days):
+        if row["fear_greed_index"] is not None:
+            rows["market_sentiment"].append(row | {"available_at": at(row["date"], 0.25)})
+    return inputs(**rows)
+
+
+def _daily(rng: np.random.Generator, contract: Contract, key: dict, first: date, days: int) -> list[dict]:
+    """A tenth of the cells null, a fifth of the days missing, some days complete only after their successors."""
+    found = []
+    for number in range(days):
+        day = first + number * DAY
+        if rng.random() < 0.2:
+            continue
+        lag = float(rng.choice([25.0, 27.5, 30.0, 80.0, 24 + 7 * 24]))
+        values = {c: _value(rng, contract.by_name[c].upper) for c in contract.value_columns}
+        found.append({**key, "date": day, "available_at": at(day, lag), **values})
+    return found
+
+
+def _value(rng: np.random.Generator, upper: float | None) -> float | None:
+    return float(rng.uniform(0, min(90.0, upper or 90.0))) if rng.random() < 0.9 else None

@@ -1,1 +1,0 @@
-"""The instance on real Postgres servers, real processes and real kills."""

@@ -1,1 +1,0 @@
-"""A Kubernetes API server double that really runs what a Job says, and what is held against it."""

@@ -1,0 +1,160 @@
+"""The launcher against the double: what a Job carries, what becomes of it, and the sentence when it cannot be made."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import yaml
+from dagster import AssetKey, DagsterInstance, DagsterRun, DagsterRunStatus
+from dagster._core.code_pointer import ModuleCodePointer
+from dagster._core.launcher import LaunchRunContext
+from dagster._core.launcher.base import WorkerStatus
+from dagster._core.origin import JobPythonOrigin, RepositoryPythonOrigin
+from dagster._core.storage.tags import ASSET_PARTITION_RANGE_END_TAG, ASSET_PARTITION_RANGE_START_TAG
+from dagster_k8s.job import get_job_name_from_run_id
+
+from crypto_assets.errors import InstanceError
+from crypto_assets.runtime.kubernetes.executor import in_pods
+from crypto_assets.runtime.kubernetes.launcher import RunPods
+from crypto_assets_tests.runtime.kubernetes.conftest import JobMaker
+from crypto_assets_tests.runtime.kubernetes.double import Cluster
+from crypto_assets_tests.runtime.kubernetes.objects import wait_for
+from crypto_assets_tests.runtime.kubernetes.production import NAMESPACE, instance_yaml
+
+
+@pytest.fixture
+def launcher(
+    cluster: Cluster, instance: DagsterInstance, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[RunPods]:
+    """The launcher of the production instance, as the daemon's service account."""
+    kubeconfig = cluster.node.kubeconfigs["crypto-assets-daemon"]
+    config = yaml.safe_load(instance_yaml(tmp_path, 5, 30, 2))["run_launcher"]["config"]
+    config |= {"job_namespace": NAMESPACE, "job_image": "x", "kubeconfig_file": str(kubeconfig)}
+    made = RunPods(**config)
+    made.register_instance(instance)
+    yield made
+
+
+def stored(instance: DagsterInstance, *tables: str, job: str = "__ASSET_JOB") -> DagsterRun:
+    selection = frozenset(AssetKey(table) for table in tables) or None
+    run = DagsterRun(job, run_id=str(uuid.uuid4()), status=DagsterRunStatus.STARTED, asset_selection=selection)
+    instance.run_storage.add_run(run)
+    return run
+
+
+@pytest.mark.parametrize(
+    ("tables", "job", "memory"),
+    [
+        (("prices",), "__ASSET_JOB", None),
+        (("prices", "ml_features", "article_narratives"), "__ASSET_JOB", "6Gi"),
+        (("article_narratives",), "__ASSET_JOB", "3Gi"),
+        ((), "settle", "6Gi"),
+    ],
+)
+def test_a_run_gets_the_memory_of_its_largest_asset(
+    launcher: RunPods, instance: DagsterInstance, tables: tuple[str, ...], job: str, memory: str | None
+) -> None:
+    run = stored(instance, *tables, job=job)
+    size = launcher.size_of(run)
+    assert (size and size["limits"]["memory"]) == memory
+    context = launcher.get_container_context_for_run(run)
+    assert context.run_k8s_config.container_config["resources"]["limits"]["memory"] == (memory or "2Gi")
+
+
+def test_a_runs_own_tag_decides(launcher: RunPods, instance: DagsterInstance) -> None:
+    tag = '{"container_config": {"resources": {"limits": {"memory": "9Gi"}}}}'
+    run = stored(instance, "ml_features").with_tags({"dagster-k8s/config": tag})
+    context = launcher.get_container_context_for_run(run)
+    assert context.run_k8s_config.container_config["resources"]["limits"]["memory"] == "9Gi"
+
+
+def test_health_is_the_pods_and_not_the_counters(
+    cluster: Cluster, launcher: RunPods, instance: DagsterInstance, submit: JobMaker
+) -> None:
+    runs = {name: stored(instance, "prices") for name in ("well", "oom", "evicted", "never", "gone")}
+    for name in ("well", "oom", "evicted"):
+        submit(get_job_name_from_run_id(runs[name].run_id), runs[name].run_id)
+    wait_for(lambda: len(cluster.node.running()) == 3)
+    pods = {pod["metadata"]["labels"]["dagster/run-id"]: pod["metadata"]["name"] for pod in cluster.pods()}
+    submit(
+        get_job_name_from_run_id(runs["never"].run_id),
+        runs["never"].run_id,
+        container={"image": "built-here:1", "imagePullPolicy": "Never"},
+    )
+    cluster.node.out_of_memory(pods[runs["oom"].run_id])
+    cluster.node.evict(pods[runs["evicted"].run_id])
+    wait_for(lambda: sum(job.get("status", {}).get("failed", 0) for job in cluster.jobs()) == 2)
+    wait_for(lambda: "ErrImageNeverPull" in str(cluster.pods()))
+    health = {name: launcher.check_run_worker_health(run) for name, run in runs.items()}
+    assert health["well"].status is WorkerStatus.RUNNING
+    for name, words in (("oom", "more memory than its limit"), ("evicted", "evicted"), ("never", "policy is Never")):
+        assert health[name].status is WorkerStatus.FAILED
+        assert words in str(health[name].msg)
+        assert str(launcher.get_run_worker_debug_info(runs[name])).startswith(str(health[name].msg)[:40])
+    assert health["gone"].status is WorkerStatus.UNKNOWN, "run monitoring fails it"
+    tags = {name: run.tags for name, run in ((n, instance.get_run_by_id(r.run_id)) for n, r in runs.items()) if run}
+    assert [name for name in tags if "dagster/max_retries" in tags[name]] == ["never"], "the others may be tried again"
+    assert not cluster.rights.refused
+
+
+def test_no_kubeconfig_is_one_sentence(tmp_path: Path) -> None:
+    with pytest.raises(InstanceError, match=r"no way to the Kubernetes API of namespace crypto .*set KUBECONFIG"):
+        RunPods(
+            service_account_name="x", instance_config_map="x", dagster_home="/x", job_namespace="crypto",
+            load_incluster_config=False, kubeconfig_file=str(tmp_path / "nothing"),
+        )  # fmt: skip
+
+
+RANGE = (ASSET_PARTITION_RANGE_START_TAG, ASSET_PARTITION_RANGE_END_TAG)
+
+
+@pytest.mark.parametrize(
+    ("tags", "steps", "pods"),
+    [
+        ({}, ["ml_features", "prices"], False),
+        ({RANGE[0]: "2023-01-01", RANGE[1]: "2023-12-31"}, ["ml_features", "prices"], True),
+        ({RANGE[0]: "2023-01-01", RANGE[1]: "2023-12-31"}, ["ml_features"], False),
+        ({RANGE[0]: "2023-01-01", RANGE[1]: "2023-12-31"}, ["prices", "ohlc"], False),
+        ({RANGE[0]: "2023-01-01", RANGE[1]: "2023-01-31"}, ["article_narratives", "prices"], True),
+        ({"crypto_assets/steps": "pods"}, ["prices"], True),
+        (
+            {"crypto_assets/steps": "process", RANGE[0]: "2023-01-01", RANGE[1]: "2023-12-31"},
+            ["ml_features", "x"],
+            False,
+        ),
+    ],
+)
+def test_steps_get_pods_where_they_earn_them(tags: dict[str, str], steps: list[str], pods: bool) -> None:
+    assert in_pods(tags, steps) is pods
+
+
+def test_another_word_is_refused() -> None:
+    with pytest.raises(Exception, match="write pods or process"):
+        in_pods({"crypto_assets/steps": "maybe"}, ["prices"])
+
+
+@pytest.mark.parametrize(
+    ("account", "namespace", "words"),
+    [
+        ("crypto-assets-webserver", NAMESPACE, 'cannot create resource "jobs" in API group "batch"'),
+        ("crypto-assets-daemon", "elsewhere", 'in the namespace "elsewhere"; grant it by the Role'),
+    ],
+)
+def test_a_run_that_cannot_be_launched_says_why(
+    cluster: Cluster, instance: DagsterInstance, tmp_path: Path, account: str, namespace: str, words: str
+) -> None:
+    config = yaml.safe_load(instance_yaml(tmp_path, 5, 30, 2))["run_launcher"]["config"]
+    kubeconfig = str(cluster.node.kubeconfigs[account])
+    launcher = RunPods(**{**config, "job_namespace": namespace, "job_image": "x", "kubeconfig_file": kubeconfig})
+    launcher.register_instance(instance)
+    repository = RepositoryPythonOrigin("python", ModuleCodePointer("crypto_assets.definitions", "defs"))
+    run = DagsterRun("j", run_id=str(uuid.uuid4()), job_code_origin=JobPythonOrigin("j", repository))
+    instance.run_storage.add_run(run)
+    with pytest.raises(InstanceError, match=f"no run pod can be made in namespace {namespace}") as caught:
+        launcher.launch_run(LaunchRunContext(run, workspace=None))
+    assert words in str(caught.value)
+    assert "\n" not in str(caught.value)
+    assert cluster.jobs() == []
