@@ -31,7 +31,7 @@ class WriteMode(Enum):
     """How a materialisation meets the rows already in its partitions."""
 
     REPLACE = "replace"  # derived tables: the partition becomes exactly the new rows
-    MERGE = "merge"  # tables fed by providers: new rows win by key, rows the answer lacks stay (rule 5)
+    MERGE = "merge"  # tables fed by providers: new rows win by key, rows that the answer lacks stay (a failed fetch writes nothing)
     KEEP = "keep"  # snapshots of the present: the first row of a key stays, since that is what was known then
 
 
