@@ -17,7 +17,6 @@ from typing import TypeAlias
 import pandas as pd
 import pandera.polars as pa
 import polars as pl
-import pyarrow as arrow
 
 from crypto_assets.errors import ContractError
 
@@ -117,10 +116,6 @@ class Contract:
     @cached_property
     def polars_schema(self) -> pl.Schema:
         return pl.Schema({column.name: column.dtype for column in self.columns})
-
-    @cached_property
-    def arrow_schema(self) -> arrow.Schema:
-        return self.empty().to_arrow(compat_level=pl.CompatLevel.oldest()).schema
 
     @cached_property
     def rules(self) -> pa.DataFrameSchema:
