@@ -202,3 +202,22 @@ def test_the_rooms_form_no_circle() -> None:
         TopologicalSorter(graph).prepare()
     except CycleError as error:
         pytest.fail(f"docs/architecture.md lets these rooms import each other: {' -> '.join(error.args[1])}")
+
+
+def test_each_rule_names_a_test_that_is_there() -> None:
+    if not PAGE.exists():
+        pytest.skip("an installed package has no docs folder")
+    text = PAGE.read_text(encoding="utf-8")
+    section = text[text.index("## The rules") : text.index("## One partition")]
+    page = ""
+    rows = [line for line in section.splitlines() if line.startswith("| ") and "held by" not in line]
+    assert len(rows) >= 12
+    for row in rows:
+        named = re.findall(r"`((?:[\w/]*test_\w+\.py)?(?:::\w+)?)`", row.rsplit("|", 2)[1])
+        assert named, row
+        for name in named:
+            file, _, function = name.partition("::")
+            page = file or page
+            source = Path(__file__).parent / page
+            assert source.exists(), name
+            assert not function or f"def {function}(" in source.read_text(encoding="utf-8"), name

@@ -2,7 +2,7 @@
 
 A derived partition looks back over days of its inputs. When one of those days is written later (another order of
 backfill, a second process on the neighbouring range, a late value), the derived partition is stale and must be
-materialised again, else the order of runs would show in the values (rule 3).
+materialised again, else the order of runs would show in the values (chunking does not show).
 """
 
 from __future__ import annotations

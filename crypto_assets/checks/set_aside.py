@@ -1,4 +1,4 @@
-"""What was given and could not be stored, table by table (rule 11): named by subject, reason and count."""
+"""What was given and could not be stored, table by table, named by subject, reason and count."""
 
 from __future__ import annotations
 

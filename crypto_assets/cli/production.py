@@ -1,4 +1,4 @@
-"""``crypto-assets migrate``, ``ready``, ``backup`` and ``restore``: for a deployment's jobs, probes and runbooks."""
+"""``crypto-assets migrate``, ``ready``, ``backup``, ``restore`` and ``unpin``: for a deployment's jobs, probes and runbooks."""
 
 from __future__ import annotations
 
@@ -61,6 +61,24 @@ def restore(source: str) -> None:
     click.echo(f"{len(done.versions)} table(s), {done.files} file(s), {done.bytes} bytes restored to {target.uri}")
 
 
+@click.command()
+@click.argument("dataset")
+def unpin(dataset: str) -> None:
+    """Let go of the table versions that DATASET (the file that `dataset` wrote) rests on.
+
+    They can then no longer be read back with --as-of once the tidy job has removed their files.
+    """
+    from crypto_assets.storage import pins
+    from crypto_assets.storage.warehouse import Warehouse
+
+    warehouse = Warehouse(configured().warehouse)
+    count = pins.unpin(warehouse, dataset)
+    if not count:
+        known = ", ".join(pins.datasets(warehouse)) or "none"
+        raise UsageError(f"no dataset {dataset!r} is pinned in {warehouse.uri}; pinned: {known}")
+    click.echo(f"{count} version(s) of tables are no longer kept for {dataset}")
+
+
 def _host_and_port(text: str) -> tuple[str, int]:
     host, _, port = text.rpartition(":")
     if not host or not re.fullmatch("[0-9]{1,5}", port) or not 0 < int(port) < 1 << 16:
@@ -68,4 +86,4 @@ def _host_and_port(text: str) -> tuple[str, int]:
     return host.removeprefix("[").removesuffix("]"), int(port)
 
 
-COMMANDS = [migrate, ready, backup, restore]
+COMMANDS = [migrate, ready, backup, restore, unpin]

@@ -93,6 +93,21 @@ def pinned(warehouse: Warehouse) -> dict[str, set[int]]:
     return found
 
 
+def datasets(warehouse: Warehouse) -> list[str]:
+    """Name the datasets whose versions are kept.
+
+    Args:
+        warehouse: where the tables are.
+
+    Returns:
+        The paths or names, sorted.
+
+    Raises:
+        WarehouseError: the pins cannot be read.
+    """
+    return sorted(_read(warehouse)["dataset"].unique())
+
+
 def _read(warehouse: Warehouse) -> pl.DataFrame:
     try:
         snapshot = DeltaTable(warehouse.path(TABLE), storage_options=warehouse.storage_options)

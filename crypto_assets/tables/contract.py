@@ -17,7 +17,6 @@ from typing import TypeAlias
 import pandas as pd
 import pandera.polars as pa
 import polars as pl
-import pyarrow as arrow
 
 from crypto_assets.errors import ContractError
 
@@ -31,7 +30,7 @@ class WriteMode(Enum):
     """How a materialisation meets the rows already in its partitions."""
 
     REPLACE = "replace"  # derived tables: the partition becomes exactly the new rows
-    MERGE = "merge"  # tables fed by providers: new rows win by key, rows the answer lacks stay (rule 5)
+    MERGE = "merge"  # tables fed by providers: new rows win by key, rows that the answer lacks stay (a failed fetch writes nothing)
     KEEP = "keep"  # snapshots of the present: the first row of a key stays, since that is what was known then
 
 
@@ -117,10 +116,6 @@ class Contract:
     @cached_property
     def polars_schema(self) -> pl.Schema:
         return pl.Schema({column.name: column.dtype for column in self.columns})
-
-    @cached_property
-    def arrow_schema(self) -> arrow.Schema:
-        return self.empty().to_arrow(compat_level=pl.CompatLevel.oldest()).schema
 
     @cached_property
     def rules(self) -> pa.DataFrameSchema:

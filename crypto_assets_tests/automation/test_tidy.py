@@ -9,6 +9,7 @@ from pathlib import Path
 import dagster as dg
 import polars as pl
 import pytest
+from click.testing import CliRunner
 from dagster import AssetKey, DagsterInstance
 from deltalake import DeltaTable
 from sqlalchemy import text
@@ -16,7 +17,8 @@ from sqlalchemy import text
 from crypto_assets.assets.failures import sentence
 from crypto_assets.automation.staleness import newest_metadata
 from crypto_assets.automation.tidy import prune, tidy_up
-from crypto_assets.errors import WarehouseError
+from crypto_assets.cli.main import cli
+from crypto_assets.errors import UsageError, WarehouseError
 from crypto_assets.monitoring.alerts.incidents import Sighting
 from crypto_assets.monitoring.alerts.ledger import Ledger
 from crypto_assets.storage import pins, versions
@@ -65,6 +67,17 @@ def test_a_pinned_version_outlives_tidying(warehouse: Warehouse) -> None:
     with pytest.raises(WarehouseError):
         value(warehouse, 2)
     assert value(warehouse) == 13
+
+
+def test_a_dataset_is_unpinned_by_its_command(warehouse: Warehouse, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CRYPTO_ASSETS_WAREHOUSE", warehouse.uri)
+    pins.pin(warehouse, "train.parquet", {TABLE: 2})
+    wrong = CliRunner().invoke(cli, ["unpin", "other.parquet"], standalone_mode=False)
+    assert isinstance(wrong.exception, UsageError)
+    assert "pinned: train.parquet" in str(wrong.exception)
+    assert pins.datasets(warehouse) == ["train.parquet"], "a wrong name lets nothing go"
+    assert CliRunner().invoke(cli, ["unpin", "train.parquet"]).exit_code == 0
+    assert pins.pinned(warehouse) == {}
 
 
 def as_of_days_ago(warehouse: Warehouse, days: int) -> None:

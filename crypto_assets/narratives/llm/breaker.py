@@ -63,14 +63,6 @@ class Breaker:
         self._weight = THRESHOLD
         self.failed(what, "unavailable", reason)
 
-    def give_up(self, reason: str) -> None:
-        """Allow no further calls.
-
-        Args:
-            reason: why.
-        """
-        self.dead, self.reason = True, reason
-
     async def recover(self, probe: Callable[[], Awaitable[object]]) -> bool:
         """Wait, then probe the server.
 
