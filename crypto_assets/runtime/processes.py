@@ -91,7 +91,7 @@ def dev(settings: Settings, port: int = 3000, host: str = "127.0.0.1") -> None:
 
 
 class _Voice:
-    """Passes the output of the children on to stderr, until it is told to stop."""
+    """Passes the output of the children on to stderr, until it is asked to stop."""
 
     def __init__(self) -> None:
         self._heard, self.end = os.pipe()

@@ -127,7 +127,7 @@ class Sandbox:
         self._socket.close()
 
     def serve_forever(self) -> None:
-        """Serve in this thread until the process is told to stop."""
+        """Serve in this thread until the process is asked to stop."""
         self._server.run([self._socket])
 
 

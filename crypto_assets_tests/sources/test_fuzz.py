@@ -81,13 +81,13 @@ def breaking(draw: st.DrawFn) -> Callable[[Any], Any]:
                 parent, key = node, (list(node)[step % len(node)] if isinstance(node, dict) else step % len(node))
                 node = node[key]
             if parent is None:
-                return value if action == "r" else body
+                return copy.deepcopy(value) if action == "r" else body
             if action == "d":
                 del parent[key]
             elif action == "t" and isinstance(parent, list):
-                parent.append(node)
+                parent.append(copy.deepcopy(node))
             else:
-                parent[key] = value
+                parent[key] = copy.deepcopy(value)  # else a later step could put the value into itself
         return body
 
     return change

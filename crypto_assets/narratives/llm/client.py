@@ -125,7 +125,7 @@ class Ollama:
         return Model(self.name, model.digest or "unknown", await self._thinks(), self._sandbox)
 
     async def _thinks(self) -> bool:
-        """Whether the model thinks aloud unless told not to. Only then may the request say so."""
+        """Whether the model thinks aloud unless asked not to. Only then may the request say so."""
         try:
             about = await asyncio.wait_for(self._client.show(self.name), PROBE_S)
         except Exception:  # a server without this route has no thinking models
