@@ -10,10 +10,10 @@ from dagster._core.definitions.schedule_definition import ScheduleExecutionData
 from dagster._core.storage.tags import SCHEDULED_EXECUTION_TIME_TAG
 from dagster._core.test_utils import create_run_for_test
 
-from crypto_assets.assets.lineage import LOOK_BACK
 from crypto_assets.automation.schedules import OF_THE_MOMENT
 from crypto_assets.definitions import build_defs, defs
 from crypto_assets.operate import graph
+from crypto_assets.tables.registry import LOOK_BACK
 from crypto_assets.tables.schemas import CONTRACTS
 
 SPECS = {spec.key.to_user_string(): spec for spec in defs.resolve_all_asset_specs()}

@@ -16,12 +16,12 @@ import numpy as np
 import polars as pl
 
 from crypto_assets import assets
-from crypto_assets.assets.lineage import LOOK_BACK
 from crypto_assets.assets.providers import Providers
 from crypto_assets.dates import DAY, chunks, runs_of
 from crypto_assets.storage.io_manager import to_pandas
 from crypto_assets.storage.warehouse import Warehouse
 from crypto_assets.tables import registry
+from crypto_assets.tables.registry import LOOK_BACK
 from crypto_assets.tables.schemas import CONTRACTS
 
 CHUNK_DAYS = 31

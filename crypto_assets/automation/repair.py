@@ -14,7 +14,6 @@ from datetime import datetime, timezone
 import dagster as dg
 from dagster import AssetSelection, DagsterInstance, DefaultSensorStatus
 
-from crypto_assets.assets.lineage import LOOK_BACK
 from crypto_assets.assets.providers import Providers
 from crypto_assets.assets.shell import DAILY
 from crypto_assets.automation.planner import rules, specs, state
@@ -27,6 +26,7 @@ from crypto_assets.narratives.llm.client import ModelAwayError, Ollama
 from crypto_assets.settings import Settings
 from crypto_assets.storage import warehouse as storage
 from crypto_assets.storage.warehouse import Warehouse
+from crypto_assets.tables.registry import LOOK_BACK
 
 LATE_INTERVAL_S, REST_INTERVAL_S, MODEL_INTERVAL_S = 30, 15, 60
 OVERLAP_S = 3600.0  # a commit may become visible this long after its files were written

@@ -13,10 +13,10 @@ from datetime import date
 
 from dagster import AssetKey, AssetRecordsFilter, DagsterEventType, DagsterInstance, EventLogRecord, MetadataValue
 
-from crypto_assets.assets.lineage import LOOK_BACK
 from crypto_assets.dates import DAY, days
 from crypto_assets.storage.io_manager import INPUTS_READ_AT
 from crypto_assets.storage.warehouse import Warehouse
+from crypto_assets.tables.registry import LOOK_BACK
 
 PAGE = 1000  # records a query
 

@@ -19,12 +19,12 @@ import polars as pl
 import pyarrow as arrow
 from pyarrow import parquet
 
-from crypto_assets.assets.lineage import LOOK_BACK
 from crypto_assets.catalog import by_symbol
 from crypto_assets.dates import DAY, chunks
 from crypto_assets.errors import CryptoAssetsError, UsageError, WarehouseError
 from crypto_assets.storage import versions
 from crypto_assets.storage.warehouse import Warehouse
+from crypto_assets.tables.registry import LOOK_BACK
 from crypto_assets.tables.schemas import ML_FEATURES
 from crypto_assets.transforms import labels
 from crypto_assets.transforms.labels import Horizon

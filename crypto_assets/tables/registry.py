@@ -143,3 +143,10 @@ def demo_warm_up() -> tuple[str, ...]:
 def own_pods() -> dict[str, int]:
     """Table -> days of a run from which its step earns a pod of its own in a cluster."""
     return {n: s.own_pod_from_days for n, s in TABLES.items() if s.own_pod_from_days is not None}
+
+
+# Derived table -> input table -> days it reaches back, in topological order.
+LOOK_BACK: dict[str, dict[str, int]] = look_back()
+
+# Derived table -> the inputs of which any one is enough for it to have rows; the others only fill columns.
+REQUIRED_INPUTS: dict[str, tuple[str, ...]] = required_inputs()

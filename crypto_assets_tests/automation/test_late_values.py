@@ -14,7 +14,6 @@ import pytest
 from dagster import AssetKey, AssetRecordsFilter, DagsterInstance
 from polars.testing import assert_frame_equal
 
-from crypto_assets.assets.lineage import LOOK_BACK
 from crypto_assets.assets.run_tags import REASON, REPAIR
 from crypto_assets.automation.planner.rules import LATE_VALUES
 from crypto_assets.checks.shells import RANGE
@@ -22,6 +21,7 @@ from crypto_assets.dates import DAY, days
 from crypto_assets.definitions import defs
 from crypto_assets.operate import graph, runs
 from crypto_assets.storage.versions import version_at
+from crypto_assets.tables.registry import LOOK_BACK
 from crypto_assets_tests import scenario
 from crypto_assets_tests.platform import Platform, open_platform
 

@@ -8,12 +8,12 @@ import polars as pl
 import pytest
 from polars.testing import assert_frame_equal
 
-from crypto_assets.assets.lineage import LOOK_BACK
 from crypto_assets.automation.staleness import horizon, stale_days
 from crypto_assets.dates import DAY, days
 from crypto_assets.features.definitions import GROUPS
 from crypto_assets.operate import graph, runs
 from crypto_assets.operate.backfill import partition_statuses
+from crypto_assets.tables.registry import LOOK_BACK
 from crypto_assets_tests import scenario
 from crypto_assets_tests.platform import Platform
 

@@ -48,7 +48,7 @@ def fill(warehouse: Warehouse, factor: float = 1.0) -> None:
 
 
 def _features_inputs() -> Sequence[str]:
-    from crypto_assets.assets.lineage import LOOK_BACK
+    from crypto_assets.tables.registry import LOOK_BACK
 
     return list(LOOK_BACK["ml_features"])
 

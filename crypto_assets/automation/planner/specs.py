@@ -9,11 +9,11 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import date, timedelta
 
-from crypto_assets.assets.lineage import LOOK_BACK, REQUIRED_INPUTS
 from crypto_assets.assets.shell import DAILY, DERIVED_CHUNK_DAYS, SOURCE_CHUNK_DAYS, feature_chunk_days
 from crypto_assets.automation.schedules import FRESHNESS, SETTLES_AFTER
 from crypto_assets.catalog import select
 from crypto_assets.settings import Settings
+from crypto_assets.tables.registry import LOOK_BACK, REQUIRED_INPUTS
 from crypto_assets.tables.schemas import ML_FEATURES
 
 
