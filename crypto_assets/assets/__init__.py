@@ -17,6 +17,6 @@ warnings.filterwarnings("ignore", message=".*varying BackfillPolicies.*")
 
 def duties() -> list[ModuleType]:
     """The modules of this room that have assets."""
-    from crypto_assets.assets import context, derived, ml, news, onchain, operations, prices
+    from crypto_assets.assets import context, derivatives, derived, ml, news, onchain, operations, prices
 
-    return [prices, onchain, context, news, ml, operations, derived]
+    return [prices, derivatives, onchain, context, news, ml, operations, derived]

@@ -20,7 +20,7 @@ from crypto_assets.sources.client.http import Client
 from crypto_assets.sources.fetched import ALONE, Fetched, SetAside
 from crypto_assets.sources.screen import screen
 from crypto_assets.storage.warehouse import Warehouse
-from crypto_assets.tables import spec
+from crypto_assets.tables import registry, spec
 from crypto_assets.tables.contract import Contract
 from crypto_assets.tables.registry import CONTRACTS, TABLES
 from crypto_assets.tables.schemas import ML_FEATURES
@@ -53,6 +53,14 @@ def chunk_days(table: TableSpec, coins: int) -> int:
     days = min(table.chunk.days or DERIVED_CHUNK_DAYS, DERIVED_CHUNK_DAYS)
     rows = table.chunk.hourly_rows
     return days if rows is None else max(1, min(days, rows // (24 * coins)))
+
+
+def wide_chunks() -> dict[str, int]:
+    """Table of a provider -> days of its runs, where these are longer than those of other tables of providers."""
+    wide = registry.wide_chunks()
+    return {
+        name: days for name, longest in wide.items() if (days := min(longest, DERIVED_CHUNK_DAYS)) > SOURCE_CHUNK_DAYS
+    }
 
 
 def asset_kwargs(table: str) -> dict[str, Any]:

@@ -18,7 +18,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from crypto_assets.errors import InstanceError
-from crypto_assets.sandbox import others, prices, snapshots
+from crypto_assets.sandbox import derivatives, others, prices, snapshots
 from crypto_assets.sandbox.faults import Faults, parse
 from crypto_assets.sandbox.generator import Generator
 from crypto_assets.sandbox.llm import LanguageModel, Rule
@@ -86,7 +86,7 @@ class Sandbox:
         self.model = model or Rule()
         self.backend: Backend = Replay(data) if data is not None else Generator(seed, now)
         self.requests: Counter[str] = Counter()
-        providers = [r for part in (prices, others, snapshots) for r in part.routes(self.backend)]
+        providers = [r for part in (prices, derivatives, others, snapshots) for r in part.routes(self.backend)]
         app = Starlette(routes=[*providers, *model_routes(self.model)])
         self.faults = Faults(parse(fault), seed)
         wrapped = _Marked(app, self.backend, self.faults, self.requests)
@@ -102,6 +102,10 @@ class Sandbox:
             "COINMETRICS_BASE_URL": f"{self.url}/v4",
             "KRAKEN_BASE_URL": f"{self.url}/0/public",
             "BINANCE_BASE_URL": f"{self.url}/binance/api/v3",
+            "BINANCE_FUTURES_BASE_URL": f"{self.url}/binance-futures",
+            "BINANCE_ARCHIVE_BASE_URL": f"{self.url}/binance-archive",
+            "BYBIT_BASE_URL": f"{self.url}/bybit",
+            "DERIBIT_BASE_URL": f"{self.url}/deribit",
             "DEFILLAMA_BASE_URL": self.url,
             "FEAR_GREED_BASE_URL": self.url,
             "NEWS_FEEDS": feeds or f"none={self.url}/rss/none",

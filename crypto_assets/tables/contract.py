@@ -122,7 +122,8 @@ class Contract:
         columns = {
             c.name: pa.Column(c.dtype, checks=c.checks(), nullable=c.nullable, required=True) for c in self.columns
         }
-        return pa.DataFrameSchema(columns, unique=list(self.key), strict=True, name=self.table)
+        # Not the bare name: a table may have a column of its own name, and violations tell the two apart by it.
+        return pa.DataFrameSchema(columns, unique=list(self.key), strict=True, name=f"table {self.table}")
 
     def empty(self) -> pl.DataFrame:
         return pl.DataFrame(schema=self.polars_schema)

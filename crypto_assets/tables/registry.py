@@ -10,9 +10,10 @@ from collections.abc import Iterable
 from datetime import timedelta
 from types import ModuleType
 
-from crypto_assets.tables import context, ml, news, onchain, operations, prices
+from crypto_assets.tables import context, derivatives, ml, news, onchain, operations, prices
 from crypto_assets.tables.contract import Contract
 from crypto_assets.tables.spec import (
+    SOURCE_CHUNK_DAYS,
     DerivedFrom,
     EachCoin,
     Freshness,
@@ -23,7 +24,7 @@ from crypto_assets.tables.spec import (
     When,
 )
 
-GROUPS: tuple[ModuleType, ...] = (prices, onchain, context, news, ml, operations)
+GROUPS: tuple[ModuleType, ...] = (prices, derivatives, onchain, context, news, ml, operations)
 
 
 def in_order(specs: Iterable[TableSpec]) -> dict[str, TableSpec]:
@@ -123,6 +124,12 @@ def of_the_moment() -> tuple[str, ...]:
 def each_coin() -> dict[str, EachCoin]:
     """Table -> its rule, where each coin has the same number of rows a day."""
     return {name: spec.expected for name, spec in TABLES.items() if isinstance(spec.expected, EachCoin)}
+
+
+def wide_chunks() -> dict[str, int]:
+    """Table of a provider -> days of one run, where a longer run than those of the others makes fewer requests."""
+    days = {n: s.chunk.days for n, s in TABLES.items() if s.chunk is not None and isinstance(s.rows_from, FromProvider)}
+    return {name: longest for name, longest in days.items() if longest is not None and longest > SOURCE_CHUNK_DAYS}
 
 
 def snapshots() -> tuple[str, ...]:

@@ -131,7 +131,8 @@ def _ordered(wanted: Wanted, rules: Rules, specs: Specs) -> list[PlannedRun]:
     """The runs as the rules order them; those for single coins before runs of the same days, which may rest on them."""
     chunked = list(_chunked(wanted, rules, specs))
     whole = [run for run in chunked if not run.coins]
-    placed = [(_position(run, rules, specs), 1, run) for run in whole]
+    # A table in wide runs of its own comes before the shorter runs of the same first day, which may rest on it.
+    placed = [(_position(run, rules, specs), int(run.tables[0] not in specs.wide), run) for run in whole]
     for run in chunked:
         if run.coins:
             meets = (other for other in whole if other.first <= run.last and run.first <= other.last)
@@ -162,9 +163,14 @@ def _chunked(wanted: Wanted, rules: Rules, specs: Specs) -> Iterator[PlannedRun]
     groups |= {(specs.in_order(tables), ()): found for tables, found in by_set.items()}
     for (named, coins), found in groups.items():
         size = min(specs.chunk_days(named), rules.most_days or specs.chunk_days(named))
-        for span in runs_of(found):
-            for first, last in chunks(*span, size):
-                yield PlannedRun(named, first, last, coins)
+        for begin, end in runs_of(found):
+            wide = [table for table in named if table in specs.wide and len(named) > 1 and (end - begin).days >= size]
+            for table in wide:  # fewer requests in runs of its own; a short span is one run for all
+                for first, last in chunks(begin, end, specs.wide[table]):
+                    yield PlannedRun((table,), first, last, coins)
+            rest = tuple(table for table in named if table not in wide)
+            for first, last in chunks(begin, end, size) if rest else ():
+                yield PlannedRun(rest, first, last, coins)
 
 
 def _fitting_memory(run: PlannedRun, rules: Rules, specs: Specs) -> list[PlannedRun]:

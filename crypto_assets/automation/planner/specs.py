@@ -6,10 +6,10 @@ This is the only file of the planner that reads the declarations. Everything els
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import date, timedelta
 
-from crypto_assets.assets.shell import DAILY, DERIVED_CHUNK_DAYS, SOURCE_CHUNK_DAYS, feature_chunk_days
+from crypto_assets.assets.shell import DAILY, DERIVED_CHUNK_DAYS, SOURCE_CHUNK_DAYS, feature_chunk_days, wide_chunks
 from crypto_assets.automation.schedules import FRESHNESS, SETTLES_AFTER
 from crypto_assets.catalog import select
 from crypto_assets.settings import Settings
@@ -29,6 +29,7 @@ class Specs:
     source_chunk_days: int  # days of one run that asks a provider, at most
     derived_chunk_days: int  # days of one run that only derives, at most
     most_days: Mapping[str, int]  # table whose rows are many -> days of it that fit the memory of one run
+    wide: Mapping[str, int] = field(default_factory=dict)  # table that asks less in longer runs -> days of such a run
 
     def rank(self, table: str) -> int:
         """The place in the graph: 0 for what is fetched; an input always has a lower one than what is derived from it."""
@@ -40,6 +41,9 @@ class Specs:
 
     def chunk_days(self, tables: Iterable[str]) -> int:
         """Days that one run of these tables covers at most, before the memory is looked at."""
+        tables = tuple(tables)
+        if len(tables) == 1 and tables[0] in self.wide:
+            return self.wide[tables[0]]
         return self.derived_chunk_days if set(tables) <= set(self.look_back) else self.source_chunk_days
 
     def downstream(self, table: str) -> tuple[str, ...]:
@@ -63,4 +67,5 @@ def current() -> Specs:
         source_chunk_days=SOURCE_CHUNK_DAYS,
         derived_chunk_days=DERIVED_CHUNK_DAYS,
         most_days={ML_FEATURES.table: feature_chunk_days(coins)},
+        wide=wide_chunks(),
     )
