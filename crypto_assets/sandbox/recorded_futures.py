@@ -2,7 +2,7 @@
 
 The layout of the folder: ``funding/binance_perp_funding*.parquet`` (symbol, funding_time, funding_rate and maybe
 mark_price), ``funding/multi_venue_funding*.parquet`` (its rows of Bybit; their times are UTC+3),
-``open_interest/VENUE_perp_oi_*.parquet`` (symbol, ts, sum_open_interest, sum_open_interest_value and maybe
+``open_interest/VENUE_perp_oi_1h*.parquet`` or ``…_4h*.parquet`` (symbol, ts, sum_open_interest, sum_open_interest_value and maybe
 count_long_short_ratio, sum_taker_long_short_vol_ratio), ``perpetual_hourly/*.parquet`` (symbol, ts, close, index_close,
 volume), ``dvol/deribit_dvol_*.parquet`` (currency, ts, open, high, low, close) and ``dvol/deribit_dvol_CURRENCY_daily*.csv*``
 (date, dvol: one value a day, which stands as the candle of the day's first hour).
@@ -64,13 +64,7 @@ class RecordedFutures:
     def _statistics(self) -> dict[tuple[str, str], Statistics]:
         found = {}
         for venue in ("binance", "bybit"):
-            rows = self._read(f"open_interest/{venue}_perp_oi_4h*.parquet")
-            finer = self._read(f"open_interest/{venue}_perp_oi_1h*.parquet")
-            rows = (
-                pl.concat([rows, finer], how="diagonal_relaxed")
-                if rows.width and finer.width
-                else (finer if finer.width else rows)
-            )
+            rows = self._read(f"open_interest/{venue}_perp_oi_[14]h*.parquet")
             if rows.is_empty():
                 continue
             rows = rows.with_columns(
