@@ -102,9 +102,9 @@ class GeneratedFutures:
         phase = crc32(f"{venue}/{contract}".encode()) % 1000
         wave, ripple = np.sin(label / 90_000 + phase), np.sin(label / 4_100 + phase)
         price = bars.close[np.clip(np.searchsorted(bars.ts, label, "right") - 1, 0, None)]
-        interest = (2e8 + 1e4 * phase) / bars.open[0] * (1 + 0.2 * wave + 0.01 * ripple) / coins_of(contract)
+        value = (1e7 + 1e4 * phase) * (1 + 0.2 * wave + 0.01 * ripple)
         return Statistics(
-            label, interest, interest * price * coins_of(contract), 1.4 + 0.3 * wave + 0.02 * ripple, 1 + 0.2 * ripple
+            label, value / price / coins_of(contract), value, 1.4 + 0.3 * wave + 0.02 * ripple, 1 + 0.2 * ripple
         )
 
     def bars(self, contract: str) -> tuple[Bars, Bars] | None:

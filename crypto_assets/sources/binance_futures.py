@@ -7,6 +7,7 @@ milliseconds, numbers are strings, answers are in order of time. Open interest i
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import suppress
 from datetime import date, datetime
 from itertools import pairwise
 from typing import Any
@@ -72,8 +73,7 @@ async def fetch_funding(
     found = Settlements(reading)
     first, last = midnight(start) - AROUND, min(midnight(end + DAY) + AROUND, reading.now)
     digests = await _pages(client, settings, coin, first, last, found)
-    for begin, stop in _holes(found)[:HOLES]:
-        digests += await _pages(client, settings, coin, begin, stop, found)
+    digests += await _fill_holes(client, settings, coin, found)
     what = f"binance fundingRate of {coin.symbol} {start} to {end}"
     why = f"binance gives no settlement of {contract} from {start} to {end}"
     return Series(funding_rows(found.in_order(), what, reading), digests, why)
@@ -100,6 +100,19 @@ async def _pages(
         if newest is None or (count < FUNDING_LIMIT and newest + AROUND > last):
             break
         cursor = newest + MILLISECOND
+    return digests
+
+
+async def _fill_holes(client: Client, settings: Settings, coin: Coin, found: Settlements) -> list[str]:
+    """Ask once more for what a page may have skipped. What stays away was not settled, or was set aside before."""
+    reading = found.reading
+    again = Settlements(Reading(coin.symbol, reading.start, reading.end, reading.now))  # so that nothing counts twice
+    digests: list[str] = []
+    for begin, stop in _holes(found)[:HOLES]:
+        with suppress(SourceError):
+            digests += await _pages(client, settings, coin, begin, stop, again)
+    for one in again.in_order():
+        found.add(one)
     return digests
 
 

@@ -31,7 +31,7 @@ from crypto_assets.sources.fetched import (
     utc,
 )
 from crypto_assets.sources.reading import HOUR, SHAPE, Bars, BarTable, Reading, gathered
-from crypto_assets.tables.derivatives import DVOL_SINCE, IMPLIED_VOLATILITY
+from crypto_assets.tables.derivatives import DVOL_OWED_SINCE, DVOL_SINCE, IMPLIED_VOLATILITY
 
 NAME = "deribit"
 PATH = "/api/v2/public/get_volatility_index_data"
@@ -79,7 +79,8 @@ async def fetch_volatility(
     if answers or failed:
         what = f"deribit get_volatility_index_data of {named(asked)}"
         reasons = {**failed, **missing}
-        require_days(frame["date"], first, end, now, what, missing=reasons, set_aside=set_aside)
+        owed = max(first, DVOL_OWED_SINCE)
+        require_days(frame["date"], owed, end, now, what, missing=reasons, set_aside=set_aside)
     digests = tuple(digest for bars in answers.values() for digest in bars.digests)
     return Fetched(frame, digests, missing, client.calls - before, failed, set_aside=set_aside, surplus=surplus)
 

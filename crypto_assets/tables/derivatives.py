@@ -28,7 +28,8 @@ FUNDING_SINCE = date(2019, 9, 8)  # Binance listed BTCUSDT
 BARS_SINCE = date(2019, 9, 8)
 OPEN_INTEREST_SINCE = date(2020, 8, 1)  # Bybit; the files of Binance begin in September, for most contracts in 2021-12
 OPEN_INTEREST_OWED_SINCE = date(2021, 12, 1)  # earlier days are taken where they are given, and not owed
-DVOL_SINCE = date(2021, 3, 24)  # not verified: the provider documents no first day
+DVOL_SINCE = date(2021, 1, 1)  # the provider documents no first day
+DVOL_OWED_SINCE = date(2021, 4, 1)  # earlier days are taken where they are given, and not owed
 
 # From this label on Binance stamps its 5-minute statistics with the beginning of the 5 minutes and no longer with their
 # end (https://github.com/binance/binance-public-data/issues/491), so that a value is known 5 minutes later.
