@@ -75,7 +75,7 @@ async def fetch_funding(
     digests = await _pages(client, settings, coin, first, last, found)
     digests += await _fill_holes(client, settings, coin, found)
     what = f"binance fundingRate of {coin.symbol} {start} to {end}"
-    why = f"binance gives no settlement of {contract} from {start} to {end}"
+    why = f"binance fundingRate gives no settlement of {contract} from {start} to {end}"
     return Series(funding_rows(found.in_order(), what, reading), digests, why)
 
 
@@ -206,7 +206,7 @@ async def fetch_bars(
     for ts, (close, volume, value, source) in sorted(bars.items()):
         beside = index.get(ts)
         rows.append((ts, source, close / coins, beside[0] / coins if beside else None, _times(volume, coins), value))
-    return Series(rows, digests, f"binance gives no bar of {contract} in {start} to {end}")
+    return Series(rows, digests, f"binance klines give no bar of {contract} from {start} to {end}")
 
 
 def _times(value: float | None, factor: int) -> float | None:

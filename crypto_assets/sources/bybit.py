@@ -76,7 +76,7 @@ async def fetch_funding(
         client, settings, "/v5/market/funding/history", {"symbol": contract}, "fundingRateTimestamp", reading, read
     )
     what = f"bybit funding/history of {coin.symbol} {start} to {end}"
-    why = f"bybit gives no settlement of {contract} from {start} to {end}"
+    why = f"bybit funding/history gives no settlement of {contract} from {start} to {end}"
     return Series(funding_rows(found.in_order(), what, reading), digests, why)
 
 
@@ -117,7 +117,7 @@ async def fetch_open_interest(
 
     params = {"symbol": contract, "intervalTime": "1h"}
     digests = await _pages(client, settings, "/v5/market/open-interest", params, "timestamp", reading, read)
-    why = f"bybit gives no open interest of {contract} from {start} to {end}"
+    why = f"bybit open-interest gives none of {contract} from {start} to {end}"
     return Series([found[ts] for ts in sorted(found)], digests, why)
 
 

@@ -18,6 +18,8 @@ from crypto_assets.sources import (
     coinmetrics,
     defillama,
     defillama_snapshots,
+    deribit,
+    derivatives,
     kraken,
     ohlc,
     rss,
@@ -90,6 +92,36 @@ def _history(_: Request) -> Any:
 def _klines(request: Request) -> Any:
     rows = [[1000 * h, "10", "12", "9", "11", "5", 1000 * h + 3599999, "55", 9, "0", "0", "0"] for h in HOURS]
     return [row for row in rows if row[0] >= int(request.query["startTime"])]
+
+
+STAMPS = [MIDNIGHT + 8 * 3600 * n for n in range(-1, 5)]
+
+
+def _within(request: Request, stamp: int, first: str = "startTime", last: str = "endTime") -> bool:
+    return int(request.query[first]) <= 1000 * stamp <= int(request.query[last])
+
+
+def _funding(request: Request) -> Any:
+    row = {"symbol": "BTCUSDT", "fundingRate": "0.0001", "markPrice": "42000.5"}
+    return [{**row, "fundingTime": 1000 * s + 3} for s in STAMPS if _within(request, s)]
+
+
+def _perpetual(request: Request) -> Any:
+    close = "11" if "index" in request.path else "11.5"
+    return [[1000 * h, "10", "12", "9", close, "5", 1000 * h + 3599999, "55", 9, "0", "0", "0"] for h in HOURS]
+
+
+def _bybit(request: Request) -> Any:
+    row = {"symbol": "BTCUSDT", "fundingRate": "0.0001"}
+    rows = [{**row, "fundingRateTimestamp": str(1000 * s)} for s in reversed(STAMPS) if _within(request, s)]
+    return {"retCode": 0, "retMsg": "OK", "result": {"category": "linear", "list": rows}}
+
+
+def _dvol(_: Request) -> Any:
+    return {
+        "jsonrpc": "2.0",
+        "result": {"data": [[1000 * h, 55.1, 56.2, 54.3, 55.4] for h in HOURS], "continuation": None},
+    }
 
 
 def _kraken(_: Request) -> Any:
@@ -168,6 +200,17 @@ ROUTES = [
           may_be_zero=True),
     Route("binance klines", "ohlc", _klines, lambda b: b, 4, 0, ("binance", "klines", "BTC", "2024-01-02"),
           lambda c, s: ohlc.fetch_ohlc(c, s, BTC, DAY, DAY, NOW), unit=1000, env={"OHLC_SOURCES": "binance"}),
+    Route("binance fundingRate", "funding_rates", _funding, lambda b: b, "fundingRate", "fundingTime",
+          ("binance", "fundingRate", "BTC", "2024-01-02"),
+          lambda c, s: derivatives.fetch_funding(c, s, BTC, DAY, DAY, NOW), unit=1000, may_be_zero=True,
+          env={"DERIVATIVE_SOURCES": "binance"}),
+    Route("bybit funding", "funding_rates", _bybit, lambda b: b["result"]["list"], "fundingRate", "fundingRateTimestamp",
+          ("bybit", "BTC", "2024-01-02"), lambda c, s: derivatives.fetch_funding(c, s, BTC, DAY, DAY, NOW), unit=1000,
+          may_be_zero=True, env={"DERIVATIVE_SOURCES": "bybit"}),
+    Route("binance perpetual klines", "perpetual_bars", _perpetual, lambda b: b, 4, 0, ("binance", "lines", "BTC", "2024-01-02"),
+          lambda c, s: derivatives.fetch_bars(c, s, BTC, DAY, DAY, NOW), unit=1000, env={"DERIVATIVE_SOURCES": "binance"}),
+    Route("deribit DVOL", "implied_volatility", _dvol, lambda b: b["result"]["data"], 4, 0, ("deribit", "BTC", "2024-01-02"),
+          lambda c, s: deribit.fetch_volatility(c, s, BTC, DAY, DAY, NOW), unit=1000),
     Route("kraken OHLC", "kraken_ohlc", _kraken, lambda b: b["result"]["XXBTZUSD"], 4, 0,
           ("kraken", "OHLC", "BTC", "2024-01-02"), lambda c, s: kraken.fetch_kraken(c, s, BTC, DAY, DAY, NOW)),
     Route("coinmetrics asset-metrics", "onchain_base", _asset_metrics, lambda b: b["data"], "PriceUSD", "time",

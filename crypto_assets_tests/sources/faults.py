@@ -215,7 +215,10 @@ def run(
     with serve(answer) as server:
         settings = server.settings(**route.env)
         if base is not None:
-            names = ("COINGECKO", "BINANCE", "KRAKEN", "COINMETRICS", "DEFILLAMA", "FEAR_GREED")
+            names = (
+                "COINGECKO", "BINANCE", "BINANCE_FUTURES", "BINANCE_ARCHIVE", "BYBIT", "DERIBIT", "KRAKEN", "COINMETRICS",
+                "DEFILLAMA", "FEAR_GREED",
+            )  # fmt: skip
             elsewhere = {f"{name}_BASE_URL": base for name in names} | {"NEWS_FEEDS": f"one={base}/one.xml"}
             settings = Settings.from_env({**route.env, **elsewhere})
 
