@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from functools import cache
 
 import dagster as dg
@@ -9,7 +10,8 @@ from dagster import AssetKey, AssetSelection
 from dagster._core.definitions.assets.graph.base_asset_graph import BaseAssetNode
 
 from crypto_assets.definitions import defs
-from crypto_assets.errors import UsageError
+from crypto_assets.errors import UsageError, suggestion
+from crypto_assets.tables.registry import TABLES
 
 
 @cache
@@ -62,5 +64,10 @@ def select(selection: str | None) -> tuple[str, ...]:
             'write e.g. key:"ml_features", group:"onchain" or +key:"ml_features"'
         ) from error
     if not keys:
-        raise UsageError(f"--select {selection!r} matches no asset; the assets are {', '.join(tables())}")
+        groups = {spec.group for spec in TABLES.values()}
+        words = [word for word in re.findall(r"\w+", selection) if word not in {*tables(), *groups, "key", "group"}]
+        raise UsageError(
+            f"--select {selection!r} matches no asset{suggestion(words, {*tables(), *groups})}; "
+            f"the assets are {', '.join(tables())}"
+        )
     return tuple(table for table in tables() if AssetKey(table) in keys)

@@ -22,7 +22,7 @@ from deltalake import ColumnProperties, DeltaTable, WriterProperties, write_delt
 from deltalake.exceptions import CommitFailedError, DeltaError, TableNotFoundError
 from pyarrow.dataset import Dataset, dataset
 
-from crypto_assets.errors import ContractError, UsageError, WarehouseError
+from crypto_assets.errors import ContractError, UsageError, WarehouseError, free_space_note
 from crypto_assets.storage import object_store
 from crypto_assets.storage.memory import give_back
 from crypto_assets.tables.contract import Contract, Frame, WriteMode
@@ -50,6 +50,8 @@ class WriteReport:
 
 class Warehouse:
     """Tables under one root: a folder, or an ``s3://`` address (see ``object_store.py``)."""
+
+    as_of: datetime | None = None  # instant at which tables are read; None: now
 
     def __init__(self, uri: str) -> None:
         self.uri = uri.rstrip("/")
@@ -466,8 +468,9 @@ class Warehouse:
             raise WarehouseError(f"the warehouse {self.uri} is not a folder; set CRYPTO_ASSETS_WAREHOUSE to one")
 
     def _unwritable(self, contract: Contract, error: Exception) -> WarehouseError:
+        space = free_space_note(error, self.uri) if self.is_local else ""
         return WarehouseError(
-            f"{contract.table} cannot be written to {self.uri} ({object_store.reason(error)}); nothing was written; "
+            f"{contract.table} cannot be written to {self.uri} ({object_store.reason(error)}){space}; nothing was written; "
             f"{self._what_to_check}, its rights and its space"
         )
 
@@ -481,6 +484,11 @@ class Warehouse:
         Returns:
             The error, to be raised; it says what to check.
         """
+        if self.as_of is not None:
+            return WarehouseError(
+                f"{table} in {self.uri} cannot be read as of {self.as_of:%Y-%m-%d %H:%M:%S} UTC "
+                f"({object_store.reason(error)}); files of that time may have been vacuumed: choose a later --as-of"
+            )
         return WarehouseError(
             f"{table} in {self.uri} cannot be read ({object_store.reason(error)}); {self._what_to_check} and its rights, "
             "or restore the table from a backup, or move its folder away and backfill"

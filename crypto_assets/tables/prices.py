@@ -148,7 +148,7 @@ SPECS = (
     TableSpec(
         contract=OHLC,
         group="prices",
-        kinds=frozenset({"binance", "kraken"}),
+        kinds=frozenset({"binance", "kraken", "coingecko"}),
         owner=OWNER,
         rows_from=FromProvider(pool="ohlc", settles_after=SETTLES_AFTER, history=ALL_OF_IT),
         when=TICKS,
