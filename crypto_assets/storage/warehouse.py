@@ -133,24 +133,47 @@ class Warehouse:
             WarehouseError: the table cannot be read.
         """
         contract = CONTRACTS[table] if isinstance(table, str) else table
-        return self._read(contract, self.snapshot(contract.table, version), start, end, columns, symbols)
+        lazy = self.scan(contract, start=start, end=end, columns=columns, symbols=symbols, version=version)
+        return self._rows(contract, lazy)
 
-    def scan(self, table: Contract | str, **range_: date | None) -> pl.LazyFrame:
-        """Read a range of days as a lazy frame.
+    def scan(
+        self,
+        table: Contract | str,
+        *,
+        start: date | None = None,
+        end: date | None = None,
+        columns: Sequence[str] | None = None,
+        symbols: Sequence[str] | None = None,
+        version: int | None = None,
+    ) -> pl.LazyFrame:
+        """Plan to read a range of days: only the commit log is read until the frame is collected.
+
+        Only the files of the days are opened, and of them only the columns, and the row groups that further filters on
+        the frame leave.
 
         Args:
             table: the contract, or the table's name.
-            **range_: ``start`` and ``end`` as in :meth:`read`.
+            start: the first day; None for no bound.
+            end: the last day, included; None for no bound.
+            columns: the columns; None for all of the contract.
+            symbols: the coins; None for all.
+            version: the version; None for the newest at this moment.
 
         Returns:
-            The rows.
+            The rows, in no order, in the types and column order of the contract. Polars raises its own errors when a
+            file cannot be read.
 
         Raises:
             WarehouseError: the table cannot be read.
         """
-        return self.read(table, start=range_.get("start"), end=range_.get("end")).lazy()
+        contract = CONTRACTS[table] if isinstance(table, str) else table
+        snapshot = self.snapshot(contract.table, version)
+        try:
+            return self._plan(contract, snapshot, start, end, columns, symbols)
+        except (pl.exceptions.PolarsError, DeltaError, OSError) as error:
+            raise self.unreadable(contract.table, error) from error
 
-    def _read(
+    def _plan(
         self,
         contract: Contract,
         snapshot: DeltaTable | None,
@@ -158,28 +181,28 @@ class Warehouse:
         end: date | None = None,
         columns: Sequence[str] | None = None,
         symbols: Sequence[str] | None = None,
-    ) -> pl.DataFrame:
+    ) -> pl.LazyFrame:
         wanted = [name for name in contract.names if columns is None or name in columns]
         if snapshot is None:
-            return contract.empty().select(wanted)
+            return contract.empty().lazy().select(wanted)
+        lazy = self._scan(contract, snapshot, start, end)
+        if symbols is not None:
+            lazy = lazy.filter(pl.col("symbol").is_in(list(symbols)))
+        stored = lazy.collect_schema()
+        return lazy.select(
+            pl.col(name).cast(contract.polars_schema[name])
+            if name in stored  # a column that was added to the contract later is null in older files
+            else pl.lit(None, contract.polars_schema[name]).alias(name)
+            for name in wanted
+        )
+
+    def _rows(self, contract: Contract, lazy: pl.LazyFrame) -> pl.DataFrame:
+        """Read a plan, in key order."""
         try:
-            lazy = self._scan(contract, snapshot, start, end)
-            if symbols is not None:
-                lazy = lazy.filter(pl.col("symbol").is_in(list(symbols)))
-            stored = lazy.collect_schema()
-            order = [name for name in contract.key if name in wanted]
-            return (
-                lazy.select(
-                    pl.col(name).cast(contract.polars_schema[name])
-                    if name in stored  # a column that was added to the contract later is null in older files
-                    else pl.lit(None, contract.polars_schema[name]).alias(name)
-                    for name in wanted
-                )
-                .collect()
-                .sort(order or wanted[:1])
-            )
+            rows = lazy.collect()
         except (pl.exceptions.PolarsError, DeltaError, OSError) as error:
             raise self.unreadable(contract.table, error) from error
+        return rows.sort([name for name in contract.key if name in rows.columns] or rows.columns[:1])
 
     def _scan(self, contract: Contract, snapshot: DeltaTable, start: date | None, end: date | None) -> pl.LazyFrame:
         within = pl.lit(value=True)

@@ -22,7 +22,7 @@ def stock(url: str) -> PostgresEventLogStorage:
 @pytest.fixture
 def event(instance: DagsterInstance) -> tuple[EventLogEntry, int]:
     """A materialisation as the instance stored it, and its number."""
-    asset = AssetMaterialization(AssetKey("one"), partition="2025-01-01", tags={"colour": "red"})
+    asset = AssetMaterialization(AssetKey("one"), partition="2025-01-01", tags={"dagster/partition/colour": "red"})
     instance.report_runless_asset_event(asset)
     (record,) = instance.fetch_materializations(AssetKey("one"), limit=1).records
     return record.event_log_entry, record.storage_id
@@ -57,7 +57,7 @@ def test_tags_are_written_in_the_callers_transaction(
     stock: PostgresEventLogStorage, event: tuple[EventLogEntry, int]
 ) -> None:
     def tags(connection: Connection) -> Sequence[object]:
-        return connection.execute(text("SELECT event_id, value FROM asset_event_tags WHERE key = 'colour'")).all()
+        return connection.execute(text("SELECT event_id, value FROM asset_event_tags WHERE key LIKE '%colour'")).all()
 
     with undone(stock, "DELETE FROM asset_event_tags") as connection:
         postgres.store_tags(stock, connection, [event[0]], [event[1]])
@@ -75,7 +75,7 @@ def test_an_assets_newest_event_is_written_in_the_callers_transaction(
     with undone(stock, "DELETE FROM asset_keys") as connection:
         postgres.store_asset(stock, connection, *event)
         (stored,) = newest(connection)
-        assert '"2025-01-01"' in str(stored)
+        assert '"red"' in str(stored)
     with stock.index_connection() as connection:
         assert newest(connection) == []
 

@@ -83,8 +83,8 @@ def test_a_reader_who_goes_away_does_not_stop_the_step(tmp_path: Path) -> None:
     reading, writing = os.pipe()
     process = step(tmp_path, "sys.stdin.read(); print('late')", stdin=subprocess.PIPE, stdout=writing)
     os.close(writing)
-    assert os.read(reading, 100)
-    os.close(reading)
+    with os.fdopen(reading) as reader:
+        assert reader.readline() == "before\n"
     process.communicate(timeout=300)
     found = FollowedLogManager(str(tmp_path)).get_log_data(KEY).stdout
     assert found is not None
