@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import dagster as dg
 import pytest
@@ -69,11 +71,11 @@ def test_a_runs_tags_say_its_configuration() -> None:
 @pytest.mark.parametrize(
     "kind", [kubernetes.DagsterK8sUnrecoverableAPIError, kubernetes.DagsterK8sAPIRetryLimitExceeded]
 )
-def test_a_refusal_has_the_answer_of_the_api_server(kind: type[Exception]) -> None:
+def test_a_refusal_has_the_answer_of_the_api_server(kind: Callable[..., Any]) -> None:
     answer = ValueError("403")
     more = {"max_retries": 3} if kind is kubernetes.DagsterK8sAPIRetryLimitExceeded else {}
     error = kind("why", k8s_api_exception=answer, original_exc_info=(ValueError, answer, None), **more)
-    assert error.k8s_api_exception is answer  # type: ignore[attr-defined]
+    assert error.k8s_api_exception is answer
 
 
 def test_the_executors_read_one_configuration(launcher: K8sRunLauncher) -> None:
