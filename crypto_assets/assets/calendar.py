@@ -11,8 +11,8 @@ from functools import cached_property
 from typing import Any
 
 import dagster as dg
-from dagster._core.definitions.partitions.context import partition_loading_context
 
+from crypto_assets.dagster_internals.core import effective_time
 from crypto_assets.dates import DAY, EPOCH, days
 
 
@@ -26,9 +26,8 @@ class UtcDays(dg.DailyPartitionsDefinition):
     def get_partition_keys(
         self, current_time: datetime | None = None, dynamic_partitions_store: Any = None
     ) -> list[str]:
-        with partition_loading_context(current_time, dynamic_partitions_store):
-            now = datetime.fromtimestamp(self._get_current_timestamp(), timezone.utc)
-        return [day.isoformat() for day in days(self.start.date(), now.date())]
+        now = effective_time(current_time, dynamic_partitions_store)
+        return [day.isoformat() for day in days(self.start.date(), now.astimezone(timezone.utc).date())]
 
     def time_window_for_partition_key(self, partition_key: str) -> dg.TimeWindow:  # type: ignore[override]
         """Raises ValueError for what is no day, as the stock one does."""

@@ -4,27 +4,20 @@ from __future__ import annotations
 
 import os
 import socket
-import subprocess
 import uuid
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date
-from functools import partial
-from types import SimpleNamespace
 
 import dagster as dg
 from dagster import AssetKey, DagsterInstance, DagsterRunStatus, RunsFilter
-from dagster._core.events import JobFailureData
-from dagster._core.execution import compute_logs
-from dagster._core.execution.plan.objects import StepFailureData
-from dagster._utils.error import SerializableErrorInfo
 
 from crypto_assets.assets.failures import sentence
 from crypto_assets.assets.providers import ABSENT_DAYS
 from crypto_assets.assets.run_tags import reason_tags
 from crypto_assets.assets.shell import COINS_TAG, failed_coins_of
 from crypto_assets.checks.shells import RANGE, table_of_checks
+from crypto_assets.dagster_internals.core import JobFailureData, SerializableErrorInfo, StepFailureData
 from crypto_assets.operate import graph
 from crypto_assets.runtime import alive
 
@@ -137,35 +130,19 @@ def _execute(
 
     instance.add_event_listener(run_id, heard)
     job = graph.job().get_subset(asset_selection={AssetKey(table) for table in tables})
-    with _log_helpers_apart():
-        return job.execute_in_process(
-            instance=instance,
-            run_id=run_id,
-            run_config=_QUIET,
-            tags={
-                RANGE[0]: start.isoformat(),
-                RANGE[1]: end.isoformat(),
-                PROCESS_TAG: _process(),
-                **({COINS_TAG: ",".join(coins)} if coins else {}),
-                **tags,
-            },
-            raise_on_error=False,
-        )
-
-
-@contextmanager
-def _log_helpers_apart() -> Iterator[None]:
-    """Dagster's two processes that follow a step's output get a session of their own.
-
-    A terminal sends Ctrl-C to all processes of a session: each of the two would print a traceback of its own.
-    """
-    stock = compute_logs.subprocess
-    apart = SimpleNamespace(Popen=partial(subprocess.Popen, start_new_session=True))
-    setattr(compute_logs, "subprocess", apart)  # noqa: B010
-    try:
-        yield
-    finally:
-        setattr(compute_logs, "subprocess", stock)  # noqa: B010
+    return job.execute_in_process(
+        instance=instance,
+        run_id=run_id,
+        run_config=_QUIET,
+        tags={
+            RANGE[0]: start.isoformat(),
+            RANGE[1]: end.isoformat(),
+            PROCESS_TAG: _process(),
+            **({COINS_TAG: ",".join(coins)} if coins else {}),
+            **tags,
+        },
+        raise_on_error=False,
+    )
 
 
 def _was_interrupted(event: dg.DagsterEvent) -> bool:

@@ -9,9 +9,9 @@ from pathlib import Path
 
 from alembic.util.exc import CommandError
 from dagster import DagsterInstance
-from dagster_postgres.utils import DagsterPostgresException
 from sqlalchemy import create_engine, exc, pool, text
 
+from crypto_assets.dagster_internals.postgres import DagsterPostgresException
 from crypto_assets.errors import InstanceError, first_line, free_space_note
 from crypto_assets.proxies import spare_loopback
 from crypto_assets.runtime.postgres import ensure_postgres

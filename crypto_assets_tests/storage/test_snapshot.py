@@ -53,7 +53,7 @@ def test_a_look_opens_a_table_once(place: Place) -> None:
     ):
         for _ in range(3):
             assert look.read("prices", start=START, end=START).height == 24
-            assert look.newest_available_at("prices", START, START) is not None
+            assert look.scan("prices", start=START).collect().height == 24
     assert (opened.call_count, listed.call_count) == (1, 1)
 
 
