@@ -12,7 +12,6 @@ REQUIRES = [
     "numpy>=2.0,<3",  # the feature kernels: windows over coins x hours arrays
     "polars>=2.0,<3",  # the feature engine and contract frames
     "pyarrow>=24,<27",  # the bridge between pandas, Polars and Delta
-    "pandera[polars]>=0.32,<0.40",  # checks value bounds of every contract before the write
     "deltalake>=1.6,<2",  # the warehouse: atomic, versioned tables
     "duckdb>=2.0,<3",  # read-only SQL over the warehouse
     "httpx>=0.28,<0.29",  # every request to a provider
