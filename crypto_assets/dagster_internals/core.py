@@ -2,13 +2,9 @@
 
 from __future__ import annotations
 
-from datetime import datetime, timezone
 from typing import Any
 
 import dagster as dg
-
-# The instant for which a calendar is asked, which a daemon's tick sets: no public class hands it to a subclass.
-from dagster._core.definitions.partitions.context import partition_loading_context
 
 # Subsets of partitions that hold ranges of days.
 from dagster._core.definitions.partitions.subset import PartitionsSubset, TimeWindowPartitionsSubset
@@ -82,25 +78,9 @@ __all__ = [
     "SqlEventLogStorage",
     "StepFailureData",
     "WorkerStatus",
-    "effective_time",
     "instance_of",
     "partition_windows",
 ]
-
-
-def effective_time(current_time: datetime | None, dynamic_partitions_store: Any) -> datetime:
-    """Find the instant for which Dagster asks a calendar.
-
-    Args:
-        current_time: what the caller of the calendar gave; None for the instant of the tick that is evaluated, or now.
-        dynamic_partitions_store: what the caller gave beside it.
-
-    Returns:
-        The instant, with a time zone; one without is in UTC.
-    """
-    with partition_loading_context(current_time, dynamic_partitions_store) as context:
-        found = context.effective_dt
-    return found if found.tzinfo else found.replace(tzinfo=timezone.utc)
 
 
 def partition_windows(

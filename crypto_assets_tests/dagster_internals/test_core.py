@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from datetime import date, datetime, timedelta, timezone
+from datetime import date
 from pathlib import Path
 
 import dagster as dg
@@ -94,16 +94,6 @@ def test_an_interrupted_run_names_the_interruption(instance: DagsterInstance) ->
     (run,) = [event for event in result.all_events if event.is_run_failure]
     assert isinstance(run.event_specific_data, core.JobFailureData)
     assert run.event_specific_data.error is None or run.event_specific_data.error.cls_name
-
-
-def test_a_calendar_is_asked_for_the_callers_instant_or_for_now() -> None:
-    at = datetime(2025, 3, 1, 12, tzinfo=timezone.utc)
-    assert core.effective_time(at, None) == at
-    assert core.effective_time(at.replace(tzinfo=None), None) == at
-    assert abs(core.effective_time(None, None) - datetime.now(timezone.utc)).total_seconds() < 60
-    for asked in (None, at):
-        stock = CALENDAR.get_partition_keys(asked)
-        assert stock[-1] == (core.effective_time(asked, None).date() - timedelta(days=1)).isoformat()
 
 
 def test_states_of_partitions_are_ranges(instance: DagsterInstance) -> None:
