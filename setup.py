@@ -3,10 +3,10 @@
 from setuptools import find_packages, setup
 
 REQUIRES = [
-    "dagster>=1.13,<1.14",  # the asset graph, runs, checks, partitions
-    "dagster-webserver>=1.13,<1.14",  # the UI
-    "dagster-postgres>=0.29,<0.30",  # run, event and schedule storage
-    "dagster-k8s>=0.29,<0.30",  # run pods in production
+    "dagster>=1.13.27,<1.14",  # the asset graph, runs, checks, partitions
+    "dagster-webserver>=1.13.27,<1.14",  # the UI
+    "dagster-postgres>=0.29.27,<0.30",  # run, event and schedule storage
+    "dagster-k8s>=0.29.27,<0.30",  # run pods in production
     "kubernetes>=33,<37",  # its API: the janitor reads and deletes; dagster-k8s brings it
     "pandas>=3.0,<4",  # frames between sources and assets
     "numpy>=2.0,<3",  # the feature kernels: windows over coins x hours arrays

@@ -1,4 +1,4 @@
-"""Internals of dagster (seen in 1.13.0 to 1.13.27)."""
+"""Internals of dagster (seen in 1.13.27)."""
 
 from __future__ import annotations
 

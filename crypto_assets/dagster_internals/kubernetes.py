@@ -1,4 +1,4 @@
-"""Internals of dagster-k8s (seen in 0.29.0 to 0.29.27)."""
+"""Internals of dagster-k8s (seen in 0.29.27)."""
 
 from __future__ import annotations
 

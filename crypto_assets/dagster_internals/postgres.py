@@ -1,4 +1,4 @@
-"""Internals of dagster-postgres and of the event log that it extends (seen in 0.29.0 to 0.29.27).
+"""Internals of dagster-postgres and of the event log that it extends (seen in 0.29.27).
 
 The functions do one step each of the stock ``store_event`` and ``store_event_batch``, which have no public parts: a storage
 that writes a batch in fewer statements must write the same rows.
