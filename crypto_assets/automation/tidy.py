@@ -9,11 +9,11 @@ from datetime import datetime, timedelta, timezone
 
 import dagster as dg
 from dagster import AssetKey, AssetObservation, DagsterInstance, DefaultScheduleStatus
-from dagster._core.storage.event_log.sql_event_log import SqlEventLogStorage
 from sqlalchemy import text
 
 from crypto_assets.assets.run_tags import reason_tags
 from crypto_assets.automation.schedules import UNFINISHED, waiting
+from crypto_assets.dagster_internals.core import SqlEventLogStorage
 from crypto_assets.errors import WarehouseError
 from crypto_assets.monitoring.alerts.ledger import Ledger
 from crypto_assets.settings import Settings

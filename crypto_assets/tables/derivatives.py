@@ -163,7 +163,7 @@ def _spec(
         group="derivatives",
         kinds=frozenset({kind}),
         owner=OWNER,
-        rows_from=FromProvider(pool=kind, settles_after=SETTLES_AFTER, history=FROM_FIRST_ROW),
+        rows_from=FromProvider(pool=kind, settles_after=SETTLES_AFTER, history=FROM_FIRST_ROW, newest_only=False),
         when=frozenset({When.TICK, When.SETTLE}),
         freshness=freshness,
         expected=EachSeries(rows_per_day=rows_per_day),

@@ -20,6 +20,7 @@ from crypto_assets.tables.spec import (
     FromFirstRow,
     FromProvider,
     NothingDue,
+    RowsOf,
     TableSpec,
     When,
 )
@@ -130,6 +131,17 @@ def wide_chunks() -> dict[str, int]:
     """Table of a provider -> days of one run, where a longer run than those of the others makes fewer requests."""
     days = {n: s.chunk.days for n, s in TABLES.items() if s.chunk is not None and isinstance(s.rows_from, FromProvider)}
     return {name: longest for name, longest in days.items() if longest is not None and longest > SOURCE_CHUNK_DAYS}
+
+
+def newest_only() -> tuple[str, ...]:
+    """Tables of providers whose answers hold the newest rows only."""
+    return tuple(n for n, s in TABLES.items() if isinstance(s.rows_from, FromProvider) and s.rows_from.newest_only)
+
+
+def enhanced() -> dict[str, str]:
+    """Enhanced table -> base table: the enhanced table has the same key, and a row for each row of the base table."""
+    bases = {name: spec.expected.table for name, spec in TABLES.items() if isinstance(spec.expected, RowsOf)}
+    return {name: base for name, base in bases.items() if CONTRACTS[name].key == CONTRACTS[base].key}
 
 
 def snapshots() -> tuple[str, ...]:
