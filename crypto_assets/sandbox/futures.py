@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from functools import lru_cache
@@ -114,14 +115,9 @@ class GeneratedFutures:
             return None
         premium = 1 + _rates("premium", contract, len(spot.ts))
         many = coins_of(contract)
-        index = Bars(
-            spot.ts, *(values * many for values in (spot.open, spot.high, spot.low, spot.close)), spot.volume * 0
-        )
-        perpetual = Bars(
-            spot.ts, *(values * many * premium for values in (spot.open, spot.high, spot.low, spot.close)),
-            spot.volume * 3 / many,
-        )  # fmt: skip
-        return perpetual, index
+        prices = [values * many for values in (spot.open, spot.high, spot.low, spot.close)]
+        perpetual = bars_of(spot.ts, [values * premium for values in prices], spot.volume * 3 / many)
+        return perpetual, bars_of(spot.ts, prices, spot.volume * 0)
 
     def volatility(self, currency: str) -> Bars | None:
         """Return candles of an index that swings between 40 and 90 percent."""
@@ -134,7 +130,13 @@ class GeneratedFutures:
         close = 65 + 20 * np.sin(spot.ts / 1_900_000 + phase) + 5 * np.sin(spot.ts / 31_000 + phase)
         opened = np.concatenate([close[:1], close[:-1]])
         high, low = np.maximum(opened, close) + 0.4, np.minimum(opened, close) - 0.4
-        return Bars(spot.ts, *(np.round(values, 2) for values in (opened, high, low, close)), spot.volume * 0)
+        return bars_of(spot.ts, [np.round(values, 2) for values in (opened, high, low, close)], spot.volume * 0)
+
+
+def bars_of(ts: NDArray[np.int64], prices: Sequence[NDArray[np.float64]], volume: NDArray[np.float64]) -> Bars:
+    """Build bars from open times, the four prices in their order, and volume."""
+    opened, high, low, close = prices
+    return Bars(ts, opened, high, low, close, volume)
 
 
 @lru_cache(maxsize=1024)

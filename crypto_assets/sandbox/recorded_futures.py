@@ -17,7 +17,7 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 
-from crypto_assets.sandbox.futures import Settled, Statistics
+from crypto_assets.sandbox.futures import Settled, Statistics, bars_of
 from crypto_assets.sandbox.market import Bars
 
 BYBIT_CLOCK_MS = 3 * 3_600_000
@@ -110,7 +110,7 @@ class RecordedFutures:
         if rows.is_empty():
             return None
         values = [rows[name].to_numpy() for name in ("open", "high", "low", "close")]
-        return Bars(rows["ts"].to_numpy(), *values, np.zeros(rows.height))
+        return bars_of(rows["ts"].to_numpy(), values, np.zeros(rows.height))
 
     def _daily(self, currency: str) -> pl.DataFrame:
         names = ("open", "high", "low", "close")

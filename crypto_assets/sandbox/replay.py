@@ -19,6 +19,7 @@ import polars as pl
 from crypto_assets.catalog import by_symbol
 from crypto_assets.errors import UsageError
 from crypto_assets.sandbox.market import HOUR_S, Bars, Item
+from crypto_assets.sandbox.futures import Futures
 from crypto_assets.sandbox.recorded_futures import RecordedFutures
 
 DAY = timedelta(days=1)
@@ -35,7 +36,7 @@ class Replay:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self.futures = RecordedFutures(folder)
+        self.futures: Futures = RecordedFutures(folder)
         if not folder.is_dir():
             raise UsageError(f"--data {folder} is not a folder; name the folder of the recordings")
         futures = any(any(folder.glob(pattern)) for pattern in ("funding/*", "open_interest/*", "dvol/*"))

@@ -141,7 +141,7 @@ async def _pages(
         answer = await _ask(client, settings, path, {"category": "linear", **params, **asked}, subject)
         digests.append(answer.digest)
         rows = rows_of(_result(answer, what), what)
-        oldest = _read_page(rows, stamp, first, last, reading, lambda *row, a=answer: read(*row, source_name(NAME, a)))
+        oldest = _read_page(rows, (stamp, source_name(NAME, answer)), first, last, reading, read)
         reading.judge(what, len(rows), MUST)
         if rows and oldest is None:
             raise SourceError(
@@ -155,9 +155,13 @@ async def _pages(
 
 
 def _read_page(
-    rows: list[Any], stamp: str, first: datetime, last: datetime, reading: Reading, read: Callable[..., None]
+    rows: list[Any], named: tuple[str, str], first: datetime, last: datetime, reading: Reading, read: ReadRow
 ) -> datetime | None:
-    """Read the rows of the window; returns the oldest stamp of it, None if there is none."""
+    """Read the rows of the window; returns the oldest stamp of it, None if there is none.
+
+    ``named``: the name of a row's time, and the value of the ``source`` column.
+    """
+    stamp, source = named
     oldest: datetime | None = None
     for row in rows:
         if not isinstance(row, dict):
@@ -170,7 +174,7 @@ def _read_page(
             reading.spare(OUTSIDE)
             continue
         oldest = min(oldest or at, at)
-        read(row, at)
+        read(row, at, source)
     return oldest
 
 

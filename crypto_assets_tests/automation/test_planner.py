@@ -239,3 +239,18 @@ def test_gaps_of_any_state(state: dict[str, TableDays], busy: UnderWay) -> None:
 @pytest.mark.parametrize("rules", KINDS, ids=lambda rules: rules.name)
 def test_nothing_wished_is_nothing_planned(rules: Rules) -> None:
     assert plan([], rules, SPECS, now=NOW) == Plan()
+
+
+def test_a_table_that_asks_less_in_longer_runs_has_them_alone_over_a_long_span_and_shares_a_short_one() -> None:
+    specs = replace(SPECS, wide={"news": 12})
+    wished = [
+        Wish(table, day, "asked") for table in ("chain", "news", "features") for day in days(FIRST, FIRST + DAY * 13)
+    ]
+    found = plan(wished, COMMAND, specs, now=NOW).runs
+    alone = [(run.first, run.last) for run in found if "news" in run.tables]
+    assert alone == [(FIRST, FIRST + DAY * 11), (FIRST + DAY * 12, FIRST + DAY * 13)]
+    assert found[0].tables == ("news",), "features of these days rest on it"
+    covered = Counter((table, day) for run in found for table in run.tables for day in days(run.first, run.last))
+    assert set(covered.values()) == {1} and len(covered) == 3 * 14
+    short = plan([wish for wish in wished if wish.day < FIRST + DAY * 3], COMMAND, specs, now=NOW).runs
+    assert [run.tables for run in short] == [("chain", "news", "features")]
