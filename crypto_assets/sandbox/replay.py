@@ -18,8 +18,8 @@ import polars as pl
 
 from crypto_assets.catalog import by_symbol
 from crypto_assets.errors import UsageError
-from crypto_assets.sandbox.market import HOUR_S, Bars, Item
 from crypto_assets.sandbox.futures import Futures
+from crypto_assets.sandbox.market import HOUR_S, Bars, Item
 from crypto_assets.sandbox.recorded_futures import RecordedFutures
 
 DAY = timedelta(days=1)
