@@ -53,7 +53,7 @@ FUNDING_RATES = Contract(
         source(),
         value(
             "funding_rate", "fraction an interval", "Rate paid by longs to shorts; a rate at its cap is a real value.",
-            nullable=False, lower=-0.1, upper=0.1,
+            nullable=False, lower=-1, upper=1,
         ),
         value(
             "interval_hours", "hours",
@@ -62,7 +62,7 @@ FUNDING_RATES = Contract(
         ),
         value(
             "funding_rate_hourly", "fraction an hour", "funding_rate / interval_hours, comparable over venues and changes.",
-            lower=-0.1, upper=0.1,
+            lower=-1, upper=1,
         ),
         value("mark_price", "USDT a coin", "Mark price of the settlement, of one coin also where the contract is of 1,000; "
               "null where the venue gives none (Bybit, Binance in older rows).", above=0),

@@ -18,8 +18,9 @@ from crypto_assets.tables.contract import Contract
 OWNER = "team:market-data"
 
 ALL_OF_IT, NONE_OF_IT = None, timedelta()  # how far back a provider shows a table
-# It shows a past that begins with each contract's listing, which no list says: days are due from the first stored row on.
-FROM_FIRST_ROW = timedelta()
+# It shows a past that begins with each contract's listing, which no list says: the last month is due, and what is older
+# from the first stored row on.
+FROM_FIRST_ROW = timedelta(days=30)
 SOURCE_CHUNK_DAYS = 100  # CoinGecko's hourly range limit, so that one coin is one call
 
 
@@ -356,8 +357,7 @@ def _rules(spec: TableSpec) -> list[tuple[str, bool, str]]:
         ("freshness", (spec.freshness is not None) == spec.by_day, "a table with days is late at some time, another is not"),
         ("freshness", not (spec.freshness and spec.freshness.by_coin) or "symbol" in key, "by_coin needs symbol in the key"),
         ("expected", isinstance(due, NothingDue) == (spec.layer == "operations"), "rows are due of all but the platform's own"),
-        ("expected", snapshot or not isinstance(due, FromFirstRow), "FromFirstRow is for a provider that shows no past"),
-        ("expected", not snapshot or isinstance(due, FromFirstRow | EachSeries), "nothing is due before the first row"),
+        ("expected", isinstance(due, FromFirstRow) == snapshot, "FromFirstRow is for a provider that shows no past"),
         ("expected", rests_on <= inputs, f"it counts {', '.join(sorted(rests_on - inputs))}, which is no input"),
         ("expected", not isinstance(due, EachCoin | EachSeries) or "symbol" in key, "it needs symbol in the key"),
         ("chunk", (spec.chunk is not None) == spec.by_day, "a table with days says what one run makes at most"),
