@@ -15,7 +15,8 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from crypto_assets.sandbox.futures import STEP_S, Settled, Statistics
-from crypto_assets.sandbox.market import HOUR_S, Backend, Bars
+from crypto_assets.sandbox.market import HOUR_S, Backend
+from crypto_assets.sandbox.prices import kline_rows
 from crypto_assets.tables.derivatives import STATISTICS_START_LABELS
 
 FUNDING_LIMIT, BARS_LIMIT, STATISTICS_LIMIT, BYBIT_LIMIT, CANDLES = 1000, 1500, 500, 200, 1000
@@ -67,7 +68,7 @@ def routes(backend: Backend) -> list[Route]:
             return JSONResponse(INVALID_SYMBOL, 400)
         first, last = int(asked.get("startTime", 0)) / 1000, int(asked.get("endTime", 10**13)) / 1000
         limit = min(int(asked.get("limit", 500)), BARS_LIMIT)
-        return JSONResponse(_klines(found[index].between(first, last), limit))
+        return JSONResponse(kline_rows(found[index].between(first, last), limit))
 
     def archive(request: Request) -> Response:
         named = FILE.fullmatch(request.path_params["file"])
@@ -183,15 +184,6 @@ def _shown(found: Statistics, route: str, symbol: str) -> list[dict[str, object]
         for n, label in enumerate(found.label)
         if any(not math.isnan(values[n]) for values in series.values())
     ]
-
-
-def _klines(bars: Bars, limit: int) -> list[list[object]]:
-    rows: list[list[object]] = []
-    for n in range(min(limit, len(bars.ts))):
-        opened, close, volume = int(bars.ts[n]) * 1000, float(bars.close[n]), float(bars.volume[n])
-        prices = [repr(float(values[n])) for values in (bars.open, bars.high, bars.low, bars.close)]
-        rows.append([opened, *prices, repr(volume), opened + 3_599_999, repr(volume * close), 1000, "0", "0", "0"])
-    return rows
 
 
 def _packed(found: Statistics, contract: str, name: str) -> bytes:

@@ -8,7 +8,8 @@ first, and the next one ends before the oldest row of the one before.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from datetime import date, datetime
+from dataclasses import dataclass
+from datetime import date, datetime, timedelta
 from typing import Any
 
 from crypto_assets.catalog import Coin
@@ -34,12 +35,26 @@ NAME = "bybit_linear"
 VENUE = "bybit"
 LIMIT = 200
 INVALID, TOO_MANY = 10001, 10006  # parameter error (an unknown symbol, for one), too many visits
-AROUND = INTERVALS[0] * HOUR
 MUST = (
     "the provider would have to give times in milliseconds and values as numbers: check BYBIT_BASE_URL and the contract "
     "in the catalogue, or try again later"
 )
 ReadRow = Callable[[Mapping[str, Any], datetime, str], None]
+
+
+@dataclass(frozen=True)
+class _Route:
+    """A route of pages: the name of a row's time, the longest distance of two rows, and the hours around the days."""
+
+    path: str
+    stamp: str
+    step: timedelta
+    around: timedelta = timedelta()
+
+
+# The settlements around the days tell the interval of the first and the last.
+FUNDING = _Route("/v5/market/funding/history", "fundingRateTimestamp", INTERVALS[0] * HOUR, INTERVALS[0] * HOUR)
+INTEREST = _Route("/v5/market/open-interest", "timestamp", HOUR)
 
 
 async def fetch_funding(
@@ -72,9 +87,8 @@ async def fetch_funding(
         if ts is not None and rate is not None:
             found.add(Settlement(ts, at, rate, None, source))
 
-    digests = await _pages(
-        client, settings, "/v5/market/funding/history", {"symbol": contract}, "fundingRateTimestamp", reading, read
-    )
+    params = {"symbol": contract}
+    digests = await _pages(client, settings, FUNDING, params, reading, read)
     what = f"bybit funding/history of {coin.symbol} {start} to {end}"
     why = f"bybit funding/history gives no settlement of {contract} from {start} to {end}"
     return Series(funding_rows(found.in_order(), what, reading), digests, why)
@@ -116,7 +130,7 @@ async def fetch_open_interest(
             reading.aside(SECOND_COPY, row, at, doubt=False)
 
     params = {"symbol": contract, "intervalTime": "1h"}
-    digests = await _pages(client, settings, "/v5/market/open-interest", params, "timestamp", reading, read)
+    digests = await _pages(client, settings, INTEREST, params, reading, read)
     why = f"bybit open-interest gives none of {contract} from {start} to {end}"
     return Series([found[ts] for ts in sorted(found)], digests, why)
 
@@ -128,11 +142,13 @@ def _contract(coin: Coin) -> str:
 
 
 async def _pages(
-    client: Client, settings: Settings, path: str, params: Mapping[str, Any], stamp: str, reading: Reading, read: ReadRow
-) -> list[str]:  # fmt: skip
-    """Read all pages of the days around the reading's days, the newest first; ``stamp`` is the name of a row's time."""
-    first = midnight(reading.start) - AROUND
-    last = min(midnight(reading.end + DAY) + AROUND, reading.now)
+    client: Client, settings: Settings, route: _Route, params: Mapping[str, Any], reading: Reading, read: ReadRow
+) -> list[str]:
+    """Read all pages of the reading's days, and of the hours around them that the route needs, the newest first."""
+    path, stamp, step = route.path, route.stamp, route.step
+    first = midnight(reading.start) - route.around
+    end = midnight(reading.end + DAY) + route.around
+    last = min(end if route.around else end - MILLISECOND, reading.now)
     subject = f"{reading.subject} {reading.start} to {reading.end}"
     what = f"bybit {path.removeprefix('/v5/market/')} of {subject}"
     digests: list[str] = []
@@ -148,7 +164,7 @@ async def _pages(
                 f"{what} repeats a page: none of its {len(rows)} row(s) is earlier than those of the page before; nothing "
                 "of the coin was written; try again later"
             )
-        if oldest is None or (len(rows) < LIMIT and oldest - AROUND < first):
+        if oldest is None or (len(rows) < LIMIT and oldest - step < first):
             break
         last = oldest - MILLISECOND
     return digests

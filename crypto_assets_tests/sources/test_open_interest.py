@@ -235,6 +235,21 @@ def test_bybit_gives_coins_hour_by_hour_and_pages_backwards() -> None:
     assert got["open_interest_usd"].null_count() == 72
 
 
+def test_a_hundred_days_of_bybit_are_twelve_full_pages() -> None:
+    first = D3 - 99 * DAY
+    labels = every(1, at(first) - DAY, at(D3, 30))
+
+    def answer(request: Request) -> Any:
+        begin, last = int(request.query["startTime"]), int(request.query["endTime"])
+        listed = [{"openInterest": "5", "timestamp": str(ms(ts))} for ts in reversed(labels) if begin <= ms(ts) <= last]
+        return {"retCode": 0, "retMsg": "OK", "result": {"list": listed[: int(request.query["limit"])]}}
+
+    with serve(answer) as server:
+        settings = server.settings(DERIVATIVE_SOURCES="bybit")
+        found = fetch(lambda c: derivatives.fetch_open_interest(c, settings, select("BTC"), first, D3, NOW))
+        assert rows(found).height == 2400 and len(server.requests) == 12
+
+
 def test_recorded_weeks_equal_the_recording() -> None:
     """Ten contracts of the recording, served as daily files: every value, in coins and in USD."""
     recorded = pl.read_parquet(shared("series", "open_interest", "binance_perp_oi_4h_2026-02_2026-03_A.parquet"))
