@@ -26,7 +26,7 @@ def warehouse_io_manager(_: dg.InitResourceContext) -> DeltaIOManager:
 def build_defs(overrides: Mapping[str, Any] | None = None) -> dg.Definitions:
     """Assets, checks, schedules and resources; ``overrides`` replaces resources by key."""
     executor, more = _cluster() if Settings.from_env().kube_namespace else (dg.in_process_executor, [])
-    duties = [duty for room in (assets, monitoring, automation, serving) for duty in room.duties()] + more
+    duties = [duty for room in (assets, monitoring, automation, serving) for duty in room.dagster_modules()] + more
     kinds = ("ASSETS", "SENSORS", "SCHEDULES", "JOBS", "ASSET_CHECKS")
     found = {kind: [one for duty in duties for one in getattr(duty, kind, ())] for kind in kinds}
     return dg.Definitions(

@@ -46,7 +46,7 @@ STATS = """query($keys: [AssetKeyInput!]) { assetNodes(assetKeys: $keys) { asset
 HELD = "asset-metrics"  # the route at which the run stands that is cancelled
 UNFINISHED = ["QUEUED", "NOT_STARTED", "STARTING", "STARTED", "CANCELING"]
 # Rows depend on the moment at which their source was asked: two homes that asked at different moments differ in them.
-OF_THE_MOMENT = {*SNAPSHOTS, "news_articles", "article_narratives", "narratives", "theme_trends", "theme_digests"} | {
+UNPARTITIONED = {*SNAPSHOTS, "news_articles", "article_narratives", "narratives", "theme_trends", "theme_digests"} | {
     "ml_features",  # columns of the narratives
     "api_usage",
 }
@@ -165,7 +165,7 @@ def compared(story: Story, live: Live, env: dict[str, str], homes: tuple[Path, P
             f"{table}: status of the UI's home {said['partitions']}, UI {drawn}, command line {other['partitions']}",
         )
         story.expect(said["coverage"] == other["coverage"], f"{table}: {said['coverage']} {other['coverage']}")
-        if table not in OF_THE_MOMENT:
+        if table not in UNPARTITIONED:
             story.expect(said["coverage"] == 1.0, f"{table}: covers {said['coverage']}")
             same = Warehouse(str(homes[0] / "warehouse")).content_hash(table, first, last) == Warehouse(
                 str(homes[1] / "warehouse")
@@ -215,7 +215,7 @@ def cancelled(story: Story, sandbox: Sandbox, live: Live, homes: tuple[Path, Pat
     report, seconds = timed(command, env, homes[0], "backfill", *span, "--missing")
     story.note(resume_s=seconds, resumed={t: p["requested"] for t, p in report["partitions"].items()})
     for table, said in command(env, homes[0], "status", *span)["assets"].items():
-        if table not in OF_THE_MOMENT:
+        if table not in UNPARTITIONED:
             story.expect(said["coverage"] == 1.0, f"{table}: covers {said['coverage']} after --missing")
             one, other = (Warehouse(str(home / "warehouse")).content_hash(table, first, last) for home in homes)
             story.expect(one == other, f"{table}: rows after cancel and --missing differ from those of one backfill")
@@ -239,7 +239,7 @@ def halfway(
             said["partitions"]["materialized"] == shown["MATERIALIZED"] and not shown["MATERIALIZING"],
             f"{table}: status says {said['partitions']}, the UI {dict(shown)}",
         )
-        if table in OF_THE_MOMENT:
+        if table in UNPARTITIONED:
             continue
         torn = [day for day, count in stored.items() if count != full.get(day)]
         story.expect(

@@ -15,7 +15,7 @@ warnings.filterwarnings("ignore", category=dg.BetaWarning)
 warnings.filterwarnings("ignore", message=".*varying BackfillPolicies.*")
 
 
-def duties() -> list[ModuleType]:
+def dagster_modules() -> list[ModuleType]:
     """The modules of this room that have assets."""
     from crypto_assets.assets import context, derived, ml, news, onchain, operations, prices
 

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import dagster as dg
 import pandas as pd
 
-from crypto_assets.assets import progress, shell
+from crypto_assets.assets import day_in_progress, shell
 from crypto_assets.assets.providers import Providers
 from crypto_assets.dates import days
 from crypto_assets.settings import Settings
@@ -49,7 +49,7 @@ def defi_protocols(context: dg.AssetExecutionContext, providers: Providers) -> p
     now = providers.now()
     if now.date() not in days(*shell.days_of(context)):
         return shell.not_shown(context, schemas.DEFI_PROTOCOLS)
-    if progress.seen(Warehouse(providers.settings().warehouse), schemas.DEFI_PROTOCOLS, now):
+    if day_in_progress.snapshot_is_stored(Warehouse(providers.settings().warehouse), schemas.DEFI_PROTOCOLS, now):
         return shell.already_seen(context, schemas.DEFI_PROTOCOLS)
     fetched = shell.fetch(
         context,
@@ -66,7 +66,7 @@ def defi_yields(context: dg.AssetExecutionContext, providers: Providers) -> pd.D
     now = providers.now()
     if now.date() not in days(*shell.days_of(context)):
         return shell.not_shown(context, schemas.DEFI_YIELDS)
-    if progress.seen(Warehouse(providers.settings().warehouse), schemas.DEFI_YIELDS, now):
+    if day_in_progress.snapshot_is_stored(Warehouse(providers.settings().warehouse), schemas.DEFI_YIELDS, now):
         return shell.already_seen(context, schemas.DEFI_YIELDS)
     fetched = shell.fetch(
         context,

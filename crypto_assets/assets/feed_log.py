@@ -20,12 +20,12 @@ FEEDS_READ = "feeds_read"  # metadata of a materialisation: the feeds whose answ
 _PAGE = 1000
 
 
-def noted(feeds: Iterable[str]) -> dg.MetadataValue:  # type: ignore[type-arg]
+def feeds_metadata(feeds: Iterable[str]) -> dg.MetadataValue:  # type: ignore[type-arg]
     """What a materialisation notes under ``FEEDS_READ``."""
     return dg.MetadataValue.json(sorted(set(feeds)))
 
 
-def read_before(
+def feeds_read_before(
     instance: dg.DagsterInstance, warehouse: Warehouse, contract: Contract, start: date, end: date
 ) -> dict[date, Set[str]]:
     """Day -> feeds whose list was read for it by an earlier run, or of which it holds articles."""

@@ -10,9 +10,8 @@ from crypto_assets.assets import analysis, feed_log, plots, shell
 from crypto_assets.assets.providers import Providers
 from crypto_assets.catalog import all_coins, symbols
 from crypto_assets.dates import DAY
-from crypto_assets.narratives import digests, trends
+from crypto_assets.narratives import digests, tagging, trends
 from crypto_assets.narratives import narratives as aggregates
-from crypto_assets.narratives import news as tagging
 from crypto_assets.sources import rss
 from crypto_assets.storage.io_manager import to_pandas
 from crypto_assets.storage.warehouse import Warehouse
@@ -28,7 +27,7 @@ def news_articles(context: dg.AssetExecutionContext, providers: Providers) -> pd
     warehouse = Warehouse(providers.settings().warehouse)
     fetched = providers.fetch(lambda client, settings: rss.fetch_articles(client, settings, providers.now()))
     seen_at = providers.now()
-    shell.note(context, fetched, feeds_read=feed_log.noted(fetched.frame["feed"]))
+    shell.note(context, fetched, feeds_read=feed_log.feeds_metadata(fetched.frame["feed"]))
     known: list[str] = []
     if not fetched.frame[
         "dated"
@@ -40,7 +39,7 @@ def news_articles(context: dg.AssetExecutionContext, providers: Providers) -> pd
         start,
         end,
         stored=to_pandas(warehouse.read(schemas.NEWS_ARTICLES, start=first, end=last)),
-        read_before=feed_log.read_before(context.instance, warehouse, schemas.NEWS_ARTICLES, first, last),
+        read_before=feed_log.feeds_read_before(context.instance, warehouse, schemas.NEWS_ARTICLES, first, last),
         seen_at=seen_at,
         known=known,
     )

@@ -7,7 +7,7 @@ from typing import TypeAlias
 import dagster as dg
 import pandas as pd
 
-from crypto_assets.assets import progress, quarantine, shell
+from crypto_assets.assets import day_in_progress, quarantine, shell
 from crypto_assets.assets.providers import Providers
 from crypto_assets.catalog import Coin
 from crypto_assets.dates import days
@@ -30,15 +30,15 @@ def prices(context: dg.AssetExecutionContext, providers: Providers) -> pd.DataFr
     start, end = shell.days_of(context)
     coins, now = shell.coins_of(context, providers), providers.now()
     warehouse = Warehouse(providers.settings().warehouse)
-    if progress.only_today(context, now):
-        have = progress.have(context, warehouse, schemas.PRICES, end)
+    if day_in_progress.covers_only_today(context, now):
+        have = day_in_progress.known_hours(context, warehouse, schemas.PRICES, end)
         fetched = shell.fetch(
             context,
             providers,
             lambda client, settings: coingecko_today.fetch_today(client, settings, coins, end, now, have),
             schemas.PRICES,
         )
-        progress.remember(context, "prices", end, fetched.gone)
+        day_in_progress.record_unavailable(context, "prices", end, fetched.gone)
     else:
         fetched = shell.fetch(
             context,
@@ -67,16 +67,16 @@ def _bars(
     """Bars of a range; of the day in progress, of the coins that lack a finished one."""
     start, end = shell.days_of(context)
     coins, now = shell.coins_of(context, providers), providers.now()
-    today = progress.only_today(context, now)
+    today = day_in_progress.covers_only_today(context, now)
     if today:
-        stored = progress.have(context, Warehouse(providers.settings().warehouse), contract, end)
-        coins = tuple(progress.lacking(coins, stored, end, now))
+        stored = day_in_progress.known_hours(context, Warehouse(providers.settings().warehouse), contract, end)
+        coins = tuple(day_in_progress.coins_lacking_bars(coins, stored, end, now))
     fetched = shell.fetch(
         context, providers, lambda client, settings: fetch(client, settings, coins, start, end, now), contract
     )
     if today:
-        gone = progress.gone_bars(coins, fetched.frame, fetched.failed, end, now)
-        progress.remember(context, contract.table, end, gone)
+        gone = day_in_progress.unavailable_bars(coins, fetched.frame, fetched.failed, end, now)
+        day_in_progress.record_unavailable(context, contract.table, end, gone)
     shell.note(context, fetched)
     return fetched.frame
 
@@ -86,7 +86,7 @@ def derivatives(context: dg.AssetExecutionContext, providers: Providers) -> pd.D
     coins, now = shell.coins_of(context, providers), providers.now()
     if now.date() not in days(*shell.days_of(context)):
         return shell.not_shown(context, schemas.DERIVATIVES)
-    if progress.seen(Warehouse(providers.settings().warehouse), schemas.DERIVATIVES, now):
+    if day_in_progress.snapshot_is_stored(Warehouse(providers.settings().warehouse), schemas.DERIVATIVES, now):
         return shell.already_seen(context, schemas.DERIVATIVES)
     fetched = shell.fetch(
         context,

@@ -32,7 +32,7 @@ def split_trusted(warehouse: Warehouse, prices: pd.DataFrame, start: date, end: 
     """
     if prices.empty:
         return prices, 0
-    bars = second_opinion(warehouse, start, end)
+    bars = second_source_bars(warehouse, start, end)
     held = warehouse.read(QUARANTINE, start=start, end=end)
     released = held.filter(pl.col("released_at").is_not_null())
     kept, doubtful = outliers.split(prices, to_pandas(bars), to_pandas(released))
@@ -46,7 +46,9 @@ def split_trusted(warehouse: Warehouse, prices: pd.DataFrame, start: date, end: 
     return kept, len(doubtful)
 
 
-def second_opinion(warehouse: Warehouse, start: date, end: date, symbols: Sequence[str] | None = None) -> pl.DataFrame:
+def second_source_bars(
+    warehouse: Warehouse, start: date, end: date, symbols: Sequence[str] | None = None
+) -> pl.DataFrame:
     """The bars that prices of these days are held against: symbol, ts (open), high, low, close, source; the first of a
     coin and hour counts. Bars that come from the source of the prices are no second opinion.
     """

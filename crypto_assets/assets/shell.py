@@ -24,7 +24,7 @@ from crypto_assets.tables import spec
 from crypto_assets.tables.contract import Contract
 from crypto_assets.tables.registry import CONTRACTS, TABLES
 from crypto_assets.tables.schemas import ML_FEATURES
-from crypto_assets.tables.spec import DerivedFrom, FromProvider, OfTheMoment, TableSpec
+from crypto_assets.tables.spec import DerivedFrom, FromProvider, TableSpec, Unpartitioned
 
 DAILY = daily(Settings.from_env().start)
 COINS_TAG = "crypto_assets/coins"  # run tag: fetch these coins only
@@ -120,7 +120,7 @@ def _about(said: TableSpec) -> dict[str, Any]:
 
 
 def _freshness_policy(said: TableSpec) -> dg.FreshnessPolicy | None:
-    if isinstance(said.rows_from, OfTheMoment):
+    if isinstance(said.rows_from, Unpartitioned):
         late = said.rows_from.late_after
         return dg.FreshnessPolicy.time_window(fail_window=late, warn_window=late / 2 + timedelta(minutes=1))
     limit = said.freshness

@@ -83,7 +83,7 @@ class DryRun:
 @cache
 def _triable() -> dict[str, Any]:
     """The assets that can be tried: no provider and no model is behind them, so a try takes seconds and has no effect."""
-    every = [asset for duty in assets.duties() for asset in getattr(duty, "ASSETS", ())]
+    every = [asset for duty in assets.dagster_modules() for asset in getattr(duty, "ASSETS", ())]
     single = {
         asset.key.to_user_string(): asset
         for asset in every

@@ -1,6 +1,6 @@
 """The sensors, the schedule and the jobs of repairs. Each looks, asks the planner, and hands its runs to Dagster.
 
-Why something is repaired is in ``planner/reasons/``, how wishes become runs in ``planner/plan.py``, and how often and in
+Why something is repaired is in ``planner/reasons/``, how wanted_days become runs in ``planner/plan.py``, and how often and in
 what order in ``planner/rules.py``.
 """
 
@@ -16,12 +16,12 @@ from dagster import AssetSelection, DagsterInstance, DefaultSensorStatus
 
 from crypto_assets.assets.providers import Providers
 from crypto_assets.assets.shell import DAILY
-from crypto_assets.automation.planner import rules, specs, state
+from crypto_assets.automation.planner import observed_state, rules, specs
 from crypto_assets.automation.planner.plan import Plan, plan
 from crypto_assets.automation.planner.reasons import gaps, late_values, model_is_back, rest_of_run
 from crypto_assets.automation.planner.requests import requests
 from crypto_assets.automation.planner.rules import LATE_VALUES, MODEL_IS_BACK, REFILL, REST_OF_RUN
-from crypto_assets.automation.planner.wishes import UnderWay, Wish
+from crypto_assets.automation.planner.wanted_days import UnderWay, WantedDay
 from crypto_assets.narratives.llm.client import ModelAwayError, Ollama
 from crypto_assets.settings import Settings
 from crypto_assets.storage import warehouse as storage
@@ -49,37 +49,37 @@ reanalyse = dg.define_asset_job(
 
 def planned(
     instance: DagsterInstance,
-    wishes: Iterable[Wish],
+    wanted_days: Iterable[WantedDay],
     kind: rules.Rules,
     *,
     now: datetime,
     under_way: UnderWay | None = None,
     cause: str = "",
 ) -> Plan:
-    """The plan for these wishes, with what this instance has under way and has tried."""
+    """The plan for these wanted_days, with what this instance has under way and has tried."""
     known = specs.current()
-    busy = under_way if under_way is not None else state.under_way(instance, known, now)
+    busy = under_way if under_way is not None else observed_state.under_way(instance, known, now)
     since = now - kind.retry.within if kind.retry.within is not None else None
 
     def attempts(digest: str) -> list[datetime]:
-        return state.attempts(instance, digest, since)
+        return observed_state.attempts(instance, digest, since)
 
-    return plan(wishes, kind, known, now=now, under_way=busy, tried=attempts, cause=cause)
+    return plan(wanted_days, kind, known, now=now, under_way=busy, tried=attempts, cause=cause)
 
 
 def refills(instance: DagsterInstance, now: datetime) -> Plan:
     """Every range that should be asked for again now, newest first; closed days only."""
     known = specs.current()
-    busy = state.under_way(instance, known, now)
-    wishes = gaps.wishes(gaps.observe(instance, known, now), known, now, busy)
-    return planned(instance, wishes, REFILL, now=now, under_way=busy)
+    busy = observed_state.under_way(instance, known, now)
+    wanted_days = gaps.wanted_days(gaps.observe(instance, known, now), known, now, busy)
+    return planned(instance, wanted_days, REFILL, now=now, under_way=busy)
 
 
 @dg.schedule(job=refill_job, cron_schedule="5,20,35,50 * * * *", execution_timezone="UTC")
 def refill_gaps(context: dg.ScheduleEvaluationContext) -> list[dg.RunRequest] | dg.SkipReason:
     """Between the ticks. Looks at the tables of now, however late it is evaluated."""
     now = datetime.now(timezone.utc)
-    if unfinished := state.still_running(context.instance, REFILL, now):
+    if unfinished := observed_state.still_running(context.instance, REFILL, now):
         return dg.SkipReason(f"a refill still waits or runs (run {unfinished})")
     found = refills(context.instance, now)
     if not found.runs:
@@ -100,15 +100,15 @@ def late_values_sensor(context: dg.SensorEvaluationContext) -> dg.SensorResult |
     """A tick costs a look at the tables' versions while nothing changes."""
     instance, providers, now = context.instance, Providers(), datetime.now(timezone.utc)
     warehouse = Warehouse(providers.settings().warehouse)
-    if state.still_running(instance, LATE_VALUES, now):
+    if observed_state.still_running(instance, LATE_VALUES, now):
         return dg.SkipReason("What the last tick asked for is still being derived.")
     settled = json.loads(context.cursor or "{}")  # the last tick that left nothing to do
     began, versions = storage.now(), {name: warehouse.version(name) for name in INPUTS}
     if settled.get("versions") == versions:
         return dg.SkipReason("No input has changed.")
-    findings = late_values.look(instance, warehouse, providers, specs.current(), settled.get("since", 0.0))
+    findings = late_values.find_late_values(instance, warehouse, providers, specs.current(), settled.get("since", 0.0))
     cause = f"{findings.newest_write}"
-    found = planned(instance, findings.wishes, LATE_VALUES, now=now, under_way=findings.busy, cause=cause)
+    found = planned(instance, findings.wanted_days, LATE_VALUES, now=now, under_way=findings.busy, cause=cause)
     if found.runs:
         said = ", ".join(f"{len(days)} day(s) of {table}" for table, days in findings.wanted.items())
         context.log.info(f"Inputs changed after they were read: {said}")
@@ -133,11 +133,11 @@ def late_values_sensor(context: dg.SensorEvaluationContext) -> dg.SensorResult |
 def derive_without_what_failed(context: dg.RunFailureSensorContext) -> dg.SensorResult | dg.SkipReason:
     """Asks for the rest of a failed run, once."""
     run = context.dagster_run
-    if REST_OF_RUN.tag in run.tags or state.days_of_run(run) is None:
+    if REST_OF_RUN.tag in run.tags or observed_state.days_of_run(run) is None:
         return dg.SkipReason(f"run {run.run_id} is itself such a rest, or has no days")
-    wishes = rest_of_run.wishes(context.instance, run, specs.current())
+    wanted_days = rest_of_run.wanted_days(context.instance, run, specs.current())
     now = datetime.now(timezone.utc)
-    found = planned(context.instance, wishes, REST_OF_RUN, now=now, cause=run.run_id)
+    found = planned(context.instance, wanted_days, REST_OF_RUN, now=now, cause=run.run_id)
     if not found.runs:
         return dg.SkipReason(f"nothing of run {run.run_id} can be derived without what failed, or another run does it")
     return dg.SensorResult(run_requests=requests(found.runs, REST_OF_RUN))
@@ -153,17 +153,17 @@ def derive_without_what_failed(context: dg.RunFailureSensorContext) -> dg.Sensor
 def model_is_back_sensor(context: dg.SensorEvaluationContext) -> dg.SensorResult | dg.SkipReason:
     """Asks the model nothing but whether it is there, and only while articles wait."""
     settings, now = Settings.from_env(), datetime.now(timezone.utc)
-    owed = model_is_back.owed(Warehouse(settings.warehouse), settings, now)
-    if not owed.days:
+    waiting = model_is_back.unanswered(Warehouse(settings.warehouse), settings, now)
+    if not waiting.days:
         return dg.SkipReason("no article waits for a model")
-    if state.still_running(context.instance, MODEL_IS_BACK, now):
+    if observed_state.still_running(context.instance, MODEL_IS_BACK, now):
         return dg.SkipReason("a run that asks the model is under way")
-    wishes = model_is_back.wishes(owed, specs.current(), settings.ollama_model)
-    found = planned(context.instance, wishes, MODEL_IS_BACK, now=now, cause=owed.state)
+    wanted_days = model_is_back.wanted_days(waiting, specs.current(), settings.ollama_model)
+    found = planned(context.instance, wanted_days, MODEL_IS_BACK, now=now, cause=waiting.state)
     if not found.runs:
-        return dg.SkipReason(f"{owed.articles} article(s) wait; the last try changed nothing, the next is later")
+        return dg.SkipReason(f"{waiting.articles} article(s) wait; the last try changed nothing, the next is later")
     if away := asyncio.run(_away(settings)):
-        return dg.SkipReason(f"{owed.articles} article(s) wait for a model: {away}")
+        return dg.SkipReason(f"{waiting.articles} article(s) wait for a model: {away}")
     return dg.SensorResult(run_requests=requests(found.runs, MODEL_IS_BACK))
 
 

@@ -18,7 +18,7 @@ LATE_TABLES = registry.filled(When.NOON)
 LATE_HOUR = 12
 # Assets without partitions: made as time goes by, with nothing to backfill or to settle. The last two are no tables: a
 # page, and a copy in Postgres.
-OF_THE_MOMENT = (*registry.of_the_moment(), "data_quality_report", "ml_features_latest")
+UNPARTITIONED = (*registry.unpartitioned(), "data_quality_report", "ml_features_latest")
 
 PRIORITY = {"dagster/priority": "10"}  # a tick goes before backfills and refills that wait
 UNFINISHED = [

@@ -1,4 +1,4 @@
-"""Measures of derived tables: every base row enhanced; the features' population has a file of its own."""
+"""Checks of derived tables: every base row has its enhanced row. The population of features is in ``population.py``."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from crypto_assets.checks.population import feature_population
 
 
 def enhanced_ratio(scope: Scope) -> tuple[int, int]:
-    """Rows of onchain_enhanced that are rows of onchain_base, and rows of onchain_base."""
+    """Return (rows of onchain_enhanced whose key is in onchain_base, rows of onchain_base) in the range."""
     key = ["symbol", "date"]
     base = scope.warehouse.read("onchain_base", start=scope.start, end=scope.end, columns=key)
     enhanced = scope.warehouse.read("onchain_enhanced", start=scope.start, end=scope.end, columns=key)
@@ -15,7 +15,7 @@ def enhanced_ratio(scope: Scope) -> tuple[int, int]:
 
 
 def enhanced_over_base(scope: Scope) -> Outcome:
-    """Every base row has its enhanced row: 1.0 expected (the old system: 0.083). ERROR, since nothing outside can cause it."""
+    """Check that every base row has its enhanced row. ERROR, because no provider can cause a missing one."""
     enhanced, base = enhanced_ratio(scope)
     ratio = enhanced / base if base else 0.0
     return Outcome(

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import polars as pl
 
-from crypto_assets.monitoring import figures as draw
 from crypto_assets.monitoring import history_report
+from crypto_assets.monitoring import svg_charts as draw
 from crypto_assets.monitoring.quality import Quality
 from crypto_assets.transforms import service_level
 
@@ -160,7 +160,7 @@ def _freshness(found: Quality) -> str:
         if s.table in found.not_readable
         else "no rows"
         if s.age is None
-        else f"{_span(s.age)} of {_span(s.late_after)}" + ("" if s.fresh else f", {s.word}")
+        else f"{_span(s.age)} of {_span(s.late_after)}" + ("" if s.fresh else f", {s.status}")
         for s in seen
     ]
     title = "Age of the newest row by table, in shares of its limit"

@@ -16,12 +16,12 @@ from dagster import DagsterInstance
 
 from crypto_assets.assets.partition_states import states_of
 from crypto_assets.automation import staleness
-from crypto_assets.automation.planner import specs, state
+from crypto_assets.automation.planner import observed_state, specs
 from crypto_assets.automation.planner.plan import PlannedRun, plan
 from crypto_assets.automation.planner.reasons import command, rest_of_run
 from crypto_assets.automation.planner.requests import tags_of
 from crypto_assets.automation.planner.rules import COMMAND, HEALING, Rules
-from crypto_assets.automation.planner.wishes import Wish
+from crypto_assets.automation.planner.wanted_days import WantedDay
 from crypto_assets.dates import days, today
 from crypto_assets.operate import runs
 from crypto_assets.storage.warehouse import Warehouse
@@ -79,14 +79,14 @@ def backfill(
         What was done and what failed.
     """
     began = time.monotonic()
-    runs.bury_dead_runs(instance)
+    runs.fail_dead_runs(instance)
     wanted = _wanted(instance, tables, start, end, missing_only)
     what = "what is missing of " if missing_only else ""
     work = _Work(instance, warehouse, progress)
     work.run_all(planned(command.asked(wanted, f"{asked_by}: {what}{start} to {end}")))
     if missing_only:
         for table in tables:
-            for coins, first, last in state.lacking_coins(instance, table, start, end):
+            for coins, first, last in observed_state.lacking_coins(instance, table, start, end):
                 work.retry_coins(table, coins, first, last)
     report = work.report
     if not report.failures:
@@ -100,9 +100,9 @@ def backfill(
     return report
 
 
-def planned(wishes: Iterable[Wish], rules: Rules = COMMAND) -> list[PlannedRun]:
+def planned(wanted_days: Iterable[WantedDay], rules: Rules = COMMAND) -> list[PlannedRun]:
     """The planner's runs for what a command asks. It does not yield to runs under way, and nothing limits its tries."""
-    return plan(wishes, rules, specs.current(), now=datetime.now(timezone.utc)).runs
+    return plan(wanted_days, rules, specs.current(), now=datetime.now(timezone.utc)).runs
 
 
 def partition_statuses(instance: DagsterInstance, table: str, wanted: Sequence[date]) -> dict[str, str]:
@@ -187,10 +187,10 @@ class _Work:
         known = specs.current()
         last = min(staleness.horizon(tables, end), max(end, today()))
         for _ in range(2 * len(known.look_back)):  # a round mends one table; more means someone else keeps writing
-            wishes = command.stale(self.instance, self.warehouse, known, start, last)
-            if not wishes:
+            wanted_days = command.stale(self.instance, self.warehouse, known, start, last)
+            if not wanted_days:
                 return
-            self.run_all(planned(wishes, HEALING), HEALING)
+            self.run_all(planned(wanted_days, HEALING), HEALING)
             if self.report.failures:
                 return
 

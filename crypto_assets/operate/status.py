@@ -39,7 +39,7 @@ def status(
     Returns:
         The document.
     """
-    runs.bury_dead_runs(instance)
+    runs.fail_dead_runs(instance)
     now = now or datetime.now(timezone.utc)
     scope = Scope(Warehouse(settings.warehouse), settings, start, end, now, instance=instance)
     assets = {table: _asset(instance, scope, table, recorded) for table in graph.tables()}
@@ -79,7 +79,7 @@ def _asset(instance: DagsterInstance, scope: Scope, table: str, recorded: bool) 
         }
     judged = None if recorded else freshness.judged(scope, table)
     return {
-        "state": found.word,
+        "state": found.status,
         "partitions": {
             "expected": len(found.closed),
             "materialized": sum(status == "MATERIALIZED" for status in partitions.values()),

@@ -8,7 +8,7 @@ from __future__ import annotations
 from types import ModuleType
 
 
-def duties() -> list[ModuleType]:
+def dagster_modules() -> list[ModuleType]:
     """The modules of this room that have sensors, schedules, jobs or assets."""
     from crypto_assets.serving import online_asset
 

@@ -1,8 +1,7 @@
-"""What a table promises about its rows: the contract in each :class:`~crypto_assets.tables.spec.TableSpec`.
+"""The contract of a table: grain, key, columns, bounds, write mode. Each ``TableSpec`` holds one.
 
-One :class:`Contract` drives four things, so that they cannot disagree: column metadata in the UI, validation before
-every write, the contract check, and the generated data dictionary. Rows of data live elsewhere; so do the
-declarations of the tables (one file a group beside this one).
+Column metadata in the UI, the validation before every write, the contract check and the data dictionary all read the
+same :class:`Contract`, so they cannot disagree. The tables themselves are declared in one file per group beside this one.
 """
 
 from __future__ import annotations
@@ -27,16 +26,30 @@ Frame: TypeAlias = pd.DataFrame | pl.DataFrame
 
 
 class WriteMode(Enum):
-    """How a materialisation meets the rows already in its partitions."""
+    """What a materialisation does with the rows that its partitions already hold."""
 
     REPLACE = "replace"  # derived tables: the partition becomes exactly the new rows
-    MERGE = "merge"  # tables fed by providers: new rows win by key, rows that the answer lacks stay (a failed fetch writes nothing)
-    KEEP = "keep"  # snapshots of the present: the first row of a key stays, since that is what was known then
+    MERGE = "merge"  # tables of providers: a new row replaces the stored one of its key; stored rows that the answer lacks stay
+    KEEP = "keep"  # snapshots of the present: the first row of a key stays, because it is what was known then
 
 
 @dataclass(frozen=True)
 class Column:
-    """One column: its type, unit and bounds. Bounds are inclusive and apply to non-null values."""
+    """One column of a table. Bounds apply to non-null values only.
+
+    Attributes:
+        name: Its name in the table.
+        dtype: The Polars type.
+        unit: For example ``USD``; ``fraction`` for shares.
+        description: One sentence for the UI and the data dictionary.
+        nullable: Whether the value may be unknown.
+        lower: The smallest allowed value.
+        upper: The largest allowed value.
+        above: Values must be greater than this one.
+        allowed: The allowed texts; None allows every text.
+        max_staleness: As-of joins use a value for at most this long after its ``available_at``.
+        placeholder: What the provider writes for "unknown"; it is stored as null.
+    """
 
     name: str
     dtype: pl.DataType | type[pl.DataType]
@@ -45,12 +58,13 @@ class Column:
     nullable: bool = True
     lower: float | None = None
     upper: float | None = None
-    above: float | None = None  # exclusive lower bound
+    above: float | None = None
     allowed: tuple[str, ...] | None = None
-    max_staleness: timedelta | None = None  # as-of joins look back no further than this after ``available_at``
-    placeholder: str | None = None  # what the provider writes for "unknown"; stored as null
+    max_staleness: timedelta | None = None
+    placeholder: str | None = None
 
     def checks(self) -> list[pa.Check]:
+        """Build the pandera checks of the bounds. Floats must also be finite."""
         found = []
         if self.lower is not None:
             found.append(pa.Check.ge(self.lower))
@@ -64,8 +78,8 @@ class Column:
             found.append(pa.Check(lambda data: data.lazyframe.select(~pl.col(data.key).is_infinite()), name="finite"))
         return found
 
-    def broken(self) -> list[pl.Expr]:
-        """The same rules as :meth:`checks` and nullability, each as an aggregate that is true where one is broken."""
+    def broken_rules(self) -> list[pl.Expr]:
+        """Build the rules of :meth:`checks` and nullability as Polars aggregates. Each is true where its rule is broken."""
         value = pl.col(self.name)
         found = [] if self.nullable else [value.null_count() > 0]
         floating = self.dtype in (pl.Float64, pl.Float32)
@@ -82,9 +96,21 @@ class Column:
 
 @dataclass(frozen=True)
 class Contract:
-    """One table: grain, key, columns, when a row becomes known, how it is written.
+    """What the rows of one table are. Every table has ``date`` (the partition, a UTC day) and ``available_at``.
 
-    ``date`` (the partition: the UTC day of the key's time) and ``available_at`` are part of every table.
+    Attributes:
+        table: The name; also the asset key.
+        description: One or two sentences for the UI and the data dictionary.
+        grain: What one row is, for example ``coin x hour``.
+        key: The columns that identify a row.
+        columns: All columns, in table order.
+        available_at_rule: When a row becomes known, in words.
+        write_mode: What a materialisation does with stored rows.
+        reference: The provider's documentation.
+        time_column: The timestamp whose UTC day is ``date``; None where ``date`` is the time of the key.
+        metadata_columns: Columns that describe the row and are no values.
+        keeps: Columns that keep their first stored value under ``MERGE``, because it is what was known then.
+        ordered: Pairs of columns; the first is never above the second.
     """
 
     table: str
@@ -95,43 +121,54 @@ class Contract:
     available_at_rule: str
     write_mode: WriteMode = WriteMode.REPLACE
     reference: str = ""
-    time_column: str | None = "ts"  # the timestamp whose UTC day is ``date``; None where ``date`` is the key's time
+    time_column: str | None = "ts"
     metadata_columns: tuple[str, ...] = field(default=("date", "available_at", "source"))
-    keeps: tuple[str, ...] = ()  # under MERGE: columns that stay as they were first stored (what was known then)
-    ordered: tuple[tuple[str, str], ...] = ()  # pairs of columns of which the first is never above the second
+    keeps: tuple[str, ...] = ()
+    ordered: tuple[tuple[str, str], ...] = ()
 
     @cached_property
     def by_name(self) -> dict[str, Column]:
+        """The columns by name."""
         return {column.name: column for column in self.columns}
 
     @cached_property
     def names(self) -> list[str]:
+        """The names of the columns, in table order."""
         return [column.name for column in self.columns]
 
     @cached_property
     def value_columns(self) -> list[str]:
-        """Columns that carry values: neither key nor metadata. Population counts these."""
+        """The columns that are neither key nor metadata. Population counts these."""
         return [n for n in self.names if n not in self.key and n not in self.metadata_columns]
 
     @cached_property
     def polars_schema(self) -> pl.Schema:
+        """The names and types of the columns, in table order."""
         return pl.Schema({column.name: column.dtype for column in self.columns})
 
     @cached_property
     def rules(self) -> pa.DataFrameSchema:
+        """The contract as a pandera schema: types, bounds, unique key, no other columns."""
         columns = {
             c.name: pa.Column(c.dtype, checks=c.checks(), nullable=c.nullable, required=True) for c in self.columns
         }
         return pa.DataFrameSchema(columns, unique=list(self.key), strict=True, name=self.table)
 
     def empty(self) -> pl.DataFrame:
+        """Return a frame with the columns of the contract and no rows."""
         return pl.DataFrame(schema=self.polars_schema)
 
     def conform(self, frame: Frame) -> pl.DataFrame:
-        """The frame with the contract's columns, types and order, sorted by key; absent nullable columns become null.
+        """Bring a frame into the shape of the contract. NaN becomes null, because unknown is null.
 
-        NaN becomes null (unknown is null). Raises :class:`ContractError` for a missing or surplus column, or for a
-        value that does not survive the cast.
+        Args:
+            frame: The rows, as pandas or Polars. Nullable columns may be absent; they become null.
+
+        Returns:
+            The rows with the contract's columns, types and order, sorted by key.
+
+        Raises:
+            ContractError: A column is missing, a column is not in the contract, or a value does not fit its type.
         """
         data = pl.from_pandas(frame.reset_index(drop=True)) if isinstance(frame, pd.DataFrame) else frame
         surplus = [name for name in data.columns if name not in self.by_name]
@@ -157,12 +194,22 @@ class Contract:
         return self._sorted(_without_nan(data))
 
     def _sorted(self, data: pl.DataFrame) -> pl.DataFrame:
-        """The rows in key order; rows that are in order already are not copied."""
+        """Sort the rows by key. Rows that are sorted already are not copied."""
         keys = data.select(self.key)
         return data if keys.equals(keys.sort(self.key)) else data.sort(self.key)
 
     def validate(self, frame: Frame) -> pl.DataFrame:
-        """The conformed frame, once every rule held. Raises :class:`ContractError` naming the first broken rules."""
+        """Conform a frame and check every rule of the contract.
+
+        Args:
+            frame: The rows, as pandas or Polars.
+
+        Returns:
+            The conformed rows, see :meth:`conform`.
+
+        Raises:
+            ContractError: A rule is broken; the message names the first three.
+        """
         data = self.conform(frame)
         problems = self.violations(data)
         if problems:
@@ -173,10 +220,19 @@ class Contract:
         return data
 
     def violations(self, data: pl.DataFrame) -> list[str]:
-        """Broken rules as sentences, worst column first come; empty when the contract holds."""
+        """Describe each broken rule in one sentence; empty if the contract holds.
+
+        Args:
+            data: Conformed rows.
+
+        Returns:
+            The sentences, in the order of the columns.
+        """
         problems: list[str] = []
         try:
-            if not self._holds(data):  # pandera names what is broken; that nothing is, one pass over the columns tells
+            if not self._holds(
+                data
+            ):  # one pass over the columns is enough to see that all is well; pandera names what is broken
                 self.rules.validate(data, lazy=True)
         except pa.errors.SchemaErrors as error:
             cases = error.failure_cases
@@ -193,12 +249,12 @@ class Contract:
         return problems
 
     def _holds(self, data: pl.DataFrame) -> bool:
-        """Whether :attr:`rules` find nothing, in one pass: pandera takes a pass for every check of every column."""
+        """Whether no rule is broken, in one pass. Pandera takes one pass for every check of every column."""
         if data.columns != self.names or data.schema != self.polars_schema:
             return False
         if data.is_empty():
             return True
-        broken = [expression for column in self.columns for expression in column.broken()]
+        broken = [expression for column in self.columns for expression in column.broken_rules()]
         if any(data.select(**{str(n): expression for n, expression in enumerate(broken)}).row(0)):
             return False
         keys = data.select(self.key)
@@ -215,7 +271,7 @@ class Contract:
 
 
 def _without_nan(data: pl.DataFrame) -> pl.DataFrame:
-    """NaN as null; columns without one are not copied."""
+    """Replace NaN by null. Columns without NaN are not copied."""
     floats = [name for name, kind in data.schema.items() if kind == pl.Float64]
     if not floats or data.is_empty():
         return data

@@ -12,7 +12,7 @@ from crypto_assets.checks.outcome import Outcome, Scope
 from crypto_assets.checks.shells import as_result, every_measure, scope_of
 from crypto_assets.checks.state import RECORDS, SNAPSHOTS
 from crypto_assets.dates import days
-from crypto_assets.features.definitions import FEATURES
+from crypto_assets.features.all_features import FEATURES
 from crypto_assets.settings import Settings
 from crypto_assets.storage.warehouse import Warehouse
 from crypto_assets.tables.schemas import CONTRACTS, THEMES

@@ -1,4 +1,4 @@
-"""Wishes become runs: a pure function of the wishes, the rules, the specs, what is under way and what was tried.
+"""Wishes become runs: a pure function of the wanted_days, the rules, the specs, what is under way and what was tried.
 
 Every wished day of a table ends in exactly one place: in a run, or counted as under way, exhausted, paused or left for
 a later tick.
@@ -14,7 +14,7 @@ from datetime import date, datetime
 from crypto_assets.assets.run_tags import LONGEST_REASON
 from crypto_assets.automation.planner.rules import Rules
 from crypto_assets.automation.planner.specs import Specs
-from crypto_assets.automation.planner.wishes import UnderWay, Wish
+from crypto_assets.automation.planner.wanted_days import UnderWay, WantedDay
 from crypto_assets.dates import DAY, chunks, days, runs_of
 
 Attempts = Callable[[str], Sequence[datetime]]  # a run's digest -> when it was asked for before
@@ -45,7 +45,7 @@ class Plan:
     """What to start now, in this order; and what is not started, by why."""
 
     runs: list[PlannedRun] = field(default_factory=list)
-    under_way: list[Wish] = field(default_factory=list)  # another run will materialise them
+    under_way: list[WantedDay] = field(default_factory=list)  # another run will materialise them
     exhausted: list[PlannedRun] = field(default_factory=list)  # tried as often as the rules allow
     paused: list[PlannedRun] = field(default_factory=list)  # tried, and the pause is not over
     later: list[PlannedRun] = field(default_factory=list)  # more than one tick starts
@@ -57,7 +57,7 @@ class Plan:
 
 
 def plan(
-    wishes: Iterable[Wish],
+    wanted_days: Iterable[WantedDay],
     rules: Rules,
     specs: Specs,
     *,
@@ -66,10 +66,10 @@ def plan(
     tried: Attempts = lambda digest: (),
     cause: str = "",
 ) -> Plan:
-    """Turn wishes into runs.
+    """Turn wanted_days into runs.
 
     Args:
-        wishes: Of one kind of repair. Two of the same table and day become one.
+        wanted_days: Of one kind of repair. Two of the same table and day become one.
         rules: How this kind is planned.
         specs: What is known about the tables.
         now: The instant at which attempts and pauses are judged.
@@ -80,15 +80,15 @@ def plan(
     Returns:
         The runs in the order in which they should begin, and what is not started.
     """
-    wanted = _merged(wishes, specs)
+    wanted = _merged(wanted_days, specs)
     busy = under_way if rules.yields and under_way is not None else UnderWay()
     left = [
-        Wish(table, day, "; ".join(reasons), coins)
+        WantedDay(table, day, "; ".join(reasons), coins)
         for (table, day), (coins, reasons) in sorted(wanted.items())
         if busy.covers(table, day)
     ]
-    for wish in left:
-        del wanted[wish.table, wish.day]
+    for wanted_day in left:
+        del wanted[wanted_day.table, wanted_day.day]
     found = Plan(under_way=left)
     for run in _ordered(wanted, rules, specs):
         said = f"{rules.name}|{','.join(run.tables)}|{run.first}|{run.last}|{','.join(run.coins)}|{cause}"
@@ -112,18 +112,18 @@ def _place(found: Plan, rules: Rules, now: datetime, before: Sequence[datetime])
     return found.runs
 
 
-def _merged(wishes: Iterable[Wish], specs: Specs) -> Wanted:
-    """One entry a table and day. A wish for all coins covers one for some; wishes for some add up."""
+def _merged(wanted_days: Iterable[WantedDay], specs: Specs) -> Wanted:
+    """One entry a table and day. A wanted_day for all coins covers one for some; wanted_days for some add up."""
     found: Wanted = {}
-    for wish in wishes:
-        coins = () if wish.table in specs.look_back else tuple(sorted(wish.coins))
-        key = (wish.table, wish.day)
+    for wanted_day in wanted_days:
+        coins = () if wanted_day.table in specs.look_back else tuple(sorted(wanted_day.coins))
+        key = (wanted_day.table, wanted_day.day)
         if key in found:
             other, reasons = found[key]
             coins = tuple(sorted({*coins, *other})) if coins and other else ()
-            found[key] = (coins, sorted({*reasons, wish.reason}))
+            found[key] = (coins, sorted({*reasons, wanted_day.reason}))
         else:
-            found[key] = (coins, [wish.reason])
+            found[key] = (coins, [wanted_day.reason])
     return found
 
 

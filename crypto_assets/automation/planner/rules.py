@@ -1,4 +1,4 @@
-"""How the wishes of each kind of repair become runs: order, size, how many a tick, how often, with which tags."""
+"""How the wanted_days of each kind of repair become runs: order, size, how many a tick, how often, with which tags."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class Retry:
 
 @dataclass(frozen=True)
 class Rules:
-    """How the wishes of one kind of repair become runs.
+    """How the wanted_days of one kind of repair become runs.
 
     Attributes:
         name: Of the kind; a part of what attempts are counted by.

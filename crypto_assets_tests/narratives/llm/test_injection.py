@@ -17,7 +17,7 @@ from crypto_assets.narratives.llm import analyst, prompt, rows
 from crypto_assets.narratives.llm.breaker import Breaker
 from crypto_assets.narratives.llm.journal import MemoryJournal
 from crypto_assets.narratives.llm.text import Article
-from crypto_assets.narratives.news import find_symbols
+from crypto_assets.narratives.tagging import find_symbols
 from crypto_assets.sandbox.llm import Rule, Said
 from crypto_assets.sandbox.server import Sandbox
 from crypto_assets.settings import Settings

@@ -1,4 +1,4 @@
-"""Why something should be materialised: one file a reason, each looks at the state and hands wishes to the planner.
+"""Why something should be materialised: one file a reason, each looks at the state and hands wanted_days to the planner.
 
 No reason makes a run, cuts ranges or counts attempts.
 """

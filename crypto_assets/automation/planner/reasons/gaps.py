@@ -15,9 +15,9 @@ from datetime import date, datetime
 
 from dagster import DagsterInstance
 
+from crypto_assets.automation.planner.observed_state import TableDays, table_days
 from crypto_assets.automation.planner.specs import Specs
-from crypto_assets.automation.planner.state import TableDays, table_days
-from crypto_assets.automation.planner.wishes import UnderWay, Wish
+from crypto_assets.automation.planner.wanted_days import UnderWay, WantedDay
 from crypto_assets.dates import DAY, days, midnight
 
 WINDOW_DAYS = 7
@@ -41,33 +41,33 @@ def observe(instance: DagsterInstance, specs: Specs, now: datetime) -> dict[str,
     }
 
 
-def wishes(
+def wanted_days(
     tables: Mapping[str, TableDays], specs: Specs, now: datetime, under_way: UnderWay | None = None
-) -> list[Wish]:
+) -> list[WantedDay]:
     """Every day that should be asked for again now."""
     window = [day for day in window_of(specs, now) if tables]
-    found: list[Wish] = []
+    found: list[WantedDay] = []
     for table, state in tables.items():
         if table not in specs.look_back:
             found += _fetched(table, state, specs, window, now)
     coming: dict[str, set[date]] = {}  # what this look asks for and no run under way has
-    for wish in found:
-        if not wish.coins and not (under_way and under_way.covers(wish.table, wish.day)):
-            coming.setdefault(wish.table, set()).add(wish.day)
+    for wanted_day in found:
+        if not wanted_day.coins and not (under_way and under_way.covers(wanted_day.table, wanted_day.day)):
+            coming.setdefault(wanted_day.table, set()).add(wanted_day.day)
     for table, inputs in specs.required_inputs.items():
         derived = _derived(table, inputs, tables, coming, window)
         found += derived
-        coming[table] = {wish.day for wish in derived}
+        coming[table] = {wanted_day.day for wanted_day in derived}
     return found
 
 
-def _fetched(table: str, state: TableDays, specs: Specs, window: Sequence[date], now: datetime) -> list[Wish]:
+def _fetched(table: str, state: TableDays, specs: Specs, window: Sequence[date], now: datetime) -> list[WantedDay]:
     """Days to fetch, and days that lack only the coins for which the provider failed."""
     wanted = {day: f"failed: {table} {day} failed when it was last tried" for day in _failed(state)}
     if table not in specs.settles_after:
         # It shows the present only: a run of a day that is over asks nobody, keeps the rows of an earlier look, and says
         # that the provider no longer shows the day. It ends the failure, which nothing else could.
-        return [Wish(table, day, reason) for day, reason in wanted.items()]
+        return [WantedDay(table, day, reason) for day, reason in wanted.items()]
     lag = specs.settles_after[table]
     for day in window:
         settles = midnight(day + DAY) + lag
@@ -77,10 +77,10 @@ def _fetched(table: str, state: TableDays, specs: Specs, window: Sequence[date],
             wanted[day] = f"gap: {table} {day} is missing"
         elif state.written[day] < settles.timestamp():
             wanted[day] = f"unsettled: {table} {day} was fetched before its provider had the whole day"
-    found = [Wish(table, day, reason) for day, reason in wanted.items()]
+    found = [WantedDay(table, day, reason) for day, reason in wanted.items()]
     for day, coins in state.lacking.items():
         if day not in wanted:
-            found.append(Wish(table, day, f"failed coins: {table} {day} lacks {', '.join(coins)}", coins))
+            found.append(WantedDay(table, day, f"failed coins: {table} {day} lacks {', '.join(coins)}", coins))
     return found
 
 
@@ -90,7 +90,7 @@ def _derived(
     tables: Mapping[str, TableDays],
     coming: Mapping[str, set[date]],
     window: Sequence[date],
-) -> list[Wish]:
+) -> list[WantedDay]:
     """Derived days that failed, or are missing although an input that gives them rows is there or on its way.
 
     Days that an input made stale are late values, which have a reason of their own.
@@ -99,9 +99,14 @@ def _derived(
     for name in inputs:
         there |= {day for day, status in tables[name].states.items() if status == "MATERIALIZED"}
     state = tables[table]
-    found = [Wish(table, day, f"failed: {table} {day} failed when it was last tried") for day in _failed(state) & there]
+    found = [
+        WantedDay(table, day, f"failed: {table} {day} failed when it was last tried") for day in _failed(state) & there
+    ]
     missing = [day for day in window if day not in state.states and day in there]
-    return [*found, *(Wish(table, day, f"gap: {table} {day} is missing, and its input is there") for day in missing)]
+    return [
+        *found,
+        *(WantedDay(table, day, f"gap: {table} {day} is missing, and its input is there") for day in missing),
+    ]
 
 
 def _failed(state: TableDays) -> set[date]:

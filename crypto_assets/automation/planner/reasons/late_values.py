@@ -14,9 +14,9 @@ from dagster import DagsterInstance
 
 from crypto_assets.assets.providers import Providers
 from crypto_assets.automation.dry_run import DryRun
+from crypto_assets.automation.planner.observed_state import under_way
 from crypto_assets.automation.planner.specs import Specs
-from crypto_assets.automation.planner.state import under_way
-from crypto_assets.automation.planner.wishes import UnderWay, Wish
+from crypto_assets.automation.planner.wanted_days import UnderWay, WantedDay
 from crypto_assets.automation.staleness import inputs_read_at
 from crypto_assets.dates import DAY, today
 from crypto_assets.storage.warehouse import Warehouse
@@ -45,17 +45,17 @@ class Findings:
         return {table: sorted(found) for table, found in self.changing.items() if found}
 
     @property
-    def wishes(self) -> list[Wish]:
+    def wanted_days(self) -> list[WantedDay]:
         """Every stale day, also those that a run under way will derive."""
         return [
-            Wish(table, day, f"late values: {why}")
+            WantedDay(table, day, f"late values: {why}")
             for group in (self.changing, self.left)
             for table, found in group.items()
             for day, why in sorted(found.items())
         ]
 
 
-def look(
+def find_late_values(
     instance: DagsterInstance, warehouse: Warehouse, providers: Providers, specs: Specs, since: float = 0.0
 ) -> Findings:
     """What inputs written after ``since`` (epoch seconds) change, through every derived table."""

@@ -8,7 +8,7 @@ from datetime import date, datetime, timedelta
 import polars as pl
 
 from crypto_assets.automation.planner.specs import Specs
-from crypto_assets.automation.planner.wishes import Wish
+from crypto_assets.automation.planner.wanted_days import WantedDay
 from crypto_assets.automation.staleness import horizon
 from crypto_assets.dates import days, runs_of
 from crypto_assets.narratives.llm.analyst import GIVE_UP_AFTER
@@ -19,7 +19,7 @@ RECENT = timedelta(days=30)  # articles that no model was offered are made up fo
 
 
 @dataclass(frozen=True)
-class Owed:
+class Unanswered:
     """Days with articles that wait for an answer; ``state`` changes with each answer or try."""
 
     days: list[date]
@@ -28,7 +28,7 @@ class Owed:
     state: str
 
 
-def owed(warehouse: Warehouse, settings: Settings, now: datetime) -> Owed:
+def unanswered(warehouse: Warehouse, settings: Settings, now: datetime) -> Unanswered:
     """Articles whose row of the model is not ok and not given up, of any day; of the last month also those without one."""
     rows = warehouse.read(
         "article_narratives", columns=["article_id", "analyzer", "date", "status", "attempts", "failures"]
@@ -38,12 +38,12 @@ def owed(warehouse: Warehouse, settings: Settings, now: datetime) -> Owed:
     silent = rows.filter(pl.col("date") >= (now - RECENT).date()).join(model, on="article_id", how="anti")
     waiting = pl.concat([failed.select("article_id", "date"), silent.select("article_id", "date")]).unique()
     tries = int(model["attempts"].sum())
-    owed_days = sorted(set(waiting["date"]))
+    found = sorted(set(waiting["date"]))
     newest = max(rows["date"], default=now.date())
-    return Owed(owed_days, newest, waiting.height, f"{waiting.height}/{tries}/{owed_days[0] if owed_days else ''}")
+    return Unanswered(found, newest, waiting.height, f"{waiting.height}/{tries}/{found[0] if found else ''}")
 
 
-def wishes(found: Owed, specs: Specs, model: str) -> list[Wish]:
+def wanted_days(found: Unanswered, specs: Specs, model: str) -> list[WantedDay]:
     """The days owed, and those after them whose windows reach back into them, of everything that rests on answers."""
     wanted = {
         day
@@ -51,4 +51,4 @@ def wishes(found: Owed, specs: Specs, model: str) -> list[Wish]:
         for day in days(first, max(last, min(horizon(["article_narratives"], last), found.newest)))
     }
     reason = f"model is back: {found.articles} article(s) wait for an answer of {model}"
-    return [Wish(table, day, reason) for table in specs.downstream("article_narratives") for day in sorted(wanted)]
+    return [WantedDay(table, day, reason) for table in specs.downstream("article_narratives") for day in sorted(wanted)]

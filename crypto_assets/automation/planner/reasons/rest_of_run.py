@@ -12,9 +12,9 @@ from datetime import date
 
 from dagster import DagsterEventType, DagsterInstance, DagsterRun
 
+from crypto_assets.automation.planner.observed_state import days_of_run
 from crypto_assets.automation.planner.specs import Specs
-from crypto_assets.automation.planner.state import days_of_run
-from crypto_assets.automation.planner.wishes import Wish
+from crypto_assets.automation.planner.wanted_days import WantedDay
 from crypto_assets.dates import days
 
 
@@ -64,7 +64,7 @@ def rest_of(instance: DagsterInstance, run: DagsterRun, specs: Specs) -> list[st
     return derivable(wanted, done, failed, specs)
 
 
-def wishes(instance: DagsterInstance, run: DagsterRun, specs: Specs) -> list[Wish]:
+def wanted_days(instance: DagsterInstance, run: DagsterRun, specs: Specs) -> list[WantedDay]:
     """The days of the run, of every table that can be derived without what failed."""
     span = days_of_run(run)
     if span is None:
@@ -72,7 +72,9 @@ def wishes(instance: DagsterInstance, run: DagsterRun, specs: Specs) -> list[Wis
     wanted, done, failed = _steps(instance, run)
     what = ", ".join(sorted(failed & wanted)) or "a step"
     return [
-        Wish(table, day, f"rest of failed run {run.run_id[:8]}: {what} failed, and {table} can be derived without it")
+        WantedDay(
+            table, day, f"rest of failed run {run.run_id[:8]}: {what} failed, and {table} can be derived without it"
+        )
         for table in derivable(wanted, done, failed, specs)
         for day in days(*span)
     ]

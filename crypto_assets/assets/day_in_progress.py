@@ -24,11 +24,11 @@ HOUR = timedelta(hours=1)
 Hours = Mapping[str, Iterable[datetime]]
 
 
-def only_today(context: dg.AssetExecutionContext, now: datetime) -> bool:
+def covers_only_today(context: dg.AssetExecutionContext, now: datetime) -> bool:
     return shell.days_of(context) == (now.date(), now.date())
 
 
-def have(
+def known_hours(
     context: dg.AssetExecutionContext, warehouse: Warehouse, contract: Contract, day: date
 ) -> dict[str, set[datetime]]:
     """Hours by coin for which no request is due: stored, held in quarantine, or gone."""
@@ -44,13 +44,17 @@ def have(
     return found
 
 
-def lacking(coins: Sequence[Coin], stored: Mapping[str, set[datetime]], day: date, now: datetime) -> list[Coin]:
+def coins_lacking_bars(
+    coins: Sequence[Coin], stored: Mapping[str, set[datetime]], day: date, now: datetime
+) -> list[Coin]:
     """Coins of which a finished bar of the day is not there."""
     due = set(marks(day, now - HOUR))
     return [coin for coin in coins if due - stored.get(coin.symbol, set())]
 
 
-def gone_bars(coins: Iterable[Coin], frame: pd.DataFrame, failed: Mapping[str, str], day: date, now: datetime) -> Hours:
+def unavailable_bars(
+    coins: Iterable[Coin], frame: pd.DataFrame, failed: Mapping[str, str], day: date, now: datetime
+) -> Hours:
     """Finished bars of coins that answered without them: the venue does not list the coin, or nothing traded."""
     due = set(marks(day, now - HOUR - timedelta(minutes=5)))  # a bar may come some seconds after its close
     given: dict[str, set[datetime]] = {}
@@ -60,7 +64,7 @@ def gone_bars(coins: Iterable[Coin], frame: pd.DataFrame, failed: Mapping[str, s
     return {symbol: sorted(left) for symbol in asked if (left := due - given.get(symbol, set()))}
 
 
-def remember(context: dg.AssetExecutionContext, table: str, day: date, gone: Hours) -> None:
+def record_unavailable(context: dg.AssetExecutionContext, table: str, day: date, gone: Hours) -> None:
     """Note the hours that are gone, earlier ticks' with them."""
     known = {symbol: set(hours) for symbol, hours in _gone(context, table, day).items()}
     for symbol, hours in gone.items():
@@ -69,7 +73,7 @@ def remember(context: dg.AssetExecutionContext, table: str, day: date, gone: Hou
     context.add_output_metadata({GONE_HOURS: dg.MetadataValue.json(listed)})
 
 
-def seen(warehouse: Warehouse, contract: Contract, now: datetime) -> bool:
+def snapshot_is_stored(warehouse: Warehouse, contract: Contract, now: datetime) -> bool:
     """Whether the snapshot of this hour (or day, by the contract's grain) is stored: only the first one counts."""
     rows = warehouse.read(contract, start=now.date(), end=now.date(), columns=[contract.time_column or "date"])
     if contract.time_column is None:

@@ -1,4 +1,4 @@
-"""The words between reasons and planner: a wish, and what is under way."""
+"""The words between reasons and planner: a wanted_day, and what is under way."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from datetime import date
 
 
 @dataclass(frozen=True)
-class Wish:
+class WantedDay:
     """One day of one table that should be materialised, and why.
 
     Attributes:

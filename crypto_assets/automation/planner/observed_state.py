@@ -13,7 +13,7 @@ from crypto_assets.assets.run_tags import REPAIR
 from crypto_assets.assets.shell import failed_coins_of
 from crypto_assets.automation.planner.rules import Rules
 from crypto_assets.automation.planner.specs import Specs
-from crypto_assets.automation.planner.wishes import UnderWay
+from crypto_assets.automation.planner.wanted_days import UnderWay
 from crypto_assets.automation.schedules import UNFINISHED
 from crypto_assets.automation.staleness import newest_records
 from crypto_assets.checks.shells import PARTITION, RANGE
