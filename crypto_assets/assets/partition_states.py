@@ -1,7 +1,7 @@
-"""How a table's days stand, as the UI has them, for a whole calendar at once.
+"""The partition states of a table as the UI shows them, for many days at once.
 
-Dagster's own ``get_status_by_partition`` asks three subsets about every key, and a question costs them a hash of the
-whole calendar: seconds for a table over six years. The same subsets hold ranges of days; read as such they cost nothing.
+Dagster's own ``get_status_by_partition`` asks three subsets about every key, and each question hashes the whole calendar:
+seconds for a table over six years. This module reads the ranges of days that the same subsets hold.
 """
 
 from __future__ import annotations
@@ -17,11 +17,21 @@ from crypto_assets.dates import DAY, days
 
 
 def states_of(instance: DagsterInstance, table: str, first: date, last: date) -> dict[date, str]:
-    """Day -> MATERIALIZED, FAILED or IN_PROGRESS, over first..last; days that were never asked for are absent."""
+    """Read the states of a range of days.
+
+    Args:
+        instance: Has the runs.
+        table: The table.
+        first: First day, included.
+        last: Last day, included.
+
+    Returns:
+        Day -> MATERIALIZED, FAILED or IN_PROGRESS; days that were never requested are absent.
+    """
     known = get_and_update_asset_status_cache_value(instance, AssetKey(table), DAILY)
     if known is None:
         return {}
-    # As in Dagster: a day that runs again is in progress, one that failed since it was written has failed.
+    # As in Dagster: a day that runs again is in progress; a day that failed after it was written is failed.
     found: dict[date, str] = {}
     for state, subset in (
         ("MATERIALIZED", known.deserialize_materialized_partition_subsets(DAILY)),
@@ -33,15 +43,15 @@ def states_of(instance: DagsterInstance, table: str, first: date, last: date) ->
 
 
 def left_failed(instance: DagsterInstance, table: str, first: date, last: date) -> set[date]:
-    """Days whose newest run that ended failed: one that is tried again has failed until it is there."""
+    """Return the days of first..last whose newest finished run failed. A day that runs again counts until it is written."""
     known = get_and_update_asset_status_cache_value(instance, AssetKey(table), DAILY)
     return set() if known is None else set(_days(known.deserialize_failed_partition_subsets(DAILY), first, last))
 
 
 def steps_of_run(instance: DagsterInstance, run: DagsterRun) -> set[str] | None:
-    """The steps that a run makes, from its plan: an asset's step has the asset's name, a check's or an op's its own.
+    """Return the names of the steps in the plan of a run; None where the run has no plan.
 
-    None where the run has no plan, so that nobody can say.
+    The step of an asset has the asset's name.
     """
     if run.execution_plan_snapshot_id is None:
         return None

@@ -1,4 +1,4 @@
-"""Group ``prices``: hourly observations, hourly bars, a second venue, and perpetual futures."""
+"""Assets of the group ``prices``: hourly observations, hourly bars, a second venue, and perpetual futures."""
 
 from collections.abc import Awaitable, Callable, Sequence
 from datetime import date, datetime
@@ -20,13 +20,14 @@ from crypto_assets.storage.warehouse import Warehouse
 from crypto_assets.tables import schemas
 from crypto_assets.tables.contract import Contract
 
-# Within one run bars come before prices, which are held against them. No dependency: bars may fail alone.
+# In one run bars come before prices, which are compared with them. There is no dependency, so bars may fail alone.
 FIRST, LAST = {"dagster/priority": "10"}, {"dagster/priority": "-10"}
 BarSource: TypeAlias = Callable[[Client, Settings, Sequence[Coin], date, date, datetime], Awaitable[Fetched]]
 
 
 @dg.asset(**shell.asset_kwargs("prices"), op_tags=LAST)
 def prices(context: dg.AssetExecutionContext, providers: Providers) -> pd.DataFrame:
+    """Fetch hourly prices; prices that a second source contradicts go to ``quarantine``."""
     start, end = shell.days_of(context)
     coins, now = shell.coins_of(context, providers), providers.now()
     warehouse = Warehouse(providers.settings().warehouse)
@@ -53,18 +54,20 @@ def prices(context: dg.AssetExecutionContext, providers: Providers) -> pd.DataFr
 
 @dg.asset(**shell.asset_kwargs("ohlc"), op_tags=FIRST)
 def ohlc(context: dg.AssetExecutionContext, providers: Providers) -> pd.DataFrame:
+    """Fetch hourly bars, of each coin from the first source in ``OHLC_SOURCES`` that lists it."""
     return _bars(context, providers, schemas.OHLC, ohlc_source.fetch_ohlc)
 
 
 @dg.asset(**shell.asset_kwargs("kraken_ohlc"), op_tags=FIRST)
 def kraken_ohlc(context: dg.AssetExecutionContext, providers: Providers) -> pd.DataFrame:
+    """Fetch hourly bars of Kraken in USD."""
     return _bars(context, providers, schemas.KRAKEN_OHLC, kraken.fetch_kraken)
 
 
 def _bars(
     context: dg.AssetExecutionContext, providers: Providers, contract: Contract, fetch: BarSource
 ) -> pd.DataFrame:
-    """Bars of a range; of the day in progress, of the coins that lack a finished one."""
+    """Fetch the bars of a range. For the day in progress only coins that lack a finished bar are requested."""
     start, end = shell.days_of(context)
     coins, now = shell.coins_of(context, providers), providers.now()
     today = day_in_progress.covers_only_today(context, now)
@@ -83,6 +86,7 @@ def _bars(
 
 @dg.asset(**shell.asset_kwargs("derivatives"))
 def derivatives(context: dg.AssetExecutionContext, providers: Providers) -> pd.DataFrame:
+    """Fetch the hour's snapshot of perpetual futures, once an hour; past hours cannot be fetched."""
     coins, now = shell.coins_of(context, providers), providers.now()
     if now.date() not in days(*shell.days_of(context)):
         return shell.not_shown(context, schemas.DERIVATIVES)

@@ -9,7 +9,7 @@ from types import ModuleType
 
 
 def dagster_modules() -> list[ModuleType]:
-    """The modules of this room that have sensors, schedules, jobs or assets."""
+    """Return the modules of this package that define assets, sensors or checks."""
     from crypto_assets.serving import online_asset
 
     return [online_asset]

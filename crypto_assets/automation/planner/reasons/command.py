@@ -1,4 +1,4 @@
-"""What a command asks for: a range of days, or what is missing of it; and what its own runs made stale."""
+"""Reason: a command. It asks for a range of days, or for what is missing of it; its runs may make other days stale."""
 
 from __future__ import annotations
 
@@ -14,18 +14,40 @@ from crypto_assets.storage.warehouse import Warehouse
 
 
 def asked(wanted: Mapping[str, Iterable[date]], reason: str) -> list[WantedDay]:
-    """These days of these tables, because a person asked for them."""
+    """Return the days that a person asked for.
+
+    Args:
+        wanted: Table -> days.
+        reason: The command and its range.
+
+    Returns:
+        The wanted days.
+    """
     return [WantedDay(table, day, reason) for table, found in wanted.items() for day in found]
 
 
 def coins_that_failed(table: str, coins: Iterable[str], found: Iterable[date]) -> list[WantedDay]:
-    """Days of a table that lack the rows of these coins."""
+    """Return days of a table for the coins whose rows they lack."""
     named = tuple(sorted(coins))
     return [WantedDay(table, day, f"failed coins: {table} lacks {', '.join(named)}", named) for day in found]
 
 
 def stale(instance: DagsterInstance, warehouse: Warehouse, specs: Specs, first: date, last: date) -> list[WantedDay]:
-    """Stale days of the first derived table that has any; what follows from it is found when they are done."""
+    """Return the stale days of the first derived table that has any. Later tables follow when these days are done.
+
+    Args:
+        instance: Has the materialisations.
+        warehouse: The tables.
+        specs: The derived tables.
+        first: First day, UTC, included.
+        last: Last day, included.
+
+    Returns:
+        The wanted days; empty where no day is stale.
+
+    Raises:
+        WarehouseError: A table cannot be read.
+    """
     for table in specs.look_back:
         if found := stale_days(instance, warehouse, table, first, last):
             reason = f"stale: an input of {table} was written after it was derived"

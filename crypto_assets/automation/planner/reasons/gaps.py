@@ -1,11 +1,11 @@
-"""Days that are missing, failed, unsettled or incomplete.
+"""Reason: days are missing, failed, unsettled or incomplete.
 
-Ticks may be missed: the machine slept, a provider was down, a run was killed. Nothing is repeated tick by tick: whoever
-looks finds which days lack what. A day is settled once it was fetched later than its provider had all of it. Derived
-days follow on the next look, when their inputs are there.
+A tick may be missed: the machine slept, a provider was down, a run was killed. Missed ticks are not repeated; the state of
+the days shows what is missing. A day is settled once it was fetched after its provider had the whole day. Derived days
+follow when their inputs are there.
 
-Bounded on purpose: gaps are looked for in the window only (a history that nobody asked for is no gap), failed days
-anywhere. What the rules stop after a few attempts stays red in ``nothing_failed`` meanwhile.
+Missing days are searched in the last ``WINDOW_DAYS`` only, because older days may never have been requested. Failed days
+are searched everywhere. A day that fails more often than the rules allow stays visible in the check ``nothing_failed``.
 """
 
 from __future__ import annotations
@@ -24,13 +24,22 @@ WINDOW_DAYS = 7
 
 
 def window_of(specs: Specs, now: datetime) -> list[date]:
-    """The closed days in which gaps are looked for; ticks fill the day in progress."""
+    """Return the closed days in which missing days are searched. Ticks fill the day in progress."""
     yesterday = now.date() - DAY
     return [day for day in days(yesterday - DAY * (WINDOW_DAYS - 1), yesterday) if day >= specs.first_day]
 
 
 def observe(instance: DagsterInstance, specs: Specs, now: datetime) -> dict[str, TableDays]:
-    """How the days of every table stand that is kept complete."""
+    """Read the state of the days of every table that is kept complete.
+
+    Args:
+        instance: Has the runs.
+        specs: The tables.
+        now: The instant, UTC.
+
+    Returns:
+        Table -> state of its days; empty before the first closed day.
+    """
     window = window_of(specs, now)
     if not window:
         return {}
@@ -44,13 +53,23 @@ def observe(instance: DagsterInstance, specs: Specs, now: datetime) -> dict[str,
 def wanted_days(
     tables: Mapping[str, TableDays], specs: Specs, now: datetime, under_way: UnderWay | None = None
 ) -> list[WantedDay]:
-    """Every day that should be asked for again now."""
+    """Return every day that should be requested again.
+
+    Args:
+        tables: See :func:`observe`.
+        specs: The tables.
+        now: The instant, UTC.
+        under_way: What unfinished runs will materialise.
+
+    Returns:
+        The wanted days; fetched tables first, then derived tables.
+    """
     window = [day for day in window_of(specs, now) if tables]
     found: list[WantedDay] = []
     for table, state in tables.items():
         if table not in specs.look_back:
             found += _fetched(table, state, specs, window, now)
-    coming: dict[str, set[date]] = {}  # what this look asks for and no run under way has
+    coming: dict[str, set[date]] = {}  # days that are wanted now and not under way
     for wanted_day in found:
         if not wanted_day.coins and not (under_way and under_way.covers(wanted_day.table, wanted_day.day)):
             coming.setdefault(wanted_day.table, set()).add(wanted_day.day)
@@ -62,11 +81,11 @@ def wanted_days(
 
 
 def _fetched(table: str, state: TableDays, specs: Specs, window: Sequence[date], now: datetime) -> list[WantedDay]:
-    """Days to fetch, and days that lack only the coins for which the provider failed."""
+    """Return the days to fetch, and the days that lack only coins whose fetch failed."""
     wanted = {day: f"failed: {table} {day} failed when it was last tried" for day in _failed(state)}
     if table not in specs.settles_after:
-        # It shows the present only: a run of a day that is over asks nobody, keeps the rows of an earlier look, and says
-        # that the provider no longer shows the day. It ends the failure, which nothing else could.
+        # The provider shows the present only. A run of a past day makes no request, keeps the stored rows and records that
+        # the day is no longer shown. Nothing else can end the failure.
         return [WantedDay(table, day, reason) for day, reason in wanted.items()]
     lag = specs.settles_after[table]
     for day in window:
@@ -91,9 +110,9 @@ def _derived(
     coming: Mapping[str, set[date]],
     window: Sequence[date],
 ) -> list[WantedDay]:
-    """Derived days that failed, or are missing although an input that gives them rows is there or on its way.
+    """Return derived days that failed or are missing, where a required input is there or will be fetched.
 
-    Days that an input made stale are late values, which have a reason of their own.
+    Stale days have a reason of their own (``late_values.py``).
     """
     there = {day for name in inputs for day in coming.get(name, ())}
     for name in inputs:
