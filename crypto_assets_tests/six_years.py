@@ -119,20 +119,20 @@ def asked_for(story: Story, live: Live, tables: Sequence[str], wanted: Sequence[
         health_query_s=health_s, page_query_s=page_s, stats_query_s=stats_s,
     )  # fmt: skip
     story.expect(status == "COMPLETED_SUCCESS", f"the backfill ended as {status}")
-    told = {s["assetKey"]["path"][0]: s for s in page["assetBackfillData"]["assetBackfillStatuses"]}
+    shown = {s["assetKey"]["path"][0]: s for s in page["assetBackfillData"]["assetBackfillStatuses"]}
     numbers = {node["assetKey"]["path"][0]: node["partitionStats"] for node in stats}
     kept = {}
     for table in tables:
         states = by_day(health[table])
         count = Counter(states.get(day, "MISSING") for day in wanted)
-        kept[table] = {**count, "ranges": health[table], "page": told[table], "stats": numbers[table]}
+        kept[table] = {**count, "ranges": health[table], "page": shown[table], "stats": numbers[table]}
         story.expect(count == {"MATERIALIZED": len(wanted)}, f"{table}: the UI's health has {dict(count)}")
         stray = [day for day in states if date.fromisoformat(day) < before]
         story.expect(not stray, f"{table}: {len(stray)} days that nobody asked for, e.g. {stray[:1]}")
         story.expect(
-            told[table]["numPartitionsMaterialized"] == told[table]["numPartitionsTargeted"] >= len(wanted)
-            and not told[table]["numPartitionsFailed"],
-            f"{table}: the backfill's page has {told[table]}",
+            shown[table]["numPartitionsMaterialized"] == shown[table]["numPartitionsTargeted"] >= len(wanted)
+            and not shown[table]["numPartitionsFailed"],
+            f"{table}: the backfill's page has {shown[table]}",
         )
         story.expect(
             numbers[table]["numFailed"] == 0 and numbers[table]["numMaterialized"] >= len(wanted),
