@@ -24,17 +24,7 @@ def warehouse_io_manager(_: dg.InitResourceContext) -> DeltaIOManager:
 
 
 def build_defs(overrides: Mapping[str, Any] | None = None) -> dg.Definitions:
-    """Collect the definitions of all packages.
-
-    Args:
-        overrides: Resource key -> resource that replaces the default one, for tests.
-
-    Returns:
-        The definitions.
-
-    Raises:
-        UsageError: A setting in the environment is wrong.
-    """
+    """Collect assets, checks, schedules, sensors and jobs; ``overrides`` replaces resources by key, for tests."""
     executor, more = _cluster() if Settings.from_env().kube_namespace else (dg.in_process_executor, [])
     modules = [module for room in (assets, monitoring, automation, serving) for module in room.dagster_modules()] + more
     kinds = ("ASSETS", "SENSORS", "SCHEDULES", "JOBS", "ASSET_CHECKS")
