@@ -66,7 +66,7 @@ def schedules(calendar: dg.PartitionsDefinition) -> list[dg.ScheduleDefinition]:
     # Two minutes after the mark: CoinGecko's answer is up to a minute old, and a features row decides five minutes after it.
     @dg.schedule(job=intraday, cron_schedule="2-59/15 * * * *", execution_timezone="UTC")
     def every_15_minutes(context: dg.ScheduleEvaluationContext) -> dg.RunRequest | dg.SkipReason:
-        return _one_at_a_time(context, "intraday", utc_day(context), "tick: what the day in progress lacks")
+        return _one_at_a_time(context, "intraday", utc_day(context), "tick: rows that the day in progress lacks")
 
     @dg.schedule(job=close, cron_schedule="10 0 * * *", execution_timezone="UTC")
     def close_yesterday(context: dg.ScheduleEvaluationContext) -> dg.RunRequest | dg.SkipReason:

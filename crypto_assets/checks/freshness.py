@@ -30,7 +30,7 @@ def fresh(table: Contract) -> Measure:
     limit = FRESHNESS[table.table].late_after
 
     def measure(scope: Scope) -> Outcome:
-        found = judged(scope, table.table)
+        found = freshness_in(scope, table.table)
         if found is None:
             return Outcome(True, "the range ends in the past: freshness is not judged")
         if found.status == state.RECORDED:
@@ -46,7 +46,7 @@ def fresh(table: Contract) -> Measure:
     return measure
 
 
-def judged(scope: Scope, table: str) -> state.TableFreshness | None:
+def freshness_in(scope: Scope, table: str) -> state.TableFreshness | None:
     """Return the freshness of a table.
 
     Args:

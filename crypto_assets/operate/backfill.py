@@ -31,7 +31,7 @@ Progress = Callable[[str, int, int], None]  # text, partitions done, partitions 
 
 
 @dataclass
-class Report:
+class BackfillReport:
     """The result of a backfill.
 
     Attributes:
@@ -71,7 +71,7 @@ def backfill(
     missing_only: bool = False,
     progress: Progress = lambda *_: None,
     asked_by: str = "crypto-assets backfill",
-) -> Report:
+) -> BackfillReport:
     """Materialise a range of days of these tables. A failed run is reported, and the others go on.
 
     Args:
@@ -102,7 +102,7 @@ def backfill(
                 work.retry_coins(table, coins, first, last)
     report = work.report
     if not report.failures:
-        work.heal([table for table in tables if wanted[table]], start, end)
+        work.refresh_stale([table for table in tables if wanted[table]], start, end)
     for table, sentence in report.broken_checks.items():  # the rows are stored and used, but not checked
         report.failures.setdefault(f"checks of {table}", sentence)
     for table in tables:
@@ -165,7 +165,7 @@ class _Work:
     instance: DagsterInstance
     warehouse: Warehouse
     progress: Progress
-    report: Report = field(default_factory=Report)
+    report: BackfillReport = field(default_factory=BackfillReport)
 
     def run_all(self, plan: Sequence[PlannedRun], rules: Rules = COMMAND) -> None:
         """Execute the runs in order. The rest of a failed run is tried in parts. Stop early when run after run fails."""
@@ -200,7 +200,7 @@ class _Work:
                     table, f"{table} {run.first} to {run.last} lacks {names}, the other coins are stored: {sentence}"
                 )
 
-    def heal(self, tables: Sequence[str], start: date, end: date) -> None:
+    def refresh_stale(self, tables: Sequence[str], start: date, end: date) -> None:
         """Materialise stale derived partitions again, until none is left."""
         if not tables:
             return

@@ -77,7 +77,7 @@ def _asset(instance: DagsterInstance, scope: Scope, table: str, recorded: bool) 
             "severity": outcome.severity,
             "description": outcome.description,
         }
-    judged = None if recorded else freshness.judged(scope, table)
+    current = None if recorded else freshness.freshness_in(scope, table)
     return {
         "state": found.status,
         "partitions": {
@@ -90,6 +90,6 @@ def _asset(instance: DagsterInstance, scope: Scope, table: str, recorded: bool) 
         "days_with_rows": len(found.with_rows),
         "rows": found.rows,
         "newest_available_at": newest.isoformat() if newest else None,
-        "fresh": None if judged is None else judged.fresh,
+        "fresh": None if current is None else current.fresh,
         "checks": checks,
     }

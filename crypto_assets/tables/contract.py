@@ -230,9 +230,7 @@ class Contract:
         """
         problems: list[str] = []
         try:
-            if not self._holds(
-                data
-            ):  # one pass over the columns is enough to see that all is well; pandera names what is broken
+            if not self._holds(data):  # one fast pass; pandera is slower, but names the broken rule
                 self.rules.validate(data, lazy=True)
         except pa.errors.SchemaErrors as error:
             cases = error.failure_cases

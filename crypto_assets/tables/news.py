@@ -43,7 +43,7 @@ _FIRST_KNOWN = (
 
 NEWS_ARTICLES = Contract(
     table="news_articles",
-    description="Articles from RSS and Atom feeds; what a feed no longer lists is kept, as it was first seen.",
+    description="Articles from RSS and Atom feeds, as they were first seen; articles that a feed no longer lists are kept.",
     grain="article",
     key=("article_id",),
     columns=(
@@ -59,7 +59,7 @@ NEWS_ARTICLES = Contract(
         ),
         Column(
             "first_seen_at", TIMESTAMP, "UTC",
-            "The fetch that first listed it; null where the feed's first fetch of the day did: nobody watched before. "
+            "The fetch that first listed it; null where that was the feed's first fetch of the day. "
             "Never null where the date is not understood.",
         ),
         key("feed", "Name of the feed in NEWS_FEEDS."),
@@ -84,22 +84,22 @@ NEWS_ARTICLES = Contract(
 
 ARTICLE_NARRATIVES = Contract(
     table="article_narratives",
-    description="What each article says: theme, sentiment, drivers, affected coins. The lexicon judges every article, "
-    "a model those it could; what a model claims without the text saying so is in 'ungrounded', not in its columns.",
+    description="What each article says: theme, sentiment, drivers, affected coins. The lexicon analyses every article, "
+    "and a model those that it answers. Claims of a model that the text does not contain are in 'ungrounded' only.",
     grain="article x analyser",
     key=("article_id", "analyzer"),
     columns=(
         key("article_id", "Article."),
         key("analyzer", "Who said so: 'lexicon-<version>' or the model's name."),
         day(),
-        available_at("that of the article: the analysis rests on nothing later"),
+        available_at("that of the article: the analysis uses nothing later"),
         source(),
         Column("theme", pl.String, "name", "Dominant theme.", allowed=THEMES),
         Column("secondary_themes", TEXTS, "names", "Further themes, at most 3."),
         value("sentiment", "-1 to 1", "Tone towards the market.", lower=-1, upper=1),
         value("confidence", "0 to 1", "How sure the analyser is.", lower=0, upper=1),
-        Column("drivers", TEXTS, "phrases", "What the judgement rests on, at most 5.", nullable=False),
-        Column("driver_quotes", TEXTS, "quotes", "For each driver the words of the article it rests on."),
+        Column("drivers", TEXTS, "phrases", "Reasons for the result, at most 5.", nullable=False),
+        Column("driver_quotes", TEXTS, "quotes", "For each driver the words of the article that support it."),
         Column("affected_symbols", TEXTS, "coins", "Coins concerned; only such as the text names.", nullable=False),
         Column("impact_horizon", pl.String, "name", "How far ahead it matters.", allowed=IMPACT_HORIZONS),
         Column("summary", pl.String, "text", "Two sentences; null unless the article has each number and coin in it."),
@@ -116,7 +116,7 @@ ARTICLE_NARRATIVES = Contract(
         Column("answer_tokens", pl.Int64, "tokens", "Written by the model.", lower=0),
         Column("analyzed_at", TIMESTAMP, "UTC", "When the model answered, by its server's clock."),
     ),
-    available_at_rule="that of the article: an analysis is a function of its text and the model, and rests on nothing "
+    available_at_rule="that of the article: an analysis is a function of its text and the model, and uses nothing "
     "later; analyzed_at says when it was made",
     time_column=None,
 )  # fmt: skip
@@ -220,7 +220,7 @@ THEME_TRENDS = Contract(
 
 THEME_DIGESTS = Contract(
     table="theme_digests",
-    description="The day in three paragraphs: for each of its largest themes the numbers and the titles they rest on. "
+    description="The day in three paragraphs: for each of its largest themes the numbers and some titles. "
     "The text is put together from theme_trends and quotes titles; nothing in it is made up.",
     grain="theme (the 3 largest) x day",
     key=("theme", "date"),

@@ -76,8 +76,8 @@ QUARANTINE = Contract(
 
 SET_ASIDE = Contract(
     table="set_aside",
-    description="What a provider gave and what could not be stored as it was: the cell is null or the row is left out, "
-    "the rest is stored. A fetch of the same days brings it up to date: what has healed is no longer here.",
+    description="Observations of providers that were not stored as given: the cell is null or the row is left out. The other "
+    "rows are stored. A later fetch of the same days updates the record; corrected observations leave it.",
     grain="table x subject x day x column x reason",
     key=("table_name", "subject", "date", "column_name", "reason"),
     columns=(
@@ -104,21 +104,21 @@ SLO_WINDOWS = ("24h", "7d", "30d")
 FRESHNESS_OBSERVATIONS = Contract(
     table="freshness_observations",
     description="Whether each table was fresh, read from its rows every 15 minutes. An observation cannot be made later: "
-    "a slot without a row was not observed, and counts as not fresh. Recorded data is not judged and has no row.",
+    "a slot without a row was not observed, and counts as not fresh. Recorded data has no row, because it is never late.",
     grain="asset x 15-minute slot",
     key=("asset", "ts"),
     columns=(
-        key("asset", "Table that was looked at."),
-        ts("Start of the slot in which it was looked at."),
+        key("asset", "Table that was observed."),
+        ts("Start of the slot of the observation."),
         day(),
-        available_at("when it was looked at"),
+        available_at("the time of the observation"),
         source(),
         Column("fresh", pl.Boolean, "flag", "The newest row was younger than the limit.", nullable=False),
         Column("newest_available_at", TIMESTAMP, "UTC", "The newest row's available_at; null where no row of the last 40 days was there."),
         value("age_s", "seconds", "Age of the newest row.", lower=0),
         value("late_after_s", "seconds", "The limit (the freshness of its TableSpec).", nullable=False, above=0),
     ),
-    available_at_rule="when it was looked at",
+    available_at_rule="the time of the observation",
     write_mode=WriteMode.KEEP,
     reference="measured by this platform",
 )  # fmt: skip

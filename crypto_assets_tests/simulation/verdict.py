@@ -43,7 +43,9 @@ def incidents(messages: list[dict[str, Any]]) -> dict[str, dict[str, Any]]:
 def reported_wrongly(found: dict[str, dict[str, Any]]) -> list[str]:
     """Incidents that were not reported once when they began and once when they ended."""
     once = {"opened": 1, "closed": 1}
-    return [f"{entry['title']}: {dict(entry['reported'])}" for entry in found.values() if dict(entry["reported"]) != once]
+    return [
+        f"{entry['title']}: {dict(entry['reported'])}" for entry in found.values() if dict(entry["reported"]) != once
+    ]
 
 
 def service_level(warehouse: Warehouse, now: datetime) -> dict[str, Any]:

@@ -91,7 +91,7 @@ class Ledger(SharedState):
 
         Args:
             kind: the kind of alert.
-            sightings: what a sensor saw.
+            sightings: what a watcher found.
             now: the current time, UTC.
             runbooks: the address of the runbooks, for the messages.
 

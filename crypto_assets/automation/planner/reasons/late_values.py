@@ -124,5 +124,5 @@ def _due(
             continue
         above = next(((name, other) for name, other in window if other in changing.get(name, ())), None)
         if above is not None:
-            found[day] = f"{above[0]} {above[1]} is derived again, and {table} rests on it"
+            found[day] = f"{above[0]} {above[1]} is derived again, and {table} depends on it"
     return found
