@@ -23,9 +23,16 @@ from crypto_assets.monitoring.watch import (
 from crypto_assets.monitoring.watch.watcher import WatchContext, Watcher
 from crypto_assets.settings import Settings
 
-WATCHERS = {
+WATCHERS: dict[str, Watcher] = {
     module.WATCHER.kind: module.WATCHER
-    for module in (failed_runs, failed_checks, late_tables, error_budgets, model_server, call_budgets)
+    for module in (
+        failed_runs,
+        failed_checks,
+        late_tables,
+        error_budgets,
+        model_server,
+        call_budgets,
+    )
 }
 
 
