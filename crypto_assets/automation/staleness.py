@@ -2,7 +2,7 @@
 
 A derived partition uses several days of its inputs. If one of these days is written later (another order of backfills, a
 second process, a late value), the derived partition is stale. It must be materialised again, because values must not
-depend on the order of runs (rule "Chunking does not show").
+depend on the order of runs (rule "chunking does not show").
 """
 
 from __future__ import annotations

@@ -8,7 +8,7 @@ import polars as pl
 import pytest
 from polars.testing import assert_frame_equal
 
-from crypto_assets.automation.staleness import horizon, stale_days
+from crypto_assets.automation.staleness import last_affected_day, stale_days
 from crypto_assets.dates import DAY, days
 from crypto_assets.features.all_features import GROUPS
 from crypto_assets.operate import graph, runs
@@ -62,8 +62,8 @@ def test_a_day_written_later_makes_what_looked_back_over_it_stale(platform: Plat
 
 
 def test_the_horizon_follows_the_graph() -> None:
-    assert horizon(["news_articles"], START) >= START + DAY * LOOK_BACK["narratives"]["news_articles"]
-    assert horizon(["ml_features"], START) == START
+    assert last_affected_day(["news_articles"], START) >= START + DAY * LOOK_BACK["narratives"]["news_articles"]
+    assert last_affected_day(["ml_features"], START) == START
 
 
 def test_runs_of_dead_processes_are_buried(platform: Platform) -> None:
