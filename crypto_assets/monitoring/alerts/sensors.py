@@ -78,6 +78,10 @@ WATCHERS: dict[str, tuple[Watcher, int, str]] = {  # kind -> (watcher, seconds b
 
 def _sensor(kind: str) -> dg.SensorDefinition:
     watcher, seconds, text = WATCHERS[kind]
+    if kind not in KINDS:
+        raise TypeError(
+            f"{kind}: a watcher of no kind of alert; add the kind to crypto_assets/monitoring/alerts/kinds.py"
+        )
 
     @dg.sensor(
         name=f"alert_{kind}",
