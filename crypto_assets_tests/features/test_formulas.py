@@ -1,14 +1,17 @@
-"""A formula that is made of other columns of its row is computed once more, from the text of the definition."""
+"""What a definition says in words that a machine reads: formulas of other columns, and the bars before the first value."""
 
 from __future__ import annotations
 
 from datetime import date
 
+import numpy as np
 import polars as pl
 import pytest
 
-from crypto_assets.features.definitions import FEATURES
+from crypto_assets.features.definitions import FEATURES, GROUPS
+from crypto_assets.features.technical import technical_features
 from crypto_assets_tests.features.frames import features, messy
+from crypto_assets_tests.forgotten import nothing_forgotten
 
 START, END = date(2022, 1, 1), date(2022, 1, 2)
 
@@ -43,3 +46,15 @@ def test_a_value_is_what_its_formula_says(rows: pl.DataFrame) -> None:
             f"{name} is not {FEATURES[name].formula} Mend the formula in crypto_assets/features/*_columns.py, or the "
             "arithmetic in the file of the same family beside it"
         )
+
+
+def test_the_first_value_of_an_indicator_comes_when_its_definition_says() -> None:
+    close = 100.0 + np.random.default_rng(1).normal(0, 1, (1, 1200)).cumsum(axis=1)
+    bars = {"open": close, "high": close + 0.5, "low": close - 0.7, "close": close + 0.1, "volume": close}
+    first = {name: int(np.argmax(~np.isnan(array[0]))) for name, array in technical_features(bars).items()}
+    nothing_forgotten(
+        f"{feature.name}: its first value needs {first[feature.name] + 1} bars, and its definition says "
+        f"{feature.first_hours + 1}; mend the definition in crypto_assets/features/technical_columns.py"
+        for feature in GROUPS["technical"]
+        if first[feature.name] != feature.first_hours
+    )
