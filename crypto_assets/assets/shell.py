@@ -20,10 +20,8 @@ from crypto_assets.sources.client.http import Client
 from crypto_assets.sources.fetched import ALONE, Fetched, SetAside
 from crypto_assets.sources.screen import screen
 from crypto_assets.storage.warehouse import Warehouse
-from crypto_assets.tables import spec
 from crypto_assets.tables.contract import Contract
 from crypto_assets.tables.registry import CONTRACTS, TABLES
-from crypto_assets.tables.schemas import ML_FEATURES
 from crypto_assets.tables.spec import DerivedFrom, FromProvider, TableSpec, Unpartitioned
 
 DAILY = daily(Settings.from_env().start)
@@ -31,19 +29,28 @@ COINS_TAG = "crypto_assets/coins"  # run tag: fetch these coins only
 LINEAGE = "dagster/column_lineage"
 FAILED_COINS = "failed_coins"  # metadata of a materialisation: coins whose rows it lacks, and why
 
-# The most days that one run of a derived table covers.
-DERIVED_CHUNK_DAYS = Settings.from_env().chunk_days
-# The most days that one run of tables of providers covers.
-SOURCE_CHUNK_DAYS = min(spec.SOURCE_CHUNK_DAYS, DERIVED_CHUNK_DAYS)
+MOST_DAYS = Settings.from_env().chunk_days  # of any run: CRYPTO_ASSETS_CHUNK_DAYS
 
 
-def feature_chunk_days(coins: int) -> int:
-    """Return the most days of ``ml_features`` that fit the memory of one run with this many coins."""
-    return chunk_days(TABLES[ML_FEATURES.table], coins)
+def days_at_most(table: TableSpec) -> int:
+    """Return the most days that one run of a table covers, regardless of memory.
+
+    Args:
+        table: The spec.
+
+    Returns:
+        Days, at least 1.
+
+    Raises:
+        ValueError: The table has no days.
+    """
+    if table.chunk is None:
+        raise ValueError(f"{table.table} has no days: no run covers any of them")
+    return min(table.chunk.days or MOST_DAYS, MOST_DAYS)
 
 
-def chunk_days(table: TableSpec, coins: int) -> int:
-    """Return the most days that one run of a table covers.
+def days_in_memory(table: TableSpec, coins: int) -> int:
+    """Return the most days of a table that one run makes, with as many rows as its memory allows.
 
     Args:
         table: The spec.
@@ -55,10 +62,7 @@ def chunk_days(table: TableSpec, coins: int) -> int:
     Raises:
         ValueError: The table has no days.
     """
-    if table.chunk is None:
-        raise ValueError(f"{table.table} has no days: no run covers any of them")
-    days = min(table.chunk.days or DERIVED_CHUNK_DAYS, DERIVED_CHUNK_DAYS)
-    rows = table.chunk.hourly_rows
+    days, rows = days_at_most(table), table.chunk.hourly_rows if table.chunk else None
     return days if rows is None else max(1, min(days, rows // (24 * coins)))
 
 
@@ -80,7 +84,7 @@ def asset_kwargs(table: str) -> dict[str, Any]:
         coins = len(select(Settings.from_env().coins))
         found |= {
             "partitions_def": DAILY,
-            "backfill_policy": dg.BackfillPolicy.multi_run(chunk_days(said, coins)),
+            "backfill_policy": dg.BackfillPolicy.multi_run(days_in_memory(said, coins)),
             "io_manager_key": "io_manager",
         }
     rows = said.rows_from

@@ -23,7 +23,7 @@ from crypto_assets.storage.warehouse import Warehouse
 from crypto_assets.tables.schemas import CONTRACTS
 
 ROWS_A_STATEMENT = 20_000  # short transactions, because ticks write to the same table
-# Coverage is counted from the newest event of each kind of a partition. Older ones are superseded.
+# The states of partitions are read from the newest event of each type, per partition. Older ones are superseded.
 SUPERSEDED = """
 DELETE FROM event_logs WHERE id IN (
   SELECT id FROM (

@@ -83,7 +83,7 @@ def _asset(instance: DagsterInstance, scope: Scope, table: str, recorded: bool) 
         "partitions": {
             "expected": len(found.closed),
             "materialized": sum(status == "MATERIALIZED" for status in partitions.values()),
-            "failed": sum(status == "FAILED" for status in partitions.values()),
+            "failed": len(set(found.failed or ()) & set(found.closed)),
         },
         "coverage": found.coverage,
         "days_due": len(found.due),

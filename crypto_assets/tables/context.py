@@ -13,10 +13,10 @@ from crypto_assets.features.feature import DAILY_STALENESS
 from crypto_assets.tables.contract import Column, Contract, WriteMode
 from crypto_assets.tables.shared_columns import available_at, day, key, source, symbol, value
 from crypto_assets.tables.spec import (
+    COINGECKO_RANGE_DAYS,
     FULL_HISTORY,
     NO_HISTORY,
     OWNER,
-    SOURCE_CHUNK_DAYS,
     AsOf,
     Chunk,
     EachDay,
@@ -179,7 +179,7 @@ DEFI_YIELDS = Contract(
 
 DAY = timedelta(days=1)
 DAILY = Freshness(warn_after=timedelta(hours=36), late_after=timedelta(hours=48), by_coin=False)
-CHUNK = Chunk(days=SOURCE_CHUNK_DAYS, hourly_rows=None)
+CHUNK = Chunk(days=COINGECKO_RANGE_DAYS, hourly_rows=None)
 
 SPECS = (
     TableSpec(

@@ -10,9 +10,9 @@ from crypto_assets.tables.contract import TEXTS, TIMESTAMP, Column, Contract, Wr
 from crypto_assets.tables.prices import HOURLY, SETTLES_AFTER
 from crypto_assets.tables.shared_columns import available_at, day, key, source, symbol, ts, value
 from crypto_assets.tables.spec import (
+    COINGECKO_RANGE_DAYS,
     FULL_HISTORY,
     OWNER,
-    SOURCE_CHUNK_DAYS,
     Chunk,
     DaysOf,
     DaysWithRows,
@@ -318,7 +318,7 @@ SPECS = (
         when=TICKS,
         freshness=NEWS,
         expected=DaysWithRows(note="days with at least one article count; feeds show only the newest articles"),
-        chunk=Chunk(days=SOURCE_CHUNK_DAYS, hourly_rows=None),
+        chunk=Chunk(days=COINGECKO_RANGE_DAYS, hourly_rows=None),
         read_by_features=None,
         own_pod_from_days=None,
         demo_warm_up=False,

@@ -10,9 +10,9 @@ from crypto_assets.features.onchain_columns import LOOKBACK_DAYS as ENHANCED_LOO
 from crypto_assets.tables.contract import Contract, WriteMode
 from crypto_assets.tables.shared_columns import available_at, day, source, symbol, value
 from crypto_assets.tables.spec import (
+    COINGECKO_RANGE_DAYS,
     FULL_HISTORY,
     OWNER,
-    SOURCE_CHUNK_DAYS,
     AsOf,
     Chunk,
     DerivedFrom,
@@ -132,7 +132,7 @@ SPECS = (
         when=SETTLED,
         freshness=DAILY,
         expected=EachCoin(rows_per_day=1, identifier="coinmetrics", kept=False),
-        chunk=Chunk(days=SOURCE_CHUNK_DAYS, hourly_rows=None),
+        chunk=Chunk(days=COINGECKO_RANGE_DAYS, hourly_rows=None),
         read_by_features=AsOf(known_within=timedelta(days=1) + COINMETRICS_PLAUSIBLE),
         own_pod_from_days=None,
         demo_warm_up=True,

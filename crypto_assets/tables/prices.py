@@ -9,10 +9,10 @@ import polars as pl
 from crypto_assets.tables.contract import Column, Contract, WriteMode
 from crypto_assets.tables.shared_columns import available_at, day, source, symbol, ts, value
 from crypto_assets.tables.spec import (
+    COINGECKO_RANGE_DAYS,
     FULL_HISTORY,
     NO_HISTORY,
     OWNER,
-    SOURCE_CHUNK_DAYS,
     AsOf,
     Chunk,
     EachCoin,
@@ -126,7 +126,7 @@ DERIVATIVES = Contract(
 # last row of a day comes with its close. A row that is missing when the third tick is due is late.
 EVERY_COIN_HOURLY = Freshness(warn_after=timedelta(minutes=45), late_after=timedelta(hours=1, minutes=30), by_coin=True)
 HOURLY = Freshness(warn_after=timedelta(minutes=45), late_after=timedelta(hours=1, minutes=30), by_coin=False)
-CHUNK = Chunk(days=SOURCE_CHUNK_DAYS, hourly_rows=None)
+CHUNK = Chunk(days=COINGECKO_RANGE_DAYS, hourly_rows=None)
 # These tables need no later settling, which would ask for each coin again: the day's last hour is there after midnight.
 TICKS = frozenset({When.TICK})
 

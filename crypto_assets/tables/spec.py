@@ -18,7 +18,7 @@ from crypto_assets.tables.contract import Contract
 OWNER = "team:market-data"
 
 FULL_HISTORY, NO_HISTORY = None, timedelta()  # how far back a provider shows a table
-SOURCE_CHUNK_DAYS = 100  # CoinGecko's hourly range limit, so that one coin is one call
+COINGECKO_RANGE_DAYS = 100  # CoinGecko's hourly range limit, so that one coin is one call
 
 
 class When(Enum):
@@ -34,7 +34,8 @@ class Freshness:
     """How old the newest row may be.
 
     Attributes:
-        warn_after: Without a materialisation for this long, Dagster warns.
+        warn_after: Without a materialisation for this long, Dagster's own freshness policy warns. The check ``fresh``, which
+            reads the rows, does not use it.
         late_after: The newest ``available_at`` may be this old; older is late.
         by_coin: Whether each coin is checked separately too. Use it only where every coin has a row each hour or day.
     """

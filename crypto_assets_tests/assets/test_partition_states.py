@@ -8,10 +8,11 @@ import dagster as dg
 from dagster import AssetKey, AssetMaterialization, DagsterInstance, DagsterRunStatus
 
 from crypto_assets.assets.partition_states import left_failed, states_of
-from crypto_assets.assets.shell import DAILY, feature_chunk_days
+from crypto_assets.assets.shell import DAILY, days_in_memory
 from crypto_assets.checks.shells import RANGE
 from crypto_assets.dates import DAY, chunks, days
 from crypto_assets.tables.ml import CHUNK_ROWS
+from crypto_assets.tables.registry import TABLES
 
 FIRST = DAILY.start.date()
 LAST = FIRST + DAY * 20
@@ -75,11 +76,11 @@ def test_a_day_that_is_tried_again_has_failed_until_it_is_there(instance: Dagste
 
 def test_a_chunk_of_features_is_bounded_by_its_rows_whatever_the_coins_and_the_years() -> None:
     for coins in (1, 20, 148, 300, 322, 5_000):
-        size = feature_chunk_days(coins)
+        size = days_in_memory(TABLES["ml_features"], coins)
         longest = max(
             (last - first + timedelta(days=1)).days for first, last in chunks(FIRST, FIRST + DAY * 1_825, size)
         )
         assert longest == 1 or longest * 24 * coins <= CHUNK_ROWS
         assert longest == size
-    assert feature_chunk_days(300) == 60
-    assert feature_chunk_days(600) == 30
+    assert days_in_memory(TABLES["ml_features"], 300) == 60
+    assert days_in_memory(TABLES["ml_features"], 600) == 30

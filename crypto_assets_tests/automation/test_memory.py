@@ -113,7 +113,7 @@ def test_the_rest_of_a_failed_run(instance: DagsterInstance, monkeypatch: pytest
 
 def test_the_model_is_back() -> None:
     owed = model_is_back.Unanswered(days(FIRST, LAST), LAST, 400, "400/0/")
-    known = replace(specs.current(), most_days={"ml_features": 20})
+    known = replace(specs.current(), days_in_memory={"ml_features": 20})
     found = plan(model_is_back.wanted_days(owed, known, "a model"), MODEL_IS_BACK, known, now=NOW)
     assert max((run.last - run.first).days + 1 for run in found.all_runs if "ml_features" in run.tables) == 20
     judged(spans_of_runs(found.all_runs))

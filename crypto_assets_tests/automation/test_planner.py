@@ -45,9 +45,8 @@ SPECS = Specs(
     settles_after={"chain": timedelta(hours=6), "news": timedelta(minutes=8)},
     kept_up=("chain", "news", "present", "signals", "features", "daily", "digest"),
     first_day=FIRST,
-    source_chunk_days=5,
-    derived_chunk_days=9,
-    most_days={"features": 3},
+    days_at_most={"chain": 5, "news": 5, "present": 5, **dict.fromkeys(("daily", "digest", "features", "signals"), 9)},
+    days_in_memory={"features": 3},
 )
 KINDS = [LATE_VALUES, REFILL, REST_OF_RUN, MODEL_IS_BACK, COMMAND, HEALING]
 TABLES = [*SPECS.kept_up]
@@ -243,3 +242,13 @@ def test_gaps_of_any_state(state: dict[str, TableDays], busy: UnderWay) -> None:
 @pytest.mark.parametrize("rules", KINDS, ids=lambda rules: rules.name)
 def test_nothing_wished_is_nothing_planned(rules: Rules) -> None:
     assert plan([], rules, SPECS, now=NOW) == Plan()
+
+
+def test_a_table_that_allows_few_days_a_run_is_never_given_more() -> None:
+    """The size is the table's own, in its TableSpec: not one for all tables of providers."""
+    few = replace(SPECS, days_at_most={**SPECS.days_at_most, "news": 2})
+    wishes = [WantedDay("news", FIRST + DAY * n, "test") for n in range(9)]
+    runs = plan(wishes, COMMAND, few, now=NOW).all_runs
+    assert [(run.last - run.first).days + 1 for run in runs] == [2, 2, 2, 2, 1]
+    both = [*wishes, *(WantedDay("chain", FIRST + DAY * n, "test") for n in range(9))]
+    assert max((run.last - run.first).days + 1 for run in plan(both, COMMAND, few, now=NOW).all_runs) == 2

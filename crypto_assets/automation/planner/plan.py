@@ -189,13 +189,13 @@ def _chunked(wanted: Wanted, rules: Rules, specs: Specs) -> Iterator[PlannedRun]
 def _fitting_memory(run: PlannedRun, rules: Rules, specs: Specs) -> list[PlannedRun]:
     """Split a run in which a table has more rows than the memory allows: that table is made in several runs."""
     length = (run.last - run.first).days + 1
-    large = [table for table in run.tables if specs.most_days.get(table, length) < length]
+    large = [table for table in run.tables if specs.days_in_memory.get(table, length) < length]
     if not large:
         return [run]
     parts = []
     for table in run.tables:
         if table in large:
-            spans = list(chunks(run.first, run.last, specs.most_days[table]))
+            spans = list(chunks(run.first, run.last, specs.days_in_memory[table]))
             spans = spans[::-1] if rules.order == "newest" else spans
             parts += [replace(run, tables=(table,), first=first, last=last) for first, last in spans]
     return _around(run, large, parts, specs)

@@ -9,12 +9,11 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import date, timedelta
 
-from crypto_assets.assets.shell import DAILY, DERIVED_CHUNK_DAYS, SOURCE_CHUNK_DAYS, feature_chunk_days
+from crypto_assets.assets.shell import DAILY, days_at_most, days_in_memory
 from crypto_assets.automation.schedules import FRESHNESS, SETTLES_AFTER
 from crypto_assets.catalog import select
 from crypto_assets.settings import Settings
-from crypto_assets.tables.registry import LOOK_BACK, REQUIRED_INPUTS
-from crypto_assets.tables.schemas import ML_FEATURES
+from crypto_assets.tables.registry import LOOK_BACK, REQUIRED_INPUTS, TABLES
 
 
 @dataclass(frozen=True)
@@ -27,9 +26,8 @@ class Specs:
         settles_after: Table -> how long after the end of a day its provider has the whole day.
         kept_up: The tables that are kept complete automatically.
         first_day: The first day of the calendar.
-        source_chunk_days: The most days of one run that calls a provider.
-        derived_chunk_days: The most days of one run that only derives.
-        most_days: Large table -> the most days of it that fit the memory of one run.
+        days_at_most: Table -> the most days that one run of it covers, regardless of memory.
+        days_in_memory: Large table -> the most days of it that fit the memory of one run.
     """
 
     look_back: Mapping[str, Mapping[str, int]]
@@ -37,9 +35,8 @@ class Specs:
     settles_after: Mapping[str, timedelta]
     kept_up: tuple[str, ...]
     first_day: date
-    source_chunk_days: int
-    derived_chunk_days: int
-    most_days: Mapping[str, int]
+    days_at_most: Mapping[str, int]
+    days_in_memory: Mapping[str, int]
 
     def rank(self, table: str) -> int:
         """Return the position in the graph: 0 for fetched tables; an input is lower than the tables derived from it."""
@@ -51,7 +48,7 @@ class Specs:
 
     def chunk_days(self, tables: Iterable[str]) -> int:
         """Return the most days that one run of these tables covers, regardless of memory."""
-        return self.derived_chunk_days if set(tables) <= set(self.look_back) else self.source_chunk_days
+        return min(self.days_at_most[table] for table in tables)
 
     def downstream(self, table: str) -> tuple[str, ...]:
         """Return the table and all tables that are derived from it, inputs first."""
@@ -71,7 +68,10 @@ def current() -> Specs:
         settles_after=SETTLES_AFTER,
         kept_up=tuple(FRESHNESS),
         first_day=DAILY.start.date(),
-        source_chunk_days=SOURCE_CHUNK_DAYS,
-        derived_chunk_days=DERIVED_CHUNK_DAYS,
-        most_days={ML_FEATURES.table: feature_chunk_days(coins)},
+        days_at_most={name: days_at_most(table) for name, table in TABLES.items() if table.chunk is not None},
+        days_in_memory={
+            name: days_in_memory(table, coins)
+            for name, table in TABLES.items()
+            if table.chunk is not None and table.chunk.hourly_rows is not None
+        },
     )
