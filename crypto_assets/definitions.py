@@ -14,13 +14,13 @@ from crypto_assets.automation import schedules
 from crypto_assets.checks import all_checks
 from crypto_assets.settings import Settings
 from crypto_assets.storage.io_manager import DeltaIOManager
-from crypto_assets.storage.warehouse import Warehouse
+from crypto_assets.storage.warehouse import of_settings
 
 
 @dg.io_manager
 def warehouse_io_manager(_: dg.InitResourceContext) -> DeltaIOManager:
-    """The warehouse that the environment names when a run needs it."""
-    return DeltaIOManager(lambda: Warehouse(Settings.from_env().warehouse))
+    """The warehouse that the environment names when a run needs it; that of a demo's home takes a sandbox's rows only."""
+    return DeltaIOManager(lambda: of_settings(Settings.from_env()))
 
 
 def build_defs(overrides: Mapping[str, Any] | None = None) -> dg.Definitions:

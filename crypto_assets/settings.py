@@ -15,7 +15,9 @@ from typing import Any
 
 from pydantic import SecretStr
 
+from crypto_assets import demo_home
 from crypto_assets.dates import parse_day
+from crypto_assets.demo_home import DemoHome
 from crypto_assets.errors import UsageError
 
 OHLC_SOURCES = ("binance", "kraken", "coingecko")
@@ -24,6 +26,8 @@ PLANS = ("public", "demo", "basic", "analyst", "lite", "enterprise")
 _NO_BUCKET = re.compile(r"s3a?:(?!//)|(?!file:)[a-z][a-z0-9+.-]*://(?:/|$)", re.IGNORECASE)
 KUBE_SELECTOR = "crypto-assets/owner=crypto-assets"
 DEFAULT_OLLAMA = "http://127.0.0.1:11434"
+DEFAULT_START = "2017-01-01"
+DEFAULT_COINS = "top:20"
 DEFAULT_FEEDS = (
     "coindesk=https://www.coindesk.com/arc/outboundfeeds/rss/,"
     "cointelegraph=https://cointelegraph.com/rss,"
@@ -70,6 +74,12 @@ class Settings:
     ollama_set: bool = False  # a server or a model was configured: warn if it is absent
     ollama_timeout_s: float = 120.0
     ollama_concurrency: int = 2
+    demo: DemoHome | None = None  # what a demo's home remembers; None for an ordinary home
+
+    @property
+    def last_day(self) -> date | None:
+        """The last partition of every table, where a demo's recordings end; None where days go on."""
+        return None if self.demo is None else self.demo.last_day
 
     @classmethod
     def from_env(cls, env: Mapping[str, str] | None = None) -> Settings:
@@ -82,7 +92,8 @@ class Settings:
             The settings.
 
         Raises:
-            UsageError: a variable has an invalid value; the message names it.
+            UsageError: a variable has an invalid value (the message names it), or what a demo's home remembers cannot
+                be read.
         """
         env = os.environ if env is None else env
 
@@ -100,6 +111,7 @@ class Settings:
             return SecretStr(value) if value else None
 
         home = Path(text("CRYPTO_ASSETS_HOME", ".crypto_assets")).expanduser().resolve()
+        demo = demo_home.read(home)
         key = secret("COINGECKO_API_KEY")
         plan = text("COINGECKO_PLAN", "demo" if key else "public").lower()
         if plan not in PLANS:
@@ -111,8 +123,11 @@ class Settings:
         return cls(
             home=home,
             warehouse=place("CRYPTO_ASSETS_WAREHOUSE", text("CRYPTO_ASSETS_WAREHOUSE", str(home / "warehouse"))),
-            start=parse_day(text("CRYPTO_ASSETS_START", "2017-01-01"), "CRYPTO_ASSETS_START"),
-            coins=text("CRYPTO_ASSETS_COINS", "top:20"),
+            start=parse_day(
+                text("CRYPTO_ASSETS_START", str(demo.first_day) if demo else DEFAULT_START), "CRYPTO_ASSETS_START"
+            ),
+            coins=text("CRYPTO_ASSETS_COINS", demo.coins if demo else DEFAULT_COINS),
+            demo=demo,
             postgres_url=secret("DAGSTER_POSTGRES_URL"),
             coingecko_api_key=key,
             coingecko_plan=plan,

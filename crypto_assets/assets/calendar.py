@@ -28,7 +28,8 @@ class UtcDays(dg.DailyPartitionsDefinition):
     ) -> list[str]:
         with partition_loading_context(current_time, dynamic_partitions_store):
             now = datetime.fromtimestamp(self._get_current_timestamp(), timezone.utc)
-        return [day.isoformat() for day in days(self.start.date(), now.date())]
+        last = now.date() if self.end is None else min(now.date(), self.end.date() - DAY)
+        return [day.isoformat() for day in days(self.start.date(), last)]
 
     def time_window_for_partition_key(self, partition_key: str) -> dg.TimeWindow:  # type: ignore[override]
         """Raises ValueError for what is no day, as the stock one does."""
@@ -51,6 +52,12 @@ class UtcDays(dg.DailyPartitionsDefinition):
         return self._hash
 
 
-def daily(start: date) -> UtcDays:
-    """The calendar. It includes the day in progress, so that ticks can fill it; coverage does not count it."""
-    return UtcDays(start_date=start.isoformat(), timezone="UTC", end_offset=1)
+def daily(start: date, last: date | None = None) -> UtcDays:
+    """The calendar. It includes the day in progress, so that ticks can fill it; coverage does not count it.
+
+    Args:
+        start: the first day (UTC).
+        last: the last day, where a demo's recordings end; None for a calendar that goes on.
+    """
+    end = None if last is None else (last + DAY).isoformat()
+    return UtcDays(start_date=start.isoformat(), end_date=end, timezone="UTC", end_offset=1)

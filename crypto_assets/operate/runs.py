@@ -23,6 +23,7 @@ from crypto_assets.assets.failures import sentence
 from crypto_assets.assets.providers import ABSENT_DAYS
 from crypto_assets.assets.run_tags import reason_tags
 from crypto_assets.assets.shell import COINS_TAG, failed_coins_of
+from crypto_assets.automation.schedules import OF_THE_MOMENT
 from crypto_assets.checks.shells import RANGE, table_of_checks
 from crypto_assets.operate import graph
 from crypto_assets.runtime import alive
@@ -64,8 +65,18 @@ def execute(
     A failing step fails alone; its dependants are skipped. ``tags`` say why the run started; without them the run says
     that Python code asked for it.
     """
-    result = _execute(instance, tables, start, end, coins, tags or reason_tags("call: Python code asked for it"))
-    return _outcome(result, tables)
+    tags = {
+        RANGE[0]: start.isoformat(),
+        RANGE[1]: end.isoformat(),
+        **({COINS_TAG: ",".join(coins)} if coins else {}),
+        **(tags or reason_tags("call: Python code asked for it")),
+    }
+    return _outcome(_execute(instance, tables, tags), tables)
+
+
+def execute_of_the_moment(instance: DagsterInstance, tags: Mapping[str, str]) -> RunOutcome:
+    """Materialise every asset without days in one run: they belong to the instant at which they are made."""
+    return _outcome(_execute(instance, OF_THE_MOMENT, tags), OF_THE_MOMENT)
 
 
 def _outcome(result: dg.ExecuteInProcessResult, tables: Sequence[str]) -> RunOutcome:
@@ -104,25 +115,14 @@ def _outcome(result: dg.ExecuteInProcessResult, tables: Sequence[str]) -> RunOut
 
 
 def _execute(
-    instance: DagsterInstance,
-    tables: Sequence[str],
-    start: date,
-    end: date,
-    coins: Sequence[str],
-    tags: Mapping[str, str],
+    instance: DagsterInstance, tables: Sequence[str], tags: Mapping[str, str]
 ) -> dg.ExecuteInProcessResult:
     job = graph.job().get_subset(asset_selection={AssetKey(table) for table in tables})
     with _log_helpers_apart():
         return job.execute_in_process(
             instance=instance,
             run_config=_QUIET,
-            tags={
-                RANGE[0]: start.isoformat(),
-                RANGE[1]: end.isoformat(),
-                PROCESS_TAG: _process(),
-                **({COINS_TAG: ",".join(coins)} if coins else {}),
-                **tags,
-            },
+            tags={PROCESS_TAG: _process(), **tags},
             raise_on_error=False,
         )
 

@@ -29,6 +29,7 @@ class Specs:
     source_chunk_days: int  # days of one run that asks a provider, at most
     derived_chunk_days: int  # days of one run that only derives, at most
     most_days: Mapping[str, int]  # table whose rows are many -> days of it that fit the memory of one run
+    last_day: date | None = None  # of the calendar, where a demo's recordings end; None where days go on
 
     def rank(self, table: str) -> int:
         """The place in the graph: 0 for what is fetched; an input always has a lower one than what is derived from it."""
@@ -63,4 +64,5 @@ def current() -> Specs:
         source_chunk_days=SOURCE_CHUNK_DAYS,
         derived_chunk_days=DERIVED_CHUNK_DAYS,
         most_days={ML_FEATURES.table: feature_chunk_days(coins)},
+        last_day=Settings.from_env().last_day,
     )
