@@ -134,9 +134,7 @@ def settle(settings: Settings, chosen: Plan, data: Path | None) -> DemoHome:
         )
     if known is not None:
         ends = [day for day in (known.last_day, asked.last_day) if day is not None]
-        asked = replace(
-            asked, first_day=min(known.first_day, asked.first_day), last_day=max(ends) if ends else None
-        )
+        asked = replace(asked, first_day=min(known.first_day, asked.first_day), last_day=max(ends) if ends else None)
     try:
         asked.write(settings.home)
     except OSError as error:
@@ -179,7 +177,9 @@ def run(instance: DagsterInstance, settings: Settings, home: DemoHome, chosen: P
         )
         if history.failures:
             return history
-    report = backfill(instance, warehouse, graph.tables(), chosen.start, chosen.end, progress=progress, asked_by=ASKED_BY)
+    report = backfill(
+        instance, warehouse, graph.tables(), chosen.start, chosen.end, progress=progress, asked_by=ASKED_BY
+    )
     made = runs.execute_of_the_moment(instance, reason_tags(f"{ASKED_BY}: what belongs to the moment"))
     report.failures.update(made.failures)
     if not _whole(instance, graph.tables(), home.first_day, chosen.start - DAY):  # days that no demo filled lie between

@@ -114,9 +114,7 @@ def _outcome(result: dg.ExecuteInProcessResult, tables: Sequence[str]) -> RunOut
     return RunOutcome(result.run_id, result.success, failures, absent, frozenset(done), failed_coins, broken)
 
 
-def _execute(
-    instance: DagsterInstance, tables: Sequence[str], tags: Mapping[str, str]
-) -> dg.ExecuteInProcessResult:
+def _execute(instance: DagsterInstance, tables: Sequence[str], tags: Mapping[str, str]) -> dg.ExecuteInProcessResult:
     job = graph.job().get_subset(asset_selection={AssetKey(table) for table in tables})
     with _log_helpers_apart():
         return job.execute_in_process(

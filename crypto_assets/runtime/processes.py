@@ -52,9 +52,7 @@ def dev(settings: Settings, port: int = 3000, host: str = "127.0.0.1") -> None:
     check_port(port, host)
     with (
         open_instance(settings),
-        only_one(
-            settings.home / "dev.lock", f"UI on http://{host}:{port}, process {os.getpid()}", "crypto-assets dev"
-        ),
+        only_one(settings.home / "dev.lock", f"UI on http://{host}:{port}, process {os.getpid()}", "crypto-assets dev"),
         _stoppable() as stopped,
         tempfile.TemporaryDirectory(prefix="crypto-assets-") as folder,
     ):

@@ -85,7 +85,9 @@ class DeltaIOManager(dg.IOManager):
         columns = said.get("columns")
         if keys:
             start, end = date.fromisoformat(min(keys)), date.fromisoformat(max(keys))
-            if LOOK_BACK_DAYS in said:  # stored days before the first partition count as well: values do not depend on it
+            if (
+                LOOK_BACK_DAYS in said
+            ):  # stored days before the first partition count as well: values do not depend on it
                 first = date.fromisoformat(step.partition_key_range.start)
                 start = first - timedelta(days=int(said[LOOK_BACK_DAYS]))
             frame = self._open().read(contract, start=start, end=end, columns=columns)
