@@ -22,7 +22,9 @@ RECORDED = DemoHome(None, Path("/srv/recorded data"), "top:5", date(2024, 3, 1),
 def test_what_is_written_is_what_is_read(tmp_path: Path, kept: DemoHome) -> None:
     kept.write(tmp_path / "a home" / "inside")
     assert demo_home.read(tmp_path / "a home" / "inside") == kept
-    assert [path.name for path in (tmp_path / "a home" / "inside").iterdir()] == [demo_home.FILE], "nothing half written"
+    assert [path.name for path in (tmp_path / "a home" / "inside").iterdir()] == [demo_home.FILE], (
+        "nothing half written"
+    )
 
 
 def test_an_ordinary_home_remembers_no_demo(tmp_path: Path) -> None:

@@ -44,7 +44,7 @@ def examine() -> list[Finding]:
         Finding(
             "configuration", "ok",
             f"{len(coins)} coins from {settings.start}; CoinGecko plan {settings.coingecko_plan}; "
-            f"state in {settings.home}",
+            f"state in {settings.home}" + (f", a demo's home ({settings.demo.sandbox})" if settings.demo else ""),
         )
     ]  # fmt: skip
     findings.append(_guard("warehouse", lambda: _warehouse(settings)))

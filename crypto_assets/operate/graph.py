@@ -34,6 +34,13 @@ def _has_days(node: BaseAssetNode) -> bool:
 
 
 @cache
+def checks_without_days() -> frozenset[dg.AssetCheckKey]:
+    """Return the checks of what no run over days looks at: assets of the moment, and tables that are written beside."""
+    graph = defs.resolve_asset_graph()
+    return frozenset(key for key in graph.asset_check_keys if not _has_days(graph.get(key.asset_key)))
+
+
+@cache
 def tables_of_step(step: str) -> tuple[str, ...]:
     """Return the tables that a step of a run fills: the one of its own name, or those of a multi-asset."""
     found = next((a for a in defs.assets or () if isinstance(a, dg.AssetsDefinition) and a.op.name == step), None)

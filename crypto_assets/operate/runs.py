@@ -6,6 +6,7 @@ import os
 import socket
 import subprocess
 from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import date
@@ -75,8 +76,11 @@ def execute(
 
 
 def execute_of_the_moment(instance: DagsterInstance, tags: Mapping[str, str]) -> RunOutcome:
-    """Materialise every asset without days in one run: they belong to the instant at which they are made."""
-    return _outcome(_execute(instance, OF_THE_MOMENT, tags), OF_THE_MOMENT)
+    """Materialise every asset without days in one run, and make the checks of all tables without days.
+
+    They belong to the instant at which they are made.
+    """
+    return _outcome(_execute(instance, OF_THE_MOMENT, tags, graph.checks_without_days()), OF_THE_MOMENT)
 
 
 def _outcome(result: dg.ExecuteInProcessResult, tables: Sequence[str]) -> RunOutcome:
@@ -114,8 +118,17 @@ def _outcome(result: dg.ExecuteInProcessResult, tables: Sequence[str]) -> RunOut
     return RunOutcome(result.run_id, result.success, failures, absent, frozenset(done), failed_coins, broken)
 
 
-def _execute(instance: DagsterInstance, tables: Sequence[str], tags: Mapping[str, str]) -> dg.ExecuteInProcessResult:
-    job = graph.job().get_subset(asset_selection={AssetKey(table) for table in tables})
+def _execute(
+    instance: DagsterInstance,
+    tables: Sequence[str],
+    tags: Mapping[str, str],
+    checks: AbstractSet[dg.AssetCheckKey] | None = None,
+) -> dg.ExecuteInProcessResult:
+    """Run these tables, with all of their checks or with these alone."""
+    job = graph.job().get_subset(
+        asset_selection={AssetKey(table) for table in tables},
+        asset_check_selection=None if checks is None else {*checks},
+    )
     with _log_helpers_apart():
         return job.execute_in_process(
             instance=instance,

@@ -73,7 +73,9 @@ def test_one_write_of_both_is_refused(tmp_path: Path) -> None:
 def test_a_demos_home_takes_no_live_row_from_its_first_write_on(tmp_path: Path) -> None:
     DemoHome(7, None, "BTC", DAYS[0]).write(tmp_path)
     warehouse = of_settings(Settings.from_env({"CRYPTO_ASSETS_HOME": str(tmp_path)}))
-    with pytest.raises(ContractError, match=r"rows from alternative_me cannot go .* a sandbox's rows \(a demo's home\)"):
+    with pytest.raises(
+        ContractError, match=r"rows from alternative_me cannot go .* a sandbox's rows \(a demo's home\)"
+    ):
         warehouse.write(MARKET_SENTIMENT, sentiment("alternative_me"), DAYS[:1])
     assert not warehouse.exists(MARKET_SENTIMENT.table)
     warehouse.write(MARKET_SENTIMENT, sentiment("sandbox/alternative_me"), DAYS[:1])
