@@ -56,6 +56,19 @@ def test_the_calendar_counts_as_dagsters_own_walks(start: date, now: datetime, f
     assert ours.get_serializable_unique_identifier() == stock.get_serializable_unique_identifier()
 
 
+@settings(max_examples=25, deadline=None)
+@given(Day, MOMENTS, st.integers(0, 400))
+def test_a_calendar_that_ends_has_the_days_of_dagsters_own(start: date, now: datetime, length: int) -> None:
+    last = start + DAY * length
+    stock = dg.DailyPartitionsDefinition(
+        start.isoformat(), end_date=(last + DAY).isoformat(), timezone="UTC", end_offset=1
+    )
+    ours = daily(start, last)
+    assert ours.get_partition_keys(current_time=now) == stock.get_partition_keys(current_time=now)
+    assert (ours, hash(ours)) == (stock, hash(stock))
+    assert ours != daily(start)
+
+
 def test_a_subset_is_read_by_either_calendar() -> None:
     ours, stock = daily(date(2024, 1, 1)), dg.DailyPartitionsDefinition("2024-01-01", timezone="UTC", end_offset=1)
     keys = ["2024-01-05", "2024-01-06", "2024-02-29"]

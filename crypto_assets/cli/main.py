@@ -107,7 +107,7 @@ def demo(count: int, end_text: str | None, data: Path | None, as_json: bool) -> 
             with _instance(settings) as instance:
                 with _progress() as progress:
                     report = demonstration.run(instance, settings, home, plan, progress)
-                document = measure(instance, settings, plan.start, plan.end, recorded=data is not None)
+                document = measure(instance, configured(), plan.start, plan.end, recorded=data is not None)
     _show_status(document, as_json)
     _raise_failures(report.failures)
 

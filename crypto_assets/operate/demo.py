@@ -6,7 +6,7 @@ Dagster is loaded in :func:`run`, after :func:`settle` has said on which day the
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from datetime import date
@@ -17,8 +17,10 @@ from crypto_assets.dates import DAY, days, parse_day, today
 from crypto_assets.demo_home import DemoHome
 from crypto_assets.errors import CryptoAssetsError, InstanceError
 from crypto_assets.runtime.lock import only_one
+from crypto_assets.sandbox.generator import Generator
+from crypto_assets.sandbox.replay import Replay, overlap
 from crypto_assets.settings import DEFAULT_START, Settings, variable
-from crypto_assets.storage.origin import LIVE
+from crypto_assets.storage.origin import LIVE, SANDBOX
 from crypto_assets.storage.warehouse import Warehouse
 from crypto_assets.tables.registry import demo_warm_up, look_back
 
@@ -73,8 +75,6 @@ def plan(first: date, count: int, end: date | None, data: Path | None) -> Plan:
     Raises:
         UsageError: the folder has no recordings, or they have no day in common.
     """
-    from crypto_assets.sandbox.replay import overlap
-
     last_day = None
     if data is not None:
         oldest, newest = overlap(data)
@@ -114,7 +114,7 @@ def settle(settings: Settings, chosen: Plan, data: Path | None) -> DemoHome:
     Raises:
         CryptoAssetsError: the home holds the rows of real providers or of another sandbox, or cannot be written.
     """
-    known = settings.demo
+    known, stored = settings.demo, Warehouse(settings.warehouse).origins()
     asked = DemoHome(
         None if data is not None else SEED,
         None if data is None else data.resolve(),
@@ -122,15 +122,16 @@ def settle(settings: Settings, chosen: Plan, data: Path | None) -> DemoHome:
         chosen.start,
         chosen.last_day,
     )
-    if known is not None and not known.same_sandbox(asked):
+    if LIVE in stored:
         raise CryptoAssetsError(
-            f"{settings.home} is the home of a demo with another sandbox ({known.sandbox}, not {asked.sandbox}), and rows of two "
-            "are not mixed; give this one its own: crypto-assets demo --home NEW"
+            f"{settings.warehouse} holds rows of real providers ({stored[LIVE]}), and a sandbox's rows never go among them; "
+            "run the demo in a home of its own: crypto-assets demo --home NEW (and unset CRYPTO_ASSETS_WAREHOUSE where it is set)"
         )
-    if known is None and (live := Warehouse(settings.warehouse).origins().get(LIVE)):
+    before = known.sandbox if known else _mark(stored)
+    if (known is not None and not known.same_sandbox(asked)) or (known is None and before not in ("", _mark_of(data))):
         raise CryptoAssetsError(
-            f"{settings.warehouse} holds rows of real providers ({live}), and a sandbox's rows never go among them; run the "
-            "demo in a home of its own: crypto-assets demo --home NEW (and unset CRYPTO_ASSETS_WAREHOUSE where it is set)"
+            f"{settings.home} is the home of a demo with another sandbox ({before}, not {asked.sandbox}), and rows of two "
+            "are not mixed; give this one its own: crypto-assets demo --home NEW"
         )
     if known is not None:
         ends = [day for day in (known.last_day, asked.last_day) if day is not None]
@@ -144,6 +145,15 @@ def settle(settings: Settings, chosen: Plan, data: Path | None) -> DemoHome:
     # The history of the look-backs lies before the first partition that the home shows.
     os.environ["CRYPTO_ASSETS_START"] = min(chosen.warm_up, asked.first_day).isoformat()
     return asked
+
+
+def _mark(stored: Mapping[str, str]) -> str:
+    """The sandbox's mark on the rows that are stored; empty where there are none."""
+    return stored.get(SANDBOX, "").partition("/")[0]
+
+
+def _mark_of(data: Path | None) -> str:
+    return Generator.mark if data is None else Replay.mark
 
 
 def run(instance: DagsterInstance, settings: Settings, home: DemoHome, chosen: Plan, progress: Progress) -> Report:
@@ -163,6 +173,8 @@ def run(instance: DagsterInstance, settings: Settings, home: DemoHome, chosen: P
     from crypto_assets.operate import graph, runs
     from crypto_assets.operate.backfill import backfill
 
+    # The calendar of this process has begun by now; reports and checks look at the home's own days.
+    os.environ["CRYPTO_ASSETS_START"] = home.first_day.isoformat()
     warehouse = Warehouse(settings.warehouse)
     if not _whole(instance, WARM_UP_TABLES, chosen.warm_up, chosen.start - DAY):
         history = backfill(

@@ -10,7 +10,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from crypto_assets.demo_home import GO_LIVE, DemoHome
-from crypto_assets.errors import CryptoAssetsError, InstanceError
+from crypto_assets.errors import CryptoAssetsError, InstanceError, WarehouseError
 from crypto_assets.proxies import is_loopback
 from crypto_assets.sandbox.server import Sandbox
 from crypto_assets.settings import Settings, variable
@@ -153,9 +153,13 @@ def refuse_live_beside_sandbox(settings: Settings) -> None:
 
     Raises:
         CryptoAssetsError: the warehouse holds a sandbox's rows, and no variable leads to a server of this machine.
-        WarehouseError: a table cannot be read.
     """
-    if _is_here(settings.coingecko_base_url) or SANDBOX not in Warehouse(settings.warehouse).origins():
+    if any(_is_here(getattr(settings, name.lower())) for name in named("_base_url")):
+        return
+    try:
+        if SANDBOX not in Warehouse(settings.warehouse).origins():
+            return
+    except WarehouseError:  # what needs the tables says so itself
         return
     raise CryptoAssetsError(
         f"{settings.warehouse} holds a sandbox's rows, so no real provider is asked for more; if an older version's demo made "
