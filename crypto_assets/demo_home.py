@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from crypto_assets.dates import parse_day
-from crypto_assets.errors import UsageError
+from crypto_assets.errors import InstanceError, UsageError
 
 FILE = "demo.json"
 FORMAT = 1  # of the file; a change that an older version would misread takes the next number
@@ -80,7 +80,7 @@ def read(home: Path) -> DemoHome | None:
         What it remembers; None for an ordinary home.
 
     Raises:
-        UsageError: the file is damaged, cannot be read, or was written by a newer version.
+        InstanceError: the file is damaged, cannot be read, or was written by a newer version.
     """
     path = home / FILE
     try:
@@ -95,7 +95,7 @@ def read(home: Path) -> DemoHome | None:
         raise _damaged(path, "it is no JSON") from error
     number = found.get("format") if isinstance(found, dict) else None
     if isinstance(number, int) and number > FORMAT:
-        raise UsageError(
+        raise InstanceError(
             f"{path} was written by a newer version of crypto_assets (format {number}, this one reads {FORMAT}): install "
             "that version, or choose another home with --home"
         )
@@ -127,8 +127,8 @@ def _parsed(found: Any) -> DemoHome:
     return DemoHome(seed, None if data is None else Path(data), coins, first_day, last_day)
 
 
-def _damaged(path: Path, reason: str) -> UsageError:
-    return UsageError(
+def _damaged(path: Path, reason: str) -> InstanceError:
+    return InstanceError(
         f"{path} is damaged ({reason}), so nobody knows which sandbox this demo's home belongs to: delete the file and run "
         "the same crypto-assets demo again, which keeps the tables, or choose another home with --home"
     )

@@ -92,8 +92,8 @@ class Settings:
             The settings.
 
         Raises:
-            UsageError: a variable has an invalid value (the message names it), or what a demo's home remembers cannot
-                be read.
+            UsageError: a variable has an invalid value; the message names it.
+            InstanceError: what a demo's home remembers cannot be read.
         """
         env = os.environ if env is None else env
 

@@ -11,7 +11,7 @@ import pytest
 
 from crypto_assets import demo_home
 from crypto_assets.demo_home import DemoHome
-from crypto_assets.errors import UsageError
+from crypto_assets.errors import InstanceError
 from crypto_assets.settings import Settings
 
 GENERATED = DemoHome(7, None, "BTC,ETH", date(2026, 1, 5))
@@ -84,19 +84,19 @@ def changed(**values: Any) -> str:
 )
 def test_a_damaged_file_is_one_sentence_with_the_way_out(tmp_path: Path, text: str, reason: str) -> None:
     (tmp_path / demo_home.FILE).write_text(text, encoding="utf-8")
-    with pytest.raises(UsageError, match=f"damaged .*{reason}.*delete the file and run the same crypto-assets demo"):
+    with pytest.raises(InstanceError, match=f"damaged .*{reason}.*delete the file and run the same crypto-assets demo"):
         Settings.from_env({"CRYPTO_ASSETS_HOME": str(tmp_path)})
 
 
 def test_bytes_that_are_no_text_are_damage(tmp_path: Path) -> None:
     (tmp_path / demo_home.FILE).write_bytes(b"\xff\xfe\x00")
-    with pytest.raises(UsageError, match="damaged"):
+    with pytest.raises(InstanceError, match="damaged"):
         demo_home.read(tmp_path)
 
 
 def test_the_file_of_a_newer_version_is_refused_and_kept(tmp_path: Path) -> None:
     text = changed(format=2, more="unknown")
     (tmp_path / demo_home.FILE).write_text(text, encoding="utf-8")
-    with pytest.raises(UsageError, match=r"newer version of crypto_assets \(format 2.*another home with --home"):
+    with pytest.raises(InstanceError, match=r"newer version of crypto_assets \(format 2.*another home with --home"):
         demo_home.read(tmp_path)
     assert (tmp_path / demo_home.FILE).read_text(encoding="utf-8") == text

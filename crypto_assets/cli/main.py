@@ -16,7 +16,7 @@ import signal
 import sys
 import warnings
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -253,10 +253,9 @@ def _sandbox_if_demo() -> Iterator[None]:
     """Run the sandbox of a demo's home. Anything that is wrong with the environment is left to the command inside."""
     from crypto_assets.operate import home_sandbox
 
-    try:
+    settings: Settings | None = None
+    with suppress(CryptoAssetsError):
         settings = Settings.from_env()
-    except UsageError:
-        settings = None
     if settings is None or settings.demo is None:
         yield
     else:

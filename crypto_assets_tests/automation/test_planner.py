@@ -239,3 +239,13 @@ def test_gaps_of_any_state(state: dict[str, TableDays], busy: UnderWay) -> None:
 @pytest.mark.parametrize("rules", KINDS, ids=lambda rules: rules.name)
 def test_nothing_wished_is_nothing_planned(rules: Rules) -> None:
     assert plan([], rules, SPECS, now=NOW) == Plan()
+
+
+def test_gaps_are_looked_for_on_the_calendar_only() -> None:
+    """It begins somewhere, and where a demo's recordings end, it ends."""
+    yesterday = NOW.date() - DAY
+    whole = gaps.window_of(SPECS, NOW)
+    assert whole == days(yesterday - DAY * (gaps.WINDOW_DAYS - 1), yesterday)
+    assert gaps.window_of(replace(SPECS, last_day=yesterday - DAY * 2), NOW) == whole[:-2]
+    assert gaps.window_of(replace(SPECS, first_day=yesterday - DAY), NOW) == whole[-2:]
+    assert gaps.window_of(replace(SPECS, last_day=FIRST), NOW) == []
