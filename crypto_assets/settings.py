@@ -110,8 +110,6 @@ class Settings:
             value = text(name, "")
             return SecretStr(value) if value else None
 
-        home = Path(text("CRYPTO_ASSETS_HOME", ".crypto_assets")).expanduser().resolve()
-        demo = demo_home.read(home)
         key = secret("COINGECKO_API_KEY")
         plan = text("COINGECKO_PLAN", "demo" if key else "public").lower()
         if plan not in PLANS:
@@ -121,13 +119,7 @@ class Settings:
         host = "api" if plan in ("public", "demo") else "pro-api"
         llama = url("DEFILLAMA_BASE_URL", "https://api.llama.fi")
         return cls(
-            home=home,
-            warehouse=place("CRYPTO_ASSETS_WAREHOUSE", text("CRYPTO_ASSETS_WAREHOUSE", str(home / "warehouse"))),
-            start=parse_day(
-                text("CRYPTO_ASSETS_START", str(demo.first_day) if demo else DEFAULT_START), "CRYPTO_ASSETS_START"
-            ),
-            coins=text("CRYPTO_ASSETS_COINS", demo.coins if demo else DEFAULT_COINS),
-            demo=demo,
+            **_home(text),
             postgres_url=secret("DAGSTER_POSTGRES_URL"),
             coingecko_api_key=key,
             coingecko_plan=plan,
@@ -266,6 +258,20 @@ def _api_budgets(text: str) -> dict[str, int]:
         if not value.isdecimal():
             raise UsageError(f"API_BUDGETS has {provider}={value!r}; write e.g. {example}")
     return {provider: int(value) for provider, value in found.items()}
+
+
+def _home(text: Callable[[str, str], str]) -> dict[str, Any]:
+    """Read the home and what is in it; a variable goes before what a demo's home remembers."""
+    home = Path(text("CRYPTO_ASSETS_HOME", ".crypto_assets")).expanduser().resolve()
+    demo = demo_home.read(home)
+    first = str(demo.first_day) if demo else DEFAULT_START
+    return {
+        "home": home,
+        "warehouse": place("CRYPTO_ASSETS_WAREHOUSE", text("CRYPTO_ASSETS_WAREHOUSE", str(home / "warehouse"))),
+        "start": parse_day(text("CRYPTO_ASSETS_START", first), "CRYPTO_ASSETS_START"),
+        "coins": text("CRYPTO_ASSETS_COINS", demo.coins if demo else DEFAULT_COINS),
+        "demo": demo,
+    }
 
 
 def _ollama(text: Callable[[str, str], str]) -> dict[str, Any]:
