@@ -125,14 +125,17 @@ def backfill(start_text: str, end_text: str, selection: str | None, missing: boo
     settings = configured()
     check_range(start, end, settings.start)
     _known_coins(settings)
-    from crypto_assets.assets.quarantine import pending_sentence
-    from crypto_assets.operate import graph, home_sandbox
-    from crypto_assets.operate.backfill import backfill as launch
-    from crypto_assets.storage.warehouse import Warehouse
+    from crypto_assets.operate import home_sandbox
 
-    tables, warehouse = graph.select(selection), Warehouse(settings.warehouse)
-    with home_sandbox.running(settings), _instance(settings) as instance, _progress() as progress:
-        report = launch(instance, warehouse, tables, start, end, missing_only=missing, progress=progress)
+    with home_sandbox.running(settings):  # refuses before anything slow is loaded
+        from crypto_assets.assets.quarantine import pending_sentence
+        from crypto_assets.operate import graph
+        from crypto_assets.operate.backfill import backfill as launch
+        from crypto_assets.storage.warehouse import Warehouse
+
+        tables, warehouse = graph.select(selection), Warehouse(settings.warehouse)
+        with _instance(settings) as instance, _progress() as progress:
+            report = launch(instance, warehouse, tables, start, end, missing_only=missing, progress=progress)
     if "prices" in tables and (held := pending_sentence(warehouse, start, end)):
         click.echo(held, err=True)
     if as_json:
