@@ -7,15 +7,18 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import fields
 from pathlib import Path
+from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from crypto_assets.demo_home import GO_LIVE, DemoHome
 from crypto_assets.errors import CryptoAssetsError, InstanceError, WarehouseError
 from crypto_assets.proxies import is_loopback
-from crypto_assets.sandbox.server import Sandbox
 from crypto_assets.settings import Settings, variable
 from crypto_assets.storage.origin import SANDBOX
 from crypto_assets.storage.warehouse import Warehouse
+
+if TYPE_CHECKING:
+    from crypto_assets.sandbox.server import Sandbox
 
 
 @contextmanager
@@ -60,6 +63,8 @@ def start(settings: Settings, demo: DemoHome) -> Sandbox:
             f"{settings.home} is the home of a demo of the recordings in {demo.data}, which are not there; bring them back, "
             "or choose another home with --home"
         )
+    from crypto_assets.sandbox.server import Sandbox  # an ordinary home does without the server
+
     log = log_of(settings)
     try:
         log.parent.mkdir(parents=True, exist_ok=True)
