@@ -27,9 +27,8 @@ from crypto_assets.tables.registry import demo_warm_up, look_back
 if TYPE_CHECKING:
     from dagster import DagsterInstance
 
-    from crypto_assets.operate.backfill import Progress, Report
+    from crypto_assets.operate.backfill import BackfillReport, Progress
 
-DEFAULT_DAYS = 7
 SEED = 7  # of the generated market
 # History that the features of the first demo day need: the longest look-back of a derived table.
 WARM_UP_DAYS = max(reach for inputs in look_back().values() for reach in inputs.values())
@@ -39,7 +38,7 @@ ASKED_BY = "crypto-assets demo"  # in the tags of its runs
 
 
 @dataclass(frozen=True)
-class Plan:
+class DemoDays:
     """The days of the demo, and the day from which it fetches history for them.
 
     ``last_day`` is the last one that the recordings know; None for a generated market.
@@ -60,7 +59,7 @@ def earliest() -> date:
     return parse_day(variable("CRYPTO_ASSETS_START") or DEFAULT_START, "CRYPTO_ASSETS_START")
 
 
-def plan(first: date, count: int, end: date | None, data: Path | None) -> Plan:
+def choose_days(first: date, count: int, end: date | None, data: Path | None) -> DemoDays:
     """Choose the days of the demo.
 
     Args:
@@ -83,7 +82,7 @@ def plan(first: date, count: int, end: date | None, data: Path | None) -> Plan:
         last_day = max(end, newest)
     end = end or today()
     start = max(end - DAY * (count - 1), first)
-    return Plan(start, end, max(start - DAY * WARM_UP_DAYS, first), last_day)
+    return DemoDays(start, end, max(start - DAY * WARM_UP_DAYS, first), last_day)
 
 
 def alone(settings: Settings) -> AbstractContextManager[None]:
@@ -98,7 +97,7 @@ def alone(settings: Settings) -> AbstractContextManager[None]:
     return only_one(settings.home / "demo.lock", f"process {os.getpid()}", "crypto-assets demo")
 
 
-def settle(settings: Settings, chosen: Plan, data: Path | None) -> DemoHome:
+def settle(settings: Settings, chosen: DemoDays, data: Path | None) -> DemoHome:
     """Make the home a demo's home, or see that it is the home of this demo, and let the calendar reach its history.
 
     A home that an older version's demo filled becomes one too; its tables stay.
@@ -156,7 +155,9 @@ def _mark_of(data: Path | None) -> str:
     return Generator.mark if data is None else Replay.mark
 
 
-def run(instance: DagsterInstance, settings: Settings, home: DemoHome, chosen: Plan, progress: Progress) -> Report:
+def run(
+    instance: DagsterInstance, settings: Settings, home: DemoHome, chosen: DemoDays, progress: Progress
+) -> BackfillReport:
     """Fetch history where it is missing, then materialise every table for the days of the plan, and what has no days.
 
     Args:
@@ -192,7 +193,7 @@ def run(instance: DagsterInstance, settings: Settings, home: DemoHome, chosen: P
     report = backfill(
         instance, warehouse, graph.tables(), chosen.start, chosen.end, progress=progress, asked_by=ASKED_BY
     )
-    made = runs.execute_of_the_moment(instance, reason_tags(f"{ASKED_BY}: what belongs to the moment"))
+    made = runs.execute_unpartitioned(instance, reason_tags(f"{ASKED_BY}: what belongs to the moment"))
     report.failures.update(made.failures)
     if not _whole(instance, graph.tables(), home.first_day, chosen.start - DAY):  # days that no demo filled lie between
         replace(home, first_day=chosen.start).write(settings.home)
