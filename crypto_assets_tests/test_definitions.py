@@ -17,6 +17,7 @@ from crypto_assets.demo_home import DemoHome
 from crypto_assets.operate import graph
 from crypto_assets.tables.registry import LOOK_BACK
 from crypto_assets.tables.schemas import CONTRACTS
+from crypto_assets_tests.forgotten import nothing_forgotten
 
 SPECS = {spec.key.to_user_string(): spec for spec in defs.resolve_all_asset_specs()}
 GROUPS = {"prices", "onchain", "context", "news", "ml", "operations"}
@@ -35,7 +36,15 @@ UNPARTITIONED = {*WRITTEN_ALONGSIDE, *OBSERVATIONS}  # an observation of the pre
 
 
 def test_every_contract_is_an_asset_and_every_asset_has_a_contract() -> None:
-    assert set(SPECS) - PAGES == set(CONTRACTS)
+    nothing_forgotten(
+        f"{table}: no asset fills it; name its transform in its TableSpec, or add an asset to ASSETS of a file in "
+        "crypto_assets/assets/"
+        for table in CONTRACTS.keys() - SPECS.keys()
+    )
+    nothing_forgotten(
+        f"{asset}: an asset without a table; add a TableSpec to a file in crypto_assets/tables/"
+        for asset in SPECS.keys() - CONTRACTS.keys() - PAGES
+    )
 
 
 @pytest.mark.parametrize("table", CONTRACTS)

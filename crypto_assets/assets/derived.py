@@ -77,6 +77,10 @@ def asset_of(spec: TableSpec) -> dg.AssetsDefinition:
     return derive
 
 
-TYPES = {kind: dg.PythonObjectDagsterType(kind) for kind in (pd.DataFrame, pl.DataFrame)}
+# Both classes are called DataFrame, and two types of one name cannot be in one graph.
+TYPES = {
+    pd.DataFrame: dg.PythonObjectDagsterType(pd.DataFrame, name="PandasDataFrame"),
+    pl.DataFrame: dg.PythonObjectDagsterType(pl.DataFrame, name="PolarsDataFrame"),
+}
 BY_NAME = {name: asset_of(spec) for name, spec in TABLES.items() if transform_of(spec) is not None}
 ASSETS = list(BY_NAME.values())

@@ -128,6 +128,12 @@ class _LaidOut:
             if self._any(*AROUND):
                 cap = prices.at_own_hour("market_cap_usd")[:, back["prices"] :]
                 arrays |= self.around.arrays(coins, {"market_cap_usd": cap})
+        absent = [name for name in self.wanted if name not in arrays]
+        if absent:
+            raise TypeError(
+                f"{', '.join(absent)}: defined in crypto_assets/features/, but nothing computes it; add the arithmetic to "
+                "the file of its family beside the definition"
+            )
         return _rows(grid, coins, kept, {name: arrays[name] for name in self.wanted})
 
     def _market_news(self, first: int) -> dict[str, Floats]:

@@ -44,7 +44,14 @@ def sensor_of(watcher: Watcher) -> dg.SensorDefinition:
 
     Returns:
         The sensor ``alert_<kind>``.
+
+    Raises:
+        TypeError: The kind of the watcher is not declared.
     """
+    if watcher.kind not in KINDS:
+        raise TypeError(
+            f"{watcher.kind}: a watcher of no kind of alert; add the kind to crypto_assets/monitoring/alerts/kinds.py"
+        )
 
     @dg.sensor(
         name=f"alert_{watcher.kind}",
