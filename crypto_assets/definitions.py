@@ -14,13 +14,13 @@ from crypto_assets.automation import schedules
 from crypto_assets.checks import all_checks
 from crypto_assets.settings import Settings
 from crypto_assets.storage.io_manager import DeltaIOManager
-from crypto_assets.storage.warehouse import Warehouse
+from crypto_assets.storage.warehouse import of_settings
 
 
 @dg.io_manager
 def warehouse_io_manager(_: dg.InitResourceContext) -> DeltaIOManager:
-    """Build the IO manager on the warehouse that the environment names at run time."""
-    return DeltaIOManager(lambda: Warehouse(Settings.from_env().warehouse))
+    """Build the IO manager on the warehouse that the environment names at run time; a demo's takes a sandbox's rows only."""
+    return DeltaIOManager(lambda: of_settings(Settings.from_env()))
 
 
 def build_defs(overrides: Mapping[str, Any] | None = None) -> dg.Definitions:

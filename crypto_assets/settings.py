@@ -15,7 +15,9 @@ from typing import Any
 
 from pydantic import SecretStr
 
+from crypto_assets import demo_home
 from crypto_assets.dates import parse_day
+from crypto_assets.demo_home import DemoHome
 from crypto_assets.errors import UsageError
 
 OHLC_SOURCES = ("binance", "kraken", "coingecko")
@@ -24,6 +26,8 @@ PLANS = ("public", "demo", "basic", "analyst", "lite", "enterprise")
 _NO_BUCKET = re.compile(r"s3a?:(?!//)|(?!file:)[a-z][a-z0-9+.-]*://(?:/|$)", re.IGNORECASE)
 KUBE_SELECTOR = "crypto-assets/owner=crypto-assets"
 DEFAULT_OLLAMA = "http://127.0.0.1:11434"
+DEFAULT_START = "2017-01-01"
+DEFAULT_COINS = "top:20"
 DEFAULT_FEEDS = (
     "coindesk=https://www.coindesk.com/arc/outboundfeeds/rss/,"
     "cointelegraph=https://cointelegraph.com/rss,"
@@ -70,6 +74,12 @@ class Settings:
     ollama_set: bool = False  # a server or a model was configured: warn if it is absent
     ollama_timeout_s: float = 120.0
     ollama_concurrency: int = 2
+    demo: DemoHome | None = None  # what a demo's home remembers; None for an ordinary home
+
+    @property
+    def last_day(self) -> date | None:
+        """The last partition of every table, where a demo's recordings end; None where days go on."""
+        return None if self.demo is None else self.demo.last_day
 
     @classmethod
     def from_env(cls, env: Mapping[str, str] | None = None) -> Settings:
@@ -83,6 +93,7 @@ class Settings:
 
         Raises:
             UsageError: a variable has an invalid value; the message names it.
+            InstanceError: what a demo's home remembers cannot be read.
         """
         env = os.environ if env is None else env
 
@@ -99,7 +110,6 @@ class Settings:
             value = text(name, "")
             return SecretStr(value) if value else None
 
-        home = Path(text("CRYPTO_ASSETS_HOME", ".crypto_assets")).expanduser().resolve()
         key = secret("COINGECKO_API_KEY")
         plan = text("COINGECKO_PLAN", "demo" if key else "public").lower()
         if plan not in PLANS:
@@ -109,10 +119,7 @@ class Settings:
         host = "api" if plan in ("public", "demo") else "pro-api"
         llama = url("DEFILLAMA_BASE_URL", "https://api.llama.fi")
         return cls(
-            home=home,
-            warehouse=place("CRYPTO_ASSETS_WAREHOUSE", text("CRYPTO_ASSETS_WAREHOUSE", str(home / "warehouse"))),
-            start=parse_day(text("CRYPTO_ASSETS_START", "2017-01-01"), "CRYPTO_ASSETS_START"),
-            coins=text("CRYPTO_ASSETS_COINS", "top:20"),
+            **_home(text),
             postgres_url=secret("DAGSTER_POSTGRES_URL"),
             coingecko_api_key=key,
             coingecko_plan=plan,
@@ -251,6 +258,20 @@ def _api_budgets(text: str) -> dict[str, int]:
         if not value.isdecimal():
             raise UsageError(f"API_BUDGETS has {provider}={value!r}; write e.g. {example}")
     return {provider: int(value) for provider, value in found.items()}
+
+
+def _home(text: Callable[[str, str], str]) -> dict[str, Any]:
+    """Read the home and what is in it; a variable goes before what a demo's home remembers."""
+    home = Path(text("CRYPTO_ASSETS_HOME", ".crypto_assets")).expanduser().resolve()
+    demo = demo_home.read(home)
+    first = str(demo.first_day) if demo else DEFAULT_START
+    return {
+        "home": home,
+        "warehouse": place("CRYPTO_ASSETS_WAREHOUSE", text("CRYPTO_ASSETS_WAREHOUSE", str(home / "warehouse"))),
+        "start": parse_day(text("CRYPTO_ASSETS_START", first), "CRYPTO_ASSETS_START"),
+        "coins": text("CRYPTO_ASSETS_COINS", demo.coins if demo else DEFAULT_COINS),
+        "demo": demo,
+    }
 
 
 def _ollama(text: Callable[[str, str], str]) -> dict[str, Any]:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta, timezone
+from datetime import date, datetime, timedelta, timezone
+from pathlib import Path
 
 import dagster as dg
 import pytest
@@ -12,6 +13,7 @@ from dagster._core.test_utils import create_run_for_test
 
 from crypto_assets.automation.schedules import UNPARTITIONED as OBSERVATIONS
 from crypto_assets.definitions import build_defs, defs
+from crypto_assets.demo_home import DemoHome
 from crypto_assets.operate import graph
 from crypto_assets.tables.registry import LOOK_BACK
 from crypto_assets.tables.schemas import CONTRACTS
@@ -132,6 +134,16 @@ def test_a_tick_does_not_wait_for_its_own_run(instance: dg.DagsterInstance) -> N
     create_run_for_test(instance, job_name="intraday", status=dg.DagsterRunStatus.NOT_STARTED, tags=made)
     assert len(tick("every_15_minutes", now, instance).run_requests or []) == 1
     assert not tick("every_15_minutes", now + timedelta(minutes=15), instance).run_requests
+
+
+def test_no_tick_asks_for_a_day_after_a_demos_recordings(
+    instance: dg.DagsterInstance, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    DemoHome(None, tmp_path, "BTC", date(2024, 5, 1), date(2024, 5, 3)).write(tmp_path)
+    monkeypatch.setenv("CRYPTO_ASSETS_HOME", str(tmp_path))
+    after, within = (datetime(2024, 5, day, 10, 17, tzinfo=timezone.utc) for day in (4, 3))
+    assert "end on 2024-05-03" in (tick("every_15_minutes", after, instance).skip_message or "")
+    assert len(tick("every_15_minutes", within, instance).run_requests or []) == 1
 
 
 def test_the_checks_across_sources_are_there() -> None:

@@ -49,6 +49,7 @@ def prices(context: dg.AssetExecutionContext, providers: Providers) -> pd.DataFr
         )
     kept, held = quarantine.split_trusted(warehouse, fetched.frame, start, end)
     shell.note(context, fetched, quarantined=held)
+    context.log_event(dg.AssetMaterialization("quarantine", metadata={"about": schemas.PRICES.table, "rows": held}))
     return kept
 
 

@@ -19,12 +19,13 @@ from crypto_assets.settings import Settings
 from crypto_assets.sources.client.http import Client
 from crypto_assets.sources.fetched import ALONE, Fetched, SetAside
 from crypto_assets.sources.screen import screen
+from crypto_assets.storage.io_manager import LOOK_BACK_DAYS
 from crypto_assets.storage.warehouse import Warehouse
 from crypto_assets.tables.contract import Contract
 from crypto_assets.tables.registry import CONTRACTS, TABLES
 from crypto_assets.tables.spec import DerivedFrom, FromProvider, TableSpec, Unpartitioned
 
-DAILY = daily(Settings.from_env().start)
+DAILY = daily(Settings.from_env().start, Settings.from_env().last_day)
 COINS_TAG = "crypto_assets/coins"  # run tag: fetch these coins only
 LINEAGE = "dagster/column_lineage"
 FAILED_COINS = "failed_coins"  # metadata of a materialisation: coins whose rows it lacks, and why
@@ -214,7 +215,8 @@ def _look_back(days: int) -> dg.AssetIn:
     return dg.AssetIn(
         partition_mapping=dg.TimeWindowPartitionMapping(
             start_offset=-days, end_offset=0, allow_nonexistent_upstream_partitions=True
-        )
+        ),
+        metadata={LOOK_BACK_DAYS: days},
     )
 
 
@@ -308,7 +310,10 @@ def note(context: dg.AssetExecutionContext, fetched: Fetched, output: str | None
     context.add_output_metadata(metadata, output_name=output)
     providers: Providers = context.resources.providers
     contract = CONTRACTS[output or context.asset_key.to_user_string()]
-    set_aside.record(Warehouse(providers.settings().warehouse), contract, fetched, *days_of(context), providers.now())
+    seen = set_aside.record(
+        Warehouse(providers.settings().warehouse), contract, fetched, *days_of(context), providers.now()
+    )
+    context.log_event(dg.AssetMaterialization("set_aside", metadata={"about": contract.table, "observations": seen}))
     for subject, reason in fetched.missing.items():
         context.log.info(f"{subject}: {reason}")
     for subject, reason in fetched.failed.items():

@@ -7,6 +7,7 @@ import dagster as dg
 
 from crypto_assets.assets.run_tags import reason_tags
 from crypto_assets.dagster_internals.core import SCHEDULED_EXECUTION_TIME_TAG
+from crypto_assets.settings import Settings
 from crypto_assets.tables import registry
 from crypto_assets.tables.spec import When
 
@@ -88,6 +89,8 @@ def schedules(calendar: dg.PartitionsDefinition) -> list[dg.ScheduleDefinition]:
 def _one_at_a_time(
     context: dg.ScheduleEvaluationContext, job: str, day: date, reason: str, tables: Sequence[str] = ()
 ) -> dg.RunRequest | dg.SkipReason:
+    if (last := Settings.from_env().last_day) is not None and day > last:
+        return dg.SkipReason(f"the recordings of this demo's home end on {last}")
     if unfinished := waiting(context.instance, job, context.scheduled_execution_time):
         return dg.SkipReason(f"the last tick still waits or runs (run {unfinished}); the next tick fetches everything")
     only = [dg.AssetKey(table) for table in tables] or None

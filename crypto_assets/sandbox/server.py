@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import logging
 import socket
 import sys
 import threading
 import time
 from collections import Counter
-from datetime import datetime
+from datetime import datetime, timezone
+from logging.handlers import RotatingFileHandler
 from pathlib import Path
 from types import TracebackType
 
@@ -30,6 +32,7 @@ from crypto_assets.sources.client.http import SANDBOX_HEADER
 
 HOST = "127.0.0.1"
 START_S = 10.0
+LOG_BYTES = 10_000_000  # of the file that is written and of the one before it
 # Variable -> the prefix under which the sandbox serves this provider's routes.
 PREFIXES = {
     "COINGECKO_BASE_URL": "/api/v3",
@@ -42,16 +45,19 @@ PREFIXES = {
 
 
 class _Marked:
-    """Counts requests, marks responses as the sandbox's, and applies faults to complete bodies."""
+    """Counts and logs requests, marks responses as the sandbox's, and applies faults to complete bodies."""
 
-    def __init__(self, app: ASGIApp, backend: Backend, faults: Faults, hits: Counter[str]) -> None:
-        self._app, self._backend, self._faults, self._hits = app, backend, faults, hits
+    def __init__(
+        self, app: ASGIApp, backend: Backend, faults: Faults, hits: Counter[str], log: logging.Handler | None
+    ) -> None:
+        self._app, self._backend, self._faults, self._hits, self._log = app, backend, faults, hits, log
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
         self._hits[scope["path"]] += 1
+        self._note(scope)
         if (refused := self._faults.refusal(scope["path"])) is not None:
             await refused(scope, receive, send)
             return
@@ -74,12 +80,22 @@ class _Marked:
         response.headers[SANDBOX_HEADER] = self._backend.mark
         await response(scope, receive, send)
 
+    def _note(self, scope: Scope) -> None:
+        if self._log is not None:
+            query = f"?{scope['query_string'].decode('latin-1')}" if scope["query_string"] else ""
+            line = f"{datetime.now(timezone.utc):%Y-%m-%dT%H:%M:%S.%fZ} {scope['method']} {scope['path']}{query}"
+            self._log.emit(logging.makeLogRecord({"msg": line}))
+
 
 class Sandbox:
     """A sandbox on a loopback port, as a context manager. ``requests`` counts requests by path.
 
+    With ``log`` each request is a line of that file: instant (UTC), method, path and query. It is rotated, and at most
+    20 MB large.
+
     Raises:
         InstanceError: the port is in use.
+        OSError: the log cannot be written.
         UsageError: the folder has no recordings, or a fault cannot be read.
     """
 
@@ -91,6 +107,7 @@ class Sandbox:
         port: int = 0,
         now: datetime | None = None,
         model: LanguageModel | None = None,
+        log: Path | None = None,
     ) -> None:
         self.model = model or Rule()
         self.backend: Backend = Replay(data) if data is not None else Generator(seed, now)
@@ -98,7 +115,8 @@ class Sandbox:
         providers = [r for part in (prices, others, snapshots) for r in part.routes(self.backend)]
         app = Starlette(routes=[*providers, *model_routes(self.model)])
         self.faults = Faults(parse(fault), seed)
-        wrapped = _Marked(app, self.backend, self.faults, self.requests)
+        lines = None if log is None else RotatingFileHandler(log, maxBytes=LOG_BYTES, backupCount=1, encoding="utf-8")
+        wrapped = _Marked(app, self.backend, self.faults, self.requests, lines)
         self._server = uvicorn.Server(uvicorn.Config(wrapped, log_level="critical", lifespan="off"))
         self._socket = _bind(port)
         self.url = f"http://{HOST}:{self._socket.getsockname()[1]}"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from datetime import date
+from datetime import date, timedelta
 from typing import Any
 
 import dagster as dg
@@ -17,6 +17,8 @@ from crypto_assets.tables.schemas import CONTRACTS
 
 # Metadata key: when a materialisation began to read its inputs, in epoch seconds (see automation/staleness.py).
 INPUTS_READ_AT = "inputs_read_at"
+# Metadata key of an input: days that it is read back from the first requested day (see assets/shell.py).
+LOOK_BACK_DAYS = "look_back_days"
 
 
 class DeltaIOManager(dg.IOManager):
@@ -79,9 +81,15 @@ class DeltaIOManager(dg.IOManager):
         self._read_at.setdefault((step.run_id, step.step.key), now() - 0.002)
         contract = _contract(context.asset_key)
         keys = context.asset_partition_keys if context.has_asset_partitions else []
-        columns = (context.definition_metadata or {}).get("columns")
+        said = context.definition_metadata or {}
+        columns = said.get("columns")
         if keys:
             start, end = date.fromisoformat(min(keys)), date.fromisoformat(max(keys))
+            if (
+                LOOK_BACK_DAYS in said
+            ):  # stored days before the first partition count as well: values do not depend on it
+                first = date.fromisoformat(step.partition_key_range.start)
+                start = first - timedelta(days=int(said[LOOK_BACK_DAYS]))
             frame = self._open().read(contract, start=start, end=end, columns=columns)
         else:
             frame = self._open().read(contract, columns=columns)

@@ -23,7 +23,8 @@ from deltalake.exceptions import CommitFailedError, DeltaError, TableNotFoundErr
 from pyarrow.dataset import Dataset, dataset
 
 from crypto_assets.errors import ContractError, UsageError, WarehouseError, free_space_note
-from crypto_assets.storage import object_store
+from crypto_assets.settings import Settings
+from crypto_assets.storage import object_store, origin
 from crypto_assets.storage.memory import give_back
 from crypto_assets.tables.contract import Contract, Frame, WriteMode
 from crypto_assets.tables.schemas import CONTRACTS
@@ -49,11 +50,16 @@ class WriteReport:
 
 
 class Warehouse:
-    """Tables under one root: a folder, or an ``s3://`` address (see ``object_store.py``)."""
+    """Tables under one root: a folder, or an ``s3://`` address (see ``object_store.py``).
+
+    Rows of a sandbox and of real providers are never under one root (``origin.py``). ``accepts`` names the only origin
+    whose rows may be written, as a demo's home has it; None: the first rows decide.
+    """
 
     as_of: datetime | None = None  # instant at which tables are read; None: now
 
-    def __init__(self, uri: str) -> None:
+    def __init__(self, uri: str, *, accepts: str | None = None) -> None:
+        self.accepts = accepts
         self.uri = uri.rstrip("/")
         if not self.is_local and set("#?") & set(uri):
             raise UsageError(f"CRYPTO_ASSETS_WAREHOUSE {uri!r} has a # or ? in it; write s3://BUCKET/FOLDER")
@@ -328,7 +334,8 @@ class Warehouse:
             What was done.
 
         Raises:
-            ContractError: a rule is broken, or a row lies outside ``days``; nothing was written.
+            ContractError: a rule is broken, a row lies outside ``days``, or it comes from a sandbox where the rows of
+                real providers are or the other way round; nothing was written.
             WarehouseError: the store cannot be written, or other writers of the same days won every attempt.
         """
         data = contract.validate(frame)
@@ -396,7 +403,7 @@ class Warehouse:
         raise WarehouseError(f"{contract.table}: {ATTEMPTS} commits in a row lost to other writers; run again")
 
     def _write_once(self, contract: Contract, data: pl.DataFrame, days: list[date]) -> WriteReport:
-        snapshot = self._open_or_create(contract)
+        snapshot = self._open_or_create(contract, data)
         stored = self._rows(contract, self._plan(contract, snapshot, days[0], days[-1])).filter(
             pl.col("date").is_in(days)
         )
@@ -419,8 +426,35 @@ class Warehouse:
         )
         return self._report(contract, data, days, snapshot.version(), changed=True)
 
-    def _open_or_create(self, contract: Contract) -> DeltaTable:
+    def origins(self) -> dict[str, str]:
+        """Find whether rows of a sandbox or of real providers are stored.
+
+        Returns:
+            ``sandbox`` or ``live`` -> one of the sources that say so; empty while no provider's row is stored.
+
+        Raises:
+            WarehouseError: a table cannot be read.
+        """
+        return next(filter(None, (origin.of_table(self.snapshot(table)) for table in CONTRACTS)), {})
+
+    def _check_origin(self, contract: Contract, data: pl.DataFrame, snapshot: DeltaTable | None) -> None:
+        """Refuse rows of a sandbox among those of real providers, and the other way round."""
+        new = origin.of_rows(data)
+        if not new:
+            return
+        stored = {self.accepts: "a demo's home"} if self.accepts else origin.of_table(snapshot) or self.origins()
+        if len({*new, *stored}) > 1:
+            kind = next((one for one in new if one not in stored), next(iter(new)))
+            here = "a sandbox's" if kind == origin.LIVE else "real providers'"
+            raise ContractError(
+                f"{contract.table}: rows from {new[kind]} cannot go to {self.uri}, which is for {here} rows "
+                f"({', '.join(stored.values()) or 'the other rows of this write'}); nothing was written; give each its own "
+                "home with --home (live: crypto-assets dev --home NEW), and its own CRYPTO_ASSETS_WAREHOUSE where that is set"
+            )
+
+    def _open_or_create(self, contract: Contract, data: pl.DataFrame) -> DeltaTable:
         snapshot = self.snapshot(contract.table)
+        self._check_origin(contract, data, snapshot)
         if snapshot is None:
             if self.is_local:
                 Path(self.uri).mkdir(parents=True, exist_ok=True)
@@ -554,6 +588,11 @@ def _changed_days(data: pl.DataFrame, stored: pl.DataFrame, days: list[date]) ->
     )
     none = data.clear()
     return [day for day in days if not after.get(day, none).equals(before.get(day, none))]
+
+
+def of_settings(settings: Settings) -> Warehouse:
+    """Open the warehouse of these settings; that of a demo's home accepts a sandbox's rows only."""
+    return Warehouse(settings.warehouse, accepts=origin.SANDBOX if settings.demo else None)
 
 
 def now() -> float:

@@ -247,8 +247,18 @@ def test_nothing_wished_is_nothing_planned(rules: Rules) -> None:
 def test_a_table_that_allows_few_days_a_run_is_never_given_more() -> None:
     """The size is the table's own, in its TableSpec: not one for all tables of providers."""
     few = replace(SPECS, days_at_most={**SPECS.days_at_most, "news": 2})
-    wishes = [WantedDay("news", FIRST + DAY * n, "test") for n in range(9)]
-    runs = plan(wishes, COMMAND, few, now=NOW).all_runs
+    wanted_days = [WantedDay("news", FIRST + DAY * n, "test") for n in range(9)]
+    runs = plan(wanted_days, COMMAND, few, now=NOW).all_runs
     assert [(run.last - run.first).days + 1 for run in runs] == [2, 2, 2, 2, 1]
-    both = [*wishes, *(WantedDay("chain", FIRST + DAY * n, "test") for n in range(9))]
+    both = [*wanted_days, *(WantedDay("chain", FIRST + DAY * n, "test") for n in range(9))]
     assert max((run.last - run.first).days + 1 for run in plan(both, COMMAND, few, now=NOW).all_runs) == 2
+
+
+def test_gaps_are_looked_for_on_the_calendar_only() -> None:
+    """It begins somewhere, and where a demo's recordings end, it ends."""
+    yesterday = NOW.date() - DAY
+    whole = gaps.window_of(SPECS, NOW)
+    assert whole == days(yesterday - DAY * (gaps.WINDOW_DAYS - 1), yesterday)
+    assert gaps.window_of(replace(SPECS, last_day=yesterday - DAY * 2), NOW) == whole[:-2]
+    assert gaps.window_of(replace(SPECS, first_day=yesterday - DAY), NOW) == whole[-2:]
+    assert gaps.window_of(replace(SPECS, last_day=FIRST), NOW) == []

@@ -15,7 +15,7 @@ from polars.testing import assert_frame_equal
 from crypto_assets.assets.calendar import daily
 from crypto_assets.dates import DAY
 from crypto_assets.errors import ContractError
-from crypto_assets.storage.io_manager import INPUTS_READ_AT, DeltaIOManager
+from crypto_assets.storage.io_manager import INPUTS_READ_AT, LOOK_BACK_DAYS, DeltaIOManager
 from crypto_assets.storage.warehouse import Warehouse
 from crypto_assets.tables.schemas import CONTRACTS
 from crypto_assets_tests.storage.test_warehouse import articles, rows
@@ -47,6 +47,15 @@ def ohlc(prices: pd.DataFrame) -> None:
     **SHELL, ins={"prices": dg.AssetIn(partition_mapping=BACK, metadata={"columns": ["price_usd", "symbol", "ts"]})}
 )
 def onchain_base(prices: pl.LazyFrame) -> None:
+    SEEN.append(prices)
+
+
+@dg.asset(
+    partitions_def=daily(START + DAY * 3),
+    backfill_policy=dg.BackfillPolicy.single_run(),
+    ins={"prices": dg.AssetIn(partition_mapping=BACK, metadata={LOOK_BACK_DAYS: 2})},
+)
+def kraken_ohlc(prices: pl.DataFrame) -> None:
     SEEN.append(prices)
 
 
@@ -88,7 +97,7 @@ def nobodys_table() -> pl.DataFrame:
     return rows(START)
 
 
-ASSETS = [prices, news_articles, ohlc, onchain_base, onchain_enhanced, narratives, quarantine]
+ASSETS = [prices, news_articles, ohlc, kraken_ohlc, onchain_base, onchain_enhanced, narratives, quarantine]
 ASSETS += [defi_metrics, market_sentiment, ml_features, nobodys_table]
 
 
@@ -197,6 +206,16 @@ def test_a_look_back_over_the_first_day_is_legal(run: Runner) -> None:
     run(prices)
     run(onchain_base)
     assert seen(pl.LazyFrame).collect().height == 24
+
+
+def test_a_look_back_reads_what_is_stored_before_the_first_partition(run: Runner) -> None:
+    """A calendar that begins later changes no value: what its partitions look back into was stored before."""
+    warehouse = run.warehouse
+    warehouse.write(
+        CONTRACTS["prices"], pl.concat(rows(START + DAY * n) for n in range(5)), [START + DAY * n for n in range(5)]
+    )
+    run(kraken_ohlc, START + DAY * 3, START + DAY * 4)
+    assert seen(pl.DataFrame)["date"].unique().sort().to_list() == [START + DAY * n for n in (1, 2, 3, 4)]
 
 
 def test_an_input_that_was_never_written_is_no_rows(run: Runner) -> None:

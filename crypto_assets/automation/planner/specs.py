@@ -28,6 +28,7 @@ class Specs:
         first_day: The first day of the calendar.
         days_at_most: Table -> the most days that one run of it covers, regardless of memory.
         days_in_memory: Large table -> the most days of it that fit the memory of one run.
+        last_day: The last day of the calendar, where a demo's recordings end; None where days go on.
     """
 
     look_back: Mapping[str, Mapping[str, int]]
@@ -37,6 +38,7 @@ class Specs:
     first_day: date
     days_at_most: Mapping[str, int]
     days_in_memory: Mapping[str, int]
+    last_day: date | None = None
 
     def rank(self, table: str) -> int:
         """Return the position in the graph: 0 for fetched tables; an input is lower than the tables derived from it."""
@@ -74,4 +76,5 @@ def current() -> Specs:
             for name, table in TABLES.items()
             if table.chunk is not None and table.chunk.hourly_rows is not None
         },
+        last_day=Settings.from_env().last_day,
     )

@@ -23,8 +23,9 @@ from typing import Any, NoReturn
 
 import httpx
 
+from crypto_assets.demo_home import GO_LIVE
 from crypto_assets.errors import SourceError
-from crypto_assets.proxies import Transport
+from crypto_assets.proxies import Transport, is_loopback
 from crypto_assets.settings import Settings
 from crypto_assets.sources.client.limits import limit_of
 from crypto_assets.sources.client.pace import Pace
@@ -198,6 +199,7 @@ class Client:
 
     async def _get(self, route: _Route, url: str, params: Any, headers: Any, subject: str, parse: Any) -> Answer:
         where = f"{route.provider} {httpx.URL(url).path}" + (f" for {subject}" if subject else "")
+        self._check_address(where, url)
         for attempt in range(1, self._max_attempts + 1):
             wait: float | None = None
             try:
@@ -207,6 +209,7 @@ class Client:
                     if status in TOO_MANY:
                         self._refuse(route.provider, where, status, sent, body)
                 if status < 400:
+                    self._check_mark(where, url, sent)
                     digest, kind = hashlib.sha256(body).hexdigest(), sent.get("Content-Type", "")
                     return Answer(parse(body, where), digest, sent.get(SANDBOX_HEADER), kind)
                 wait = retry_after(sent.get("Retry-After"))
@@ -234,6 +237,22 @@ class Client:
                     ) from error
             await asyncio.sleep(wait if wait is not None else self._pause(attempt))
         raise AssertionError("unreachable: the last attempt returns or raises")
+
+    def _check_address(self, where: str, url: str) -> None:
+        """Refuse any address but this machine's in a demo's home: its sandbox is here, real providers are not."""
+        if self._settings is not None and self._settings.demo is not None and not is_loopback(httpx.URL(url).host):
+            raise SourceError(
+                f"{where} was not asked: {self._settings.home} is a demo's home ({self._settings.demo.sandbox}), in which "
+                f"nothing calls a real provider; start crypto-assets dev, which runs its sandbox, or go live with {GO_LIVE}"
+            )
+
+    def _check_mark(self, where: str, url: str, sent: httpx.Headers) -> None:
+        """Refuse an answer without a sandbox's mark in a demo's home, whoever serves it."""
+        if self._settings is not None and self._settings.demo is not None and SANDBOX_HEADER not in sent:
+            raise SourceError(
+                f"{where} was answered by {httpx.URL(url).netloc.decode()}, which is no sandbox; {self._settings.home} is a "
+                f"demo's home, so nothing was written; ask that server from another home: {GO_LIVE}"
+            )
 
     def _pause(self, attempt: int) -> float:
         """Return the seconds before the next attempt, at most ``max_wait``. Full jitter keeps many clients apart."""

@@ -26,7 +26,8 @@ WINDOW_DAYS = 7
 def window_of(specs: Specs, now: datetime) -> list[date]:
     """Return the closed days in which missing days are searched. Ticks fill the day in progress."""
     yesterday = now.date() - DAY
-    return [day for day in days(yesterday - DAY * (WINDOW_DAYS - 1), yesterday) if day >= specs.first_day]
+    last = specs.last_day or yesterday
+    return [day for day in days(yesterday - DAY * (WINDOW_DAYS - 1), yesterday) if specs.first_day <= day <= last]
 
 
 def observe(instance: DagsterInstance, specs: Specs, now: datetime) -> dict[str, TableDays]:
