@@ -13,12 +13,13 @@ from crypto_assets.assets import set_aside
 from crypto_assets.assets.calendar import daily
 from crypto_assets.assets.providers import Providers
 from crypto_assets.catalog import Coin, select
-from crypto_assets.dates import today
+from crypto_assets.dates import days, today
 from crypto_assets.errors import SourceError
 from crypto_assets.settings import Settings
 from crypto_assets.sources.client.http import Client
 from crypto_assets.sources.fetched import ALONE, Fetched, SetAside
 from crypto_assets.sources.screen import screen
+from crypto_assets.storage.partition_metadata import add_by_partition
 from crypto_assets.storage.warehouse import Warehouse
 from crypto_assets.tables import spec
 from crypto_assets.tables.contract import Contract
@@ -50,9 +51,9 @@ def chunk_days(table: TableSpec, coins: int) -> int:
     """
     if table.chunk is None:
         raise ValueError(f"{table.table} has no days: no run covers any of them")
-    days = min(table.chunk.days or DERIVED_CHUNK_DAYS, DERIVED_CHUNK_DAYS)
+    most = min(table.chunk.days or DERIVED_CHUNK_DAYS, DERIVED_CHUNK_DAYS)
     rows = table.chunk.hourly_rows
-    return days if rows is None else max(1, min(days, rows // (24 * coins)))
+    return most if rows is None else max(1, min(most, rows // (24 * coins)))
 
 
 def asset_kwargs(table: str) -> dict[str, Any]:
@@ -185,16 +186,16 @@ def inputs_of(table: str) -> dict[str, dg.AssetIn]:
     Days without rows are legal.
     """
     rows = TABLES[table].rows_from
-    return {name: _look_back(days) for name, days in rows.inputs.items()} if isinstance(rows, DerivedFrom) else {}
+    return {name: _look_back(reach) for name, reach in rows.inputs.items()} if isinstance(rows, DerivedFrom) else {}
 
 
-def _look_back(days: int) -> dg.AssetIn:
-    """An input that reaches ``days`` days back from the first requested day; 0: the same days."""
-    if not days:
+def _look_back(reach: int) -> dg.AssetIn:
+    """An input that reaches ``reach`` days back from the first requested day; 0: the same days."""
+    if not reach:
         return dg.AssetIn()
     return dg.AssetIn(
         partition_mapping=dg.TimeWindowPartitionMapping(
-            start_offset=-days, end_offset=0, allow_nonexistent_upstream_partitions=True
+            start_offset=-reach, end_offset=0, allow_nonexistent_upstream_partitions=True
         )
     )
 
@@ -249,27 +250,46 @@ def fetch(
 def note(context: dg.AssetExecutionContext, fetched: Fetched, output: str | None = None, **more: Any) -> None:
     """Where the rows came from: response hashes, calls made, what the provider did not have, and which coins failed.
 
+    Each day's materialisation says what was set aside of that day; what belongs to no single day says so in its name.
     What was set aside goes to table ``set_aside`` as well.
     """
     metadata: Mapping[str, Any] = {
         **more,
         FAILED_COINS: dg.MetadataValue.json(dict(fetched.failed)),
         "response_sha256": dg.MetadataValue.json(sorted(fetched.digests)),
-        "requests": fetched.calls,
+        "requests_of_run": fetched.calls,
         "not_given": dg.MetadataValue.json(dict(fetched.missing)),
         "not_given_count": len(fetched.missing),
-        "set_aside": dg.MetadataValue.json(set_aside_by_reason(fetched.set_aside)),
-        "set_aside_count": sum(record.count for record in fetched.set_aside),
-        "surplus": dg.MetadataValue.json(dict(fetched.surplus)),
+        "surplus_of_run": dg.MetadataValue.json(dict(fetched.surplus)),
     }
     context.add_output_metadata(metadata, output_name=output)
     providers: Providers = context.resources.providers
     contract = CONTRACTS[output or context.asset_key.to_user_string()]
-    set_aside.record(Warehouse(providers.settings().warehouse), contract, fetched, *days_of(context), providers.now())
+    start, end = days_of(context)
+    _note_set_aside_by_day(context, contract, fetched.set_aside, start, end)
+    set_aside.record(Warehouse(providers.settings().warehouse), contract, fetched, start, end, providers.now())
     for subject, reason in fetched.missing.items():
         context.log.info(f"{subject}: {reason}")
     for subject, reason in fetched.failed.items():
         context.log.warning(f"{subject} failed, the other coins were stored: {reason}")
+
+
+def _note_set_aside_by_day(
+    context: dg.AssetExecutionContext, contract: Contract, records: Iterable[SetAside], start: date, end: date
+) -> None:
+    """What was set aside of each day, in its own materialisation; what is about a day outside goes to the nearest one."""
+    by_day: dict[date, list[SetAside]] = {day: [] for day in days(start, end)}
+    for record in records:
+        by_day[min(max(record.day, start), end)].append(record)
+    found = {
+        day.isoformat(): {
+            "set_aside": dg.MetadataValue.json(set_aside_by_reason(of_day)),
+            "set_aside_count": sum(record.count for record in of_day),
+        }
+        for day, of_day in by_day.items()
+    }
+    step = context.op_execution_context.get_step_execution_context()
+    add_by_partition(step, dg.AssetKey(contract.table), found)
 
 
 def set_aside_by_reason(records: Iterable[SetAside]) -> dict[str, dict[str, Any]]:
