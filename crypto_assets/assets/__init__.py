@@ -8,9 +8,10 @@ from types import ModuleType
 
 import dagster as dg
 
-# Backfill policies and open look-backs are "beta" in the version range that setup.py pins; tests hold them to their
-# promise, so that a user need not read about it at every start.
+# Backfill policies and open look-backs are "beta" in the version range that setup.py pins, and partitions of checks are
+# "preview"; tests hold them to their promise, so that a user need not read about it at every start.
 warnings.filterwarnings("ignore", category=dg.BetaWarning)
+warnings.filterwarnings("ignore", category=dg.PreviewWarning)
 # A job takes the smallest of its assets' chunks: what we want.
 warnings.filterwarnings("ignore", message=".*varying BackfillPolicies.*")
 

@@ -3,12 +3,13 @@
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import date, datetime, timedelta, timezone
+from functools import partial
 from typing import Any
 
 import dagster as dg
 
-from crypto_assets.assets.plots import line_chart
 from crypto_assets.assets.providers import Providers
+from crypto_assets.assets.shell import DAILY
 from crypto_assets.checks import (
     analysis,
     calls,
@@ -22,7 +23,9 @@ from crypto_assets.checks import (
     set_aside,
     sources,
 )
-from crypto_assets.checks.outcome import Chart, Measure, Outcome, Scope
+from crypto_assets.checks.by_day import Judged, judge, judges_days
+from crypto_assets.checks.day_reports import Reporter, as_result
+from crypto_assets.checks.outcome import Measure, Outcome, Scope
 from crypto_assets.errors import CryptoAssetsError
 from crypto_assets.settings import Settings
 from crypto_assets.storage.snapshot import SnapshotWarehouse
@@ -59,7 +62,7 @@ def all_checks() -> list[dg.AssetChecksDefinition]:
     """One step for all checks of a table: Dagster's part of a step costs more than most checks do, and a run of the
     whole graph has some eighty of them."""
     found: dict[str, dict[str, Check]] = {
-        table: {name: Check.of_rows(name, measure) for name, measure in named.items()}
+        table: {name: Check.of_rows(table, name, measure) for name, measure in named.items()}
         for table, named in every_measure().items()
     }
     found["api_usage"] |= {name: Check.of_platform(measure) for name, measure in health.MEASURES.items()}
@@ -68,14 +71,16 @@ def all_checks() -> list[dg.AssetChecksDefinition]:
 
 @dataclass(frozen=True)
 class Check:
-    """A check's text, and what it finds when a run asks."""
+    """A check's text, and what it finds when a run asks: of the range, and of each day where a day is its subject."""
 
     description: str
     look: Callable[[dg.AssetCheckExecutionContext, Scope], Outcome]
+    judge: Callable[[Scope], Judged] | None = None
 
     @staticmethod
-    def of_rows(name: str, measure: Measure) -> "Check":
-        return Check(measure.__doc__ or _family_text(name), lambda context, scope: measure(scope))
+    def of_rows(table: str, name: str, measure: Measure) -> "Check":
+        days = partial(judge, table, name, measure) if judges_days(table, name) else None
+        return Check(measure.__doc__ or _family_text(name), lambda context, scope: measure(scope), days)
 
     @staticmethod
     def of_platform(measure: health.Measure) -> "Check":
@@ -84,23 +89,35 @@ class Check:
 
 
 def checks_of(table: str, checks: Mapping[str, Check]) -> dg.AssetChecksDefinition:
-    specs = [dg.AssetCheckSpec(name, asset=table, description=check.description) for name, check in checks.items()]
+    specs = {
+        name: dg.AssetCheckSpec(
+            name, asset=table, description=check.description, partitions_def=DAILY if check.judge else None
+        )
+        for name, check in checks.items()
+    }
 
-    @dg.multi_asset_check(name=f"{STEP_OF_CHECKS}{table}", specs=specs, can_subset=True)
-    def step(context: dg.AssetCheckExecutionContext, providers: Providers) -> Iterator[dg.AssetCheckResult]:
+    @dg.multi_asset_check(name=f"{STEP_OF_CHECKS}{table}", specs=list(specs.values()), can_subset=True)
+    def step(context: dg.AssetCheckExecutionContext, providers: Providers) -> Iterator[Any]:
         asked = {key.name for key in context.selected_asset_check_keys}
         scope = scope_of(context.run.tags, providers.settings())  # one look: all of them judge the same rows, now
         scope = replace(scope, instance=context.instance)
+        reporter = Reporter(context, table)
+        of_days = any(tag in context.run.tags for tag in (PARTITION, RANGE[0]))
         broken: dict[str, Exception] = {}
         for name, check in checks.items():
-            if name in asked:
-                try:
-                    outcome = check.look(context, scope)
-                except Exception as error:  # the other checks are made all the same; then the step fails
-                    context.log.error(f"check {name} of {table} broke: {error}")
-                    broken[name] = error
-                else:
-                    yield as_result(outcome, table, name)
+            if name not in asked:
+                continue
+            by_day = check.judge if of_days else None
+            try:
+                judged = (check.look(context, scope), {}) if by_day is None else by_day(scope)
+            except Exception as error:  # the other checks are made all the same; then the step fails
+                context.log.error(f"check {name} of {table} broke: {error}")
+                broken[name] = error
+                continue
+            if by_day is None:
+                yield as_result(judged[0], table, name)
+            else:
+                yield from reporter.report(name, specs[name].get_python_identifier(), judged)
         if broken:
             raise failure_of(table, broken) from next(iter(broken.values()))
 
@@ -157,21 +174,3 @@ def scope_of(tags: Mapping[str, str], settings: Settings) -> Scope:
         end = now.date() - timedelta(days=1)
         start = max(settings.start, end - RECENT)
     return Scope(SnapshotWarehouse(settings.warehouse), settings, start, end, now, live=True)
-
-
-def as_result(outcome: Outcome, table: str | None = None, name: str | None = None) -> dg.AssetCheckResult:
-    metadata: dict[str, Any] = {key: _shown(value) for key, value in outcome.numbers.items()}
-    return dg.AssetCheckResult(
-        asset_key=table,
-        check_name=name,
-        passed=outcome.passed,
-        severity=dg.AssetCheckSeverity[outcome.severity],
-        description=outcome.description,
-        metadata=metadata,
-    )
-
-
-def _shown(value: Any) -> Any:
-    if isinstance(value, Chart):
-        return dg.MetadataValue.md(line_chart(value.series, title=value.title, unit=value.unit))
-    return dg.MetadataValue.json(value) if isinstance(value, dict) else value
