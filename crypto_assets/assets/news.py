@@ -26,7 +26,9 @@ def news_articles(context: dg.AssetExecutionContext, providers: Providers) -> pd
     start, end = shell.days_of(context)
     first, last = start - DAY * tagging.STORED_DAYS, end + DAY * tagging.STORED_DAYS
     warehouse = Warehouse(providers.settings().warehouse)
-    fetched = providers.fetch(lambda client, settings: rss.fetch_articles(client, settings, providers.now()))
+    fetched = providers.fetch(
+        lambda client, settings: rss.fetch_articles(client, settings, providers.now()), context.log.info
+    )
     seen_at = providers.now()
     shell.note(context, fetched, feeds_read=feed_log.noted(fetched.frame["feed"]))
     known: list[str] = []

@@ -39,10 +39,14 @@ class Providers(dg.ConfigurableResource):  # type: ignore[type-arg]
         url = self.settings().postgres_url
         return open_journal(url.get_secret_value() if url else None)
 
-    def fetch(self, source: Callable[[Client, Settings], Awaitable[Fetched]]) -> Fetched:
+    def fetch(
+        self, source: Callable[[Client, Settings], Awaitable[Fetched]], say: Callable[[str], None] | None = None
+    ) -> Fetched:
+        """What the source gives. ``say`` gets a sentence at once when a request waits: a run's log, for example."""
+
         async def call() -> Fetched:
             settings = self.settings()
-            async with Client(settings=settings, quota=self.quota_store()) as client:
+            async with Client(settings=settings, quota=self.quota_store(), say=say) as client:
                 return await source(client, settings)
 
         try:

@@ -236,10 +236,10 @@ def fetch(
     """
     only = context.run.tags.get(COINS_TAG)
     if only is None:
-        return screen(contract, providers.fetch(source))
+        return screen(contract, providers.fetch(source, context.log.info))
     token = ALONE.set(True)
     try:
-        return screen(contract, providers.fetch(source))
+        return screen(contract, providers.fetch(source, context.log.info))
     except (SourceError, dg.Failure) as error:
         reason = str(error.description if isinstance(error, dg.Failure) else error)
         return Fetched(contract.empty().to_pandas(), failed=dict.fromkeys(only.split(","), reason))
