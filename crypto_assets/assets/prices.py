@@ -7,7 +7,7 @@ from typing import TypeAlias
 import dagster as dg
 import pandas as pd
 
-from crypto_assets.assets import progress, quarantine, shell
+from crypto_assets.assets import plots, progress, quarantine, shell
 from crypto_assets.assets.providers import Providers
 from crypto_assets.catalog import Coin
 from crypto_assets.dates import days
@@ -48,6 +48,7 @@ def prices(context: dg.AssetExecutionContext, providers: Providers) -> pd.DataFr
         )
     kept, held = quarantine.split_trusted(warehouse, fetched.frame, start, end)
     shell.note(context, fetched, quarantined=held)
+    plots.show(context, "prices", lambda: plots.prices(kept))
     return kept
 
 

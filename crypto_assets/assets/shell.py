@@ -11,6 +11,7 @@ import pandas as pd
 
 from crypto_assets.assets import set_aside
 from crypto_assets.assets.calendar import daily
+from crypto_assets.assets.documented import page
 from crypto_assets.assets.providers import Providers
 from crypto_assets.catalog import Coin, select
 from crypto_assets.dates import days, today
@@ -115,6 +116,7 @@ def _about(said: TableSpec) -> dict[str, Any]:
         "metadata": {
             "dagster/column_schema": column_schema(contract),
             "dagster/table_name": contract.table,
+            "docs": page(f"data-dictionary.md#{contract.table}"),
             **({LINEAGE: lineage} if (lineage := column_lineage(said)) else {}),
         },
     }

@@ -14,6 +14,7 @@ from datetime import datetime, timezone
 import dagster as dg
 from dagster import AssetSelection, DagsterInstance, DefaultSensorStatus
 
+from crypto_assets.assets.documented import OPERATIONS, documented, page
 from crypto_assets.assets.providers import Providers
 from crypto_assets.assets.shell import DAILY
 from crypto_assets.automation.planner import rules, specs, state
@@ -38,12 +39,14 @@ refill_job = dg.define_asset_job(
     partitions_def=DAILY,
     tags={"dagster/priority": str(REFILL.priority)},
     description="Ask again for days that are missing, failed, unsettled or incomplete.",
+    **documented(OPERATIONS),
 )
 reanalyse = dg.define_asset_job(
     "reanalyse",
     AssetSelection.assets("article_narratives").downstream(),
     partitions_def=DAILY,
     description="Ask the model about articles that it did not answer yet, and derive what is built on the answers.",
+    **documented("narratives.md"),
 )
 
 
@@ -75,7 +78,14 @@ def refills(instance: DagsterInstance, now: datetime) -> Plan:
     return planned(instance, wishes, REFILL, now=now, under_way=busy)
 
 
-@dg.schedule(job=refill_job, cron_schedule="5,20,35,50 * * * *", execution_timezone="UTC")
+@dg.schedule(
+    job=refill_job,
+    cron_schedule="5,20,35,50 * * * *",
+    execution_timezone="UTC",
+    description="Between the ticks: days of the last week that are missing, failed, unsettled or incomplete. Off by "
+    "default, because it asks providers.",
+    **documented(OPERATIONS),
+)
 def refill_gaps(context: dg.ScheduleEvaluationContext) -> list[dg.RunRequest] | dg.SkipReason:
     """Between the ticks. Looks at the tables of now, however late it is evaluated."""
     now = datetime.now(timezone.utc)
@@ -95,6 +105,7 @@ def refill_gaps(context: dg.ScheduleEvaluationContext) -> list[dg.RunRequest] | 
     minimum_interval_seconds=LATE_INTERVAL_S,
     default_status=DefaultSensorStatus.RUNNING,  # it asks no provider for anything
     description=late_values.__doc__,
+    **documented("training.md"),
 )
 def late_values_sensor(context: dg.SensorEvaluationContext) -> dg.SensorResult | dg.SkipReason:
     """A tick costs a look at the tables' versions while nothing changes."""
@@ -129,6 +140,7 @@ def late_values_sensor(context: dg.SensorEvaluationContext) -> dg.SensorResult |
     default_status=DefaultSensorStatus.RUNNING,
     minimum_interval_seconds=REST_INTERVAL_S,
     description=rest_of_run.__doc__,
+    metadata={"docs": page(OPERATIONS)},
 )
 def derive_without_what_failed(context: dg.RunFailureSensorContext) -> dg.SensorResult | dg.SkipReason:
     """Asks for the rest of a failed run, once."""
@@ -149,6 +161,7 @@ def derive_without_what_failed(context: dg.RunFailureSensorContext) -> dg.Sensor
     minimum_interval_seconds=MODEL_INTERVAL_S,
     default_status=DefaultSensorStatus.RUNNING,
     description="Watches for articles that a model owes an answer, and asks again once it is back.",
+    **documented("narratives.md"),
 )
 def model_is_back_sensor(context: dg.SensorEvaluationContext) -> dg.SensorResult | dg.SkipReason:
     """Asks the model nothing but whether it is there, and only while articles wait."""

@@ -12,6 +12,7 @@ from dagster import AssetKey, AssetObservation, DagsterInstance, DefaultSchedule
 from dagster._core.storage.event_log.sql_event_log import SqlEventLogStorage
 from sqlalchemy import text
 
+from crypto_assets.assets.documented import OPERATIONS, documented
 from crypto_assets.assets.run_tags import reason_tags
 from crypto_assets.automation.schedules import UNFINISHED, waiting
 from crypto_assets.errors import WarehouseError
@@ -111,7 +112,11 @@ def tidy_alerts(context: dg.OpExecutionContext, config: Keep) -> None:
     context.log.info(f"deleted incidents: {Ledger(url.get_secret_value()).forget(before)}")
 
 
-@dg.job(description="Old versions of tables, old events and old incidents, cut back.", tags={"dagster/priority": "-10"})
+@dg.job(
+    description="Old versions of tables, old events and old incidents, cut back.",
+    tags={"dagster/priority": "-10"},
+    **documented(OPERATIONS),
+)
 def tidy_up() -> None:
     tidy_tables()
     tidy_event_log()
@@ -119,7 +124,12 @@ def tidy_up() -> None:
 
 
 @dg.schedule(
-    job=tidy_up, cron_schedule="40 3 * * *", execution_timezone="UTC", default_status=DefaultScheduleStatus.RUNNING
+    job=tidy_up,
+    cron_schedule="40 3 * * *",
+    execution_timezone="UTC",
+    default_status=DefaultScheduleStatus.RUNNING,
+    description="Once a day: old versions of tables, old events and old incidents cut back. It makes no provider calls.",
+    **documented(OPERATIONS),
 )
 def tidy_daily(context: dg.ScheduleEvaluationContext) -> dg.RunRequest | dg.SkipReason:
     """In the quiet between the last settling and the next."""

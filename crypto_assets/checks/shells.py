@@ -8,6 +8,7 @@ from typing import Any
 
 import dagster as dg
 
+from crypto_assets.assets.documented import CHECK_FAILED, page
 from crypto_assets.assets.providers import Providers
 from crypto_assets.assets.shell import DAILY
 from crypto_assets.checks import (
@@ -91,7 +92,11 @@ class Check:
 def checks_of(table: str, checks: Mapping[str, Check]) -> dg.AssetChecksDefinition:
     specs = {
         name: dg.AssetCheckSpec(
-            name, asset=table, description=check.description, partitions_def=DAILY if check.judge else None
+            name,
+            asset=table,
+            description=check.description,
+            partitions_def=DAILY if check.judge else None,
+            metadata={"docs": page(CHECK_FAILED), "judges": "each day" if check.judge else "the table as it is now"},
         )
         for name, check in checks.items()
     }

@@ -8,7 +8,6 @@ from datetime import date, timedelta
 import polars as pl
 from deltalake import DeltaTable
 
-from crypto_assets.dates import days
 from crypto_assets.storage.warehouse import Warehouse
 from crypto_assets.tables.contract import Contract
 from crypto_assets.tables.schemas import CONTRACTS
@@ -99,7 +98,8 @@ class DaysInMemory(SnapshotWarehouse):
         contract = CONTRACTS[table] if isinstance(table, str) else table
         wanted = [name for name in contract.names if columns is None or name in columns]
         by_day, none = self._hold(contract, wanted)
-        found = [by_day[day] for day in days(start, end) if day in by_day]
+        asked = (start + timedelta(days=n) for n in range((end - start).days + 1))
+        found = [by_day[day] for day in asked if day in by_day]
         return found[0] if len(found) == 1 else pl.concat(found) if found else none
 
     def _holds(self, start: date, end: date) -> bool:

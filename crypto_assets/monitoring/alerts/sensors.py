@@ -11,6 +11,7 @@ from datetime import datetime, timezone
 
 import dagster as dg
 
+from crypto_assets.assets.documented import documented
 from crypto_assets.monitoring.alerts.delivery import deliver
 from crypto_assets.monitoring.alerts.incidents import Incident, Sighting
 from crypto_assets.monitoring.alerts.kinds import KINDS
@@ -84,6 +85,7 @@ def _sensor(kind: str) -> dg.SensorDefinition:
         minimum_interval_seconds=seconds,
         default_status=dg.DefaultSensorStatus.RUNNING,
         description=f"{text} Runbook: {KINDS[kind].runbook}.",
+        **documented(f"runbooks/{KINDS[kind].runbook}"),
     )
     def look_and_tell(context: dg.SensorEvaluationContext) -> dg.SensorResult | dg.SkipReason:
         settings = Settings.from_env()
@@ -104,6 +106,7 @@ def _sensor(kind: str) -> dg.SensorDefinition:
     minimum_interval_seconds=30,
     default_status=dg.DefaultSensorStatus.RUNNING,
     description="Messages that could not be delivered, or whose silence is over, sent again. Runbook: alerting.md.",
+    **documented("runbooks/alerting.md"),
 )
 def alert_delivery(context: dg.SensorEvaluationContext) -> dg.SkipReason:
     """Send the messages that are due, and say how many were delivered."""
