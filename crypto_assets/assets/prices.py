@@ -47,7 +47,7 @@ def prices(context: dg.AssetExecutionContext, providers: Providers) -> pd.DataFr
             schemas.PRICES,
         )
     kept, held = quarantine.split_trusted(warehouse, fetched.frame, start, end)
-    shell.note(context, fetched, quarantined=held)
+    shell.note(context, fetched, quarantined_of_run=held)
     plots.show(context, "prices", lambda: plots.prices(kept))
     return kept
 

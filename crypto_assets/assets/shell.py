@@ -264,11 +264,11 @@ def note(context: dg.AssetExecutionContext, fetched: Fetched, output: str | None
         "not_given_count": len(fetched.missing),
         "surplus_of_run": dg.MetadataValue.json(dict(fetched.surplus)),
     }
-    context.add_output_metadata(metadata, output_name=output)
     providers: Providers = context.resources.providers
     contract = CONTRACTS[output or context.asset_key.to_user_string()]
     start, end = days_of(context)
-    _note_set_aside_by_day(context, contract, fetched.set_aside, start, end)
+    by_day = {day: {**of_day, **metadata} for day, of_day in _set_aside_by_day(fetched.set_aside, start, end).items()}
+    add_by_partition(context.op_execution_context.get_step_execution_context(), dg.AssetKey(contract.table), by_day)
     set_aside.record(Warehouse(providers.settings().warehouse), contract, fetched, start, end, providers.now())
     for subject, reason in fetched.missing.items():
         context.log.info(f"{subject}: {reason}")
@@ -276,22 +276,18 @@ def note(context: dg.AssetExecutionContext, fetched: Fetched, output: str | None
         context.log.warning(f"{subject} failed, the other coins were stored: {reason}")
 
 
-def _note_set_aside_by_day(
-    context: dg.AssetExecutionContext, contract: Contract, records: Iterable[SetAside], start: date, end: date
-) -> None:
-    """What was set aside of each day, in its own materialisation; what is about a day outside goes to the nearest one."""
+def _set_aside_by_day(records: Iterable[SetAside], start: date, end: date) -> dict[str, dict[str, Any]]:
+    """Partition key -> what was set aside of that day; what is about a day outside the run goes to the nearest one."""
     by_day: dict[date, list[SetAside]] = {day: [] for day in days(start, end)}
     for record in records:
         by_day[min(max(record.day, start), end)].append(record)
-    found = {
+    return {
         day.isoformat(): {
-            "set_aside": dg.MetadataValue.json(set_aside_by_reason(of_day)),
             "set_aside_count": sum(record.count for record in of_day),
+            "set_aside": dg.MetadataValue.json(set_aside_by_reason(of_day)),
         }
         for day, of_day in by_day.items()
     }
-    step = context.op_execution_context.get_step_execution_context()
-    add_by_partition(step, dg.AssetKey(contract.table), found)
 
 
 def set_aside_by_reason(records: Iterable[SetAside]) -> dict[str, dict[str, Any]]:

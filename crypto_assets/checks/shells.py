@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import date, datetime, timedelta, timezone
 from functools import partial
+from inspect import cleandoc
 from typing import Any
 
 import dagster as dg
@@ -81,12 +82,13 @@ class Check:
     @staticmethod
     def of_rows(table: str, name: str, measure: Measure) -> "Check":
         days = partial(judge, table, name, measure) if judges_days(table, name) else None
-        return Check(measure.__doc__ or _family_text(name), lambda context, scope: measure(scope), days)
+        text = cleandoc(measure.__doc__ or _family_text(name))  # indented lines would be shown as code
+        return Check(text, lambda context, scope: measure(scope), days)
 
     @staticmethod
     def of_platform(measure: health.Measure) -> "Check":
         """A check of the platform itself; it hangs on the table of what the platform did."""
-        return Check(measure.__doc__ or "", lambda context, scope: measure(context.instance, scope.settings))
+        return Check(cleandoc(measure.__doc__ or ""), lambda context, scope: measure(context.instance, scope.settings))
 
 
 def checks_of(table: str, checks: Mapping[str, Check]) -> dg.AssetChecksDefinition:

@@ -52,8 +52,7 @@ class DeltaIOManager(dg.IOManager):
         moment = self._read_at.pop((context.run_id, context.step_key), None)
         if moment is not None:
             of_the_run[INPUTS_READ_AT] = dg.MetadataValue.timestamp(moment)
-        context.add_output_metadata(of_the_run)
-        days = {day.isoformat(): _shown(numbers) for day, numbers in report.by_day.items()}
+        days = {day.isoformat(): {**_shown(numbers), **of_the_run} for day, numbers in report.by_day.items()}
         add_by_partition(context.step_context, context.asset_key, days)
 
     def load_input(self, context: dg.InputContext) -> pd.DataFrame | pl.DataFrame | pl.LazyFrame:

@@ -19,10 +19,13 @@ def add_by_partition(step: StepExecutionContext, asset_key: AssetKey, found: Map
     Args:
         step: the step that materialises the asset.
         asset_key: the asset.
-        found: partition key -> metadata. Later calls win where names are equal.
+        found: partition key -> metadata. It stands before what earlier calls added, and wins where names are equal.
     """
     known = dict(step._metadata_accumulator.per_output_metadata)
     for partition, metadata in found.items():
         handle = AssetMetadataHandle(asset_key=asset_key, partition_key=partition)
-        known[handle] = {**known.get(handle, {}), **metadata}
+        known[handle] = {
+            **metadata,
+            **{name: value for name, value in known.get(handle, {}).items() if name not in metadata},
+        }
     step._metadata_accumulator = OutputMetadataAccumulator(per_output_metadata=known)
