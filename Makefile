@@ -24,8 +24,9 @@ lint: $(READY)  ## ruff and mypy
 bench: $(READY)  ## ratios against baselines measured in the same run (NAMES="…" chooses); writes bench.json
 	$(BIN)/python -m crypto_assets_bench $(NAMES)
 
-docs: $(READY)  ## regenerate docs/data-dictionary.md and, from a test run, docs/faults.md
+docs: $(READY)  ## regenerate docs/data-dictionary.md, the README's graph and, from a test run, docs/faults.md
 	$(BIN)/python -m crypto_assets.tables.dictionary
+	$(BIN)/python -m crypto_assets.operate.drawing
 	CRYPTO_ASSETS_WRITE_DOCS=1 $(BIN)/python -m pytest -q crypto_assets_tests/sources/test_faults.py
 
 $(READY): setup.py

@@ -12,7 +12,7 @@ from dagster._core.storage.tags import SCHEDULED_EXECUTION_TIME_TAG
 from dagster._core.test_utils import create_run_for_test
 
 from crypto_assets.assets.documented import page
-from crypto_assets.automation.schedules import OF_THE_MOMENT
+from crypto_assets.automation.schedules import UNPARTITIONED as OBSERVATIONS
 from crypto_assets.definitions import build_defs, defs
 from crypto_assets.operate import graph
 from crypto_assets.tables.registry import LOOK_BACK
@@ -30,8 +30,8 @@ RECORDS = {
 }  # the platform's own: no rows are expected of them
 
 PAGES = {"data_quality_report", "ml_features_latest"}  # a page, and a copy in Postgres: no tables of their own
-WRITTEN_BESIDE = {"quarantine", "set_aside"}  # rows get there while other tables are materialised
-UNPARTITIONED = {*WRITTEN_BESIDE, *OF_THE_MOMENT}  # of the moment: nothing of them can be backfilled
+WRITTEN_ALONGSIDE = {"quarantine", "set_aside"}  # rows get there while other tables are materialised
+UNPARTITIONED = {*WRITTEN_ALONGSIDE, *OBSERVATIONS}  # an observation of the present cannot be backfilled
 
 
 def test_every_contract_is_an_asset_and_every_asset_has_a_contract() -> None:
@@ -46,7 +46,7 @@ def test_an_asset_tells_what_it_is(table: str) -> None:
     assert spec.kinds
     assert spec.tags["layer"]
     assert spec.description
-    if table not in WRITTEN_BESIDE:
+    if table not in WRITTEN_ALONGSIDE:
         assert spec.freshness_policy is not None
         assert CONTRACTS[table].grain in spec.description
     if table not in UNPARTITIONED:

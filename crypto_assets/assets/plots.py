@@ -1,6 +1,6 @@
-"""Small line charts for the UI's metadata: Markdown with the picture inside, so that nothing is fetched to show it.
+"""Small charts for metadata: Markdown that contains the picture, so that the UI loads nothing.
 
-One picture a run, with its last day: a picture on each of a year's days would swell the event log.
+A run has one picture, with its last day: a picture for every day would make the event log large.
 """
 
 from __future__ import annotations
@@ -77,9 +77,15 @@ def _series(frame: pd.DataFrame, symbols: Sequence[str], column: str) -> Series:
 
 
 def line_chart(series: Series, *, title: str, unit: str) -> str:
-    """Markdown image of the named series (times, values; None leaves a gap) over a common time axis.
+    """Draw a line chart.
 
-    ``unit`` labels the value axis; ``"%"`` expects fractions and shows per cent.
+    Args:
+        series: Label -> (times, values); None leaves a gap.
+        title: The title.
+        unit: The label of the value axis; ``"%"`` expects fractions and shows percent.
+
+    Returns:
+        A Markdown image.
     """
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.dates import AutoDateLocator, ConciseDateFormatter

@@ -11,14 +11,12 @@ from datetime import date, datetime
 from typing import Any
 
 import dagster as dg
-from dagster import AssetCheckEvaluation, DagsterEvent, DagsterEventType
-from dagster._core.definitions.asset_checks.asset_check_evaluation import AssetCheckEvaluationTargetMaterializationData
-from dagster._core.events import DagsterEventBatchMetadata, generate_event_batch_id
+from dagster import AssetCheckEvaluation, AssetKey
 
-from crypto_assets.assets.partition_states import Materialised, newest_materialised
 from crypto_assets.assets.plots import line_chart
 from crypto_assets.checks.by_day import Judged
 from crypto_assets.checks.outcome import Chart, Outcome
+from crypto_assets.dagster_internals.core import CheckTarget, check_reports, newest_materialisations
 
 
 class Reporter:
@@ -28,7 +26,7 @@ class Reporter:
         self._step = context.op_execution_context.get_step_execution_context()
         self._instance = context.instance
         self._table = table
-        self._newest: dict[date, Materialised] = {}
+        self._newest: dict[str, CheckTarget] = {}
 
     def report(self, check: str, output: str, judged: Judged) -> Iterator[Any]:
         """Report every day, then the range.
@@ -46,22 +44,20 @@ class Reporter:
         """
         whole, by_day = judged
         if not self._newest:
-            self._newest = newest_materialised(self._instance, self._table, by_day.keys())
-        batch, last = generate_event_batch_id(), len(by_day) - 1
-        for number, (day, outcome) in enumerate(by_day.items()):
-            evaluation = self._evaluation(check, outcome, day.isoformat(), self._newest.get(day))
-            yield DagsterEvent.from_step(
-                DagsterEventType.ASSET_CHECK_EVALUATION,
-                self._step,
-                evaluation,
-                f"{check} of {self._table} {'passed' if outcome.passed else 'did not pass'} for {day}.",
-                DagsterEventBatchMetadata(batch, number == last),
-            )
+            keys = (day.isoformat() for day in by_day)
+            self._newest = newest_materialisations(self._instance, AssetKey(self._table), keys)
+        yield from check_reports(self._step, [self._of_day(check, day, outcome) for day, outcome in by_day.items()])
         yield dg.Output(None, output_name=output)
-        yield self._evaluation(check, whole, None, max(self._newest.values(), default=None))
+        newest = max(self._newest.values(), key=lambda target: target.storage_id, default=None)
+        yield self._evaluation(check, whole, None, newest)
+
+    def _of_day(self, check: str, day: date, outcome: Outcome) -> tuple[AssetCheckEvaluation, str]:
+        key = day.isoformat()
+        message = f"{check} of {self._table} {'passed' if outcome.passed else 'did not pass'} for {key}."
+        return self._evaluation(check, outcome, key, self._newest.get(key)), message
 
     def _evaluation(
-        self, check: str, outcome: Outcome, partition: str | None, target: Materialised | None
+        self, check: str, outcome: Outcome, partition: str | None, target: CheckTarget | None
     ) -> AssetCheckEvaluation:
         return AssetCheckEvaluation(
             asset_key=dg.AssetKey(self._table),
@@ -72,11 +68,7 @@ class Reporter:
             description=outcome.description,
             metadata=shown(outcome.numbers),
             blocking=False,
-            target_materialization_data=None
-            if target is None
-            else AssetCheckEvaluationTargetMaterializationData(
-                storage_id=target.storage_id, run_id=target.run_id, timestamp=target.timestamp
-            ),
+            target_materialization_data=target,
         )
 
 

@@ -12,8 +12,8 @@ import polars as pl
 
 from crypto_assets.features import context as surroundings
 from crypto_assets.features import news, price, technical
+from crypto_assets.features.all_features import FEATURES, GROUPS
 from crypto_assets.features.columns import series_of
-from crypto_assets.features.definitions import FEATURES, GROUPS
 from crypto_assets.features.grid import (
     BLOCK_CELLS,
     HOUR_US,
@@ -44,7 +44,7 @@ def build_features(
     """Compute ``ml_features`` of the days ``start``..``end``: one row per coin and hour with a price or a closing bar.
 
     Every value was known at the row's ``available_at`` (ts + 5 minutes). Units and definitions are in
-    ``features/definitions.py``.
+    ``features/all_features.py``.
 
     Args:
         symbols: the coins; ranks and dominance compare them with each other.

@@ -11,13 +11,12 @@ from dagster import DagsterInstance
 
 from crypto_assets.dates import DAY, today
 from crypto_assets.operate import graph
-from crypto_assets.operate.backfill import Progress, Report, backfill
+from crypto_assets.operate.backfill import BackfillReport, Progress, backfill
 from crypto_assets.sandbox.server import Sandbox
 from crypto_assets.settings import Settings, variable
 from crypto_assets.storage.warehouse import Warehouse
 from crypto_assets.tables.registry import demo_warm_up, look_back
 
-DEFAULT_DAYS = 7
 # History that the features of the first demo day need: the longest look-back of a derived table.
 WARM_UP_DAYS = max(reach for inputs in look_back().values() for reach in inputs.values())
 WARM_UP_TABLES = demo_warm_up()
@@ -26,7 +25,7 @@ ASKED_BY = "crypto-assets demo"  # in the tags of its runs
 
 
 @dataclass(frozen=True)
-class Plan:
+class DemoDays:
     """The days of the demo, and the day from which it fetches history for them."""
 
     start: date
@@ -34,7 +33,7 @@ class Plan:
     warm_up: date
 
 
-def plan(settings: Settings, count: int, end: date | None, data: Path | None) -> Plan:
+def choose_days(settings: Settings, count: int, end: date | None, data: Path | None) -> DemoDays:
     """Choose the days of the demo.
 
     Args:
@@ -44,7 +43,7 @@ def plan(settings: Settings, count: int, end: date | None, data: Path | None) ->
         data: the folder of recordings; None for a generated market.
 
     Returns:
-        The plan.
+        The days.
 
     Raises:
         UsageError: the folder has no recordings, or they have no day in common.
@@ -58,7 +57,7 @@ def plan(settings: Settings, count: int, end: date | None, data: Path | None) ->
         end = end or newest
     end = end or today()
     start = max(end - DAY * (count - 1), first)
-    return Plan(start, end, max(start - DAY * WARM_UP_DAYS, first))
+    return DemoDays(start, end, max(start - DAY * WARM_UP_DAYS, first))
 
 
 def point_at(sandbox: Sandbox) -> None:
@@ -77,7 +76,7 @@ def point_at(sandbox: Sandbox) -> None:
     os.environ.update(env)
 
 
-def run(instance: DagsterInstance, settings: Settings, days: Plan, progress: Progress) -> Report:
+def run(instance: DagsterInstance, settings: Settings, days: DemoDays, progress: Progress) -> BackfillReport:
     """Fetch history where it is missing, then materialise every table for the days of the plan.
 
     Args:

@@ -16,21 +16,20 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from typing import Any
 
-from dagster._core.events import DagsterEventType
-from dagster._core.events.log import EventLogEntry
-from dagster._core.storage.asset_check_execution_record import AssetCheckExecutionRecordStatus
-from dagster._core.storage.event_log import SqlEventLogStorageTable
-from dagster._serdes import ConfigurableClassData
-from dagster_postgres.event_log import PostgresEventLogStorage
-from dagster_postgres.utils import create_pg_engine, pg_url_from_config
+from dagster import DagsterEventType, EventLogEntry
+from dagster_postgres import PostgresEventLogStorage
 from sqlalchemy import exc, text
 from sqlalchemy.engine import Connection
+
+from crypto_assets.dagster_internals import postgres
+from crypto_assets.dagster_internals.core import ConfigurableClassData
 
 ASSET, CHECK = DagsterEventType.ASSET_MATERIALIZATION_PLANNED, DagsterEventType.ASSET_CHECK_EVALUATION_PLANNED
 DONE, JUDGED = DagsterEventType.ASSET_MATERIALIZATION, DagsterEventType.ASSET_CHECK_EVALUATION
 BATCH_SIZE, EVENTS_A_BATCH = "DAGSTER_EVENT_BATCH_SIZE", "1000"
 # The ids come back in the order of the rows, in whatever order Postgres inserts them.
-INSERT = SqlEventLogStorageTable.insert().returning(SqlEventLogStorageTable.c.id, sort_by_parameter_order=True)
+EVENTS = postgres.SqlEventLogStorageTable
+INSERT = EVENTS.insert().returning(EVENTS.c.id, sort_by_parameter_order=True)
 # What a run plans to check has a row for each partition, and each has the plan's event: it is sent once.
 PLAN = ("number", "asset_key", "check_name", "run_id", "event", "timestamp")
 INSERT_PLANNED = text("""
@@ -78,12 +77,7 @@ class BatchingPostgresEventLogStorage(PostgresEventLogStorage):
         self._shared = threading.local()
         self._there: set[str] = set()
         super().__init__(*args, **kwargs)
-        # As the stock storage does in the webserver. The check before each use hides a restart of the server. A second
-        # thread gets its own connection, which is closed after use.
-        self._engine.dispose()
-        self._engine = create_pg_engine(
-            self.postgres_url, isolation_level="AUTOCOMMIT", pool_size=1, max_overflow=-1, pool_pre_ping=True
-        )
+        postgres.keep_connections(self)
 
     @classmethod
     def from_config_value(
@@ -100,7 +94,9 @@ class BatchingPostgresEventLogStorage(PostgresEventLogStorage):
         """
         os.environ.setdefault(BATCH_SIZE, EVENTS_A_BATCH)
         create = config_value.get("should_autocreate_tables", True)
-        return cls(pg_url_from_config(config_value), create, inst_data)  # the stock method builds the stock class
+        return cls(
+            postgres.pg_url_from_config(config_value), create, inst_data
+        )  # the stock method builds the stock class
 
     def store_event_batch(self, events: Sequence[EventLogEntry]) -> None:
         """Store events. Plans, materialisations and reports of checks go together, each kind by itself.
@@ -119,10 +115,10 @@ class BatchingPostgresEventLogStorage(PostgresEventLogStorage):
             super().store_event_batch(events)
 
     def _store_together(self, events: Sequence[EventLogEntry]) -> None:
-        rows = [self._event_to_row(event) for event in events]
+        rows = [postgres.row_of(self, event) for event in events]
         with self.index_transaction() as conn, self._sharing(conn):  # all or none: Dagster repeats failed batches
             ids = list(conn.scalars(INSERT, rows))
-            self._store_asset_event_tags(conn, events, ids)
+            postgres.store_tags(self, conn, events, ids)
             latest: dict[str, tuple[EventLogEntry, int]] = {}
             checks = []
             for event, number, row in zip(events, ids, rows, strict=True):
@@ -131,13 +127,13 @@ class BatchingPostgresEventLogStorage(PostgresEventLogStorage):
                 elif key := event.get_dagster_event().asset_key:
                     latest[key.to_string()] = event, number
             for _, (event, number) in sorted(latest.items()):  # always in one order, so that runs never deadlock
-                self._store_asset_event(conn, event, number)
+                postgres.store_asset(self, conn, event, number)
             if checks:
                 conn.execute(INSERT_PLANNED, _plans(checks))
 
     def _store_reports(self, events: Sequence[EventLogEntry]) -> None:
         """Store reports of checks in three statements: the events, the planned rows that they fill, and new rows."""
-        rows = [self._event_to_row(event) for event in events]
+        rows = [self._row(event) for event in events]
         with self.index_transaction() as conn:
             ids = list(conn.scalars(INSERT, rows))
             reports = [_report(*found) for found in zip(events, rows, ids, strict=True)]
@@ -163,9 +159,20 @@ class BatchingPostgresEventLogStorage(PostgresEventLogStorage):
                 with self.index_connection() as conn:
                     conn.execute(FORGET_PLANNED, {**known, "run_id": event.run_id})
 
-    def _event_to_row(self, event: EventLogEntry) -> dict[str, Any]:
-        """The row of an event; that of a check's report names its partition, so that reports of days are known apart."""
-        row: dict[str, Any] = super()._event_to_row(event)
+    def prepare_insert_event(self, event: EventLogEntry) -> Any:
+        """Return the insert of one event, with the partition of a check's report.
+
+        Args:
+            event: the event.
+
+        Returns:
+            The statement.
+        """
+        return EVENTS.insert().values(**self._row(event))
+
+    def _row(self, event: EventLogEntry) -> dict[str, Any]:
+        """The row of an event. That of a check's report names its partition, so that reports of ranges can be selected."""
+        row = postgres.row_of(self, event)
         if event.dagster_event_type == JUDGED:
             row["partition"] = event.get_dagster_event().asset_check_evaluation_data.partition
         return row
@@ -203,7 +210,7 @@ class BatchingPostgresEventLogStorage(PostgresEventLogStorage):
     def dispose(self) -> None:
         """Close all connections."""
         super().dispose()
-        self._engine.dispose()
+        postgres.close_connections(self)
 
     def initialize_concurrency_limit_to_default(self, concurrency_key: str) -> bool:
         """Create a concurrency pool if it does not exist.
@@ -240,13 +247,12 @@ def _plans(checks: Sequence[tuple[EventLogEntry, dict[str, Any]]]) -> dict[str, 
 def _report(event: EventLogEntry, row: Mapping[str, Any], number: int) -> dict[str, Any]:
     """The report of a check: the event's row in the log, and what the table of checks has besides."""
     report = event.get_dagster_event().asset_check_evaluation_data
-    status = AssetCheckExecutionRecordStatus.SUCCEEDED if report.passed else AssetCheckExecutionRecordStatus.FAILED
     target = report.target_materialization_data
     return {
         **row,
         "number": number,
         "asset_key": report.asset_key.to_string(),
         "check_name": report.check_name,
-        "status": status.value,
+        "status": "SUCCEEDED" if report.passed else "FAILED",
         "target": None if target is None else target.storage_id,
     }

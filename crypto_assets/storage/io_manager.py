@@ -10,8 +10,8 @@ import dagster as dg
 import pandas as pd
 import polars as pl
 
+from crypto_assets.dagster_internals.core import add_by_partition
 from crypto_assets.errors import ContractError
-from crypto_assets.storage.partition_metadata import add_by_partition
 from crypto_assets.storage.warehouse import DayReport, Warehouse, now
 from crypto_assets.tables.contract import Contract
 from crypto_assets.tables.schemas import CONTRACTS

@@ -27,7 +27,7 @@ def query(warehouse: Warehouse, sql: str) -> pl.DataFrame:
 
     Args:
         warehouse: its tables are the views; a table that does not exist yet is empty, as long as some other table
-            exists.
+            exists. A :class:`~crypto_assets.storage.snapshot.WarehouseAsOf` answers as of its instant.
         sql: one statement.
 
     Returns:
@@ -101,6 +101,10 @@ def _views(
             broken[name] = found
         else:
             files[name] = paths
+    if not there and warehouse.as_of is not None:
+        raise WarehouseError(
+            f"no table existed in {warehouse.uri} at {warehouse.as_of:%Y-%m-%d %H:%M:%S} UTC; choose a later --as-of"
+        )
     if not there:  # an empty result would look like a fact
         raise WarehouseError(
             f"there is no warehouse in {warehouse.uri}: none of the tables was ever stored there; set CRYPTO_ASSETS_HOME "

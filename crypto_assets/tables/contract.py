@@ -1,13 +1,12 @@
-"""What a table promises about its rows: the contract in each :class:`~crypto_assets.tables.spec.TableSpec`.
+"""The contract of a table: grain, key, columns, bounds, write mode. Each ``TableSpec`` holds one.
 
-One :class:`Contract` drives four things, so that they cannot disagree: column metadata in the UI, validation before
-every write, the contract check, and the generated data dictionary. Rows of data live elsewhere; so do the
-declarations of the tables (one file a group beside this one).
+Column metadata in the UI, the validation before every write, the contract check and the data dictionary all read the
+same :class:`Contract`, so they cannot disagree. The tables themselves are declared in one file per group beside this one.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import timedelta
 from enum import Enum
@@ -15,7 +14,6 @@ from functools import cached_property
 from typing import TypeAlias
 
 import pandas as pd
-import pandera.polars as pa
 import polars as pl
 
 from crypto_assets.errors import ContractError
@@ -27,16 +25,45 @@ Frame: TypeAlias = pd.DataFrame | pl.DataFrame
 
 
 class WriteMode(Enum):
-    """How a materialisation meets the rows already in its partitions."""
+    """What a materialisation does with the rows that its partitions already hold."""
 
     REPLACE = "replace"  # derived tables: the partition becomes exactly the new rows
-    MERGE = "merge"  # tables fed by providers: new rows win by key, rows that the answer lacks stay (a failed fetch writes nothing)
-    KEEP = "keep"  # snapshots of the present: the first row of a key stays, since that is what was known then
+    MERGE = "merge"  # tables of providers: a new row replaces the stored one of its key; stored rows that the answer lacks stay
+    KEEP = "keep"  # snapshots of the present: the first row of a key stays, because it is what was known then
+
+
+@dataclass(frozen=True)
+class Rule:
+    """One rule of a column.
+
+    Attributes:
+        name: its name where a write is refused.
+        reason: what a cell that breaks it is, where the cell is set aside.
+        broken: an expression over the column, true in the rows that break the rule, false or null in the others.
+    """
+
+    name: str
+    reason: str
+    broken: pl.Expr
 
 
 @dataclass(frozen=True)
 class Column:
-    """One column: its type, unit and bounds. Bounds are inclusive and apply to non-null values."""
+    """One column of a table. Bounds apply to non-null values only.
+
+    Attributes:
+        name: Its name in the table.
+        dtype: The Polars type.
+        unit: For example ``USD``; ``fraction`` for shares.
+        description: One sentence for the UI and the data dictionary.
+        nullable: Whether the value may be unknown.
+        lower: The smallest allowed value.
+        upper: The largest allowed value.
+        above: Values must be greater than this one.
+        allowed: The allowed texts; None allows every text.
+        max_staleness: As-of joins use a value for at most this long after its ``available_at``.
+        placeholder: What the provider writes for "unknown"; it is stored as null.
+    """
 
     name: str
     dtype: pl.DataType | type[pl.DataType]
@@ -45,46 +72,47 @@ class Column:
     nullable: bool = True
     lower: float | None = None
     upper: float | None = None
-    above: float | None = None  # exclusive lower bound
+    above: float | None = None
     allowed: tuple[str, ...] | None = None
-    max_staleness: timedelta | None = None  # as-of joins look back no further than this after ``available_at``
-    placeholder: str | None = None  # what the provider writes for "unknown"; stored as null
+    max_staleness: timedelta | None = None
+    placeholder: str | None = None
 
-    def checks(self) -> list[pa.Check]:
-        found = []
-        if self.lower is not None:
-            found.append(pa.Check.ge(self.lower))
-        if self.above is not None:
-            found.append(pa.Check.gt(self.above))
-        if self.upper is not None:
-            found.append(pa.Check.le(self.upper))
-        if self.allowed is not None:
-            found.append(pa.Check.isin(self.allowed))
+    @cached_property
+    def rules(self) -> tuple[Rule, ...]:
+        """The rules of this column. Null breaks only ``not_nullable``."""
+        value, rules = pl.col(self.name), []
         if self.dtype in (pl.Float64, pl.Float32):
-            found.append(pa.Check(lambda data: data.lazyframe.select(~pl.col(data.key).is_infinite()), name="finite"))
-        return found
-
-    def broken(self) -> list[pl.Expr]:
-        """The same rules as :meth:`checks` and nullability, each as an aggregate that is true where one is broken."""
-        value = pl.col(self.name)
-        found = [] if self.nullable else [value.null_count() > 0]
-        floating = self.dtype in (pl.Float64, pl.Float32)
-        if self.lower is not None or floating:
-            found.append(value.min() < self.lower if self.lower is not None else value.min() == float("-inf"))
-        if self.upper is not None or floating:
-            found.append(value.max() > self.upper if self.upper is not None else value.max() == float("inf"))
+            rules.append(Rule("finite", "not finite", value.is_infinite()))
+        if not self.nullable:
+            rules.append(Rule("not_nullable", "not given", value.is_null()))
+        if self.lower is not None:
+            rules.append(Rule(f"greater_than_or_equal_to({self.lower})", f"below {self.lower:g}", value < self.lower))
         if self.above is not None:
-            found.append(value.min() <= self.above)
+            rules.append(Rule(f"greater_than({self.above})", f"not above {self.above:g}", value <= self.above))
+        if self.upper is not None:
+            rules.append(Rule(f"less_than_or_equal_to({self.upper})", f"above {self.upper:g}", value > self.upper))
         if self.allowed is not None:
-            found.append((~value.drop_nulls().is_in(self.allowed)).any())
-        return found
+            rules.append(Rule(f"isin({self.allowed})", "not one of the allowed values", ~value.is_in(self.allowed)))
+        return tuple(rules)
 
 
 @dataclass(frozen=True)
 class Contract:
-    """One table: grain, key, columns, when a row becomes known, how it is written.
+    """What the rows of one table are. Every table has ``date`` (the partition, a UTC day) and ``available_at``.
 
-    ``date`` (the partition: the UTC day of the key's time) and ``available_at`` are part of every table.
+    Attributes:
+        table: The name; also the asset key.
+        description: One or two sentences for the UI and the data dictionary.
+        grain: What one row is, for example ``coin x hour``.
+        key: The columns that identify a row.
+        columns: All columns, in table order.
+        available_at_rule: When a row becomes known, in words.
+        write_mode: What a materialisation does with stored rows.
+        reference: The provider's documentation.
+        time_column: The timestamp whose UTC day is ``date``; None where ``date`` is the time of the key.
+        metadata_columns: Columns that describe the row and are no values.
+        keeps: Columns that keep their first stored value under ``MERGE``, because it is what was known then.
+        ordered: Pairs of columns; the first is never above the second.
     """
 
     table: str
@@ -95,43 +123,46 @@ class Contract:
     available_at_rule: str
     write_mode: WriteMode = WriteMode.REPLACE
     reference: str = ""
-    time_column: str | None = "ts"  # the timestamp whose UTC day is ``date``; None where ``date`` is the key's time
+    time_column: str | None = "ts"
     metadata_columns: tuple[str, ...] = field(default=("date", "available_at", "source"))
-    keeps: tuple[str, ...] = ()  # under MERGE: columns that stay as they were first stored (what was known then)
-    ordered: tuple[tuple[str, str], ...] = ()  # pairs of columns of which the first is never above the second
+    keeps: tuple[str, ...] = ()
+    ordered: tuple[tuple[str, str], ...] = ()
 
     @cached_property
     def by_name(self) -> dict[str, Column]:
+        """The columns by name."""
         return {column.name: column for column in self.columns}
 
     @cached_property
     def names(self) -> list[str]:
+        """The names of the columns, in table order."""
         return [column.name for column in self.columns]
 
     @cached_property
     def value_columns(self) -> list[str]:
-        """Columns that carry values: neither key nor metadata. Population counts these."""
+        """The columns that are neither key nor metadata. Population counts these."""
         return [n for n in self.names if n not in self.key and n not in self.metadata_columns]
 
     @cached_property
     def polars_schema(self) -> pl.Schema:
+        """The names and types of the columns, in table order."""
         return pl.Schema({column.name: column.dtype for column in self.columns})
 
-    @cached_property
-    def rules(self) -> pa.DataFrameSchema:
-        columns = {
-            c.name: pa.Column(c.dtype, checks=c.checks(), nullable=c.nullable, required=True) for c in self.columns
-        }
-        return pa.DataFrameSchema(columns, unique=list(self.key), strict=True, name=self.table)
-
     def empty(self) -> pl.DataFrame:
+        """Return a frame with the columns of the contract and no rows."""
         return pl.DataFrame(schema=self.polars_schema)
 
     def conform(self, frame: Frame) -> pl.DataFrame:
-        """The frame with the contract's columns, types and order, sorted by key; absent nullable columns become null.
+        """Bring a frame into the shape of the contract. NaN becomes null, because unknown is null.
 
-        NaN becomes null (unknown is null). Raises :class:`ContractError` for a missing or surplus column, or for a
-        value that does not survive the cast.
+        Args:
+            frame: The rows, as pandas or Polars. Nullable columns may be absent; they become null.
+
+        Returns:
+            The rows with the contract's columns, types and order, sorted by key.
+
+        Raises:
+            ContractError: A column is missing, a column is not in the contract, or a value does not fit its type.
         """
         data = pl.from_pandas(frame.reset_index(drop=True)) if isinstance(frame, pd.DataFrame) else frame
         surplus = [name for name in data.columns if name not in self.by_name]
@@ -157,12 +188,22 @@ class Contract:
         return self._sorted(_without_nan(data))
 
     def _sorted(self, data: pl.DataFrame) -> pl.DataFrame:
-        """The rows in key order; rows that are in order already are not copied."""
+        """Sort the rows by key. Rows that are sorted already are not copied."""
         keys = data.select(self.key)
         return data if keys.equals(keys.sort(self.key)) else data.sort(self.key)
 
     def validate(self, frame: Frame) -> pl.DataFrame:
-        """The conformed frame, once every rule held. Raises :class:`ContractError` naming the first broken rules."""
+        """Conform a frame and check every rule of the contract.
+
+        Args:
+            frame: The rows, as pandas or Polars.
+
+        Returns:
+            The conformed rows, see :meth:`conform`.
+
+        Raises:
+            ContractError: A rule is broken; the message names the first three.
+        """
         data = self.conform(frame)
         problems = self.violations(data)
         if problems:
@@ -173,49 +214,69 @@ class Contract:
         return data
 
     def violations(self, data: pl.DataFrame) -> list[str]:
-        """Broken rules as sentences, worst column first come; empty when the contract holds."""
-        problems: list[str] = []
-        try:
-            if not self._holds(data):  # pandera names what is broken; that nothing is, one pass over the columns tells
-                self.rules.validate(data, lazy=True)
-        except pa.errors.SchemaErrors as error:
-            cases = error.failure_cases
-            for (column, check), group in cases.group_by(["column", "check"], maintain_order=True):
-                example = str(group["failure_case"][0])[:120]
-                problems.append(
-                    f"{column if column in self.by_name else '/'.join(self.key)} breaks {check} in {group.height} row(s), e.g. {example}"
-                )
-        problems.extend(self._time_violations(data))
+        """Find the broken rules.
+
+        Args:
+            data: rows with the columns and types of the contract.
+
+        Returns:
+            A sentence for each broken rule, in the order of the columns; rules about several columns come last. If
+            columns or types are not those of the contract, the sentences are about these only.
+        """
+        problems = self._structure(data)
+        return problems or [
+            *self._cells(data),
+            *self._repeated_keys(data),
+            *self._wrong_days(data),
+            *self._crossed(data),
+        ]
+
+    def _structure(self, data: pl.DataFrame) -> list[str]:
+        missing = [f"{name} is missing" for name in self.names if name not in data.columns]
+        surplus = [f"{name} is not in the contract" for name in data.columns if name not in self.by_name]
+        other = [
+            f"{name} is {kind}, not {self.polars_schema[name]}"
+            for name, kind in data.schema.items()
+            if name in self.by_name and kind != self.polars_schema[name]
+        ]
+        return missing + surplus + other
+
+    def _cells(self, data: pl.DataFrame) -> Iterator[str]:
+        """Yield the broken rules of single columns: one pass counts them all, another finds the examples."""
+        rules = [(column.name, rule) for column in self.columns for rule in column.rules]
+        counts = data.select(**{str(n): rule.broken.sum() for n, (_, rule) in enumerate(rules)}).row(0)
+        for (name, rule), count in zip(rules, counts, strict=True):
+            if count:
+                yield _broken(name, rule.name, count, data.filter(rule.broken)[name][0])
+
+    def _repeated_keys(self, data: pl.DataFrame) -> Iterator[str]:
+        keys = data.select(self.key).drop_nulls()  # a null key breaks another rule
+        # In key order equal keys are neighbours. This is several times faster than hashing keys that are sorted already.
+        same = pl.all_horizontal(pl.col(name) == pl.col(name).shift(1) for name in self.key)
+        if self._sorted(keys).select(same.any()).item():
+            twice = keys.filter(pl.struct(self.key).is_duplicated())
+            yield _broken("/".join(self.key), "unique", twice.height, tuple(map(str, twice.row(0))))
+
+    def _wrong_days(self, data: pl.DataFrame) -> Iterator[str]:
+        if self.time_column is None:
+            return
+        wrong = data.filter(pl.col(self.time_column).dt.date() != pl.col("date")).height
+        if wrong:
+            yield f"date is not the UTC day of {self.time_column} in {wrong} row(s)"
+
+    def _crossed(self, data: pl.DataFrame) -> Iterator[str]:
         for low, high in self.ordered:
             crossed = data.filter(pl.col(low) > pl.col(high))
             if not crossed.is_empty():
-                problems.append(f"{low} is above {high} in {crossed.height} row(s), e.g. {crossed.row(0)[:2]}")
-        return problems
+                yield f"{low} is above {high} in {crossed.height} row(s), e.g. {crossed.row(0)[:2]}"
 
-    def _holds(self, data: pl.DataFrame) -> bool:
-        """Whether :attr:`rules` find nothing, in one pass: pandera takes a pass for every check of every column."""
-        if data.columns != self.names or data.schema != self.polars_schema:
-            return False
-        if data.is_empty():
-            return True
-        broken = [expression for column in self.columns for expression in column.broken()]
-        if any(data.select(**{str(n): expression for n, expression in enumerate(broken)}).row(0)):
-            return False
-        keys = data.select(self.key)
-        # In key order equal keys are neighbours; a null key is caught above.
-        same = pl.all_horizontal(pl.col(name) == pl.col(name).shift(1) for name in self.key)
-        return self._sorted(keys).select(same.any()).item() is not True
 
-    def _time_violations(self, data: pl.DataFrame) -> Iterable[str]:
-        if self.time_column is None or data.is_empty():
-            return
-        astray = data.filter(pl.col(self.time_column).dt.date() != pl.col("date")).height
-        if astray:
-            yield f"date is not the UTC day of {self.time_column} in {astray} row(s)"
+def _broken(where: str, rule: str, count: int, example: object) -> str:
+    return f"{where} breaks {rule} in {count} row(s), e.g. {str(example)[:120]}"
 
 
 def _without_nan(data: pl.DataFrame) -> pl.DataFrame:
-    """NaN as null; columns without one are not copied."""
+    """Replace NaN by null. Columns without NaN are not copied."""
     floats = [name for name, kind in data.schema.items() if kind == pl.Float64]
     if not floats or data.is_empty():
         return data

@@ -16,12 +16,12 @@ from dagster._core.storage.asset_check_execution_record import (
 from dagster._core.storage.event_log.base import PartitionKeyFilter
 from dagster_postgres.event_log import PostgresEventLogStorage
 
-from crypto_assets.assets.partition_states import newest_materialised
 from crypto_assets.assets.shell import DAILY
 from crypto_assets.automation.checks_only import look_job
 from crypto_assets.automation.staleness import newest_metadata
 from crypto_assets.checks.by_day import judges_days
 from crypto_assets.checks.shells import every_measure
+from crypto_assets.dagster_internals.core import newest_materialisations
 from crypto_assets.dates import DAY, days
 from crypto_assets.definitions import defs
 from crypto_assets.operate import runs
@@ -76,14 +76,16 @@ def by_status(instance: DagsterInstance, table: str, check: str) -> dict[AssetCh
 def test_every_day_of_a_run_has_its_own_report(platform: Platform) -> None:
     assert platform.backfill(START, END, tables=TABLES).ok
     wanted = days(START, END)
-    newest = newest_materialised(platform.instance, "ohlc", wanted)
+    newest = newest_materialisations(platform.instance, AssetKey("ohlc"), map(str, wanted))
     rows = {day: found["dagster/row_count"].value for day, found in newest_metadata(
         platform.instance, "ohlc", START, END).items()}  # fmt: skip
     for day in wanted:
         report = reported(platform.instance, "ohlc", "rows_expected", day)
         assert report.partition == day.isoformat()
         assert report.metadata["rows"].value == rows[day], "the day's own rows"
-        assert report.target_materialization_data.storage_id == newest[day].storage_id, "of its own materialisation"
+        assert report.target_materialization_data.storage_id == newest[str(day)].storage_id, (
+            "of its own materialisation"
+        )
     assert sum(rows.values()) == platform.read("ohlc").height
     whole = reported(platform.instance, "ohlc", "rows_expected", None)
     assert whole.metadata["rows"].value == sum(rows.values()), "and one report of the range"

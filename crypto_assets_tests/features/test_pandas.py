@@ -7,8 +7,8 @@ import pandas as pd
 import polars as pl
 import pytest
 
+from crypto_assets.features.all_features import FEATURES, GROUPS
 from crypto_assets.features.build import build_features
-from crypto_assets.features.definitions import FEATURES, GROUPS
 from crypto_assets.features.pairs import rolling_paths
 from crypto_assets_bench import _market, features_vs_pandas
 

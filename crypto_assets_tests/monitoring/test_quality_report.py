@@ -19,8 +19,8 @@ from crypto_assets.automation.schedules import FRESHNESS
 from crypto_assets.cli.main import cli
 from crypto_assets.dates import DAY, midnight
 from crypto_assets.errors import WarehouseError
-from crypto_assets.features.definitions import GROUPS
-from crypto_assets.monitoring import figures as draw
+from crypto_assets.features.all_features import GROUPS
+from crypto_assets.monitoring import svg_charts as draw
 from crypto_assets.monitoring.alerts.incidents import Incident
 from crypto_assets.monitoring.page import STYLE, render
 from crypto_assets.monitoring.quality import Quality, figures, gather
@@ -82,7 +82,7 @@ def test_old_rows_are_rows_and_their_months_are_drawn(warehouse: Warehouse, put)
     assert shares["market_sentiment", date(2020, 3, 1)] == pytest.approx(1 / 31)
     assert len({month for _, month in shares}) == 52
     seen = {one.table: one for one in found.fresh}["market_sentiment"]
-    assert (seen.word, seen.newest) == ("not kept up", midnight(date(2020, 3, 2)))
+    assert (seen.status, seen.newest) == ("not kept up", midnight(date(2020, 3, 2)))
     html = render(found)
     assert "not kept up" in html
     assert html.count("no rows") == len(FRESHNESS) - 1, "of the other tables"
@@ -142,6 +142,28 @@ def test_text_from_elsewhere_stays_text(found: Quality) -> None:
     hostile = Incident(1, "run_failure", "<script>alert(1)</script>", 'a "b" & <i>', NOW, NOW)
     html = render(replace(found, incidents=[hostile]))
     assert "<script" not in html and "&lt;script&gt;" in html and "&amp; &lt;i&gt;" in html
+
+
+def test_text_from_the_tables_stays_text(found: Quality, put) -> None:
+    """A provider's name goes through a stored row into a chart and a table; names and notes into every other place."""
+    hostile = "<script>alert('x')</script>"
+    counts = {"calls": 7, "premium_calls": 0, "retries": 0, "rate_limited": 0, "errors": 0, "bytes": 9}
+    put("api_usage", provider=hostile, endpoint="/x", ts=NOW - HOUR, date=TODAY, available_at=NOW, **counts)
+    html = render(gather(Settings.from_env(), NOW))
+    assert "<script" not in html
+    assert html.count("&lt;script") == 2, "the legend of the chart and the numbers below it"
+    named = {
+        "states": found.states | {hostile: found.states["prices"]},
+        "groups": found.groups | {hostile: 0.5},
+        "failed": {hostile: [TODAY]},
+        "not_readable": {hostile: hostile},
+        "notes": [hostile],
+        "agreement": replace(found.agreement, description=hostile),
+        "held": replace(found.held, description=hostile),
+    }
+    for field, value in named.items():
+        html = render(replace(found, **{field: value}))
+        assert "<script" not in html and "&lt;script" in html, field
 
 
 def test_an_empty_warehouse_has_a_page_too(warehouse: Warehouse) -> None:
