@@ -179,13 +179,13 @@ def test_partitions_get_metadata_of_their_own_and_reports_of_checks_are_batched(
     days = ["2025-01-02", "2025-01-03"]
 
     @dg.asset(partitions_def=CALENDAR, backfill_policy=dg.BackfillPolicy.single_run())
-    def one(context: dg.AssetExecutionContext) -> None:
+    def one(context) -> None:
         step = context.op_execution_context.get_step_execution_context()
         core.add_by_partition(step, AssetKey("one"), {days[0]: {"b": 1}, days[1]: {"b": 2}})
         core.add_by_partition(step, AssetKey("one"), {days[1]: {"a": 3}})
 
     @dg.multi_asset_check(specs=[dg.AssetCheckSpec("good", asset=one, partitions_def=CALENDAR)])
-    def check(context: dg.AssetCheckExecutionContext):
+    def check(context):
         newest = core.newest_materialisations(context.instance, AssetKey("one"), [*days, "2025-01-04"])
         assert set(newest) == set(days) and all(isinstance(found, core.CheckTarget) for found in newest.values())
         reports = [
