@@ -17,7 +17,6 @@ from dagster._core.storage.event_log.base import PartitionKeyFilter
 from dagster_postgres.event_log import PostgresEventLogStorage
 
 from crypto_assets.assets.shell import DAILY
-from crypto_assets.automation.checks_only import look_job
 from crypto_assets.automation.staleness import newest_metadata
 from crypto_assets.checks.by_day import judges_days
 from crypto_assets.checks.shells import every_measure
@@ -196,7 +195,7 @@ def test_times_are_times(platform: Platform) -> None:
 def test_a_look_between_ticks_needs_no_partition(platform: Platform) -> None:
     """The job of checks that runs every 15 minutes has no days; its checks judge tables."""
     assert platform.backfill(START, START, tables=["market_sentiment"]).ok
-    result = defs.resolve_job_def(look_job.name).execute_in_process(instance=platform.instance, raise_on_error=False)
+    result = defs.resolve_job_def("look").execute_in_process(instance=platform.instance, raise_on_error=False)
     assert {found.partition for found in result.get_asset_check_evaluations()} == {None}
     assert not platform.instance.get_runs(RunsFilter(job_name="look", statuses=[DagsterRunStatus.FAILURE]))
 
