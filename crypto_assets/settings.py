@@ -70,6 +70,7 @@ class Settings:
     alert_webhook_url: SecretStr | None = None
     alert_format: str = "json"
     alert_runbooks: str = "docs/runbooks"
+    docs: str = "docs"  # the folder or address of the documentation that the UI links to
     metrics_host: str = "127.0.0.1"  # where the metrics endpoint listens
     ollama_set: bool = False  # a server or a model was configured: warn if it is absent
     ollama_timeout_s: float = 120.0
@@ -145,6 +146,7 @@ class Settings:
             alert_webhook_url=_webhook(secret("ALERT_WEBHOOK_URL")),
             alert_format=_alert_format(text("ALERT_FORMAT", "json").lower()),
             alert_runbooks=text("ALERT_RUNBOOKS", "docs/runbooks"),
+            docs=text("CRYPTO_ASSETS_DOCS", "docs").rstrip("/"),
             metrics_host=text("CRYPTO_ASSETS_METRICS_HOST", "127.0.0.1"),
         )
 

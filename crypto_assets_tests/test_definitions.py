@@ -11,6 +11,7 @@ from dagster._core.definitions.schedule_definition import ScheduleExecutionData
 from dagster._core.storage.tags import SCHEDULED_EXECUTION_TIME_TAG
 from dagster._core.test_utils import create_run_for_test
 
+from crypto_assets.assets.documented import page
 from crypto_assets.automation.schedules import UNPARTITIONED as OBSERVATIONS
 from crypto_assets.definitions import build_defs, defs
 from crypto_assets.demo_home import DemoHome
@@ -163,3 +164,41 @@ def test_tables_of_a_step() -> None:
     assert graph.tables_of_step("prices") == ("prices",)
     assert set(graph.tables_of_step("community")) == {"social_metrics", "developer_activity"}
     assert set(graph.tables()).isdisjoint(UNPARTITIONED), "no backfill fills them"
+
+
+def test_everything_in_the_ui_says_what_it_is_whose_and_where_to_read_on() -> None:
+    """Assets, checks, jobs, schedules and sensors, for who knows Dagster and not us."""
+    found = build_defs()
+    graph, repository = found.resolve_asset_graph(), found.get_repository_def()
+    for key in graph.get_all_asset_keys():
+        node = graph.get(key)
+        assert node.description and node.owners and node.kinds and node.group_name, key
+        assert "docs" in node.metadata, key
+    for key in graph.asset_check_keys:
+        assert graph.get(key).description and "docs" in graph.get(key).metadata, key
+    jobs = [job for job in repository.get_all_jobs() if not job.name.startswith("__")]
+    for one in [*jobs, *repository.schedule_defs, *repository.sensor_defs]:
+        assert one.description and "docs" in one.metadata, one.name
+        assert one.owners or one.name == "derive_without_what_failed", one.name  # Dagster takes no owner of its kind
+
+
+@pytest.mark.parametrize(
+    ("base", "kind"), [("docs", dg.PathMetadataValue), ("https://docs.example/main/", dg.UrlMetadataValue)]
+)
+def test_the_documentation_is_a_path_or_an_address(
+    base: str, kind: type[dg.MetadataValue], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CRYPTO_ASSETS_DOCS", base)
+    link = page("operations.md")
+    assert isinstance(link, kind) and str(link.value) == f"{base.rstrip('/')}/operations.md"
+
+
+def test_every_page_that_is_linked_is_there() -> None:
+    docs = Path(__file__).parent.parent / "docs"
+    graph, repository = build_defs().resolve_asset_graph(), build_defs().get_repository_def()
+    linked = [graph.get(key).metadata.get("docs") for key in [*graph.get_all_asset_keys(), *graph.asset_check_keys]]
+    linked += [one.metadata.get("docs") for one in [*repository.get_all_jobs(), *repository.schedule_defs]]
+    linked += [one.metadata.get("docs") for one in repository.sensor_defs]
+    for name, anchor in {str(one.value).removeprefix("docs/").partition("#")[::2] for one in linked if one is not None}:
+        text = (docs / name).read_text(encoding="utf-8")
+        assert not anchor or f"## {anchor}" in text or f"## `{anchor}`" in text, (name, anchor)

@@ -9,9 +9,10 @@ from types import ModuleType
 
 import dagster as dg
 
-# Backfill policies and look-backs before the first partition are "beta" in the versions that setup.py allows. Tests cover
-# them, so users need no warning at every start.
+# Backfill policies and look-backs before the first partition are "beta" in the versions that setup.py allows, partitions of
+# checks are "preview". Tests cover them, so users need no warning at every start.
 warnings.filterwarnings("ignore", category=dg.BetaWarning)
+warnings.filterwarnings("ignore", category=dg.PreviewWarning)
 # A job uses the smallest chunk of its assets, which is intended.
 warnings.filterwarnings("ignore", message=".*varying BackfillPolicies.*")
 

@@ -26,7 +26,9 @@ def news_articles(context: dg.AssetExecutionContext, providers: Providers) -> pd
     start, end = shell.days_of(context)
     first, last = start - DAY * tagging.STORED_DAYS, end + DAY * tagging.STORED_DAYS
     warehouse = Warehouse(providers.settings().warehouse)
-    fetched = providers.fetch(lambda client, settings: rss.fetch_articles(client, settings, providers.now()))
+    fetched = providers.fetch(
+        lambda client, settings: rss.fetch_articles(client, settings, providers.now()), context.log.info
+    )
     seen_at = providers.now()
     shell.note(context, fetched, feeds_read=feed_log.feeds_metadata(fetched.frame["feed"]))
     known: list[str] = []
@@ -67,7 +69,9 @@ def narratives(
     start, end = shell.days_of(context)
     shell.show_lineage(context)
     frame = aggregates.aggregate(news_articles, article_narratives, symbols(providers.coins()), start, end)
-    return frame[frame["ts"] <= providers.now()]  # hours in the future have no row
+    frame = frame[frame["ts"] <= providers.now()]  # hours in the future have no row
+    plots.show(context, "sentiment", lambda: plots.sentiment(frame))
+    return frame
 
 
 @dg.asset(**shell.asset_kwargs("theme_trends"), ins=shell.inputs_of("theme_trends"))
@@ -85,10 +89,12 @@ def theme_trends(
     warehouse = Warehouse(providers.settings().warehouse)
     columns = ["theme", "date", "share"]
     stored = to_pandas(warehouse.read(schemas.THEME_TRENDS, start=start - PLOTTED, end=start - DAY, columns=columns))
-    chart = plots.line_chart(
-        trends.by_theme(pd.concat([stored, frame[columns]])), title="Themes, share of the day's stories", unit="%"
+    shares = trends.by_theme(pd.concat([stored, frame[columns]]))
+    plots.show(
+        context,
+        "theme_shares",
+        lambda: plots.line_chart(shares, title="Themes, share of the day's stories", unit="%"),
     )
-    _show(context, "theme_shares", chart)
     return frame
 
 
@@ -100,14 +106,8 @@ def theme_digests(
     shell.show_lineage(context)
     frame = digests.theme_digests(theme_trends, news_articles)
     newest = frame[frame["date"] == frame["date"].max()] if len(frame) else frame
-    _show(context, "newest_digest", digests.as_markdown(newest))
+    plots.show(context, "newest_digest", lambda: digests.as_markdown(newest))
     return frame
-
-
-def _show(context: dg.AssetExecutionContext, name: str, markdown: str) -> None:
-    """Add Markdown to the metadata of the run's last day only. A picture for every day would make the event log large."""
-    shown = {name: dg.MetadataValue.md(markdown)}
-    context.add_asset_metadata(shown, partition_key=context.partition_key_range.end)
 
 
 ASSETS = [news_articles, article_narratives, narratives, theme_trends, theme_digests]

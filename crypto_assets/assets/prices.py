@@ -7,7 +7,7 @@ from typing import TypeAlias
 import dagster as dg
 import pandas as pd
 
-from crypto_assets.assets import day_in_progress, quarantine, shell
+from crypto_assets.assets import day_in_progress, plots, quarantine, shell
 from crypto_assets.assets.providers import Providers
 from crypto_assets.catalog import Coin
 from crypto_assets.dates import days
@@ -48,8 +48,9 @@ def prices(context: dg.AssetExecutionContext, providers: Providers) -> pd.DataFr
             schemas.PRICES,
         )
     kept, held = quarantine.split_trusted(warehouse, fetched.frame, start, end)
-    shell.note(context, fetched, quarantined=held)
+    shell.note(context, fetched, quarantined_of_run=held)
     context.log_event(dg.AssetMaterialization("quarantine", metadata={"about": schemas.PRICES.table, "rows": held}))
+    plots.show(context, "prices", lambda: plots.prices(kept))
     return kept
 
 

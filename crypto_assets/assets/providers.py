@@ -43,11 +43,14 @@ class Providers(dg.ConfigurableResource):  # type: ignore[type-arg]
         url = self.settings().postgres_url
         return open_journal(url.get_secret_value() if url else None)
 
-    def fetch(self, source: Callable[[Client, Settings], Awaitable[Fetched]]) -> Fetched:
+    def fetch(
+        self, source: Callable[[Client, Settings], Awaitable[Fetched]], say: Callable[[str], None] | None = None
+    ) -> Fetched:
         """Call a source with a new client, and wait for its result.
 
         Args:
             source: The coroutine function.
+            say: Called at once when a request waits, with what, why and until when; None for nobody.
 
         Returns:
             Its result.
@@ -59,7 +62,7 @@ class Providers(dg.ConfigurableResource):  # type: ignore[type-arg]
 
         async def call() -> Fetched:
             settings = self.settings()
-            async with Client(settings=settings, quota=self.quota_store()) as client:
+            async with Client(settings=settings, quota=self.quota_store(), say=say) as client:
                 return await source(client, settings)
 
         try:

@@ -11,9 +11,11 @@ import pandas as pd
 
 from crypto_assets.assets import set_aside
 from crypto_assets.assets.calendar import daily
+from crypto_assets.assets.documented import page
 from crypto_assets.assets.providers import Providers
 from crypto_assets.catalog import Coin, select
-from crypto_assets.dates import today
+from crypto_assets.dagster_internals.core import add_by_partition
+from crypto_assets.dates import days, today
 from crypto_assets.errors import SourceError
 from crypto_assets.settings import Settings
 from crypto_assets.sources.client.http import Client
@@ -130,6 +132,7 @@ def _about(said: TableSpec) -> dict[str, Any]:
         "metadata": {
             "dagster/column_schema": column_schema(contract),
             "dagster/table_name": contract.table,
+            "docs": page(f"data-dictionary.md#{contract.table}"),
             **({LINEAGE: lineage} if (lineage := column_lineage(said)) else {}),
         },
     }
@@ -205,18 +208,18 @@ def inputs_of(table: str) -> dict[str, dg.AssetIn]:
         Input table -> Dagster's input; empty for a table that is not derived.
     """
     rows = TABLES[table].rows_from
-    return {name: _look_back(days) for name, days in rows.inputs.items()} if isinstance(rows, DerivedFrom) else {}
+    return {name: _look_back(reach) for name, reach in rows.inputs.items()} if isinstance(rows, DerivedFrom) else {}
 
 
-def _look_back(days: int) -> dg.AssetIn:
-    """Build an input that begins ``days`` days before the first requested day. Days before the calendar are allowed."""
-    if not days:
+def _look_back(reach: int) -> dg.AssetIn:
+    """Build an input that begins ``reach`` days before the first requested day. Days before the calendar are allowed."""
+    if not reach:
         return dg.AssetIn()
     return dg.AssetIn(
         partition_mapping=dg.TimeWindowPartitionMapping(
-            start_offset=-days, end_offset=0, allow_nonexistent_upstream_partitions=True
+            start_offset=-reach, end_offset=0, allow_nonexistent_upstream_partitions=True
         ),
-        metadata={LOOK_BACK_DAYS: days},
+        metadata={LOOK_BACK_DAYS: reach},
     )
 
 
@@ -271,10 +274,10 @@ def fetch(
     """
     only = context.run.tags.get(COINS_TAG)
     if only is None:
-        return screen(contract, providers.fetch(source))
+        return screen(contract, providers.fetch(source, context.log.info))
     token = ALONE.set(True)
     try:
-        return screen(contract, providers.fetch(source))
+        return screen(contract, providers.fetch(source, context.log.info))
     except (SourceError, dg.Failure) as error:
         reason = str(error.description if isinstance(error, dg.Failure) else error)
         return Fetched(contract.empty().to_pandas(), failed=dict.fromkeys(only.split(","), reason))
@@ -286,6 +289,7 @@ def note(context: dg.AssetExecutionContext, fetched: Fetched, output: str | None
     """Record a fetch: metadata of the materialisation, and rows of ``set_aside``.
 
     The metadata has the hashes of the responses, the number of calls, what the provider did not have, and failed coins.
+    Each day's materialisation has what was set aside of that day; counts of the whole run end in ``_of_run``.
 
     Args:
         context: The run.
@@ -300,24 +304,37 @@ def note(context: dg.AssetExecutionContext, fetched: Fetched, output: str | None
         **more,
         FAILED_COINS: dg.MetadataValue.json(dict(fetched.failed)),
         "response_sha256": dg.MetadataValue.json(sorted(fetched.digests)),
-        "requests": fetched.calls,
+        "requests_of_run": fetched.calls,
         "not_given": dg.MetadataValue.json(dict(fetched.missing)),
         "not_given_count": len(fetched.missing),
-        "set_aside": dg.MetadataValue.json(set_aside_by_reason(fetched.set_aside)),
-        "set_aside_count": sum(record.count for record in fetched.set_aside),
-        "surplus": dg.MetadataValue.json(dict(fetched.surplus)),
+        "surplus_of_run": dg.MetadataValue.json(dict(fetched.surplus)),
     }
-    context.add_output_metadata(metadata, output_name=output)
     providers: Providers = context.resources.providers
     contract = CONTRACTS[output or context.asset_key.to_user_string()]
-    seen = set_aside.record(
-        Warehouse(providers.settings().warehouse), contract, fetched, *days_of(context), providers.now()
-    )
+    start, end = days_of(context)
+    by_day = {day: {**of_day, **metadata} for day, of_day in _set_aside_by_day(fetched.set_aside, start, end).items()}
+    add_by_partition(context.op_execution_context.get_step_execution_context(), dg.AssetKey(contract.table), by_day)
+    warehouse = Warehouse(providers.settings().warehouse)
+    seen = set_aside.record(warehouse, contract, fetched, start, end, providers.now())
     context.log_event(dg.AssetMaterialization("set_aside", metadata={"about": contract.table, "observations": seen}))
     for subject, reason in fetched.missing.items():
         context.log.info(f"{subject}: {reason}")
     for subject, reason in fetched.failed.items():
         context.log.warning(f"{subject} failed, the other coins were stored: {reason}")
+
+
+def _set_aside_by_day(records: Iterable[SetAside], start: date, end: date) -> dict[str, dict[str, Any]]:
+    """Partition key -> what was set aside of that day; what is about a day outside the run goes to the nearest one."""
+    by_day: dict[date, list[SetAside]] = {day: [] for day in days(start, end)}
+    for record in records:
+        by_day[min(max(record.day, start), end)].append(record)
+    return {
+        day.isoformat(): {
+            "set_aside_count": sum(record.count for record in of_day),
+            "set_aside": dg.MetadataValue.json(set_aside_by_reason(of_day)),
+        }
+        for day, of_day in by_day.items()
+    }
 
 
 def set_aside_by_reason(records: Iterable[SetAside]) -> dict[str, dict[str, Any]]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dagster as dg
 from dagster import AssetCheckKey, AssetKey, AssetSelection, DefaultScheduleStatus
 
+from crypto_assets.assets.documented import OPERATIONS, documented
 from crypto_assets.assets.run_tags import reason_tags
 from crypto_assets.automation.schedules import FRESHNESS, PRIORITY, waiting
 from crypto_assets.checks import freshness, health
@@ -23,6 +24,7 @@ checks_job = dg.define_asset_job(
     AssetSelection.checks(*CHECKS),
     tags=PRIORITY,
     description="Freshness of every table, failed partitions, held prices, disk, database: checks only, nothing is fetched.",
+    **documented(OPERATIONS),
 )
 
 
@@ -31,6 +33,8 @@ checks_job = dg.define_asset_job(
     cron_schedule="10,25,40,55 * * * *",
     execution_timezone="UTC",
     default_status=DefaultScheduleStatus.RUNNING,  # no provider is asked
+    description="Between the ticks: whether every table is fresh and nothing is left failed. It makes no provider calls.",
+    **documented(OPERATIONS),
 )
 def checks_only(context: dg.ScheduleEvaluationContext) -> dg.RunRequest | dg.SkipReason:
     """Request the checks, unless their last run has not ended."""

@@ -14,6 +14,7 @@ from datetime import datetime, timezone
 import dagster as dg
 from dagster import AssetSelection, DagsterInstance, DefaultSensorStatus
 
+from crypto_assets.assets.documented import OPERATIONS, documented, page
 from crypto_assets.assets.providers import Providers
 from crypto_assets.assets.shell import DAILY
 from crypto_assets.automation.planner import observed_state, rules, specs
@@ -38,12 +39,14 @@ refill_job = dg.define_asset_job(
     partitions_def=DAILY,
     tags={"dagster/priority": str(REFILL.priority)},
     description="Fetch or derive again the days that are missing, failed, unsettled or incomplete.",
+    **documented(OPERATIONS),
 )
 reanalyse = dg.define_asset_job(
     "reanalyse",
     AssetSelection.assets("article_narratives").downstream(),
     partitions_def=DAILY,
     description="Ask the model about articles without an answer, and derive the tables that use its answers.",
+    **documented("narratives.md"),
 )
 
 
@@ -95,7 +98,14 @@ def refills(instance: DagsterInstance, now: datetime) -> Plan:
     return planned(instance, wanted_days, REFILL, now=now, under_way=busy)
 
 
-@dg.schedule(job=refill_job, cron_schedule="5,20,35,50 * * * *", execution_timezone="UTC")
+@dg.schedule(
+    job=refill_job,
+    cron_schedule="5,20,35,50 * * * *",
+    execution_timezone="UTC",
+    description="Between the ticks: days of the last week that are missing, failed, unsettled or incomplete. Off by "
+    "default, because it asks providers.",
+    **documented(OPERATIONS),
+)
 def refill_gaps(context: dg.ScheduleEvaluationContext) -> list[dg.RunRequest] | dg.SkipReason:
     """Request refills between the ticks. It reads the current state, also where it is evaluated late."""
     now = datetime.now(timezone.utc)
@@ -115,6 +125,7 @@ def refill_gaps(context: dg.ScheduleEvaluationContext) -> list[dg.RunRequest] | 
     minimum_interval_seconds=LATE_INTERVAL_S,
     default_status=DefaultSensorStatus.RUNNING,  # it calls no provider
     description=late_values.__doc__,
+    **documented("training.md"),
 )
 def late_values_sensor(context: dg.SensorEvaluationContext) -> dg.SensorResult | dg.SkipReason:
     """Request derived days that late values change. While nothing changes, a tick only reads the versions of the tables."""
@@ -149,6 +160,7 @@ def late_values_sensor(context: dg.SensorEvaluationContext) -> dg.SensorResult |
     default_status=DefaultSensorStatus.RUNNING,
     minimum_interval_seconds=REST_INTERVAL_S,
     description=rest_of_run.__doc__,
+    metadata={"docs": page(OPERATIONS)},
 )
 def derive_without_what_failed(context: dg.RunFailureSensorContext) -> dg.SensorResult | dg.SkipReason:
     """Request the rest of a failed run, once."""
@@ -171,6 +183,7 @@ def derive_without_what_failed(context: dg.RunFailureSensorContext) -> dg.Sensor
     minimum_interval_seconds=MODEL_INTERVAL_S,
     default_status=DefaultSensorStatus.RUNNING,
     description="Watches for articles without an answer of the model, and requests their analysis when the model answers again.",
+    **documented("narratives.md"),
 )
 def model_is_back_sensor(context: dg.SensorEvaluationContext) -> dg.SensorResult | dg.SkipReason:
     """Request the analysis of unanswered articles. It asks the server for its models only, and only while articles wait."""

@@ -2,9 +2,11 @@
 
 from collections.abc import Sequence
 from datetime import date, datetime, timedelta, timezone
+from typing import Any
 
 import dagster as dg
 
+from crypto_assets.assets.documented import OPERATIONS, documented
 from crypto_assets.assets.run_tags import reason_tags
 from crypto_assets.dagster_internals.core import SCHEDULED_EXECUTION_TIME_TAG
 from crypto_assets.settings import Settings
@@ -45,38 +47,39 @@ def schedules(calendar: dg.PartitionsDefinition) -> list[dg.ScheduleDefinition]:
     Returns:
         The three schedules.
     """
-    tables = dg.AssetSelection.assets(*INTRADAY_TABLES)
-    intraday = dg.define_asset_job(
-        "intraday", tables, partitions_def=calendar, tags=PRIORITY, description="Fill the day in progress."
-    )
-    close = dg.define_asset_job(
-        "close_day",
-        tables,
-        partitions_def=calendar,
-        tags=PRIORITY,
-        description="Fetch the last hour of the day that has just ended.",
-    )
-    settle = dg.define_asset_job(
-        "settle",
-        dg.AssetSelection.assets(*SETTLED_TABLES),
-        partitions_def=calendar,
-        tags=PRIORITY,
-        description="Fetch a closed day once more when every provider has it, and derive its tables again.",
-    )
+    intraday, close, settle = _jobs(calendar)
 
-    # Two minutes after the mark: CoinGecko's answer is up to a minute old, and a features row decides five minutes after it.
-    @dg.schedule(job=intraday, cron_schedule="2-59/15 * * * *", execution_timezone="UTC")
+    # Two minutes after the mark: CoinGecko's page is a minute old, and a features row decides five minutes after it.
+    @dg.schedule(
+        job=intraday,
+        cron_schedule="2-59/15 * * * *",
+        execution_timezone="UTC",
+        description="Every 15 minutes: what the day in progress lacks. Off by default, because it asks providers.",
+        **documented(OPERATIONS),
+    )
     def every_15_minutes(context: dg.ScheduleEvaluationContext) -> dg.RunRequest | dg.SkipReason:
         return _one_at_a_time(context, "intraday", utc_day(context), "tick: rows that the day in progress lacks")
 
-    @dg.schedule(job=close, cron_schedule="10 0 * * *", execution_timezone="UTC")
+    @dg.schedule(
+        job=close,
+        cron_schedule="10 0 * * *",
+        execution_timezone="UTC",
+        description="After midnight: the day that has just ended, whole. Off by default, because it asks providers.",
+        **documented(OPERATIONS),
+    )
     def close_yesterday(context: dg.ScheduleEvaluationContext) -> dg.RunRequest | dg.SkipReason:
         return _one_at_a_time(
             context, "close_day", utc_day(context) - timedelta(days=1), "tick: the last hour of the day that has ended"
         )
 
-    # 06:30 is after the usual lag of Coin Metrics. 12:30 fetches a late day, and only tables with ``When.NOON``.
-    @dg.schedule(job=settle, cron_schedule="30 6,12 * * *", execution_timezone="UTC")
+    # 06:30 is after Coin Metrics' usual lag; 12:30 catches a late one, and asks nobody else.
+    @dg.schedule(
+        job=settle,
+        cron_schedule="30 6,12 * * *",
+        execution_timezone="UTC",
+        description="When every provider has yesterday: fetch it once more. Off by default, because it asks providers.",
+        **documented(OPERATIONS),
+    )
     def settle_yesterday(context: dg.ScheduleEvaluationContext) -> dg.RunRequest | dg.SkipReason:
         at = context.scheduled_execution_time or datetime.now(timezone.utc)
         late = LATE_TABLES if at.astimezone(timezone.utc).hour >= LATE_HOUR else ()
@@ -84,6 +87,36 @@ def schedules(calendar: dg.PartitionsDefinition) -> list[dg.ScheduleDefinition]:
         return _one_at_a_time(context, "settle", utc_day(context) - timedelta(days=1), why, late)
 
     return [every_15_minutes, close_yesterday, settle_yesterday]
+
+
+def _jobs(calendar: dg.PartitionsDefinition) -> tuple[Any, Any, Any]:
+    """The jobs of the day in progress, of the day that has just ended, and of the closed day."""
+    tables = dg.AssetSelection.assets(*INTRADAY_TABLES)
+    intraday = dg.define_asset_job(
+        "intraday",
+        tables,
+        partitions_def=calendar,
+        tags=PRIORITY,
+        description="Fill the day in progress.",
+        **documented(OPERATIONS),
+    )
+    close = dg.define_asset_job(
+        "close_day",
+        tables,
+        partitions_def=calendar,
+        tags=PRIORITY,
+        description="Fetch the last hour of the day that has just ended.",
+        **documented(OPERATIONS),
+    )
+    settle = dg.define_asset_job(
+        "settle",
+        dg.AssetSelection.assets(*SETTLED_TABLES),
+        partitions_def=calendar,
+        tags=PRIORITY,
+        description="Fetch a closed day once more when every provider has it, and derive from it.",
+        **documented(OPERATIONS),
+    )
+    return intraday, close, settle
 
 
 def _one_at_a_time(

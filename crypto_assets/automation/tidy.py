@@ -11,6 +11,7 @@ import dagster as dg
 from dagster import AssetKey, AssetObservation, DagsterInstance, DefaultScheduleStatus
 from sqlalchemy import text
 
+from crypto_assets.assets.documented import OPERATIONS, documented
 from crypto_assets.assets.run_tags import reason_tags
 from crypto_assets.automation.schedules import UNFINISHED, waiting
 from crypto_assets.dagster_internals.core import SqlEventLogStorage
@@ -128,7 +129,11 @@ def tidy_alerts(context: dg.OpExecutionContext, config: Retention) -> None:
     context.log.info(f"deleted incidents: {Ledger(url.get_secret_value()).forget(before)}")
 
 
-@dg.job(description="Remove old versions of tables, old events and old incidents.", tags={"dagster/priority": "-10"})
+@dg.job(
+    description="Remove old versions of tables, old events and old incidents.",
+    tags={"dagster/priority": "-10"},
+    **documented(OPERATIONS),
+)
 def tidy_up() -> None:
     """Run the three steps of retention."""
     tidy_tables()
@@ -137,7 +142,12 @@ def tidy_up() -> None:
 
 
 @dg.schedule(
-    job=tidy_up, cron_schedule="40 3 * * *", execution_timezone="UTC", default_status=DefaultScheduleStatus.RUNNING
+    job=tidy_up,
+    cron_schedule="40 3 * * *",
+    execution_timezone="UTC",
+    default_status=DefaultScheduleStatus.RUNNING,
+    description="Once a day: old versions of tables, old events and old incidents cut back. It makes no provider calls.",
+    **documented(OPERATIONS),
 )
 def tidy_daily(context: dg.ScheduleEvaluationContext) -> dg.RunRequest | dg.SkipReason:
     """Request retention once a day, in the quiet hours between two settlings."""

@@ -78,7 +78,7 @@ def _judge(scope: Scope, found: state.TableFreshness, newest: dict[str, datetime
         bool(found.fresh) and not behind,
         text,
         "WARN" if found.fresh else "ERROR",
-        {**_numbers(age, limit, len(coins), len(behind)), "newest_available_at": last.isoformat()},
+        {**_numbers(age, limit, len(coins), len(behind)), "newest_available_at": last},
     )
 
 

@@ -37,15 +37,19 @@ def contract(table: Contract) -> Measure:
 
     def measure(scope: Scope) -> Outcome:
         rows = scope.warehouse.read(table, start=scope.start, end=scope.end)
-        problems = table.violations(rows)
-        return Outcome(
-            not problems,
-            "; ".join(problems[:3]) if problems else f"all {rows.height} rows keep the contract",
-            "ERROR",
-            {"rows": rows.height, "rules_broken": len(problems)},
-        )
+        return contract_outcome(table.violations(rows), rows.height)
 
     return measure
+
+
+def contract_outcome(problems: list[str], rows: int) -> Outcome:
+    """What the contract's check says of so many rows of which these rules are broken."""
+    return Outcome(
+        not problems,
+        "; ".join(problems[:3]) if problems else f"all {rows} rows keep the contract",
+        "ERROR",
+        {"rows": rows, "rules_broken": len(problems)},
+    )
 
 
 def rows_expected(table: Contract) -> Measure:
@@ -268,7 +272,7 @@ def fresh_partitions(table: Contract) -> Measure:
             {
                 "partitions_due": len(due),
                 "partitions_behind": len(late),
-                "newest_available_at": max(newest.values()).isoformat() if newest else "none",
+                **({"newest_available_at": max(newest.values())} if newest else {}),
                 **_judged_days(looked_at, late, scope.now.date() - DAY * RECENT_DAYS),
             },
         )

@@ -221,7 +221,11 @@ def ten_fields(found: Population, coins: tuple[Coin, ...]) -> dict[str, dict[str
 
 def feature_population(scope: Scope) -> Outcome:
     """Compute the share of expected feature cells with a value, by column, group and coin. WARN below 90 %."""
-    found = measure_population(scope)
+    return outcome_of(measure_population(scope), scope)
+
+
+def outcome_of(found: Population, scope: Scope) -> Outcome:
+    """Build the outcome of the range's cells."""
     ten = ten_fields(found, select(scope.settings.coins))
     said = "; ".join(
         f"{name} {fact['share']:.0%}" + (f" ({fact['null_because']})" if fact["null_because"] else "")
@@ -239,3 +243,16 @@ def feature_population(scope: Scope) -> Outcome:
             **({"population_by_group": found.chart()} if len(found.daily) > 1 else {}),  # one day makes no line
         },
     )  # fmt: skip
+
+
+def outcome_of_day(found: Population, day: date) -> Outcome:
+    """What the check says of one day's cells: those that a source can give, by group."""
+    counts = found.daily.get(day)
+    if counts is None:
+        return Outcome(False, "no rows on this day", "WARN", {"rows": 0})
+    share = _share(*counts.sum(axis=0)) or 0.0
+    by_group = {group: _share(*counts[n]) for n, group in enumerate(GROUPS)}
+    low = sorted((part, group) for group, part in by_group.items() if part is not None and part < EXPECTED_THRESHOLD)
+    text = f"{share:.1%} of the feature cells that a source can give are populated"
+    text += f"; least: {', '.join(f'{group} {part:.0%}' for part, group in low[:3])}" if low else ""
+    return Outcome(share >= EXPECTED_THRESHOLD, text, "WARN", {"expected_population": share})

@@ -3,12 +3,15 @@
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import date, datetime, timedelta, timezone
+from functools import partial
+from inspect import cleandoc
 from typing import Any
 
 import dagster as dg
 
-from crypto_assets.assets.plots import line_chart
+from crypto_assets.assets.documented import CHECK_FAILED, page
 from crypto_assets.assets.providers import Providers
+from crypto_assets.assets.shell import DAILY
 from crypto_assets.checks import (
     analysis_health,
     calls,
@@ -22,7 +25,9 @@ from crypto_assets.checks import (
     set_aside,
     sources,
 )
-from crypto_assets.checks.outcome import Chart, Measure, Outcome, Scope
+from crypto_assets.checks.by_day import Judged, judge, judges_days
+from crypto_assets.checks.day_reports import Reporter, as_result
+from crypto_assets.checks.outcome import Measure, Outcome, Scope
 from crypto_assets.dagster_internals.core import (
     ASSET_PARTITION_RANGE_END_TAG,
     ASSET_PARTITION_RANGE_START_TAG,
@@ -66,7 +71,7 @@ def all_checks() -> list[dg.AssetChecksDefinition]:
     Dagster's overhead of a step costs more than most checks, and a run of the whole graph makes about eighty checks.
     """
     found: dict[str, dict[str, Check]] = {
-        table: {name: Check.of_rows(name, measure) for name, measure in named.items()}
+        table: {name: Check.of_rows(table, name, measure) for name, measure in named.items()}
         for table, named in every_measure().items()
     }
     found["api_usage"] |= {name: Check.of_platform(measure) for name, measure in health.MEASURES.items()}
@@ -80,20 +85,24 @@ class Check:
     Attributes:
         description: The text in the UI.
         run: Makes the check.
+        judge: Makes it for the range and for each day; None where its subject is no day.
     """
 
     description: str
     run: Callable[[dg.AssetCheckExecutionContext, Scope], Outcome]
+    judge: Callable[[Scope], Judged] | None = None
 
     @staticmethod
-    def of_rows(name: str, measure: Measure) -> "Check":
+    def of_rows(table: str, name: str, measure: Measure) -> "Check":
         """Build the check of a table's rows."""
-        return Check(measure.__doc__ or _family_text(name), lambda context, scope: measure(scope))
+        days = partial(judge, table, name, measure) if judges_days(table, name) else None
+        text = cleandoc(measure.__doc__ or _family_text(name))  # indented lines would be shown as code
+        return Check(text, lambda context, scope: measure(scope), days)
 
     @staticmethod
     def of_platform(measure: health.PlatformCheck) -> "Check":
         """Build a check of the platform itself. It belongs to ``api_usage``, the table of what the platform did."""
-        return Check(measure.__doc__ or "", lambda context, scope: measure(context.instance, scope.settings))
+        return Check(cleandoc(measure.__doc__ or ""), lambda context, scope: measure(context.instance, scope.settings))
 
 
 def checks_of(table: str, checks: Mapping[str, Check]) -> dg.AssetChecksDefinition:
@@ -106,23 +115,39 @@ def checks_of(table: str, checks: Mapping[str, Check]) -> dg.AssetChecksDefiniti
     Returns:
         Dagster's definition; a run may select some of the checks.
     """
-    specs = [dg.AssetCheckSpec(name, asset=table, description=check.description) for name, check in checks.items()]
+    specs = {
+        name: dg.AssetCheckSpec(
+            name,
+            asset=table,
+            description=check.description,
+            partitions_def=DAILY if check.judge else None,
+            metadata={"docs": page(CHECK_FAILED), "judges": "each day" if check.judge else "the table as it is now"},
+        )
+        for name, check in checks.items()
+    }
 
-    @dg.multi_asset_check(name=f"{STEP_OF_CHECKS}{table}", specs=specs, can_subset=True)
-    def step(context: dg.AssetCheckExecutionContext, providers: Providers) -> Iterator[dg.AssetCheckResult]:
+    @dg.multi_asset_check(name=f"{STEP_OF_CHECKS}{table}", specs=list(specs.values()), can_subset=True)
+    def step(context: dg.AssetCheckExecutionContext, providers: Providers) -> Iterator[Any]:
         asked = {key.name for key in context.selected_asset_check_keys}
         scope = scope_of(context.run.tags, providers.settings())  # all checks read the same versions of the tables
         scope = replace(scope, instance=context.instance)
+        reporter = Reporter(context, table)
+        of_days = any(tag in context.run.tags for tag in (PARTITION, RANGE[0]))
         broken: dict[str, Exception] = {}
         for name, check in checks.items():
-            if name in asked:
-                try:
-                    outcome = check.run(context, scope)
-                except Exception as error:  # the other checks are still made; then the step fails
-                    context.log.error(f"check {name} of {table} broke: {error}")
-                    broken[name] = error
-                else:
-                    yield as_result(outcome, table, name)
+            if name not in asked:
+                continue
+            by_day = check.judge if of_days else None
+            try:
+                judged = (check.run(context, scope), {}) if by_day is None else by_day(scope)
+            except Exception as error:  # the other checks are made all the same; then the step fails
+                context.log.error(f"check {name} of {table} broke: {error}")
+                broken[name] = error
+                continue
+            if by_day is None:
+                yield as_result(judged[0], table, name)
+            else:
+                yield from reporter.report(name, specs[name].get_python_identifier(), judged)
         if broken:
             raise failure_of(table, broken) from next(iter(broken.values()))
 
@@ -195,31 +220,3 @@ def scope_of(tags: Mapping[str, str], settings: Settings) -> Scope:
         end = now.date() - timedelta(days=1)
         start = max(settings.start, end - RECENT)
     return Scope(SnapshotWarehouse(settings.warehouse), settings, start, end, now, live=True)
-
-
-def as_result(outcome: Outcome, table: str | None = None, name: str | None = None) -> dg.AssetCheckResult:
-    """Convert an outcome to Dagster's result.
-
-    Args:
-        outcome: The outcome.
-        table: The asset of the check; None where the step makes one check.
-        name: The name of the check; None likewise.
-
-    Returns:
-        The result; charts become pictures, dictionaries become JSON.
-    """
-    metadata: dict[str, Any] = {key: _shown(value) for key, value in outcome.numbers.items()}
-    return dg.AssetCheckResult(
-        asset_key=table,
-        check_name=name,
-        passed=outcome.passed,
-        severity=dg.AssetCheckSeverity[outcome.severity],
-        description=outcome.description,
-        metadata=metadata,
-    )
-
-
-def _shown(value: Any) -> Any:
-    if isinstance(value, Chart):
-        return dg.MetadataValue.md(line_chart(value.series, title=value.title, unit=value.unit))
-    return dg.MetadataValue.json(value) if isinstance(value, dict) else value

@@ -10,7 +10,7 @@ import hashlib
 import random
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from datetime import date, datetime, timezone
 from functools import cached_property
 from pathlib import Path
@@ -34,10 +34,34 @@ ATTEMPTS = 25  # of a commit; each failure means that another writer committed
 
 
 @dataclass(frozen=True)
+class DayReport:
+    """What one day of a table holds after a write.
+
+    Attributes:
+        rows: the number of rows.
+        bytes: the size of the day's files.
+        changed: whether the write changed the day's rows.
+        first: the earliest time of a row (UTC); None without rows, and in a table whose rows are days.
+        last: the latest time of a row.
+        available_at: the latest instant at which a row of the day became known; None without rows.
+        null_shares: the share of null cells, by value column; empty without rows.
+    """
+
+    rows: int = 0
+    bytes: int = 0
+    changed: bool = False
+    first: datetime | None = None
+    last: datetime | None = None
+    available_at: datetime | None = None
+    null_shares: Mapping[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
 class WriteReport:
     """What a write did.
 
-    ``changed`` is False where the table already held exactly these rows; then there was no commit.
+    ``changed`` is False where the table already held exactly these rows; then there was no commit. ``by_day`` has every
+    day of the write, those without rows too.
     """
 
     rows: int
@@ -47,6 +71,7 @@ class WriteReport:
     first: str
     last: str
     null_shares: Mapping[str, float]
+    by_day: Mapping[date, DayReport]
 
 
 class Warehouse:
@@ -414,7 +439,7 @@ class Warehouse:
             fresh = data.join(stored, on=list(contract.key), how="anti", nulls_equal=True)
             data = pl.concat([stored, fresh]).sort(contract.key)
         if data.equals(stored):
-            return self._report(contract, data, days, snapshot.version(), changed=False)
+            return self._report(contract, data, days, snapshot.version(), changed=())
         touched = _changed_days(data, stored, days)
         write_deltalake(
             snapshot,
@@ -424,7 +449,7 @@ class Warehouse:
             writer_properties=_properties(contract),
             schema_mode=_schema_mode(data, snapshot),
         )
-        return self._report(contract, data, days, snapshot.version(), changed=True)
+        return self._report(contract, data, days, snapshot.version(), changed=touched)
 
     def origins(self) -> dict[str, str]:
         """Find whether rows of a sandbox or of real providers are stored.
@@ -482,21 +507,22 @@ class Warehouse:
             )
 
     def _report(
-        self, contract: Contract, data: pl.DataFrame, days: list[date], version: int, *, changed: bool
+        self, contract: Contract, data: pl.DataFrame, days: list[date], version: int, *, changed: Sequence[date]
     ) -> WriteReport:
         time_column = contract.time_column or "date"
-        size = self._files_between(contract.table, days[0], days[-1])["bytes"].sum()
+        files = self._files_between(contract.table, days[0], days[-1])
         return WriteReport(
             rows=data.height,
-            bytes=int(size or 0),
+            bytes=int(files["bytes"].sum() or 0),
             version=version,
-            changed=changed,
+            changed=bool(changed),
             first=str(data[time_column].min()) if data.height else "",
             last=str(data[time_column].max()) if data.height else "",
             null_shares={
                 name: round(data[name].null_count() / data.height, 6) if data.height else 0.0
                 for name in contract.value_columns
             },
+            by_day=_by_day(contract, data, days, files, set(changed)),
         )
 
     def _check_root(self) -> None:
@@ -593,6 +619,24 @@ def _changed_days(data: pl.DataFrame, stored: pl.DataFrame, days: list[date]) ->
 def of_settings(settings: Settings) -> Warehouse:
     """Open the warehouse of these settings; that of a demo's home accepts a sandbox's rows only."""
     return Warehouse(settings.warehouse, accepts=origin.SANDBOX if settings.demo else None)
+
+
+def _by_day(
+    contract: Contract, data: pl.DataFrame, days: list[date], files: pl.DataFrame, changed: set[date]
+) -> dict[date, DayReport]:
+    """Report each day by itself: all days in two passes, however many there are."""
+    time = pl.col(contract.time_column) if contract.time_column else pl.lit(None, pl.Datetime("us", "UTC"))
+    values = contract.value_columns
+    counted = data.group_by("date").agg(
+        pl.len(), time.min().alias("first"), time.max().alias("last"), pl.col("available_at").max(),
+        *(pl.col(name).null_count().alias(f"nulls of {name}") for name in values),
+    )  # fmt: skip
+    sizes = dict(files.group_by("day").agg(pl.col("bytes").sum()).rows())
+    found = {day: DayReport(bytes=sizes.get(day, 0), changed=day in changed) for day in days}
+    for day, rows, first, last, known, *nulls in counted.rows():
+        shares = {name: round(count / rows, 6) for name, count in zip(values, nulls, strict=True)}
+        found[day] = replace(found[day], rows=rows, first=first, last=last, available_at=known, null_shares=shares)
+    return found
 
 
 def now() -> float:

@@ -9,6 +9,7 @@ from datetime import datetime, timezone
 
 import dagster as dg
 
+from crypto_assets.assets.documented import documented
 from crypto_assets.monitoring.alerts.delivery import deliver
 from crypto_assets.monitoring.alerts.kinds import KINDS
 from crypto_assets.monitoring.alerts.ledger import Ledger
@@ -58,6 +59,7 @@ def sensor_of(watcher: Watcher) -> dg.SensorDefinition:
         minimum_interval_seconds=watcher.every_s,
         default_status=dg.DefaultSensorStatus.RUNNING,
         description=f"{watcher.description} Runbook: {KINDS[watcher.kind].runbook}.",
+        **documented(f"runbooks/{KINDS[watcher.kind].runbook}"),
     )
     def watch(context: dg.SensorEvaluationContext) -> dg.SensorResult | dg.SkipReason:
         settings = Settings.from_env()
@@ -81,6 +83,7 @@ def sensor_of(watcher: Watcher) -> dg.SensorDefinition:
     minimum_interval_seconds=30,
     default_status=dg.DefaultSensorStatus.RUNNING,
     description="Messages that could not be delivered, or whose silence is over, sent again. Runbook: alerting.md.",
+    **documented("runbooks/alerting.md"),
 )
 def alert_delivery(context: dg.SensorEvaluationContext) -> dg.SkipReason:
     """Send the messages that are due, and say how many were delivered."""

@@ -9,14 +9,13 @@ from typing import Any
 from dagster import (
     AssetCheckEvaluation,
     AssetCheckSeverity,
-    DagsterEventType,
     DagsterInstance,
     EventLogRecord,
-    EventRecordsFilter,
     RunsFilter,
 )
 
 from crypto_assets.checks.shells import RECENT
+from crypto_assets.dagster_internals.core import reports_of_ranges
 from crypto_assets.monitoring.alerts.incidents import Sighting
 from crypto_assets.monitoring.watch.failed_runs import range_of
 from crypto_assets.monitoring.watch.watcher import Observed, WatchContext, Watcher
@@ -71,15 +70,11 @@ def failed_checks(context: WatchContext) -> Observed:
 
 
 def _new(instance: DagsterInstance, cursor: str | None) -> list[EventLogRecord]:
-    """Return the evaluations after the cursor in order; without a cursor the newest, to find what is failing now."""
-    records = instance.event_log_storage.get_event_records(
-        EventRecordsFilter(
-            event_type=DagsterEventType.ASSET_CHECK_EVALUATION, after_cursor=int(cursor) if cursor else None
-        ),
-        limit=EVALUATIONS_A_TICK,
-        ascending=cursor is not None,
-    )
-    return sorted(records, key=lambda record: record.storage_id)
+    """Return the evaluations after the cursor in order; without a cursor the newest, to find what is failing now.
+
+    Reports of single days are left out: the evaluation of their run's range says which of its days failed.
+    """
+    return reports_of_ranges(instance, cursor, EVALUATIONS_A_TICK)
 
 
 def _judged(

@@ -17,7 +17,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from email.utils import parsedate_to_datetime
-from functools import cache
+from functools import cache, partial
 from types import TracebackType
 from typing import Any, NoReturn
 
@@ -30,6 +30,7 @@ from crypto_assets.settings import Settings
 from crypto_assets.sources.client.limits import limit_of
 from crypto_assets.sources.client.pace import Pace
 from crypto_assets.sources.client.quota import CallStats, QuotaStore
+from crypto_assets.sources.client.waits import Say, Waits
 
 # Statuses that can heal; other 5xx are retried as well. Binance answers 418 to a client that went on after a 429.
 HEALING = frozenset({408, 418, 429, 500, 502, 503, 504})
@@ -87,7 +88,8 @@ class Client:
     """An asynchronous HTTP client; use it as ``async with Client() as client``.
 
     Times are in seconds and sizes in bytes. With ``settings`` and ``quota`` the client respects the limits and budgets
-    of the plans, and counts every call.
+    of the plans, and counts every call. ``say`` is called at once when a request waits, with what, why and when it goes
+    on.
     """
 
     def __init__(
@@ -103,7 +105,9 @@ class Client:
         backoff: float = 0.5,
         settings: Settings | None = None,
         quota: QuotaStore | None = None,
+        say: Say | None = None,
     ) -> None:
+        self._waits = Waits(say)
         self._timeout = httpx.Timeout(read_timeout, connect=connect_timeout)
         self._answer_timeout = answer_timeout
         self._max_bytes = max_bytes
@@ -202,6 +206,7 @@ class Client:
         self._check_address(where, url)
         for attempt in range(1, self._max_attempts + 1):
             wait: float | None = None
+            why = ""
             try:
                 async with self._alone(route.provider), self._slots:
                     self._check_refused(route.provider)
@@ -223,6 +228,7 @@ class Client:
                     error.sandbox = sent.get(SANDBOX_HEADER)
                 if not error.transient or attempt == self._max_attempts or (wait or 0) > self._max_wait:
                     raise
+                why = f"HTTP {error.status}" if error.status is not None else "no readable answer"
             except (httpx.TransportError, httpx.DecodingError) as error:
                 if _distrusted(error):
                     raise SourceError(
@@ -235,7 +241,10 @@ class Client:
                         "check the network and the provider's status page, then run again",
                         transient=True,
                     ) from error
-            await asyncio.sleep(wait if wait is not None else self._pause(attempt))
+                why = f"no answer ({_why(error)})"
+            pause = wait if wait is not None else self._pause(attempt)
+            self._waits.retry(route.provider, where, why, attempt, self._max_attempts, pause)
+            await asyncio.sleep(pause)
         raise AssertionError("unreachable: the last attempt returns or raises")
 
     def _check_address(self, where: str, url: str) -> None:
@@ -292,7 +301,11 @@ class Client:
     def _pace(self, provider: str) -> Pace | None:
         if provider not in self._paces:
             limit = limit_of(provider, self._settings) if self._settings is not None else None
-            self._paces[provider] = Pace(limit, self._quota) if limit is not None and self._quota is not None else None
+            if limit is None or self._quota is None:
+                self._paces[provider] = None
+            else:
+                waiting = partial(self._waits.turn, provider, limit.calls, limit.seconds)
+                self._paces[provider] = Pace(limit, self._quota, waiting)
         return self._paces[provider]
 
     async def _cool(self, route: _Route, wait: float | None, attempt: int) -> float:
