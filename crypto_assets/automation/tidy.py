@@ -6,21 +6,26 @@ last runs. How long is the job's configuration.
 """
 
 from datetime import datetime, timedelta, timezone
+from typing import TYPE_CHECKING
 
 import dagster as dg
 from dagster import AssetKey, AssetObservation, DagsterInstance, DefaultScheduleStatus
-from dagster._core.storage.event_log.sql_event_log import SqlEventLogStorage
-from sqlalchemy import text
 
 from crypto_assets.assets.run_tags import reason_tags
 from crypto_assets.automation.schedules import UNFINISHED, waiting
 from crypto_assets.errors import WarehouseError
+from crypto_assets.lazy import lazy
 from crypto_assets.monitoring.alerts.ledger import Ledger
 from crypto_assets.settings import Settings
 from crypto_assets.storage import pins
 from crypto_assets.storage.compaction import tidy
 from crypto_assets.storage.warehouse import Warehouse
 from crypto_assets.tables.schemas import CONTRACTS
+
+if TYPE_CHECKING:
+    import sqlalchemy
+else:
+    sqlalchemy = lazy("sqlalchemy")
 
 ROWS_A_STATEMENT = 20_000  # short transactions: ticks write to the same table meanwhile
 # What is the newest of its kind for a partition is what coverage rests on.
@@ -56,6 +61,8 @@ class Keep(dg.Config):
 
 def prune(instance: DagsterInstance, before: datetime) -> dict[str, int]:
     """Delete from the event log what is older than ``before`` and nothing rests on; rows deleted, by what they were."""
+    from dagster._core.storage.event_log.sql_event_log import SqlEventLogStorage  # brings SQLAlchemy
+
     storage = instance.event_log_storage
     if not isinstance(storage, SqlEventLogStorage):
         return {}
@@ -67,7 +74,7 @@ def prune(instance: DagsterInstance, before: datetime) -> dict[str, int]:
         given = values if ":unfinished" in statement else {"cutoff": values["cutoff"]}
         while True:
             with storage.index_connection() as connection:
-                found = connection.execute(text(statement), {**given, "rows": ROWS_A_STATEMENT}).rowcount
+                found = connection.execute(sqlalchemy.text(statement), {**given, "rows": ROWS_A_STATEMENT}).rowcount
             deleted[name] += found
             if found < ROWS_A_STATEMENT:
                 break

@@ -12,18 +12,24 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from enum import Enum
 from functools import cached_property
-from typing import TypeAlias
+from typing import TYPE_CHECKING, TypeAlias
 
-import pandas as pd
-import pandera.polars as pa
 import polars as pl
 
 from crypto_assets.errors import ContractError
+from crypto_assets.lazy import lazy
+
+if TYPE_CHECKING:
+    import pandas as pd
+    import pandera.polars as pa
+else:
+    pd = lazy("pandas")
+    pa = lazy("pandera.polars")
 
 TIMESTAMP = pl.Datetime("us", "UTC")
 TEXTS = pl.List(pl.String)
 
-Frame: TypeAlias = pd.DataFrame | pl.DataFrame
+Frame: TypeAlias = "pd.DataFrame | pl.DataFrame"
 
 
 class WriteMode(Enum):
@@ -133,7 +139,7 @@ class Contract:
         NaN becomes null (unknown is null). Raises :class:`ContractError` for a missing or surplus column, or for a
         value that does not survive the cast.
         """
-        data = pl.from_pandas(frame.reset_index(drop=True)) if isinstance(frame, pd.DataFrame) else frame
+        data = frame if isinstance(frame, pl.DataFrame) else pl.from_pandas(frame.reset_index(drop=True))
         surplus = [name for name in data.columns if name not in self.by_name]
         missing = [c.name for c in self.columns if c.name not in data.columns and not c.nullable]
         if surplus or missing:

@@ -6,9 +6,15 @@ from collections.abc import Mapping
 from datetime import date, datetime, timedelta, timezone
 from typing import Any
 
-from dagster import AssetCheckEvaluation, AssetCheckSeverity, DagsterEventType, DagsterInstance, RunsFilter
-from dagster._core.event_api import EventRecordsFilter
-from dagster._core.storage.event_log.base import EventLogRecord
+from dagster import (
+    AssetCheckEvaluation,
+    AssetCheckSeverity,
+    DagsterEventType,
+    DagsterInstance,
+    EventLogRecord,
+    EventRecordsFilter,
+    RunsFilter,
+)
 
 from crypto_assets.checks.shells import RECENT
 from crypto_assets.monitoring.alerts.incidents import Incident, Sighting
