@@ -11,12 +11,17 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import date
 from pathlib import Path
-from typing import Any
-
-from pydantic import SecretStr
+from typing import TYPE_CHECKING, Any
 
 from crypto_assets.dates import parse_day
 from crypto_assets.errors import UsageError
+from crypto_assets.lazy import lazy
+
+if TYPE_CHECKING:
+    import pydantic
+    from pydantic import SecretStr
+else:
+    pydantic = lazy("pydantic")
 
 OHLC_SOURCES = ("binance", "kraken", "coingecko")
 ALERT_FORMATS = ("json", "slack")
@@ -97,7 +102,7 @@ class Settings:
 
         def secret(name: str) -> SecretStr | None:
             value = text(name, "")
-            return SecretStr(value) if value else None
+            return pydantic.SecretStr(value) if value else None
 
         home = Path(text("CRYPTO_ASSETS_HOME", ".crypto_assets")).expanduser().resolve()
         key = secret("COINGECKO_API_KEY")
