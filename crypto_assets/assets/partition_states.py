@@ -6,19 +6,75 @@ whole calendar: seconds for a table over six years. The same subsets hold ranges
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from datetime import date, timezone
+from typing import Any
 
 from dagster import AssetKey, DagsterInstance, DagsterRun
 from dagster._core.definitions.partitions.subset import PartitionsSubset, TimeWindowPartitionsSubset
-from dagster._core.storage.partition_status_cache import get_and_update_asset_status_cache_value
+from dagster._core.loader import LoadingContext
+from dagster._core.storage.partition_status_cache import AssetStatusCacheValue, get_and_update_asset_status_cache_value
 
 from crypto_assets.assets.shell import DAILY
 from crypto_assets.dates import DAY, days
 
 
+class _Look(LoadingContext):
+    """The states of many tables at one instant: Dagster's records are read by one query, each table's states once."""
+
+    def __init__(self, instance: DagsterInstance) -> None:
+        self._instance, self._loaders = instance, dict[type, Any]()
+        self.known: dict[str, AssetStatusCacheValue | None] = {}
+
+    @property
+    def instance(self) -> DagsterInstance:
+        return self._instance
+
+    @property
+    def loaders(self) -> dict[type, Any]:
+        return self._loaders
+
+
+_look: ContextVar[_Look | None] = ContextVar("_look", default=None)
+
+
+@contextmanager
+def one_look(instance: DagsterInstance, tables: Iterable[str]) -> Iterator[None]:
+    """Let every question inside about the states of these tables have the answer of one instant.
+
+    Without it, each question is a query of its own. Nothing that is materialised meanwhile is seen inside.
+
+    Args:
+        instance: Dagster's.
+        tables: what will be asked about.
+    """
+    from dagster._core.storage.event_log.base import AssetRecord  # brings SQLAlchemy
+
+    look = _Look(instance)
+    AssetRecord.blocking_get_many(look, [AssetKey(table) for table in tables])
+    token = _look.set(look)
+    try:
+        yield
+    finally:
+        _look.reset(token)
+
+
+def _known(instance: DagsterInstance, table: str) -> AssetStatusCacheValue | None:
+    look = _look.get()
+    if look is None or look.instance is not instance:
+        return get_and_update_asset_status_cache_value(instance, AssetKey(table), DAILY)
+    if table not in look.known:
+        look.known[table] = get_and_update_asset_status_cache_value(
+            instance, AssetKey(table), DAILY, loading_context=look
+        )
+    return look.known[table]
+
+
 def states_of(instance: DagsterInstance, table: str, first: date, last: date) -> dict[date, str]:
     """Day -> MATERIALIZED, FAILED or IN_PROGRESS, over first..last; days that were never asked for are absent."""
-    known = get_and_update_asset_status_cache_value(instance, AssetKey(table), DAILY)
+    known = _known(instance, table)
     if known is None:
         return {}
     # As in Dagster: a day that runs again is in progress, one that failed since it was written has failed.
@@ -34,7 +90,7 @@ def states_of(instance: DagsterInstance, table: str, first: date, last: date) ->
 
 def left_failed(instance: DagsterInstance, table: str, first: date, last: date) -> set[date]:
     """Days whose newest run that ended failed: one that is tried again has failed until it is there."""
-    known = get_and_update_asset_status_cache_value(instance, AssetKey(table), DAILY)
+    known = _known(instance, table)
     return set() if known is None else set(_days(known.deserialize_failed_partition_subsets(DAILY), first, last))
 
 

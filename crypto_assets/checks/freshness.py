@@ -50,7 +50,7 @@ def judged(scope: Scope, table: str) -> state.Freshness | None:
     """The table's freshness; None where the range ends in the past and the platform is not judged as it runs."""
     if table not in FRESHNESS or (not scope.live and scope.end < (scope.now - DAY).date()):
         return None
-    return state.freshness_of(scope.warehouse, table, scope.now)
+    return scope.once(f"freshness of {table}", lambda: state.freshness_of(scope.warehouse, table, scope.now))
 
 
 def _judge(scope: Scope, found: state.Freshness, newest: dict[str, datetime]) -> Outcome:

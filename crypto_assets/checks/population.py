@@ -78,6 +78,10 @@ _MEMBERS = np.array([[name in {f.name for f in group} for name in NAMES] for gro
 
 def measure_population(scope: Scope) -> Population:
     """Counts every cell of the range, a bounded number of rows at a time."""
+    return scope.once("population", lambda: _measure_population(scope))
+
+
+def _measure_population(scope: Scope) -> Population:
     coins = select(scope.settings.coins)
     found = Population(wanted=expectations(scope, coins))
     days = max(1, ROWS_AT_ONCE // (24 * len(coins)))
