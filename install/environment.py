@@ -29,7 +29,10 @@ AGAIN = "then run the same command again: it goes on where it stopped"
 CAUSES = (
     (r"no space left", f"the disk is full; free two gigabytes, {AGAIN}"),
     (r"permission denied|read-only file system", f"{VENV} cannot be written; make it yours or remove it, {AGAIN}"),
-    (r"hash(es)? mismatch|do not match the hashes", "the index has other files than the lock file names; ask its owner"),
+    (
+        r"hash(es)? mismatch|do not match the hashes",
+        "the index has other files than the lock file names; ask its owner",
+    ),
     (
         r"failed to (fetch|download)|connect|timed? ?out|dns|name resolution|tunnel|proxy|certificate|offline|50[234] ",
         "the package index cannot be reached; set HTTPS_PROXY to your proxy, or PIP_INDEX_URL to an index that you may "
@@ -73,7 +76,7 @@ def _works(name: str) -> str | None:
     asked = [name, "-c", "import sys; print(*sys.version_info[:2], sep='.')"]
     if shutil.which(name) is None:
         return None
-    done = subprocess.run(asked, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, universal_newlines=True)
+    done = subprocess.run(asked, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
     return name if done.stdout.strip() == name[len("python") :] else None
 
 
@@ -90,11 +93,11 @@ def make_venv() -> None:
         say("the environment in .venv is of another Python or broken: it is made anew")
     try:
         standard_venv.create(VENV, clear=state == "other", symlinks=True, with_pip=True)
-    except OSError as error:
+        if _state() != "whole":  # pip looks installed and is not
+            standard_venv.create(VENV, clear=True, symlinks=True, with_pip=True)
+    except (OSError, ValueError) as error:  # ValueError: a file is in the way
         raise Refusal(
-            "{} cannot be written ({}); copy the project to a folder of yours, or make this one yours".format(
-                VENV, error.strerror
-            )
+            f"{VENV} cannot be written ({error.strerror}); copy the project to a folder of yours, or make this one yours"
         ) from error
     except subprocess.CalledProcessError as error:  # Debian's Python has ensurepip in a package of its own
         uv = shutil.which("uv")
@@ -110,9 +113,7 @@ def _state() -> str:
     if not PYTHON.exists():
         return "other" if PYTHON.is_symlink() else "unfinished"
     script = "import sys; print(*sys.version_info[:2]); import pip"
-    done = subprocess.run(
-        [str(PYTHON), "-c", script], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, universal_newlines=True
-    )
+    done = subprocess.run([str(PYTHON), "-c", script], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
     version = tuple(int(part) for part in done.stdout.split())
     if not supported(version):
         return "other"
@@ -127,7 +128,7 @@ def find_uv() -> str | None:
     found = str(own) if own.exists() else shutil.which("uv")
     if found is None:
         pip = [*_pip(), "--retries", "1", "--no-deps", "--requirement", str(HERE / "requirements-build.txt")]
-        done = subprocess.run(pip, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, universal_newlines=True)
+        done = subprocess.run(pip, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
         found = str(own) if done.returncode == 0 else None
     if found is None or subprocess.call([found, "--version"], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL):
         say("uv cannot be had here: pip installs instead, which takes longer")
@@ -149,7 +150,7 @@ def as_pip_is_set(environment: dict[str, str]) -> dict[str, str]:
         [str(PYTHON), "-m", "pip", "config", "list"],
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,
-        universal_newlines=True,
+        text=True,
     ).stdout
     found = dict(re.findall(r"^(?:global|install|:env:)\.([\w-]+)='(.*)'$", listed, re.MULTILINE))
     wanted = {
@@ -195,12 +196,10 @@ def run(command: list[str], environment: dict[str, str]) -> None:
     Raises:
         Refusal: it failed; its last lines were printed.
     """
-    done = subprocess.run(
-        command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, universal_newlines=True
-    )
+    done = subprocess.run(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
     if done.returncode == 0:
         return
-    lines = done.stdout.splitlines()
+    lines = [line for line in done.stdout.splitlines() if "Retrying (" not in line]  # pip says it for each try
     sys.stderr.write("".join(f"  {line}\n" for line in lines[-12:]))
     raise Refusal(advice(done.stdout))
 
