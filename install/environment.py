@@ -96,8 +96,9 @@ def make_venv() -> None:
         if _state() != "whole":  # pip looks installed and is not
             standard_venv.create(VENV, clear=True, symlinks=True, with_pip=True)
     except (OSError, ValueError) as error:  # ValueError: a file is in the way
+        reason = getattr(error, "strerror", None) or error
         raise Refusal(
-            f"{VENV} cannot be written ({error.strerror}); copy the project to a folder of yours, or make this one yours"
+            f"{VENV} cannot be written ({reason}); copy the project to a folder of yours, or make this one yours"
         ) from error
     except subprocess.CalledProcessError as error:  # Debian's Python has ensurepip in a package of its own
         uv = shutil.which("uv")
