@@ -7,7 +7,7 @@ READY  := $(VENV)/.installed
 TOOLS  := $(VENV)/.test-tools
 MODEL  := $(VENV)/.model
 
-.PHONY: demo test dev lint bench docs lock licences dist clean
+.PHONY: demo test dev lint bench docs lock licences audit dist clean
 
 demo: $(READY)  ## materialise the whole graph for recent days on the sandbox (DATA=DIR replays recordings)
 	$(BIN)/crypto-assets demo $(if $(DATA),--data "$(DATA)") $(ARGS)
@@ -43,6 +43,9 @@ lock: $(READY)  ## write the lock files in install/ from setup.py, then the lice
 
 licences: $(TOOLS)  ## write docs/licences.md and docs/sbom.cdx.json from the lock files
 	$(BIN)/python install/licences.py
+
+audit: $(READY)  ## ask the index's advisory database about every locked version; fails when it cannot ask
+	$(BIN)/uv tool run pip-audit --strict --require-hashes --disable-pip --requirement install/requirements.txt
 
 dist: $(TOOLS)  ## build the wheel and the sdist into dist/
 	$(BIN)/uv build --quiet --no-build-isolation --python $(BIN)/python --out-dir dist .
