@@ -26,8 +26,9 @@ lint: $(TOOLS)  ## ruff and mypy
 bench: $(TOOLS)  ## ratios against baselines measured in the same run (NAMES="…" chooses); writes bench.json
 	$(BIN)/python -m crypto_assets_bench $(NAMES)
 
-docs: $(TOOLS)  ## regenerate docs/data-dictionary.md and, from a test run, docs/faults.md
+docs: $(TOOLS)  ## regenerate docs/data-dictionary.md, the README's graph and, from a test run, docs/faults.md
 	$(BIN)/python -m crypto_assets.tables.dictionary
+	$(BIN)/python -m crypto_assets.operate.drawing
 	CRYPTO_ASSETS_WRITE_DOCS=1 $(BIN)/python -m pytest -q crypto_assets_tests/sources/test_faults.py
 
 # Versions stay as they are where setup.py allows it; ARGS=--upgrade takes the newest, ARGS="--upgrade-package NAME" one.

@@ -3,16 +3,15 @@
 from setuptools import find_packages, setup
 
 REQUIRES = [
-    "dagster>=1.13,<1.14",  # the asset graph, runs, checks, partitions
-    "dagster-webserver>=1.13,<1.14",  # the UI
-    "dagster-postgres>=0.29,<0.30",  # run, event and schedule storage
-    "dagster-k8s>=0.29,<0.30",  # run pods in production
+    "dagster>=1.13.27,<1.14",  # the asset graph, runs, checks, partitions
+    "dagster-webserver>=1.13.27,<1.14",  # the UI
+    "dagster-postgres>=0.29.27,<0.30",  # run, event and schedule storage
+    "dagster-k8s>=0.29.27,<0.30",  # run pods in production
     "kubernetes>=33,<37",  # its API: the janitor reads and deletes; dagster-k8s brings it
     "pandas>=3.0,<4",  # frames between sources and assets
     "numpy>=2.0,<3",  # the feature kernels: windows over coins x hours arrays
     "polars>=2.0,<3",  # the feature engine and contract frames
     "pyarrow>=24,<27",  # the bridge between pandas, Polars and Delta
-    "pandera[polars]>=0.32,<0.40",  # checks value bounds of every contract before the write
     "deltalake>=1.6,<2",  # the warehouse: atomic, versioned tables
     "duckdb>=2.0,<3",  # read-only SQL over the warehouse
     "httpx>=0.28,<0.29",  # every request to a provider
@@ -24,6 +23,7 @@ REQUIRES = [
     "SQLAlchemy>=2.0,<2.2",  # below dagster-postgres; the URL dialect is chosen by us
     "pydantic>=2.10,<3",  # secrets that do not print themselves
     "matplotlib>=3.10,<4",  # charts in the UI's metadata and in the quality report
+    "Jinja2>=3.1.6,<4",  # the template of the quality report, with autoescaping; Dagster brings it too
     "rich>=14,<16",  # tables and progress bars on a terminal
     "click>=8.1,<9",  # the command line
     "starlette>=0.49,<2",  # the sandbox server
@@ -57,7 +57,7 @@ setup(
     version="0.1.0",
     description="Crypto market data as a Dagster asset graph: partitions, freshness, lineage and checks you can read.",
     packages=find_packages(include=["crypto_assets", "crypto_assets.*"]),
-    package_data={"crypto_assets": ["catalog/*.csv", "runtime/*.yaml", "monitoring/*.css"]},
+    package_data={"crypto_assets": ["catalog/*.csv", "runtime/*.yaml", "monitoring/*.css", "monitoring/*.html"]},
     python_requires=">=3.11,<3.14",  # pandas 3 needs 3.11; nothing was tested with 3.14
     install_requires=REQUIRES,
     extras_require={"llm": LLM, "dev": DEV},

@@ -11,7 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 from numpy.typing import NDArray
 
-from crypto_assets.features.windows import earlier, rolling_extreme, rolling_sums
+from crypto_assets.features.windows import earlier, rolling_extremes, rolling_sums
 
 N = 20
 BLOCK = 8  # instruments at once: their arrays stay in the processor's cache
@@ -73,8 +73,8 @@ def _block(panel: Mapping[str, Singles]) -> dict[str, Floats]:
         "STD": np.sqrt(price.squares / (N - 1)) / close,
         "BETA": slope / close,
         "RSQR": slope * slope * ramp / price.squares,
-        "MAX": rolling_extreme(panel["high"].astype(np.float64), N, np.maximum) / close,
-        "MIN": rolling_extreme(panel["low"].astype(np.float64), N, np.minimum) / close,
+        "MAX": rolling_extremes(panel["high"].astype(np.float64), np.maximum, N)[0] / close,
+        "MIN": rolling_extremes(panel["low"].astype(np.float64), np.minimum, N)[0] / close,
         "QTLU": _upper_quantile(close) / close,
         "RANK": _rank(close),
         "CORR": covariance / np.sqrt(price.squares * log_volume.squares),

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import ast
+import importlib
+import inspect
 import re
 import subprocess
 import sys
@@ -19,6 +21,12 @@ PAGE = ROOT.parent / "docs" / "architecture.md"
 MODULES = sorted(ROOT.rglob("*.py"))
 FUNCTION_LINES = 49
 WITHOUT_DAGSTER = ("catalog", "tables", "features", "sources", "transforms", "narratives")
+WITH_DAGSTER = [
+    path
+    for path in MODULES
+    if path.parent.name != "dagster_internals"
+    and re.search(r"^\s*(from|import) dagster", path.read_text(), re.MULTILINE)
+]
 
 
 def room(path: Path) -> str:
@@ -87,6 +95,86 @@ for module in pkgutil.walk_packages(room.__path__, room.__name__ + "."):
 """
     ended = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, cwd=ROOT.parent)
     assert ended.returncode == 0, ended.stderr
+
+
+def of_dagsters_internals(tree: ast.AST) -> list[tuple[int, str]]:
+    """(line, what) of each import of Dagster below its public names: ``dagster._core``, ``dagster_k8s.job``, a ``_NAME``."""
+    found = []
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            modules = [(alias.name, "") for alias in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            modules = [(node.module or "", alias.name) for alias in node.names]
+        else:
+            continue
+        for module, name in modules:
+            top, _, below = module.partition(".")
+            if top.split("_")[0] == "dagster" and (below or name.startswith("_")):
+                found.append((node.lineno, f"{module} {name}".strip()))
+    return found
+
+
+def private_to_dagster(path: Path) -> list[str]:
+    """Private attributes that the classes of a module use, and that a class of Dagster defines or sets."""
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    module = importlib.import_module(".".join(("crypto_assets", *path.relative_to(ROOT).with_suffix("").parts)))
+    found = []
+    for node in (node for node in tree.body if isinstance(node, ast.ClassDef)):
+        bases = {
+            base.__module__ for base in getattr(module, node.name).__mro__ if base.__module__.startswith("dagster")
+        }
+        theirs = "\n".join(inspect.getsource(sys.modules[name]) for name in bases)
+        private = {used.attr for used in ast.walk(node) if isinstance(used, ast.Attribute)}
+        private = {name for name in private if re.fullmatch(r"_[a-z]\w*", name)}
+        found += [f"{node.name}.{name}" for name in private if re.search(rf"(def |self\.){name}\b", theirs)]
+    return found
+
+
+@pytest.mark.parametrize("path", WITH_DAGSTER, ids=lambda path: str(path.relative_to(ROOT)))
+def test_only_one_room_uses_what_dagster_does_not_promise_to_keep(path: Path) -> None:
+    where = (
+        "take it from crypto_assets/dagster_internals, with its reason there and its test in "
+        "crypto_assets_tests/dagster_internals"
+    )
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    assert of_dagsters_internals(tree) == [], where
+    assert private_to_dagster(path) == [], where
+    patched = [node.lineno for node in ast.walk(tree) if isinstance(node, ast.Call) and named(node.func) == "setattr"]
+    assert patched == [], "an attribute of a module of Dagster must not be swapped; configure a class of ours instead"
+
+
+def named(node: ast.AST) -> str:
+    return node.id if isinstance(node, ast.Name) else ""
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "from dagster._core.events import DagsterEvent",
+        "import dagster._core.events",
+        "from dagster import _check",
+        "from dagster_k8s.job import get_job_name_from_run_id",
+        "def later():\n    from dagster_shared.serdes import deserialize_value",
+    ],
+)
+def test_the_search_for_dagsters_internals_finds_them(text: str) -> None:
+    assert of_dagsters_internals(ast.parse(text))
+    assert not of_dagsters_internals(ast.parse("import dagster as dg\nfrom dagster_k8s import K8sRunLauncher"))
+
+
+def test_each_of_dagsters_internals_is_tried_by_a_test() -> None:
+    folder = ROOT / "dagster_internals"
+    for path in set(folder.glob("*.py")) - {folder / "__init__.py"}:
+        names = importlib.import_module(f"crypto_assets.dagster_internals.{path.stem}").__all__
+        page = Path(__file__).parent / "dagster_internals" / f"test_{path.stem}.py"
+        tests = page.read_text(encoding="utf-8")
+        assert {name for name in names if not re.search(rf"\b{name}\b", tests)} == set(), page
+        unused = {name for name in names if not any(re.search(rf"\b{name}\b", other) for other in others(folder))}
+        assert unused == set(), f"nothing uses them any more: take them out of {path}"
+
+
+def others(folder: Path) -> list[str]:
+    return [path.read_text(encoding="utf-8") for path in MODULES if path.parent != folder]
 
 
 def own_lines(function: ast.FunctionDef | ast.AsyncFunctionDef) -> int:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dagster._utils.error import SerializableErrorInfo
+from crypto_assets.dagster_internals.core import SerializableErrorInfo
 
 
 def sentence(error: SerializableErrorInfo | None) -> str | None:

@@ -9,32 +9,25 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
+from dataclasses import dataclass, field
 from datetime import date, timezone
-from typing import Any
 
-from dagster import AssetKey, DagsterInstance, DagsterRun
-from dagster._core.definitions.partitions.subset import PartitionsSubset, TimeWindowPartitionsSubset
-from dagster._core.loader import LoadingContext
-from dagster._core.storage.partition_status_cache import AssetStatusCacheValue, get_and_update_asset_status_cache_value
+from dagster import AssetKey, AssetPartitionStatus, DagsterInstance, DagsterRun, TimeWindow
 
 from crypto_assets.assets.shell import DAILY
+from crypto_assets.dagster_internals.core import Records, partition_windows
 from crypto_assets.dates import DAY, days
 
+Windows = dict[AssetPartitionStatus, list[TimeWindow]]
 
-class _Look(LoadingContext):
-    """The states of many tables at one instant: Dagster's records are read by one query, each table's states once."""
 
-    def __init__(self, instance: DagsterInstance) -> None:
-        self._instance, self._loaders = instance, dict[type, Any]()
-        self.known: dict[str, AssetStatusCacheValue | None] = {}
+@dataclass(frozen=True)
+class _Look:
+    """The states of many tables at one instant."""
 
-    @property
-    def instance(self) -> DagsterInstance:
-        return self._instance
-
-    @property
-    def loaders(self) -> dict[type, Any]:
-        return self._loaders
+    instance: DagsterInstance
+    records: Records
+    known: dict[str, Windows] = field(default_factory=dict)
 
 
 _look: ContextVar[_Look | None] = ContextVar("_look", default=None)
@@ -50,48 +43,36 @@ def one_look(instance: DagsterInstance, tables: Iterable[str]) -> Iterator[None]
         instance: Dagster's.
         tables: what will be asked about.
     """
-    from dagster._core.storage.event_log.base import AssetRecord  # brings SQLAlchemy
-
-    look = _Look(instance)
-    AssetRecord.blocking_get_many(look, [AssetKey(table) for table in tables])
-    token = _look.set(look)
+    token = _look.set(_Look(instance, Records(instance, [AssetKey(table) for table in tables])))
     try:
         yield
     finally:
         _look.reset(token)
 
 
-def _known(instance: DagsterInstance, table: str) -> AssetStatusCacheValue | None:
+def _windows(instance: DagsterInstance, table: str) -> Windows:
     look = _look.get()
     if look is None or look.instance is not instance:
-        return get_and_update_asset_status_cache_value(instance, AssetKey(table), DAILY)
+        return partition_windows(instance, AssetKey(table), DAILY)
     if table not in look.known:
-        look.known[table] = get_and_update_asset_status_cache_value(
-            instance, AssetKey(table), DAILY, loading_context=look
-        )
+        look.known[table] = partition_windows(instance, AssetKey(table), DAILY, look.records)
     return look.known[table]
 
 
 def states_of(instance: DagsterInstance, table: str, first: date, last: date) -> dict[date, str]:
     """Day -> MATERIALIZED, FAILED or IN_PROGRESS, over first..last; days that were never asked for are absent."""
-    known = _known(instance, table)
-    if known is None:
-        return {}
+    windows = _windows(instance, table)
     # As in Dagster: a day that runs again is in progress, one that failed since it was written has failed.
     found: dict[date, str] = {}
-    for state, subset in (
-        ("MATERIALIZED", known.deserialize_materialized_partition_subsets(DAILY)),
-        ("FAILED", known.deserialize_failed_partition_subsets(DAILY)),
-        ("IN_PROGRESS", known.deserialize_in_progress_partition_subsets(DAILY)),
-    ):
-        found.update(dict.fromkeys(_days(subset, first, last), state))
+    for state in (AssetPartitionStatus.MATERIALIZED, AssetPartitionStatus.FAILED, AssetPartitionStatus.IN_PROGRESS):
+        found.update(dict.fromkeys(_days(windows.get(state, ()), first, last), state.value))
     return found
 
 
 def left_failed(instance: DagsterInstance, table: str, first: date, last: date) -> set[date]:
     """Days whose newest run that ended failed: one that is tried again has failed until it is there."""
-    known = _known(instance, table)
-    return set() if known is None else set(_days(known.deserialize_failed_partition_subsets(DAILY), first, last))
+    windows = _windows(instance, table)
+    return set(_days(windows.get(AssetPartitionStatus.FAILED, ()), first, last))
 
 
 def steps_of_run(instance: DagsterInstance, run: DagsterRun) -> set[str] | None:
@@ -105,12 +86,10 @@ def steps_of_run(instance: DagsterInstance, run: DagsterRun) -> set[str] | None:
     return {str(key).split("[")[0] for key in plan.step_keys_to_execute}
 
 
-def _days(subset: PartitionsSubset[str], first: date, last: date) -> list[date]:
-    if not isinstance(subset, TimeWindowPartitionsSubset):
-        return [day for key in subset.get_partition_keys() if first <= (day := date.fromisoformat(key)) <= last]
+def _days(windows: Iterable[TimeWindow], first: date, last: date) -> list[date]:
     return [
         day
-        for window in subset.included_time_windows
+        for window in windows
         for day in days(
             max(first, window.start.astimezone(timezone.utc).date()),
             min(last, window.end.astimezone(timezone.utc).date() - DAY),

@@ -16,10 +16,10 @@ from crypto_assets.sources.fetched import Fetched
 from crypto_assets.sources.screen import MARKET
 from crypto_assets.storage.warehouse import Warehouse
 from crypto_assets.tables.contract import Contract
+from crypto_assets.tables.registry import newest_only
 from crypto_assets.tables.schemas import SET_ASIDE
 
-# Feeds show the newest items only: that one is gone says nothing about what was set aside of it.
-NEWEST_ONLY = ("news_articles",)
+NEWEST_ONLY = newest_only()
 KEY = list(SET_ASIDE.key)
 
 

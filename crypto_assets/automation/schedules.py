@@ -4,9 +4,9 @@ from collections.abc import Sequence
 from datetime import date, datetime, timedelta, timezone
 
 import dagster as dg
-from dagster._core.storage.tags import SCHEDULED_EXECUTION_TIME_TAG
 
 from crypto_assets.assets.run_tags import reason_tags
+from crypto_assets.dagster_internals.core import SCHEDULED_EXECUTION_TIME_TAG
 from crypto_assets.tables import registry
 from crypto_assets.tables.spec import When
 

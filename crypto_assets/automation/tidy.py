@@ -61,7 +61,7 @@ class Keep(dg.Config):
 
 def prune(instance: DagsterInstance, before: datetime) -> dict[str, int]:
     """Delete from the event log what is older than ``before`` and nothing rests on; rows deleted, by what they were."""
-    from dagster._core.storage.event_log.sql_event_log import SqlEventLogStorage  # brings SQLAlchemy
+    from crypto_assets.dagster_internals.core import SqlEventLogStorage  # brings SQLAlchemy
 
     storage = instance.event_log_storage
     if not isinstance(storage, SqlEventLogStorage):

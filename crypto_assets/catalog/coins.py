@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
 
-from crypto_assets.errors import UsageError
+from crypto_assets.errors import UsageError, suggestion
 
 
 @dataclass(frozen=True)
@@ -87,7 +87,8 @@ def select(spec: str) -> tuple[Coin, ...]:
     unknown = [symbol for symbol in symbols if symbol not in by_symbol()]
     if unknown or not symbols:
         raise UsageError(
-            f"CRYPTO_ASSETS_COINS names {', '.join(unknown) or 'no coin'}, not in the catalogue; "
+            f"CRYPTO_ASSETS_COINS names {', '.join(unknown) or 'no coin'}, not in the catalogue"
+            f"{suggestion(unknown, by_symbol())}; "
             "use symbols such as BTC,ETH, or top:N, or all (the coins are in crypto_assets/catalog/coins.csv)"
         )
     return tuple(by_symbol()[symbol] for symbol in dict.fromkeys(symbols))

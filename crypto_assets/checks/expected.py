@@ -18,15 +18,13 @@ from numpy.typing import NDArray
 from crypto_assets.catalog import Coin
 from crypto_assets.checks.outcome import Scope
 from crypto_assets.dates import DAY
-from crypto_assets.features.definitions import DERIVED, FEATURES, Feature
+from crypto_assets.features.definitions import FEATURES, Feature
 from crypto_assets.features.feature import FILL_HOURS, HOUR, Coins, column_of, entity_of, table_of
-from crypto_assets.features.lookback import LOOKBACK_DAYS
-from crypto_assets.tables.schemas import CONTRACTS
-from crypto_assets.transforms import onchain
+from crypto_assets.features.lookback import HOURLY, LOOKBACK_DAYS
+from crypto_assets.features.onchain_columns import DERIVED_BY_NAME
+from crypto_assets.tables.registry import CONTRACTS, LOOK_BACK, enhanced
 
-DERIVED_BY_NAME = {column.name: column for column in DERIVED}
-ONCHAIN_HISTORY = (onchain.LOOKBACK_DAYS + 2 * LOOKBACK_DAYS["onchain_base"]) * DAY
-BAR = HOUR  # a bar stands at its close
+ENHANCED = enhanced()
 HOUR_US = HOUR // timedelta(microseconds=1)
 Ints = NDArray[np.int64]
 
@@ -105,15 +103,16 @@ _NEVER_LATE = datetime.fromisoformat("1970-01-01T00:00:00+00:00")
 def inputs_of(feature: Feature) -> tuple[tuple[str, timedelta], ...]:
     """The provider's columns that the feature rests on, each with the history that it needs before the feature's own.
 
-    A column of onchain_enhanced is traced to the base columns it is derived from.
+    A column of an enhanced table is traced to the base columns it is derived from.
     """
     found: list[tuple[str, timedelta]] = []
     for source in feature.inputs:
-        derived = DERIVED_BY_NAME.get(column_of(source)) if table_of(source) == "onchain_enhanced" else None
+        base = ENHANCED.get(table_of(source))
+        derived = None if base is None else DERIVED_BY_NAME.get(column_of(source))
         if derived is None:
             found.append((source, timedelta()))
         else:
-            found += [(f"onchain_base.{column}", derived.first_days * DAY) for column in derived.inputs]
+            found += [(f"{base}.{column}", derived.first_days * DAY) for column in derived.inputs]
     return tuple(found)
 
 
@@ -123,12 +122,22 @@ _WARMUP = {name: feature.first_hours * HOUR for name, feature in FEATURES.items(
 
 
 def _moment(source: str, span: timedelta, coin: Coin, first: First) -> datetime | None:
-    entity = entity_of(source)
+    table, entity = table_of(source), entity_of(source)
     name = coin.defillama if entity == "chain" else entity or coin.symbol
-    if table_of(source) == "market_sentiment":
-        name = ""
-    moment = first.get((table_of(source), name or "", column_of(source)))
-    return None if moment is None else moment + span + (BAR if table_of(source) == "ohlc" else timedelta())
+    moment = first.get((table, name if name and _owner(table) else "", column_of(source)))
+    return None if moment is None else moment + span + HOURLY.get(table, 0) * HOUR  # a bar stands at its close
+
+
+def _owner(table: str) -> str | None:
+    """The column that says whose value a row has; None where it is the whole market's."""
+    return next((key for key in ("symbol", "entity") if key in CONTRACTS[table].key), None)
+
+
+def _history(table: str) -> timedelta:
+    """How long before the range a first value may lie: as far as features look back, also by way of enhanced tables."""
+    enhanced_from = [name for name, base in ENHANCED.items() if base == table and name in LOOKBACK_DAYS]
+    more = max((LOOK_BACK[name][table] + LOOKBACK_DAYS[name] for name in enhanced_from), default=0)
+    return (LOOKBACK_DAYS[table] + more) * DAY
 
 
 def _first_known(scope: Scope, sources: Iterable[str]) -> First:
@@ -138,12 +147,10 @@ def _first_known(scope: Scope, sources: Iterable[str]) -> First:
         columns.setdefault(table_of(source), set()).add(column_of(source))
     found: First = {}
     for table, names in columns.items():
-        contract = CONTRACTS[table]
-        back = ONCHAIN_HISTORY if table == "onchain_base" else LOOKBACK_DAYS[table] * DAY
-        owner = next((key for key in ("symbol", "entity") if key in contract.key), None)
-        instant = "ts" if "ts" in contract.key and table != "derivatives" else "available_at"
+        owner = _owner(table)
+        instant = "ts" if table in HOURLY else "available_at"  # others are joined as of when they were known
         wanted = sorted({*names, instant, *([owner] if owner else [])})
-        rows = scope.warehouse.read(table, start=scope.start - back, end=scope.end, columns=wanted)
+        rows = scope.warehouse.read(table, start=scope.start - _history(table), end=scope.end, columns=wanted)
         rows = rows if owner else rows.with_columns(pl.lit("").alias("owner"))
         firsts = rows.group_by(owner or "owner").agg(
             pl.col(instant).filter(pl.col(name).is_not_null()).min().alias(name) for name in sorted(names)

@@ -31,8 +31,8 @@ def rows(scope: Scope, table: str, stored: Mapping[date, int]) -> tuple[int, int
         due = state.days_due(table, first, scope.start, scope.end, scope.now, scope.settings)
         return len(due), sum(day in stored for day in due)
     years = [replace(scope, start=first, end=last) for first, last in chunks(scope.start, scope.end, YEAR)]
-    if table == "onchain_enhanced":
-        counted = [coverage.enhanced_ratio(year) for year in years]
+    if table in coverage.ENHANCED:
+        counted = [coverage.enhanced_ratio(year, table) for year in years]
         return sum(base for _, base in counted), sum(enhanced for enhanced, _ in counted)
     if table in state.BY_COIN:
         return _by_coin(scope, table, years)

@@ -23,13 +23,18 @@ from crypto_assets.checks import (
     sources,
 )
 from crypto_assets.checks.outcome import Chart, Measure, Outcome, Scope
+from crypto_assets.dagster_internals.core import (
+    ASSET_PARTITION_RANGE_END_TAG,
+    ASSET_PARTITION_RANGE_START_TAG,
+    PARTITION_NAME_TAG,
+)
 from crypto_assets.errors import CryptoAssetsError
 from crypto_assets.settings import Settings
 from crypto_assets.storage.snapshot import SnapshotWarehouse
 from crypto_assets.tables.registry import CONTRACTS
 
-PARTITION = "dagster/partition"
-RANGE = ("dagster/asset_partition_range_start", "dagster/asset_partition_range_end")
+PARTITION = PARTITION_NAME_TAG
+RANGE = (ASSET_PARTITION_RANGE_START_TAG, ASSET_PARTITION_RANGE_END_TAG)
 STEP_OF_CHECKS = "checks_of_"
 BROKEN_CHECKS = "broken_checks"  # metadata of a step's failure: checks that could not be made
 # A check started without a partition (from the checks page) looks at this much of the recent past.

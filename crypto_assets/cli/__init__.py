@@ -6,11 +6,12 @@ A command reads its arguments, calls one function and prints. Measuring and laun
 from __future__ import annotations
 
 import math
+from datetime import datetime, timezone
 from typing import Any
 
 import click
 
-from crypto_assets.dates import today
+from crypto_assets.dates import parse_moment, today
 from crypto_assets.errors import CryptoAssetsError, UsageError
 from crypto_assets.settings import Settings
 
@@ -31,6 +32,33 @@ def configured() -> Settings:
     if settings.start > today():
         raise CryptoAssetsError(f"CRYPTO_ASSETS_START is {settings.start}, in the future; write a day up to {today()}")
     return settings
+
+
+def examples(*lines: str) -> str:
+    """Return the end of a command's help: one example a line, as it is typed after ``crypto-assets``."""
+    return "\n".join(["\b", "Examples:", *(f"  crypto-assets {line}" for line in lines)])
+
+
+def parse_as_of(text: str | None) -> int | datetime | None:
+    """Read ``--as-of``.
+
+    Args:
+        text: a version of ml_features, or an instant in UTC.
+
+    Returns:
+        The version, the instant, or None where nothing is given.
+
+    Raises:
+        UsageError: it is neither, or the instant is in the future.
+    """
+    if text is None:
+        return None
+    if text.strip().isdigit() and len(text.strip()) < 8:  # 20210301 is a day in ISO's basic form
+        return int(text)
+    moment = parse_moment(text, "--as-of")
+    if moment > datetime.now(timezone.utc):
+        raise UsageError(f"--as-of {text} is in the future: the same call would give another answer later")
+    return moment
 
 
 class Positive(click.FloatRange):

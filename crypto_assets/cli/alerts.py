@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from crypto_assets.cli import Positive, configured
+from crypto_assets.cli import Positive, configured, examples
 from crypto_assets.errors import CryptoAssetsError, UsageError
 from crypto_assets.monitoring.alerts.incidents import Incident, Sighting
 from crypto_assets.monitoring.alerts.kinds import KINDS
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 LONGEST = 200  # characters of a pattern or a reason
 
 
-@click.command()
+@click.command(epilog=examples("alerts", "alerts --test"))
 @click.option("--test", "test", is_flag=True, help="Send a test message and its recovery first.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document on stdout and nothing else.")
 def alerts(test: bool, as_json: bool) -> None:
@@ -42,7 +42,11 @@ def alerts(test: bool, as_json: bool) -> None:
         )
 
 
-@click.command()
+@click.command(
+    epilog=examples(
+        "silence 'staleness:news_*' --for 12 --reason 'the feed moves house'", "silence 'staleness:news_*' --lift"
+    )
+)
 @click.argument("pattern")
 @click.option("--for", "hours", type=Positive(24 * 90), default=2.0, show_default=True,
               help="Hours until it ends by itself.")  # fmt: skip

@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import json
-from datetime import datetime, timezone
 from pathlib import Path
 
 import click
 
-from crypto_assets.cli import Positive, configured
+from crypto_assets.cli import Positive, configured, examples, parse_as_of
 from crypto_assets.dates import parse_moment
-from crypto_assets.errors import UsageError
 
 
-@click.command()
+@click.command(
+    epilog=examples(
+        "dataset --start 2024-01-01 --end 2024-06-30 --out training.parquet",
+        "dataset --start 2024-01-01 --end 2024-06-30 --out btc.parquet --symbols BTC,ETH --horizon 7d --without-empty",
+        "dataset --start 2024-01-01 --end 2024-06-30 --out training.parquet --as-of 128",
+    )
+)
 @click.option("--start", "start_text", required=True, help="First ts, YYYY-MM-DD[THH:MM] in UTC.")
 @click.option(
     "--end", "end_text", required=True, help="Last instant: everything in the set, also labels, is known by then."
@@ -27,6 +31,7 @@ from crypto_assets.errors import UsageError
     "--barrier", default=1.0, show_default=True, type=Positive(),
     help="Distance of the barriers in volatilities of the horizon.",
 )  # fmt: skip
+@click.option("--without-empty", is_flag=True, help="Leave out features that no row has a value of.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document on stdout and nothing else.")
 def dataset(
     start_text: str,
@@ -37,6 +42,7 @@ def dataset(
     symbols: str | None,
     columns: str | None,
     barrier: float,
+    without_empty: bool,
     as_json: bool,
 ) -> None:
     """Write features with forward-return and triple-barrier labels, point-in-time and reproducible."""
@@ -51,7 +57,8 @@ def dataset(
         barrier=barrier,
         symbols=_listed(symbols, upper=True),
         columns=_listed(columns),
-        as_of=_as_of(as_of_text),
+        as_of=parse_as_of(as_of_text),
+        without_empty=without_empty,
     )
     warehouse = Warehouse(configured().warehouse)
     built = training.build(warehouse, request, out)
@@ -61,6 +68,7 @@ def dataset(
         document = {
             "out": str(out), "rows": built.rows, "features": built.features, "unlabelled": built.unlabelled,
             "labels": list(request.horizon.columns), "as_of": version, "delta_versions": built.versions,
+            "empty": list(built.empty), "left_out": list(built.left_out),
         }  # fmt: skip
         click.echo(json.dumps(document))
     else:
@@ -68,6 +76,10 @@ def dataset(
             f"{out}: {built.rows:,} rows, {built.features} features, labels {', '.join(request.horizon.columns)}; "
             f"{built.unlabelled:,} rows without a label left out"
         )
+        if built.empty:
+            click.echo(f"wholly empty: {', '.join(built.empty)}; --without-empty leaves them out", err=True)
+        if built.left_out:
+            click.echo(f"left out, because no row has a value: {', '.join(built.left_out)}", err=True)
         click.echo(f"to get the same bytes later, run the same command with --as-of {version}", err=True)
 
 
@@ -76,14 +88,3 @@ def _listed(text: str | None, *, upper: bool = False) -> tuple[str, ...] | None:
         return None
     found = dict.fromkeys(part.strip().upper() if upper else part.strip() for part in text.split(","))
     return tuple(part for part in found if part)
-
-
-def _as_of(text: str | None) -> int | datetime | None:
-    if text is None:
-        return None
-    if text.strip().isdigit() and len(text.strip()) < 8:  # 20210301 is a day in ISO's basic form
-        return int(text)
-    moment = parse_moment(text, "--as-of")
-    if moment > datetime.now(timezone.utc):
-        raise UsageError(f"--as-of {text} is in the future: the same call would give other bytes later")
-    return moment

@@ -18,7 +18,7 @@ import polars as pl
 import polars.selectors as cs
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
-from rich.table import Table
+from rich.table import Column, Table
 from rich.text import Text
 
 if TYPE_CHECKING:
@@ -41,16 +41,31 @@ def progress() -> Iterator[Callable[[str, int, int], None]]:
     if not sys.stderr.isatty():
         yield _line_by_line(time.monotonic())
         return
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
-    with Progress(*columns, TimeRemainingColumn(), console=Console(stderr=True), transient=True) as bar:
+    with progress_bar(Console(stderr=True)) as bar:
         task = bar.add_task("starting", total=None)
         yield lambda what, done, total: bar.update(task, description=what, completed=done, total=total)
 
 
+def progress_bar(console: Console) -> Progress:
+    """Return a progress bar of one line at any width: what is long is cut, and narrow terminals have no bar."""
+    what = TextColumn("{task.description}", table_column=Column(no_wrap=True, overflow="ellipsis", ratio=1))
+    numbers = (MofNCompleteColumn(), TimeRemainingColumn(compact=True))
+    columns = (what, BarColumn(20), *numbers, TimeElapsedColumn()) if console.width >= 100 else (what, *numbers)
+    return Progress(*columns, console=console, transient=True, expand=True)
+
+
 def _line_by_line(began: float) -> Callable[[str, int, int], None]:
+    """Print a line when something else begins; what only moves on is not worth one."""
+    shown = ""
+
     def line(what: str, done: int, total: int) -> None:
-        left = f", about {(time.monotonic() - began) * (total - done) / done:.0f} s left" if 0 < done < total else ""
-        print(f"[{done}/{total} partitions{left}] {what}", file=sys.stderr, flush=True)
+        nonlocal shown
+        if what != shown:
+            shown = what
+            left = (
+                f", about {(time.monotonic() - began) * (total - done) / done:.0f} s left" if 0 < done < total else ""
+            )
+            print(f"[{done}/{total} partitions{left}] {what}", file=sys.stderr, flush=True)
 
     return line
 
@@ -168,12 +183,9 @@ def _as_it_is(text: str) -> Text:
     return Text("".join(c if c.isprintable() or c == "\n" else "\N{REPLACEMENT CHARACTER}" for c in text))
 
 
-def doctor_lines(findings: list[Finding]) -> None:
-    """Print one line per finding."""
-    console = _console()
-    style = {"ok": "green", "warn": "yellow", "fail": "red"}
-    for finding in findings:
-        line = Text.assemble(
-            (f"{finding.state:4}", style[finding.state]), f" {finding.name}: ", _as_it_is(finding.text)
-        )
-        console.print(line, soft_wrap=True)
+def doctor_line(finding: Finding) -> None:
+    """Print a finding as one line, at once."""
+    style = {"ok": "green", "warn": "yellow", "fail": "red"}[finding.state]
+    line = Text.assemble((f"{finding.state:4}", style), f" {finding.name}: ", _as_it_is(finding.text))
+    _console().print(line, soft_wrap=True)
+    sys.stdout.flush()

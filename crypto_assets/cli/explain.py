@@ -6,10 +6,10 @@ import json
 
 import click
 
-from crypto_assets.cli import configured
+from crypto_assets.cli import configured, examples
 
 
-@click.command()
+@click.command(epilog=examples("explain 3f0c9a5e"))
 @click.argument("run_id")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document on stdout and nothing else.")
 def explain(run_id: str, as_json: bool) -> None:

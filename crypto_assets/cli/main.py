@@ -22,14 +22,15 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from crypto_assets.cli import configured, production
+from crypto_assets.cli import configured, examples, parse_as_of, production
 from crypto_assets.cli.alerts import alerts, silence
+from crypto_assets.cli.completion import completion
 from crypto_assets.cli.dataset import dataset
 from crypto_assets.cli.explain import explain
 from crypto_assets.cli.metrics import metrics
 from crypto_assets.cli.report import report
 from crypto_assets.dates import check_range, parse_day, parse_moment, yesterday
-from crypto_assets.errors import CryptoAssetsError, UsageError
+from crypto_assets.errors import CryptoAssetsError, UsageError, suggestion
 from crypto_assets.settings import Settings
 
 if TYPE_CHECKING:
@@ -66,6 +67,16 @@ def _fail(sentence: str, code: int) -> None:
 
 
 class _Group(click.Group):
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        try:
+            return super().resolve_command(ctx, args)
+        except click.UsageError as error:
+            near = suggestion(args[:1], self.list_commands(ctx))
+            text = f"{error.message.rstrip('.')}{near}; crypto-assets --help lists the commands"
+            raise click.UsageError(text, ctx) from error
+
     def invoke(self, ctx: click.Context) -> Any:
         try:
             return super().invoke(ctx)
@@ -73,13 +84,21 @@ class _Group(click.Group):
             raise click.exceptions.Abort from error
 
 
-@click.group(cls=_Group, context_settings={"help_option_names": ["-h", "--help"]})
+@click.group(
+    cls=_Group,
+    epilog=examples("demo", "dev", "backfill --start 2024-01-01 --end 2024-01-31", "status"),
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
 @click.version_option(package_name="crypto_assets")
 def cli() -> None:
-    """Crypto market data as a Dagster asset graph."""
+    """Crypto market data as a Dagster asset graph.
+
+    Results go to stdout, progress and logs to stderr. Exit code 0: done; 1: it failed, and the last line of stderr says
+    what, where, why and what to do; 2: wrong usage. What to set in the environment is in README.md.
+    """
 
 
-@cli.command()
+@cli.command(epilog=examples("demo", "demo --days 30 --json", "demo --data ~/recordings"))
 @click.option("--days", "count", default=7, show_default=True, type=click.IntRange(1, 366), help="Days to materialise.")
 @click.option("--end", "end_text", help="Last day, YYYY-MM-DD.")
 @click.option("--data", type=click.Path(path_type=Path), help="Replay recorded data from this folder.")
@@ -107,7 +126,13 @@ def demo(count: int, end_text: str | None, data: Path | None, as_json: bool) -> 
     _raise_failures(report.failures)
 
 
-@cli.command()
+@cli.command(
+    epilog=examples(
+        "backfill --start 2024-01-01 --end 2024-12-31",
+        "backfill --start 2024-01-01 --end 2024-01-31 --select '+key:\"ml_features\"'",
+        "backfill --start 2024-01-01 --end 2024-12-31 --missing",
+    )
+)
 @click.option("--start", "start_text", required=True, help="First day, YYYY-MM-DD.")
 @click.option("--end", "end_text", required=True, help="Last day, YYYY-MM-DD, included.")
 @click.option("--select", "selection", help="Dagster asset selection, e.g. 'group:\"onchain\"'; default: all.")
@@ -144,7 +169,7 @@ def backfill(start_text: str, end_text: str, selection: str | None, missing: boo
         )
 
 
-@cli.command()
+@cli.command(epilog=examples("release BTC 2024-01-02T15:00"))
 @click.argument("symbol")
 @click.argument("ts")
 def release(symbol: str, ts: str) -> None:
@@ -159,7 +184,7 @@ def release(symbol: str, ts: str) -> None:
     click.echo(f"derive from it: crypto-assets backfill --start {moment.date()} --end {moment.date()}", err=True)
 
 
-@cli.command()
+@cli.command(epilog=examples("status", "status --start 2024-01-01 --end 2024-01-31", "status --json"))
 @click.option("--start", "start_text", help="First day; default: CRYPTO_ASSETS_START.")
 @click.option("--end", "end_text", help="Last day; default: yesterday.")
 @_json
@@ -177,37 +202,55 @@ def status(start_text: str | None, end_text: str | None, as_json: bool) -> None:
     _show_status(document, as_json)
 
 
-@cli.command()
+@cli.command(
+    epilog=examples(
+        "sql 'select symbol, ts, price_usd from prices order by ts desc limit 5'",
+        "sql 'select count(*) from ml_features' --format json",
+        "sql 'select max(ts) from prices' --as-of 2024-06-01T12:00",
+    )
+)
 @click.argument("query")
 @click.option("--format", "form", type=click.Choice(["table", "csv", "json"]), default="table", show_default=True)
-def sql(query: str, form: str) -> None:
+@click.option(
+    "--as-of", "as_of_text", help="An instant (UTC), or a version of ml_features: the tables as they were then."
+)
+def sql(query: str, form: str, as_of_text: str | None) -> None:
     """Run read-only SQL (DuckDB) over every table by its asset name."""
-    settings = configured()
+    as_of, settings = parse_as_of(as_of_text), configured()
     from crypto_assets.cli.display import result_table
+    from crypto_assets.storage.snapshot import warehouse_at
     from crypto_assets.storage.sql import query as run_query
-    from crypto_assets.storage.warehouse import Warehouse
 
-    result_table(run_query(Warehouse(settings.warehouse), query), form)
+    result_table(run_query(warehouse_at(settings.warehouse, as_of), query), form)
 
 
-@cli.command()
+@cli.command(epilog=examples("doctor", "doctor --json"))
 @_json
 def doctor(as_json: bool) -> None:
-    """Check configuration, storage, database, sources and Ollama; say what to do."""
-    from crypto_assets.cli.display import doctor_lines
+    """Check configuration, storage, database, sources and Ollama; say what to do.
+
+    Each line is printed as soon as it is known. All sources and the model together take at most 75 seconds.
+    """
+    from crypto_assets.cli.display import doctor_line
     from crypto_assets.operate.doctor import examine
 
-    findings = examine()
+    findings = []
+    for finding in examine():
+        findings.append(finding)
+        if not as_json:
+            doctor_line(finding)
     if as_json:
         click.echo(json.dumps({"findings": [finding.as_json() for finding in findings]}))
-    else:
-        doctor_lines(findings)
     broken = [finding for finding in findings if finding.state == "fail"]
     if broken:
         raise CryptoAssetsError(f"{len(broken)} check(s) failed, first {broken[0].name}: {broken[0].text}")
 
 
-@cli.command()
+@cli.command(
+    epilog=examples(
+        "sandbox", "sandbox --port 9000 --fault 'route=klines,status=503,rate=0.2'", "sandbox --data ~/recordings"
+    )
+)
 @click.option("--port", default=8765, show_default=True, type=click.IntRange(1, 65535))
 @click.option("--data", type=click.Path(path_type=Path), help="Replay recorded data from this folder.")
 @click.option("--seed", default=7, show_default=True, help="Seed of the generated market.")
@@ -220,7 +263,7 @@ def sandbox(port: int, data: Path | None, seed: int, fault: str | None, model: s
     serve(port=port, data=data, seed=seed, fault=fault, model=model)
 
 
-@cli.command()
+@cli.command(epilog=examples("dev", "dev --port 3001"))
 @click.option("--port", default=3000, show_default=True, type=click.IntRange(1, 65535))
 def dev(port: int) -> None:
     """Run the UI and the daemon on 127.0.0.1 over the same state."""
@@ -277,6 +320,7 @@ cli.add_command(silence)
 cli.add_command(report)
 cli.add_command(explain)
 cli.add_command(metrics)
+cli.add_command(completion)
 for command in production.COMMANDS:
     cli.add_command(command)
 

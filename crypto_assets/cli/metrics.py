@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import click
 
-from crypto_assets.cli import configured
+from crypto_assets.cli import configured, examples
 from crypto_assets.errors import CryptoAssetsError
 
 
-@click.command()
+@click.command(epilog=examples("metrics", "metrics --port 9100 --host 0.0.0.0"))
 @click.option("--port", default=9464, show_default=True, type=click.IntRange(1, 65535))
 @click.option("--host", help="Address to listen on; default: CRYPTO_ASSETS_METRICS_HOST, else 127.0.0.1.")
 def metrics(port: int, host: str | None) -> None:

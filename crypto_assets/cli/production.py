@@ -6,12 +6,12 @@ import re
 
 import click
 
-from crypto_assets.cli import configured
+from crypto_assets.cli import configured, examples
 from crypto_assets.errors import CryptoAssetsError, UsageError
 from crypto_assets.settings import place
 
 
-@click.command()
+@click.command(epilog=examples("migrate"))
 def migrate() -> None:
     """Create or migrate Dagster's tables in Postgres; safe to repeat, also while pods run."""
     from crypto_assets.runtime.home import open_instance
@@ -20,7 +20,7 @@ def migrate() -> None:
         click.echo(f"Dagster's tables are up to date; {instance.get_runs_count()} run(s) are kept")
 
 
-@click.command()
+@click.command(epilog=examples("ready", "ready --code crypto-assets-code:4000"))
 @click.option("--code", help="HOST:PORT of the code location that this process needs.")
 def ready(code: str | None) -> None:
     """Exit 0 if everything that this process needs can be reached; else say what is missing. For readiness probes."""
@@ -32,7 +32,7 @@ def ready(code: str | None) -> None:
     click.echo("ready")
 
 
-@click.command()
+@click.command(epilog=examples("backup --to ~/backups/crypto", "backup --to s3://my-backups/crypto"))
 @click.option(
     "--to", "target", required=True, help="Folder or s3:// address; an earlier backup there is brought up to date."
 )
@@ -49,7 +49,7 @@ def backup(target: str) -> None:
     click.echo(f"{len(done.versions)} table(s), {done.files} file(s), {done.bytes} bytes copied to {target}")
 
 
-@click.command()
+@click.command(epilog=examples("restore --from ~/backups/crypto"))
 @click.option("--from", "source", required=True, help="Folder or s3:// address of a backup.")
 def restore(source: str) -> None:
     """Copy a backup into the warehouse, which must not hold any of its tables."""
@@ -61,7 +61,7 @@ def restore(source: str) -> None:
     click.echo(f"{len(done.versions)} table(s), {done.files} file(s), {done.bytes} bytes restored to {target.uri}")
 
 
-@click.command()
+@click.command(epilog=examples("unpin training.parquet"))
 @click.argument("dataset")
 def unpin(dataset: str) -> None:
     """Let go of the table versions that DATASET (the file that `dataset` wrote) rests on.

@@ -8,11 +8,11 @@ from pathlib import Path
 
 import click
 
-from crypto_assets.cli import configured
-from crypto_assets.errors import CryptoAssetsError
+from crypto_assets.cli import configured, examples
+from crypto_assets.errors import CryptoAssetsError, free_space_note
 
 
-@click.command()
+@click.command(epilog=examples("report", "report --out quality.html --json"))
 @click.option(
     "--out", type=click.Path(dir_okay=False, path_type=Path), help="File; default: reports/ in the home folder."
 )
@@ -29,7 +29,9 @@ def report(out: Path | None, as_json: bool) -> None:
         ) as instance:  # sets the address of the Postgres with calls, incidents, failed partitions
             path, found = write(configured(), datetime.now(timezone.utc), out, instance)
     except OSError as error:
-        raise CryptoAssetsError(f"the report cannot be written ({error}); give another --out") from error
+        raise CryptoAssetsError(
+            f"the report cannot be written ({error}){free_space_note(error, out or configured().home)}; give another --out"
+        ) from error
     for why in found.not_readable.values():
         click.echo(f"crypto-assets: {why}", err=True)
     click.echo(json.dumps({"path": str(path), "figures": figures(found)}) if as_json else str(path))

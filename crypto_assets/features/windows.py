@@ -175,11 +175,6 @@ def rolling_extremes(array: Floats, function: np.ufunc, *sizes: int) -> list[Flo
     return found
 
 
-def rolling_extreme(array: Floats, size: int, function: np.ufunc) -> Floats:
-    """Compute :func:`rolling_extremes` of one size."""
-    return rolling_extremes(array, function, size)[0]
-
-
 def population_std(array: Floats, mean: Floats, size: int) -> Floats:
     """Compute the standard deviation (ddof 0) of the last ``size`` columns about their ``mean``, in two passes.
 

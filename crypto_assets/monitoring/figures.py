@@ -12,6 +12,7 @@ from datetime import date, datetime, time, timedelta
 from typing import TYPE_CHECKING, Any
 
 import matplotlib
+from markupsafe import Markup, escape
 from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.dates import AutoDateLocator, ConciseDateFormatter
 from matplotlib.figure import Figure
@@ -44,7 +45,7 @@ Size = tuple[float, float]
 STEP_NAMES = ("under 50 %", "50 to 90 %", "90 to 98 %", "98 % and more", "complete")
 
 
-def drawn(title: str, draw: Callable[[Axes], None], size: Size) -> str:
+def drawn(title: str, draw: Callable[[Axes], None], size: Size) -> Markup:
     """Draw a chart.
 
     Args:
@@ -64,7 +65,7 @@ def drawn(title: str, draw: Callable[[Axes], None], size: Size) -> str:
     return _inline(out.getvalue(), title)
 
 
-def _inline(svg: str, title: str) -> str:
+def _inline(svg: str, title: str) -> Markup:
     svg = svg[svg.index("<svg") :]
     svg = re.sub(r"<metadata>.*?</metadata>", "", svg, flags=re.DOTALL)
     svg = re.sub(r"<!--.*?-->", "", svg, flags=re.DOTALL)
@@ -72,9 +73,8 @@ def _inline(svg: str, title: str) -> str:
     svg = re.sub(r'width="[\d.]+pt" height="[\d.]+pt"', "", svg, count=1)
     for color, name in _VARIABLES.items():
         svg = svg.replace(color, f"var(--{name})")
-    label = title.replace("&", "&amp;").replace('"', "&quot;").replace("<", "&lt;")
-    svg = svg.replace("<svg ", f'<svg role="img" aria-label="{label}" ', 1)
-    return re.sub(r"\n\s*", "\n", svg)
+    svg = svg.replace("<svg ", f'<svg role="img" aria-label="{escape(title)}" ', 1)
+    return Markup(re.sub(r"\n\s*", "\n", svg))  # matplotlib escaped the texts
 
 
 def step(share: float) -> int:
@@ -84,7 +84,7 @@ def step(share: float) -> int:
 
 def heat_map(
     title: str, names: Sequence[str], months: Sequence[date], shares: dict[tuple[str, date], float | None]
-) -> str:
+) -> Markup:
     """Draw shares by name and month; a cell that is not expected stays empty.
 
     Args:
@@ -125,7 +125,7 @@ def _month(month: date, *, first: bool) -> str:
 def bars(
     title: str, names: Sequence[str], values: Sequence[float], colors: Sequence[str], labels: Sequence[str],
     *, limit: float | None = None, top: float = 1.0, ticks: str = "%", width: float = 5.4,
-) -> str:  # fmt: skip
+) -> Markup:  # fmt: skip
     """Draw horizontal bars, each with its value beside it.
 
     Args:
@@ -164,7 +164,7 @@ def bars(
     return drawn(title, draw, (width, 0.27 * max(len(names), 2) + 0.55))
 
 
-def stacked(title: str, days: Sequence[date], layers: dict[str, Sequence[float]], colors: dict[str, str]) -> str:
+def stacked(title: str, days: Sequence[date], layers: dict[str, Sequence[float]], colors: dict[str, str]) -> Markup:
     """Draw one stacked bar per day.
 
     Args:
@@ -192,7 +192,7 @@ def stacked(title: str, days: Sequence[date], layers: dict[str, Sequence[float]]
     return drawn(title, draw, (5.4, 2.5))
 
 
-def line(title: str, days: Sequence[date], values: Sequence[float], *, limit: float, lowest: float) -> str:
+def line(title: str, days: Sequence[date], values: Sequence[float], *, limit: float, lowest: float) -> Markup:
     """Draw one share over days, with the line that it should stay above.
 
     Args:
@@ -219,7 +219,7 @@ def line(title: str, days: Sequence[date], values: Sequence[float], *, limit: fl
 
 def lines(
     title: str, series: Mapping[str, tuple[Sequence[date], Sequence[float | None]]], *, size: Size = (5.4, 2.5)
-) -> str:
+) -> Markup:
     """Draw several shares over days; None leaves a gap. The scale begins a tenth below the lowest.
 
     Args:

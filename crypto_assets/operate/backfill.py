@@ -23,7 +23,7 @@ from crypto_assets.automation.planner.requests import tags_of
 from crypto_assets.automation.planner.rules import COMMAND, HEALING, Rules
 from crypto_assets.automation.planner.wishes import Wish
 from crypto_assets.dates import days, today
-from crypto_assets.operate import runs
+from crypto_assets.operate import graph, runs
 from crypto_assets.storage.warehouse import Warehouse
 
 GIVE_UP_AFTER = 3  # chunks in a row that fail completely: the provider is down, not one day of it
@@ -153,7 +153,7 @@ class _Work:
         done = failed_in_a_row = 0
         for run in plan:
             self.progress(f"{run.first} to {run.last}: {len(run.tables)} table(s)", done, total)
-            outcome = self._execute(run, rules)
+            outcome = self._execute(run, rules, _within(run, done, total, self.progress))
             if not outcome.stored:
                 self._recover_partly(outcome, run)
             for table, coins in outcome.failed_coins.items():
@@ -194,8 +194,8 @@ class _Work:
             if self.report.failures:
                 return
 
-    def _execute(self, run: PlannedRun, rules: Rules) -> runs.RunOutcome:
-        return runs.execute(self.instance, run.tables, run.first, run.last, run.coins, tags_of(run, rules))
+    def _execute(self, run: PlannedRun, rules: Rules, step: runs.StepListener = lambda *_: None) -> runs.RunOutcome:
+        return runs.execute(self.instance, run.tables, run.first, run.last, run.coins, tags_of(run, rules), step)
 
     def _recover_partly(self, outcome: runs.RunOutcome, failed: PlannedRun) -> None:
         """Materialise what a failed run could have: the days that a short answer did hold, and what can be derived.
@@ -231,3 +231,21 @@ class _Work:
         return rest_of_run.derivable_days(
             table, specs.current(), wanted=tables, good=good, failed=failures, everything=everything
         )
+
+
+def _within(run: PlannedRun, done: int, total: int, progress: Progress) -> runs.StepListener:
+    """Move the progress on while a run works: each table that ends counts its days."""
+    left = {table: run.partitions // len(run.tables) for table in run.tables}
+    what = ""
+
+    def step(name: str, ended: bool) -> None:
+        nonlocal done, what
+        tables = [table for table in graph.tables_of_step(name) if table in run.tables]
+        if ended:
+            done += sum(left.pop(table, 0) for table in tables)
+        elif tables:
+            what = f"{run.first} to {run.last}: {', '.join(tables)}"
+        if tables:
+            progress(what, done, total)
+
+    return step

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import os
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import date, datetime
@@ -21,7 +21,7 @@ from pyarrow import parquet
 
 from crypto_assets.catalog import by_symbol
 from crypto_assets.dates import DAY, chunks
-from crypto_assets.errors import CryptoAssetsError, UsageError, WarehouseError
+from crypto_assets.errors import CryptoAssetsError, UsageError, WarehouseError, free_space_note, suggestion
 from crypto_assets.storage import versions
 from crypto_assets.storage.warehouse import Warehouse
 from crypto_assets.tables.registry import LOOK_BACK
@@ -50,16 +50,28 @@ class Request:
     symbols: tuple[str, ...] | None = None
     columns: tuple[str, ...] | None = None  # features; None: all
     as_of: int | datetime | None = None  # version of ml_features, or an instant; None: newest
+    without_empty: bool = False  # whether features that no row has a value of are left out
 
 
 @dataclass(frozen=True)
 class Built:
-    """What was written: rows, feature rows left out because they had no label, and the version of every input table."""
+    """What was written.
+
+    Attributes:
+        rows: Rows of the file.
+        unlabelled: Feature rows that are not in it, because they had no label.
+        features: Number of feature columns.
+        versions: Version of every input table.
+        empty: Feature columns of the file that no row has a value of.
+        left_out: Such columns that were left out.
+    """
 
     rows: int
     unlabelled: int
     features: int
     versions: dict[str, int | None]
+    empty: tuple[str, ...] = ()
+    left_out: tuple[str, ...] = ()
 
 
 def parse_horizon(text: str) -> Horizon:
@@ -99,23 +111,43 @@ def build(warehouse: Warehouse, request: Request, out: Path) -> Built:
     if request.end <= request.start:
         raise UsageError(f"--end ({request.end:%Y-%m-%d %H:%M}) is not after --start ({request.start:%Y-%m-%d %H:%M})")
     if unknown := sorted(set(request.symbols or ()) - set(by_symbol())):
-        raise UsageError(f"--symbols: {', '.join(unknown)} not in the catalogue (crypto_assets/catalog/coins.csv)")
+        raise UsageError(
+            f"--symbols: {', '.join(unknown)} not in the catalogue{suggestion(unknown, by_symbol())}; "
+            "the coins are in crypto_assets/catalog/coins.csv"
+        )
     versions = _versions(warehouse, request.as_of)
     names = _columns(warehouse, versions[FEATURES], request.columns)
+    left_out: tuple[str, ...] = ()
+    if request.without_empty:  # which columns these are is known only when every row was seen
+        left_out = _empty(part for part, _ in _parts(warehouse, request, versions, names))
+        names = [name for name in names if name not in left_out]
     rows = unlabelled = 0
+    empty: set[str] = {name for name in names if name not in ALWAYS}
     with _whole(out) as draft:
         writer: parquet.ParquetWriter | None = None
-        for found, left_out in _parts(warehouse, request, versions, names):
+        for found, without_label in _parts(warehouse, request, versions, names):
+            empty &= set(_empty([found]))
             table = found.to_arrow(compat_level=pl.CompatLevel.oldest())
             if writer is None:
                 writer = _writer(draft, table.schema.with_metadata(_metadata(request, versions)))
             writer.write_table(table.cast(writer.schema))
-            rows, unlabelled = rows + found.height, unlabelled + left_out
+            rows, unlabelled = rows + found.height, unlabelled + without_label
         if writer is not None:
             writer.close()
         if rows == 0:
             raise CryptoAssetsError(_nothing(request, versions, unlabelled))
-    return Built(rows, unlabelled, len([name for name in names if name not in ALWAYS]), versions)
+    features = [name for name in names if name not in ALWAYS]
+    return Built(rows, unlabelled, len(features), versions, tuple(n for n in features if n in empty), left_out)
+
+
+def _empty(parts: Iterable[pl.DataFrame]) -> tuple[str, ...]:
+    """Return the feature columns that no row of these frames has a value of, in their order."""
+    empty: list[str] | None = None
+    for part in parts:
+        nulls = [name for name in part.columns if name in ML_FEATURES.by_name and name not in ALWAYS
+                 and part[name].null_count() == part.height]  # fmt: skip
+        empty = nulls if empty is None else [name for name in empty if name in nulls]
+    return tuple(empty or ())
 
 
 def _versions(warehouse: Warehouse, as_of: int | datetime | None) -> dict[str, int | None]:
@@ -152,7 +184,8 @@ def _columns(warehouse: Warehouse, version: int | None, wanted: Sequence[str] | 
     features = [name for name in stored if name not in ALWAYS]
     if unknown := sorted(set(wanted or ()) - set(features)):
         raise UsageError(
-            f"--columns: {', '.join(unknown)} not among the features of {FEATURES} version {version}; "
+            f"--columns: {', '.join(unknown)} not among the features of {FEATURES} version {version}"
+            f"{suggestion(unknown, features)}; "
             "they are listed in docs/data-dictionary.md"
         )
     return [name for name in stored if name in ALWAYS or wanted is None or name in wanted]
@@ -216,6 +249,7 @@ def _metadata(request: Request, versions: dict[str, int | None]) -> dict[bytes, 
         "barrier": request.barrier,
         "symbols": list(request.symbols) if request.symbols is not None else None,
         "columns": list(request.columns) if request.columns is not None else None,
+        **({"without_empty": True} if request.without_empty else {}),  # absent otherwise: older files keep their bytes
         "as_of": versions[FEATURES],
         "delta_versions": versions,
         "labels": request.horizon.columns,
@@ -242,7 +276,7 @@ def _whole(out: Path) -> Iterator[Path]:
         draft.replace(out)
     except OSError as error:
         raise CryptoAssetsError(
-            f"--out {out} cannot be written ({error.strerror or error}); nothing was written; name a file in a folder "
+            f"--out {out} cannot be written ({error.strerror or error}){free_space_note(error, out)}; nothing was written; name a file in a folder "
             "that exists and that you may write"
         ) from error
     finally:

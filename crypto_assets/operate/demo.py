@@ -17,7 +17,6 @@ from crypto_assets.settings import Settings, variable
 from crypto_assets.storage.warehouse import Warehouse
 from crypto_assets.tables.registry import demo_warm_up, look_back
 
-DEFAULT_DAYS = 7
 # History that the features of the first demo day need: the longest look-back of a derived table.
 WARM_UP_DAYS = max(reach for inputs in look_back().values() for reach in inputs.values())
 WARM_UP_TABLES = demo_warm_up()

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
 from dataclasses import asdict, dataclass
+from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 from crypto_assets.catalog import select
 from crypto_assets.checks.health import free_space
@@ -33,35 +35,63 @@ class Finding:
         return asdict(self)
 
 
-def examine() -> list[Finding]:
-    """Examine configuration, storage, cluster, database, disk, each source, Ollama and its model."""
+LIMIT = timedelta(seconds=75)  # for all providers and the model together; the model alone may take 60 s to load
+
+
+def examine() -> Iterator[Finding]:
+    """Examine configuration, storage, cluster, database, disk, each source, Ollama and its model.
+
+    Yields:
+        Each finding as soon as it is known. Providers are asked at once and come in the order of their answers; no later
+        than ``LIMIT`` after the first was asked, those without an answer are findings too.
+    """
     try:
         settings = Settings.from_env()
         coins = select(settings.coins)
     except CryptoAssetsError as error:
-        return [Finding("configuration", "fail", str(error))]
-    findings = [
-        Finding(
-            "configuration", "ok",
-            f"{len(coins)} coins from {settings.start}; CoinGecko plan {settings.coingecko_plan}; "
-            f"state in {settings.home}",
-        )
-    ]  # fmt: skip
-    findings.append(_guard("warehouse", lambda: _warehouse(settings)))
+        yield Finding("configuration", "fail", str(error))
+        return
+    yield Finding(
+        "configuration", "ok",
+        f"{len(coins)} coins from {settings.start}; CoinGecko plan {settings.coingecko_plan}; "
+        f"state in {settings.home}",
+    )  # fmt: skip
+    yield _guard("warehouse", lambda: _warehouse(settings))
     if "://" in settings.warehouse:
-        findings.append(_guard("object_store", lambda: doctor_deployment.object_store(settings)))
+        yield _guard("object_store", lambda: doctor_deployment.object_store(settings))
     if settings.kube_namespace is not None:
-        findings.append(_kubernetes(settings))
+        yield _kubernetes(settings)
     database = _guard("database", lambda: _database(settings))
+    yield database
+    yield disk(settings.home)
+    yield from _limits(settings)
     # These calls also count against the month's budget, where the quota store can be reached.
     quota = open_quota_store((variable("DAGSTER_POSTGRES_URL") or None) if database.state == "ok" else None)
-    findings.append(database)
-    findings.append(disk(settings.home))
-    findings.extend(_limits(settings))
-    findings.extend(asyncio.run(_sources(settings, quota)))
-    findings.extend(asyncio.run(_coingecko(settings, quota)))
-    findings.append(_ollama(settings))
-    return findings
+    with asyncio.Runner() as runner:
+        answers = _asked(settings, quota)
+        while (found := runner.run(anext(answers, None))) is not None:  # type: ignore[arg-type]
+            yield found
+
+
+async def _asked(settings: Settings, quota: QuotaStore) -> AsyncIterator[Finding]:
+    """Yield what providers and the model answer, in the order of their answers."""
+    async with Client(max_attempts=2, settings=settings, quota=quota) as client:
+        waiting = {asyncio.create_task(probe, name=name) for name, probe in _probes(client, settings).items()}
+        deadline = asyncio.get_running_loop().time() + LIMIT.total_seconds()
+        while waiting:
+            left = max(0.0, deadline - asyncio.get_running_loop().time())
+            done, waiting = await asyncio.wait(waiting, timeout=left, return_when=asyncio.FIRST_COMPLETED)
+            for task in sorted(done, key=lambda task: task.get_name()):
+                for finding in task.result():
+                    yield finding
+            if not done:
+                for task in sorted(waiting, key=lambda task: task.get_name()):
+                    task.cancel()
+                    text = (
+                        f"no answer within {LIMIT.total_seconds():.0f} s; its tables cannot be filled until it answers"
+                    )
+                    yield Finding(task.get_name(), "warn", text)
+                return
 
 
 def _kubernetes(settings: Settings) -> Finding:
@@ -128,9 +158,10 @@ def disk(home: Path) -> Finding:
     )
 
 
-async def _sources(settings: Settings, quota: QuotaStore) -> list[Finding]:
+def _probes(client: Client, settings: Settings) -> dict[str, Coroutine[Any, Any, list[Finding]]]:
+    """Return name -> what asks it: each provider, each feed, CoinGecko's plan and list, the model."""
     day = "2024-01-01"
-    probes = {
+    addresses = {
         "coingecko": ("coingecko", f"{settings.coingecko_base_url}/ping"),
         "coinmetrics": (
             "coinmetrics",
@@ -143,9 +174,11 @@ async def _sources(settings: Settings, quota: QuotaStore) -> list[Finding]:
         "fear_greed": ("alternative_me", f"{settings.fear_greed_base_url}/fng/?limit=1"),
         **{f"news:{name}": ("rss", url) for name, url in settings.news_feeds.items()},
     }
-    async with Client(max_attempts=2, settings=settings, quota=quota) as client:
-        reached = (_reach(client, settings, name, provider, url) for name, (provider, url) in probes.items())
-        return list(await asyncio.gather(*reached))
+    return {
+        **{name: _reach(client, settings, name, *where) for name, where in addresses.items()},
+        "catalogue": _coingecko(client, settings),
+        "ollama": _ollama(settings),
+    }
 
 
 def _limits(settings: Settings) -> list[Finding]:
@@ -157,7 +190,7 @@ def _limits(settings: Settings) -> list[Finding]:
     return [Finding("limits", "warn", text)] if strange else []
 
 
-async def _coingecko(settings: Settings, quota: QuotaStore) -> list[Finding]:
+async def _coingecko(client: Client, settings: Settings) -> list[Finding]:
     """Examine the plan, its limit and budget; with a paid key also the provider's count.
 
     The catalogue against its list.
@@ -168,11 +201,9 @@ async def _coingecko(settings: Settings, quota: QuotaStore) -> list[Finding]:
     if plan is not None:
         budget = f", {limit.budget:,} a month" if limit is not None and limit.budget is not None else ""
         found.append(Finding("plan", "ok", f"CoinGecko {name}: {plan.calls} calls in {plan.seconds:g} s{budget}"))
-    async with Client(max_attempts=2, settings=settings, quota=quota) as client:
-        if settings.coingecko_plan in PREMIUM_PLANS:
-            found.append(await _credits(client, settings))
-        found.append(await _catalogue(client, settings))
-    return found
+    if settings.coingecko_plan in PREMIUM_PLANS:
+        found.append(await _credits(client, settings))
+    return [*found, await _catalogue(client, settings)]
 
 
 async def _credits(client: Client, settings: Settings) -> Finding:
@@ -197,7 +228,7 @@ async def _catalogue(client: Client, settings: Settings) -> Finding:
     return Finding("catalogue", "ok", "CoinGecko lists every configured coin")
 
 
-async def _reach(client: Client, settings: Settings, name: str, provider: str, url: str) -> Finding:
+async def _reach(client: Client, settings: Settings, name: str, provider: str, url: str) -> list[Finding]:
     headers = coingecko.headers(settings) if provider == "coingecko" else None  # the same headers as in runs
     try:
         if provider == "rss":
@@ -205,11 +236,11 @@ async def _reach(client: Client, settings: Settings, name: str, provider: str, u
         else:
             await client.get_json(provider, url, headers=headers)
     except CryptoAssetsError as error:
-        return Finding(name, "warn", f"{error}; its tables cannot be filled until it answers")
-    return Finding(name, "ok", "answers")
+        return [Finding(name, "warn", f"{error}; its tables cannot be filled until it answers")]
+    return [Finding(name, "ok", "answers")]
 
 
-def _ollama(settings: Settings) -> Finding:
+async def _ollama(settings: Settings) -> list[Finding]:
     """Examine the model. Its absence is a warning, because the lexicon works without it."""
-    well, text = asyncio.run(examine_model(settings))
-    return Finding("ollama", "ok" if well else "warn", text if well else f"{text}; until then the lexicon fills in")
+    well, text = await examine_model(settings)
+    return [Finding("ollama", "ok" if well else "warn", text if well else f"{text}; until then the lexicon fills in")]

@@ -7,14 +7,18 @@ from dataclasses import dataclass
 from datetime import date, datetime
 from typing import Any
 
-from dagster import DagsterInstance, RunsFilter
-from dagster._core.storage.dagster_run import RunRecord
-from dagster._core.storage.tags import BACKFILL_ID_TAG, PARENT_RUN_ID_TAG, SCHEDULE_NAME_TAG, SENSOR_NAME_TAG
+from dagster import DagsterInstance, RunRecord, RunsFilter
 
 from crypto_assets.assets.run_tags import REASON, REPAIR
 from crypto_assets.assets.shell import COINS_TAG
 from crypto_assets.automation.planner import specs
 from crypto_assets.automation.planner.state import days_of_run, tables_of_run
+from crypto_assets.dagster_internals.core import (
+    BACKFILL_ID_TAG,
+    PARENT_RUN_ID_TAG,
+    SCHEDULE_NAME_TAG,
+    SENSOR_NAME_TAG,
+)
 from crypto_assets.dates import DAY
 from crypto_assets.errors import CryptoAssetsError
 from crypto_assets.operate.runs import PROCESS_TAG

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import re
 from functools import cache
 
 import dagster as dg
 from dagster import AssetKey, AssetSelection
-from dagster._core.definitions.assets.graph.base_asset_graph import BaseAssetNode
 
 from crypto_assets.definitions import defs
-from crypto_assets.errors import UsageError
+from crypto_assets.errors import UsageError, suggestion
+from crypto_assets.tables.registry import TABLES
 
 
 @cache
@@ -25,12 +26,8 @@ def tables() -> tuple[str, ...]:
     Assets without partitions (``monitoring/``) belong to one instant and cannot be backfilled or covered.
     """
     graph = defs.resolve_asset_graph()
-    return tuple(key.to_user_string() for key in graph.toposorted_asset_keys if _has_days(graph.get(key)))
-
-
-def _has_days(node: BaseAssetNode) -> bool:
-    """Whether the asset is filled by day. Assets about the platform itself (cluster_health) are not."""
-    return node.is_materializable and node.partitions_def is not None
+    nodes = {key: graph.get(key) for key in graph.toposorted_asset_keys}
+    return tuple(key.to_user_string() for key, node in nodes.items() if node.is_materializable and node.partitions_def)
 
 
 @cache
@@ -62,5 +59,10 @@ def select(selection: str | None) -> tuple[str, ...]:
             'write e.g. key:"ml_features", group:"onchain" or +key:"ml_features"'
         ) from error
     if not keys:
-        raise UsageError(f"--select {selection!r} matches no asset; the assets are {', '.join(tables())}")
+        groups = {spec.group for spec in TABLES.values()}
+        words = [word for word in re.findall(r"\w+", selection) if word not in {*tables(), *groups, "key", "group"}]
+        raise UsageError(
+            f"--select {selection!r} matches no asset{suggestion(words, {*tables(), *groups})}; "
+            f"the assets are {', '.join(tables())}"
+        )
     return tuple(table for table in tables() if AssetKey(table) in keys)

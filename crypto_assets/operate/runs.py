@@ -4,28 +4,24 @@ from __future__ import annotations
 
 import os
 import socket
-import subprocess
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+import uuid
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date
-from functools import partial
-from types import SimpleNamespace
 
 import dagster as dg
 from dagster import AssetKey, DagsterInstance, DagsterRunStatus, RunsFilter
-from dagster._core.events import JobFailureData
-from dagster._core.execution import compute_logs
-from dagster._core.execution.plan.objects import StepFailureData
-from dagster._utils.error import SerializableErrorInfo
 
 from crypto_assets.assets.failures import sentence
 from crypto_assets.assets.providers import ABSENT_DAYS
 from crypto_assets.assets.run_tags import reason_tags
 from crypto_assets.assets.shell import COINS_TAG, failed_coins_of
 from crypto_assets.checks.shells import RANGE, table_of_checks
+from crypto_assets.dagster_internals.core import JobFailureData, SerializableErrorInfo, StepFailureData
 from crypto_assets.operate import graph
 from crypto_assets.runtime import alive
+
+StepListener = Callable[[str, bool], None]  # name of a step; whether it ended
 
 PROCESS_TAG = "crypto_assets/process"
 _QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
@@ -58,14 +54,24 @@ def execute(
     end: date,
     coins: Sequence[str] = (),
     tags: Mapping[str, str] | None = None,
+    step: StepListener = lambda *_: None,
 ) -> RunOutcome:
     """Materialise tables for a range of days in one run. A failing step fails alone; its dependants are skipped.
 
-    A failing step fails alone; its dependants are skipped. ``tags`` say why the run started; without them the run says
-    that Python code asked for it.
+    Args:
+        instance: Where the run is recorded.
+        tables: What to materialise.
+        start: The first day.
+        end: The last day, included.
+        coins: Only these coins; empty: all.
+        tags: Why the run started; without them the run says that Python code asked for it.
+        step: Called with the name of each step as it begins and as it ends, and whether it ends.
+
+    Returns:
+        How the run ended.
     """
-    result = _execute(instance, tables, start, end, coins, tags or reason_tags("call: Python code asked for it"))
-    return _outcome(result, tables)
+    tags = tags or reason_tags("call: Python code asked for it")
+    return _outcome(_execute(instance, tables, start, end, coins, tags, step), tables)
 
 
 def _outcome(result: dg.ExecuteInProcessResult, tables: Sequence[str]) -> RunOutcome:
@@ -110,36 +116,33 @@ def _execute(
     end: date,
     coins: Sequence[str],
     tags: Mapping[str, str],
+    step: StepListener,
 ) -> dg.ExecuteInProcessResult:
+    run_id = str(uuid.uuid4())
+
+    def heard(entry: dg.EventLogEntry) -> None:
+        event = entry.dagster_event
+        if event is not None and event.step_key is not None:
+            if event.is_step_start:
+                step(event.step_key, False)
+            elif event.is_step_success or event.is_step_failure:
+                step(event.step_key, True)
+
+    instance.add_event_listener(run_id, heard)
     job = graph.job().get_subset(asset_selection={AssetKey(table) for table in tables})
-    with _log_helpers_apart():
-        return job.execute_in_process(
-            instance=instance,
-            run_config=_QUIET,
-            tags={
-                RANGE[0]: start.isoformat(),
-                RANGE[1]: end.isoformat(),
-                PROCESS_TAG: _process(),
-                **({COINS_TAG: ",".join(coins)} if coins else {}),
-                **tags,
-            },
-            raise_on_error=False,
-        )
-
-
-@contextmanager
-def _log_helpers_apart() -> Iterator[None]:
-    """Dagster's two processes that follow a step's output get a session of their own.
-
-    A terminal sends Ctrl-C to all processes of a session: each of the two would print a traceback of its own.
-    """
-    stock = compute_logs.subprocess
-    apart = SimpleNamespace(Popen=partial(subprocess.Popen, start_new_session=True))
-    setattr(compute_logs, "subprocess", apart)  # noqa: B010
-    try:
-        yield
-    finally:
-        setattr(compute_logs, "subprocess", stock)  # noqa: B010
+    return job.execute_in_process(
+        instance=instance,
+        run_id=run_id,
+        run_config=_QUIET,
+        tags={
+            RANGE[0]: start.isoformat(),
+            RANGE[1]: end.isoformat(),
+            PROCESS_TAG: _process(),
+            **({COINS_TAG: ",".join(coins)} if coins else {}),
+            **tags,
+        },
+        raise_on_error=False,
+    )
 
 
 def _was_interrupted(event: dg.DagsterEvent) -> bool:

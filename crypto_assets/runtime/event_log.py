@@ -14,20 +14,20 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from typing import Any
 
-from dagster._core.events import DagsterEventType
-from dagster._core.events.log import EventLogEntry
-from dagster._core.storage.event_log import SqlEventLogStorageTable
-from dagster._serdes import ConfigurableClassData
-from dagster_postgres.event_log import PostgresEventLogStorage
-from dagster_postgres.utils import create_pg_engine, pg_url_from_config
+from dagster import DagsterEventType, EventLogEntry
+from dagster_postgres import PostgresEventLogStorage
 from sqlalchemy import exc
 from sqlalchemy.engine import Connection
+
+from crypto_assets.dagster_internals import postgres
+from crypto_assets.dagster_internals.core import ConfigurableClassData
 
 ASSET, CHECK = DagsterEventType.ASSET_MATERIALIZATION_PLANNED, DagsterEventType.ASSET_CHECK_EVALUATION_PLANNED
 DONE = DagsterEventType.ASSET_MATERIALIZATION
 BATCH_SIZE, EVENTS_A_BATCH = "DAGSTER_EVENT_BATCH_SIZE", "1000"
 # The ids come back in the order of the rows, in whatever order Postgres inserts them.
-INSERT = SqlEventLogStorageTable.insert().returning(SqlEventLogStorageTable.c.id, sort_by_parameter_order=True)
+EVENTS = postgres.SqlEventLogStorageTable
+INSERT = EVENTS.insert().returning(EVENTS.c.id, sort_by_parameter_order=True)
 
 
 class BatchingPostgresEventLogStorage(PostgresEventLogStorage):
@@ -41,12 +41,7 @@ class BatchingPostgresEventLogStorage(PostgresEventLogStorage):
         self._shared = threading.local()
         self._there: set[str] = set()
         super().__init__(*args, **kwargs)
-        # As the stock storage does in the webserver. The check before each use hides a restart of the server. A second
-        # thread gets its own connection, which is closed after use.
-        self._engine.dispose()
-        self._engine = create_pg_engine(
-            self.postgres_url, isolation_level="AUTOCOMMIT", pool_size=1, max_overflow=-1, pool_pre_ping=True
-        )
+        postgres.keep_connections(self)
 
     @classmethod
     def from_config_value(
@@ -63,7 +58,9 @@ class BatchingPostgresEventLogStorage(PostgresEventLogStorage):
         """
         os.environ.setdefault(BATCH_SIZE, EVENTS_A_BATCH)
         create = config_value.get("should_autocreate_tables", True)
-        return cls(pg_url_from_config(config_value), create, inst_data)  # the stock method builds the stock class
+        return cls(
+            postgres.pg_url_from_config(config_value), create, inst_data
+        )  # the stock method builds the stock class
 
     def store_event_batch(self, events: Sequence[EventLogEntry]) -> None:
         """Store events. Materialisations, checks or ends of partitions go together.
@@ -80,10 +77,10 @@ class BatchingPostgresEventLogStorage(PostgresEventLogStorage):
             super().store_event_batch(events)
 
     def _store_together(self, events: Sequence[EventLogEntry]) -> None:
-        rows = [self._event_to_row(event) for event in events]
+        rows = [postgres.row_of(self, event) for event in events]
         with self.index_transaction() as conn, self._sharing(conn):  # all or none: Dagster repeats failed batches
             ids = list(conn.scalars(INSERT, rows))
-            self._store_asset_event_tags(conn, events, ids)
+            postgres.store_tags(self, conn, events, ids)
             latest: dict[str, tuple[EventLogEntry, int]] = {}
             for event, number in zip(events, ids, strict=True):
                 if event.dagster_event_type == CHECK:
@@ -91,7 +88,7 @@ class BatchingPostgresEventLogStorage(PostgresEventLogStorage):
                 elif key := event.get_dagster_event().asset_key:
                     latest[key.to_string()] = event, number
             for _, (event, number) in sorted(latest.items()):  # always in one order, so that runs never deadlock
-                self._store_asset_event(conn, event, number)
+                postgres.store_asset(self, conn, event, number)
 
     # The stock storage asks Postgres' catalogue for every event. What a migration created stays, so the answer is kept.
 
@@ -126,7 +123,7 @@ class BatchingPostgresEventLogStorage(PostgresEventLogStorage):
     def dispose(self) -> None:
         """Close all connections."""
         super().dispose()
-        self._engine.dispose()
+        postgres.close_connections(self)
 
     def initialize_concurrency_limit_to_default(self, concurrency_key: str) -> bool:
         """Create a concurrency pool if it does not exist.

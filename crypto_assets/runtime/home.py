@@ -9,10 +9,10 @@ from pathlib import Path
 
 from alembic.util.exc import CommandError
 from dagster import DagsterInstance
-from dagster_postgres.utils import DagsterPostgresException
 from sqlalchemy import create_engine, exc, pool, text
 
-from crypto_assets.errors import InstanceError, first_line
+from crypto_assets.dagster_internals.postgres import DagsterPostgresException
+from crypto_assets.errors import InstanceError, first_line, free_space_note
 from crypto_assets.proxies import spare_loopback
 from crypto_assets.runtime.postgres import ensure_postgres
 from crypto_assets.settings import Settings
@@ -40,7 +40,7 @@ def prepare(settings: Settings) -> Path:
         _refresh(home / "dagster.yaml", TEMPLATE.read_text(encoding="utf-8"))
     except OSError as error:
         raise InstanceError(
-            f"{settings.home} cannot be written ({error.strerror}); set CRYPTO_ASSETS_HOME to a folder you may write"
+            f"{settings.home} cannot be written ({error.strerror}){free_space_note(error, settings.home)}; set CRYPTO_ASSETS_HOME to a folder you may write"
         ) from error
     os.environ["DAGSTER_POSTGRES_URL"] = ensure_postgres(settings)
     os.environ["DAGSTER_HOME"] = str(home)

@@ -10,9 +10,9 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from dagster import DagsterEventType, DagsterRun
-from dagster._core.launcher import CheckRunHealthResult, DefaultRunLauncher, WorkerStatus
+from dagster import DagsterEventType, DagsterRun, DefaultRunLauncher
 
+from crypto_assets.dagster_internals.core import CheckRunHealthResult, WorkerStatus, instance_of
 from crypto_assets.runtime import alive
 
 SEEN_TAG = ".crypto_assets/run_process"  # PID:ticks since boot; hidden in the UI
@@ -40,7 +40,7 @@ class LocalRunLauncher(DefaultRunLauncher):
         found = self._process_of(run)
         if found is None or self._lives(run, *found):
             return CheckRunHealthResult(WorkerStatus.RUNNING)
-        current = self._instance.get_run_by_id(run.run_id)
+        current = instance_of(self).get_run_by_id(run.run_id)
         if current is not None and current.is_finished:
             return CheckRunHealthResult(WorkerStatus.SUCCESS)
         return CheckRunHealthResult(
@@ -49,7 +49,7 @@ class LocalRunLauncher(DefaultRunLauncher):
 
     def _process_of(self, run: DagsterRun) -> tuple[int, float] | None:
         """Return the number of the run's process, and the epoch seconds at which the process recorded it."""
-        records = self._instance.get_records_for_run(run.run_id, of_type=DagsterEventType.ENGINE_EVENT).records
+        records = instance_of(self).get_records_for_run(run.run_id, of_type=DagsterEventType.ENGINE_EVENT).records
         for record in records:
             event = record.event_log_entry.dagster_event
             if said := STARTED.search((event.message if event else None) or ""):
@@ -69,5 +69,5 @@ class LocalRunLauncher(DefaultRunLauncher):
         start = alive.started_at(pid)
         if start is None or start > said_at + TOLERANCE_S or not alive.is_python(pid):
             return False
-        self._instance.add_run_tags(run.run_id, {SEEN_TAG: now})
+        instance_of(self).add_run_tags(run.run_id, {SEEN_TAG: now})
         return True

@@ -7,7 +7,7 @@ from urllib.parse import quote
 from sqlalchemy import create_engine, exc, pool
 from sqlalchemy.engine import URL, make_url
 
-from crypto_assets.errors import InstanceError
+from crypto_assets.errors import InstanceError, free_space_note
 from crypto_assets.runtime import embedded_postgres
 from crypto_assets.settings import Settings
 
@@ -39,7 +39,7 @@ def ensure_postgres(settings: Settings) -> str:
         return embedded_postgres.running(root)
     except OSError as error:
         raise InstanceError(
-            f"the embedded Postgres cannot be started in {root} ({error.strerror or error}); "
+            f"the embedded Postgres cannot be started in {root} ({error.strerror or error}){free_space_note(error, root)}; "
             "set CRYPTO_ASSETS_HOME to a folder you may write, or DAGSTER_POSTGRES_URL to a server"
         ) from error
 

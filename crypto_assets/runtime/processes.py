@@ -23,6 +23,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
 
+from crypto_assets.dagster_internals.core import DAEMON
 from crypto_assets.errors import InstanceError
 from crypto_assets.runtime.home import open_instance
 from crypto_assets.runtime.postgres import ensure_postgres, is_embedded
@@ -61,7 +62,7 @@ def dev(settings: Settings, port: int = 3000, host: str = "127.0.0.1") -> None:
         workspace.write_text(json.dumps({"load_from": [{"grpc_server": _server(socket_file)}]}), encoding="utf-8")
         commands = {
             "webserver": ["dagster_webserver", "-h", host, "-p", str(port), "-w", str(workspace)],
-            "daemon": ["dagster._daemon", "run", "-w", str(workspace)],
+            "daemon": [DAEMON, "run", "-w", str(workspace)],
         }
         ended, lifeline = os.pipe()
         voice = _Voice()

@@ -186,22 +186,3 @@ def _bar(row: list[Any], ts: datetime, reading: Reading) -> tuple[Any, ...] | No
         return None
     prices = reading.prices(row[1:5], ts, row)
     return None if prices is None else (ts, *prices, reading.cell(row[5], "volume", ts))
-
-
-def parse_klines(body: object, subject: str) -> list[tuple[datetime, float, float, float, float, float | None]]:
-    """Read every trustworthy bar of an answer, whatever its time.
-
-    Args:
-        body: the parsed JSON.
-        subject: the coin, for error messages.
-
-    Returns:
-        (open time, open, high, low, close, volume) of each bar.
-
-    Raises:
-        SourceError: the answer has another shape, or most rows cannot be trusted.
-    """
-    first, last = datetime.min.replace(tzinfo=_UTC), datetime.max.replace(tzinfo=_UTC)
-    table = BarTable(Reading(subject, date.min, date.max - DAY, last - DAY * 2))
-    read_klines(body, subject, table, NAME, first, last)
-    return [row[:-1] for row in table.in_order()]

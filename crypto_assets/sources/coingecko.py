@@ -22,7 +22,6 @@ from crypto_assets.errors import SourceError
 from crypto_assets.settings import Settings
 from crypto_assets.sources.client.http import Answer, Client, ResponseError
 from crypto_assets.sources.coingecko_points import MS, MUST, known, moment, points_of, price_frame
-from crypto_assets.sources.coingecko_points import parse_market_chart as parse_market_chart
 from crypto_assets.sources.fetched import (
     Fetched,
     NeverListedError,

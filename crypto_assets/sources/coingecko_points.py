@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections.abc import Mapping, Sequence
-from datetime import date, datetime, timedelta, timezone
+from datetime import datetime, timedelta, timezone
 from itertools import pairwise
 from math import isfinite
 from typing import TypeAlias
@@ -66,28 +66,6 @@ def _instants(milliseconds: Sequence[int]) -> pd.DatetimeIndex:
 
 def _since_epoch(at: datetime) -> int:
     return (at - _EPOCH) // timedelta(milliseconds=1)
-
-
-def parse_market_chart(
-    body: object, subject: str
-) -> list[tuple[datetime, datetime, float, float | None, float | None]]:
-    """Read every hour of an answer: the first point at or after each hour mark.
-
-    A market cap or volume of 0 is the provider's placeholder and becomes None.
-
-    Args:
-        body: the parsed JSON.
-        subject: the coin, for error messages.
-
-    Returns:
-        (hour mark, instant, price, market cap, 24 h volume) in order of time; amounts in USD.
-
-    Raises:
-        SourceError: the answer has another shape, or most points cannot be trusted (times in seconds, prices of zero).
-    """
-    reading = Reading(subject, date(2009, 1, 1), date(2099, 12, 31), datetime(2099, 12, 31, tzinfo=timezone.utc))
-    points = points_of(body, f"coingecko market_chart of {subject}", reading)
-    return [(moment(ts), moment(at), price, cap, volume) for ts, at, price, cap, volume in points]
 
 
 def points_of(

@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import random
 from collections.abc import Sequence
-from datetime import date, datetime, timedelta, timezone
+from datetime import date, datetime, timedelta
 from functools import partial
 from typing import Any, TypeAlias
 
@@ -27,7 +27,6 @@ from crypto_assets.sources.fetched import (
     each,
     named,
     not_listed,
-    positive,
     require_days,
     rows_of,
     source_name,
@@ -165,7 +164,7 @@ async def _candles(
             NAME, f"{settings.kraken_base_url}/OHLC", params=params, subject=subject, endpoint="/OHLC"
         )
         try:
-            rows = _rows(answer.body, what)
+            rows = rows_of_pair(answer.body, what)
             break
         except NotListedError as error:
             raise not_listed(str(error), answer.sandbox) from error
@@ -174,40 +173,41 @@ async def _candles(
                 raise
             await asyncio.sleep(PAUSE_S * 2**attempt * random.uniform(0.5, 1.0))
     table = BarTable(reading)
-    _read(rows, what, table)
+    read_candles(rows, what, table)
     return [*table.in_order()], answer.digest, source_name(NAME, answer), len(rows)
 
 
-def parse_candles(body: object, subject: str, now: datetime | None = None) -> list[Candle]:
-    """Read the finished candles of an answer.
+def rows_of_pair(body: object, what: str) -> list[Any]:
+    """Find the rows of the one pair that an answer is about.
 
     Args:
         body: the parsed JSON.
-        subject: the coin, for error messages.
-        now: candles that close later are unfinished; by default the current time.
+        what: the provider, route and coin, for error messages.
 
     Returns:
-        (open time, open, high, low, close, vwap, volume, trades) of each candle.
+        The rows, whatever they hold.
 
     Raises:
-        SourceError: the answer has another shape, or most rows cannot be trusted.
+        NotListedError: Kraken does not know the pair.
+        SourceError: the answer is an error or has another shape.
     """
-    what = f"kraken OHLC of {subject}"
-    now = now or datetime.now(timezone.utc)
-    table = BarTable(Reading(subject, date.min, now.date(), now))
-    _read(_rows(body, what), what, table)
-    return [*table.in_order()]
-
-
-def _rows(body: object, what: str) -> list[Any]:
     series = [rows for name, rows in _result(body, what).items() if name != "last"]
     if len(series) != 1:
         raise SourceError(f"{what} does not hold exactly one pair; nothing was written; try again later")
     return rows_of(series[0], what)
 
 
-def _read(rows: list[Any], what: str, table: BarTable) -> None:
-    """Put the finished candles into the table. Raises :class:`SourceError` where most of them cannot be trusted."""
+def read_candles(rows: Sequence[object], what: str, table: BarTable) -> None:
+    """Put the finished candles of an answer into the table.
+
+    Args:
+        rows: what :func:`rows_of_pair` found in the answer.
+        what: the provider, route and coin, for error messages.
+        table: gets the candles; its reading knows the days and the current time.
+
+    Raises:
+        SourceError: most rows cannot be trusted.
+    """
     reading, opens = table.reading, []
     for row in rows:
         if not isinstance(row, list) or len(row) < 8:
@@ -229,50 +229,6 @@ def _read(rows: list[Any], what: str, table: BarTable) -> None:
         table.add((ts, *prices, vwap or None, volume, None if trades is None else int(trades)), 6)
     reading.judge(what, len(rows), MUST)
     refuse_coarse(opens, what, MUST)
-
-
-async def fetch_pairs(client: Client, settings: Settings) -> frozenset[str]:
-    """Fetch the altnames of all pairs that Kraken lists (``/AssetPairs``).
-
-    Args:
-        client: makes the request.
-        settings: the base address.
-
-    Returns:
-        The names.
-
-    Raises:
-        SourceError: the answer cannot be had or has another shape.
-    """
-    answer = await client.get_json(NAME, f"{settings.kraken_base_url}/AssetPairs", endpoint="/AssetPairs")
-    result = _result(answer.body, "kraken AssetPairs")
-    return frozenset(str(pair.get("altname", name)) for name, pair in result.items() if isinstance(pair, dict))
-
-
-async def fetch_ticker(client: Client, settings: Settings, coin: Coin) -> float:
-    """Fetch the price of the last trade (``/Ticker``).
-
-    Args:
-        client: makes the request.
-        settings: the base address.
-        coin: the coin whose USD pair is asked for.
-
-    Returns:
-        The price in USD.
-
-    Raises:
-        SourceError: the answer cannot be had, or has no price above zero.
-    """
-    params = {"pair": coin.kraken}
-    answer = await client.get_json(
-        NAME, f"{settings.kraken_base_url}/Ticker", params=params, subject=coin.symbol, endpoint="/Ticker"
-    )
-    what = f"kraken Ticker of {coin.symbol}"
-    (pair, *_) = [*_result(answer.body, what).values(), None]
-    last = pair.get("c") if isinstance(pair, dict) else None
-    if not isinstance(last, list) or not last:
-        raise SourceError(f"{what} has no last trade; try again later")
-    return positive(last[0], what)
 
 
 def _result(body: object, what: str) -> dict[str, Any]:

@@ -17,7 +17,6 @@ from __future__ import annotations
 import io
 import re
 import warnings
-from collections import Counter
 from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta, timezone
 from html.parser import HTMLParser
@@ -156,28 +155,6 @@ class Listed:
     dated: list[tuple[Article, str]] = field(default_factory=list)
     undated: list[tuple[Article, str]] = field(default_factory=list)
     counted: list[Counted] = field(default_factory=list)
-
-
-def parse_feed(body: bytes, name: str, now: datetime, content_type: str = "") -> tuple[list[Article], Counter[str]]:
-    """Read the articles of a feed whose date is understood.
-
-    Args:
-        body: the bytes of the answer.
-        name: the feed's name in ``NEWS_FEEDS``.
-        now: the instant of the fetch.
-        content_type: the HTTP header of that name.
-
-    Returns:
-        The articles, and the number of the other items by reason.
-
-    Raises:
-        SourceError: the body is not a usable feed (see :func:`read_feed`).
-    """
-    found = read_feed(body, name, now, content_type=content_type)
-    counts: Counter[str] = Counter()
-    for skip in found.counted:
-        counts[skip.reason] += skip.items
-    return [article for article, _ in found.dated], counts
 
 
 def read_feed(body: bytes, name: str, now: datetime, address: str = "", content_type: str = "") -> Listed:

@@ -141,25 +141,12 @@ def subject_of(contract: Contract, row: pd.Series) -> str:
 
 def _broken(values: pl.Series, column: Column) -> dict[str, np.ndarray]:
     """Return reason -> which of the values break that rule of the column."""
-    rules: dict[str, pl.Series] = {}
-    if column.dtype in (pl.Float64, pl.Float32):
-        values = values.fill_nan(None)
-        rules["not finite"] = values.is_infinite()
-    if not column.nullable:
-        rules["not given"] = values.is_null()
-    if column.lower is not None:
-        rules[f"below {column.lower:g}"] = values < column.lower
-    if column.above is not None:
-        rules[f"not above {column.above:g}"] = values <= column.above
-    if column.upper is not None:
-        rules[f"above {column.upper:g}"] = values > column.upper
-    if column.allowed is not None:
-        rules["not one of the allowed values"] = ~values.is_in(column.allowed)
+    cells = values.fill_nan(None).to_frame() if values.dtype.is_float() else values.to_frame()
     found: dict[str, np.ndarray] = {}
     taken = np.zeros(len(values), dtype=bool)
-    for reason, mask in rules.items():
-        broken = mask.fill_null(value=False).to_numpy().astype(bool) & ~taken
+    for rule in column.rules:
+        broken = cells.select(rule.broken.fill_null(value=False)).to_series().to_numpy() & ~taken
         taken |= broken
         if broken.any():
-            found[reason] = broken
+            found[rule.reason] = broken
     return found

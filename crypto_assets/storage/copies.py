@@ -26,7 +26,7 @@ from urllib.parse import unquote, urlsplit
 import pyarrow.fs as arrow_fs
 from deltalake.exceptions import DeltaError
 
-from crypto_assets.errors import WarehouseError
+from crypto_assets.errors import WarehouseError, free_space_note
 from crypto_assets.storage.object_store import options, reason
 from crypto_assets.storage.warehouse import Warehouse
 from crypto_assets.tables.schemas import CONTRACTS
@@ -101,8 +101,9 @@ def copy_tables(source: Warehouse, target: Warehouse, *, only_into_empty: bool =
         for pair in pairs:
             pair.copy(done)
     except (DeltaError, OSError) as error:
+        space = free_space_note(error, target.uri) if target.is_local else ""
         raise WarehouseError(
-            f"{source.uri} cannot be copied to {target.uri} ({reason(error)}); run the same command again to go on"
+            f"{source.uri} cannot be copied to {target.uri} ({reason(error)}){space}; run the same command again to go on"
         ) from error
     return done
 

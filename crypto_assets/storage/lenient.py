@@ -47,12 +47,13 @@ class LenientWarehouse(Warehouse):
             self._pass_over(table, self.unreadable(table, error))
             return super().files(table, version)
 
-    def _read(self, contract: Contract, snapshot: DeltaTable | None, *args: Any, **kwargs: Any) -> pl.DataFrame:
+    def read(self, table: Contract | str, **range_: Any) -> pl.DataFrame:
+        """Read rows as :meth:`Warehouse.read` does; none where the table cannot be read."""
         try:
-            return super()._read(contract, snapshot, *args, **kwargs)
+            return super().read(table, **range_)
         except WarehouseError as error:
-            self._pass_over(contract.table, error)
-            return super()._read(contract, None, *args, **kwargs)
+            self._pass_over(table if isinstance(table, str) else table.table, error)
+            return super().read(table, **range_)  # its snapshot is None from now on
 
     def _pass_over(self, table: str, error: WarehouseError) -> None:
         if not self.is_local or not Path(self.uri).is_dir():  # the whole warehouse is away, not only this table

@@ -39,7 +39,7 @@ def query(warehouse: Warehouse, sql: str) -> pl.DataFrame:
 
     Args:
         warehouse: its tables are the views; a table that does not exist yet is empty, as long as some other table
-            exists.
+            exists. A :class:`~crypto_assets.storage.snapshot.WarehouseAsOf` answers as of its instant.
         sql: one statement.
 
     Returns:
@@ -132,7 +132,12 @@ def _views(
             broken[name] = found
         else:
             files[name] = paths
-    if not there and not any(warehouse.exists(name) for name in CONTRACTS):  # an empty result would look like a fact
+    there = there or any(warehouse.exists(name) for name in CONTRACTS)
+    if not there and warehouse.as_of is not None:
+        raise WarehouseError(
+            f"no table existed in {warehouse.uri} at {warehouse.as_of:%Y-%m-%d %H:%M:%S} UTC; choose a later --as-of"
+        )
+    if not there:  # an empty result would look like a fact
         raise WarehouseError(
             f"there is no warehouse in {warehouse.uri}: none of the tables was ever stored there; set CRYPTO_ASSETS_HOME "
             "or CRYPTO_ASSETS_WAREHOUSE to the place that holds them, or fill them with crypto-assets demo or backfill"

@@ -20,7 +20,7 @@ import polars as pl
 from deltalake import ColumnProperties, DeltaTable, WriterProperties, write_deltalake
 from deltalake.exceptions import CommitFailedError, DeltaError, TableNotFoundError
 
-from crypto_assets.errors import ContractError, UsageError, WarehouseError
+from crypto_assets.errors import ContractError, UsageError, WarehouseError, free_space_note
 from crypto_assets.lazy import lazy
 from crypto_assets.storage import object_store
 from crypto_assets.storage.memory import give_back
@@ -56,6 +56,8 @@ class WriteReport:
 
 class Warehouse:
     """Tables under one root: a folder, or an ``s3://`` address (see ``object_store.py``)."""
+
+    as_of: datetime | None = None  # instant at which tables are read; None: now
 
     def __init__(self, uri: str) -> None:
         self.uri = uri.rstrip("/")
@@ -139,24 +141,43 @@ class Warehouse:
             WarehouseError: the table cannot be read.
         """
         contract = CONTRACTS[table] if isinstance(table, str) else table
-        return self._read(contract, self.snapshot(contract.table, version), start, end, columns, symbols)
+        lazy = self.scan(contract, start=start, end=end, columns=columns, symbols=symbols, version=version)
+        return self._rows(contract, lazy)
 
-    def scan(self, table: Contract | str, **range_: date | None) -> pl.LazyFrame:
-        """Read a range of days as a lazy frame.
+    def scan(
+        self,
+        table: Contract | str,
+        *,
+        start: date | None = None,
+        end: date | None = None,
+        columns: Sequence[str] | None = None,
+        symbols: Sequence[str] | None = None,
+        version: int | None = None,
+    ) -> pl.LazyFrame:
+        """Plan to read a range of days: only the commit log is read until the frame is collected.
+
+        Only the files of the days are opened, and of them only the columns, and the row groups that further filters on
+        the frame leave.
 
         Args:
             table: the contract, or the table's name.
-            **range_: ``start`` and ``end`` as in :meth:`read`.
+            start: the first day; None for no bound.
+            end: the last day, included; None for no bound.
+            columns: the columns; None for all of the contract.
+            symbols: the coins; None for all.
+            version: the version; None for the newest at this moment.
 
         Returns:
-            The rows.
+            The rows, in no order, in the types and column order of the contract. Polars raises its own errors when a
+            file cannot be read.
 
         Raises:
             WarehouseError: the table cannot be read.
         """
-        return self.read(table, start=range_.get("start"), end=range_.get("end")).lazy()
+        contract = CONTRACTS[table] if isinstance(table, str) else table
+        return self._plan(contract, self.snapshot(contract.table, version), start, end, columns, symbols)
 
-    def _read(
+    def _plan(
         self,
         contract: Contract,
         snapshot: DeltaTable | None,
@@ -164,28 +185,26 @@ class Warehouse:
         end: date | None = None,
         columns: Sequence[str] | None = None,
         symbols: Sequence[str] | None = None,
-    ) -> pl.DataFrame:
+    ) -> pl.LazyFrame:
         wanted = [name for name in contract.names if columns is None or name in columns]
         if snapshot is None:
-            return contract.empty().select(wanted)
+            return contract.empty().lazy().select(wanted)
         try:
             lazy = self._scan(contract, snapshot, start, end)
             if symbols is not None:
                 lazy = lazy.filter(pl.col("symbol").is_in(list(symbols)))
             stored = lazy.collect_schema()
-            order = [name for name in contract.key if name in wanted]
-            return (
-                lazy.select(
-                    pl.col(name).cast(contract.polars_schema[name])
-                    if name in stored  # a column that was added to the contract later is null in older files
-                    else pl.lit(None, contract.polars_schema[name]).alias(name)
-                    for name in wanted
-                )
-                .collect()
-                .sort(order or wanted[:1])
-            )
         except (pl.exceptions.PolarsError, DeltaError, OSError) as error:
             raise self.unreadable(contract.table, error) from error
+        return lazy.select(_as_in(contract, name, stored) for name in wanted)
+
+    def _rows(self, contract: Contract, lazy: pl.LazyFrame) -> pl.DataFrame:
+        """Read a plan, in key order."""
+        try:
+            rows = lazy.collect()
+        except (pl.exceptions.PolarsError, DeltaError, OSError) as error:
+            raise self.unreadable(contract.table, error) from error
+        return rows.sort([name for name in contract.key if name in rows.columns] or rows.columns[:1])
 
     def _scan(self, contract: Contract, snapshot: DeltaTable, start: date | None, end: date | None) -> pl.LazyFrame:
         within = pl.lit(value=True)
@@ -291,24 +310,6 @@ class Warehouse:
         found = self._files_between(table, start, end).group_by("day").agg(pl.col("written_at").max())
         return dict(found.rows())
 
-    def newest_available_at(self, table: str, start: date, end: date) -> datetime | None:
-        """Find the newest ``available_at`` of a range; only the newest day with rows is read.
-
-        Args:
-            table: the table's name.
-            start: the first day.
-            end: the last day, included.
-
-        Returns:
-            The UTC instant; None without rows.
-        """
-        days = self.days_with_rows(table, start, end)
-        if not days:
-            return None
-        newest = max(days)
-        value = self.read(table, start=newest, end=newest, columns=["available_at"])["available_at"].max()
-        return value if isinstance(value, datetime) else None
-
     def content_hash(self, table: str, start: date | None = None, end: date | None = None) -> str:
         """Compute a SHA-256 of the rows of a range: equal rows give an equal hash, however they were written.
 
@@ -381,7 +382,9 @@ class Warehouse:
             return 0
         for attempt in range(ATTEMPTS):
             snapshot = self.snapshot(contract.table)
-            stored = self._read(contract, snapshot, wanted[0], wanted[-1]).filter(pl.col("date").is_in(wanted))
+            stored = self._rows(contract, self._plan(contract, snapshot, wanted[0], wanted[-1])).filter(
+                pl.col("date").is_in(wanted)
+            )
             left = stored.join(keys, on=list(contract.key), how="anti", nulls_equal=True)
             if snapshot is None or left.height == stored.height:
                 return 0
@@ -404,7 +407,9 @@ class Warehouse:
 
     def _write_once(self, contract: Contract, data: pl.DataFrame, days: list[date]) -> WriteReport:
         snapshot = self._open_or_create(contract)
-        stored = self._read(contract, snapshot, days[0], days[-1]).filter(pl.col("date").is_in(days))
+        stored = self._rows(contract, self._plan(contract, snapshot, days[0], days[-1])).filter(
+            pl.col("date").is_in(days)
+        )
         if contract.write_mode is WriteMode.MERGE:
             kept = stored.join(data, on=list(contract.key), how="anti", nulls_equal=True)
             data = pl.concat([kept, _as_first_stored(contract, data, stored)]).sort(contract.key)
@@ -476,8 +481,9 @@ class Warehouse:
             raise WarehouseError(f"the warehouse {self.uri} is not a folder; set CRYPTO_ASSETS_WAREHOUSE to one")
 
     def _unwritable(self, contract: Contract, error: Exception) -> WarehouseError:
+        space = free_space_note(error, self.uri) if self.is_local else ""
         return WarehouseError(
-            f"{contract.table} cannot be written to {self.uri} ({object_store.reason(error)}); nothing was written; "
+            f"{contract.table} cannot be written to {self.uri} ({object_store.reason(error)}){space}; nothing was written; "
             f"{self._what_to_check}, its rights and its space"
         )
 
@@ -491,6 +497,11 @@ class Warehouse:
         Returns:
             The error, to be raised; it says what to check.
         """
+        if self.as_of is not None:
+            return WarehouseError(
+                f"{table} in {self.uri} cannot be read as of {self.as_of:%Y-%m-%d %H:%M:%S} UTC "
+                f"({object_store.reason(error)}); files of that time may have been vacuumed: choose a later --as-of"
+            )
         return WarehouseError(
             f"{table} in {self.uri} cannot be read ({object_store.reason(error)}); {self._what_to_check} and its rights, "
             "or restore the table from a backup, or move its folder away and backfill"
@@ -505,6 +516,14 @@ def _as_first_stored(contract: Contract, data: pl.DataFrame, stored: pl.DataFram
     first = stored.select(*key, *contract.keeps)
     known = data.drop(contract.keeps).join(first, on=key, how="inner", nulls_equal=True).select(data.columns)
     return pl.concat([known, data.join(first, on=key, how="anti", nulls_equal=True)])
+
+
+def _as_in(contract: Contract, name: str, stored: pl.Schema) -> pl.Expr:
+    """Return a column in the contract's type; one that was added to the contract later is null in older files."""
+    wanted = contract.polars_schema[name]
+    if name not in stored:
+        return pl.lit(None, wanted).alias(name)
+    return pl.col(name) if stored[name] == wanted else pl.col(name).cast(wanted)  # filters pass a cast less often
 
 
 def _schema_mode(data: pl.DataFrame, snapshot: DeltaTable) -> Literal["merge"] | None:

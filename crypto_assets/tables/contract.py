@@ -7,7 +7,7 @@ declarations of the tables (one file a group beside this one).
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import timedelta
 from enum import Enum
@@ -21,10 +21,8 @@ from crypto_assets.lazy import lazy
 
 if TYPE_CHECKING:
     import pandas as pd
-    import pandera.polars as pa
 else:
     pd = lazy("pandas")
-    pa = lazy("pandera.polars")
 
 TIMESTAMP = pl.Datetime("us", "UTC")
 TEXTS = pl.List(pl.String)
@@ -38,6 +36,21 @@ class WriteMode(Enum):
     REPLACE = "replace"  # derived tables: the partition becomes exactly the new rows
     MERGE = "merge"  # tables fed by providers: new rows win by key, rows that the answer lacks stay (a failed fetch writes nothing)
     KEEP = "keep"  # snapshots of the present: the first row of a key stays, since that is what was known then
+
+
+@dataclass(frozen=True)
+class Rule:
+    """One rule of a column.
+
+    Attributes:
+        name: its name where a write is refused.
+        reason: what a cell that breaks it is, where the cell is set aside.
+        broken: an expression over the column, true in the rows that break the rule, false or null in the others.
+    """
+
+    name: str
+    reason: str
+    broken: pl.Expr
 
 
 @dataclass(frozen=True)
@@ -56,34 +69,23 @@ class Column:
     max_staleness: timedelta | None = None  # as-of joins look back no further than this after ``available_at``
     placeholder: str | None = None  # what the provider writes for "unknown"; stored as null
 
-    def checks(self) -> list[pa.Check]:
-        found = []
-        if self.lower is not None:
-            found.append(pa.Check.ge(self.lower))
-        if self.above is not None:
-            found.append(pa.Check.gt(self.above))
-        if self.upper is not None:
-            found.append(pa.Check.le(self.upper))
-        if self.allowed is not None:
-            found.append(pa.Check.isin(self.allowed))
+    @cached_property
+    def rules(self) -> tuple[Rule, ...]:
+        """The rules of this column. Null breaks only ``not_nullable``."""
+        value, rules = pl.col(self.name), []
         if self.dtype in (pl.Float64, pl.Float32):
-            found.append(pa.Check(lambda data: data.lazyframe.select(~pl.col(data.key).is_infinite()), name="finite"))
-        return found
-
-    def broken(self) -> list[pl.Expr]:
-        """The same rules as :meth:`checks` and nullability, each as an aggregate that is true where one is broken."""
-        value = pl.col(self.name)
-        found = [] if self.nullable else [value.null_count() > 0]
-        floating = self.dtype in (pl.Float64, pl.Float32)
-        if self.lower is not None or floating:
-            found.append(value.min() < self.lower if self.lower is not None else value.min() == float("-inf"))
-        if self.upper is not None or floating:
-            found.append(value.max() > self.upper if self.upper is not None else value.max() == float("inf"))
+            rules.append(Rule("finite", "not finite", value.is_infinite()))
+        if not self.nullable:
+            rules.append(Rule("not_nullable", "not given", value.is_null()))
+        if self.lower is not None:
+            rules.append(Rule(f"greater_than_or_equal_to({self.lower})", f"below {self.lower:g}", value < self.lower))
         if self.above is not None:
-            found.append(value.min() <= self.above)
+            rules.append(Rule(f"greater_than({self.above})", f"not above {self.above:g}", value <= self.above))
+        if self.upper is not None:
+            rules.append(Rule(f"less_than_or_equal_to({self.upper})", f"above {self.upper:g}", value > self.upper))
         if self.allowed is not None:
-            found.append((~value.drop_nulls().is_in(self.allowed)).any())
-        return found
+            rules.append(Rule(f"isin({self.allowed})", "not one of the allowed values", ~value.is_in(self.allowed)))
+        return tuple(rules)
 
 
 @dataclass(frozen=True)
@@ -122,13 +124,6 @@ class Contract:
     @cached_property
     def polars_schema(self) -> pl.Schema:
         return pl.Schema({column.name: column.dtype for column in self.columns})
-
-    @cached_property
-    def rules(self) -> pa.DataFrameSchema:
-        columns = {
-            c.name: pa.Column(c.dtype, checks=c.checks(), nullable=c.nullable, required=True) for c in self.columns
-        }
-        return pa.DataFrameSchema(columns, unique=list(self.key), strict=True, name=self.table)
 
     def empty(self) -> pl.DataFrame:
         return pl.DataFrame(schema=self.polars_schema)
@@ -179,45 +174,65 @@ class Contract:
         return data
 
     def violations(self, data: pl.DataFrame) -> list[str]:
-        """Broken rules as sentences, worst column first come; empty when the contract holds."""
-        problems: list[str] = []
-        try:
-            if not self._holds(data):  # pandera names what is broken; that nothing is, one pass over the columns tells
-                self.rules.validate(data, lazy=True)
-        except pa.errors.SchemaErrors as error:
-            cases = error.failure_cases
-            for (column, check), group in cases.group_by(["column", "check"], maintain_order=True):
-                example = str(group["failure_case"][0])[:120]
-                problems.append(
-                    f"{column if column in self.by_name else '/'.join(self.key)} breaks {check} in {group.height} row(s), e.g. {example}"
-                )
-        problems.extend(self._time_violations(data))
+        """Find the broken rules.
+
+        Args:
+            data: rows with the columns and types of the contract.
+
+        Returns:
+            A sentence for each broken rule, in the order of the columns; rules about several columns come last. If
+            columns or types are not those of the contract, the sentences are about these only.
+        """
+        problems = self._structure(data)
+        return problems or [
+            *self._cells(data),
+            *self._repeated_keys(data),
+            *self._wrong_days(data),
+            *self._crossed(data),
+        ]
+
+    def _structure(self, data: pl.DataFrame) -> list[str]:
+        missing = [f"{name} is missing" for name in self.names if name not in data.columns]
+        surplus = [f"{name} is not in the contract" for name in data.columns if name not in self.by_name]
+        other = [
+            f"{name} is {kind}, not {self.polars_schema[name]}"
+            for name, kind in data.schema.items()
+            if name in self.by_name and kind != self.polars_schema[name]
+        ]
+        return missing + surplus + other
+
+    def _cells(self, data: pl.DataFrame) -> Iterator[str]:
+        """Yield the broken rules of single columns: one pass counts them all, another finds the examples."""
+        rules = [(column.name, rule) for column in self.columns for rule in column.rules]
+        counts = data.select(**{str(n): rule.broken.sum() for n, (_, rule) in enumerate(rules)}).row(0)
+        for (name, rule), count in zip(rules, counts, strict=True):
+            if count:
+                yield _broken(name, rule.name, count, data.filter(rule.broken)[name][0])
+
+    def _repeated_keys(self, data: pl.DataFrame) -> Iterator[str]:
+        keys = data.select(self.key).drop_nulls()  # a null key breaks another rule
+        # In key order equal keys are neighbours. This is several times faster than hashing keys that are sorted already.
+        same = pl.all_horizontal(pl.col(name) == pl.col(name).shift(1) for name in self.key)
+        if self._sorted(keys).select(same.any()).item():
+            twice = keys.filter(pl.struct(self.key).is_duplicated())
+            yield _broken("/".join(self.key), "unique", twice.height, tuple(map(str, twice.row(0))))
+
+    def _wrong_days(self, data: pl.DataFrame) -> Iterator[str]:
+        if self.time_column is None:
+            return
+        wrong = data.filter(pl.col(self.time_column).dt.date() != pl.col("date")).height
+        if wrong:
+            yield f"date is not the UTC day of {self.time_column} in {wrong} row(s)"
+
+    def _crossed(self, data: pl.DataFrame) -> Iterator[str]:
         for low, high in self.ordered:
             crossed = data.filter(pl.col(low) > pl.col(high))
             if not crossed.is_empty():
-                problems.append(f"{low} is above {high} in {crossed.height} row(s), e.g. {crossed.row(0)[:2]}")
-        return problems
+                yield f"{low} is above {high} in {crossed.height} row(s), e.g. {crossed.row(0)[:2]}"
 
-    def _holds(self, data: pl.DataFrame) -> bool:
-        """Whether :attr:`rules` find nothing, in one pass: pandera takes a pass for every check of every column."""
-        if data.columns != self.names or data.schema != self.polars_schema:
-            return False
-        if data.is_empty():
-            return True
-        broken = [expression for column in self.columns for expression in column.broken()]
-        if any(data.select(**{str(n): expression for n, expression in enumerate(broken)}).row(0)):
-            return False
-        keys = data.select(self.key)
-        # In key order equal keys are neighbours; a null key is caught above.
-        same = pl.all_horizontal(pl.col(name) == pl.col(name).shift(1) for name in self.key)
-        return self._sorted(keys).select(same.any()).item() is not True
 
-    def _time_violations(self, data: pl.DataFrame) -> Iterable[str]:
-        if self.time_column is None or data.is_empty():
-            return
-        astray = data.filter(pl.col(self.time_column).dt.date() != pl.col("date")).height
-        if astray:
-            yield f"date is not the UTC day of {self.time_column} in {astray} row(s)"
+def _broken(where: str, rule: str, count: int, example: object) -> str:
+    return f"{where} breaks {rule} in {count} row(s), e.g. {str(example)[:120]}"
 
 
 def _without_nan(data: pl.DataFrame) -> pl.DataFrame:

@@ -314,7 +314,7 @@ SPECS = (
         group="news",
         kinds=frozenset({"rss"}),
         owner=OWNER,
-        rows_from=FromProvider(pool="news", settles_after=SETTLES_AFTER, history=ALL_OF_IT),
+        rows_from=FromProvider(pool="news", settles_after=SETTLES_AFTER, history=ALL_OF_IT, newest_only=True),
         when=TICKS,
         freshness=NEWS,
         expected=DaysWithRows(note="a day with at least one article counts; feeds show only the newest"),

@@ -126,7 +126,7 @@ SPECS = (
         group="onchain",
         kinds=frozenset({"coinmetrics"}),
         owner=OWNER,
-        rows_from=FromProvider(pool="coinmetrics", settles_after=COINMETRICS_LAG, history=ALL_OF_IT),
+        rows_from=FromProvider(pool="coinmetrics", settles_after=COINMETRICS_LAG, history=ALL_OF_IT, newest_only=False),
         when=SETTLED,
         freshness=DAILY,
         expected=EachCoin(rows_per_day=1, identifier="coinmetrics", kept=False),

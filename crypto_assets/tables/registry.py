@@ -19,6 +19,7 @@ from crypto_assets.tables.spec import (
     FromFirstRow,
     FromProvider,
     NothingDue,
+    RowsOf,
     TableSpec,
     When,
 )
@@ -123,6 +124,17 @@ def of_the_moment() -> tuple[str, ...]:
 def each_coin() -> dict[str, EachCoin]:
     """Table -> its rule, where each coin has the same number of rows a day."""
     return {name: spec.expected for name, spec in TABLES.items() if isinstance(spec.expected, EachCoin)}
+
+
+def newest_only() -> tuple[str, ...]:
+    """Tables of providers whose answers hold the newest rows only."""
+    return tuple(n for n, s in TABLES.items() if isinstance(s.rows_from, FromProvider) and s.rows_from.newest_only)
+
+
+def enhanced() -> dict[str, str]:
+    """Enhanced table -> base table: the enhanced table has the same key, and a row for each row of the base table."""
+    bases = {name: spec.expected.table for name, spec in TABLES.items() if isinstance(spec.expected, RowsOf)}
+    return {name: base for name, base in bases.items() if CONTRACTS[name].key == CONTRACTS[base].key}
 
 
 def snapshots() -> tuple[str, ...]:

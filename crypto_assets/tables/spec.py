@@ -8,10 +8,10 @@ the service level, the status and the data dictionary read it. They keep no list
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import MISSING, Field, dataclass, fields
 from datetime import timedelta
 from enum import Enum
-from typing import Any, TypeAlias
+from typing import Any, Self, TypeAlias
 
 from crypto_assets.tables.contract import Contract
 
@@ -60,8 +60,26 @@ class Chunk:
 # Where rows come from ------------------------------------------------------------------------------------------------
 
 
+class _Declared:
+    """Names each field that is missing, in one sentence, where the declaration stands."""
+
+    def __new__(cls, **given: Any) -> Self:
+        """Raises TypeError where a field is missing."""
+        known: tuple[Field[Any], ...] = fields(cls)  # type: ignore[arg-type]
+        absent = [field.name for field in known if field.default is MISSING and field.name not in given]
+        if absent:
+            raise TypeError(
+                f"{cls._whose(given)} lacks {', '.join(absent)}; crypto_assets/tables/spec.py says what to give"
+            )
+        return super().__new__(cls)
+
+    @classmethod
+    def _whose(cls, given: Mapping[str, Any]) -> str:
+        return cls.__name__
+
+
 @dataclass(frozen=True, kw_only=True)
-class FromProvider:
+class FromProvider(_Declared):
     """A provider gives the rows.
 
     Attributes:
@@ -70,15 +88,18 @@ class FromProvider:
             where it shows the present only, so that a day that is over cannot be asked for.
         history: How far back it shows the table: ``ALL_OF_IT``, ``NONE_OF_IT`` or a span. Days before that are due from
             the table's first row on.
+        newest_only: Whether an answer holds only the newest rows, as a news feed's does. That a row is not in a later
+            answer says nothing about it then, and what was set aside of it stays on record.
     """
 
     pool: str
     settles_after: timedelta | None
     history: timedelta | None
+    newest_only: bool
 
 
 @dataclass(frozen=True, kw_only=True)
-class DerivedFrom:
+class DerivedFrom(_Declared):
     """Other tables give the rows.
 
     Attributes:
@@ -225,7 +246,7 @@ class AsOf:
 
 
 @dataclass(frozen=True, kw_only=True)
-class TableSpec:
+class TableSpec(_Declared):
     """One table. No field has a default: a default that is wrong for a table would be a wrong rule.
 
     Attributes:
@@ -259,15 +280,11 @@ class TableSpec:
     own_pod_from_days: int | None
     demo_warm_up: bool
 
-    def __new__(cls, **given: Any) -> TableSpec:
+    @classmethod
+    def _whose(cls, given: Mapping[str, Any]) -> str:
         contract = given.get("contract")
         name = contract.table if isinstance(contract, Contract) else "a table without a contract"
-        absent = [field.name for field in fields(cls) if field.name not in given]
-        if absent:
-            raise TypeError(
-                f"{name}: its TableSpec lacks {', '.join(absent)}; crypto_assets/tables/spec.py says what to give"
-            )
-        return super().__new__(cls)
+        return f"{name}: its TableSpec"
 
     def __post_init__(self) -> None:
         for field, holds, why in _rules(self):

@@ -144,6 +144,28 @@ def test_text_from_elsewhere_stays_text(found: Quality) -> None:
     assert "<script" not in html and "&lt;script&gt;" in html and "&amp; &lt;i&gt;" in html
 
 
+def test_text_from_the_tables_stays_text(found: Quality, put) -> None:
+    """A provider's name goes through a stored row into a chart and a table; names and notes into every other place."""
+    hostile = "<script>alert('x')</script>"
+    counts = {"calls": 7, "premium_calls": 0, "retries": 0, "rate_limited": 0, "errors": 0, "bytes": 9}
+    put("api_usage", provider=hostile, endpoint="/x", ts=NOW - HOUR, date=TODAY, available_at=NOW, **counts)
+    html = render(gather(Settings.from_env(), NOW))
+    assert "<script" not in html
+    assert html.count("&lt;script") == 2, "the legend of the chart and the numbers below it"
+    named = {
+        "states": found.states | {hostile: found.states["prices"]},
+        "groups": found.groups | {hostile: 0.5},
+        "failed": {hostile: [TODAY]},
+        "not_readable": {hostile: hostile},
+        "notes": [hostile],
+        "agreement": replace(found.agreement, description=hostile),
+        "held": replace(found.held, description=hostile),
+    }
+    for field, value in named.items():
+        html = render(replace(found, **{field: value}))
+        assert "<script" not in html and "&lt;script" in html, field
+
+
 def test_an_empty_warehouse_has_a_page_too(warehouse: Warehouse) -> None:
     html = render(gather(Settings.from_env(), NOW))
     assert "Not observed yet" in html and "No calls in this range" in html

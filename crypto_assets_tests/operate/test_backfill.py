@@ -127,3 +127,23 @@ def test_progress_ends_at_its_total(platform: Platform) -> None:
     )
     assert seen[0][1] == 0
     assert seen[-1][1] == seen[-1][2] == 2
+
+
+def test_progress_moves_within_a_run_table_by_table(platform: Platform) -> None:
+    seen: list[tuple[str, int, int]] = []
+    platform.activate()
+    from crypto_assets.operate.backfill import backfill
+
+    backfill(
+        platform.instance,
+        platform.warehouse,
+        ["onchain_base", "onchain_enhanced"],
+        START,
+        START + timedelta(days=1),
+        progress=lambda *step: seen.append(step),
+    )
+    one_run = seen[: next(i for i, (what, *_) in enumerate(seen) if what == "done") + 1]
+    assert [done for _, done, _ in one_run] == sorted(done for _, done, _ in one_run), "it never goes back"
+    assert {done for _, done, _ in one_run} == {0, 2, 4}, "each table counts its days when it ends"
+    named = [what for what, *_ in one_run]
+    assert [any(table in what for what in named) for table in ("onchain_base", "onchain_enhanced")] == [True, True]

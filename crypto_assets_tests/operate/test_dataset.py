@@ -137,6 +137,21 @@ def test_coins_columns_and_horizon_are_chosen(warehouse: Warehouse, tmp_path: Pa
     assert set(found["triple_barrier_2d"].drop_nulls()) <= {-1, 0, 1}
 
 
+def test_wholly_empty_columns_are_named_and_can_be_left_out(warehouse: Warehouse, tmp_path: Path) -> None:
+    said = make(tmp_path / "a.parquet")
+    found = pl.read_parquet(tmp_path / "a.parquet")
+    features = [name for name in found.columns if name in ML_FEATURES.value_columns]
+    assert said["empty"] == [name for name in features if found[name].null_count() == found.height]
+    assert said["empty"], "the scenario has columns without any source"
+    less = make(tmp_path / "b.parquet", "--without-empty")
+    assert less["left_out"] == said["empty"]
+    assert less["empty"] == []
+    assert_frame_equal(pl.read_parquet(tmp_path / "b.parquet"), found.drop(said["empty"]))
+    again = make(tmp_path / "c.parquet", "--without-empty", "--as-of", str(less["as_of"]))
+    assert again["left_out"] == less["left_out"]
+    assert (tmp_path / "b.parquet").read_bytes() == (tmp_path / "c.parquet").read_bytes()
+
+
 def refuse(out: Path, kind: type[CryptoAssetsError], words: str, *more: str, **span: str) -> None:
     """Refused in one sentence with these words, and nothing is left behind."""
     before = sorted(out.parent.iterdir()) if out.parent.is_dir() else None
@@ -152,7 +167,9 @@ def test_what_makes_no_sense_is_refused(warehouse: Warehouse, tmp_path: Path) ->
     refuse(out, UsageError, "not an instant", start="yesterday")
     refuse(out, UsageError, "--horizon", "--horizon", "0h")
     refuse(out, UsageError, "not among the features", "--columns", "magic")
+    refuse(out, UsageError, r"did you mean rsi_14\?", "--columns", "rsi14")
     refuse(out, UsageError, "not in the catalogue", "--symbols", "NOPE")
+    refuse(out, UsageError, r"did you mean DOGE\?", "--symbols", "DOGEE")
     refuse(out, UsageError, "future", "--as-of", "2999-01-01")
     refuse(out, CryptoAssetsError, "has no rows", start="2020-03-01", end="2020-03-04")
     refuse(out, CryptoAssetsError, "none of the .* has its price", start="2021-03-05", end="2021-03-05T12:00")

@@ -2,22 +2,23 @@
 
 from __future__ import annotations
 
-import asyncio
 import http.server
 import shutil
 import threading
-from datetime import date, datetime
+import time
+from datetime import date, datetime, timedelta
 from pathlib import Path
 
 import polars as pl
 import pytest
+from click.testing import CliRunner
 
 from crypto_assets.checks import health
+from crypto_assets.cli.main import cli
 from crypto_assets.operate import doctor
 from crypto_assets.operate.doctor import disk, examine
 from crypto_assets.settings import PLANS, Settings
 from crypto_assets.sources import coingecko
-from crypto_assets.sources.client.quota import LocalQuotaStore
 from crypto_assets.tables.schemas import MARKET_SENTIMENT
 from crypto_assets_tests.platform import Platform
 
@@ -141,7 +142,9 @@ def test_a_coin_that_the_provider_no_longer_lists_is_named(findings, monkeypatch
 
 
 @pytest.mark.parametrize("plan", PLANS)
-def test_doctor_and_runs_send_coingecko_the_same_headers(plan: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_doctor_and_runs_send_coingecko_the_same_headers(
+    plan: str, platform: Platform, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """On every plan, the one without a key too: a key that is set goes along, as the demo key where the plan is free."""
     seen: list[dict[str, str]] = []
 
@@ -161,10 +164,48 @@ def test_doctor_and_runs_send_coingecko_the_same_headers(plan: str, monkeypatch:
         host = f"http://127.0.0.1:{server.server_port}"
         env = {"COINGECKO_API_KEY": "k", "COINGECKO_PLAN": plan, "COINGECKO_BASE_URL": f"{host}/api/v3"}
         bases = ("COINMETRICS", "KRAKEN", "BINANCE", "DEFILLAMA", "FEAR_GREED")
-        settings = Settings.from_env(env | {f"{name}_BASE_URL": host for name in bases} | {"NEWS_FEEDS": f"a={host}/f"})
-        asyncio.run(doctor._sources(settings, LocalQuotaStore()))
-        asyncio.run(doctor._coingecko(settings, LocalQuotaStore()))
+        env |= {f"{name}_BASE_URL": host for name in bases} | {"NEWS_FEEDS": f"a={host}/f", "OLLAMA_HOST": host}
+        platform.activate()
+        for name, value in env.items():
+            monkeypatch.setenv(name, value)
+        settings = Settings.from_env()
+        list(examine())
         server.shutdown()
     assert len(seen) >= 2
     assert all(found == coingecko.headers(settings) for found in seen)
     assert list(coingecko.headers(settings)) == [f"x-cg-{'demo' if plan in ('public', 'demo') else 'pro'}-api-key"]
+
+
+def test_a_provider_that_never_answers_holds_up_nobody_and_is_named_at_the_limit(
+    platform: Platform, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Every finding comes as soon as it is known; the one that hangs is the last, and said to be late."""
+    platform.activate()
+    monkeypatch.setenv("OLLAMA_HOST", "http://127.0.0.1:9")
+    monkeypatch.setattr(doctor, "LIMIT", timedelta(seconds=6))
+    hanging = threading.Event()
+
+    class Silent(http.server.BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            hanging.wait(60)
+
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Silent) as server:
+        server.daemon_threads = True
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        monkeypatch.setenv("KRAKEN_BASE_URL", f"http://127.0.0.1:{server.server_port}/0/public")
+        came = [(finding.name, finding.state, finding.text, time.monotonic()) for finding in examine()]
+        hanging.set()
+        server.shutdown()
+    names = [name for name, *_ in came]
+    assert names[0] == "configuration"
+    assert names[-1] == "kraken"
+    assert {"binance", "coinmetrics", "ollama", "catalogue"} < set(names)
+    _, state, text, last = came[-1]
+    assert state == "warn"
+    assert "no answer within 6 s" in text
+    assert last - came[names.index("binance")][3] > 1, "the others were not held back until the end"
+
+
+def test_the_limit_that_the_help_states_is_the_one_that_holds() -> None:
+    text = " ".join(CliRunner().invoke(cli, ["doctor", "--help"]).output.split())
+    assert f"at most {doctor.LIMIT.total_seconds():.0f} seconds" in text

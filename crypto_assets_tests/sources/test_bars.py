@@ -11,8 +11,9 @@ from hypothesis import strategies as st
 
 from crypto_assets.catalog import Coin, by_symbol
 from crypto_assets.errors import NotListedError, SourceError
-from crypto_assets.sources import binance, kraken, ohlc
+from crypto_assets.sources import kraken, ohlc
 from crypto_assets.tables.schemas import CONTRACTS
+from crypto_assets_tests.sources import parsed
 from crypto_assets_tests.sources.test_coingecko import JSON
 from crypto_assets_tests.sources.wire_server import Reply, Request, fetch, serve, shared
 
@@ -210,7 +211,7 @@ def test_warnings_beside_a_whole_result_are_the_result(warnings: list[str]) -> N
 def test_recorded_candles_parse_to_what_they_say(name: str) -> None:
     body = json.loads(shared("wire", "kraken", f"{name}.json").read_text())
     rows = body["result"]["XXBTZUSD"]
-    found = kraken.parse_candles(body, "BTC", datetime.fromtimestamp(rows[-1][0], timezone.utc))
+    found = parsed.candles(body, "BTC", datetime.fromtimestamp(rows[-1][0], timezone.utc))
     assert [(int(ts.timestamp()), o, h, low, c, v) for ts, o, h, low, c, _, v, _ in found] == [
         (row[0], *map(float, row[1:5]), float(row[6])) for row in rows[:-1]
     ]
@@ -218,7 +219,7 @@ def test_recorded_candles_parse_to_what_they_say(name: str) -> None:
 
 @given(JSON | st.lists(st.lists(JSON, min_size=7, max_size=9), max_size=3))
 def test_any_json_is_bars_or_our_error(body) -> None:
-    for parse in (binance.parse_klines, kraken.parse_candles):
+    for parse in (parsed.klines, parsed.candles):
         try:
             found = parse(body, "fuzz")
         except SourceError:
@@ -229,7 +230,7 @@ def test_any_json_is_bars_or_our_error(body) -> None:
 @given(st.lists(st.lists(JSON, min_size=8, max_size=8), max_size=3))
 def test_any_kraken_rows_are_bars_or_our_error(rows) -> None:
     try:
-        found = kraken.parse_candles({"error": [], "result": {"XXBTZUSD": rows}}, "fuzz")
+        found = parsed.candles({"error": [], "result": {"XXBTZUSD": rows}}, "fuzz")
     except SourceError:
         return
     assert all(min(row[1:5]) > 0 for row in found)

@@ -14,6 +14,7 @@ from crypto_assets.catalog import by_symbol
 from crypto_assets.errors import SourceError
 from crypto_assets.sources import coingecko
 from crypto_assets.tables.schemas import CONTRACTS
+from crypto_assets_tests.sources import parsed
 from crypto_assets_tests.sources.wire_server import Reply, Request, fetch, serve, shared
 
 BTC, ETH = by_symbol()["BTC"], by_symbol()["ETH"]
@@ -234,7 +235,7 @@ def test_wrong_values_are_refused(points) -> None:
 
 def test_recorded_chart_parses_to_what_it_says() -> None:
     body = json.loads(shared("wire", "coingecko", "coins_market_chart_range.json").read_text())
-    points = coingecko.parse_market_chart(body, "BTC")
+    points = parsed.market_chart(body, "BTC")
     by_hour = {}
     for row, cap, volume in zip(body["prices"], body["market_caps"], body["total_volumes"], strict=True):
         by_hour.setdefault(row[0] // 3_600_000, (row[1], cap[1], volume[1]))
@@ -279,7 +280,7 @@ JSON = st.recursive(
 @given(JSON | st.fixed_dictionaries({"prices": JSON, "market_caps": JSON, "total_volumes": JSON}))
 def test_any_json_is_points_or_our_error(body) -> None:
     try:
-        points = coingecko.parse_market_chart(body, "fuzz")
+        points = parsed.market_chart(body, "fuzz")
     except SourceError:
         return
     assert all(price > 0 and ts.minute == 0 for ts, _, price, _, _ in points)

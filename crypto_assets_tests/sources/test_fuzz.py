@@ -16,7 +16,7 @@ from crypto_assets.errors import SourceError
 from crypto_assets.settings import Settings
 from crypto_assets.sources import coingecko_context, kraken
 from crypto_assets.sources.client.http import Answer, Client
-from crypto_assets_tests.sources.fault_providers import BTC, PRO, ROUTES, Route
+from crypto_assets_tests.sources.fault_providers import PRO, ROUTES, Route
 from crypto_assets_tests.sources.wire_server import Request
 
 JSON = st.recursive(
@@ -39,11 +39,6 @@ OTHERS: dict[str, tuple[Any, Callable[[Client, Settings], Any]]] = {
         coingecko_context.fetch_key,
     ),
     "/coins/list": ([{"id": "bitcoin", "symbol": "btc"}], coingecko_context.fetch_ids),
-    "/AssetPairs": ({"error": [], "result": {"XXBTZUSD": {"altname": "XBTUSD"}}}, kraken.fetch_pairs),
-    "/Ticker": (
-        {"error": [], "result": {"XXBTZUSD": {"c": ["1.5", "2"]}}},
-        lambda client, config: kraken.fetch_ticker(client, config, BTC[0]),
-    ),
 }  # fmt: skip
 
 

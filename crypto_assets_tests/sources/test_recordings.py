@@ -21,17 +21,16 @@ from crypto_assets.catalog import by_symbol
 from crypto_assets.errors import NotListedError, SourceError
 from crypto_assets.sources import (
     alternative_me,
-    binance,
     coingecko,
     coingecko_context,
     coinmetrics,
     defillama,
     defillama_snapshots,
     kraken,
-    rss,
 )
 from crypto_assets.sources.client.http import Client, parse_json
 from crypto_assets.sources.fetched import SetAsideLog
+from crypto_assets_tests.sources import parsed
 from crypto_assets_tests.sources.wire_server import Reply, fetch, serve
 
 UTC = timezone.utc
@@ -49,6 +48,9 @@ UNREAD = {
     "defillama/stablecoins.json": "the day's supply by coin; the history by chain is read from /stablecoincharts",
     "defillama/stablecoins_spec.json": "the same route",
     "defillama/v2_chains.json": "the present of what /v2/historicalChainTvl gives with its history",
+    "kraken/asset_pairs.json": "the catalogue names each coin's pair, and an answer of OHLC says when it is none",
+    "kraken/ticker.json": "the newest candle says more",
+    "kraken/ticker_assetVersion1.json": "the same route",
     "kraken/system_status.json": "doctor asks for a candle instead, which says more",
     "coinmetrics/catalog_v2_asset_metrics.json": "ignore_unsupported_errors makes the catalogue needless",
 }
@@ -70,7 +72,7 @@ def chart(path: Path) -> None:
         *(body[n] for n in ("prices", "market_caps", "total_volumes")), strict=True
     ):
         expected.setdefault(stamp // 3_600_000, (ms(stamp), price, cap, volume))
-    found = coingecko.parse_market_chart(body, "BTC")
+    found = parsed.market_chart(body, "BTC")
     assert {int(ts.timestamp()) // 3600: tuple(rest) for ts, *rest in found} == expected
 
 
@@ -160,7 +162,7 @@ def kraken_candles(path: Path) -> None:
     body = json.loads(path.read_text())
     rows = body["result"]["XXBTZUSD"]
     for now, expected in ((ms(rows[-1][0] * 1000), rows[:-1]), (LATER, rows)):  # the clock says which are finished
-        assert [(int(c[0].timestamp()), *map(repr, c[1:7]), c[7]) for c in kraken.parse_candles(body, "BTC", now)] == [
+        assert [(int(c[0].timestamp()), *map(repr, c[1:7]), c[7]) for c in parsed.candles(body, "BTC", now)] == [
             (r[0], *(repr(float(v)) for v in r[1:7]), r[7]) for r in expected
         ]
 
@@ -168,18 +170,7 @@ def kraken_candles(path: Path) -> None:
 def minute_candles(path: Path) -> None:
     """Not hourly: must not pass as hours."""
     with pytest.raises(SourceError, match="not an hour"):
-        kraken.parse_candles(json.loads(path.read_text()), "BTC", LATER)
-
-
-def ticker(path: Path) -> None:
-    (pair, *_) = json.loads(path.read_text())["result"].values()
-    price = ask(path.read_bytes(), lambda c, s: kraken.fetch_ticker(c, s, BTC))
-    assert price == float(pair["c"][0])
-
-
-def pairs(path: Path) -> None:
-    said = json.loads(path.read_text())["result"]
-    assert ask(path.read_bytes(), lambda c, s: kraken.fetch_pairs(c, s)) == {p["altname"] for p in said.values()}
+        parsed.candles(json.loads(path.read_text()), "BTC", LATER)
 
 
 def metrics(path: Path) -> None:
@@ -233,7 +224,7 @@ def fng(path: Path) -> None:
 
 
 def feed(path: Path) -> None:
-    articles, skipped = rss.parse_feed(path.read_bytes(), "recorded", LATER)
+    articles, skipped = parsed.feed(path.read_bytes(), "recorded", LATER)
     items = ElementTree.fromstring(path.read_bytes()).findall(".//item")
     assert len(articles) + skipped.total() == len(items) > 0
     said = [
@@ -263,9 +254,6 @@ READ: dict[str, Callable[[Path], None]] = {
     "coingecko/ping.json": ping,
     "kraken/ohlc_60m.json": kraken_candles,
     "kraken/ohlc_1m.json": minute_candles,
-    "kraken/ticker.json": ticker,
-    "kraken/ticker_assetVersion1.json": ticker,
-    "kraken/asset_pairs.json": pairs,
     "coinmetrics/timeseries_asset_metrics_page1.json": metrics,
     "coinmetrics/timeseries_asset_metrics_last_page.json": metrics,
     "coinmetrics/community_price_page.json": metrics,
@@ -326,9 +314,7 @@ def test_binance_bars_of_the_recorded_data_would_parse(shared: Path) -> None:
     example = [[1499040000000, "0.01634790", "0.80000000", "0.01575800", "0.01577100", "148976.11427815", 1499644799999,
                 "2434.19055334", 308, "1756.87402397", "28.46694368", "0"]]  # fmt: skip
     with pytest.raises(SourceError, match="longer than an hour"):  # a week's: must not pass as an hour
-        binance.parse_klines(example, "example")
+        parsed.klines(example, "example")
     example[0][6] = 1499040000000 + 3_599_999
     body = parse_json(json.dumps(example).encode(), "binance klines")
-    assert binance.parse_klines(body, "example") == [
-        (ms(1499040000000), 0.0163479, 0.8, 0.015758, 0.015771, 148976.11427815)
-    ]
+    assert parsed.klines(body, "example") == [(ms(1499040000000), 0.0163479, 0.8, 0.015758, 0.015771, 148976.11427815)]

@@ -20,6 +20,7 @@ from crypto_assets.sources import coingecko, coingecko_points, coingecko_today, 
 from crypto_assets.sources.fetched import Fetched
 from crypto_assets.sources.reading import Reading
 from crypto_assets.tables.schemas import CONTRACTS
+from crypto_assets_tests.sources import parsed
 from crypto_assets_tests.sources.fault_providers import ROUTES, Route
 from crypto_assets_tests.sources.test_fuzz import Canned, config
 from crypto_assets_tests.sources.wire_server import Reply, Request, fetch, serve, shared
@@ -205,7 +206,7 @@ def test_every_hour_of_the_recording_that_has_a_point_has_a_row(name: str) -> No
     first: dict[int, tuple[int, float]] = {}
     for at, price in sorted(body["prices"]):
         first.setdefault(at // 3_600_000, (at, price))
-    found = coingecko.parse_market_chart(body, "BTC")
+    found = parsed.market_chart(body, "BTC")
     assert {ms(mark) // 3_600_000: (ms(at), price) for mark, at, price, *_ in found} == first
 
 

@@ -145,7 +145,7 @@ def test_reading_is_by_inclusive_days(warehouse: Warehouse) -> None:
     def found(start: date | None = None, end: date | None = None) -> list[date]:
         frame = warehouse.read("prices", start=start, end=end)
         assert_frame_equal(frame, frame.sort("symbol", "ts"))
-        assert_frame_equal(frame, warehouse.scan("prices", start=start, end=end).collect())
+        assert_frame_equal(frame, warehouse.scan("prices", start=start, end=end).sort("symbol", "ts").collect())
         assert frame.schema == PRICES.polars_schema
         return frame["date"].unique().sort().to_list()
 
@@ -320,9 +320,33 @@ def test_hash_and_clock(warehouse: Warehouse, place: Place) -> None:
     assert written[START] >= written[START + DAY]
     other.write(PRICES, rows(START, price=1.0), [START])
     assert warehouse.content_hash("prices") != other.content_hash("prices")
-    newest = warehouse.newest_available_at("prices", START, START + DAY * 5)
-    assert newest == datetime(2024, 1, 2, 23, 0, 9, tzinfo=timezone.utc)
-    assert warehouse.newest_available_at("prices", START + DAY * 3, START + DAY * 5) is None
+
+
+def test_a_plan_reads_the_days_columns_and_coins_that_are_asked_for(warehouse: Warehouse) -> None:
+    wanted = days(START, START + DAY * 2)
+    warehouse.write(PRICES, pl.concat(rows(day) for day in wanted), wanted)
+    part = {"start": START + DAY, "end": START + DAY, "columns": ["symbol", "price_usd"], "symbols": ["BTC"]}
+    plan = warehouse.scan("prices", **part)
+    assert plan.collect_schema().names() == ["symbol", "price_usd"]
+    assert_frame_equal(plan.collect(), warehouse.read("prices", **part), check_row_order=False)
+    asked = warehouse.scan(PRICES).filter(pl.col("price_usd") > 0).select("symbol").explain()
+    assert f"PROJECT 2/{len(PRICES.names)} COLUMNS" in asked, "the file's other columns are not read"
+    assert "SELECTION:" in asked, "the filter is within the scan of the files"
+    assert "FILTER" not in asked
+
+
+def test_a_plan_reads_no_file_until_it_is_collected(tmp_path: Path) -> None:
+    warehouse = Warehouse(str(tmp_path / "warehouse"))
+    wanted = days(START, START + DAY)
+    warehouse.write(PRICES, pl.concat(rows(day) for day in wanted), wanted)
+    for file in Path(warehouse.path("prices")).glob(f"date={START}/*.parquet"):
+        file.write_bytes(b"not a file of rows")
+    plan = warehouse.scan("prices")
+    assert warehouse.scan("prices", start=START + DAY).collect().height == 24
+    with pytest.raises(pl.exceptions.PolarsError):
+        plan.collect()
+    with pytest.raises(WarehouseError):
+        warehouse.read("prices")
 
 
 @pytest.mark.parametrize("contract", [MARKET_SENTIMENT, ONCHAIN_ENHANCED])

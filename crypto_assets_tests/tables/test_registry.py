@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import fields, replace
+from dataclasses import MISSING, fields, replace
 from datetime import timedelta
 from typing import Any
 
@@ -35,6 +35,23 @@ def test_a_field_that_is_missing_is_named_with_its_table(name: str) -> None:
     table = "prices" if name != "contract" else "a table without a contract"
     with pytest.raises(TypeError, match=f"^{table}: its TableSpec lacks {name};"):
         TableSpec(**given)
+
+
+@pytest.mark.parametrize("rows", [PRICES.rows_from, ENHANCED.rows_from])
+def test_a_field_that_is_missing_in_where_rows_come_from_is_named(rows: FromProvider | DerivedFrom) -> None:
+    for name in (field.name for field in fields(rows) if field.default is MISSING):
+        given: dict[str, Any] = {field.name: getattr(rows, field.name) for field in fields(rows) if field.name != name}
+        with pytest.raises(TypeError, match=f"^{type(rows).__name__} lacks {name}; "):
+            type(rows)(**given)
+
+
+def test_an_enhanced_table_has_the_key_of_its_base_and_its_rows() -> None:
+    assert registry.enhanced() == {"onchain_enhanced": "onchain_base"}
+    assert "article_narratives" not in registry.enhanced(), "several analysers judge one article"
+
+
+def test_only_a_feed_shows_the_newest_rows_alone() -> None:
+    assert registry.newest_only() == ("news_articles",)
 
 
 def _rows(**changed: Any) -> DerivedFrom:

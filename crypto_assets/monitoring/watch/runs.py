@@ -21,13 +21,12 @@ from dagster import (
     RunRecord,
     RunsFilter,
 )
-from dagster._core.execution.plan.objects import StepFailureData
-from dagster._core.storage.tags import WILL_RETRY_TAG
 
 from crypto_assets.assets.failures import sentence
 from crypto_assets.assets.partition_states import states_of, steps_of_run
 from crypto_assets.checks.shells import PARTITION, RANGE, broken_checks_of, table_of_checks
 from crypto_assets.checks.state import PRESENT_ONLY
+from crypto_assets.dagster_internals.core import WILL_RETRY_TAG, StepFailureData
 from crypto_assets.dates import DAY, days
 from crypto_assets.monitoring.alerts.incidents import Incident, Sighting
 

@@ -9,13 +9,9 @@ from datetime import date
 from typing import Any
 
 import dagster as dg
-from dagster._core.definitions.executor_definition import multiple_process_executor_requirements
-from dagster._core.execution.retries import RetryMode
-from dagster._core.executor.base import Executor
-from dagster._core.executor.in_process import InProcessExecutor
-from dagster._core.storage.tags import ASSET_PARTITION_RANGE_END_TAG, ASSET_PARTITION_RANGE_START_TAG
-from dagster_k8s.executor import _K8S_EXECUTOR_CONFIG_SCHEMA, k8s_job_executor
+from dagster_k8s import k8s_job_executor
 
+from crypto_assets.dagster_internals.core import ASSET_PARTITION_RANGE_END_TAG, ASSET_PARTITION_RANGE_START_TAG
 from crypto_assets.tables.registry import own_pods
 
 STEPS_TAG = "crypto_assets/steps"
@@ -24,34 +20,34 @@ EARNS_FROM_DAYS = own_pods()  # step -> days of a run from which it earns a pod 
 
 @dg.executor(
     name="pods_where_earned",
-    config_schema=_K8S_EXECUTOR_CONFIG_SCHEMA,
-    requirements=multiple_process_executor_requirements(),
+    config_schema=k8s_job_executor.config_schema.as_field(),
+    requirements=dg.multiple_process_executor_requirements(),
 )
-def pods_where_earned(context: dg.InitExecutorContext) -> Executor:
+def pods_where_earned(context: dg.InitExecutorContext) -> dg.Executor:
     """The executor of a code location that runs in a cluster."""
     return _Choice(context)
 
 
-class _Choice(Executor):
+class _Choice(dg.Executor):
     def __init__(self, context: dg.InitExecutorContext) -> None:
         self._context = context
-        configured: Any = context.executor_config["retries"]
-        self._retries = RetryMode.from_config(configured) or RetryMode.ENABLED
+        self._in_process = _made(dg.in_process_executor, context)
 
     @property
-    def retries(self) -> RetryMode:
-        return self._retries
+    def retries(self) -> Any:
+        return self._in_process.retries  # as the configuration says, which both executors read alike
 
     def execute(self, plan_context: Any, execution_plan: Any) -> Any:
         """Yield the events of the run."""
-        chosen: Executor
-        if in_pods(plan_context.dagster_run.tags, execution_plan.step_keys_to_execute):
-            made = k8s_job_executor.executor_creation_fn
-            assert made is not None
-            chosen = made(self._context)
-        else:
-            chosen = InProcessExecutor(retries=self._retries)
+        pods = in_pods(plan_context.dagster_run.tags, execution_plan.step_keys_to_execute)
+        chosen = _made(k8s_job_executor, self._context) if pods else self._in_process
         yield from chosen.execute(plan_context, execution_plan)
+
+
+def _made(stock: dg.ExecutorDefinition, context: dg.InitExecutorContext) -> dg.Executor:
+    make = stock.executor_creation_fn
+    assert make is not None  # None only for a definition without a function
+    return make(context)
 
 
 def in_pods(tags: Any, steps: Any) -> bool:

@@ -15,15 +15,26 @@ from typing import Any
 import kubernetes.config
 import urllib3
 from dagster import DagsterRun, Field, Map, Permissive
-from dagster._core.launcher import LaunchRunContext, ResumeRunContext
-from dagster._core.launcher.base import CheckRunHealthResult, WorkerStatus
 from dagster_k8s import K8sRunLauncher
-from dagster_k8s.client import DagsterK8sAPIRetryLimitExceeded, DagsterK8sUnrecoverableAPIError
-from dagster_k8s.container_context import K8sContainerContext
-from dagster_k8s.job import UserDefinedDagsterK8sConfig, get_job_name_from_run_id, get_user_defined_k8s_config
 from kubernetes.client.exceptions import ApiException
 from kubernetes.utils.quantity import parse_quantity
 
+from crypto_assets.dagster_internals.core import (
+    CheckRunHealthResult,
+    LaunchRunContext,
+    ResumeRunContext,
+    WorkerStatus,
+    instance_of,
+)
+from crypto_assets.dagster_internals.kubernetes import (
+    DagsterK8sAPIRetryLimitExceeded,
+    DagsterK8sUnrecoverableAPIError,
+    K8sContainerContext,
+    UserDefinedDagsterK8sConfig,
+    client_of,
+    get_user_defined_k8s_config,
+    job_name_of,
+)
 from crypto_assets.errors import InstanceError
 from crypto_assets.runtime.kubernetes import api, diagnosis
 from crypto_assets.runtime.kubernetes.diagnosis import Problem
@@ -161,21 +172,21 @@ class RunPods(K8sRunLauncher):
         Returns:
             The problem; None without one. Errors of the client are not caught.
         """
-        name = get_job_name_from_run_id(run.run_id, resume_attempt_number=self._get_resume_attempt_number(run))
-        namespace = self.get_container_context_for_run(run).namespace
-        plain = self._api_client.batch_api.api_client.sanitize_for_serialization
-        for pod in self._api_client.get_pods_in_job(name, namespace):
+        name, client = job_name_of(self, run), client_of(self)
+        namespace = self.get_container_context_for_run(run).namespace or self.job_namespace
+        plain = client.batch_api.api_client.sanitize_for_serialization
+        for pod in client.get_pods_in_job(name, namespace):
             patience = self._patience_s if patience_s is None else patience_s
             found = diagnosis.of_pod(plain(pod), datetime.now(timezone.utc), patience)
             if found is not None:
                 return found
-        status = self._api_client.get_job_status(job_name=name, namespace=namespace)
+        status = client.get_job_status(job_name=name, namespace=namespace)
         return diagnosis.of_job({"status": plain(status)}) if status else None
 
     def _spare_what_does_not_heal(self, run: DagsterRun, problem: Problem) -> None:
         """Turn off the retry of a run whose problem does not heal, e.g. an image that does not exist."""
         if not problem.heals and self.has_instance:
-            self._instance.add_run_tags(run.run_id, NO_RETRY)
+            instance_of(self).add_run_tags(run.run_id, NO_RETRY)
 
     @contextlib.contextmanager
     def _one_sentence(self, run: DagsterRun) -> Any:

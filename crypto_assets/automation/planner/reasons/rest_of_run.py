@@ -58,12 +58,6 @@ def derivable(wanted: Set[str], done: Set[str], failed: Set[str], specs: Specs) 
     return [table for table in specs.required_inputs if table in good and table not in done]
 
 
-def rest_of(instance: DagsterInstance, run: DagsterRun, specs: Specs) -> list[str]:
-    """The derived tables that a failed run never began and could have had."""
-    wanted, done, failed = _steps(instance, run)
-    return derivable(wanted, done, failed, specs)
-
-
 def wishes(instance: DagsterInstance, run: DagsterRun, specs: Specs) -> list[Wish]:
     """The days of the run, of every table that can be derived without what failed."""
     span = days_of_run(run)

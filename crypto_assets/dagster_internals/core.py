@@ -1,0 +1,168 @@
+"""Internals of dagster (seen in 1.13.27)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+import dagster as dg
+
+# Subsets of partitions that hold ranges of days.
+from dagster._core.definitions.partitions.subset import PartitionsSubset, TimeWindowPartitionsSubset
+
+# The error of a run that failed without a failed step: only the data of its event has it.
+from dagster._core.events import JobFailureData
+
+# The error, description and metadata of a failed step: the type of the public ``DagsterEvent.step_failure_data``.
+from dagster._core.execution.plan.objects import StepFailureData
+
+# What a run launcher is given and answers: ``dg.RunLauncher`` has no public types, though launchers may be written.
+from dagster._core.launcher import CheckRunHealthResult, LaunchRunContext, ResumeRunContext, WorkerStatus
+from dagster._core.launcher.base import RunLauncher
+
+# Records of many assets by one query: what the cache of partitions below reads for each asset by itself otherwise.
+from dagster._core.loader import LoadingContext
+
+# The context and the streams of a compute log manager: the instance's file may name one, but no type of it is public.
+from dagster._core.storage.compute_log_manager import CapturedLogContext, ComputeIOType
+
+# The days of a table by their state: the public ``get_status_by_partition`` asks about each day by itself, which takes
+# seconds for a table over six years.
+from dagster._core.storage.partition_status_cache import get_and_update_asset_status_cache_value
+
+# Names of tags: they are documented, but only ``dg.MAX_RUNTIME_SECONDS_TAG`` is exported.
+from dagster._core.storage.tags import (
+    ASSET_PARTITION_RANGE_END_TAG,
+    ASSET_PARTITION_RANGE_START_TAG,
+    BACKFILL_ID_TAG,
+    PARENT_RUN_ID_TAG,
+    PARTITION_NAME_TAG,
+    SCHEDULE_NAME_TAG,
+    SCHEDULED_EXECUTION_TIME_TAG,
+    SENSOR_NAME_TAG,
+    WILL_RETRY_TAG,
+)
+
+# Where a configured class of the instance comes from: ``from_config_value`` must take one.
+from dagster._serdes import ConfigurableClassData
+
+# The chain of causes of a failure: the type of ``StepFailureData.error``.
+from dagster._utils.error import SerializableErrorInfo
+
+# Loading the graph needs none of these, and they bring SQLAlchemy and watchdog: __getattr__ imports them at first use.
+if TYPE_CHECKING:
+    # Whether the event log has tables that SQL can cut back; the public instance hides its storage.
+    from dagster._core.storage.event_log.sql_event_log import SqlEventLogStorage as SqlEventLogStorage
+
+    # The base of our compute log manager: where files lie, how the UI reads them.
+    from dagster._core.storage.local_compute_log_manager import IO_TYPE_EXTENSION as IO_TYPE_EXTENSION
+    from dagster._core.storage.local_compute_log_manager import LocalComputeLogManager as LocalComputeLogManager
+
+_AT_FIRST_USE = {
+    "SqlEventLogStorage": "dagster._core.storage.event_log.sql_event_log",
+    "IO_TYPE_EXTENSION": "dagster._core.storage.local_compute_log_manager",
+    "LocalComputeLogManager": "dagster._core.storage.local_compute_log_manager",
+}
+
+# The module of the daemon: its command ``dagster-daemon`` need not be beside the Python that runs.
+DAEMON = "dagster._daemon"
+
+__all__ = [
+    "ASSET_PARTITION_RANGE_END_TAG",
+    "ASSET_PARTITION_RANGE_START_TAG",
+    "BACKFILL_ID_TAG",
+    "DAEMON",
+    "IO_TYPE_EXTENSION",
+    "PARENT_RUN_ID_TAG",
+    "PARTITION_NAME_TAG",
+    "SCHEDULED_EXECUTION_TIME_TAG",
+    "SCHEDULE_NAME_TAG",
+    "SENSOR_NAME_TAG",
+    "WILL_RETRY_TAG",
+    "CapturedLogContext",
+    "CheckRunHealthResult",
+    "ComputeIOType",
+    "ConfigurableClassData",
+    "JobFailureData",
+    "LaunchRunContext",
+    "LocalComputeLogManager",
+    "Records",
+    "ResumeRunContext",
+    "SerializableErrorInfo",
+    "SqlEventLogStorage",
+    "StepFailureData",
+    "WorkerStatus",
+    "instance_of",
+    "partition_windows",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name in _AT_FIRST_USE:
+        return getattr(import_module(_AT_FIRST_USE[name]), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+class Records(LoadingContext):
+    """Dagster's records of some assets at one instant, read by one query."""
+
+    def __init__(self, instance: dg.DagsterInstance, assets: Sequence[dg.AssetKey]) -> None:
+        from dagster._core.storage.event_log.base import AssetRecord  # brings SQLAlchemy
+
+        self._instance, self._loaders = instance, dict[type, Any]()
+        AssetRecord.blocking_get_many(self, assets)
+
+    @property
+    def instance(self) -> dg.DagsterInstance:
+        """The instance (Dagster's interface)."""
+        return self._instance
+
+    @property
+    def loaders(self) -> dict[type, Any]:
+        """What was read (Dagster's interface)."""
+        return self._loaders
+
+
+def partition_windows(
+    instance: dg.DagsterInstance,
+    asset: dg.AssetKey,
+    calendar: dg.TimeWindowPartitionsDefinition,
+    records: Records | None = None,
+) -> dict[dg.AssetPartitionStatus, list[dg.TimeWindow]]:
+    """Read the state of all partitions of an asset as ranges, from the cache that the UI shows.
+
+    Args:
+        instance: has the events.
+        asset: the asset.
+        calendar: its partitions.
+        records: the asset's record where it was read before; by default it is read now.
+
+    Returns:
+        State to the windows in that state, disjoint. A window may be in several states, e.g. materialised and failed
+        since. Empty where Dagster does not know the asset.
+    """
+    known = get_and_update_asset_status_cache_value(instance, asset, calendar, loading_context=records)
+    if known is None:
+        return {}
+    subsets = {
+        dg.AssetPartitionStatus.MATERIALIZED: known.deserialize_materialized_partition_subsets(calendar),
+        dg.AssetPartitionStatus.FAILED: known.deserialize_failed_partition_subsets(calendar),
+        dg.AssetPartitionStatus.IN_PROGRESS: known.deserialize_in_progress_partition_subsets(calendar),
+    }
+    return {state: _windows(subset, calendar) for state, subset in subsets.items()}
+
+
+def _windows(subset: PartitionsSubset[str], calendar: dg.TimeWindowPartitionsDefinition) -> list[dg.TimeWindow]:
+    if isinstance(subset, TimeWindowPartitionsSubset):
+        return [dg.TimeWindow(window.start, window.end) for window in subset.included_time_windows]
+    return [calendar.time_window_for_partition_key(key) for key in subset.get_partition_keys()]
+
+
+def instance_of(launcher: RunLauncher[Any]) -> dg.DagsterInstance:
+    """Return the instance that a run launcher is registered with: a subclass has it as a private attribute only.
+
+    Raises:
+        dagster.DagsterInvariantViolationError: it is registered with none.
+    """
+    return launcher._instance

@@ -1,0 +1,79 @@
+"""Internals of dagster-postgres and of the event log that it extends (seen in 0.29.27).
+
+The functions do one step each of the stock ``store_event`` and ``store_event_batch``, which have no public parts: a storage
+that writes a batch in fewer statements must write the same rows.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from dagster import EventLogEntry
+
+# The table of events: an insert of many rows at once needs its columns.
+from dagster._core.storage.event_log import SqlEventLogStorageTable
+from dagster_postgres import PostgresEventLogStorage
+
+# What the storages raise when Postgres is away for long, and the address that a configuration of theirs means.
+from dagster_postgres.utils import DagsterPostgresException, create_pg_engine, pg_url_from_config
+from sqlalchemy.engine import Connection
+
+__all__ = [
+    "DagsterPostgresException",
+    "SqlEventLogStorageTable",
+    "close_connections",
+    "keep_connections",
+    "pg_url_from_config",
+    "row_of",
+    "store_asset",
+    "store_tags",
+]
+
+
+def row_of(storage: PostgresEventLogStorage, event: EventLogEntry) -> dict[str, Any]:
+    """Return the row of ``SqlEventLogStorageTable`` that the stock storage writes for an event."""
+    return storage._event_to_row(event)
+
+
+def store_tags(
+    storage: PostgresEventLogStorage, connection: Connection, events: Sequence[EventLogEntry], ids: Sequence[int]
+) -> None:
+    """Write the tags of asset events within the caller's transaction.
+
+    Args:
+        storage: the storage.
+        connection: has the transaction.
+        events: the events.
+        ids: their storage ids, in the same order.
+    """
+    storage._store_asset_event_tags(connection, events, ids)
+
+
+def store_asset(storage: PostgresEventLogStorage, connection: Connection, event: EventLogEntry, number: int) -> None:
+    """Note an event as the newest of its asset within the caller's transaction.
+
+    Args:
+        storage: the storage.
+        connection: has the transaction.
+        event: the event of an asset.
+        number: its storage id.
+    """
+    storage._store_asset_event(connection, event, number)
+
+
+def keep_connections(storage: PostgresEventLogStorage) -> None:
+    """Let the storage keep one connection open between uses, as the stock one does in the webserver only.
+
+    The check before each use hides a restart of the server. A second thread gets its own connection, which is closed
+    after use.
+    """
+    storage._engine.dispose()
+    storage._engine = create_pg_engine(
+        storage.postgres_url, isolation_level="AUTOCOMMIT", pool_size=1, max_overflow=-1, pool_pre_ping=True
+    )
+
+
+def close_connections(storage: PostgresEventLogStorage) -> None:
+    """Close the connections that :func:`keep_connections` lets the storage keep."""
+    storage._engine.dispose()

@@ -1,0 +1,174 @@
+"""What is relied on of dagster's internals: each test names what moved or changed when it fails."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from datetime import date
+from pathlib import Path
+
+import dagster as dg
+import pytest
+from dagster import AssetKey, DagsterInstance, DagsterRunStatus
+from sqlalchemy import text
+
+from crypto_assets.dagster_internals import core
+from crypto_assets.runtime.launcher import LocalRunLauncher
+
+CALENDAR = dg.DailyPartitionsDefinition("2025-01-01", timezone="UTC")
+
+
+@pytest.mark.parametrize(
+    ("name", "tag"),
+    [
+        ("ASSET_PARTITION_RANGE_START_TAG", "dagster/asset_partition_range_start"),
+        ("ASSET_PARTITION_RANGE_END_TAG", "dagster/asset_partition_range_end"),
+        ("BACKFILL_ID_TAG", "dagster/backfill"),
+        ("PARENT_RUN_ID_TAG", "dagster/parent_run_id"),
+        ("PARTITION_NAME_TAG", "dagster/partition"),
+        ("SCHEDULED_EXECUTION_TIME_TAG", ".dagster/scheduled_execution_time"),
+        ("SCHEDULE_NAME_TAG", "dagster/schedule_name"),
+        ("SENSOR_NAME_TAG", "dagster/sensor_name"),
+        ("WILL_RETRY_TAG", "dagster/will_retry"),
+    ],
+)
+def test_tags_keep_the_names_that_stored_runs_carry(name: str, tag: str) -> None:
+    assert getattr(core, name) == tag
+
+
+def test_a_partitioned_run_carries_the_tag_of_its_partition() -> None:
+    @dg.asset(partitions_def=CALENDAR)
+    def one() -> None: ...
+
+    result = dg.materialize([one], partition_key="2025-01-02")
+    assert result.dagster_run.tags[core.PARTITION_NAME_TAG] == "2025-01-02"
+
+
+def ended_badly(body: str) -> list[dg.DagsterEvent]:
+    @dg.asset
+    def one() -> None:
+        if body == "failure":
+            raise dg.Failure("said", metadata={"days": ["2025-01-01"]})
+        try:
+            raise ValueError("inner")
+        except ValueError as error:
+            raise KeyError("outer") from error
+
+    result = dg.materialize([one], raise_on_error=False)
+    return [event for event in result.all_events if event.is_step_failure]
+
+
+def test_a_failed_step_has_its_description_and_metadata() -> None:
+    (event,) = ended_badly("failure")
+    data = event.step_failure_data
+    assert isinstance(data, core.StepFailureData)
+    assert data.user_failure_data is not None
+    assert data.user_failure_data.description == "said"
+    assert data.user_failure_data.metadata["days"].value == ["2025-01-01"]
+
+
+def test_a_failed_step_has_the_chain_of_causes() -> None:
+    (event,) = ended_badly("error")
+    error = event.step_failure_data.error
+    chain = []
+    while error is not None:
+        assert isinstance(error, core.SerializableErrorInfo)
+        chain.append((error.cls_name, error.message.strip()))
+        error = error.cause
+    assert chain[-2:] == [("KeyError", "KeyError: 'outer'"), ("ValueError", "ValueError: inner")]
+
+
+def test_an_interrupted_run_names_the_interruption(instance: DagsterInstance) -> None:
+    @dg.op
+    def one() -> None:
+        raise dg.DagsterExecutionInterruptedError
+
+    @dg.job
+    def job() -> None:
+        one()
+
+    result = job.execute_in_process(instance=instance, raise_on_error=False)
+    (step,) = [event for event in result.all_events if event.is_step_failure]
+    assert step.step_failure_data.error is not None
+    assert step.step_failure_data.error.cls_name == "DagsterExecutionInterruptedError"
+    (run,) = [event for event in result.all_events if event.is_run_failure]
+    assert isinstance(run.event_specific_data, core.JobFailureData)
+    assert run.event_specific_data.error is None or run.event_specific_data.error.cls_name
+
+
+def test_states_of_partitions_are_ranges(instance: DagsterInstance) -> None:
+    key = AssetKey("one")
+    assert core.partition_windows(instance, key, CALENDAR) == {}
+    for day in ("2025-01-01", "2025-01-02", "2025-01-05"):
+        instance.report_runless_asset_event(dg.AssetMaterialization(key, partition=day))
+    found = core.partition_windows(instance, key, CALENDAR)
+    spans = [(window.start.date(), window.end.date()) for window in found[dg.AssetPartitionStatus.MATERIALIZED]]
+    assert spans == [(date(2025, 1, 1), date(2025, 1, 3)), (date(2025, 1, 5), date(2025, 1, 6))]
+    assert found[dg.AssetPartitionStatus.FAILED] == found[dg.AssetPartitionStatus.IN_PROGRESS] == []
+
+
+def test_a_subset_without_ranges_is_read_by_its_keys(instance: DagsterInstance) -> None:
+    class ByKey(dg.DailyPartitionsDefinition):
+        @property
+        def partitions_subset_class(self):  # type: ignore[no-untyped-def]
+            return dg.StaticPartitionsDefinition(["x"]).partitions_subset_class
+
+    assert core._windows(ByKey("2025-01-01").empty_subset(), CALENDAR) == []
+
+
+def test_the_event_log_can_be_cut_back_by_sql(instance: DagsterInstance) -> None:
+    storage = instance.event_log_storage
+    assert isinstance(storage, core.SqlEventLogStorage)
+    instance.report_runless_asset_event(dg.AssetMaterialization(AssetKey("one"), partition="2025-01-01"))
+    with storage.index_connection() as connection:
+        columns = "id, run_id, timestamp, asset_key, partition, dagster_event_type"
+        assert len(connection.execute(text(f"SELECT {columns} FROM event_logs")).all()) == 1
+        assert connection.execute(text("DELETE FROM event_logs")).rowcount == 1
+    assert not instance.fetch_materializations(AssetKey("one"), limit=1).records
+
+
+def test_a_launcher_knows_its_instance(instance: DagsterInstance) -> None:
+    assert isinstance(instance.run_launcher, LocalRunLauncher)
+    assert core.instance_of(instance.run_launcher) is instance
+    with pytest.raises(dg.DagsterInvariantViolationError):
+        core.instance_of(LocalRunLauncher())
+
+
+def test_health_has_the_states_and_words_that_a_launcher_answers() -> None:
+    found = core.CheckRunHealthResult(core.WorkerStatus.FAILED, "why")
+    assert (found.status, found.msg) == (core.WorkerStatus.FAILED, "why")
+    assert core.CheckRunHealthResult(core.WorkerStatus.RUNNING).msg is None
+    assert {status.name for status in core.WorkerStatus} >= {"RUNNING", "SUCCESS", "FAILED", "UNKNOWN"}
+
+
+@pytest.mark.parametrize("context", [core.LaunchRunContext, core.ResumeRunContext])
+def test_a_launcher_is_given_the_run(context: type) -> None:
+    run = dg.DagsterRun("job", status=DagsterRunStatus.STARTING)
+    more = {"resume_attempt_number": 1} if context is core.ResumeRunContext else {}
+    assert context(run, workspace=None, **more).dagster_run is run
+
+
+def test_a_compute_log_manager_says_where_its_files_lie(tmp_path: Path) -> None:
+    source = core.ConfigurableClassData("module", "Class", "{}")
+    stock = core.LocalComputeLogManager(base_dir=str(tmp_path), inst_data=source)
+    assert stock.inst_data is source
+    kinds = {core.ComputeIOType.STDOUT: "out", core.ComputeIOType.STDERR: "err"}
+    assert kinds == dict(core.IO_TYPE_EXTENSION)
+    for kind, ending in kinds.items():
+        path = Path(stock.get_captured_local_path(["run", "compute_logs", "key"], ending))
+        assert path == tmp_path / "run" / "compute_logs" / f"key.{ending}"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text("said")
+        assert stock.get_log_data_for_type(["run", "compute_logs", "key"], kind, 0, None)[0] == b"said"
+    assert not stock.is_capture_complete(["run", "compute_logs", "key"])
+    Path(stock.complete_artifact_path(["run", "compute_logs", "key"])).touch()
+    assert stock.is_capture_complete(["run", "compute_logs", "key"])
+    assert core.CapturedLogContext(["key"]).log_key == ["key"]
+
+
+def test_the_daemon_is_a_module_that_runs_a_workspace() -> None:
+    ended = subprocess.run(
+        [sys.executable, "-m", core.DAEMON, "run", "--help"], capture_output=True, text=True, timeout=300
+    )
+    assert ended.returncode == 0, ended.stderr
+    assert "-w, --workspace" in ended.stdout

@@ -1,0 +1,104 @@
+"""What is relied on of dagster-postgres' internals: each test names what moved or changed when it fails."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+
+import pytest
+from dagster import AssetKey, AssetMaterialization, DagsterEventType, DagsterInstance, EventLogEntry
+from dagster_postgres import PostgresEventLogStorage
+from sqlalchemy import select, text
+from sqlalchemy.engine import Connection
+
+from crypto_assets.dagster_internals import postgres
+
+
+@pytest.fixture
+def stock(url: str) -> PostgresEventLogStorage:
+    return PostgresEventLogStorage(url)
+
+
+@pytest.fixture
+def event(instance: DagsterInstance) -> tuple[EventLogEntry, int]:
+    """A materialisation as the instance stored it, and its number."""
+    asset = AssetMaterialization(AssetKey("one"), partition="2025-01-01", tags={"dagster/partition/colour": "red"})
+    instance.report_runless_asset_event(asset)
+    (record,) = instance.fetch_materializations(AssetKey("one"), limit=1).records
+    return record.event_log_entry, record.storage_id
+
+
+@contextmanager
+def undone(stock: PostgresEventLogStorage, first: str) -> Iterator[Connection]:
+    """A transaction that is rolled back at the end of the block; ``first`` is executed and committed before."""
+
+    class Undo(Exception): ...
+
+    with stock.index_connection() as connection:
+        connection.execute(text(first))
+    with suppress(Undo), stock.index_transaction() as connection:
+        yield connection
+        raise Undo
+
+
+def test_the_row_of_an_event_is_the_stored_one(
+    stock: PostgresEventLogStorage, event: tuple[EventLogEntry, int]
+) -> None:
+    made = postgres.row_of(stock, event[0])
+    with stock.index_connection() as connection:
+        stored = dict(connection.execute(select(postgres.SqlEventLogStorageTable)).mappings().one())
+    assert stored.pop("id") == event[1]
+    assert made == {name: stored[name] for name in made}
+    assert {name for name, value in stored.items() if value is not None} <= set(made)
+    assert made["dagster_event_type"] == DagsterEventType.ASSET_MATERIALIZATION.value
+
+
+def test_tags_are_written_in_the_callers_transaction(
+    stock: PostgresEventLogStorage, event: tuple[EventLogEntry, int]
+) -> None:
+    def tags(connection: Connection) -> Sequence[object]:
+        return connection.execute(text("SELECT event_id, value FROM asset_event_tags WHERE key LIKE '%colour'")).all()
+
+    with undone(stock, "DELETE FROM asset_event_tags") as connection:
+        postgres.store_tags(stock, connection, [event[0]], [event[1]])
+        assert tags(connection) == [(event[1], "red")]
+    with stock.index_connection() as connection:
+        assert tags(connection) == []
+
+
+def test_an_assets_newest_event_is_written_in_the_callers_transaction(
+    stock: PostgresEventLogStorage, event: tuple[EventLogEntry, int]
+) -> None:
+    def newest(connection: Connection) -> Sequence[object]:
+        return connection.execute(text("SELECT last_materialization FROM asset_keys")).scalars().all()
+
+    with undone(stock, "DELETE FROM asset_keys") as connection:
+        postgres.store_asset(stock, connection, *event)
+        (stored,) = newest(connection)
+        assert '"red"' in str(stored)
+    with stock.index_connection() as connection:
+        assert newest(connection) == []
+
+
+def test_a_kept_connection_is_used_again_and_closed(stock: PostgresEventLogStorage) -> None:
+    def backend() -> object:
+        with stock.index_connection() as connection:
+            return connection.execute(text("SELECT pg_backend_pid()")).scalar()
+
+    assert backend() != backend(), "the stock storage keeps none, or this package need not change it any more"
+    postgres.keep_connections(stock)
+    first = backend()
+    assert backend() == first
+    postgres.close_connections(stock)
+    assert backend() != first
+
+
+def test_a_server_that_is_away_is_their_exception(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("time.sleep", lambda _: None)  # between their attempts
+    with pytest.raises(postgres.DagsterPostgresException):
+        PostgresEventLogStorage("postgresql+psycopg2://nobody@127.0.0.1:1/none")
+
+
+def test_a_configuration_means_an_address() -> None:
+    url = "postgresql+psycopg2://user@127.0.0.1:5432/base"
+    assert postgres.pg_url_from_config({"postgres_url": url}) == url
