@@ -17,6 +17,7 @@ from crypto_assets.monitoring.alerts.kinds import KINDS
 from crypto_assets.monitoring.alerts.ledger import Ledger
 from crypto_assets.monitoring.watch import checks, model, runs, tables
 from crypto_assets.settings import Settings
+from crypto_assets.storage.snapshot import SnapshotWarehouse
 from crypto_assets.storage.warehouse import Warehouse
 
 
@@ -47,7 +48,7 @@ def _checks(look: Look) -> list[Sighting]:
 
 
 def _staleness(look: Look) -> list[Sighting]:
-    return tables.late_tables(Warehouse(look.settings.warehouse), look.open_now, look.now)
+    return tables.late_tables(SnapshotWarehouse(look.settings.warehouse), look.open_now, look.now)
 
 
 def _llm(look: Look) -> list[Sighting]:
