@@ -1,7 +1,7 @@
 """One daily UTC partition calendar for the whole graph.
 
-Every table starts on the same date, because ragged starts break single-run backfills (dagster #19625). A coin that lists
-later has no rows before its listing.
+Every table starts on the same date, because different start dates break single-run backfills (dagster #19625). A coin
+that is listed later has no rows before.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""How a table's days stand, as the UI has them, for a whole calendar at once.
+"""The partition states of a table as the UI shows them, for many days at once.
 
-Dagster's own ``get_status_by_partition`` asks three subsets about every key, and a question costs them a hash of the
-whole calendar: seconds for a table over six years. The same subsets hold ranges of days; read as such they cost nothing.
+Dagster's own ``get_status_by_partition`` asks three subsets about every key, and each question hashes the whole calendar:
+seconds for a table over six years. This module reads the ranges of days that the same subsets hold.
 """
 
 from __future__ import annotations
@@ -76,9 +76,9 @@ def left_failed(instance: DagsterInstance, table: str, first: date, last: date) 
 
 
 def steps_of_run(instance: DagsterInstance, run: DagsterRun) -> set[str] | None:
-    """The steps that a run makes, from its plan: an asset's step has the asset's name, a check's or an op's its own.
+    """Return the names of the steps in the plan of a run; None where the run has no plan.
 
-    None where the run has no plan, so that nobody can say.
+    The step of an asset has the asset's name.
     """
     if run.execution_plan_snapshot_id is None:
         return None

@@ -1,4 +1,4 @@
-"""Small line charts for the UI's metadata: Markdown with the picture inside, so that nothing is fetched to show it."""
+"""Small line charts for metadata: Markdown that contains the picture, so that the UI loads nothing."""
 
 from __future__ import annotations
 
@@ -11,9 +11,15 @@ from datetime import date, datetime
 def line_chart(
     series: Mapping[str, tuple[Sequence[date | datetime], Sequence[float | None]]], *, title: str, unit: str
 ) -> str:
-    """Markdown image of the named series (times, values; None leaves a gap) over a common time axis.
+    """Draw a line chart.
 
-    ``unit`` labels the value axis; ``"%"`` expects fractions and shows per cent.
+    Args:
+        series: Label -> (times, values); None leaves a gap.
+        title: The title.
+        unit: The label of the value axis; ``"%"`` expects fractions and shows percent.
+
+    Returns:
+        A Markdown image.
     """
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.dates import AutoDateLocator, ConciseDateFormatter

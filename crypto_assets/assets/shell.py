@@ -1,4 +1,4 @@
-"""What every asset of the graph has in common, said once: calendar, contract metadata, freshness, backfill policy."""
+"""What all assets share: calendar, metadata of the contract, freshness, backfill policy, the fetch and its metadata."""
 
 from __future__ import annotations
 
@@ -24,29 +24,36 @@ from crypto_assets.tables import spec
 from crypto_assets.tables.contract import Contract
 from crypto_assets.tables.registry import CONTRACTS, TABLES
 from crypto_assets.tables.schemas import ML_FEATURES
-from crypto_assets.tables.spec import DerivedFrom, FromProvider, OfTheMoment, TableSpec
+from crypto_assets.tables.spec import DerivedFrom, FromProvider, TableSpec, Unpartitioned
 
 DAILY = daily(Settings.from_env().start)
 COINS_TAG = "crypto_assets/coins"  # run tag: fetch these coins only
 LINEAGE = "dagster/column_lineage"
 FAILED_COINS = "failed_coins"  # metadata of a materialisation: coins whose rows it lacks, and why
 
-# Days that a run of a derived table covers at most.
+# The most days that one run of a derived table covers.
 DERIVED_CHUNK_DAYS = Settings.from_env().chunk_days
-# Days that a run of tables of providers covers at most.
+# The most days that one run of tables of providers covers.
 SOURCE_CHUNK_DAYS = min(spec.SOURCE_CHUNK_DAYS, DERIVED_CHUNK_DAYS)
 
 
 def feature_chunk_days(coins: int) -> int:
-    """Days of ``ml_features`` that a run covers at most with this many coins, so that no run needs more memory."""
+    """Return the most days of ``ml_features`` that fit the memory of one run with this many coins."""
     return chunk_days(TABLES[ML_FEATURES.table], coins)
 
 
 def chunk_days(table: TableSpec, coins: int) -> int:
-    """Days that one run of the table covers at most with this many coins.
+    """Return the most days that one run of a table covers.
+
+    Args:
+        table: The spec.
+        coins: The number of coins.
+
+    Returns:
+        Days, at least 1.
 
     Raises:
-        ValueError: the table has no days.
+        ValueError: The table has no days.
     """
     if table.chunk is None:
         raise ValueError(f"{table.table} has no days: no run covers any of them")
@@ -56,12 +63,16 @@ def chunk_days(table: TableSpec, coins: int) -> int:
 
 
 def asset_kwargs(table: str) -> dict[str, Any]:
-    """Keyword arguments of ``@dg.asset`` for the table of this name: all that its :class:`TableSpec` says.
+    """Build the keyword arguments of ``@dg.asset`` from the :class:`TableSpec` of a table.
 
-    For a table without days, calendar, backfill policy and IO manager are left out.
+    Args:
+        table: The name.
+
+    Returns:
+        The arguments. A table without days has no calendar, backfill policy and IO manager.
 
     Raises:
-        KeyError: there is no such table.
+        KeyError: There is no such table.
     """
     said = TABLES[table]
     found = _about(said)
@@ -79,12 +90,12 @@ def asset_kwargs(table: str) -> dict[str, Any]:
 
 
 def asset_out(table: str) -> dg.AssetOut:
-    """The same for one table of a multi-asset; calendar, backfill policy and pool belong to the whole of it."""
+    """Build the output of one table of a multi-asset. Calendar, backfill policy and pool belong to the multi-asset."""
     return dg.AssetOut(**_about(TABLES[table]), io_manager_key="io_manager", is_required=False)
 
 
 def asset_of_many(*tables: str) -> dict[str, Any]:
-    """Keyword arguments of ``@dg.multi_asset`` for tables that one answer of a provider fills."""
+    """Build the keyword arguments of ``@dg.multi_asset`` for tables that one response of a provider fills."""
     said = asset_kwargs(tables[0])
     outs = {table: asset_out(table) for table in tables}
     return {
@@ -95,14 +106,14 @@ def asset_of_many(*tables: str) -> dict[str, Any]:
 
 
 def external_asset(table: str) -> dg.AssetSpec:
-    """A table whose rows are written while others are materialised: nothing of it is materialised or backfilled."""
+    """Build the external asset of a table whose rows are written while other tables are materialised."""
     found = _about(TABLES[table])
     del found["freshness_policy"]
     return dg.AssetSpec(table, **{**found, "description": TABLES[table].contract.description})
 
 
 def _about(said: TableSpec) -> dict[str, Any]:
-    """What the UI shows of a table, and Dagster's own freshness: it watches materialisations, the checks watch rows."""
+    """Return what the UI shows of a table, and Dagster's freshness policy. The policy watches materialisations, not rows."""
     contract = said.contract
     return {
         "group_name": said.group,
@@ -120,7 +131,7 @@ def _about(said: TableSpec) -> dict[str, Any]:
 
 
 def _freshness_policy(said: TableSpec) -> dg.FreshnessPolicy | None:
-    if isinstance(said.rows_from, OfTheMoment):
+    if isinstance(said.rows_from, Unpartitioned):
         late = said.rows_from.late_after
         return dg.FreshnessPolicy.time_window(fail_window=late, warn_window=late / 2 + timedelta(minutes=1))
     limit = said.freshness
@@ -132,7 +143,7 @@ def _freshness_policy(said: TableSpec) -> dg.FreshnessPolicy | None:
 
 
 def column_schema(contract: Contract) -> dg.TableSchema:
-    """The contract's columns as the UI shows them."""
+    """Build the columns of a contract for the UI."""
     return dg.TableSchema(
         columns=[
             dg.TableColumn(
@@ -155,7 +166,7 @@ def column_schema(contract: Contract) -> dg.TableSchema:
 
 
 def column_lineage(said: TableSpec) -> dg.TableColumnLineage | None:
-    """The columns of its inputs that each column of a derived table is made from; None where nothing is known of it."""
+    """Build the column lineage of a derived table; None where its spec names no columns."""
     rows = said.rows_from
     if not isinstance(rows, DerivedFrom) or not rows.columns:
         return None
@@ -166,10 +177,10 @@ def column_lineage(said: TableSpec) -> dg.TableColumnLineage | None:
 
 
 def show_lineage(context: dg.AssetExecutionContext) -> None:
-    """Note the column lineage with the run's last day, where Dagster's lineage tab looks for it.
+    """Add the column lineage to the metadata of the run's last day, where Dagster's lineage tab finds it.
 
-    Not with each day: the lineage of a few hundred features is tens of kilobytes, and they are all the same. Ticks of
-    the day in progress note none for the same reason, and neither does a dry run, which materialises nothing.
+    The lineage of a few hundred features takes tens of kilobytes and is the same for all days. So the other days and the
+    ticks of the day in progress do not get it. A dry run does not either, because it materialises nothing.
     """
     first, last = days_of(context)
     if first == last == today() or not hasattr(context, "_step_execution_context"):
@@ -180,16 +191,20 @@ def show_lineage(context: dg.AssetExecutionContext) -> None:
 
 
 def inputs_of(table: str) -> dict[str, dg.AssetIn]:
-    """The inputs of a derived table as arguments of ``@dg.asset(ins=...)``, each over the days that it looks back.
+    """Build the inputs of a derived table for ``@dg.asset(ins=...)``, each over its look-back.
 
-    Days without rows are legal.
+    Args:
+        table: The name.
+
+    Returns:
+        Input table -> Dagster's input; empty for a table that is not derived.
     """
     rows = TABLES[table].rows_from
     return {name: _look_back(days) for name, days in rows.inputs.items()} if isinstance(rows, DerivedFrom) else {}
 
 
 def _look_back(days: int) -> dg.AssetIn:
-    """An input that reaches ``days`` days back from the first requested day; 0: the same days."""
+    """Build an input that begins ``days`` days before the first requested day. Days before the calendar are allowed."""
     if not days:
         return dg.AssetIn()
     return dg.AssetIn(
@@ -200,25 +215,25 @@ def _look_back(days: int) -> dg.AssetIn:
 
 
 def not_shown(context: dg.AssetExecutionContext, contract: Contract) -> pd.DataFrame:
-    """No rows: the provider shows the present only, and none of the run's days is today. Stored rows stay."""
+    """Return no rows for a run without today, because the provider shows the present only. Stored rows stay."""
     context.add_output_metadata({"not_shown": "the provider shows the present only; no request was made"})
     return contract.empty().to_pandas()
 
 
 def already_seen(context: dg.AssetExecutionContext, contract: Contract) -> pd.DataFrame:
-    """No rows: the table keeps the first snapshot of its hour or day, and that one is stored."""
+    """Return no rows, because the first snapshot of the hour or day is stored and stays."""
     context.add_output_metadata({"already_seen": "the snapshot of this hour or day is stored; no request was made"})
     return contract.empty().to_pandas()
 
 
 def days_of(context: dg.AssetExecutionContext) -> tuple[date, date]:
-    """First and last requested day of this run, both included."""
+    """Return the first and last day of the run, UTC, both included."""
     keys = context.partition_key_range
     return date.fromisoformat(keys.start), date.fromisoformat(keys.end)
 
 
 def coins_of(context: dg.AssetExecutionContext, providers: Providers) -> tuple[Coin, ...]:
-    """The configured coins, or those of them that the run was started for: coins that failed are tried alone."""
+    """Return the configured coins, or only those that the run's tag names: coins that failed before."""
     coins = providers.coins()
     only = context.run.tags.get(COINS_TAG)
     return coins if only is None else tuple(coin for coin in coins if coin.symbol in only.split(","))
@@ -230,8 +245,23 @@ def fetch(
     source: Callable[[Client, Settings], Awaitable[Fetched]],
     contract: Contract,
 ) -> Fetched:
-    """What the source gives. In a run for coins that failed before, coins that fail again stay named, and no step fails:
-    the day is as complete as it was, and a failed step would have all of its coins asked for again.
+    """Fetch rows from a source, and set aside observations that the contract forbids.
+
+    In a run for coins that failed before, the step does not fail again, because then all coins of the day would be
+    requested again. The coins that fail are recorded instead.
+
+    Args:
+        context: The run.
+        providers: Gives access to the source.
+        source: The coroutine function of the source.
+        contract: The contract of the table.
+
+    Returns:
+        The rows, and what failed, is missing or was set aside.
+
+    Raises:
+        SourceError: The source failed.
+        dagster.Failure: Days have no rows where rows are due.
     """
     only = context.run.tags.get(COINS_TAG)
     if only is None:
@@ -247,9 +277,18 @@ def fetch(
 
 
 def note(context: dg.AssetExecutionContext, fetched: Fetched, output: str | None = None, **more: Any) -> None:
-    """Where the rows came from: response hashes, calls made, what the provider did not have, and which coins failed.
+    """Record a fetch: metadata of the materialisation, and rows of ``set_aside``.
 
-    What was set aside goes to table ``set_aside`` as well.
+    The metadata has the hashes of the responses, the number of calls, what the provider did not have, and failed coins.
+
+    Args:
+        context: The run.
+        fetched: The result of the fetch.
+        output: The table, in a multi-asset.
+        **more: Further metadata.
+
+    Raises:
+        WarehouseError: ``set_aside`` cannot be read or written.
     """
     metadata: Mapping[str, Any] = {
         **more,
@@ -273,7 +312,7 @@ def note(context: dg.AssetExecutionContext, fetched: Fetched, output: str | None
 
 
 def set_aside_by_reason(records: Iterable[SetAside]) -> dict[str, dict[str, Any]]:
-    """Reason -> how many observations, of which subjects, and one example: what the UI shows of a materialisation."""
+    """Return reason -> number of observations, their subjects, and one example, for the metadata of a materialisation."""
     found: dict[str, dict[str, Any]] = {}
     for record in records:
         entry = found.setdefault(record.reason, {"count": 0, "subjects": [], "example": record.example})
@@ -284,7 +323,7 @@ def set_aside_by_reason(records: Iterable[SetAside]) -> dict[str, dict[str, Any]
 
 
 def failed_coins_of(metadata: Mapping[str, dg.MetadataValue]) -> dict[str, str]:
-    """The coins whose rows a materialisation lacks because the provider failed for them, and why."""
+    """Return coin -> why its fetch failed, from the metadata of a materialisation."""
     note = metadata.get(FAILED_COINS)
     listed = note.value if note is not None and isinstance(note.value, dict) else {}
     return {str(coin): str(reason) for coin, reason in listed.items()}

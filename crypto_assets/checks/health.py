@@ -1,4 +1,4 @@
-"""The platform itself: partitions left failed, space on disk, connections to Postgres. Measured when a check runs."""
+"""Checks of the platform itself: failed partitions, free disk space, connections to Postgres."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ if TYPE_CHECKING:
 else:
     sqlalchemy = lazy("sqlalchemy")
 
-Measure = Callable[[DagsterInstance, Settings], Outcome]
+PlatformCheck = Callable[[DagsterInstance, Settings], Outcome]
 DISK_WARN, DISK_ERROR = 0.15, 0.05  # free share
 CONNECTIONS_WARN = 0.8
 
 
 def nothing_failed(instance: DagsterInstance, settings: Settings) -> Outcome:
-    """No partition of any table is left failed, however old. The refill tries again; what stays needs a person."""
+    """Check that no partition of any table is failed, however old. The refill repeats it; one that stays needs a person."""
     first, last = DAILY.start.date(), datetime.now(timezone.utc).date()
     failed: dict[str, list[str]] = {}
     for table in FRESHNESS:
@@ -46,12 +46,12 @@ def nothing_failed(instance: DagsterInstance, settings: Settings) -> Outcome:
 
 
 def disk_space(instance: DagsterInstance, settings: Settings) -> Outcome:
-    """Free space where the state lives. Below 15 % WARN, below 5 % ERROR: Postgres and Delta stop when there is none."""
+    """Check the free disk space of the state folder: WARN below 15 %, ERROR below 5 %. Postgres and Delta need space to write."""
     return free_space(settings.home)
 
 
 def free_space(home: Path) -> Outcome:
-    """What ``disk_space`` says, for who has no instance: with a full disk there is none."""
+    """Do the check ``disk_space`` without a Dagster instance, which does not start on a full disk."""
     used = shutil.disk_usage(next(folder for folder in (home, *home.absolute().parents) if folder.exists()))
     share = used.free / used.total
     return Outcome(
@@ -63,9 +63,9 @@ def free_space(home: Path) -> Outcome:
 
 
 def database(instance: DagsterInstance, settings: Settings) -> Outcome:
-    """Connections in use against what the server allows, and the size of the database."""
+    """Compare the connections in use with the server's limit, and report the size of the database. WARN from 80 %."""
     if settings.postgres_url is None:
-        return Outcome(True, "DAGSTER_POSTGRES_URL is not set: Postgres is not looked at")
+        return Outcome(True, "DAGSTER_POSTGRES_URL is not set: Postgres was not checked")
     engine = sqlalchemy.create_engine(settings.postgres_url.get_secret_value(), poolclass=sqlalchemy.pool.NullPool)
     with engine.connect() as connection:
         used, allowed, size = connection.execute(
@@ -82,4 +82,4 @@ def database(instance: DagsterInstance, settings: Settings) -> Outcome:
     )
 
 
-MEASURES: dict[str, Measure] = {"nothing_failed": nothing_failed, "disk_space": disk_space, "database": database}
+MEASURES: dict[str, PlatformCheck] = {"nothing_failed": nothing_failed, "disk_space": disk_space, "database": database}

@@ -1,4 +1,4 @@
-"""The result of a measure, before anyone shows it."""
+"""What a check function takes (:class:`Scope`) and returns (:class:`Outcome`). Nothing here displays it."""
 
 from __future__ import annotations
 
@@ -18,10 +18,16 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class Scope:
-    """What a measure looks at: the warehouse, the settings, an inclusive range of days, and the clock.
+    """The input of a check function.
 
-    ``live``: the platform is judged as it runs now, whatever days a run is about; else only the range is.
-    ``instance`` knows which partitions failed; None where Dagster is not at hand.
+    Attributes:
+        warehouse: The tables.
+        settings: Coins, plan, budgets.
+        start: First day of the range, UTC, included.
+        end: Last day of the range, included.
+        now: The instant at which the state is checked, UTC.
+        live: Whether the check also covers the state of the platform now, beside the range.
+        instance: Knows which partitions failed; None where Dagster is not available.
     """
 
     warehouse: Warehouse
@@ -45,7 +51,13 @@ class Scope:
 
 @dataclass(frozen=True)
 class Chart:
-    """Lines over time for the UI's metadata; drawn only where someone shows it."""
+    """Lines over time. It is drawn only when it is displayed.
+
+    Attributes:
+        series: Label -> (days, values); None leaves a gap.
+        title: The title of the picture.
+        unit: The unit of the values; ``%`` expects fractions.
+    """
 
     series: Mapping[str, tuple[Sequence[date], Sequence[float | None]]]
     title: str
@@ -54,11 +66,18 @@ class Chart:
 
 @dataclass(frozen=True)
 class Outcome:
-    """Whether it holds, how bad it is if not, one sentence, and the numbers."""
+    """The result of a check.
+
+    Attributes:
+        passed: Whether the check passed.
+        description: One sentence for the UI and for alerts.
+        severity: ``WARN`` or ``ERROR``, if it did not pass. A broken structure is an ERROR, missing rows are a WARN.
+        numbers: Metadata; numbers are plotted over time by the UI.
+    """
 
     passed: bool
     description: str
-    severity: str = "WARN"  # structure is ERROR, coverage is WARN
+    severity: str = "WARN"
     numbers: Mapping[str, Any] = field(default_factory=dict)
 
 

@@ -113,7 +113,7 @@ def demo(count: int, end_text: str | None, data: Path | None, as_json: bool) -> 
     from crypto_assets.operate.status import status as measure
     from crypto_assets.sandbox.server import Sandbox
 
-    plan = demonstration.plan(settings, count, end, data)
+    plan = demonstration.choose_days(settings, count, end, data)
     check_range(plan.start, plan.end, settings.start)
     with Sandbox(data=data) as sandbox:
         demonstration.point_at(sandbox)

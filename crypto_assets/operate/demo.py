@@ -11,7 +11,7 @@ from dagster import DagsterInstance
 
 from crypto_assets.dates import DAY, today
 from crypto_assets.operate import graph
-from crypto_assets.operate.backfill import Progress, Report, backfill
+from crypto_assets.operate.backfill import BackfillReport, Progress, backfill
 from crypto_assets.sandbox.server import Sandbox
 from crypto_assets.settings import Settings, variable
 from crypto_assets.storage.warehouse import Warehouse
@@ -25,7 +25,7 @@ ASKED_BY = "crypto-assets demo"  # in the tags of its runs
 
 
 @dataclass(frozen=True)
-class Plan:
+class DemoDays:
     """The days of the demo, and the day from which it fetches history for them."""
 
     start: date
@@ -33,7 +33,7 @@ class Plan:
     warm_up: date
 
 
-def plan(settings: Settings, count: int, end: date | None, data: Path | None) -> Plan:
+def choose_days(settings: Settings, count: int, end: date | None, data: Path | None) -> DemoDays:
     """Choose the days of the demo.
 
     Args:
@@ -43,7 +43,7 @@ def plan(settings: Settings, count: int, end: date | None, data: Path | None) ->
         data: the folder of recordings; None for a generated market.
 
     Returns:
-        The plan.
+        The days.
 
     Raises:
         UsageError: the folder has no recordings, or they have no day in common.
@@ -57,7 +57,7 @@ def plan(settings: Settings, count: int, end: date | None, data: Path | None) ->
         end = end or newest
     end = end or today()
     start = max(end - DAY * (count - 1), first)
-    return Plan(start, end, max(start - DAY * WARM_UP_DAYS, first))
+    return DemoDays(start, end, max(start - DAY * WARM_UP_DAYS, first))
 
 
 def point_at(sandbox: Sandbox) -> None:
@@ -76,7 +76,7 @@ def point_at(sandbox: Sandbox) -> None:
     os.environ.update(env)
 
 
-def run(instance: DagsterInstance, settings: Settings, days: Plan, progress: Progress) -> Report:
+def run(instance: DagsterInstance, settings: Settings, days: DemoDays, progress: Progress) -> BackfillReport:
     """Fetch history where it is missing, then materialise every table for the days of the plan.
 
     Args:

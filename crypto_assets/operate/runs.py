@@ -176,7 +176,7 @@ def _process() -> str:
     return f"{socket.gethostname()}:{os.getpid()}:{alive.started(os.getpid())}"
 
 
-def bury_dead_runs(instance: DagsterInstance) -> int:
+def fail_dead_runs(instance: DagsterInstance) -> int:
     """Mark runs of this host as failed if their command-line process is gone; return how many."""
     buried = 0
     unfinished = [DagsterRunStatus.NOT_STARTED, DagsterRunStatus.STARTING, DagsterRunStatus.STARTED]

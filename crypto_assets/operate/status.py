@@ -40,7 +40,7 @@ def status(
     Returns:
         The document.
     """
-    runs.bury_dead_runs(instance)
+    runs.fail_dead_runs(instance)
     now = now or datetime.now(timezone.utc)
     # Each table's commit log is read once, and Dagster is asked once.
     scope = Scope(SnapshotWarehouse(settings.warehouse), settings, start, end, now, instance=instance)
@@ -80,9 +80,9 @@ def _asset(instance: DagsterInstance, scope: Scope, table: str, recorded: bool) 
             "severity": outcome.severity,
             "description": outcome.description,
         }
-    judged = None if recorded else freshness.judged(scope, table)
+    current = None if recorded else freshness.freshness_in(scope, table)
     return {
-        "state": found.word,
+        "state": found.status,
         "partitions": {
             "expected": len(found.closed),
             "materialized": sum(status == "MATERIALIZED" for status in partitions.values()),
@@ -93,6 +93,6 @@ def _asset(instance: DagsterInstance, scope: Scope, table: str, recorded: bool) 
         "days_with_rows": len(found.with_rows),
         "rows": found.rows,
         "newest_available_at": newest.isoformat() if newest else None,
-        "fresh": None if judged is None else judged.fresh,
+        "fresh": None if current is None else current.fresh,
         "checks": checks,
     }

@@ -30,6 +30,15 @@ from crypto_assets.sources.client.http import SANDBOX_HEADER
 
 HOST = "127.0.0.1"
 START_S = 10.0
+# Variable -> the prefix under which the sandbox serves this provider's routes.
+PREFIXES = {
+    "COINGECKO_BASE_URL": "/api/v3",
+    "COINMETRICS_BASE_URL": "/v4",
+    "KRAKEN_BASE_URL": "/0/public",
+    "BINANCE_BASE_URL": "/binance/api/v3",
+    "DEFILLAMA_BASE_URL": "",
+    "FEAR_GREED_BASE_URL": "",
+}
 
 
 class _Marked:
@@ -98,12 +107,7 @@ class Sandbox:
         """Return the variables that send the platform's requests here."""
         feeds = ",".join(f"{name}={self.url}/rss/{name}" for name in self.backend.feeds())
         return {
-            "COINGECKO_BASE_URL": f"{self.url}/api/v3",
-            "COINMETRICS_BASE_URL": f"{self.url}/v4",
-            "KRAKEN_BASE_URL": f"{self.url}/0/public",
-            "BINANCE_BASE_URL": f"{self.url}/binance/api/v3",
-            "DEFILLAMA_BASE_URL": self.url,
-            "FEAR_GREED_BASE_URL": self.url,
+            **{name: f"{self.url}{prefix}" for name, prefix in PREFIXES.items()},
             "NEWS_FEEDS": feeds or f"none={self.url}/rss/none",
             "OLLAMA_HOST": self.url,
             "OLLAMA_MODEL": self.model.name,

@@ -9,7 +9,7 @@ the time of the fetch and is counted: it was public when we saw it, but it is no
 date, dated before 2009 or more than a day ahead, is skipped and counted.
 
 Bytes and charsets do not belong here (see ``feed_text.py``), nor the coins that an article names (see
-``narratives/news.py``).
+``narratives/tagging.py``).
 """
 
 from __future__ import annotations

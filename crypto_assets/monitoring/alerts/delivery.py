@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from crypto_assets.lazy import lazy
 from crypto_assets.monitoring.alerts import message
-from crypto_assets.monitoring.alerts.ledger import Ledger, Message, Outcome
+from crypto_assets.monitoring.alerts.ledger import DeliveryResult, Ledger, Message
 from crypto_assets.settings import Settings
 from crypto_assets.sources.client.http import retry_after, trust
 
@@ -55,26 +55,26 @@ def deliver(ledger: Ledger, settings: Settings, now: datetime, log: Callable[[st
     return delivered, failed
 
 
-def _send(settings: Settings, found: Message, log: Callable[[str], None]) -> Outcome:
+def _send(settings: Settings, found: Message, log: Callable[[str], None]) -> DeliveryResult:
     if not found.logged:
         log(message.line(found.body))
     if settings.alert_webhook_url is None:
-        return Outcome()
+        return DeliveryResult()
     try:
         answer = asyncio.run(
             asyncio.wait_for(_post(settings.alert_webhook_url.get_secret_value(), settings, found), TIMEOUT_S)
         )
     except asyncio.TimeoutError:
-        return Outcome(f"no answer within {TIMEOUT_S} s")
+        return DeliveryResult(f"no answer within {TIMEOUT_S} s")
     except httpx.ProxyError as error:  # its message names the proxy, not the receiver
-        return Outcome(f"ProxyError {error}")
+        return DeliveryResult(f"ProxyError {error}")
     except (httpx.HTTPError, httpx.InvalidURL, ValueError) as error:  # ValueError: the host is not a valid name
-        return Outcome(type(error).__name__)
+        return DeliveryResult(type(error).__name__)
     if answer.is_success:
-        return Outcome()
+        return DeliveryResult()
     # A receiver may ask for a year. The wait is bounded, so that open incidents are still sent.
     asked = min(retry_after(answer.headers.get("Retry-After")) or 0.0, LONGEST_WAIT.total_seconds())
-    return Outcome(f"HTTP {answer.status_code}", asked)
+    return DeliveryResult(f"HTTP {answer.status_code}", asked)
 
 
 async def _post(address: str, settings: Settings, found: Message) -> httpx.Response:

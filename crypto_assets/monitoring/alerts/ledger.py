@@ -66,7 +66,7 @@ ORDER BY o.id LIMIT 1 FOR UPDATE OF o SKIP LOCKED
 
 
 @dataclass(frozen=True)
-class Outcome:
+class DeliveryResult:
     """How a delivery ended: None for delivered, else the reason and the least number of seconds to wait."""
 
     error: str | None = None
@@ -95,7 +95,7 @@ class Ledger(SharedState):
 
         Args:
             kind: the kind of alert.
-            sightings: what a sensor saw.
+            sightings: what a watcher found.
             now: the current time, UTC.
             runbooks: the address of the runbooks, for the messages.
 
@@ -111,8 +111,8 @@ class Ledger(SharedState):
         return self._transaction(lambda cursor: _open(cursor, kind))
 
     def deliver_one(
-        self, now: datetime, send: Callable[[Message], Outcome], backoff: Callable[[int], timedelta]
-    ) -> Outcome | None:
+        self, now: datetime, send: Callable[[Message], DeliveryResult], backoff: Callable[[int], timedelta]
+    ) -> DeliveryResult | None:
         """Take the oldest due message, send it, and record the outcome.
 
         Args:
@@ -124,7 +124,7 @@ class Ledger(SharedState):
             The outcome; None where no message is due.
         """
 
-        def deliver(cursor: Cursor) -> Outcome | None:
+        def deliver(cursor: Cursor) -> DeliveryResult | None:
             cursor.execute(_TAKE, {"now": now})
             row = cursor.fetchone()
             if row is None:

@@ -147,11 +147,6 @@ def _digest(key: SecretStr) -> str:
 
 
 def _base(provider: str, settings: Settings) -> str:
-    return {
-        "coingecko": settings.coingecko_base_url,
-        "coinmetrics": settings.coinmetrics_base_url,
-        "binance": settings.binance_base_url,
-        "kraken": settings.kraken_base_url,
-        "defillama": settings.defillama_base_url,
-        "alternative_me": settings.fear_greed_base_url,
-    }[provider]
+    """Read the provider's address: the setting that has its name, except where the variable is called after the data."""
+    name = {"alternative_me": "fear_greed"}.get(provider, provider)
+    return str(getattr(settings, f"{name}_base_url"))
