@@ -8,6 +8,7 @@ from crypto_assets.checks import state
 from crypto_assets.monitoring.alerts.incidents import Sighting
 from crypto_assets.monitoring.freshness import observe
 from crypto_assets.monitoring.watch.watcher import Watcher
+from crypto_assets.storage.warehouse import Warehouse
 from crypto_assets.tables.registry import look_back
 
 
