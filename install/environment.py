@@ -183,7 +183,8 @@ def install(what: str) -> None:
     else:
         head = [uv, "pip", "install", "--quiet", "--python", str(PYTHON), "--require-hashes", "--only-binary", ":all:"]
         offline = ["--offline"]
-    no_deps = ["--no-deps"] if what == "model" else []
+    # pip would ask for extras by name (gql[requests]), which a lock file does not have; it is complete without resolving.
+    no_deps = ["--no-deps"] if what == "model" or uv is None else []
     run([*head, *no_deps, "--requirement", str(lock)], environment)
     if what == "run":
         run([*head, "--no-deps", "--requirement", str(HERE / "requirements-build.txt")], environment)
