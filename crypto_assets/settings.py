@@ -11,14 +11,19 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import date
 from pathlib import Path
-from typing import Any
-
-from pydantic import SecretStr
+from typing import TYPE_CHECKING, Any
 
 from crypto_assets import demo_home
 from crypto_assets.dates import parse_day
 from crypto_assets.demo_home import DemoHome
 from crypto_assets.errors import UsageError
+from crypto_assets.lazy import lazy
+
+if TYPE_CHECKING:
+    import pydantic
+    from pydantic import SecretStr
+else:
+    pydantic = lazy("pydantic")
 
 OHLC_SOURCES = ("binance", "kraken", "coingecko")
 ALERT_FORMATS = ("json", "slack")
@@ -109,7 +114,7 @@ class Settings:
 
         def secret(name: str) -> SecretStr | None:
             value = text(name, "")
-            return SecretStr(value) if value else None
+            return pydantic.SecretStr(value) if value else None
 
         key = secret("COINGECKO_API_KEY")
         plan = text("COINGECKO_PLAN", "demo" if key else "public").lower()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import date, datetime, timedelta, timezone
 from pathlib import Path
+from typing import Any
 
 import dagster as dg
 import pytest
@@ -174,9 +175,9 @@ def test_everything_in_the_ui_says_what_it_is_whose_and_where_to_read_on() -> No
         node = graph.get(key)
         assert node.description and node.owners and node.kinds and node.group_name, key
         assert "docs" in node.metadata, key
-    for key in graph.asset_check_keys:
-        assert graph.get(key).description and "docs" in graph.get(key).metadata, key
-    jobs = [job for job in repository.get_all_jobs() if not job.name.startswith("__")]
+    for check in graph.asset_check_keys:
+        assert graph.get(check).description and "docs" in graph.get(check).metadata, check
+    jobs: list[Any] = [job for job in repository.get_all_jobs() if not job.name.startswith("__")]
     for one in [*jobs, *repository.schedule_defs, *repository.sensor_defs]:
         assert one.description and "docs" in one.metadata, one.name
         assert one.owners or one.name == "derive_without_what_failed", one.name  # Dagster takes no owner of its kind
@@ -196,9 +197,11 @@ def test_the_documentation_is_a_path_or_an_address(
 def test_every_page_that_is_linked_is_there() -> None:
     docs = Path(__file__).parent.parent / "docs"
     graph, repository = build_defs().resolve_asset_graph(), build_defs().get_repository_def()
-    linked = [graph.get(key).metadata.get("docs") for key in [*graph.get_all_asset_keys(), *graph.asset_check_keys]]
-    linked += [one.metadata.get("docs") for one in [*repository.get_all_jobs(), *repository.schedule_defs]]
-    linked += [one.metadata.get("docs") for one in repository.sensor_defs]
+    linked: list[Any] = [
+        graph.get(key).metadata.get("docs") for key in [*graph.get_all_asset_keys(), *graph.asset_check_keys]
+    ]
+    others: list[Any] = [*repository.get_all_jobs(), *repository.schedule_defs, *repository.sensor_defs]
+    linked += [one.metadata.get("docs") for one in others]
     for name, anchor in {str(one.value).removeprefix("docs/").partition("#")[::2] for one in linked if one is not None}:
         text = (docs / name).read_text(encoding="utf-8")
         assert not anchor or f"## {anchor}" in text or f"## `{anchor}`" in text, (name, anchor)

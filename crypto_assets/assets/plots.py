@@ -48,7 +48,9 @@ def prices(frame: pd.DataFrame) -> str:
     first = frame.sort_values("ts").groupby("symbol")["price_usd"].transform("first")
     shares = frame.assign(share=frame["price_usd"] / first - 1)
     return line_chart(
-        _series(shares, by_size.index[:LINES], "share"), title="Price, change since the first hour", unit="%"
+        _series(shares, [str(symbol) for symbol in by_size.index[:LINES]], "share"),
+        title="Price, change since the first hour",
+        unit="%",
     )
 
 
@@ -62,7 +64,7 @@ def sentiment(frame: pd.DataFrame) -> str:
         Markdown.
     """
     by_count = frame.groupby("symbol")["article_count_24h"].sum().sort_values(ascending=False)
-    lines = _series(frame, by_count.index[:LINES], "sentiment_24h")
+    lines = _series(frame, [str(symbol) for symbol in by_count.index[:LINES]], "sentiment_24h")
     return line_chart(lines, title="Sentiment of the last 24 hours' news", unit="-1 to 1")
 
 

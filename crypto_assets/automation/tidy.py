@@ -6,22 +6,27 @@ last days. The job's configuration has the numbers of days. Nothing is fetched.
 """
 
 from datetime import datetime, timedelta, timezone
+from typing import TYPE_CHECKING
 
 import dagster as dg
 from dagster import AssetKey, AssetObservation, DagsterInstance, DefaultScheduleStatus
-from sqlalchemy import text
 
 from crypto_assets.assets.documented import OPERATIONS, documented
 from crypto_assets.assets.run_tags import reason_tags
 from crypto_assets.automation.schedules import UNFINISHED, waiting
-from crypto_assets.dagster_internals.core import SqlEventLogStorage
 from crypto_assets.errors import WarehouseError
+from crypto_assets.lazy import lazy
 from crypto_assets.monitoring.alerts.ledger import Ledger
 from crypto_assets.settings import Settings
 from crypto_assets.storage import pins
 from crypto_assets.storage.compaction import tidy
 from crypto_assets.storage.warehouse import Warehouse
 from crypto_assets.tables.schemas import CONTRACTS
+
+if TYPE_CHECKING:
+    import sqlalchemy
+else:
+    sqlalchemy = lazy("sqlalchemy")
 
 ROWS_A_STATEMENT = 20_000  # short transactions, because ticks write to the same table
 # The states of partitions are read from the newest event of each type, per partition. Older ones are superseded.
@@ -71,6 +76,8 @@ def prune(instance: DagsterInstance, before: datetime) -> dict[str, int]:
     Returns:
         Kind of events -> number of deleted rows; empty where the event log is no SQL database.
     """
+    from crypto_assets.dagster_internals.core import SqlEventLogStorage  # brings SQLAlchemy
+
     storage = instance.event_log_storage
     if not isinstance(storage, SqlEventLogStorage):
         return {}
@@ -82,7 +89,7 @@ def prune(instance: DagsterInstance, before: datetime) -> dict[str, int]:
         given = values if ":unfinished" in statement else {"cutoff": values["cutoff"]}
         while True:
             with storage.index_connection() as connection:
-                found = connection.execute(text(statement), {**given, "rows": ROWS_A_STATEMENT}).rowcount
+                found = connection.execute(sqlalchemy.text(statement), {**given, "rows": ROWS_A_STATEMENT}).rowcount
             deleted[name] += found
             if found < ROWS_A_STATEMENT:
                 break

@@ -61,7 +61,7 @@ def freshness_in(scope: Scope, table: str) -> state.TableFreshness | None:
     """
     if table not in FRESHNESS or (not scope.live and scope.end < (scope.now - DAY).date()):
         return None
-    return state.freshness_of(scope.warehouse, table, scope.now)
+    return scope.once(f"freshness of {table}", lambda: state.freshness_of(scope.warehouse, table, scope.now))
 
 
 def _judge(scope: Scope, found: state.TableFreshness, newest: dict[str, datetime]) -> Outcome:

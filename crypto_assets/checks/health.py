@@ -6,14 +6,20 @@ import shutil
 from collections.abc import Callable
 from datetime import datetime, timezone
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from dagster import DagsterInstance
-from sqlalchemy import create_engine, pool, text
 
 from crypto_assets.assets.shell import DAILY
 from crypto_assets.checks.outcome import Outcome
 from crypto_assets.checks.state import FRESHNESS, failed_days
+from crypto_assets.lazy import lazy
 from crypto_assets.settings import Settings
+
+if TYPE_CHECKING:
+    import sqlalchemy
+else:
+    sqlalchemy = lazy("sqlalchemy")
 
 PlatformCheck = Callable[[DagsterInstance, Settings], Outcome]
 DISK_WARN, DISK_ERROR = 0.15, 0.05  # free share
@@ -60,10 +66,10 @@ def database(instance: DagsterInstance, settings: Settings) -> Outcome:
     """Compare the connections in use with the server's limit, and report the size of the database. WARN from 80 %."""
     if settings.postgres_url is None:
         return Outcome(True, "DAGSTER_POSTGRES_URL is not set: Postgres was not checked")
-    engine = create_engine(settings.postgres_url.get_secret_value(), poolclass=pool.NullPool)
+    engine = sqlalchemy.create_engine(settings.postgres_url.get_secret_value(), poolclass=sqlalchemy.pool.NullPool)
     with engine.connect() as connection:
         used, allowed, size = connection.execute(
-            text(
+            sqlalchemy.text(
                 "SELECT (SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'client backend'), "
                 "current_setting('max_connections')::int, pg_database_size(current_database())"
             )

@@ -5,12 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime
-from typing import Any
-
-from dagster import DagsterInstance
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from crypto_assets.settings import Settings
 from crypto_assets.storage.warehouse import Warehouse
+
+if TYPE_CHECKING:
+    from dagster import DagsterInstance
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -34,6 +37,16 @@ class Scope:
     now: datetime
     live: bool = False
     instance: DagsterInstance | None = None
+    # What several measures of one look need, computed by the first: name -> value. A look is of one instant, so nothing
+    # in it goes stale.
+    memo: dict[str, Any] = field(default_factory=dict, compare=False, repr=False)
+
+    def once(self, name: str, compute: Callable[[], T]) -> T:
+        """Return what ``compute`` returned when this scope was first asked for ``name``."""
+        if name not in self.memo:
+            self.memo[name] = compute()
+        found: T = self.memo[name]
+        return found
 
 
 @dataclass(frozen=True)

@@ -104,6 +104,10 @@ def measure_population(scope: Scope) -> Population:
     Raises:
         WarehouseError: A table cannot be read.
     """
+    return scope.once("population", lambda: _measure_population(scope))
+
+
+def _measure_population(scope: Scope) -> Population:
     coins = select(scope.settings.coins)
     found = Population(wanted=expectations(scope, coins))
     days = max(1, ROWS_AT_ONCE // (24 * len(coins)))

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from datetime import timezone
-from typing import Any
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 
@@ -31,15 +32,11 @@ from dagster._core.execution.plan.objects import StepFailureData
 from dagster._core.launcher import CheckRunHealthResult, LaunchRunContext, ResumeRunContext, WorkerStatus
 from dagster._core.launcher.base import RunLauncher
 
+# Records of many assets by one query: what the cache of partitions below reads for each asset by itself otherwise.
+from dagster._core.loader import LoadingContext
+
 # The context and the streams of a compute log manager: the instance's file may name one, but no type of it is public.
 from dagster._core.storage.compute_log_manager import CapturedLogContext, ComputeIOType
-
-# Whether the event log has tables that SQL can cut back; the public instance hides its storage.
-from dagster._core.storage.event_log.schema import SqlEventLogStorageTable
-from dagster._core.storage.event_log.sql_event_log import SqlEventLogStorage
-
-# The base of our compute log manager: where files lie, how the UI reads them.
-from dagster._core.storage.local_compute_log_manager import IO_TYPE_EXTENSION, LocalComputeLogManager
 
 # The days of a table by their state: the public ``get_status_by_partition`` asks about each day by itself, which takes
 # seconds for a table over six years.
@@ -63,7 +60,21 @@ from dagster._serdes import ConfigurableClassData
 
 # The chain of causes of a failure: the type of ``StepFailureData.error``.
 from dagster._utils.error import SerializableErrorInfo
-from sqlalchemy import select
+
+# Loading the graph needs none of these, and they bring SQLAlchemy and watchdog: __getattr__ imports them at first use.
+if TYPE_CHECKING:
+    # Whether the event log has tables that SQL can cut back; the public instance hides its storage.
+    from dagster._core.storage.event_log.sql_event_log import SqlEventLogStorage as SqlEventLogStorage
+
+    # The base of our compute log manager: where files lie, how the UI reads them.
+    from dagster._core.storage.local_compute_log_manager import IO_TYPE_EXTENSION as IO_TYPE_EXTENSION
+    from dagster._core.storage.local_compute_log_manager import LocalComputeLogManager as LocalComputeLogManager
+
+_AT_FIRST_USE = {
+    "SqlEventLogStorage": "dagster._core.storage.event_log.sql_event_log",
+    "IO_TYPE_EXTENSION": "dagster._core.storage.local_compute_log_manager",
+    "LocalComputeLogManager": "dagster._core.storage.local_compute_log_manager",
+}
 
 # The module of the daemon: its command ``dagster-daemon`` need not be beside the Python that runs.
 DAEMON = "dagster._daemon"
@@ -88,6 +99,7 @@ __all__ = [
     "JobFailureData",
     "LaunchRunContext",
     "LocalComputeLogManager",
+    "Records",
     "ResumeRunContext",
     "SerializableErrorInfo",
     "SqlEventLogStorage",
@@ -102,8 +114,37 @@ __all__ = [
 ]
 
 
+def __getattr__(name: str) -> Any:
+    if name in _AT_FIRST_USE:
+        return getattr(import_module(_AT_FIRST_USE[name]), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+class Records(LoadingContext):
+    """Dagster's records of some assets at one instant, read by one query."""
+
+    def __init__(self, instance: dg.DagsterInstance, assets: Sequence[dg.AssetKey]) -> None:
+        from dagster._core.storage.event_log.base import AssetRecord  # brings SQLAlchemy
+
+        self._instance, self._loaders = instance, dict[type, Any]()
+        AssetRecord.blocking_get_many(self, assets)
+
+    @property
+    def instance(self) -> dg.DagsterInstance:
+        """The instance (Dagster's interface)."""
+        return self._instance
+
+    @property
+    def loaders(self) -> dict[type, Any]:
+        """What was read (Dagster's interface)."""
+        return self._loaders
+
+
 def partition_windows(
-    instance: dg.DagsterInstance, asset: dg.AssetKey, calendar: dg.TimeWindowPartitionsDefinition
+    instance: dg.DagsterInstance,
+    asset: dg.AssetKey,
+    calendar: dg.TimeWindowPartitionsDefinition,
+    records: Records | None = None,
 ) -> dict[dg.AssetPartitionStatus, list[dg.TimeWindow]]:
     """Read the state of all partitions of an asset as ranges, from the cache that the UI shows.
 
@@ -111,12 +152,13 @@ def partition_windows(
         instance: has the events.
         asset: the asset.
         calendar: its partitions.
+        records: the asset's record where it was read before; by default it is read now.
 
     Returns:
         State to the windows in that state, disjoint. A window may be in several states, e.g. materialised and failed
         since. Empty where Dagster does not know the asset.
     """
-    known = get_and_update_asset_status_cache_value(instance, asset, calendar)
+    known = get_and_update_asset_status_cache_value(instance, asset, calendar, loading_context=records)
     if known is None:
         return {}
     subsets = {
@@ -187,8 +229,12 @@ def newest_materialisations(
     Returns:
         Partition key -> its newest materialisation, of those that have one.
     """
+    from dagster._core.storage.event_log.schema import SqlEventLogStorageTable
+    from dagster._core.storage.event_log.sql_event_log import SqlEventLogStorage as Storage
+    from sqlalchemy import select
+
     storage, wanted = instance.event_log_storage, set(keys)
-    if not wanted or not isinstance(storage, SqlEventLogStorage):
+    if not wanted or not isinstance(storage, Storage):
         return {}
     kind = dg.DagsterEventType.ASSET_MATERIALIZATION
     numbers = instance.get_latest_storage_id_by_partition(asset, kind, wanted)
@@ -213,8 +259,12 @@ def reports_of_ranges(instance: dg.DagsterInstance, cursor: str | None, limit: i
     Returns:
         The records in the order of their storage ids.
     """
+    from dagster._core.storage.event_log.schema import SqlEventLogStorageTable
+    from dagster._core.storage.event_log.sql_event_log import SqlEventLogStorage as Storage
+    from sqlalchemy import select
+
     storage = instance.event_log_storage
-    if not isinstance(storage, SqlEventLogStorage):
+    if not isinstance(storage, Storage):
         return []
     log, kind = SqlEventLogStorageTable.c, dg.DagsterEventType.ASSET_CHECK_EVALUATION
     whole = select(log.id).where(log.dagster_event_type == kind.value, log.partition.is_(None))

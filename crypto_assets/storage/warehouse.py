@@ -14,20 +14,26 @@ from dataclasses import dataclass, field, replace
 from datetime import date, datetime, timezone
 from functools import cached_property
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import polars as pl
-import pyarrow as arrow
 from deltalake import ColumnProperties, DeltaTable, WriterProperties, write_deltalake
 from deltalake.exceptions import CommitFailedError, DeltaError, TableNotFoundError
-from pyarrow.dataset import Dataset, dataset
 
 from crypto_assets.errors import ContractError, UsageError, WarehouseError, free_space_note
+from crypto_assets.lazy import lazy
 from crypto_assets.settings import Settings
 from crypto_assets.storage import object_store, origin
 from crypto_assets.storage.memory import give_back
 from crypto_assets.tables.contract import Contract, Frame, WriteMode
 from crypto_assets.tables.schemas import CONTRACTS
+
+if TYPE_CHECKING:
+    import pyarrow as arrow
+    import pyarrow.dataset as arrow_dataset
+else:
+    arrow = lazy("pyarrow")
+    arrow_dataset = lazy("pyarrow.dataset")
 
 _FILES = {"path": pl.String, "day": pl.Date, "rows": pl.Int64, "bytes": pl.Int64, "written_at": pl.Float64}
 ATTEMPTS = 25  # of a commit; each failure means that another writer committed
@@ -252,7 +258,7 @@ class Warehouse:
             credential_provider=None,  # the default one looks for boto3, which is not needed to read the environment
         )
 
-    def dataset(self, contract: Contract) -> Dataset:
+    def dataset(self, contract: Contract) -> arrow_dataset.Dataset:
         """Open the newest snapshot as an Arrow dataset, without reading rows.
 
         Args:
@@ -266,7 +272,11 @@ class Warehouse:
         """
         snapshot = self.snapshot(contract.table)
         schema = contract.empty().to_arrow().schema
-        return dataset(schema.empty_table()) if snapshot is None else snapshot.to_pyarrow_dataset(schema=schema)
+        return (
+            arrow_dataset.dataset(schema.empty_table())
+            if snapshot is None
+            else snapshot.to_pyarrow_dataset(schema=schema)
+        )
 
     def exists(self, table: str) -> bool:
         """Whether the table exists; False for the remains of an interrupted restore."""

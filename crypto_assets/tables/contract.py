@@ -11,17 +11,22 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from enum import Enum
 from functools import cached_property
-from typing import TypeAlias
+from typing import TYPE_CHECKING, TypeAlias
 
-import pandas as pd
 import polars as pl
 
 from crypto_assets.errors import ContractError
+from crypto_assets.lazy import lazy
+
+if TYPE_CHECKING:
+    import pandas as pd
+else:
+    pd = lazy("pandas")
 
 TIMESTAMP = pl.Datetime("us", "UTC")
 TEXTS = pl.List(pl.String)
 
-Frame: TypeAlias = pd.DataFrame | pl.DataFrame
+Frame: TypeAlias = "pd.DataFrame | pl.DataFrame"
 
 
 class WriteMode(Enum):
@@ -164,7 +169,7 @@ class Contract:
         Raises:
             ContractError: A column is missing, a column is not in the contract, or a value does not fit its type.
         """
-        data = pl.from_pandas(frame.reset_index(drop=True)) if isinstance(frame, pd.DataFrame) else frame
+        data = frame if isinstance(frame, pl.DataFrame) else pl.from_pandas(frame.reset_index(drop=True))
         surplus = [name for name in data.columns if name not in self.by_name]
         missing = [c.name for c in self.columns if c.name not in data.columns and not c.nullable]
         if surplus or missing:

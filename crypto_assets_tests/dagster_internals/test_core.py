@@ -6,6 +6,7 @@ import subprocess
 import sys
 from datetime import date
 from pathlib import Path
+from unittest.mock import patch
 
 import dagster as dg
 import pytest
@@ -132,6 +133,20 @@ def test_a_launcher_knows_its_instance(instance: DagsterInstance) -> None:
     assert core.instance_of(instance.run_launcher) is instance
     with pytest.raises(dg.DagsterInvariantViolationError):
         core.instance_of(LocalRunLauncher())
+
+
+def test_records_of_many_assets_are_read_by_one_query(instance: DagsterInstance) -> None:
+    calendar = dg.DailyPartitionsDefinition(start_date="2024-01-01")
+    keys = [AssetKey("prices"), AssetKey("ohlc"), AssetKey("never_filled")]
+    for key in keys[:2]:
+        instance.report_runless_asset_event(dg.AssetMaterialization(key, partition="2024-01-02"))
+    apart = [core.partition_windows(instance, key, calendar) for key in keys]
+    storage = instance.event_log_storage
+    with patch.object(storage, "get_asset_records", wraps=storage.get_asset_records) as asked:
+        records = core.Records(instance, keys)
+        assert [core.partition_windows(instance, key, calendar, records) for key in keys] == apart
+    assert asked.call_count == 1
+    assert len(apart[0][dg.AssetPartitionStatus.MATERIALIZED]) == 1
 
 
 def test_health_has_the_states_and_words_that_a_launcher_answers() -> None:

@@ -7,14 +7,21 @@ import logging
 import time
 from collections.abc import Callable
 from datetime import datetime, timedelta
+from typing import TYPE_CHECKING
 
-import httpx
-
+from crypto_assets.lazy import lazy
 from crypto_assets.monitoring.alerts import message
 from crypto_assets.monitoring.alerts.ledger import DeliveryResult, Ledger, Message
-from crypto_assets.proxies import Transport
 from crypto_assets.settings import Settings
 from crypto_assets.sources.client.http import retry_after, trust
+
+if TYPE_CHECKING:
+    import httpx
+
+    from crypto_assets import transport
+else:
+    httpx = lazy("httpx")
+    transport = lazy("crypto_assets.transport")
 
 TIMEOUT_S = 10  # for a whole attempt: a slow receiver must not hold the sensor and its transaction
 MESSAGES_A_TICK, SECONDS_A_TICK = 50, 20.0
@@ -78,7 +85,7 @@ async def _post(address: str, settings: Settings, found: Message) -> httpx.Respo
     headers = {"User-Agent": "crypto-assets", "Idempotency-Key": found.body["id"]}
     async with (
         httpx.AsyncClient(
-            timeout=TIMEOUT_S, follow_redirects=False, transport=Transport(trust()), trust_env=False
+            timeout=TIMEOUT_S, follow_redirects=False, transport=transport.Transport(trust()), trust_env=False
         ) as client,
         client.stream("POST", address, json=body, headers=headers) as answer,
     ):

@@ -12,6 +12,7 @@ from dagster import DagsterInstance, RepositoryDefinition
 
 from crypto_assets.monitoring.alerts.incidents import Incident, Sighting
 from crypto_assets.settings import Settings
+from crypto_assets.storage.snapshot import SnapshotWarehouse
 from crypto_assets.storage.warehouse import Warehouse
 
 
@@ -38,7 +39,7 @@ class WatchContext:
     @cached_property
     def warehouse(self) -> Warehouse:
         """The tables."""
-        return Warehouse(self.settings.warehouse)
+        return SnapshotWarehouse(self.settings.warehouse)
 
     @cached_property
     def tables_of_steps(self) -> Mapping[str, Sequence[str]]:

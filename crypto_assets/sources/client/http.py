@@ -19,18 +19,25 @@ from datetime import datetime, timezone
 from email.utils import parsedate_to_datetime
 from functools import cache, partial
 from types import TracebackType
-from typing import Any, NoReturn
-
-import httpx
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from crypto_assets.demo_home import GO_LIVE
 from crypto_assets.errors import SourceError
-from crypto_assets.proxies import Transport, is_loopback
+from crypto_assets.lazy import lazy
+from crypto_assets.proxies import is_loopback
 from crypto_assets.settings import Settings
 from crypto_assets.sources.client.limits import limit_of
 from crypto_assets.sources.client.pace import Pace
 from crypto_assets.sources.client.quota import CallStats, QuotaStore
 from crypto_assets.sources.client.waits import Say, Waits
+
+if TYPE_CHECKING:
+    import httpx
+
+    from crypto_assets import transport
+else:
+    httpx = lazy("httpx")
+    transport = lazy("crypto_assets.transport")
 
 # Statuses that can heal; other 5xx are retried as well. Binance answers 418 to a client that went on after a 429.
 HEALING = frozenset({408, 418, 429, 500, 502, 503, 504})
@@ -127,7 +134,9 @@ class Client:
         self._http = httpx.AsyncClient(
             timeout=self._timeout,
             headers={"User-Agent": "crypto-assets"},
-            transport=Transport(trust()),  # uses the proxy that the environment names, but never for localhost
+            transport=transport.Transport(
+                trust()
+            ),  # uses the proxy that the environment names, but never for localhost
             trust_env=False,
         )
         return self

@@ -9,11 +9,13 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
-from pydantic import SecretStr
-
 from crypto_assets.settings import Settings
+
+if TYPE_CHECKING:
+    from pydantic import SecretStr
 
 # The share of the documented rate that we use. The rest absorbs the jitter of two clocks and a network.
 SAFETY = 0.98
