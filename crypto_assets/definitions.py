@@ -1,4 +1,4 @@
-"""The whole graph at a glance. Tests and production differ only in ``overrides``."""
+"""Dagster's definitions: all assets, checks, schedules, sensors, jobs and resources."""
 
 from __future__ import annotations
 
@@ -14,21 +14,21 @@ from crypto_assets.automation import schedules
 from crypto_assets.checks import all_checks
 from crypto_assets.settings import Settings
 from crypto_assets.storage.io_manager import DeltaIOManager
-from crypto_assets.storage.warehouse import Warehouse
+from crypto_assets.storage.warehouse import of_settings
 
 
 @dg.io_manager
 def warehouse_io_manager(_: dg.InitResourceContext) -> DeltaIOManager:
-    """The warehouse that the environment names when a run needs it."""
-    return DeltaIOManager(lambda: Warehouse(Settings.from_env().warehouse))
+    """Build the IO manager on the warehouse that the environment names at run time; a demo's takes a sandbox's rows only."""
+    return DeltaIOManager(lambda: of_settings(Settings.from_env()))
 
 
 def build_defs(overrides: Mapping[str, Any] | None = None) -> dg.Definitions:
-    """Assets, checks, schedules and resources; ``overrides`` replaces resources by key."""
+    """Collect assets, checks, schedules, sensors and jobs; ``overrides`` replaces resources by key, for tests."""
     executor, more = _cluster() if Settings.from_env().kube_namespace else (dg.in_process_executor, [])
-    duties = [duty for room in (assets, monitoring, automation, serving) for duty in room.duties()] + more
+    modules = [module for room in (assets, monitoring, automation, serving) for module in room.dagster_modules()] + more
     kinds = ("ASSETS", "SENSORS", "SCHEDULES", "JOBS", "ASSET_CHECKS")
-    found = {kind: [one for duty in duties for one in getattr(duty, kind, ())] for kind in kinds}
+    found = {kind: [one for module in modules for one in getattr(module, kind, ())] for kind in kinds}
     return dg.Definitions(
         assets=found["ASSETS"],
         asset_checks=[*all_checks(), *found["ASSET_CHECKS"]],
@@ -41,9 +41,10 @@ def build_defs(overrides: Mapping[str, Any] | None = None) -> dg.Definitions:
 
 
 def _cluster() -> tuple[dg.ExecutorDefinition, list[Any]]:
-    """In a cluster: pods for the steps that earn one, and the janitor. Its client is slow to import, so only there.
+    """Return the executor of a cluster, which gives large steps a pod of their own, and the janitor.
 
-    Elsewhere steps run in the run's process: step processes cost 2-4 s each to import.
+    Their Kubernetes client is slow to import, so only a cluster imports it. Elsewhere steps run in the process of the run,
+    because a step process needs 2-4 s for its imports.
     """
     from crypto_assets.runtime.kubernetes import executor, janitor
 

@@ -55,7 +55,7 @@ class WarehouseError(CryptoAssetsError):
 
 
 class InstanceError(CryptoAssetsError):
-    """Postgres or the Dagster instance cannot be reached or started."""
+    """The home folder, Postgres or the Dagster instance cannot be used, reached or started."""
 
 
 def first_line(error: BaseException) -> str:

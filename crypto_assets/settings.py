@@ -11,12 +11,19 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import date
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from pydantic import SecretStr
-
+from crypto_assets import demo_home
 from crypto_assets.dates import parse_day
+from crypto_assets.demo_home import DemoHome
 from crypto_assets.errors import UsageError
+from crypto_assets.lazy import lazy
+
+if TYPE_CHECKING:
+    import pydantic
+    from pydantic import SecretStr
+else:
+    pydantic = lazy("pydantic")
 
 OHLC_SOURCES = ("binance", "kraken", "coingecko")
 DERIVATIVE_SOURCES = ("binance", "bybit")
@@ -25,6 +32,8 @@ PLANS = ("public", "demo", "basic", "analyst", "lite", "enterprise")
 _NO_BUCKET = re.compile(r"s3a?:(?!//)|(?!file:)[a-z][a-z0-9+.-]*://(?:/|$)", re.IGNORECASE)
 KUBE_SELECTOR = "crypto-assets/owner=crypto-assets"
 DEFAULT_OLLAMA = "http://127.0.0.1:11434"
+DEFAULT_START = "2017-01-01"
+DEFAULT_COINS = "top:20"
 DEFAULT_FEEDS = (
     "coindesk=https://www.coindesk.com/arc/outboundfeeds/rss/,"
     "cointelegraph=https://cointelegraph.com/rss,"
@@ -72,10 +81,17 @@ class Settings:
     alert_webhook_url: SecretStr | None = None
     alert_format: str = "json"
     alert_runbooks: str = "docs/runbooks"
+    docs: str = "docs"  # the folder or address of the documentation that the UI links to
     metrics_host: str = "127.0.0.1"  # where the metrics endpoint listens
     ollama_set: bool = False  # a server or a model was configured: warn if it is absent
     ollama_timeout_s: float = 120.0
     ollama_concurrency: int = 2
+    demo: DemoHome | None = None  # what a demo's home remembers; None for an ordinary home
+
+    @property
+    def last_day(self) -> date | None:
+        """The last partition of every table, where a demo's recordings end; None where days go on."""
+        return None if self.demo is None else self.demo.last_day
 
     @classmethod
     def from_env(cls, env: Mapping[str, str] | None = None) -> Settings:
@@ -89,6 +105,7 @@ class Settings:
 
         Raises:
             UsageError: a variable has an invalid value; the message names it.
+            InstanceError: what a demo's home remembers cannot be read.
         """
         env = os.environ if env is None else env
 
@@ -103,9 +120,8 @@ class Settings:
 
         def secret(name: str) -> SecretStr | None:
             value = text(name, "")
-            return SecretStr(value) if value else None
+            return pydantic.SecretStr(value) if value else None
 
-        home = Path(text("CRYPTO_ASSETS_HOME", ".crypto_assets")).expanduser().resolve()
         key = secret("COINGECKO_API_KEY")
         plan = text("COINGECKO_PLAN", "demo" if key else "public").lower()
         if plan not in PLANS:
@@ -115,10 +131,7 @@ class Settings:
         host = "api" if plan in ("public", "demo") else "pro-api"
         llama = url("DEFILLAMA_BASE_URL", "https://api.llama.fi")
         return cls(
-            home=home,
-            warehouse=place("CRYPTO_ASSETS_WAREHOUSE", text("CRYPTO_ASSETS_WAREHOUSE", str(home / "warehouse"))),
-            start=parse_day(text("CRYPTO_ASSETS_START", "2017-01-01"), "CRYPTO_ASSETS_START"),
-            coins=text("CRYPTO_ASSETS_COINS", "top:20"),
+            **_home(text),
             postgres_url=secret("DAGSTER_POSTGRES_URL"),
             coingecko_api_key=key,
             coingecko_plan=plan,
@@ -145,6 +158,7 @@ class Settings:
             alert_webhook_url=_webhook(secret("ALERT_WEBHOOK_URL")),
             alert_format=_alert_format(text("ALERT_FORMAT", "json").lower()),
             alert_runbooks=text("ALERT_RUNBOOKS", "docs/runbooks"),
+            docs=text("CRYPTO_ASSETS_DOCS", "docs").rstrip("/"),
             metrics_host=text("CRYPTO_ASSETS_METRICS_HOST", "127.0.0.1"),
         )
 
@@ -269,6 +283,20 @@ def _derivatives(text: Callable[[str, str], str], url: Callable[[str, str], str]
         "bybit_base_url": url("BYBIT_BASE_URL", "https://api.bybit.com"),
         "deribit_base_url": url("DERIBIT_BASE_URL", "https://www.deribit.com"),
         "derivative_sources": _order("DERIVATIVE_SOURCES", text("DERIVATIVE_SOURCES", ""), DERIVATIVE_SOURCES),
+    }
+
+
+def _home(text: Callable[[str, str], str]) -> dict[str, Any]:
+    """Read the home and what is in it; a variable goes before what a demo's home remembers."""
+    home = Path(text("CRYPTO_ASSETS_HOME", ".crypto_assets")).expanduser().resolve()
+    demo = demo_home.read(home)
+    first = str(demo.first_day) if demo else DEFAULT_START
+    return {
+        "home": home,
+        "warehouse": place("CRYPTO_ASSETS_WAREHOUSE", text("CRYPTO_ASSETS_WAREHOUSE", str(home / "warehouse"))),
+        "start": parse_day(text("CRYPTO_ASSETS_START", first), "CRYPTO_ASSETS_START"),
+        "coins": text("CRYPTO_ASSETS_COINS", demo.coins if demo else DEFAULT_COINS),
+        "demo": demo,
     }
 
 

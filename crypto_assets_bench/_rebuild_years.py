@@ -13,10 +13,11 @@ import time
 from datetime import date, timedelta
 from pathlib import Path
 
-from crypto_assets.assets.shell import feature_chunk_days
+from crypto_assets.assets.shell import days_in_memory
 from crypto_assets.dates import chunks
 from crypto_assets.features.lookback import LOOKBACK_DAYS
 from crypto_assets.storage.warehouse import Warehouse
+from crypto_assets.tables.registry import TABLES
 from crypto_assets.tables.schemas import CONTRACTS, ML_FEATURES
 from crypto_assets_bench import _market
 from crypto_assets_bench.rebuild_vs_io import rebuild
@@ -40,7 +41,7 @@ def store(warehouse: Warehouse, start: date) -> None:
 
 def rebuilt(warehouse: Warehouse, start: date) -> None:
     began, rows = time.perf_counter(), 0
-    for first, last in chunks(start, _market.END, feature_chunk_days(_market.COINS)):
+    for first, last in chunks(start, _market.END, days_in_memory(TABLES["ml_features"], _market.COINS)):
         seconds: dict[str, float] = {}
         rows += rebuild(warehouse, seconds, first, last)
         said = ", ".join(f"{step} {value:.1f} s" for step, value in seconds.items())

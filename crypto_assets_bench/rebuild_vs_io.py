@@ -16,11 +16,12 @@ from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
 
-from crypto_assets.assets.shell import feature_chunk_days
+from crypto_assets.assets.shell import days_in_memory
 from crypto_assets.dates import chunks, days
 from crypto_assets.features.build import build_features
 from crypto_assets.features.lookback import LOOKBACK_DAYS
 from crypto_assets.storage.warehouse import Warehouse
+from crypto_assets.tables.registry import TABLES
 from crypto_assets.tables.schemas import CONTRACTS, ML_FEATURES
 from crypto_assets_bench import _market
 from crypto_assets_bench.result import Result, peak_mb
@@ -59,7 +60,7 @@ def rebuild(
 ) -> int:
     """Every chunk: read, compute, validate and write. Seconds by step; returns rows."""
     rows = 0
-    for first, last in chunks(start, end, feature_chunk_days(_market.COINS)):
+    for first, last in chunks(start, end, days_in_memory(TABLES["ml_features"], _market.COINS)):
         inputs = _timed(seconds, "read", _inputs, warehouse, first, last)
         frame = _timed(seconds, "compute", _features, inputs, first, last)
         inputs.clear()
@@ -90,7 +91,9 @@ def baseline(warehouse: Warehouse, folder: Path) -> float:
     seconds: dict[str, float] = {}
     for table in LOOKBACK_DAYS:
         _timed(seconds, "io", warehouse.read, table)
-    for number, (first, last) in enumerate(chunks(_market.START, _market.END, feature_chunk_days(_market.COINS))):
+    for number, (first, last) in enumerate(
+        chunks(_market.START, _market.END, days_in_memory(TABLES["ml_features"], _market.COINS))
+    ):
         frame = warehouse.read(ML_FEATURES, start=first, end=last)
         _timed(seconds, "io", frame.write_parquet, folder / f"plain_{number}.parquet")
     return seconds["io"]

@@ -13,7 +13,7 @@ import pytest
 from dagster import DagsterInstance
 
 from crypto_assets.operate import graph
-from crypto_assets.operate.backfill import Report, backfill
+from crypto_assets.operate.backfill import BackfillReport, backfill
 from crypto_assets.sandbox.server import Sandbox
 from crypto_assets.settings import Settings
 from crypto_assets.storage.warehouse import Warehouse
@@ -42,7 +42,7 @@ class Platform:
 
     def backfill(
         self, start: date, end: date, *, tables: Sequence[str] | None = None, missing_only: bool = False
-    ) -> Report:
+    ) -> BackfillReport:
         self.activate()
         return backfill(self.instance, self.warehouse, tables or graph.tables(), start, end, missing_only=missing_only)
 

@@ -1,4 +1,4 @@
-"""A port for a program that must be told one before it listens."""
+"""A port for a program that needs its number before it listens."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import socket
 
 
 def free_port() -> int:
-    """Free, and still so when the program that is told it listens, seconds later.
+    """Free, and still so when the program listens on it, seconds later.
 
     Not one of those that the kernel hands out (from 32768 up, or higher): meanwhile it would give the same one to the
     next of the many servers of these tests that ask it for any.

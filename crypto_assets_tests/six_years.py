@@ -46,7 +46,7 @@ STATS = """query($keys: [AssetKeyInput!]) { assetNodes(assetKeys: $keys) { asset
 HELD = "asset-metrics"  # the route at which the run stands that is cancelled
 UNFINISHED = ["QUEUED", "NOT_STARTED", "STARTING", "STARTED", "CANCELING"]
 # Rows depend on the moment at which their source was asked: two homes that asked at different moments differ in them.
-OF_THE_MOMENT = {*SNAPSHOTS, "news_articles", "article_narratives", "narratives", "theme_trends", "theme_digests"} | {
+UNPARTITIONED = {*SNAPSHOTS, "news_articles", "article_narratives", "narratives", "theme_trends", "theme_digests"} | {
     "ml_features",  # columns of the narratives
     "api_usage",
 }
@@ -119,20 +119,20 @@ def asked_for(story: Story, live: Live, tables: Sequence[str], wanted: Sequence[
         health_query_s=health_s, page_query_s=page_s, stats_query_s=stats_s,
     )  # fmt: skip
     story.expect(status == "COMPLETED_SUCCESS", f"the backfill ended as {status}")
-    told = {s["assetKey"]["path"][0]: s for s in page["assetBackfillData"]["assetBackfillStatuses"]}
+    shown = {s["assetKey"]["path"][0]: s for s in page["assetBackfillData"]["assetBackfillStatuses"]}
     numbers = {node["assetKey"]["path"][0]: node["partitionStats"] for node in stats}
     kept = {}
     for table in tables:
         states = by_day(health[table])
         count = Counter(states.get(day, "MISSING") for day in wanted)
-        kept[table] = {**count, "ranges": health[table], "page": told[table], "stats": numbers[table]}
+        kept[table] = {**count, "ranges": health[table], "page": shown[table], "stats": numbers[table]}
         story.expect(count == {"MATERIALIZED": len(wanted)}, f"{table}: the UI's health has {dict(count)}")
         stray = [day for day in states if date.fromisoformat(day) < before]
         story.expect(not stray, f"{table}: {len(stray)} days that nobody asked for, e.g. {stray[:1]}")
         story.expect(
-            told[table]["numPartitionsMaterialized"] == told[table]["numPartitionsTargeted"] >= len(wanted)
-            and not told[table]["numPartitionsFailed"],
-            f"{table}: the backfill's page has {told[table]}",
+            shown[table]["numPartitionsMaterialized"] == shown[table]["numPartitionsTargeted"] >= len(wanted)
+            and not shown[table]["numPartitionsFailed"],
+            f"{table}: the backfill's page has {shown[table]}",
         )
         story.expect(
             numbers[table]["numFailed"] == 0 and numbers[table]["numMaterialized"] >= len(wanted),
@@ -165,7 +165,7 @@ def compared(story: Story, live: Live, env: dict[str, str], homes: tuple[Path, P
             f"{table}: status of the UI's home {said['partitions']}, UI {drawn}, command line {other['partitions']}",
         )
         story.expect(said["coverage"] == other["coverage"], f"{table}: {said['coverage']} {other['coverage']}")
-        if table not in OF_THE_MOMENT:
+        if table not in UNPARTITIONED:
             story.expect(said["coverage"] == 1.0, f"{table}: covers {said['coverage']}")
             same = Warehouse(str(homes[0] / "warehouse")).content_hash(table, first, last) == Warehouse(
                 str(homes[1] / "warehouse")
@@ -215,7 +215,7 @@ def cancelled(story: Story, sandbox: Sandbox, live: Live, homes: tuple[Path, Pat
     report, seconds = timed(command, env, homes[0], "backfill", *span, "--missing")
     story.note(resume_s=seconds, resumed={t: p["requested"] for t, p in report["partitions"].items()})
     for table, said in command(env, homes[0], "status", *span)["assets"].items():
-        if table not in OF_THE_MOMENT:
+        if table not in UNPARTITIONED:
             story.expect(said["coverage"] == 1.0, f"{table}: covers {said['coverage']} after --missing")
             one, other = (Warehouse(str(home / "warehouse")).content_hash(table, first, last) for home in homes)
             story.expect(one == other, f"{table}: rows after cancel and --missing differ from those of one backfill")
@@ -239,7 +239,7 @@ def halfway(
             said["partitions"]["materialized"] == shown["MATERIALIZED"] and not shown["MATERIALIZING"],
             f"{table}: status says {said['partitions']}, the UI {dict(shown)}",
         )
-        if table in OF_THE_MOMENT:
+        if table in UNPARTITIONED:
             continue
         torn = [day for day, count in stored.items() if count != full.get(day)]
         story.expect(

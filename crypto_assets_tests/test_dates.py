@@ -38,6 +38,17 @@ def test_the_calendar_holds_the_day_in_progress() -> None:
     assert list(keys) == [f"2024-03-0{n}" for n in range(1, 6)]
 
 
+MOMENTS = st.datetimes(datetime(2015, 1, 1), datetime(2030, 1, 1), timezones=st.just(timezone.utc))
+
+
+@given(Day, MOMENTS, st.integers(0, 400))
+def test_a_calendar_that_ends_has_no_day_after_its_last(start: date, now: datetime, length: int) -> None:
+    last = start + DAY * length
+    keys = daily(start, last).get_partition_keys(current_time=now)
+    assert list(keys) == [str(day) for day in days(start, min(last, now.date()))]
+    assert daily(start, last) != daily(start)
+
+
 @pytest.mark.parametrize("key", ["2024-02-30", "20240201", "2024-W05-4", "2024-01-01T00", "", "today"])
 def test_what_is_no_day_is_on_no_calendar(key: str) -> None:
     calendar = daily(date(2024, 1, 1))

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta, timezone
+from datetime import date, datetime, timedelta, timezone
+from pathlib import Path
+from typing import Any
 
 import dagster as dg
 import pytest
@@ -10,11 +12,14 @@ from dagster._core.definitions.schedule_definition import ScheduleExecutionData
 from dagster._core.storage.tags import SCHEDULED_EXECUTION_TIME_TAG
 from dagster._core.test_utils import create_run_for_test
 
-from crypto_assets.automation.schedules import OF_THE_MOMENT
+from crypto_assets.assets.documented import page
+from crypto_assets.automation.schedules import UNPARTITIONED as OBSERVATIONS
 from crypto_assets.definitions import build_defs, defs
+from crypto_assets.demo_home import DemoHome
 from crypto_assets.operate import graph
 from crypto_assets.tables.registry import LOOK_BACK
 from crypto_assets.tables.schemas import CONTRACTS
+from crypto_assets_tests.forgotten import nothing_forgotten
 
 SPECS = {spec.key.to_user_string(): spec for spec in defs.resolve_all_asset_specs()}
 GROUPS = {"prices", "onchain", "context", "derivatives", "news", "ml", "operations"}
@@ -28,12 +33,20 @@ RECORDS = {
 }  # the platform's own: no rows are expected of them
 
 PAGES = {"data_quality_report", "ml_features_latest"}  # a page, and a copy in Postgres: no tables of their own
-WRITTEN_BESIDE = {"quarantine", "set_aside"}  # rows get there while other tables are materialised
-UNPARTITIONED = {*WRITTEN_BESIDE, *OF_THE_MOMENT}  # of the moment: nothing of them can be backfilled
+WRITTEN_ALONGSIDE = {"quarantine", "set_aside"}  # rows get there while other tables are materialised
+UNPARTITIONED = {*WRITTEN_ALONGSIDE, *OBSERVATIONS}  # an observation of the present cannot be backfilled
 
 
 def test_every_contract_is_an_asset_and_every_asset_has_a_contract() -> None:
-    assert set(SPECS) - PAGES == set(CONTRACTS)
+    nothing_forgotten(
+        f"{table}: no asset fills it; name its transform in its TableSpec, or add an asset to ASSETS of a file in "
+        "crypto_assets/assets/"
+        for table in CONTRACTS.keys() - SPECS.keys()
+    )
+    nothing_forgotten(
+        f"{asset}: an asset without a table; add a TableSpec to a file in crypto_assets/tables/"
+        for asset in SPECS.keys() - CONTRACTS.keys() - PAGES
+    )
 
 
 @pytest.mark.parametrize("table", CONTRACTS)
@@ -44,7 +57,7 @@ def test_an_asset_tells_what_it_is(table: str) -> None:
     assert spec.kinds
     assert spec.tags["layer"]
     assert spec.description
-    if table not in WRITTEN_BESIDE:
+    if table not in WRITTEN_ALONGSIDE:
         assert spec.freshness_policy is not None
         assert CONTRACTS[table].grain in spec.description
     if table not in UNPARTITIONED:
@@ -125,6 +138,16 @@ def test_a_tick_does_not_wait_for_its_own_run(instance: dg.DagsterInstance) -> N
     assert not tick("every_15_minutes", now + timedelta(minutes=15), instance).run_requests
 
 
+def test_no_tick_asks_for_a_day_after_a_demos_recordings(
+    instance: dg.DagsterInstance, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    DemoHome(None, tmp_path, "BTC", date(2024, 5, 1), date(2024, 5, 3)).write(tmp_path)
+    monkeypatch.setenv("CRYPTO_ASSETS_HOME", str(tmp_path))
+    after, within = (datetime(2024, 5, day, 10, 17, tzinfo=timezone.utc) for day in (4, 3))
+    assert "end on 2024-05-03" in (tick("every_15_minutes", after, instance).skip_message or "")
+    assert len(tick("every_15_minutes", within, instance).run_requests or []) == 1
+
+
 def test_the_checks_across_sources_are_there() -> None:
     keys = {key.to_user_string() for key in defs.resolve_asset_graph().asset_check_keys}
     assert {
@@ -142,3 +165,43 @@ def test_tables_of_a_step() -> None:
     assert graph.tables_of_step("prices") == ("prices",)
     assert set(graph.tables_of_step("community")) == {"social_metrics", "developer_activity"}
     assert set(graph.tables()).isdisjoint(UNPARTITIONED), "no backfill fills them"
+
+
+def test_everything_in_the_ui_says_what_it_is_whose_and_where_to_read_on() -> None:
+    """Assets, checks, jobs, schedules and sensors, for who knows Dagster and not us."""
+    found = build_defs()
+    graph, repository = found.resolve_asset_graph(), found.get_repository_def()
+    for key in graph.get_all_asset_keys():
+        node = graph.get(key)
+        assert node.description and node.owners and node.kinds and node.group_name, key
+        assert "docs" in node.metadata, key
+    for check in graph.asset_check_keys:
+        assert graph.get(check).description and "docs" in graph.get(check).metadata, check
+    jobs: list[Any] = [job for job in repository.get_all_jobs() if not job.name.startswith("__")]
+    for one in [*jobs, *repository.schedule_defs, *repository.sensor_defs]:
+        assert one.description and "docs" in one.metadata, one.name
+        assert one.owners or one.name == "derive_without_what_failed", one.name  # Dagster takes no owner of its kind
+
+
+@pytest.mark.parametrize(
+    ("base", "kind"), [("docs", dg.PathMetadataValue), ("https://docs.example/main/", dg.UrlMetadataValue)]
+)
+def test_the_documentation_is_a_path_or_an_address(
+    base: str, kind: type[dg.MetadataValue], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CRYPTO_ASSETS_DOCS", base)
+    link = page("operations.md")
+    assert isinstance(link, kind) and str(link.value) == f"{base.rstrip('/')}/operations.md"
+
+
+def test_every_page_that_is_linked_is_there() -> None:
+    docs = Path(__file__).parent.parent / "docs"
+    graph, repository = build_defs().resolve_asset_graph(), build_defs().get_repository_def()
+    linked: list[Any] = [
+        graph.get(key).metadata.get("docs") for key in [*graph.get_all_asset_keys(), *graph.asset_check_keys]
+    ]
+    others: list[Any] = [*repository.get_all_jobs(), *repository.schedule_defs, *repository.sensor_defs]
+    linked += [one.metadata.get("docs") for one in others]
+    for name, anchor in {str(one.value).removeprefix("docs/").partition("#")[::2] for one in linked if one is not None}:
+        text = (docs / name).read_text(encoding="utf-8")
+        assert not anchor or f"## {anchor}" in text or f"## `{anchor}`" in text, (name, anchor)

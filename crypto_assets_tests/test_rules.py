@@ -10,7 +10,7 @@ import pytest
 from polars.testing import assert_frame_equal
 
 from crypto_assets.dates import days
-from crypto_assets.features.definitions import FEATURES
+from crypto_assets.features.all_features import FEATURES
 from crypto_assets.tables.schemas import CONTRACTS, ML_FEATURES
 from crypto_assets_tests import scenario
 from crypto_assets_tests.platform import Platform, open_platform

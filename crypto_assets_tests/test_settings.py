@@ -53,6 +53,7 @@ READ: dict[str, tuple[str, str, Any]] = {
     "CRYPTO_ASSETS_CHUNK_DAYS": ("30", "chunk_days", 30),
     "OLLAMA_HOST": ("http://h:7", "ollama_host", "http://h:7"),
     "ALERT_FORMAT": ("Slack", "alert_format", "slack"),
+    "CRYPTO_ASSETS_DOCS": ("https://docs.example/", "docs", "https://docs.example"),
     "ALERT_RUNBOOKS": ("https://books.example", "alert_runbooks", "https://books.example"),
     "CRYPTO_ASSETS_METRICS_HOST": ("0.0.0.0", "metrics_host", "0.0.0.0"),
     "OLLAMA_MODEL": ("tiny", "ollama_model", "tiny"),

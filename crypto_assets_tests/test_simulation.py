@@ -13,7 +13,7 @@ import pytest
 
 from crypto_assets.dates import DAY, midnight, today
 from crypto_assets_tests.simulation.day import QUARTER, last_due
-from crypto_assets_tests.simulation.verdict import incidents, told_wrongly
+from crypto_assets_tests.simulation.verdict import incidents, reported_wrongly
 
 
 def test_the_schedules_of_a_day() -> None:
@@ -32,10 +32,10 @@ def test_an_incident_told_twice_or_never_ended_is_noticed() -> None:
             "closed_at": "c" if event == "closed" else None,
         }  # fmt: skip
 
-    told = [(1, "opened"), (1, "closed"), (2, "opened"), (2, "opened"), (2, "closed"), (3, "opened")]
-    found = incidents([message(*item) for item in told])
-    assert found["1"]["told"] == Counter({"opened": 1, "closed": 1})
-    assert [text.split(":")[0] for text in told_wrongly(found)] == ["number 2", "number 3"]
+    sent = [(1, "opened"), (1, "closed"), (2, "opened"), (2, "opened"), (2, "closed"), (3, "opened")]
+    found = incidents([message(*item) for item in sent])
+    assert found["1"]["reported"] == Counter({"opened": 1, "closed": 1})
+    assert [text.split(":")[0] for text in reported_wrongly(found)] == ["number 2", "number 3"]
 
 
 @pytest.mark.skipif("CRYPTO_ASSETS_LONG_TESTS" not in os.environ, reason="minutes long: set CRYPTO_ASSETS_LONG_TESTS=1")

@@ -1,6 +1,7 @@
-"""Thin shells: read inputs, call a source or a transform, attach metadata.
+"""The Dagster assets: each reads its inputs, calls a source or a transform, and attaches metadata.
 
-What does not belong here: parsing, formulas, SQL. If a body needs more than a dozen lines, the logic wants a pure home.
+What does not belong here: parsing, formulas, SQL. Logic of more than a few lines belongs in ``sources/``, ``transforms/``,
+``narratives/`` or ``features/``, where it can be tested without Dagster.
 """
 
 import warnings
@@ -8,15 +9,16 @@ from types import ModuleType
 
 import dagster as dg
 
-# Backfill policies and open look-backs are "beta" in the version range that setup.py pins; tests hold them to their
-# promise, so that a user need not read about it at every start.
+# Backfill policies and look-backs before the first partition are "beta" in the versions that setup.py allows, partitions of
+# checks are "preview". Tests cover them, so users need no warning at every start.
 warnings.filterwarnings("ignore", category=dg.BetaWarning)
-# A job takes the smallest of its assets' chunks: what we want.
+warnings.filterwarnings("ignore", category=dg.PreviewWarning)
+# A job uses the smallest chunk of its assets, which is intended.
 warnings.filterwarnings("ignore", message=".*varying BackfillPolicies.*")
 
 
-def duties() -> list[ModuleType]:
-    """The modules of this room that have assets."""
+def dagster_modules() -> list[ModuleType]:
+    """Return the modules of this package that define assets."""
     from crypto_assets.assets import context, derivatives, derived, ml, news, onchain, operations, prices
 
     return [prices, derivatives, onchain, context, news, ml, operations, derived]

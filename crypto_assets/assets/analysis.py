@@ -1,4 +1,4 @@
-"""What each article says, in rows: the lexicon's judgement of every article, and a model's where one answers."""
+"""Analyse articles: the lexicon analyses every article, and a model analyses those that it answers."""
 
 from __future__ import annotations
 
@@ -25,7 +25,22 @@ SAY_EVERY_S = 15.0
 def analyse(
     providers: Providers, articles: pd.DataFrame, start: date, end: date, say: Callable[[str], None]
 ) -> tuple[pl.DataFrame, dict[str, Any]]:
-    """Rows of ``article_narratives`` for these articles, and what the run's metadata should say about them."""
+    """Analyse articles with the lexicon and the model.
+
+    Args:
+        providers: Settings and the journal of model answers.
+        articles: Rows of ``news_articles``.
+        start: First day of the run, UTC; stored answers of start..end are used again.
+        end: Last day of the run, included.
+        say: Writes one line to the run's log.
+
+    Returns:
+        Rows of ``article_narratives``, and metadata of the run.
+
+    Raises:
+        WarehouseError: The stored answers cannot be read.
+        InstanceError: The journal cannot be reached.
+    """
     settings = providers.settings()
     subjects = rows.subjects(articles)
     stored = Warehouse(settings.warehouse).read(ARTICLE_NARRATIVES, start=start, end=end)
@@ -48,7 +63,7 @@ def analyse(
 
 
 def _lexicon(articles: pd.DataFrame, subjects: list[rows.Subject]) -> pd.DataFrame:
-    """The deterministic analyser's rows; the words it rests on are their own quotes."""
+    """Return the rows of the lexicon. Its drivers are words of the article, so they are their own quotes."""
     frame = lexicon.analyse(articles).set_index("article_id")
     hashes = {subject.article_id: subject.article.content_hash for subject in subjects}
     more: dict[str, Any] = {"content_hash": frame.index.map(hashes)}

@@ -1,11 +1,11 @@
-"""Group ``context``: the market around the coins. DeFi, stablecoins, fear and greed, communities, developers."""
+"""Assets of the group ``context``: DeFi, stablecoins, fear and greed, communities, developers."""
 
 from collections.abc import Iterator
 
 import dagster as dg
 import pandas as pd
 
-from crypto_assets.assets import progress, shell
+from crypto_assets.assets import day_in_progress, shell
 from crypto_assets.assets.providers import Providers
 from crypto_assets.dates import days
 from crypto_assets.settings import Settings
@@ -19,6 +19,7 @@ from crypto_assets.tables import schemas
 
 @dg.asset(**shell.asset_kwargs("defi_metrics"))
 def defi_metrics(context: dg.AssetExecutionContext, providers: Providers) -> pd.DataFrame:
+    """Fetch value locked and stablecoin supply of all chains and of the configured coins' chains."""
     start, end = shell.days_of(context)
     chains = list(dict.fromkeys(coin.defillama for coin in providers.coins() if coin.defillama))
     fetched = shell.fetch(
@@ -33,6 +34,7 @@ def defi_metrics(context: dg.AssetExecutionContext, providers: Providers) -> pd.
 
 @dg.asset(**shell.asset_kwargs("market_sentiment"))
 def market_sentiment(context: dg.AssetExecutionContext, providers: Providers) -> pd.DataFrame:
+    """Fetch the Fear & Greed index."""
     start, end = shell.days_of(context)
     fetched = shell.fetch(
         context,
@@ -46,10 +48,11 @@ def market_sentiment(context: dg.AssetExecutionContext, providers: Providers) ->
 
 @dg.asset(**shell.asset_kwargs("defi_protocols"))
 def defi_protocols(context: dg.AssetExecutionContext, providers: Providers) -> pd.DataFrame:
+    """Fetch the day's snapshot of protocols, once a day; past days cannot be fetched."""
     now = providers.now()
     if now.date() not in days(*shell.days_of(context)):
         return shell.not_shown(context, schemas.DEFI_PROTOCOLS)
-    if progress.seen(Warehouse(providers.settings().warehouse), schemas.DEFI_PROTOCOLS, now):
+    if day_in_progress.snapshot_is_stored(Warehouse(providers.settings().warehouse), schemas.DEFI_PROTOCOLS, now):
         return shell.already_seen(context, schemas.DEFI_PROTOCOLS)
     fetched = shell.fetch(
         context,
@@ -63,10 +66,11 @@ def defi_protocols(context: dg.AssetExecutionContext, providers: Providers) -> p
 
 @dg.asset(**shell.asset_kwargs("defi_yields"))
 def defi_yields(context: dg.AssetExecutionContext, providers: Providers) -> pd.DataFrame:
+    """Fetch the day's snapshot of yields, once a day; past days cannot be fetched."""
     now = providers.now()
     if now.date() not in days(*shell.days_of(context)):
         return shell.not_shown(context, schemas.DEFI_YIELDS)
-    if progress.seen(Warehouse(providers.settings().warehouse), schemas.DEFI_YIELDS, now):
+    if day_in_progress.snapshot_is_stored(Warehouse(providers.settings().warehouse), schemas.DEFI_YIELDS, now):
         return shell.already_seen(context, schemas.DEFI_YIELDS)
     fetched = shell.fetch(
         context,
@@ -80,7 +84,7 @@ def defi_yields(context: dg.AssetExecutionContext, providers: Providers) -> pd.D
 
 @dg.multi_asset(**shell.asset_of_many("social_metrics", "developer_activity"))
 def community(context: dg.AssetExecutionContext, providers: Providers) -> Iterator[dg.Output[pd.DataFrame]]:
-    """One answer of the provider fills both tables."""
+    """Fetch communities and repositories; one response of the provider fills both tables."""
     start, end = shell.days_of(context)
     coins, now = shell.coins_of(context, providers), providers.now()
     found: list[Fetched] = []

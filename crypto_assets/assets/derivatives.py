@@ -8,7 +8,7 @@ import dagster as dg
 import pandas as pd
 import polars as pl
 
-from crypto_assets.assets import progress, shell
+from crypto_assets.assets import day_in_progress, shell
 from crypto_assets.assets.providers import Providers
 from crypto_assets.catalog import Coin
 from crypto_assets.dates import DAY
@@ -27,9 +27,10 @@ LONGEST_INTERVAL = 8.0  # hours between two settlements
 
 @dg.asset(**shell.asset_kwargs("funding_rates"))
 def funding_rates(context: dg.AssetExecutionContext, providers: Providers) -> pd.DataFrame:
+    """Settlements of perpetual futures; of the day in progress, of the coins whose interval is over."""
     start, end = shell.days_of(context)
     coins, now = _contracts(shell.coins_of(context, providers)), providers.now()
-    if progress.only_today(context, now):
+    if day_in_progress.covers_only_today(context, now):
         warehouse = Warehouse(providers.settings().warehouse)
         names = ["symbol", "ts", "interval_hours"]
         stored = warehouse.read(schemas.FUNDING_RATES, start=end - DAY, end=end, columns=names)
@@ -40,17 +41,20 @@ def funding_rates(context: dg.AssetExecutionContext, providers: Providers) -> pd
 
 @dg.asset(**shell.asset_kwargs("open_interest"))
 def open_interest(context: dg.AssetExecutionContext, providers: Providers) -> pd.DataFrame:
+    """Open interest and ratios of each hour."""
     return _hourly(context, providers, schemas.OPEN_INTEREST, source.fetch_open_interest, timedelta(minutes=10))
 
 
 @dg.asset(**shell.asset_kwargs("perpetual_bars"))
 def perpetual_bars(context: dg.AssetExecutionContext, providers: Providers) -> pd.DataFrame:
-    return _hourly(context, providers, schemas.PERPETUAL_BARS, source.fetch_bars, progress.HOUR)
+    """Hourly bars of perpetual futures and of their index."""
+    return _hourly(context, providers, schemas.PERPETUAL_BARS, source.fetch_bars, day_in_progress.HOUR)
 
 
 @dg.asset(**shell.asset_kwargs("implied_volatility"))
 def implied_volatility(context: dg.AssetExecutionContext, providers: Providers) -> pd.DataFrame:
-    return _hourly(context, providers, schemas.IMPLIED_VOLATILITY, deribit.fetch_volatility, progress.HOUR)
+    """Hourly candles of DVOL."""
+    return _hourly(context, providers, schemas.IMPLIED_VOLATILITY, deribit.fetch_volatility, day_in_progress.HOUR)
 
 
 def _hourly(
@@ -63,15 +67,17 @@ def _hourly(
     start, end = shell.days_of(context)
     coins, now = shell.coins_of(context, providers), providers.now()
     coins = tuple(c for c in coins if c.deribit) if contract is schemas.IMPLIED_VOLATILITY else _contracts(coins)
-    today = progress.only_today(context, now)
-    as_bars = now - known_after + progress.HOUR  # the clock by which an hour's row is known when its bar would close
+    today = day_in_progress.covers_only_today(context, now)
+    as_bars = (
+        now - known_after + day_in_progress.HOUR
+    )  # the clock by which an hour's row is known when its bar would close
     if today:
-        stored = progress.have(context, Warehouse(providers.settings().warehouse), contract, end)
-        coins = tuple(progress.lacking(coins, stored, end, as_bars))
+        stored = day_in_progress.known_hours(context, Warehouse(providers.settings().warehouse), contract, end)
+        coins = tuple(day_in_progress.coins_lacking_bars(coins, stored, end, as_bars))
     fetched = _fetch(context, providers, contract, fetch, coins, start, end, now)
     if today:
-        gone = progress.gone_bars(coins, fetched.frame, fetched.failed, end, as_bars)
-        progress.remember(context, contract.table, end, gone)
+        gone = day_in_progress.unavailable_bars(coins, fetched.frame, fetched.failed, end, as_bars)
+        day_in_progress.record_unavailable(context, contract.table, end, gone)
     return fetched.frame
 
 

@@ -1,6 +1,6 @@
-"""Assets of derived tables whose spec names their transform: no code of their own is needed.
+"""Assets of derived tables whose spec names a transform. They need no code of their own.
 
-The spec says the inputs and how far they look back; the transform's annotations say in which kind of frame it takes them.
+The spec has the inputs and their look-back. The annotations of the transform decide whether it gets pandas or Polars.
 """
 
 from collections.abc import Callable
@@ -17,10 +17,16 @@ from crypto_assets.tables.spec import DerivedFrom, TableSpec
 
 
 def transform_of(spec: TableSpec) -> Callable[..., Any] | None:
-    """The function that the spec names; None where the table's asset has code of its own.
+    """Import the function that a spec names.
+
+    Args:
+        spec: The spec of the table.
+
+    Returns:
+        The function; None where the asset of the table has code of its own.
 
     Raises:
-        TypeError: there is no such function, or it does not take the inputs, ``start`` and ``end``.
+        TypeError: There is no such function, or it does not take the inputs, ``start`` and ``end``.
     """
     rows = spec.rows_from
     if not isinstance(rows, DerivedFrom) or rows.transform is None:
@@ -44,7 +50,17 @@ def transform_of(spec: TableSpec) -> Callable[..., Any] | None:
 
 
 def asset_of(spec: TableSpec) -> dg.AssetsDefinition:
-    """The asset of a derived table whose spec names a transform. Raises TypeError, see :func:`transform_of`."""
+    """Build the asset of a derived table.
+
+    Args:
+        spec: A spec that names a transform.
+
+    Returns:
+        The asset.
+
+    Raises:
+        TypeError: See :func:`transform_of`.
+    """
     transform = transform_of(spec)
     assert transform is not None
     hints = get_type_hints(transform)
@@ -61,6 +77,10 @@ def asset_of(spec: TableSpec) -> dg.AssetsDefinition:
     return derive
 
 
-TYPES = {kind: dg.PythonObjectDagsterType(kind) for kind in (pd.DataFrame, pl.DataFrame)}
+# Both classes are called DataFrame, and two types of one name cannot be in one graph.
+TYPES = {
+    pd.DataFrame: dg.PythonObjectDagsterType(pd.DataFrame, name="PandasDataFrame"),
+    pl.DataFrame: dg.PythonObjectDagsterType(pl.DataFrame, name="PolarsDataFrame"),
+}
 BY_NAME = {name: asset_of(spec) for name, spec in TABLES.items() if transform_of(spec) is not None}
 ASSETS = list(BY_NAME.values())

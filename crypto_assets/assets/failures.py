@@ -1,4 +1,4 @@
-"""What a step's failure says, in the one sentence that a person can act on."""
+"""The one sentence of a failed step that a person can act on."""
 
 from __future__ import annotations
 
@@ -6,9 +6,13 @@ from crypto_assets.dagster_internals.core import SerializableErrorInfo
 
 
 def sentence(error: SerializableErrorInfo | None) -> str | None:
-    """Our own error in the chain of causes as one line, without its class name; else the innermost cause.
+    """Find the sentence in a chain of causes.
 
-    None where there is no error at all.
+    Args:
+        error: The error of a failed step, as Dagster stores it.
+
+    Returns:
+        The first error of this package in one line, without its class name; else the innermost cause. None without error.
     """
     text = None
     while error is not None:

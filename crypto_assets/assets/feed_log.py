@@ -1,7 +1,7 @@
-"""Which feeds earlier fetches read for a day: from there on, what turns up was not listed before.
+"""Which feeds earlier runs have read for a day. An article that a later run finds in such a feed was not listed before.
 
-Every materialisation of ``news_articles`` notes the feeds that answered. Notes older than the table do not count: a
-table that was moved away and is filled again starts afresh.
+Every materialisation of ``news_articles`` records the feeds that answered. Records older than the table do not count, so
+that a table that is filled again after it was moved away starts without them.
 """
 
 from __future__ import annotations
@@ -20,15 +20,29 @@ FEEDS_READ = "feeds_read"  # metadata of a materialisation: the feeds whose answ
 _PAGE = 1000
 
 
-def noted(feeds: Iterable[str]) -> dg.MetadataValue:  # type: ignore[type-arg]
-    """What a materialisation notes under ``FEEDS_READ``."""
+def feeds_metadata(feeds: Iterable[str]) -> dg.MetadataValue:  # type: ignore[type-arg]
+    """Build the metadata that a materialisation records under ``FEEDS_READ``."""
     return dg.MetadataValue.json(sorted(set(feeds)))
 
 
-def read_before(
+def feeds_read_before(
     instance: dg.DagsterInstance, warehouse: Warehouse, contract: Contract, start: date, end: date
 ) -> dict[date, Set[str]]:
-    """Day -> feeds whose list was read for it by an earlier run, or of which it holds articles."""
+    """Find the feeds that earlier runs have read.
+
+    Args:
+        instance: Has the materialisations.
+        warehouse: The tables.
+        contract: The contract of ``news_articles``.
+        start: First day, UTC, included.
+        end: Last day, included.
+
+    Returns:
+        Day -> feeds that a run has read for it, or whose articles are stored on it.
+
+    Raises:
+        WarehouseError: The table cannot be read.
+    """
     found: dict[date, set[str]] = defaultdict(set)
     snapshot = warehouse.snapshot(contract.table)
     if snapshot is None:

@@ -1,4 +1,4 @@
-"""Group ``ml``: the feature table, point-in-time."""
+"""Asset of the group ``ml``: the point-in-time feature table."""
 
 import dagster as dg
 import polars as pl
@@ -28,6 +28,7 @@ def ml_features(
     social_metrics: pl.DataFrame,
     developer_activity: pl.DataFrame,
 ) -> pl.DataFrame:
+    """Compute the features of the configured coins for the days of the run, from the inputs over their look-back."""
     start, end = shell.days_of(context)
     shell.show_lineage(context)
     return build_features(

@@ -1,4 +1,4 @@
-"""Group ``news``: articles, what each one says, and what the market is talking about hour by hour."""
+"""Assets of the group ``news``: articles, their analyses, and the themes of the market by hour and day."""
 
 from datetime import timedelta
 
@@ -10,29 +10,29 @@ from crypto_assets.assets import analysis, feed_log, plots, shell
 from crypto_assets.assets.providers import Providers
 from crypto_assets.catalog import all_coins, symbols
 from crypto_assets.dates import DAY
-from crypto_assets.narratives import digests, trends
+from crypto_assets.narratives import digests, tagging, trends
 from crypto_assets.narratives import narratives as aggregates
-from crypto_assets.narratives import news as tagging
 from crypto_assets.sources import rss
 from crypto_assets.storage.io_manager import to_pandas
 from crypto_assets.storage.warehouse import Warehouse
 from crypto_assets.tables import schemas
 
-PLOTTED = timedelta(days=60)  # of theme shares before a run's first day
+PLOTTED = timedelta(days=60)  # of theme shares in the chart, before the first day of a run
 
 
 @dg.asset(**shell.asset_kwargs("news_articles"))
 def news_articles(context: dg.AssetExecutionContext, providers: Providers) -> pd.DataFrame:
+    """Read the feeds, and keep the articles of the run's days; stored articles keep what was first seen."""
     start, end = shell.days_of(context)
     first, last = start - DAY * tagging.STORED_DAYS, end + DAY * tagging.STORED_DAYS
     warehouse = Warehouse(providers.settings().warehouse)
-    fetched = providers.fetch(lambda client, settings: rss.fetch_articles(client, settings, providers.now()))
+    fetched = providers.fetch(
+        lambda client, settings: rss.fetch_articles(client, settings, providers.now()), context.log.info
+    )
     seen_at = providers.now()
-    shell.note(context, fetched, feeds_read=feed_log.noted(fetched.frame["feed"]))
+    shell.note(context, fetched, feeds_read=feed_log.feeds_metadata(fetched.frame["feed"]))
     known: list[str] = []
-    if not fetched.frame[
-        "dated"
-    ].all():  # as long as a feed lists an item without a date, it is the one of its first day
+    if not fetched.frame["dated"].all():  # an item without a date belongs to the day on which it was first listed
         known = warehouse.read(schemas.NEWS_ARTICLES, columns=["article_id", "date"])["article_id"].to_list()
     return tagging.tag_articles(
         fetched.frame,
@@ -40,7 +40,7 @@ def news_articles(context: dg.AssetExecutionContext, providers: Providers) -> pd
         start,
         end,
         stored=to_pandas(warehouse.read(schemas.NEWS_ARTICLES, start=first, end=last)),
-        read_before=feed_log.read_before(context.instance, warehouse, schemas.NEWS_ARTICLES, first, last),
+        read_before=feed_log.feeds_read_before(context.instance, warehouse, schemas.NEWS_ARTICLES, first, last),
         seen_at=seen_at,
         known=known,
     )
@@ -50,10 +50,11 @@ def news_articles(context: dg.AssetExecutionContext, providers: Providers) -> pd
 def article_narratives(
     context: dg.AssetExecutionContext, providers: Providers, news_articles: pd.DataFrame
 ) -> pl.DataFrame:
+    """Analyse each article of the run's days."""
     start, end = shell.days_of(context)
     shell.show_lineage(context)
-    frame, said = analysis.analyse(providers, news_articles, start, end, context.log.info)
-    context.add_output_metadata(said)
+    frame, metadata = analysis.analyse(providers, news_articles, start, end, context.log.info)
+    context.add_output_metadata(metadata)
     return frame
 
 
@@ -64,10 +65,13 @@ def narratives(
     news_articles: pd.DataFrame,
     article_narratives: pd.DataFrame,
 ) -> pd.DataFrame:
+    """Aggregate the news of the last 24 hours by coin and hour."""
     start, end = shell.days_of(context)
     shell.show_lineage(context)
     frame = aggregates.aggregate(news_articles, article_narratives, symbols(providers.coins()), start, end)
-    return frame[frame["ts"] <= providers.now()]  # hours of the day in progress that are still to come say nothing
+    frame = frame[frame["ts"] <= providers.now()]  # hours in the future have no row
+    plots.show(context, "sentiment", lambda: plots.sentiment(frame))
+    return frame
 
 
 @dg.asset(**shell.asset_kwargs("theme_trends"), ins=shell.inputs_of("theme_trends"))
@@ -77,17 +81,20 @@ def theme_trends(
     news_articles: pd.DataFrame,
     article_narratives: pd.DataFrame,
 ) -> pd.DataFrame:
+    """Compute the share of each theme by day, with a chart of the last 60 days."""
     start, end = shell.days_of(context)
     shell.show_lineage(context)
     frame = trends.theme_trends(news_articles, article_narratives, start, end)
-    frame = frame[frame["available_at"] <= providers.now()]  # the day in progress is not over
+    frame = frame[frame["available_at"] <= providers.now()]  # the day in progress has no row yet
     warehouse = Warehouse(providers.settings().warehouse)
     columns = ["theme", "date", "share"]
     stored = to_pandas(warehouse.read(schemas.THEME_TRENDS, start=start - PLOTTED, end=start - DAY, columns=columns))
-    chart = plots.line_chart(
-        trends.by_theme(pd.concat([stored, frame[columns]])), title="Themes, share of the day's stories", unit="%"
+    shares = trends.by_theme(pd.concat([stored, frame[columns]]))
+    plots.show(
+        context,
+        "theme_shares",
+        lambda: plots.line_chart(shares, title="Themes, share of the day's stories", unit="%"),
     )
-    _show(context, "theme_shares", chart)
     return frame
 
 
@@ -95,17 +102,12 @@ def theme_trends(
 def theme_digests(
     context: dg.AssetExecutionContext, theme_trends: pd.DataFrame, news_articles: pd.DataFrame
 ) -> pd.DataFrame:
+    """Write the digest of the largest themes of each day."""
     shell.show_lineage(context)
     frame = digests.theme_digests(theme_trends, news_articles)
     newest = frame[frame["date"] == frame["date"].max()] if len(frame) else frame
-    _show(context, "newest_digest", digests.as_markdown(newest))
+    plots.show(context, "newest_digest", lambda: digests.as_markdown(newest))
     return frame
-
-
-def _show(context: dg.AssetExecutionContext, name: str, markdown: str) -> None:
-    """In the metadata of the run's last day alone: a picture on each of a year's days would swell the event log."""
-    shown = {name: dg.MetadataValue.md(markdown)}
-    context.add_asset_metadata(shown, partition_key=context.partition_key_range.end)
 
 
 ASSETS = [news_articles, article_narratives, narratives, theme_trends, theme_digests]

@@ -1,4 +1,4 @@
-"""Group ``onchain``: the provider's daily numbers, and everything derived from each of their rows."""
+"""Assets of the group ``onchain``: the provider's daily numbers, and the ratios derived from each row."""
 
 import dagster as dg
 import pandas as pd
@@ -11,6 +11,7 @@ from crypto_assets.tables import schemas
 
 @dg.asset(**shell.asset_kwargs("onchain_base"))
 def onchain_base(context: dg.AssetExecutionContext, providers: Providers) -> pd.DataFrame:
+    """Fetch the daily metrics of the configured coins."""
     start, end = shell.days_of(context)
     fetched = shell.fetch(
         context,

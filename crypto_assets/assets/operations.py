@@ -1,4 +1,4 @@
-"""Group ``operations``: what the platform itself did: calls to providers, and rows it does not believe."""
+"""Assets of the group ``operations``: calls to providers, held prices, and observations that were set aside."""
 
 from datetime import datetime, timedelta
 
@@ -19,6 +19,7 @@ COLUMNS = ["provider", "endpoint", "ts", "date", "available_at", "source", *COUN
     op_tags={"dagster/priority": "-100"},  # after the calls of the same run
 )
 def api_usage(context: dg.AssetExecutionContext, providers: Providers) -> pd.DataFrame:
+    """Copy the calls of the run's days from the quota store, by provider, endpoint and hour."""
     rows, now = [], providers.now()
     for provider, endpoint, ts, *counts in providers.quota_store().calls(*shell.days_of(context)):
         moment: datetime = ts

@@ -1,24 +1,67 @@
-"""How a table's days stand, as the UI has them, for a whole calendar at once.
+"""The partition states of a table as the UI shows them, for many days at once.
 
-Dagster's own ``get_status_by_partition`` asks three subsets about every key, and a question costs them a hash of the
-whole calendar: seconds for a table over six years. The same subsets hold ranges of days; read as such they cost nothing.
+Dagster's own ``get_status_by_partition`` asks three subsets about every key, and each question hashes the whole calendar:
+seconds for a table over six years. This module reads the ranges of days that the same subsets hold.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass, field
 from datetime import date, timezone
 
 from dagster import AssetKey, AssetPartitionStatus, DagsterInstance, DagsterRun, TimeWindow
 
 from crypto_assets.assets.shell import DAILY
-from crypto_assets.dagster_internals.core import partition_windows
+from crypto_assets.dagster_internals.core import Records, partition_windows
 from crypto_assets.dates import DAY, days
+
+Windows = dict[AssetPartitionStatus, list[TimeWindow]]
+
+
+@dataclass(frozen=True)
+class _Look:
+    """The states of many tables at one instant."""
+
+    instance: DagsterInstance
+    records: Records
+    known: dict[str, Windows] = field(default_factory=dict)
+
+
+_look: ContextVar[_Look | None] = ContextVar("_look", default=None)
+
+
+@contextmanager
+def one_look(instance: DagsterInstance, tables: Iterable[str]) -> Iterator[None]:
+    """Let every question inside about the states of these tables have the answer of one instant.
+
+    Without it, each question is a query of its own. Nothing that is materialised meanwhile is seen inside.
+
+    Args:
+        instance: Dagster's.
+        tables: what will be asked about.
+    """
+    token = _look.set(_Look(instance, Records(instance, [AssetKey(table) for table in tables])))
+    try:
+        yield
+    finally:
+        _look.reset(token)
+
+
+def _windows(instance: DagsterInstance, table: str) -> Windows:
+    look = _look.get()
+    if look is None or look.instance is not instance:
+        return partition_windows(instance, AssetKey(table), DAILY)
+    if table not in look.known:
+        look.known[table] = partition_windows(instance, AssetKey(table), DAILY, look.records)
+    return look.known[table]
 
 
 def states_of(instance: DagsterInstance, table: str, first: date, last: date) -> dict[date, str]:
     """Day -> MATERIALIZED, FAILED or IN_PROGRESS, over first..last; days that were never asked for are absent."""
-    windows = partition_windows(instance, AssetKey(table), DAILY)
+    windows = _windows(instance, table)
     # As in Dagster: a day that runs again is in progress, one that failed since it was written has failed.
     found: dict[date, str] = {}
     for state in (AssetPartitionStatus.MATERIALIZED, AssetPartitionStatus.FAILED, AssetPartitionStatus.IN_PROGRESS):
@@ -28,14 +71,14 @@ def states_of(instance: DagsterInstance, table: str, first: date, last: date) ->
 
 def left_failed(instance: DagsterInstance, table: str, first: date, last: date) -> set[date]:
     """Days whose newest run that ended failed: one that is tried again has failed until it is there."""
-    windows = partition_windows(instance, AssetKey(table), DAILY)
+    windows = _windows(instance, table)
     return set(_days(windows.get(AssetPartitionStatus.FAILED, ()), first, last))
 
 
 def steps_of_run(instance: DagsterInstance, run: DagsterRun) -> set[str] | None:
-    """The steps that a run makes, from its plan: an asset's step has the asset's name, a check's or an op's its own.
+    """Return the names of the steps in the plan of a run; None where the run has no plan.
 
-    None where the run has no plan, so that nobody can say.
+    The step of an asset has the asset's name.
     """
     if run.execution_plan_snapshot_id is None:
         return None

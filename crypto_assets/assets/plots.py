@@ -1,19 +1,93 @@
-"""Small line charts for the UI's metadata: Markdown with the picture inside, so that nothing is fetched to show it."""
+"""Small charts for metadata: Markdown that contains the picture, so that the UI loads nothing.
+
+A run has one picture, with its last day: a picture for every day would make the event log large.
+"""
 
 from __future__ import annotations
 
 import base64
 import io
-from collections.abc import Mapping, Sequence
-from datetime import date, datetime
+from collections.abc import Callable, Mapping, Sequence
+from datetime import date, datetime, timezone
+from typing import TypeAlias
+
+import dagster as dg
+import pandas as pd
+
+LINES, POINTS = 6, 240  # of a chart: more cannot be told apart
+Series: TypeAlias = Mapping[str, tuple[Sequence[date | datetime], Sequence[float | None]]]
 
 
-def line_chart(
-    series: Mapping[str, tuple[Sequence[date | datetime], Sequence[float | None]]], *, title: str, unit: str
-) -> str:
-    """Markdown image of the named series (times, values; None leaves a gap) over a common time axis.
+def show(context: dg.AssetExecutionContext, name: str, markdown: Callable[[], str]) -> None:
+    """Put a picture or a text into the metadata of the run's last day.
 
-    ``unit`` labels the value axis; ``"%"`` expects fractions and shows per cent.
+    Ticks of the day in progress show none, and neither does a dry run: drawing takes longer than they do.
+
+    Args:
+        context: the asset's.
+        name: the entry's name.
+        markdown: makes it; called only where it is shown.
+    """
+    keys = context.partition_key_range
+    today = datetime.now(timezone.utc).date().isoformat()
+    if keys.start == keys.end == today or not hasattr(context, "_step_execution_context"):
+        return
+    context.add_asset_metadata({name: dg.MetadataValue.md(markdown())}, partition_key=keys.end)
+
+
+def prices(frame: pd.DataFrame) -> str:
+    """The course of the largest coins over the run's days, each as a share of its first price.
+
+    Args:
+        frame: symbol, ts, price_usd and market_cap_usd.
+
+    Returns:
+        Markdown.
+    """
+    by_size = frame.groupby("symbol")["market_cap_usd"].max().sort_values(ascending=False, na_position="last")
+    first = frame.sort_values("ts").groupby("symbol")["price_usd"].transform("first")
+    shares = frame.assign(share=frame["price_usd"] / first - 1)
+    return line_chart(
+        _series(shares, [str(symbol) for symbol in by_size.index[:LINES]], "share"),
+        title="Price, change since the first hour",
+        unit="%",
+    )
+
+
+def sentiment(frame: pd.DataFrame) -> str:
+    """The tone of the news of the coins that are most written about, hour by hour.
+
+    Args:
+        frame: symbol, ts, sentiment_24h and article_count_24h.
+
+    Returns:
+        Markdown.
+    """
+    by_count = frame.groupby("symbol")["article_count_24h"].sum().sort_values(ascending=False)
+    lines = _series(frame, [str(symbol) for symbol in by_count.index[:LINES]], "sentiment_24h")
+    return line_chart(lines, title="Sentiment of the last 24 hours' news", unit="-1 to 1")
+
+
+def _series(frame: pd.DataFrame, symbols: Sequence[str], column: str) -> Series:
+    """The column by symbol, of at most ``POINTS`` points each."""
+    found: dict[str, tuple[Sequence[date | datetime], Sequence[float | None]]] = {}
+    for symbol in symbols:
+        rows = frame[frame["symbol"] == symbol].sort_values("ts")
+        rows = rows.iloc[:: max(1, len(rows) // POINTS)]
+        found[symbol] = list(rows["ts"]), list(rows[column].astype(float))
+    return found
+
+
+def line_chart(series: Series, *, title: str, unit: str) -> str:
+    """Draw a line chart.
+
+    Args:
+        series: Label -> (times, values); None leaves a gap.
+        title: The title.
+        unit: The label of the value axis; ``"%"`` expects fractions and shows percent.
+
+    Returns:
+        A Markdown image.
     """
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.dates import AutoDateLocator, ConciseDateFormatter

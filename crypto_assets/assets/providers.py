@@ -1,4 +1,4 @@
-"""The resource through which assets reach providers: one client per materialisation, settings read at run time."""
+"""The Dagster resource that gives assets access to providers: one HTTP client per call, settings read at run time."""
 
 from __future__ import annotations
 
@@ -16,36 +16,56 @@ from crypto_assets.sources.client.http import Client
 from crypto_assets.sources.client.quota import QuotaStore, quota_store_of
 from crypto_assets.sources.fetched import Fetched
 
-ABSENT_DAYS = "absent_days"  # metadata of a failure: the days for which the provider gave no row
+ABSENT_DAYS = "absent_days"  # metadata of a failed step: the days for which the provider gave no row
 
 
 class Providers(dg.ConfigurableResource):  # type: ignore[type-arg]
-    """Calls a source's coroutine with a fresh client. Raises the source's own ``SourceError``."""
+    """Access to settings, coins, clock, quota store and providers. Tests replace it."""
 
     def settings(self) -> Settings:
+        """Read the settings from the environment."""
         return Settings.from_env()
 
     def coins(self) -> tuple[Coin, ...]:
+        """Return the configured coins."""
         return select(self.settings().coins)
 
     def now(self) -> datetime:
+        """Return the current instant, UTC."""
         return datetime.now(timezone.utc)
 
     def quota_store(self) -> QuotaStore:
+        """Open the store that counts calls against the limits of the plans."""
         return quota_store_of(self.settings())
 
     def journal(self) -> Journal:
-        """Where models' answers are kept: the same Postgres."""
+        """Open the journal of the model's answers, in Dagster's Postgres."""
         url = self.settings().postgres_url
         return open_journal(url.get_secret_value() if url else None)
 
-    def fetch(self, source: Callable[[Client, Settings], Awaitable[Fetched]]) -> Fetched:
+    def fetch(
+        self, source: Callable[[Client, Settings], Awaitable[Fetched]], say: Callable[[str], None] | None = None
+    ) -> Fetched:
+        """Call a source with a new client, and wait for its result.
+
+        Args:
+            source: The coroutine function.
+            say: Called at once when a request waits, with what, why and until when; None for nobody.
+
+        Returns:
+            Its result.
+
+        Raises:
+            SourceError: The source failed.
+            dagster.Failure: Days without rows where rows are due; its metadata names the days.
+        """
+
         async def call() -> Fetched:
             settings = self.settings()
-            async with Client(settings=settings, quota=self.quota_store()) as client:
+            async with Client(settings=settings, quota=self.quota_store(), say=say) as client:
                 return await source(client, settings)
 
         try:
             return asyncio.run(call())
-        except ShortAnswerError as error:  # the other days can be had without these
+        except ShortAnswerError as error:  # the other days can be fetched without these
             raise dg.Failure(str(error), metadata={ABSENT_DAYS: dg.MetadataValue.json(error.days)}) from error

@@ -1,6 +1,6 @@
-"""The gate before ``prices``: what a second source contradicts is held in ``quarantine`` until a person releases it.
+"""Hold prices that a second source contradicts in ``quarantine``, until a person releases them.
 
-Not an asset of its own run: rows get here while prices are materialised, so the table has no partitions to fill.
+The rows are written while ``prices`` is materialised. The table has no partitions of its own to fill.
 """
 
 from __future__ import annotations
@@ -22,17 +22,28 @@ BAR_COLUMNS = ["symbol", "ts", "high", "low", "close", "source"]
 
 
 def split_trusted(warehouse: Warehouse, prices: pd.DataFrame, start: date, end: date) -> tuple[pd.DataFrame, int]:
-    """(the rows to store, how many were held back).
+    """Separate trusted prices from contradicted ones, and write the contradicted ones to ``quarantine``.
 
-    A stored row with another price stays: what is held is not trusted, so it replaces nothing before its release. A
-    stored row with the very price that is held (it came before the second source did) is that row: it moves to
-    ``quarantine`` with all its values, so that the same answers give the same tables whichever source came first. A
-    held row leaves ``quarantine`` when a later answer has a price for its hour that is trusted. Most of a coin's day
-    held is no outlier: the check ``identifiers`` says so.
+    A held price replaces no stored row before its release. If the stored row has the same price as the held one, because
+    it came before the second source, it is removed from ``prices``. So the same answers give the same tables, whichever
+    source came first. A held row leaves ``quarantine`` when a later answer has a trusted price for its hour. If most hours
+    of a coin's day are held, the check ``identifiers`` reports it.
+
+    Args:
+        warehouse: The tables.
+        prices: Rows of ``prices`` from the provider.
+        start: First day of the run, UTC.
+        end: Last day of the run, included.
+
+    Returns:
+        (the trusted rows, the number of held rows).
+
+    Raises:
+        WarehouseError: A table cannot be read or written.
     """
     if prices.empty:
         return prices, 0
-    bars = second_opinion(warehouse, start, end)
+    bars = second_source_bars(warehouse, start, end)
     held = warehouse.read(QUARANTINE, start=start, end=end)
     released = held.filter(pl.col("released_at").is_not_null())
     kept, doubtful = outliers.split(prices, to_pandas(bars), to_pandas(released))
@@ -42,24 +53,37 @@ def split_trusted(warehouse: Warehouse, prices: pd.DataFrame, start: date, end: 
         stored = warehouse.read(PRICES, start=wanted[0], end=wanted[-1], columns=[*PRICES.key, "date", "price_usd"])
         same = pl.from_pandas(doubtful[["symbol", "ts", "value_usd"]].rename(columns={"value_usd": "price_usd"}))
         warehouse.forget(PRICES, stored.join(same, on=["symbol", "ts", "price_usd"], how="semi").drop("price_usd"))
-    _let_go(warehouse, held.filter(pl.col("released_at").is_null()), kept)
+    _remove_replaced(warehouse, held.filter(pl.col("released_at").is_null()), kept)
     return kept, len(doubtful)
 
 
-def second_opinion(warehouse: Warehouse, start: date, end: date, symbols: Sequence[str] | None = None) -> pl.DataFrame:
-    """The bars that prices of these days are held against: symbol, ts (open), high, low, close, source; the first of a
-    coin and hour counts. Bars that come from the source of the prices are no second opinion.
+def second_source_bars(
+    warehouse: Warehouse, start: date, end: date, symbols: Sequence[str] | None = None
+) -> pl.DataFrame:
+    """Read the bars with which prices are compared. Bars from the source of the prices (CoinGecko) are left out.
+
+    Args:
+        warehouse: The tables.
+        start: First day of the prices, UTC.
+        end: Last day, included.
+        symbols: Only these coins; None: all.
+
+    Returns:
+        symbol, ts (open, UTC), high, low, close (USD or USDT), source. The first row of a coin and hour counts.
+
+    Raises:
+        WarehouseError: A table cannot be read.
     """
     return pl.concat(
         warehouse.read(table, start=start - DAY, end=end, columns=BAR_COLUMNS, symbols=symbols).filter(
             ~pl.col("source").str.contains("coingecko")
         )
-        for table in ("kraken_ohlc", "ohlc")  # USD before USDT
+        for table in ("kraken_ohlc", "ohlc")  # bars in USD come before bars in USDT
     )
 
 
-def _let_go(warehouse: Warehouse, held: pl.DataFrame, kept: pd.DataFrame) -> None:
-    """Held rows leave ``quarantine`` when the provider gives another price for their hour, and that one is trusted."""
+def _remove_replaced(warehouse: Warehouse, held: pl.DataFrame, kept: pd.DataFrame) -> None:
+    """Remove held rows for whose hour the provider has given another price that is trusted."""
     if held.is_empty() or kept.empty:
         return
     now = pl.from_pandas(kept[["symbol", "ts"]]).cast({"ts": QUARANTINE.polars_schema["ts"]})
@@ -68,20 +92,45 @@ def _let_go(warehouse: Warehouse, held: pl.DataFrame, kept: pd.DataFrame) -> Non
 
 
 def pending_sentence(warehouse: Warehouse, start: date, end: date) -> str | None:
-    """What is held of these days, where to look and what to do, in one line; None where nothing is."""
+    """Say in one line how many prices of these days are held and what to do; None where none is held.
+
+    Args:
+        warehouse: The tables.
+        start: First day, UTC.
+        end: Last day, included.
+
+    Returns:
+        The sentence.
+
+    Raises:
+        WarehouseError: The table cannot be read.
+    """
     rows = warehouse.read(QUARANTINE, start=start, end=end, columns=["symbol", "released_at"])
     held = rows.filter(pl.col("released_at").is_null())
     if held.is_empty():
         return None
     return (
-        f"{held.height} price(s) of {held['symbol'].n_unique()} coin(s) are held in quarantine, for a second source "
-        "contradicts them (what prices had at these hours stays); look: crypto-assets sql 'select symbol, ts, value_usd, "
-        "other_usd, reason from quarantine where released_at is null'; believe one: crypto-assets release SYMBOL TS"
+        f"{held.height} price(s) of {held['symbol'].n_unique()} coin(s) are held in quarantine, because a second source "
+        "contradicts them (rows stored before stay in prices); see them: crypto-assets sql 'select symbol, ts, value_usd, "
+        "other_usd, reason from quarantine where released_at is null'; trust one: crypto-assets release SYMBOL TS"
     )
 
 
 def release(warehouse: Warehouse, symbol: str, ts: datetime) -> float:
-    """Put a held row into ``prices`` and note when it was released; returns its price. Raises :class:`UsageError`."""
+    """Write a held row to ``prices``, and record when it was released.
+
+    Args:
+        warehouse: The tables.
+        symbol: The coin.
+        ts: The hour mark, UTC.
+
+    Returns:
+        Its price in USD.
+
+    Raises:
+        UsageError: No such row is held.
+        WarehouseError: A table cannot be read or written.
+    """
     day = ts.date()
     held = warehouse.read(QUARANTINE, start=day, end=day).filter(
         pl.col("table_name") == "prices", pl.col("symbol") == symbol, pl.col("ts") == ts

@@ -1,6 +1,6 @@
-"""The record of what was set aside: table ``set_aside``, written whenever a source was asked.
+"""Record observations that were set aside in the table ``set_aside``, after every fetch.
 
-Not an asset of its own run: rows get here while the tables that they are about are materialised.
+The rows are written while the tables that they belong to are materialised.
 """
 
 from __future__ import annotations
@@ -26,22 +26,25 @@ KEY = list(SET_ASIDE.key)
 def record(
     warehouse: Warehouse, contract: Contract, fetched: Fetched, start: date, end: date, seen_at: datetime
 ) -> int:
-    """Bring the record of these days up to what the fetch set aside; returns how many observations it names.
+    """Update the record of the run's days to what the fetch set aside.
 
-    A subject's day of which the provider gave rows now is recorded as it is now: what has healed leaves the record.
-    Days, coins and chains that the answer does not hold keep theirs, since it says nothing about them; so does the day
-    in progress, of which a fetch asks for a part. Nothing is written where nothing changed.
+    Records of a subject and day are replaced where the answer has rows of them: a corrected observation leaves the record.
+    Records of days, coins and chains that the answer does not contain stay. The records of the day in progress stay too,
+    because a tick requests only a part of it. Nothing is written where nothing has changed.
 
     Args:
-        warehouse: where the table is.
-        contract: the table that was fetched.
-        fetched: its rows, before any of them is held back, and what was set aside.
-        start: first day of the run (UTC).
-        end: last day of the run.
-        seen_at: when the provider was asked; a record keeps the instant at which it was first seen.
+        warehouse: The tables.
+        contract: The table that was fetched.
+        fetched: Its rows, including those that go to quarantine, and what was set aside.
+        start: First day of the run, UTC.
+        end: Last day of the run, included.
+        seen_at: When the provider was asked, UTC; a record keeps the instant at which it was first seen.
+
+    Returns:
+        The number of observations set aside.
 
     Raises:
-        WarehouseError: the record cannot be read or written.
+        WarehouseError: The record cannot be read or written.
     """
     stored = warehouse.read(SET_ASIDE, start=start, end=end).filter(pl.col("table_name") == contract.table)
     new = _rows(contract, fetched, start, end, seen_at)
@@ -50,7 +53,7 @@ def record(
         new = new.join(known, on=KEY, how="left").with_columns(pl.max_horizontal("count", "before").alias("count"))
         new = new.drop("before")
     else:
-        gone = _heard_of(contract, fetched, stored).join(new, on=KEY, how="anti")
+        gone = _answered(contract, fetched, stored).join(new, on=KEY, how="anti")
         if gone.height:
             warehouse.forget(SET_ASIDE, gone.select(KEY))
     if new.height:
@@ -59,7 +62,7 @@ def record(
 
 
 def _rows(contract: Contract, fetched: Fetched, start: date, end: date, seen_at: datetime) -> pl.DataFrame:
-    """The records as rows. What is about a day outside the run stands under the run's nearest day."""
+    """Return the records as rows. A record of a day outside the run gets the nearest day of the run."""
     rows = [
         {
             "table_name": contract.table, "subject": one.subject, "date": min(max(one.day, start), end),
@@ -74,10 +77,10 @@ def _rows(contract: Contract, fetched: Fetched, start: date, end: date, seen_at:
     )
 
 
-def _heard_of(contract: Contract, fetched: Fetched, stored: pl.DataFrame) -> pl.DataFrame:
-    """The stored records that this fetch speaks about: of subjects and days of which it gave rows or set aside something.
+def _answered(contract: Contract, fetched: Fetched, stored: pl.DataFrame) -> pl.DataFrame:
+    """Return the stored records of the subjects and days that the answer contains.
 
-    What is recorded under another name than a row's (a provider, an asset that nobody asked for) goes with its day.
+    A subject that is neither a row's nor a coin (a provider, an unknown asset) is matched by its day.
     """
     if stored.is_empty():
         return stored

@@ -1,4 +1,4 @@
-"""What every asset of the graph has in common, said once: calendar, contract metadata, freshness, backfill policy."""
+"""What all assets share: calendar, metadata of the contract, freshness, backfill policy, the fetch and its metadata."""
 
 from __future__ import annotations
 
@@ -11,65 +11,75 @@ import pandas as pd
 
 from crypto_assets.assets import set_aside
 from crypto_assets.assets.calendar import daily
+from crypto_assets.assets.documented import page
 from crypto_assets.assets.providers import Providers
 from crypto_assets.catalog import Coin, select
-from crypto_assets.dates import today
+from crypto_assets.dagster_internals.core import add_by_partition
+from crypto_assets.dates import days, today
 from crypto_assets.errors import SourceError
 from crypto_assets.settings import Settings
 from crypto_assets.sources.client.http import Client
 from crypto_assets.sources.fetched import ALONE, Fetched, SetAside
 from crypto_assets.sources.screen import screen
+from crypto_assets.storage.io_manager import LOOK_BACK_DAYS
 from crypto_assets.storage.warehouse import Warehouse
-from crypto_assets.tables import registry, spec
 from crypto_assets.tables.contract import Contract
 from crypto_assets.tables.registry import CONTRACTS, TABLES
-from crypto_assets.tables.schemas import ML_FEATURES
-from crypto_assets.tables.spec import DerivedFrom, FromProvider, OfTheMoment, TableSpec
+from crypto_assets.tables.spec import DerivedFrom, FromProvider, TableSpec, Unpartitioned
 
-DAILY = daily(Settings.from_env().start)
+DAILY = daily(Settings.from_env().start, Settings.from_env().last_day)
 COINS_TAG = "crypto_assets/coins"  # run tag: fetch these coins only
 LINEAGE = "dagster/column_lineage"
 FAILED_COINS = "failed_coins"  # metadata of a materialisation: coins whose rows it lacks, and why
 
-# Days that a run of a derived table covers at most.
-DERIVED_CHUNK_DAYS = Settings.from_env().chunk_days
-# Days that a run of tables of providers covers at most.
-SOURCE_CHUNK_DAYS = min(spec.SOURCE_CHUNK_DAYS, DERIVED_CHUNK_DAYS)
+MOST_DAYS = Settings.from_env().chunk_days  # of any run: CRYPTO_ASSETS_CHUNK_DAYS
 
 
-def feature_chunk_days(coins: int) -> int:
-    """Days of ``ml_features`` that a run covers at most with this many coins, so that no run needs more memory."""
-    return chunk_days(TABLES[ML_FEATURES.table], coins)
+def days_at_most(table: TableSpec) -> int:
+    """Return the most days that one run of a table covers, regardless of memory.
 
+    Args:
+        table: The spec.
 
-def chunk_days(table: TableSpec, coins: int) -> int:
-    """Days that one run of the table covers at most with this many coins.
+    Returns:
+        Days, at least 1.
 
     Raises:
-        ValueError: the table has no days.
+        ValueError: The table has no days.
     """
     if table.chunk is None:
         raise ValueError(f"{table.table} has no days: no run covers any of them")
-    days = min(table.chunk.days or DERIVED_CHUNK_DAYS, DERIVED_CHUNK_DAYS)
-    rows = table.chunk.hourly_rows
+    return min(table.chunk.days or MOST_DAYS, MOST_DAYS)
+
+
+def days_in_memory(table: TableSpec, coins: int) -> int:
+    """Return the most days of a table that one run makes, with as many rows as its memory allows.
+
+    Args:
+        table: The spec.
+        coins: The number of coins.
+
+    Returns:
+        Days, at least 1.
+
+    Raises:
+        ValueError: The table has no days.
+    """
+    days, rows = days_at_most(table), table.chunk.hourly_rows if table.chunk else None
     return days if rows is None else max(1, min(days, rows // (24 * coins)))
 
 
-def wide_chunks() -> dict[str, int]:
-    """Table of a provider -> days of its runs, where these are longer than those of other tables of providers."""
-    wide = registry.wide_chunks()
-    return {
-        name: days for name, longest in wide.items() if (days := min(longest, DERIVED_CHUNK_DAYS)) > SOURCE_CHUNK_DAYS
-    }
-
-
 def asset_kwargs(table: str) -> dict[str, Any]:
-    """Keyword arguments of ``@dg.asset`` for the table of this name: all that its :class:`TableSpec` says.
+    """Build the keyword arguments of ``@dg.asset`` from the :class:`TableSpec` of a table.
 
-    For a table without days, calendar, backfill policy and IO manager are left out.
+    Args:
+        table: The name.
+
+    Returns:
+        The arguments. A table without days has no calendar, backfill policy and IO manager.
 
     Raises:
-        KeyError: there is no such table.
+        KeyError: There is no such table.
     """
     said = TABLES[table]
     found = _about(said)
@@ -77,7 +87,7 @@ def asset_kwargs(table: str) -> dict[str, Any]:
         coins = len(select(Settings.from_env().coins))
         found |= {
             "partitions_def": DAILY,
-            "backfill_policy": dg.BackfillPolicy.multi_run(chunk_days(said, coins)),
+            "backfill_policy": dg.BackfillPolicy.multi_run(days_in_memory(said, coins)),
             "io_manager_key": "io_manager",
         }
     rows = said.rows_from
@@ -87,12 +97,12 @@ def asset_kwargs(table: str) -> dict[str, Any]:
 
 
 def asset_out(table: str) -> dg.AssetOut:
-    """The same for one table of a multi-asset; calendar, backfill policy and pool belong to the whole of it."""
+    """Build the output of one table of a multi-asset. Calendar, backfill policy and pool belong to the multi-asset."""
     return dg.AssetOut(**_about(TABLES[table]), io_manager_key="io_manager", is_required=False)
 
 
 def asset_of_many(*tables: str) -> dict[str, Any]:
-    """Keyword arguments of ``@dg.multi_asset`` for tables that one answer of a provider fills."""
+    """Build the keyword arguments of ``@dg.multi_asset`` for tables that one response of a provider fills."""
     said = asset_kwargs(tables[0])
     outs = {table: asset_out(table) for table in tables}
     return {
@@ -103,14 +113,14 @@ def asset_of_many(*tables: str) -> dict[str, Any]:
 
 
 def external_asset(table: str) -> dg.AssetSpec:
-    """A table whose rows are written while others are materialised: nothing of it is materialised or backfilled."""
+    """Build the external asset of a table whose rows are written while other tables are materialised."""
     found = _about(TABLES[table])
     del found["freshness_policy"]
     return dg.AssetSpec(table, **{**found, "description": TABLES[table].contract.description})
 
 
 def _about(said: TableSpec) -> dict[str, Any]:
-    """What the UI shows of a table, and Dagster's own freshness: it watches materialisations, the checks watch rows."""
+    """Return what the UI shows of a table, and Dagster's freshness policy. The policy watches materialisations, not rows."""
     contract = said.contract
     return {
         "group_name": said.group,
@@ -122,13 +132,14 @@ def _about(said: TableSpec) -> dict[str, Any]:
         "metadata": {
             "dagster/column_schema": column_schema(contract),
             "dagster/table_name": contract.table,
+            "docs": page(f"data-dictionary.md#{contract.table}"),
             **({LINEAGE: lineage} if (lineage := column_lineage(said)) else {}),
         },
     }
 
 
 def _freshness_policy(said: TableSpec) -> dg.FreshnessPolicy | None:
-    if isinstance(said.rows_from, OfTheMoment):
+    if isinstance(said.rows_from, Unpartitioned):
         late = said.rows_from.late_after
         return dg.FreshnessPolicy.time_window(fail_window=late, warn_window=late / 2 + timedelta(minutes=1))
     limit = said.freshness
@@ -140,7 +151,7 @@ def _freshness_policy(said: TableSpec) -> dg.FreshnessPolicy | None:
 
 
 def column_schema(contract: Contract) -> dg.TableSchema:
-    """The contract's columns as the UI shows them."""
+    """Build the columns of a contract for the UI."""
     return dg.TableSchema(
         columns=[
             dg.TableColumn(
@@ -163,7 +174,7 @@ def column_schema(contract: Contract) -> dg.TableSchema:
 
 
 def column_lineage(said: TableSpec) -> dg.TableColumnLineage | None:
-    """The columns of its inputs that each column of a derived table is made from; None where nothing is known of it."""
+    """Build the column lineage of a derived table; None where its spec names no columns."""
     rows = said.rows_from
     if not isinstance(rows, DerivedFrom) or not rows.columns:
         return None
@@ -174,10 +185,10 @@ def column_lineage(said: TableSpec) -> dg.TableColumnLineage | None:
 
 
 def show_lineage(context: dg.AssetExecutionContext) -> None:
-    """Note the column lineage with the run's last day, where Dagster's lineage tab looks for it.
+    """Add the column lineage to the metadata of the run's last day, where Dagster's lineage tab finds it.
 
-    Not with each day: the lineage of a few hundred features is tens of kilobytes, and they are all the same. Ticks of
-    the day in progress note none for the same reason, and neither does a dry run, which materialises nothing.
+    The lineage of a few hundred features takes tens of kilobytes and is the same for all days. So the other days and the
+    ticks of the day in progress do not get it. A dry run does not either, because it materialises nothing.
     """
     first, last = days_of(context)
     if first == last == today() or not hasattr(context, "_step_execution_context"):
@@ -188,45 +199,50 @@ def show_lineage(context: dg.AssetExecutionContext) -> None:
 
 
 def inputs_of(table: str) -> dict[str, dg.AssetIn]:
-    """The inputs of a derived table as arguments of ``@dg.asset(ins=...)``, each over the days that it looks back.
+    """Build the inputs of a derived table for ``@dg.asset(ins=...)``, each over its look-back.
 
-    Days without rows are legal.
+    Args:
+        table: The name.
+
+    Returns:
+        Input table -> Dagster's input; empty for a table that is not derived.
     """
     rows = TABLES[table].rows_from
-    return {name: _look_back(days) for name, days in rows.inputs.items()} if isinstance(rows, DerivedFrom) else {}
+    return {name: _look_back(reach) for name, reach in rows.inputs.items()} if isinstance(rows, DerivedFrom) else {}
 
 
-def _look_back(days: int) -> dg.AssetIn:
-    """An input that reaches ``days`` days back from the first requested day; 0: the same days."""
-    if not days:
+def _look_back(reach: int) -> dg.AssetIn:
+    """Build an input that begins ``reach`` days before the first requested day. Days before the calendar are allowed."""
+    if not reach:
         return dg.AssetIn()
     return dg.AssetIn(
         partition_mapping=dg.TimeWindowPartitionMapping(
-            start_offset=-days, end_offset=0, allow_nonexistent_upstream_partitions=True
-        )
+            start_offset=-reach, end_offset=0, allow_nonexistent_upstream_partitions=True
+        ),
+        metadata={LOOK_BACK_DAYS: reach},
     )
 
 
 def not_shown(context: dg.AssetExecutionContext, contract: Contract) -> pd.DataFrame:
-    """No rows: the provider shows the present only, and none of the run's days is today. Stored rows stay."""
+    """Return no rows for a run without today, because the provider shows the present only. Stored rows stay."""
     context.add_output_metadata({"not_shown": "the provider shows the present only; no request was made"})
     return contract.empty().to_pandas()
 
 
 def already_seen(context: dg.AssetExecutionContext, contract: Contract) -> pd.DataFrame:
-    """No rows: the table keeps the first snapshot of its hour or day, and that one is stored."""
+    """Return no rows, because the first snapshot of the hour or day is stored and stays."""
     context.add_output_metadata({"already_seen": "the snapshot of this hour or day is stored; no request was made"})
     return contract.empty().to_pandas()
 
 
 def days_of(context: dg.AssetExecutionContext) -> tuple[date, date]:
-    """First and last requested day of this run, both included."""
+    """Return the first and last day of the run, UTC, both included."""
     keys = context.partition_key_range
     return date.fromisoformat(keys.start), date.fromisoformat(keys.end)
 
 
 def coins_of(context: dg.AssetExecutionContext, providers: Providers) -> tuple[Coin, ...]:
-    """The configured coins, or those of them that the run was started for: coins that failed are tried alone."""
+    """Return the configured coins, or only those that the run's tag names: coins that failed before."""
     coins = providers.coins()
     only = context.run.tags.get(COINS_TAG)
     return coins if only is None else tuple(coin for coin in coins if coin.symbol in only.split(","))
@@ -238,15 +254,30 @@ def fetch(
     source: Callable[[Client, Settings], Awaitable[Fetched]],
     contract: Contract,
 ) -> Fetched:
-    """What the source gives. In a run for coins that failed before, coins that fail again stay named, and no step fails:
-    the day is as complete as it was, and a failed step would have all of its coins asked for again.
+    """Fetch rows from a source, and set aside observations that the contract forbids.
+
+    In a run for coins that failed before, the step does not fail again, because then all coins of the day would be
+    requested again. The coins that fail are recorded instead.
+
+    Args:
+        context: The run.
+        providers: Gives access to the source.
+        source: The coroutine function of the source.
+        contract: The contract of the table.
+
+    Returns:
+        The rows, and what failed, is missing or was set aside.
+
+    Raises:
+        SourceError: The source failed.
+        dagster.Failure: Days have no rows where rows are due.
     """
     only = context.run.tags.get(COINS_TAG)
     if only is None:
-        return screen(contract, providers.fetch(source))
+        return screen(contract, providers.fetch(source, context.log.info))
     token = ALONE.set(True)
     try:
-        return screen(contract, providers.fetch(source))
+        return screen(contract, providers.fetch(source, context.log.info))
     except (SourceError, dg.Failure) as error:
         reason = str(error.description if isinstance(error, dg.Failure) else error)
         return Fetched(contract.empty().to_pandas(), failed=dict.fromkeys(only.split(","), reason))
@@ -255,33 +286,59 @@ def fetch(
 
 
 def note(context: dg.AssetExecutionContext, fetched: Fetched, output: str | None = None, **more: Any) -> None:
-    """Where the rows came from: response hashes, calls made, what the provider did not have, and which coins failed.
+    """Record a fetch: metadata of the materialisation, and rows of ``set_aside``.
 
-    What was set aside goes to table ``set_aside`` as well.
+    The metadata has the hashes of the responses, the number of calls, what the provider did not have, and failed coins.
+    Each day's materialisation has what was set aside of that day; counts of the whole run end in ``_of_run``.
+
+    Args:
+        context: The run.
+        fetched: The result of the fetch.
+        output: The table, in a multi-asset.
+        **more: Further metadata.
+
+    Raises:
+        WarehouseError: ``set_aside`` cannot be read or written.
     """
     metadata: Mapping[str, Any] = {
         **more,
         FAILED_COINS: dg.MetadataValue.json(dict(fetched.failed)),
         "response_sha256": dg.MetadataValue.json(sorted(fetched.digests)),
-        "requests": fetched.calls,
+        "requests_of_run": fetched.calls,
         "not_given": dg.MetadataValue.json(dict(fetched.missing)),
         "not_given_count": len(fetched.missing),
-        "set_aside": dg.MetadataValue.json(set_aside_by_reason(fetched.set_aside)),
-        "set_aside_count": sum(record.count for record in fetched.set_aside),
-        "surplus": dg.MetadataValue.json(dict(fetched.surplus)),
+        "surplus_of_run": dg.MetadataValue.json(dict(fetched.surplus)),
     }
-    context.add_output_metadata(metadata, output_name=output)
     providers: Providers = context.resources.providers
     contract = CONTRACTS[output or context.asset_key.to_user_string()]
-    set_aside.record(Warehouse(providers.settings().warehouse), contract, fetched, *days_of(context), providers.now())
+    start, end = days_of(context)
+    by_day = {day: {**of_day, **metadata} for day, of_day in _set_aside_by_day(fetched.set_aside, start, end).items()}
+    add_by_partition(context.op_execution_context.get_step_execution_context(), dg.AssetKey(contract.table), by_day)
+    warehouse = Warehouse(providers.settings().warehouse)
+    seen = set_aside.record(warehouse, contract, fetched, start, end, providers.now())
+    context.log_event(dg.AssetMaterialization("set_aside", metadata={"about": contract.table, "observations": seen}))
     for subject, reason in fetched.missing.items():
         context.log.info(f"{subject}: {reason}")
     for subject, reason in fetched.failed.items():
         context.log.warning(f"{subject} failed, the other coins were stored: {reason}")
 
 
+def _set_aside_by_day(records: Iterable[SetAside], start: date, end: date) -> dict[str, dict[str, Any]]:
+    """Partition key -> what was set aside of that day; what is about a day outside the run goes to the nearest one."""
+    by_day: dict[date, list[SetAside]] = {day: [] for day in days(start, end)}
+    for record in records:
+        by_day[min(max(record.day, start), end)].append(record)
+    return {
+        day.isoformat(): {
+            "set_aside_count": sum(record.count for record in of_day),
+            "set_aside": dg.MetadataValue.json(set_aside_by_reason(of_day)),
+        }
+        for day, of_day in by_day.items()
+    }
+
+
 def set_aside_by_reason(records: Iterable[SetAside]) -> dict[str, dict[str, Any]]:
-    """Reason -> how many observations, of which subjects, and one example: what the UI shows of a materialisation."""
+    """Return reason -> number of observations, their subjects, and one example, for the metadata of a materialisation."""
     found: dict[str, dict[str, Any]] = {}
     for record in records:
         entry = found.setdefault(record.reason, {"count": 0, "subjects": [], "example": record.example})
@@ -292,7 +349,7 @@ def set_aside_by_reason(records: Iterable[SetAside]) -> dict[str, dict[str, Any]
 
 
 def failed_coins_of(metadata: Mapping[str, dg.MetadataValue]) -> dict[str, str]:
-    """The coins whose rows a materialisation lacks because the provider failed for them, and why."""
+    """Return coin -> why its fetch failed, from the metadata of a materialisation."""
     note = metadata.get(FAILED_COINS)
     listed = note.value if note is not None and isinstance(note.value, dict) else {}
     return {str(coin): str(reason) for coin, reason in listed.items()}

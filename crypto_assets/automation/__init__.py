@@ -1,6 +1,6 @@
-"""What keeps tables true without hands: the planner of repairs, checks between the ticks, retention.
+"""What runs without a person: the ticks, the planner of repairs, the checks between the ticks, retention.
 
-One file a duty. Each lists its sensors, schedules and jobs; ``definitions.py`` gathers those of all rooms.
+Each file lists its sensors, schedules and jobs; ``definitions.py`` collects them.
 What does not belong here: fetching, formulas, alerts and the service level (``monitoring/``).
 """
 
@@ -9,8 +9,8 @@ from __future__ import annotations
 from types import ModuleType
 
 
-def duties() -> list[ModuleType]:
-    """The modules of this room that have sensors, schedules, jobs or assets."""
+def dagster_modules() -> list[ModuleType]:
+    """Return the modules of this package that define sensors, schedules or jobs."""
     from crypto_assets.automation import checks_only, repair, tidy
 
     return [checks_only, repair, tidy]

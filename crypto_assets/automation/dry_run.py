@@ -1,7 +1,7 @@
-"""What a derived table would hold if it were derived again now, and on which days that is not what it holds.
+"""Derive tables again without writing, to find the days whose stored rows would change.
 
-A window reaches far, but a late value changes only the hours that could have seen it. Which ones is not reasoned
-about: the asset itself is called on the inputs as they are now, and its rows are compared with the stored ones.
+A late value changes only some of the hours whose window contains it. To find them, the asset itself is called with the
+current inputs, and its rows are compared with the stored ones.
 """
 
 from __future__ import annotations
@@ -25,12 +25,17 @@ from crypto_assets.tables.registry import LOOK_BACK
 from crypto_assets.tables.schemas import CONTRACTS
 
 CHUNK_DAYS = 31
-MOST_ROWS = 500_000  # of a table, beyond which days are taken for changed untried
-CLOSE = 1e-9  # relative: what chunking may do to a float
+MOST_ROWS = 500_000  # of a table; for more rows every day counts as changed without a try
+CLOSE = 1e-9  # relative difference of floats that chunking may cause
 
 
 class DryRun:
-    """Tables as stored, but for the days that were tried: those are as they would become."""
+    """Reads the tables as stored, except for days that were derived again: these are read as they would become.
+
+    Args:
+        warehouse: The tables.
+        providers: Settings and coins for the assets.
+    """
 
     def __init__(self, warehouse: Warehouse, providers: Providers) -> None:
         self._warehouse = warehouse
@@ -38,13 +43,25 @@ class DryRun:
         self._fresh: dict[str, dict[date, pl.DataFrame]] = {}
 
     def affordable(self, table: str, days: Collection[date]) -> bool:
-        if table not in _triable() or not days:
+        """Return whether the table has no side effects and these days have at most ``MOST_ROWS`` rows."""
+        if table not in _assets_without_side_effects() or not days:
             return False
         rows = self._warehouse.days_with_rows(table, min(days), max(days))
         return sum(rows.get(day, 0) for day in days) <= MOST_ROWS
 
     def changed(self, table: str, days: Collection[date]) -> list[date]:
-        """Those of the days whose rows would not be the stored ones, within float tolerance."""
+        """Derive days again and compare them with the stored rows.
+
+        Args:
+            table: A table for which :meth:`affordable` is true.
+            days: The days.
+
+        Returns:
+            The days whose rows would change by more than the float tolerance, in order.
+
+        Raises:
+            WarehouseError: A table cannot be read.
+        """
         found = []
         for start, end in runs_of(days):
             for first, last in chunks(start, end, CHUNK_DAYS):
@@ -58,7 +75,7 @@ class DryRun:
         return sorted(found)
 
     def _derive(self, table: str, start: date, end: date) -> pl.DataFrame:
-        asset = _triable()[table]
+        asset = _assets_without_side_effects()[table]
         inputs = {}
         for name, given in asset.op.ins.items():
             frame = self._read(name, start - DAY * LOOK_BACK[table][name], end)
@@ -81,9 +98,9 @@ class DryRun:
 
 
 @cache
-def _triable() -> dict[str, Any]:
-    """The assets that can be tried: no provider and no model is behind them, so a try takes seconds and has no effect."""
-    every = [asset for duty in assets.duties() for asset in getattr(duty, "ASSETS", ())]
+def _assets_without_side_effects() -> dict[str, Any]:
+    """Return the assets without side effects: they need no provider and no model."""
+    every = [asset for module in assets.dagster_modules() for asset in getattr(module, "ASSETS", ())]
     single = {
         asset.key.to_user_string(): asset
         for asset in every

@@ -1,7 +1,7 @@
-"""The sensors, the schedule and the jobs of repairs. Each looks, asks the planner, and hands its runs to Dagster.
+"""The sensors, the schedule and the jobs of repairs. Each reads the state, calls the planner, and requests its runs.
 
-Why something is repaired is in ``planner/reasons/``, how wishes become runs in ``planner/plan.py``, and how often and in
-what order in ``planner/rules.py``.
+The reasons are in ``planner/reasons/``, the making of runs in ``planner/plan.py``, their number and order in
+``planner/rules.py``.
 """
 
 from __future__ import annotations
@@ -14,14 +14,15 @@ from datetime import datetime, timezone
 import dagster as dg
 from dagster import AssetSelection, DagsterInstance, DefaultSensorStatus
 
+from crypto_assets.assets.documented import OPERATIONS, documented, page
 from crypto_assets.assets.providers import Providers
 from crypto_assets.assets.shell import DAILY
-from crypto_assets.automation.planner import rules, specs, state
+from crypto_assets.automation.planner import observed_state, rules, specs
 from crypto_assets.automation.planner.plan import Plan, plan
 from crypto_assets.automation.planner.reasons import gaps, late_values, model_is_back, rest_of_run
 from crypto_assets.automation.planner.requests import requests
 from crypto_assets.automation.planner.rules import LATE_VALUES, MODEL_IS_BACK, REFILL, REST_OF_RUN
-from crypto_assets.automation.planner.wishes import UnderWay, Wish
+from crypto_assets.automation.planner.wanted_days import UnderWay, WantedDay
 from crypto_assets.narratives.llm.client import ModelAwayError, Ollama
 from crypto_assets.settings import Settings
 from crypto_assets.storage import warehouse as storage
@@ -29,7 +30,7 @@ from crypto_assets.storage.warehouse import Warehouse
 from crypto_assets.tables.registry import LOOK_BACK
 
 LATE_INTERVAL_S, REST_INTERVAL_S, MODEL_INTERVAL_S = 30, 15, 60
-OVERLAP_S = 3600.0  # a commit may become visible this long after its files were written
+OVERLAP_S = 3600.0  # a commit may become visible up to this long after its files were written
 INPUTS = sorted({name for inputs in LOOK_BACK.values() for name in inputs})
 
 refill_job = dg.define_asset_job(
@@ -37,54 +38,83 @@ refill_job = dg.define_asset_job(
     AssetSelection.all(),
     partitions_def=DAILY,
     tags={"dagster/priority": str(REFILL.priority)},
-    description="Ask again for days that are missing, failed, unsettled or incomplete.",
+    description="Fetch or derive again the days that are missing, failed, unsettled or incomplete.",
+    **documented(OPERATIONS),
 )
 reanalyse = dg.define_asset_job(
     "reanalyse",
     AssetSelection.assets("article_narratives").downstream(),
     partitions_def=DAILY,
-    description="Ask the model about articles that it did not answer yet, and derive what is built on the answers.",
+    description="Ask the model about articles without an answer, and derive the tables that use its answers.",
+    **documented("narratives.md"),
 )
 
 
 def planned(
     instance: DagsterInstance,
-    wishes: Iterable[Wish],
+    wanted_days: Iterable[WantedDay],
     kind: rules.Rules,
     *,
     now: datetime,
     under_way: UnderWay | None = None,
     cause: str = "",
 ) -> Plan:
-    """The plan for these wishes, with what this instance has under way and has tried."""
+    """Plan wanted days with the runs under way and the earlier attempts of this instance.
+
+    Args:
+        instance: Has the runs.
+        wanted_days: The days, of one kind of repair.
+        kind: The rules of this kind.
+        now: The instant, UTC.
+        under_way: What is under way, where it is already read.
+        cause: The event that made the days wanted, see :func:`plan`.
+
+    Returns:
+        The plan.
+    """
     known = specs.current()
-    busy = under_way if under_way is not None else state.under_way(instance, known, now)
+    busy = under_way if under_way is not None else observed_state.under_way(instance, known, now)
     since = now - kind.retry.within if kind.retry.within is not None else None
 
     def attempts(digest: str) -> list[datetime]:
-        return state.attempts(instance, digest, since)
+        return observed_state.attempts(instance, digest, since)
 
-    return plan(wishes, kind, known, now=now, under_way=busy, tried=attempts, cause=cause)
+    return plan(wanted_days, kind, known, now=now, under_way=busy, tried=attempts, cause=cause)
 
 
 def refills(instance: DagsterInstance, now: datetime) -> Plan:
-    """Every range that should be asked for again now, newest first; closed days only."""
+    """Plan every missing, failed, unsettled or incomplete day, the newest first.
+
+    Args:
+        instance: Has the runs.
+        now: The instant, UTC.
+
+    Returns:
+        The plan.
+    """
     known = specs.current()
-    busy = state.under_way(instance, known, now)
-    wishes = gaps.wishes(gaps.observe(instance, known, now), known, now, busy)
-    return planned(instance, wishes, REFILL, now=now, under_way=busy)
+    busy = observed_state.under_way(instance, known, now)
+    wanted_days = gaps.wanted_days(gaps.observe(instance, known, now), known, now, busy)
+    return planned(instance, wanted_days, REFILL, now=now, under_way=busy)
 
 
-@dg.schedule(job=refill_job, cron_schedule="5,20,35,50 * * * *", execution_timezone="UTC")
+@dg.schedule(
+    job=refill_job,
+    cron_schedule="5,20,35,50 * * * *",
+    execution_timezone="UTC",
+    description="Between the ticks: days of the last week that are missing, failed, unsettled or incomplete. Off by "
+    "default, because it asks providers.",
+    **documented(OPERATIONS),
+)
 def refill_gaps(context: dg.ScheduleEvaluationContext) -> list[dg.RunRequest] | dg.SkipReason:
-    """Between the ticks. Looks at the tables of now, however late it is evaluated."""
+    """Request refills between the ticks. It reads the current state, also where it is evaluated late."""
     now = datetime.now(timezone.utc)
-    if unfinished := state.still_running(context.instance, REFILL, now):
+    if unfinished := observed_state.still_running(context.instance, REFILL, now):
         return dg.SkipReason(f"a refill still waits or runs (run {unfinished})")
     found = refills(context.instance, now)
     if not found.runs:
         stopped = len(found.exhausted) + len(found.paused)
-        tried = f"; {stopped} range(s) were tried often enough today" if stopped else ""
+        tried = f"; {stopped} range(s) wait for their next attempt or had the last one today" if stopped else ""
         return dg.SkipReason(f"nothing to refill in the last {gaps.WINDOW_DAYS} days{tried}")
     return requests(found.runs, REFILL)
 
@@ -93,35 +123,36 @@ def refill_gaps(context: dg.ScheduleEvaluationContext) -> list[dg.RunRequest] | 
     name="late_values",
     target=dg.AssetSelection.assets(*LOOK_BACK),
     minimum_interval_seconds=LATE_INTERVAL_S,
-    default_status=DefaultSensorStatus.RUNNING,  # it asks no provider for anything
+    default_status=DefaultSensorStatus.RUNNING,  # it calls no provider
     description=late_values.__doc__,
+    **documented("training.md"),
 )
 def late_values_sensor(context: dg.SensorEvaluationContext) -> dg.SensorResult | dg.SkipReason:
-    """A tick costs a look at the tables' versions while nothing changes."""
+    """Request derived days that late values change. While nothing changes, a tick only reads the versions of the tables."""
     instance, providers, now = context.instance, Providers(), datetime.now(timezone.utc)
     warehouse = Warehouse(providers.settings().warehouse)
-    if state.still_running(instance, LATE_VALUES, now):
-        return dg.SkipReason("What the last tick asked for is still being derived.")
-    settled = json.loads(context.cursor or "{}")  # the last tick that left nothing to do
+    if observed_state.still_running(instance, LATE_VALUES, now):
+        return dg.SkipReason("The runs of the last tick have not ended.")
+    settled = json.loads(context.cursor or "{}")  # the state at the last tick without anything to do
     began, versions = storage.now(), {name: warehouse.version(name) for name in INPUTS}
     if settled.get("versions") == versions:
         return dg.SkipReason("No input has changed.")
-    findings = late_values.look(instance, warehouse, providers, specs.current(), settled.get("since", 0.0))
+    findings = late_values.find_late_values(instance, warehouse, providers, specs.current(), settled.get("since", 0.0))
     cause = f"{findings.newest_write}"
-    found = planned(instance, findings.wishes, LATE_VALUES, now=now, under_way=findings.busy, cause=cause)
+    found = planned(instance, findings.wanted_days, LATE_VALUES, now=now, under_way=findings.busy, cause=cause)
     if found.runs:
         said = ", ".join(f"{len(days)} day(s) of {table}" for table, days in findings.wanted.items())
         context.log.info(f"Inputs changed after they were read: {said}")
         return dg.SensorResult(run_requests=requests(found.runs, LATE_VALUES))
     if found.under_way:
-        return dg.SkipReason(f"{len(found.under_way)} stale partition(s) are left to runs that are under way.")
+        return dg.SkipReason(f"{len(found.under_way)} stale partition(s) will be derived by runs that are under way.")
     if found.exhausted:
         context.log.error(
-            f"{findings.wanted} failed {LATE_VALUES.retry.most} times after the same change and stays as it is; see the "
+            f"{findings.wanted} failed {LATE_VALUES.retry.most} times after the same change and is not tried again; see the "
             f"failed runs tagged {LATE_VALUES.tag}, then materialise these partitions"
         )
     cursor = json.dumps({"since": began - OVERLAP_S, "versions": versions})
-    return dg.SensorResult(skip_reason="No stored value would come out different.", cursor=cursor)
+    return dg.SensorResult(skip_reason="No stored value would change.", cursor=cursor)
 
 
 @dg.run_failure_sensor(
@@ -129,17 +160,20 @@ def late_values_sensor(context: dg.SensorEvaluationContext) -> dg.SensorResult |
     default_status=DefaultSensorStatus.RUNNING,
     minimum_interval_seconds=REST_INTERVAL_S,
     description=rest_of_run.__doc__,
+    metadata={"docs": page(OPERATIONS)},
 )
 def derive_without_what_failed(context: dg.RunFailureSensorContext) -> dg.SensorResult | dg.SkipReason:
-    """Asks for the rest of a failed run, once."""
+    """Request the rest of a failed run, once."""
     run = context.dagster_run
-    if REST_OF_RUN.tag in run.tags or state.days_of_run(run) is None:
-        return dg.SkipReason(f"run {run.run_id} is itself such a rest, or has no days")
-    wishes = rest_of_run.wishes(context.instance, run, specs.current())
+    if REST_OF_RUN.tag in run.tags or observed_state.days_of_run(run) is None:
+        return dg.SkipReason(f"run {run.run_id} is itself the rest of a failed run, or has no days")
+    wanted_days = rest_of_run.wanted_days(context.instance, run, specs.current())
     now = datetime.now(timezone.utc)
-    found = planned(context.instance, wishes, REST_OF_RUN, now=now, cause=run.run_id)
+    found = planned(context.instance, wanted_days, REST_OF_RUN, now=now, cause=run.run_id)
     if not found.runs:
-        return dg.SkipReason(f"nothing of run {run.run_id} can be derived without what failed, or another run does it")
+        return dg.SkipReason(
+            f"nothing of run {run.run_id} can be derived without what failed, or another run derives it"
+        )
     return dg.SensorResult(run_requests=requests(found.runs, REST_OF_RUN))
 
 
@@ -148,27 +182,30 @@ def derive_without_what_failed(context: dg.RunFailureSensorContext) -> dg.Sensor
     name="model_is_back",
     minimum_interval_seconds=MODEL_INTERVAL_S,
     default_status=DefaultSensorStatus.RUNNING,
-    description="Watches for articles that a model owes an answer, and asks again once it is back.",
+    description="Watches for articles without an answer of the model, and requests their analysis when the model answers again.",
+    **documented("narratives.md"),
 )
 def model_is_back_sensor(context: dg.SensorEvaluationContext) -> dg.SensorResult | dg.SkipReason:
-    """Asks the model nothing but whether it is there, and only while articles wait."""
+    """Request the analysis of unanswered articles. It asks the server for its models only, and only while articles wait."""
     settings, now = Settings.from_env(), datetime.now(timezone.utc)
-    owed = model_is_back.owed(Warehouse(settings.warehouse), settings, now)
-    if not owed.days:
-        return dg.SkipReason("no article waits for a model")
-    if state.still_running(context.instance, MODEL_IS_BACK, now):
+    waiting = model_is_back.unanswered(Warehouse(settings.warehouse), settings, now)
+    if not waiting.days:
+        return dg.SkipReason("no article waits for the model")
+    if observed_state.still_running(context.instance, MODEL_IS_BACK, now):
         return dg.SkipReason("a run that asks the model is under way")
-    wishes = model_is_back.wishes(owed, specs.current(), settings.ollama_model)
-    found = planned(context.instance, wishes, MODEL_IS_BACK, now=now, cause=owed.state)
+    wanted_days = model_is_back.wanted_days(waiting, specs.current(), settings.ollama_model)
+    found = planned(context.instance, wanted_days, MODEL_IS_BACK, now=now, cause=waiting.state)
     if not found.runs:
-        return dg.SkipReason(f"{owed.articles} article(s) wait; the last try changed nothing, the next is later")
+        return dg.SkipReason(
+            f"{waiting.articles} article(s) wait; the last attempt changed nothing, and the pause is not over"
+        )
     if away := asyncio.run(_away(settings)):
-        return dg.SkipReason(f"{owed.articles} article(s) wait for a model: {away}")
+        return dg.SkipReason(f"{waiting.articles} article(s) wait for the model: {away}")
     return dg.SensorResult(run_requests=requests(found.runs, MODEL_IS_BACK))
 
 
 async def _away(settings: Settings) -> str:
-    """Why no model answers; empty if one does."""
+    """Return why the model does not answer; empty if it does."""
     async with Ollama(settings) as client:
         try:
             await client.probe()

@@ -1,8 +1,8 @@
-"""Which materialised partitions of derived tables are older than the inputs they rest on.
+"""Which materialised partitions of derived tables are older than the inputs that they use.
 
-A derived partition looks back over days of its inputs. When one of those days is written later (another order of
-backfill, a second process on the neighbouring range, a late value), the derived partition is stale and must be
-materialised again, else the order of runs would show in the values (chunking does not show).
+A derived partition uses several days of its inputs. If one of these days is written later (another order of backfills, a
+second process, a late value), the derived partition is stale. It must be materialised again, because values must not
+depend on the order of runs (rule "chunking does not show").
 """
 
 from __future__ import annotations
@@ -21,34 +21,66 @@ from crypto_assets.tables.registry import LOOK_BACK
 PAGE = 1000  # records a query
 
 
-def horizon(tables: Iterable[str], end: date) -> date:
-    """The last day that new rows of these tables up to ``end`` can reach, through every derived table."""
+def last_affected_day(tables: Iterable[str], end: date) -> date:
+    """Find the last derived day that can change when these tables are written.
+
+    Args:
+        tables: The tables that are written.
+        end: The last day that is written.
+
+    Returns:
+        The last day of any derived table whose look-back contains a written day.
+    """
     reached = {table: end for table in tables}
     for derived, inputs in LOOK_BACK.items():
-        ends = [reached[table] + DAY * reach for table, reach in inputs.items() if table in reached]
+        ends = [reached[table] + DAY * back for table, back in inputs.items() if table in reached]
         if ends:
             reached[derived] = max([*ends, reached.get(derived, end)])
     return max(reached.values())
 
 
 def stale_days(instance: DagsterInstance, warehouse: Warehouse, table: str, start: date, end: date) -> list[date]:
-    """Days of start..end whose materialisation of this derived table began before an input in its window was written."""
+    """Find the stale days of a derived table.
+
+    Args:
+        instance: Has the materialisations.
+        warehouse: The tables.
+        table: The derived table.
+        start: First day, UTC, included.
+        end: Last day, included.
+
+    Returns:
+        The days whose inputs were read before an input in their window was written, in order.
+
+    Raises:
+        WarehouseError: An input cannot be read.
+    """
     read_at = inputs_read_at(instance, table, start, end)
     if not read_at:
         return []
     found: set[date] = set()
-    for name, reach in LOOK_BACK[table].items():
-        written = warehouse.written_at(name, start - DAY * reach, end)
+    for name, back in LOOK_BACK[table].items():
+        written = warehouse.written_at(name, start - DAY * back, end)
         ordered = sorted(written)
         for day, moment in read_at.items():
-            low, high = bisect_right(ordered, day - DAY * (reach + 1)), bisect_right(ordered, day)
+            low, high = bisect_right(ordered, day - DAY * (back + 1)), bisect_right(ordered, day)
             if any(written[other] > moment for other in ordered[low:high]):
                 found.add(day)
     return sorted(found)
 
 
 def newest_records(instance: DagsterInstance, table: str, start: date, end: date) -> dict[date, EventLogRecord]:
-    """Day -> the record of its newest materialisation; a day that was filled every 15 minutes costs no more than another."""
+    """Read the newest materialisation of each day, however often a day was materialised.
+
+    Args:
+        instance: Has the materialisations.
+        table: The table.
+        start: First day, UTC, included.
+        end: Last day, included.
+
+    Returns:
+        Day -> the record.
+    """
     keys = {day.isoformat() for day in days(start, end)}
     kind = DagsterEventType.ASSET_MATERIALIZATION
     numbers = sorted(instance.get_latest_storage_id_by_partition(AssetKey(table), kind, keys).values())
@@ -64,7 +96,7 @@ def newest_records(instance: DagsterInstance, table: str, start: date, end: date
 def newest_metadata(
     instance: DagsterInstance, table: str, start: date, end: date
 ) -> dict[date, Mapping[str, MetadataValue]]:
-    """Day -> metadata of its newest materialisation."""
+    """Return day -> metadata of its newest materialisation, for start..end (both included)."""
     return {
         day: materialization.metadata
         for day, record in newest_records(instance, table, start, end).items()
@@ -73,7 +105,7 @@ def newest_metadata(
 
 
 def inputs_read_at(instance: DagsterInstance, table: str, start: date, end: date) -> dict[date, float]:
-    """Day -> epoch seconds at which its newest materialisation began to read its inputs."""
+    """Return day -> epoch seconds at which its newest materialisation began to read inputs; 0 where it is unknown."""
     return {
         day: float(str(note.value)) if (note := metadata.get(INPUTS_READ_AT)) is not None else 0.0
         for day, metadata in newest_metadata(instance, table, start, end).items()

@@ -1,7 +1,7 @@
-"""What the check reports say: contract, rows expected against present, freshness by partition, derived coverage.
+"""Checks of the tables and of the platform: one file per subject, and ``shells.py``, which makes Dagster checks of them.
 
-Each measure is a function of the stored rows and a range (``measures.py``), so that the UI and ``status`` cannot
-disagree. The contract was already enforced before the write; its check is the record.
+A check is a function of the stored rows and a range of days, so that the UI and ``status`` show the same result.
+What does not belong here: the validation before a write (``tables/contract.py``) and alerts (``monitoring/``).
 """
 
 from crypto_assets.checks.shells import all_checks

@@ -1,4 +1,4 @@
-"""Measures of the calls to providers: is the premium key used, and will the month's budget last."""
+"""Checks of the calls to providers: whether the paid key is used, and whether the budget lasts for the month."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ BUDGET_WARNING = 0.8
 
 
 def premium_share(scope: Scope) -> Outcome:
-    """Share of CoinGecko calls made with the pro key, where one is set: 100 %. ERROR: a paid plan that is not used."""
+    """Compute the share of CoinGecko calls made with the pro key. ERROR below 100 %, because a paid plan is not used."""
     rows = scope.warehouse.read("api_usage", start=scope.start, end=scope.end).filter(pl.col("provider") == "coingecko")
     calls, premium = int(rows["calls"].sum()), int(rows["premium_calls"].sum())
     if scope.settings.coingecko_plan not in PREMIUM_PLANS:
@@ -40,7 +40,13 @@ def premium_share(scope: Scope) -> Outcome:
 
 @dataclass(frozen=True)
 class Month:
-    """A provider's calls of this month, and what they come to at its end, against the budget."""
+    """A provider's calls of this month against its budget.
+
+    Attributes:
+        used: Calls made so far.
+        budget: Calls that the plan allows in the month.
+        projected: Calls expected until the end of the month.
+    """
 
     used: int
     budget: int
@@ -48,6 +54,7 @@ class Month:
 
     @property
     def share(self) -> float:
+        """The projected calls as a fraction of the budget; infinite for a budget of 0."""
         return self.projected / self.budget if self.budget else float("inf")
 
     def __str__(self) -> str:
@@ -55,9 +62,19 @@ class Month:
 
 
 def months(settings: Settings, now: datetime) -> dict[str, Month]:
-    """Provider -> its month, of those that have a budget; the rest of it is taken to be like the last seven days.
+    """Project the calls of each provider that has a budget to the end of the month.
 
-    Counted in the quota store. Raises :class:`InstanceError`.
+    The remaining days are expected to be like the last seven. The calls are counted in the quota store.
+
+    Args:
+        settings: Plans, budgets, and the quota store.
+        now: The instant, UTC.
+
+    Returns:
+        Provider -> its month.
+
+    Raises:
+        InstanceError: The quota store cannot be reached.
     """
     limits = {provider: limit_of(provider, settings) for provider in PROVIDERS}
     capped = {provider: limit for provider, limit in limits.items() if limit is not None and limit.budget is not None}
@@ -76,7 +93,7 @@ def months(settings: Settings, now: datetime) -> dict[str, Month]:
 
 
 def budget_projection(scope: Scope) -> Outcome:
-    """Each provider's calls projected to the end of the month against its budget, now, whatever the range: WARN from 80 %."""
+    """Compare each provider's projected calls of the current month with its budget. WARN from 80 %; the range does not matter."""
     found = months(scope.settings, scope.now)
     if not found:
         return Outcome(True, "no monthly budget: the plan has no cap and API_BUDGETS sets none", "WARN", {})

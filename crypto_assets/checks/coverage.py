@@ -1,4 +1,4 @@
-"""Measures of derived tables: every base row enhanced; the features' population has a file of its own."""
+"""Checks of derived tables: every base row has its enhanced row. The population of features is in ``population.py``."""
 
 from __future__ import annotations
 

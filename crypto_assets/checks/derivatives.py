@@ -28,8 +28,10 @@ def agrees_with_snapshot(table: str, column: str, known_for: timedelta, agrees: 
     """
 
     def measure(scope: Scope) -> Outcome:
-        """The first venue's numbers against the snapshot over all venues, hour by hour. WARN: the one that is wrong, and whether
-        it is a unit or a name, is for a person to say."""
+        """Compare the first venue's numbers with the snapshot over all venues, hour by hour.
+
+        WARN: a person must say which of the two is wrong, and whether it is a unit or a name.
+        """
         both = _compared(scope, table, column, known_for)
         if both.is_empty():
             return Outcome(True, "no hour that the snapshot and the table both have", "WARN", {"compared": 0})
@@ -69,8 +71,11 @@ def venues_answer(table: str) -> Measure:
     """Build the measure of a table with a row for each venue."""
 
     def measure(scope: Scope) -> Outcome:
-        """Each venue in DERIVATIVE_SOURCES has rows in the range. WARN: a venue that refuses this place is left out without
-        failing a run, and the spread between venues is empty until it answers or is taken out of the order."""
+        """Look for rows of each venue in DERIVATIVE_SOURCES in the range.
+
+        WARN: a venue that refuses this place is left out without failing a run. The spread between venues is empty until
+        it answers or is taken out of the order.
+        """
         rows = scope.warehouse.read(table, start=scope.start, end=scope.end, columns=["venue"])
         counts = dict(rows.group_by("venue").len().rows())
         coins = select(scope.settings.coins)

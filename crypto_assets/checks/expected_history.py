@@ -1,6 +1,6 @@
-"""How much of a long history is there: rows due and rows present, counted a year at a time, so that memory stays bounded.
+"""Rows due and rows present over a long history, counted year by year to bound the memory.
 
-The rule for what is due is that of the check ``rows_expected``, and over the same range the numbers are the same.
+The rule is that of the check ``rows_expected``; over the same range the numbers are equal.
 """
 
 from __future__ import annotations
@@ -20,9 +20,18 @@ YEAR = 366  # days in memory at once
 
 
 def rows(scope: Scope, table: str, stored: Mapping[date, int]) -> tuple[int, int] | None:
-    """Rows due and rows present over the scope's days, all of them closed; None for a table of which none are due by rule.
+    """Count the rows due and the rows present.
 
-    ``stored``: rows by day (:meth:`Warehouse.days_with_rows`). Raises :class:`WarehouseError`.
+    Args:
+        scope: Its days must be over.
+        table: The table.
+        stored: Day -> rows (:meth:`Warehouse.days_with_rows`).
+
+    Returns:
+        (rows due, rows present); None for a table in which no rows are due.
+
+    Raises:
+        WarehouseError: The table cannot be read.
     """
     if table in state.RECORDS:
         return None
@@ -41,12 +50,12 @@ def rows(scope: Scope, table: str, stored: Mapping[date, int]) -> tuple[int, int
 
 
 def _by_coin(scope: Scope, table: str, years: list[Scope]) -> tuple[int, int]:
-    """A coin is due from its first row in any of the years on."""
+    """Count by coin; a coin is due from its first row on, in whichever year that is."""
     rule = state.BY_COIN[table]
     wanted = pl.col("symbol").is_in(measures.coins_of(scope, rule.identifier))
     seen = pl.concat([measures.first_seen(_keys(year, table).filter(wanted)) for year in years])
     whole = seen.sort("first").group_by("symbol").agg(pl.col("first", "hour").first(), pl.col("rows").sum())
-    due = measures.owed(whole, scope.end, rule.rows_per_day)
+    due = measures.with_rows_due(whole, scope.end, rule.rows_per_day)
     return int(due["due"].sum()), int(due["rows"].sum())
 
 

@@ -1,8 +1,8 @@
-"""Is a table fresh now? Its newest row against its limit, as a whole and coin by coin, whatever a run was about.
+"""Check ``fresh``: the age of the newest row against the limit of the table, for the whole table and by coin.
 
-Dagster's own freshness looks at when anything was materialised, so a backfill of an old day makes it green. This looks
-at the newest ``available_at`` that is in the table: it is red although old days are being backfilled, and green with the
-first tick that brings new rows.
+Dagster's own freshness uses the time of the last materialisation, so the backfill of an old day makes a table look fresh.
+This check uses the newest ``available_at`` in the table: it fails during a backfill of old days, and passes with the
+first tick that stores new rows.
 """
 
 from __future__ import annotations
@@ -19,25 +19,25 @@ from crypto_assets.dates import DAY
 from crypto_assets.tables.contract import Contract
 from crypto_assets.tables.registry import CONTRACTS
 
-COIN_MAY_REST = timedelta(hours=3)  # a thin market has hours without a trade
+COIN_MAY_REST = timedelta(hours=3)  # some coins have hours without a trade
 
 
 def fresh(table: Contract) -> Measure:
-    """The newest row's ``available_at`` against the table's limit (ERROR), then each coin's (WARN; three hours at least).
+    """Compare the newest row with the table's limit (ERROR), then the newest row of each coin (WARN from three hours).
 
-    Recorded data is not late. A table without any row of the last 40 days is history that nobody keeps up: WARN.
+    Recorded data is never late. A table without a row of the last 40 days is not kept up to date: WARN.
     """
     limit = FRESHNESS[table.table].late_after
 
     def measure(scope: Scope) -> Outcome:
-        found = judged(scope, table.table)
+        found = freshness_in(scope, table.table)
         if found is None:
-            return Outcome(True, "the range ends in the past: not judged")
-        if found.word == state.RECORDED:
-            return Outcome(True, "recorded data and the sandbox's of long ago are not late")
+            return Outcome(True, "the range ends in the past: freshness is not judged")
+        if found.status == state.RECORDED:
+            return Outcome(True, "recorded data and old sandbox data are not late")
         if found.newest is None:
-            return Outcome(False, "no row is known by now: the table is empty", "WARN", _numbers(None, limit, 0, 0))
-        if found.word == state.NOT_KEPT:
+            return Outcome(False, "the table has no row that is known by now", "WARN", _numbers(None, limit, 0, 0))
+        if found.status == state.NOT_KEPT:
             text = f"no row of the last {state.KEPT_DAYS} days: the table is not kept up to date; the newest row was "
             text += f"known at {found.newest:%Y-%m-%d %H:%M} UTC"
             return Outcome(False, text, "WARN", _numbers(None, limit, 0, 0))
@@ -46,16 +46,27 @@ def fresh(table: Contract) -> Measure:
     return measure
 
 
-def judged(scope: Scope, table: str) -> state.Freshness | None:
-    """The table's freshness; None where the range ends in the past and the platform is not judged as it runs."""
+def freshness_in(scope: Scope, table: str) -> state.TableFreshness | None:
+    """Return the freshness of a table.
+
+    Args:
+        scope: The tables and the instant.
+        table: The table.
+
+    Returns:
+        Its freshness; None where the range ends in the past and the scope is not live, or the table has no limit.
+
+    Raises:
+        WarehouseError: The table cannot be read.
+    """
     if table not in FRESHNESS or (not scope.live and scope.end < (scope.now - DAY).date()):
         return None
-    return state.freshness_of(scope.warehouse, table, scope.now)
+    return scope.once(f"freshness of {table}", lambda: state.freshness_of(scope.warehouse, table, scope.now))
 
 
-def _judge(scope: Scope, found: state.Freshness, newest: dict[str, datetime]) -> Outcome:
+def _judge(scope: Scope, found: state.TableFreshness, newest: dict[str, datetime]) -> Outcome:
     last, age, limit = found.newest or scope.now, found.age or timedelta(), found.late_after
-    recent = scope.now - DAY * RECENT_DAYS  # a coin that left its venue earlier is no longer expected
+    recent = scope.now - DAY * RECENT_DAYS  # a coin without a row since then has left its venue and is not expected
     coins = {coin: seen for coin, seen in newest.items() if seen >= recent}
     rest = max(limit, COIN_MAY_REST)
     behind = sorted((seen, coin) for coin, seen in coins.items() if scope.now - seen > rest)
@@ -67,18 +78,18 @@ def _judge(scope: Scope, found: state.Freshness, newest: dict[str, datetime]) ->
         bool(found.fresh) and not behind,
         text,
         "WARN" if found.fresh else "ERROR",
-        {**_numbers(age, limit, len(coins), len(behind)), "newest_available_at": last.isoformat()},
+        {**_numbers(age, limit, len(coins), len(behind)), "newest_available_at": last},
     )
 
 
 def _numbers(age: timedelta | None, limit: timedelta, coins: int, behind: int) -> dict[str, float | int]:
-    """Plotted over time by the UI."""
+    """Return the numbers that the UI plots over time."""
     minutes = {} if age is None else {"age_minutes": round(age.total_seconds() / 60, 1)}
     return {**minutes, "limit_minutes": limit.total_seconds() / 60, "coins": coins, "coins_behind": behind}
 
 
 def _coins(scope: Scope, table: Contract, newest: datetime) -> dict[str, datetime]:
-    """Coin -> its newest ``available_at`` known by now, of the days in which a coin may be behind."""
+    """Return coin -> its newest ``available_at`` that is known by now, over the last days."""
     if not FRESHNESS[table.table].by_coin:
         return {}
     first = newest.date() - DAY * (RECENT_DAYS + 1)

@@ -1,4 +1,4 @@
-"""The platform itself: partitions left failed, space on disk, connections to Postgres. Measured when a check runs."""
+"""Checks of the platform itself: failed partitions, free disk space, connections to Postgres."""
 
 from __future__ import annotations
 
@@ -6,22 +6,28 @@ import shutil
 from collections.abc import Callable
 from datetime import datetime, timezone
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from dagster import DagsterInstance
-from sqlalchemy import create_engine, pool, text
 
 from crypto_assets.assets.shell import DAILY
 from crypto_assets.checks.outcome import Outcome
 from crypto_assets.checks.state import FRESHNESS, failed_days
+from crypto_assets.lazy import lazy
 from crypto_assets.settings import Settings
 
-Measure = Callable[[DagsterInstance, Settings], Outcome]
+if TYPE_CHECKING:
+    import sqlalchemy
+else:
+    sqlalchemy = lazy("sqlalchemy")
+
+PlatformCheck = Callable[[DagsterInstance, Settings], Outcome]
 DISK_WARN, DISK_ERROR = 0.15, 0.05  # free share
 CONNECTIONS_WARN = 0.8
 
 
 def nothing_failed(instance: DagsterInstance, settings: Settings) -> Outcome:
-    """No partition of any table is left failed, however old. The refill tries again; what stays needs a person."""
+    """Check that no partition of any table is failed, however old. The refill repeats it; one that stays needs a person."""
     first, last = DAILY.start.date(), datetime.now(timezone.utc).date()
     failed: dict[str, list[str]] = {}
     for table in FRESHNESS:
@@ -40,12 +46,12 @@ def nothing_failed(instance: DagsterInstance, settings: Settings) -> Outcome:
 
 
 def disk_space(instance: DagsterInstance, settings: Settings) -> Outcome:
-    """Free space where the state lives. Below 15 % WARN, below 5 % ERROR: Postgres and Delta stop when there is none."""
+    """Check the free disk space of the state folder: WARN below 15 %, ERROR below 5 %. Postgres and Delta need space to write."""
     return free_space(settings.home)
 
 
 def free_space(home: Path) -> Outcome:
-    """What ``disk_space`` says, for who has no instance: with a full disk there is none."""
+    """Do the check ``disk_space`` without a Dagster instance, which does not start on a full disk."""
     used = shutil.disk_usage(next(folder for folder in (home, *home.absolute().parents) if folder.exists()))
     share = used.free / used.total
     return Outcome(
@@ -57,13 +63,13 @@ def free_space(home: Path) -> Outcome:
 
 
 def database(instance: DagsterInstance, settings: Settings) -> Outcome:
-    """Connections in use against what the server allows, and the size of the database."""
+    """Compare the connections in use with the server's limit, and report the size of the database. WARN from 80 %."""
     if settings.postgres_url is None:
-        return Outcome(True, "DAGSTER_POSTGRES_URL is not set: Postgres is not looked at")
-    engine = create_engine(settings.postgres_url.get_secret_value(), poolclass=pool.NullPool)
+        return Outcome(True, "DAGSTER_POSTGRES_URL is not set: Postgres was not checked")
+    engine = sqlalchemy.create_engine(settings.postgres_url.get_secret_value(), poolclass=sqlalchemy.pool.NullPool)
     with engine.connect() as connection:
         used, allowed, size = connection.execute(
-            text(
+            sqlalchemy.text(
                 "SELECT (SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'client backend'), "
                 "current_setting('max_connections')::int, pg_database_size(current_database())"
             )
@@ -76,4 +82,4 @@ def database(instance: DagsterInstance, settings: Settings) -> Outcome:
     )
 
 
-MEASURES: dict[str, Measure] = {"nothing_failed": nothing_failed, "disk_space": disk_space, "database": database}
+MEASURES: dict[str, PlatformCheck] = {"nothing_failed": nothing_failed, "disk_space": disk_space, "database": database}

@@ -1,4 +1,4 @@
-"""Do two sources speak of the same coin? When most of a coin's day contradicts, a name is as likely wrong as a price."""
+"""Check ``identifiers``: if two sources contradict each other for most of a day, one identifier may be wrong."""
 
 from __future__ import annotations
 
@@ -6,23 +6,25 @@ from datetime import date
 
 import polars as pl
 
-from crypto_assets.assets.quarantine import second_opinion
+from crypto_assets.assets.quarantine import second_source_bars
 from crypto_assets.catalog import by_symbol
 from crypto_assets.checks.outcome import Outcome, Scope
 from crypto_assets.transforms.outliers import HOUR
 
-LEAST_HOURS = 3  # fewer contradicted hours of a day are outliers, each to be judged by itself
+LEAST_HOURS = 3  # fewer contradicted hours of a day are single outliers
 SUSPECT_SHARE = 0.5  # of the hours of a day that both sources have
 SHOWN = 3
 
 
 def identifiers(scope: Scope) -> Outcome:
-    """Coins of which a second source contradicts most hours of a day: one of the two names another coin, or another unit
-    of it. ERROR: whichever is right, `prices` lacks these hours or has them wrong until a person decides.
+    """Find coins for which a second source contradicts most hours of a day.
+
+    One of the two identifiers then names another coin, or another unit. ERROR: `prices` lacks these hours, or has wrong
+    ones, until a person decides.
     """
     suspects = suspected(scope)
     if suspects.is_empty():
-        return Outcome(True, "no coin whose sources contradict each other for most of a day", "ERROR", {"coins": 0})
+        return Outcome(True, "no coin has sources that contradict each other for most of a day", "ERROR", {"coins": 0})
     coins = suspects["symbol"].unique().sort().to_list()
     by_coin = [_said(symbol, suspects.filter(symbol=symbol)) for symbol in coins[:SHOWN]]
     more = f"; and {len(coins) - SHOWN} more coin(s)" if len(coins) > SHOWN else ""
@@ -30,18 +32,21 @@ def identifiers(scope: Scope) -> Outcome:
         False,
         f"suspected wrong identifier: {'; '.join(by_coin)}{more}. Compare the two names at their providers. If one names "
         "another coin, correct its row in crypto_assets/catalog/coins.csv and backfill prices of these days; if both are "
-        "right, believe the prices: crypto-assets release SYMBOL TS",
+        "right, release the prices: crypto-assets release SYMBOL TS",
         "ERROR",
         {"coins": len(coins), "coin_days": suspects.height, "hours_held": int(suspects["held"].sum())},
     )
 
 
 def suspected(scope: Scope) -> pl.DataFrame:
-    """One row a coin and day of which the second source contradicts most hours that both have.
+    """Find the days on which the second source contradicts most hours of a coin.
+
+    Args:
+        scope: The tables and the range; a live scope includes today.
 
     Returns:
-        symbol, date, held (hours in quarantine that nobody judged), compared (hours that both sources have),
-        other_source.
+        One row per coin and day: symbol, date, held (hours in quarantine, not released), compared (hours that both
+        sources have), other_source.
     """
     end = max(scope.end, scope.now.date()) if scope.live else scope.end
     held = scope.warehouse.read("quarantine", start=scope.start, end=end).filter(
@@ -54,7 +59,7 @@ def suspected(scope: Scope) -> pl.DataFrame:
     if days.is_empty():
         return days.with_columns(compared=pl.lit(0, pl.Int64))
     symbols = days["symbol"].unique().to_list()
-    bars = second_opinion(scope.warehouse, scope.start, end, symbols).with_columns(pl.col("ts") + HOUR)
+    bars = second_source_bars(scope.warehouse, scope.start, end, symbols).with_columns(pl.col("ts") + HOUR)
     both = (
         scope.warehouse.read("prices", start=scope.start, end=end, columns=["symbol", "ts", "date"], symbols=symbols)
         .join(bars, on=["symbol", "ts"], how="semi")

@@ -1,4 +1,4 @@
-"""Measures of coins over time: a coin that had rows a month ago and has none now has been lost, and is named."""
+"""Check ``coins_kept``: it names coins that had rows in the last month and have none now."""
 
 from __future__ import annotations
 
@@ -17,16 +17,16 @@ MONTH_DAYS = 30
 
 
 def coins_kept(table: Contract) -> Measure:
-    """Coins that had rows in the month before the last two closed days and have none since. WARN: they are named.
+    """Find coins that had rows in the month before the last two closed days and have none since. WARN: it names them.
 
-    A pair that was delisted, renamed or mistyped gives no error at some providers, only no rows: ``rows_expected`` of one
-    day cannot know that the coin was there before.
+    Some providers answer without an error for a pair that was delisted, renamed or mistyped. ``rows_expected`` of one day
+    cannot know that the coin had rows before.
     """
 
     def measure(scope: Scope) -> Outcome:
         yesterday = (scope.now - DAY).date()
         live = scope.live and bool(_coins(scope, table, yesterday - DAY * MONTH_DAYS, scope.now.date()))
-        last = scope.now.date() if live else scope.end  # of old days that are filled now, the range is judged
+        last = scope.now.date() if live else scope.end  # a backfill of old days is judged by its range
         since = min(last, yesterday) - DAY * (SILENT_DAYS - 1)
         before = _coins(scope, table, since - DAY * MONTH_DAYS, since - DAY)
         lost = sorted(before - _coins(scope, table, since, last))

@@ -1,4 +1,4 @@
-"""Measures that every table has: its contract, its rows, the freshness of its partitions, those that failed."""
+"""Checks that every table has: contract, expected rows, fresh partitions, no failed partitions."""
 
 from __future__ import annotations
 
@@ -28,31 +28,35 @@ from crypto_assets.tables.spec import (
     TableSpec,
 )
 
-# Recorded exchanges miss a handful of hours a year; below this the provider or we lost something.
+# Exchanges miss a few hours a year. A smaller share means that the provider or the platform lost rows.
 ROWS_THRESHOLD = 0.98
 RECENT_DAYS = 7
 
 
 def contract(table: Contract) -> Measure:
-    """Every stored row of the range against the contract. ERROR: a broken structure breaks every reader."""
+    """Check every stored row of the range against the contract. ERROR, because readers rely on the structure."""
 
     def measure(scope: Scope) -> Outcome:
         rows = scope.warehouse.read(table, start=scope.start, end=scope.end)
-        problems = table.violations(rows)
-        return Outcome(
-            not problems,
-            "; ".join(problems[:3]) if problems else f"all {rows.height} rows keep the contract",
-            "ERROR",
-            {"rows": rows.height, "rules_broken": len(problems)},
-        )
+        return contract_outcome(table.violations(rows), rows.height)
 
     return measure
 
 
-def rows_expected(table: Contract) -> Measure:
-    """Rows present against rows expected over the closed days of the range, gaps and duplicates counted.
+def contract_outcome(problems: list[str], rows: int) -> Outcome:
+    """What the contract's check says of so many rows of which these rules are broken."""
+    return Outcome(
+        not problems,
+        "; ".join(problems[:3]) if problems else f"all {rows} rows keep the contract",
+        "ERROR",
+        {"rows": rows, "rules_broken": len(problems)},
+    )
 
-    WARN, since providers have outages of their own; ERROR where a key occurs twice, which is ours.
+
+def rows_expected(table: Contract) -> Measure:
+    """Compare the rows present with the rows expected over the closed days of the range; count gaps and duplicates.
+
+    WARN, because providers have outages. ERROR where a key occurs twice, because the platform itself must prevent that.
     """
 
     def measure(scope: Scope) -> Outcome:
@@ -97,18 +101,34 @@ RowRule: TypeAlias = Callable[[Scope, pl.DataFrame, int], Counted]
 
 
 def expectation(table: Contract, scope: Scope, present: pl.DataFrame, closed: int) -> Counted:
-    """Rows expected, rows present among them, and a remark, by the table's own rule (``TableSpec.expected``).
+    """Count the rows expected and present by the table's own rule (``TableSpec.expected``).
 
-    ``present`` has the keys and dates of the rows of the closed days; ``closed`` is the number of these days.
+    Args:
+        table: The contract of the table.
+        scope: The tables and the range.
+        present: Keys and dates of the stored rows of the closed days.
+        closed: The number of these days.
+
+    Returns:
+        (rows expected, rows present among them, remark).
+
+    Raises:
+        WarehouseError: A table that the rule counts cannot be read.
     """
     return ROW_RULES[table.table](scope, present, closed)
 
 
 def rule_of(table: TableSpec) -> RowRule:
-    """The function that counts the rows due of this table: one function a kind of expectation.
+    """Return the function that counts the expected rows of a table; there is one function per kind of rule.
+
+    Args:
+        table: The spec of the table.
+
+    Returns:
+        The function of (scope, present, closed), see :func:`expectation`.
 
     Raises:
-        TypeError: there is no function for its kind.
+        TypeError: No function counts this kind of rule.
     """
     due = table.expected
     if type(due) not in _KINDS:
@@ -170,7 +190,7 @@ def _days_of(due: DaysOf, table: str, scope: Scope, present: pl.DataFrame, close
 
 
 def _hours_of(due: HoursOf, table: str, scope: Scope, present: pl.DataFrame, closed: int) -> Counted:
-    """A row is expected for each coin and hour mark at which a row of one of the tables stands."""
+    """Expect a row for each coin and hour mark for which one of the tables has a row."""
     hours = []
     for name in due.tables:
         how = TABLES[name].read_by_features
@@ -192,16 +212,16 @@ def _hours_of(due: HoursOf, table: str, scope: Scope, present: pl.DataFrame, clo
 
 
 def _rows(scope: Scope, table: str) -> int:
-    """Rows of the closed days: those of the day in progress are not expected yet."""
+    """Count the rows of the closed days; those of the day in progress are not expected yet."""
     last = min(scope.end, (scope.now - DAY).date())
     return sum(scope.warehouse.days_with_rows(table, scope.start, last).values())
 
 
 def _by_coin(scope: Scope, present: pl.DataFrame, *, per_day: int, source: str | None) -> tuple[int, int, str]:
-    """Coins count from their first day in the range on; a coin never seen is named, not counted as a gap."""
+    """Count by coin, from the first day of each in the range on. A coin without any row is named and is no gap."""
     coins = coins_of(scope, source)
     seen = first_seen(present.filter(pl.col("symbol").is_in(coins)))
-    due = owed(seen, min(scope.end, (scope.now - DAY).date()), per_day)
+    due = with_rows_due(seen, min(scope.end, (scope.now - DAY).date()), per_day)
     unseen = sorted(set(coins) - set(due["symbol"]))
     worst = (
         due.with_columns(gap=pl.col("due") - pl.col("rows"))
@@ -217,24 +237,36 @@ def _by_coin(scope: Scope, present: pl.DataFrame, *, per_day: int, source: str |
 
 
 def coins_of(scope: Scope, source: str | None) -> list[str]:
+    """Return the configured coins that have this identifier in the catalogue; all of them for None."""
     return [c.symbol for c in select(scope.settings.coins) if source is None or getattr(c, source)]
 
 
 def first_seen(present: pl.DataFrame) -> pl.DataFrame:
-    """One row a coin: symbol, first (day), hour (of its first row; 0 in daily tables), rows."""
+    """Return one row per coin: symbol, first (its first day), hour (UTC hour of its first row; 0 in daily tables), rows."""
     hour = pl.col("ts").min().dt.hour().cast(pl.Int64) if "ts" in present.columns else pl.lit(0, pl.Int64)
     return present.group_by("symbol").agg(first=pl.col("date").min(), hour=hour, rows=pl.len().cast(pl.Int64))
 
 
-def owed(seen: pl.DataFrame, last: date, per_day: int) -> pl.DataFrame:
-    """With ``due``: rows from the coin's first one to the end of ``last``. Listed in mid-day: from its first hour on."""
+def with_rows_due(seen: pl.DataFrame, last: date, per_day: int) -> pl.DataFrame:
+    """Add ``due``, the rows due of each coin from its first hour to the end of the last day.
+
+    Args:
+        seen: See :func:`first_seen`.
+        last: The last day, included.
+        per_day: Rows of a coin on a day.
+
+    Returns:
+        ``seen`` with the column ``due``.
+    """
     days_due = (pl.lit(last) - pl.col("first")).dt.total_days() + 1
     return seen.with_columns(due=days_due * per_day - pl.col("hour"))
 
 
 def fresh_partitions(table: Contract) -> Measure:
-    """Does each due partition reach the end of its day? Old days that were backfilled cannot hide a late new one:
-    the last days of a table that is kept up to date are looked at in every run."""
+    """Check that each due partition has rows up to the end of its day.
+
+    A live check includes the last days of a table that is kept up to date, so a backfill of old days hides no late day.
+    """
 
     def measure(scope: Scope) -> Outcome:
         late_after = FRESHNESS[table.table].late_after
@@ -253,7 +285,7 @@ def fresh_partitions(table: Contract) -> Measure:
         late = [day for day in due if day not in newest or newest[day] < _reached(table.table, day, late_after)]
         text = f"{len(due) - len(late)} of {len(due)} due partition(s) hold rows up to their day's end"
         if not due:
-            text = "no partition that was looked at is due yet"
+            text = "none of the checked partitions is due yet"
         if late:
             text += f"; behind: {', '.join(map(str, late[:5]))}{'…' if len(late) > 5 else ''}"
         return Outcome(
@@ -263,7 +295,7 @@ def fresh_partitions(table: Contract) -> Measure:
             {
                 "partitions_due": len(due),
                 "partitions_behind": len(late),
-                "newest_available_at": max(newest.values()).isoformat() if newest else "none",
+                **({"newest_available_at": max(newest.values())} if newest else {}),
                 **_judged_days(looked_at, late, scope.now.date() - DAY * RECENT_DAYS),
             },
         )
@@ -272,8 +304,8 @@ def fresh_partitions(table: Contract) -> Measure:
 
 
 def _judged_days(looked_at: list[date], late: list[date], since: date) -> dict[str, str]:
-    """The days that the outcome is about, for alerts: last week's if it is late or all is well, else the range's."""
-    if not looked_at:  # the first day is in progress: the outcome is about none
+    """Return the first and last day of the outcome, for alerts: days of the last week, or of the range if only those are late."""
+    if not looked_at:  # the first day is still in progress: no day was checked
         return {}
     recent = [day for day in looked_at if day >= since]
     behind = [day for day in late if day >= since]
@@ -286,9 +318,9 @@ def _judged_days(looked_at: list[date], late: list[date], since: date) -> dict[s
 
 
 def _looked_at(scope: Scope, table: str) -> list[date]:
-    """The days of the range; of a platform that runs also the last ones, unless the table was never kept up to date.
+    """Return the days to check: those of the range, and for a live check the last days of a table that is kept up to date.
 
-    None before the first partition, nor before the table's second day: its history may begin in the middle of a day.
+    The first day of a table is left out, because its history may begin in the middle of that day.
     """
     found = set(days(scope.start, scope.end))
     today = scope.now.date()
@@ -304,14 +336,14 @@ def _reached(table: str, day: object, late_after: timedelta) -> datetime:
 
 
 def no_failed_partitions(table: Contract) -> Measure:
-    """No partition of the table is left failed: in the range, or however old where the platform is judged as it runs.
+    """Check that no partition of the table is failed: in the range, or of any age for a live check.
 
-    WARN: the refill tries again; what stays failed needs a person.
+    WARN: the refill repeats a failed partition; one that stays failed needs a person.
     """
 
     def measure(scope: Scope) -> Outcome:
         if scope.instance is None:
-            return Outcome(True, "Dagster is not at hand: failed partitions are not looked at")
+            return Outcome(True, "Dagster is not available: failed partitions were not checked")
         first, last = (scope.settings.start, scope.now.date()) if scope.live else (scope.start, scope.end)
         failed = state.failed_days(scope.instance, table.table, first, last)
         text = "no partition is left failed"

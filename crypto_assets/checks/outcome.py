@@ -1,24 +1,33 @@
-"""The result of a measure, before anyone shows it."""
+"""What a check function takes (:class:`Scope`) and returns (:class:`Outcome`). Nothing here displays it."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime
-from typing import Any
-
-from dagster import DagsterInstance
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from crypto_assets.settings import Settings
 from crypto_assets.storage.warehouse import Warehouse
 
+if TYPE_CHECKING:
+    from dagster import DagsterInstance
+
+T = TypeVar("T")
+
 
 @dataclass(frozen=True)
 class Scope:
-    """What a measure looks at: the warehouse, the settings, an inclusive range of days, and the clock.
+    """The input of a check function.
 
-    ``live``: the platform is judged as it runs now, whatever days a run is about; else only the range is.
-    ``instance`` knows which partitions failed; None where Dagster is not at hand.
+    Attributes:
+        warehouse: The tables.
+        settings: Coins, plan, budgets.
+        start: First day of the range, UTC, included.
+        end: Last day of the range, included.
+        now: The instant at which the state is checked, UTC.
+        live: Whether the check also covers the state of the platform now, beside the range.
+        instance: Knows which partitions failed; None where Dagster is not available.
     """
 
     warehouse: Warehouse
@@ -28,11 +37,27 @@ class Scope:
     now: datetime
     live: bool = False
     instance: DagsterInstance | None = None
+    # What several measures of one look need, computed by the first: name -> value. A look is of one instant, so nothing
+    # in it goes stale.
+    memo: dict[str, Any] = field(default_factory=dict, compare=False, repr=False)
+
+    def once(self, name: str, compute: Callable[[], T]) -> T:
+        """Return what ``compute`` returned when this scope was first asked for ``name``."""
+        if name not in self.memo:
+            self.memo[name] = compute()
+        found: T = self.memo[name]
+        return found
 
 
 @dataclass(frozen=True)
 class Chart:
-    """Lines over time for the UI's metadata; drawn only where someone shows it."""
+    """Lines over time. It is drawn only when it is displayed.
+
+    Attributes:
+        series: Label -> (days, values); None leaves a gap.
+        title: The title of the picture.
+        unit: The unit of the values; ``%`` expects fractions.
+    """
 
     series: Mapping[str, tuple[Sequence[date], Sequence[float | None]]]
     title: str
@@ -41,11 +66,18 @@ class Chart:
 
 @dataclass(frozen=True)
 class Outcome:
-    """Whether it holds, how bad it is if not, one sentence, and the numbers."""
+    """The result of a check.
+
+    Attributes:
+        passed: Whether the check passed.
+        description: One sentence for the UI and for alerts.
+        severity: ``WARN`` or ``ERROR``, if it did not pass. A broken structure is an ERROR, missing rows are a WARN.
+        numbers: Metadata; numbers are plotted over time by the UI.
+    """
 
     passed: bool
     description: str
-    severity: str = "WARN"  # structure is ERROR, coverage is WARN
+    severity: str = "WARN"
     numbers: Mapping[str, Any] = field(default_factory=dict)
 
 

@@ -1,4 +1,4 @@
-"""How many feature cells are filled, of all and of those that a source can give: by column, group, coin and day."""
+"""The share of feature cells with a value, of all cells and of the expected cells: by column, group, coin and day."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ import polars as pl
 from numpy.typing import NDArray
 
 from crypto_assets.catalog import Coin, by_symbol, select
-from crypto_assets.checks.expected import INPUTS, Expectations, expectations, spans
+from crypto_assets.checks.expected_features import INPUTS, Expectations, expectations, spans
 from crypto_assets.checks.outcome import Chart, Outcome, Scope
 from crypto_assets.dates import chunks
-from crypto_assets.features.definitions import FEATURES, GROUPS
+from crypto_assets.features.all_features import FEATURES, GROUPS
 from crypto_assets.tables.schemas import ML_FEATURES, TEN_ONCHAIN_FIELDS
 
-# A fall below it means that an input stopped or was lost: what no source can give is not expected.
+# A lower share means that an input stopped or was lost: cells that no source can give are not expected.
 EXPECTED_THRESHOLD = 0.9
 ROWS_AT_ONCE = 200_000  # of all feature columns: some 350 MB
 NAMES = list(FEATURES)
@@ -28,7 +28,17 @@ EPOCH = date(1970, 1, 1)
 
 @dataclass
 class Population:
-    """Cells counted over the range's rows. Arrays are by feature, in table order; ``daily`` holds days x groups."""
+    """Counts of cells over the rows of a range. Arrays have one number per feature, in table order.
+
+    Attributes:
+        rows: Rows counted.
+        filled: Cells with a value.
+        expected: Cells that are expected.
+        as_expected: Cells that are expected and have a value.
+        coins: Symbol -> (as_expected, expected).
+        daily: Day -> array of groups x (as_expected, expected).
+        wanted: Which cells are expected.
+    """
 
     rows: int = 0
     filled: Counts = field(default_factory=lambda: np.zeros(len(NAMES), dtype=np.int64))
@@ -40,28 +50,34 @@ class Population:
 
     @property
     def overall(self) -> float:
+        """Cells with a value ÷ all cells; 0 without rows."""
         return float(self.filled.sum() / (self.rows * len(NAMES))) if self.rows else 0.0
 
     @property
     def expected_overall(self) -> float:
+        """Expected cells with a value ÷ expected cells; 0 where none is expected."""
         return _share(self.as_expected.sum(), self.expected.sum()) or 0.0
 
     def columns(self) -> dict[str, float]:
+        """Return feature -> share of its cells with a value."""
         return {
             name: float(count / self.rows) if self.rows else 0.0 for name, count in zip(NAMES, self.filled, strict=True)
         }
 
     def expected_columns(self) -> dict[str, float | None]:
-        """Share of the expected cells; None where none is expected."""
+        """Return feature -> share of its expected cells with a value; None where none is expected."""
         return {n: _share(a, e) for n, a, e in zip(NAMES, self.as_expected, self.expected, strict=True)}
 
     def groups(self) -> dict[str, float | None]:
+        """Return group of features -> share of its expected cells with a value; None where none is expected."""
         return {g: _share(self.as_expected @ of, self.expected @ of) for g, of in zip(GROUPS, _MEMBERS, strict=True)}
 
     def by_coin(self) -> dict[str, float | None]:
+        """Return symbol -> share of its expected cells with a value; None where none is expected."""
         return {symbol: _share(*counts) for symbol, counts in sorted(self.coins.items())}
 
     def chart(self) -> Chart:
+        """Build the chart of the shares by group and day."""
         days = sorted(self.daily)
         series = {
             group: (days, [_share(*self.daily[day][n]) for day in days]) for n, group in enumerate(GROUPS)
@@ -77,7 +93,21 @@ _MEMBERS = np.array([[name in {f.name for f in group} for name in NAMES] for gro
 
 
 def measure_population(scope: Scope) -> Population:
-    """Counts every cell of the range, a bounded number of rows at a time."""
+    """Count every cell of the range; a bounded number of rows is in memory at a time.
+
+    Args:
+        scope: The tables, the configured coins, and the range.
+
+    Returns:
+        The counts.
+
+    Raises:
+        WarehouseError: A table cannot be read.
+    """
+    return scope.once("population", lambda: _measure_population(scope))
+
+
+def _measure_population(scope: Scope) -> Population:
     coins = select(scope.settings.coins)
     found = Population(wanted=expectations(scope, coins))
     days = max(1, ROWS_AT_ONCE // (24 * len(coins)))
@@ -89,7 +119,7 @@ def measure_population(scope: Scope) -> Population:
 
 
 def _count(found: Population, frame: pl.DataFrame) -> None:
-    """Add these rows, which stand in the order of coin and hour: all of them at once, since calls cost more than cells."""
+    """Add rows that are sorted by coin and hour. All rows go through one call, because calls cost more than cells."""
     filled = frame.select(pl.col(name).is_not_null() for name in NAMES).to_numpy()
     where = [
         (columns, frame.select(pl.sql_expr(condition).fill_null(value=False).alias("holds"))["holds"].to_numpy())
@@ -106,7 +136,7 @@ def _count(found: Population, frame: pl.DataFrame) -> None:
 
 
 def _add(found: Population, symbol: str, filled: Cells, expected: Cells, days: NDArray[np.int32]) -> None:
-    """The cells of one coin: rows x features, and the day of each row (days since 1970)."""
+    """Add the cells of one coin (rows x features); ``days`` has the day of each row in days since 1970."""
     both = filled & expected
     found.rows += len(filled)
     found.filled += filled.sum(axis=0)
@@ -123,7 +153,9 @@ def _add(found: Population, symbol: str, filled: Cells, expected: Cells, days: N
         found.daily[day] = found.daily.get(day, np.zeros_like(now)) + now
 
 
-_OF_BARS = {n: f for n, f in FEATURES.items() if f.tables == {"ohlc"} and f.first_hours}  # of bars in a row
+_OF_BARS = {
+    n: f for n, f in FEATURES.items() if f.tables == {"ohlc"} and f.first_hours
+}  # indicators that need consecutive bars
 _BARS = [NAMES.index(name) for name in _OF_BARS]
 _BARS_BEFORE = np.array([feature.first_hours for feature in _OF_BARS.values()])
 _CONDITIONS: dict[str, list[int]] = {}
@@ -137,7 +169,16 @@ def _micros(moment: datetime) -> int:
 
 
 def why_null(found: Population, name: str, coins: tuple[Coin, ...]) -> str:
-    """Why some cells of a feature are null, in one sentence; empty where none is."""
+    """Explain in one sentence why cells of a feature are null; empty where none is.
+
+    Args:
+        found: The counts.
+        name: The feature.
+        coins: The configured coins.
+
+    Returns:
+        The sentence.
+    """
     feature = FEATURES[name]
     number = NAMES.index(name)
     if feature.coins.name == "NONE":
@@ -162,7 +203,15 @@ def _names(symbols: list[str]) -> str:
 
 
 def ten_fields(found: Population, coins: tuple[Coin, ...]) -> dict[str, dict[str, object]]:
-    """The ten on-chain fields: share of all cells, share of the expected ones, and why any is null."""
+    """Report the ten on-chain columns.
+
+    Args:
+        found: The counts.
+        coins: The configured coins.
+
+    Returns:
+        Column -> its share of all cells, its share of the expected cells, and why any cell is null.
+    """
     shares, expected = found.columns(), found.expected_columns()
     return {
         name: {
@@ -175,8 +224,12 @@ def ten_fields(found: Population, coins: tuple[Coin, ...]) -> dict[str, dict[str
 
 
 def feature_population(scope: Scope) -> Outcome:
-    """Filled cells of those that a source can give, by column, group and coin; the ten on-chain fields by name and reason."""
-    found = measure_population(scope)
+    """Compute the share of expected feature cells with a value, by column, group and coin. WARN below 90 %."""
+    return outcome_of(measure_population(scope), scope)
+
+
+def outcome_of(found: Population, scope: Scope) -> Outcome:
+    """Build the outcome of the range's cells."""
     ten = ten_fields(found, select(scope.settings.coins))
     said = "; ".join(
         f"{name} {fact['share']:.0%}" + (f" ({fact['null_because']})" if fact["null_because"] else "")
@@ -194,3 +247,16 @@ def feature_population(scope: Scope) -> Outcome:
             **({"population_by_group": found.chart()} if len(found.daily) > 1 else {}),  # one day makes no line
         },
     )  # fmt: skip
+
+
+def outcome_of_day(found: Population, day: date) -> Outcome:
+    """What the check says of one day's cells: those that a source can give, by group."""
+    counts = found.daily.get(day)
+    if counts is None:
+        return Outcome(False, "no rows on this day", "WARN", {"rows": 0})
+    share = _share(*counts.sum(axis=0)) or 0.0
+    by_group = {group: _share(*counts[n]) for n, group in enumerate(GROUPS)}
+    low = sorted((part, group) for group, part in by_group.items() if part is not None and part < EXPECTED_THRESHOLD)
+    text = f"{share:.1%} of the feature cells that a source can give are populated"
+    text += f"; least: {', '.join(f'{group} {part:.0%}' for part, group in low[:3])}" if low else ""
+    return Outcome(share >= EXPECTED_THRESHOLD, text, "WARN", {"expected_population": share})

@@ -1,4 +1,4 @@
-"""Measures of the service itself: does somebody look every 15 minutes, and is what was promised kept."""
+"""Checks of the service itself: freshness is observed every 15 minutes, and the service level meets its target."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from crypto_assets.checks.outcome import Outcome, Scope
 from crypto_assets.dates import DAY
 from crypto_assets.transforms import service_level
 
-ALLOWED_GAPS = 2  # slots of a day: a restart of the machine is no reason to doubt the rest
+ALLOWED_GAPS = 2  # slots a day: a restart of the machine takes one or two
 
 
 def slots_observed(scope: Scope) -> Outcome:
-    """Slots of the last 24 hours in which freshness was observed. WARN: the service level of a slot nobody saw is unknown."""
+    """Count the slots of the last 24 hours without an observation. WARN: the service level of these slots is unknown."""
     rows = scope.warehouse.read(
         "freshness_observations", start=(scope.now - DAY).date(), end=scope.now.date(), columns=["asset", "ts"]
     )
@@ -26,7 +26,7 @@ def slots_observed(scope: Scope) -> Outcome:
 
 
 def slo_met(scope: Scope) -> Outcome:
-    """Every table's share of fresh slots over 24 hours against the target. WARN: which table, and how far below."""
+    """Compare each table's share of fresh slots over 24 hours with the target. WARN names the tables below it."""
     rows = scope.warehouse.read("slo_report", start=(scope.now - DAY).date(), end=scope.now.date())
     newest = rows.filter(
         pl.col("ts") == pl.col("ts").max(), pl.col("window") == "24h", pl.col("asset") != service_level.ALL
@@ -40,7 +40,7 @@ def slo_met(scope: Scope) -> Outcome:
             + (f": {', '.join(worst)}" if worst else "")
         )
         if not newest.is_empty()
-        else "no report of the last day that has a table which is filled",
+        else "the last day has no report of a table that is kept up to date",
         "WARN",
         {"tables": newest.height, "below_target": below.height},
     )

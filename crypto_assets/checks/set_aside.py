@@ -1,4 +1,4 @@
-"""What was given and could not be stored, table by table, named by subject, reason and count."""
+"""Check ``set_aside``: observations that a provider gave and that were not stored, by subject, reason and count."""
 
 from __future__ import annotations
 
@@ -11,13 +11,14 @@ from crypto_assets.dates import DAY, days
 from crypto_assets.tables.contract import Contract
 from crypto_assets.tables.registry import CONTRACTS, provider_tables
 
-RECENT_DAYS = 7  # of a platform that runs, these days are looked at in every run
+RECENT_DAYS = 7  # a live check includes these days
 SHOWN = 3
 
 
 def set_aside(table: Contract) -> Measure:
-    """Observations that the provider gave and that cannot be stored as they are: their cell is null or their row is left
-    out, the others are stored. WARN: what is stored is right, and the provider may mend the rest.
+    """Find observations that were not stored as given: their cell is null or their row is left out.
+
+    WARN: the other observations are stored, and the provider may correct these.
     """
 
     def measure(scope: Scope) -> Outcome:
@@ -37,7 +38,7 @@ def set_aside(table: Contract) -> Measure:
         return Outcome(
             False,
             f"{total} observation(s) of {rows['subject'].n_unique()} subject(s) on {len(bad)} day(s) set aside, the rest "
-            f"is stored: {'; '.join(_said(row) for row in reasons.head(SHOWN).iter_rows(named=True))}{more}; look: "
+            f"is stored: {'; '.join(_said(row) for row in reasons.head(SHOWN).iter_rows(named=True))}{more}; see them with "
             f"crypto-assets sql \"select * from set_aside where table_name = '{table.table}'\"",
             "WARN",
             {
@@ -61,7 +62,7 @@ def _said(row: dict[str, object]) -> str:
 
 
 def _looked_at(scope: Scope) -> list[date]:
-    """The range's days; of a platform that runs also the last ones, so that each run tells about the present."""
+    """Return the days to check: those of the range, and for a live check also the last days."""
     today = scope.now.date()
     recent = days(max(today - DAY * RECENT_DAYS, scope.settings.start), today) if scope.live else []
     return sorted({*days(scope.start, scope.end), *recent})
@@ -72,7 +73,7 @@ def _recent(day: date, scope: Scope) -> bool:
 
 
 def _span(found: list[date]) -> dict[str, str]:
-    """The days that the outcome is about, for alerts."""
+    """Return the first and last day of the outcome, for alerts."""
     return {"first_day": found[0].isoformat(), "last_day": found[-1].isoformat()}
 
 

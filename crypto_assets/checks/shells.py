@@ -1,16 +1,19 @@
-"""Measures as Dagster asset checks: the range comes from the run, the numbers go to the check's metadata."""
+"""The checks as Dagster asset checks: the range comes from the run, the numbers become metadata of the check."""
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import date, datetime, timedelta, timezone
+from functools import partial
+from inspect import cleandoc
 from typing import Any
 
 import dagster as dg
 
-from crypto_assets.assets.plots import line_chart
+from crypto_assets.assets.documented import CHECK_FAILED, page
 from crypto_assets.assets.providers import Providers
+from crypto_assets.assets.shell import DAILY
 from crypto_assets.checks import (
-    analysis,
+    analysis_health,
     calls,
     coverage,
     derivatives,
@@ -23,7 +26,9 @@ from crypto_assets.checks import (
     set_aside,
     sources,
 )
-from crypto_assets.checks.outcome import Chart, Measure, Outcome, Scope
+from crypto_assets.checks.by_day import Judged, judge, judges_days
+from crypto_assets.checks.day_reports import Reporter, as_result
+from crypto_assets.checks.outcome import Measure, Outcome, Scope
 from crypto_assets.dagster_internals.core import (
     ASSET_PARTITION_RANGE_END_TAG,
     ASSET_PARTITION_RANGE_START_TAG,
@@ -37,15 +42,15 @@ from crypto_assets.tables.registry import CONTRACTS
 PARTITION = PARTITION_NAME_TAG
 RANGE = (ASSET_PARTITION_RANGE_START_TAG, ASSET_PARTITION_RANGE_END_TAG)
 STEP_OF_CHECKS = "checks_of_"
-BROKEN_CHECKS = "broken_checks"  # metadata of a step's failure: checks that could not be made
-# A check started without a partition (from the checks page) looks at this much of the recent past.
+BROKEN_CHECKS = "broken_checks"  # metadata of a failed step: the checks that raised an error
+# A check that is started without a partition (from the checks page) covers this much of the recent past.
 RECENT = timedelta(days=30)
 
 
 def every_measure() -> dict[str, dict[str, Measure]]:
-    """Table -> check name -> measure."""
+    """Return table -> name of the check -> its function."""
     more = (
-        analysis.MEASURES,
+        analysis_health.MEASURES,
         calls.MEASURES,
         coverage.MEASURES,
         freshness.MEASURES,
@@ -63,10 +68,12 @@ def every_measure() -> dict[str, dict[str, Measure]]:
 
 
 def all_checks() -> list[dg.AssetChecksDefinition]:
-    """One step for all checks of a table: Dagster's part of a step costs more than most checks do, and a run of the
-    whole graph has some eighty of them."""
+    """Build the checks of every table, with one step for all checks of a table.
+
+    Dagster's overhead of a step costs more than most checks, and a run of the whole graph makes about eighty checks.
+    """
     found: dict[str, dict[str, Check]] = {
-        table: {name: Check.of_rows(name, measure) for name, measure in named.items()}
+        table: {name: Check.of_rows(table, name, measure) for name, measure in named.items()}
         for table, named in every_measure().items()
     }
     found["api_usage"] |= {name: Check.of_platform(measure) for name, measure in health.MEASURES.items()}
@@ -75,39 +82,74 @@ def all_checks() -> list[dg.AssetChecksDefinition]:
 
 @dataclass(frozen=True)
 class Check:
-    """A check's text, and what it finds when a run asks."""
+    """One check as a run makes it.
+
+    Attributes:
+        description: The text in the UI.
+        run: Makes the check.
+        judge: Makes it for the range and for each day; None where its subject is no day.
+    """
 
     description: str
-    look: Callable[[dg.AssetCheckExecutionContext, Scope], Outcome]
+    run: Callable[[dg.AssetCheckExecutionContext, Scope], Outcome]
+    judge: Callable[[Scope], Judged] | None = None
 
     @staticmethod
-    def of_rows(name: str, measure: Measure) -> "Check":
-        return Check(measure.__doc__ or _family_text(name), lambda context, scope: measure(scope))
+    def of_rows(table: str, name: str, measure: Measure) -> "Check":
+        """Build the check of a table's rows."""
+        days = partial(judge, table, name, measure) if judges_days(table, name) else None
+        text = cleandoc(measure.__doc__ or _family_text(name))  # indented lines would be shown as code
+        return Check(text, lambda context, scope: measure(scope), days)
 
     @staticmethod
-    def of_platform(measure: health.Measure) -> "Check":
-        """A check of the platform itself; it hangs on the table of what the platform did."""
-        return Check(measure.__doc__ or "", lambda context, scope: measure(context.instance, scope.settings))
+    def of_platform(measure: health.PlatformCheck) -> "Check":
+        """Build a check of the platform itself. It belongs to ``api_usage``, the table of what the platform did."""
+        return Check(cleandoc(measure.__doc__ or ""), lambda context, scope: measure(context.instance, scope.settings))
 
 
 def checks_of(table: str, checks: Mapping[str, Check]) -> dg.AssetChecksDefinition:
-    specs = [dg.AssetCheckSpec(name, asset=table, description=check.description) for name, check in checks.items()]
+    """Build the step that makes the checks of a table. A check that raises does not stop the others; then the step fails.
 
-    @dg.multi_asset_check(name=f"{STEP_OF_CHECKS}{table}", specs=specs, can_subset=True)
-    def step(context: dg.AssetCheckExecutionContext, providers: Providers) -> Iterator[dg.AssetCheckResult]:
+    Args:
+        table: The table.
+        checks: Name -> check.
+
+    Returns:
+        Dagster's definition; a run may select some of the checks.
+    """
+    specs = {
+        name: dg.AssetCheckSpec(
+            name,
+            asset=table,
+            description=check.description,
+            partitions_def=DAILY if check.judge else None,
+            metadata={"docs": page(CHECK_FAILED), "judges": "each day" if check.judge else "the table as it is now"},
+        )
+        for name, check in checks.items()
+    }
+
+    @dg.multi_asset_check(name=f"{STEP_OF_CHECKS}{table}", specs=list(specs.values()), can_subset=True)
+    def step(context: dg.AssetCheckExecutionContext, providers: Providers) -> Iterator[Any]:
         asked = {key.name for key in context.selected_asset_check_keys}
-        scope = scope_of(context.run.tags, providers.settings())  # one look: all of them judge the same rows, now
+        scope = scope_of(context.run.tags, providers.settings())  # all checks read the same versions of the tables
         scope = replace(scope, instance=context.instance)
+        reporter = Reporter(context, table)
+        of_days = any(tag in context.run.tags for tag in (PARTITION, RANGE[0]))
         broken: dict[str, Exception] = {}
         for name, check in checks.items():
-            if name in asked:
-                try:
-                    outcome = check.look(context, scope)
-                except Exception as error:  # the other checks are made all the same; then the step fails
-                    context.log.error(f"check {name} of {table} broke: {error}")
-                    broken[name] = error
-                else:
-                    yield as_result(outcome, table, name)
+            if name not in asked:
+                continue
+            by_day = check.judge if of_days else None
+            try:
+                judged = (check.run(context, scope), {}) if by_day is None else by_day(scope)
+            except Exception as error:  # the other checks are made all the same; then the step fails
+                context.log.error(f"check {name} of {table} broke: {error}")
+                broken[name] = error
+                continue
+            if by_day is None:
+                yield as_result(judged[0], table, name)
+            else:
+                yield from reporter.report(name, specs[name].get_python_identifier(), judged)
         if broken:
             raise failure_of(table, broken) from next(iter(broken.values()))
 
@@ -115,10 +157,18 @@ def checks_of(table: str, checks: Mapping[str, Check]) -> dg.AssetChecksDefiniti
 
 
 def failure_of(table: str, broken: Mapping[str, Exception]) -> dg.Failure:
-    """What a step says whose checks could not be made: which ones, why, and that the rows are not the trouble."""
+    """Build the failure of a step in which checks raised an error.
+
+    Args:
+        table: The table.
+        broken: Name of the check -> its error.
+
+    Returns:
+        The failure. It says that the rows are stored and that they were not checked.
+    """
     said = "; ".join(f"check {name} of {table} broke ({_why(error)})" for name, error in broken.items())
     return dg.Failure(
-        f"{said}: the rows of the run are stored, nobody has judged them; mend the cause, then run the checks of {table} "
+        f"{said}: the rows of the run are stored, but were not checked; repair the cause, then run the checks of {table} "
         "again, from the UI or with the next run of its days",
         metadata={BROKEN_CHECKS: dg.MetadataValue.json(sorted(broken))},
         allow_retries=False,
@@ -131,13 +181,13 @@ def _why(error: Exception) -> str:
 
 
 def broken_checks_of(metadata: Mapping[str, dg.MetadataValue]) -> list[str]:
-    """The names of the checks that broke, from the metadata of a step's failure."""
+    """Return the names of the checks that raised an error, from the metadata of a failed step."""
     note = metadata.get(BROKEN_CHECKS)
     return [str(name) for name in note.value] if note is not None and isinstance(note.value, list) else []
 
 
 def table_of_checks(step: str) -> str | None:
-    """The table whose checks this step makes; None for any other step."""
+    """Return the table whose checks this step makes; None for any other step."""
     table = step.removeprefix(STEP_OF_CHECKS)
     return table if table != step and table in CONTRACTS else None
 
@@ -154,7 +204,15 @@ def _family_text(name: str) -> str:
 
 
 def scope_of(tags: Mapping[str, str], settings: Settings) -> Scope:
-    """The days that the run's tags name, or the recent past."""
+    """Build the scope of a run's checks.
+
+    Args:
+        tags: The tags of the run.
+        settings: Warehouse, coins, start.
+
+    Returns:
+        A live scope over the days that the tags name, or over the last 30 days.
+    """
     now = datetime.now(timezone.utc)
     if RANGE[0] in tags:
         start, end = date.fromisoformat(tags[RANGE[0]]), date.fromisoformat(tags[RANGE[1]])
@@ -164,21 +222,3 @@ def scope_of(tags: Mapping[str, str], settings: Settings) -> Scope:
         end = now.date() - timedelta(days=1)
         start = max(settings.start, end - RECENT)
     return Scope(SnapshotWarehouse(settings.warehouse), settings, start, end, now, live=True)
-
-
-def as_result(outcome: Outcome, table: str | None = None, name: str | None = None) -> dg.AssetCheckResult:
-    metadata: dict[str, Any] = {key: _shown(value) for key, value in outcome.numbers.items()}
-    return dg.AssetCheckResult(
-        asset_key=table,
-        check_name=name,
-        passed=outcome.passed,
-        severity=dg.AssetCheckSeverity[outcome.severity],
-        description=outcome.description,
-        metadata=metadata,
-    )
-
-
-def _shown(value: Any) -> Any:
-    if isinstance(value, Chart):
-        return dg.MetadataValue.md(line_chart(value.series, title=value.title, unit=value.unit))
-    return dg.MetadataValue.json(value) if isinstance(value, dict) else value

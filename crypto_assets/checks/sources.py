@@ -1,4 +1,4 @@
-"""Measures across sources: do two venues agree, and what is held back."""
+"""Checks across sources: two venues agree on prices, and no price is held in quarantine."""
 
 from __future__ import annotations
 
@@ -10,13 +10,21 @@ from crypto_assets.checks.outcome import Outcome, Scope
 from crypto_assets.dates import DAY
 from crypto_assets.tables.prices import KRAKEN_WINDOW
 
-AGREEMENT = 0.01  # of the price: venues differ by spread, and CoinGecko's point is seconds after the bar's close
+AGREEMENT = 0.01  # of the price: venues differ by their spread, and CoinGecko's point is some seconds after the close of the bar
 AGREEING_SHARE = 0.99
 HOUR = timedelta(hours=1)
 
 
 def compared(scope: Scope) -> pl.DataFrame:
-    """Coin-hours that both sources have: symbol, ts, date, price_usd, close, and how far off they are as a fraction."""
+    """Join the hours of CoinGecko and Kraken.
+
+    Args:
+        scope: The tables and the range.
+
+    Returns:
+        One row per coin and hour that both have: symbol, ts, date, price_usd, close (USD), off (difference as a
+        fraction of close).
+    """
     names = ["symbol", "ts", "date", "price_usd"]
     prices = scope.warehouse.read("prices", start=scope.start, end=scope.end, columns=names)
     bars = scope.warehouse.read(
@@ -26,15 +34,19 @@ def compared(scope: Scope) -> pl.DataFrame:
 
 
 def agreement(scope: Scope) -> Outcome:
-    """CoinGecko's hour marks against the closes of Kraken's bars: within 1 % for 99 % of coins and hours; the worst is named.
+    """Compare CoinGecko's hourly prices with the closes of Kraken's bars; 99 % must agree within 1 %. It names the worst.
 
-    WARN: venues differ in a rush; which of the two is wrong is for a person to say.
+    WARN: venues differ while prices move fast, and a person must find out which one is wrong.
     """
     both = compared(scope)
     if both.is_empty():
         gone = (scope.now - KRAKEN_WINDOW).date() > scope.end
-        text = "Kraken shows 720 hours only and none of the range is stored" if gone else "no hour to compare"
-        # The bar that closes at midnight is stored with its day, some minutes later.
+        text = (
+            "Kraken shows the newest 720 hours only, and no bar of the range is stored"
+            if gone
+            else "no hour to compare"
+        )
+        # The bar that closes at midnight is stored some minutes later, with its day.
         marks = scope.warehouse.read("prices", start=scope.start, end=scope.end, columns=["ts"])
         due = marks.filter(pl.col("ts") <= scope.now - HOUR).height
         return Outcome(gone or not due, text, "WARN", {"compared": 0})
@@ -53,7 +65,7 @@ def agreement(scope: Scope) -> Outcome:
 
 
 def nothing_held(scope: Scope) -> Outcome:
-    """Rows in quarantine that nobody has judged yet, today's with them. WARN: prices lack them until one does."""
+    """Count the rows in quarantine that are not released, including today's. WARN: ``prices`` lacks them."""
     end = max(scope.end, scope.now.date()) if scope.live else scope.end
     rows = scope.warehouse.read("quarantine", start=scope.start, end=end)
     held = rows.filter(pl.col("released_at").is_null())

@@ -1,7 +1,7 @@
-"""How a table stands: which days are due, which have rows, which failed, and whether it is fresh. The one definition.
+"""The one definition of a table's state: which days are due, have rows or failed, and whether the table is fresh.
 
-Checks, ``status``, the report, the service level, the metrics and the alerts all read it here, so that none of them calls
-well what another calls late or empty. Empty, failed and not due are three words, and none of them is "whole".
+Checks, ``status``, the report, the service level, the metrics and the alerts read it here, so that they agree. Empty,
+failed and not due are three different states, and none of them is "whole".
 """
 
 from __future__ import annotations
@@ -20,29 +20,35 @@ from crypto_assets.storage.warehouse import Warehouse
 from crypto_assets.tables import registry
 from crypto_assets.tables.registry import CONTRACTS, TABLES
 
-KEPT_DAYS = 40  # a table without any row of the last 40 days is history, not kept up to date
-REPLAY = "sandbox-replay"  # the sandbox's mark on recorded data
-NEIGHBOURS = DAY * 2  # a day's rows may become known later than those of the day after it
+KEPT_DAYS = 40  # a table without a row of the last 40 days is not kept up to date
+REPLAY = "sandbox-replay"  # the start of ``source`` in recorded data that the sandbox replays
+NEIGHBOURS = DAY * 2  # the rows of a day may become known later than those of the next day
 
 FRESHNESS = registry.freshness()
-# Table -> how far back its rows can be had. Days before that are due from the table's first row on.
+# Table -> how far back rows can be obtained. Older days are due only from the first stored row on.
 HISTORY: dict[str, timedelta | None] = {table: TABLES[table].history for table in FRESHNESS}
 RECORDS = registry.records()
 SNAPSHOTS = registry.snapshots()
 BY_COIN = registry.each_coin()
-# Of the snapshots, those of which a day that is over cannot be asked for at all.
+# Snapshots of which a past day cannot be requested at all.
 PRESENT_ONLY = tuple(name for name in SNAPSHOTS if name not in registry.settles_after())
 
-# The words for the days of a range, and for freshness.
+# The states of the days of a range, and of freshness.
 FAILED, EMPTY, GAPS, WHOLE, NOT_DUE, NOT_SHOWN = "failed", "empty", "gaps", "whole", "none due", "not shown"
 FRESH, LATE, NOT_KEPT, NO_ROWS, RECORDED = "fresh", "late", "not kept up", "no rows", "recorded"
 
 
 @dataclass(frozen=True)
-class Freshness:
-    """The newest row of a table at an instant. ``newest`` is its ``available_at``; None where no row is known yet.
+class TableFreshness:
+    """The freshness of a table at an instant. Rows whose ``available_at`` is later than the instant do not count.
 
-    A row that claims to become known after ``at`` is not known: it makes nothing fresh.
+    Attributes:
+        table: The table.
+        at: The instant, UTC.
+        newest: The newest ``available_at``, UTC; None where no row is known yet.
+        late_after: The limit of the table.
+        recorded: Whether the rows are recorded data, which are never late.
+        readable: Whether the table could be read.
     """
 
     table: str
@@ -54,15 +60,17 @@ class Freshness:
 
     @property
     def age(self) -> timedelta | None:
+        """The time since the newest row was known; None without one."""
         return None if self.newest is None else self.at - self.newest
 
     @property
     def kept_up(self) -> bool:
-        """Does anybody fill the table? It has a row of the last 40 days."""
+        """Whether the table has a row of the last 40 days."""
         return self.age is not None and self.age <= DAY * KEPT_DAYS
 
     @property
-    def word(self) -> str:
+    def status(self) -> str:
+        """One of fresh, late, not kept up, no rows, recorded."""
         if self.newest is None or self.age is None:
             return NO_ROWS
         if self.recorded:
@@ -73,26 +81,38 @@ class Freshness:
 
     @property
     def fresh(self) -> bool | None:
-        """None: recorded data is not late, whatever its age."""
-        return None if self.word == RECORDED else self.word == FRESH
+        """Whether the table is fresh; None for recorded data, which is never late."""
+        return None if self.status == RECORDED else self.status == FRESH
 
 
-def freshness_of(warehouse: Warehouse, table: str, now: datetime) -> Freshness:
-    """The table's freshness at ``now`` (UTC), from its rows. Raises :class:`WarehouseError`."""
+def freshness_of(warehouse: Warehouse, table: str, now: datetime) -> TableFreshness:
+    """Read the freshness of a table from its rows.
+
+    Args:
+        warehouse: The tables.
+        table: A table with a freshness limit.
+        now: The instant, UTC.
+
+    Returns:
+        The freshness at the instant.
+
+    Raises:
+        WarehouseError: The table cannot be read.
+    """
     limit = FRESHNESS[table].late_after
     newest, sources = _newest_known(warehouse, table, now)
     if newest is None:
-        return Freshness(table, now, None, limit)
+        return TableFreshness(table, now, None, limit)
     old = now - newest > DAY * KEPT_DAYS
-    mark = "sandbox" if old else REPLAY  # the sandbox's own rows of long ago were a demonstration
-    return Freshness(table, now, newest, limit, recorded=bool(sources.str.starts_with(mark).any()))
+    mark = "sandbox" if old else REPLAY  # old rows of the sandbox come from a demo
+    return TableFreshness(table, now, newest, limit, recorded=bool(sources.str.starts_with(mark).any()))
 
 
 def _newest_known(warehouse: Warehouse, table: str, now: datetime) -> tuple[datetime | None, pl.Series]:
-    """The newest ``available_at`` up to ``now``, and the sources of the rows beside it."""
+    """Return the newest ``available_at`` up to ``now``, and the sources of the rows around it."""
     written = sorted(warehouse.days_with_rows(table, date.min, now.date() + DAY), reverse=True)
     columns = ["available_at", *(["source"] if "source" in CONTRACTS[table].by_name else [])]
-    for day in written:  # the newest days may hold only what becomes known later; the first is nearly always enough
+    for day in written:  # the newest day may only have rows that become known later; nearly always it is enough
         rows = warehouse.read(table, start=day - NEIGHBOURS, end=day, columns=columns)
         known = rows.filter(pl.col("available_at") <= now)
         newest = known["available_at"].max()
@@ -102,7 +122,21 @@ def _newest_known(warehouse: Warehouse, table: str, now: datetime) -> tuple[date
 
 
 def newest_in(warehouse: Warehouse, table: str, start: date, end: date, now: datetime) -> datetime | None:
-    """The newest ``available_at`` of the range's rows that are known by ``now``."""
+    """Return the newest ``available_at`` of a range.
+
+    Args:
+        warehouse: The tables.
+        table: The table.
+        start: First day, included.
+        end: Last day, included.
+        now: The instant, UTC; rows that become known later do not count.
+
+    Returns:
+        The newest one; None where no row is known.
+
+    Raises:
+        WarehouseError: The table cannot be read.
+    """
     for day in sorted(warehouse.days_with_rows(table, start, end), reverse=True):
         rows = warehouse.read(table, start=max(start, day - NEIGHBOURS), end=day, columns=["available_at"])
         newest = rows.filter(pl.col("available_at") <= now)["available_at"].max()
@@ -112,30 +146,30 @@ def newest_in(warehouse: Warehouse, table: str, start: date, end: date, now: dat
 
 
 def closed_days(start: date, end: date, now: datetime) -> list[date]:
-    """The days of start..end that are over: the day in progress is not due."""
+    """Return the days of start..end (both included) that are over at ``now``. The day in progress is not."""
     return days(start, min(end, now.date() - DAY))
 
 
 def first_day(warehouse: Warehouse, table: str, now: datetime) -> date | None:
-    """The first day with rows, of all that are stored."""
+    """Return the first stored day with rows; None without any."""
     return min(warehouse.days_with_rows(table, date.min, now.date()), default=None)
 
 
 def days_due(
     table: str, first: date | None, start: date, end: date, now: datetime, settings: Settings | None = None
 ) -> list[date]:
-    """The closed days of start..end on which the table is to have rows.
+    """Return the closed days of start..end on which the table must have rows.
 
     Args:
         table: A table with days (a key of ``HISTORY``).
-        first: Its first day with rows, of all that are stored; None while it has none.
+        first: Its first stored day with rows; None while it has none.
         start: First day of the range, included.
         end: Last day of the range, included.
-        now: The instant of the look, UTC.
-        settings: Whose coins are looked at: a table of coins that its provider lists none of is not due.
+        now: The instant, UTC.
+        settings: The configured coins. If the provider lists none of them, no day is due. None: coins do not matter.
 
     Returns:
-        All closed days; of a table whose provider does not show its past, those that it shows now and those from the
+        All closed days. For a provider that does not show the past: the days that it shows now, and those from the
         first row on.
     """
     closed = closed_days(start, end, now)
@@ -153,19 +187,28 @@ def _listed(table: str, settings: Settings) -> bool:
 
 
 def failed_days(instance: DagsterInstance, table: str, start: date, end: date) -> list[date]:
-    """Days of start..end whose newest run that ended failed, in order, the day in progress with them."""
+    """Return the days of start..end (both included) whose newest finished run failed, in order."""
     return sorted(left_failed(instance, table, start, end)) if start <= end else []
 
 
 @dataclass(frozen=True)
 class TableState:
-    """The days of a range. ``failed`` is None where Dagster was not asked."""
+    """The state of the days of a range.
+
+    Attributes:
+        table: The table.
+        closed: Days that are over.
+        due: Closed days on which the table must have rows.
+        with_rows: Due days with rows.
+        rows: Rows of the whole range.
+        failed: Failed days; None where Dagster was not asked.
+    """
 
     table: str
     closed: list[date]
     due: list[date]
-    with_rows: list[date]  # of those due
-    rows: int  # of the whole range
+    with_rows: list[date]
+    rows: int
     failed: list[date] | None = None
 
     @property
@@ -174,8 +217,8 @@ class TableState:
         return len(self.with_rows) / len(self.due) if self.due else None
 
     @property
-    def word(self) -> str:
-        """failed, empty, gaps, whole, none due, or not shown (by the provider)."""
+    def status(self) -> str:
+        """One of failed, empty, gaps, whole, none due, not shown (by the provider)."""
         if self.failed:
             return FAILED
         if not self.due:
@@ -194,7 +237,23 @@ def state_of(
     now: datetime,
     instance: DagsterInstance | None = None,
 ) -> TableState:
-    """How the days of start..end (both included) stand at ``now`` (UTC). Raises :class:`WarehouseError`."""
+    """Determine the state of a range of days.
+
+    Args:
+        warehouse: The tables.
+        settings: The configured coins.
+        table: A table with days.
+        start: First day, included.
+        end: Last day, included.
+        now: The instant, UTC.
+        instance: Knows the failed days; None: they are not asked for.
+
+    Returns:
+        The state.
+
+    Raises:
+        WarehouseError: The table cannot be read.
+    """
     stored = warehouse.days_with_rows(table, start, end)
     due = days_due(table, first_day(warehouse, table, now), start, end, now, settings)
     return TableState(

@@ -6,6 +6,7 @@ A command reads its arguments, calls one function and prints. Measuring and laun
 from __future__ import annotations
 
 import math
+import os
 from datetime import datetime, timezone
 from typing import Any
 
@@ -14,6 +15,23 @@ import click
 from crypto_assets.dates import parse_moment, today
 from crypto_assets.errors import CryptoAssetsError, UsageError
 from crypto_assets.settings import Settings
+
+
+def _use_home(ctx: click.Context, param: click.Parameter, value: str | None) -> None:
+    if value is not None:
+        if not value.strip():
+            raise click.BadParameter("it is empty; name a folder")
+        os.environ["CRYPTO_ASSETS_HOME"] = value
+
+
+# Every module of the process, and its children, read the home from the environment.
+home_option = click.option(
+    "--home",
+    callback=_use_home,
+    expose_value=False,
+    metavar="FOLDER",
+    help="State of the platform; default: CRYPTO_ASSETS_HOME, else ./.crypto_assets.",
+)
 
 
 def configured() -> Settings:

@@ -22,7 +22,7 @@ from rich.table import Column, Table
 from rich.text import Text
 
 if TYPE_CHECKING:
-    from crypto_assets.operate.backfill import Report
+    from crypto_assets.operate.backfill import BackfillReport
     from crypto_assets.operate.doctor import Finding
 
 
@@ -70,7 +70,7 @@ def _line_by_line(began: float) -> Callable[[str, int, int], None]:
     return line
 
 
-def backfill_table(report: Report) -> None:
+def backfill_table(report: BackfillReport) -> None:
     """Print the result of a backfill: partitions and rows by asset."""
     table = Table(title=f"Backfill: {report.seconds:.1f} s", title_justify="left")
     for name in ("asset", "requested", "materialized", "failed", "rows in range"):

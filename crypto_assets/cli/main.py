@@ -16,13 +16,13 @@ import signal
 import sys
 import warnings
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from crypto_assets.cli import configured, examples, parse_as_of, production
+from crypto_assets.cli import configured, examples, home_option, parse_as_of, production
 from crypto_assets.cli.alerts import alerts, silence
 from crypto_assets.cli.completion import completion
 from crypto_assets.cli.dataset import dataset
@@ -102,26 +102,31 @@ def cli() -> None:
 @click.option("--days", "count", default=7, show_default=True, type=click.IntRange(1, 366), help="Days to materialise.")
 @click.option("--end", "end_text", help="Last day, YYYY-MM-DD.")
 @click.option("--data", type=click.Path(path_type=Path), help="Replay recorded data from this folder.")
+@home_option
 @_json
 def demo(count: int, end_text: str | None, data: Path | None, as_json: bool) -> None:
     """Materialise the whole graph for recent days on the sandbox."""
     settings = configured()
     end = parse_day(end_text, "--end") if end_text else None
-    if end is not None:
-        check_range(end, end, settings.start)
     from crypto_assets.operate import demo as demonstration
-    from crypto_assets.operate.status import status as measure
-    from crypto_assets.sandbox.server import Sandbox
+    from crypto_assets.operate import home_sandbox
 
-    plan = demonstration.plan(settings, count, end, data)
-    check_range(plan.start, plan.end, settings.start)
-    with Sandbox(data=data) as sandbox:
-        demonstration.point_at(sandbox)
-        settings = configured()
-        with _instance(settings) as instance:
-            with _progress() as progress:
-                report = demonstration.run(instance, settings, plan, progress)
-            document = measure(instance, settings, plan.start, plan.end, recorded=data is not None)
+    first = demonstration.earliest()
+    if end is not None:
+        check_range(end, end, first)
+    plan = demonstration.choose_days(first, count, end, data)
+    check_range(plan.start, plan.end, first)
+    with demonstration.alone(settings):
+        home = demonstration.settle(settings, plan, data)
+        with home_sandbox.start(settings, home) as sandbox:
+            home_sandbox.point_at(sandbox)
+            settings = configured()
+            from crypto_assets.operate.status import status as measure
+
+            with _instance(settings) as instance:
+                with _progress() as progress:
+                    report = demonstration.run(instance, settings, home, plan, progress)
+                document = measure(instance, configured(), plan.start, plan.end, recorded=data is not None)
     _show_status(document, as_json)
     _raise_failures(report.failures)
 
@@ -137,6 +142,7 @@ def demo(count: int, end_text: str | None, data: Path | None, as_json: bool) -> 
 @click.option("--end", "end_text", required=True, help="Last day, YYYY-MM-DD, included.")
 @click.option("--select", "selection", help="Dagster asset selection, e.g. 'group:\"onchain\"'; default: all.")
 @click.option("--missing", is_flag=True, help="Only partitions not yet materialised.")
+@home_option
 @_json
 def backfill(start_text: str, end_text: str, selection: str | None, missing: bool, as_json: bool) -> None:
     """Materialise the days from START to END, both included."""
@@ -144,14 +150,17 @@ def backfill(start_text: str, end_text: str, selection: str | None, missing: boo
     settings = configured()
     check_range(start, end, settings.start)
     _known_coins(settings)
-    from crypto_assets.assets.quarantine import pending_sentence
-    from crypto_assets.operate import graph
-    from crypto_assets.operate.backfill import backfill as launch
-    from crypto_assets.storage.warehouse import Warehouse
+    from crypto_assets.operate import home_sandbox
 
-    tables, warehouse = graph.select(selection), Warehouse(settings.warehouse)
-    with _instance(settings) as instance, _progress() as progress:
-        report = launch(instance, warehouse, tables, start, end, missing_only=missing, progress=progress)
+    with home_sandbox.running(settings):  # refuses before anything slow is loaded
+        from crypto_assets.assets.quarantine import pending_sentence
+        from crypto_assets.operate import graph
+        from crypto_assets.operate.backfill import backfill as launch
+        from crypto_assets.storage.warehouse import Warehouse
+
+        tables, warehouse = graph.select(selection), Warehouse(settings.warehouse)
+        with _instance(settings) as instance, _progress() as progress:
+            report = launch(instance, warehouse, tables, start, end, missing_only=missing, progress=progress)
     if "prices" in tables and (held := pending_sentence(warehouse, start, end)):
         click.echo(held, err=True)
     if as_json:
@@ -185,14 +194,16 @@ def release(symbol: str, ts: str) -> None:
 
 
 @cli.command(epilog=examples("status", "status --start 2024-01-01 --end 2024-01-31", "status --json"))
-@click.option("--start", "start_text", help="First day; default: CRYPTO_ASSETS_START.")
-@click.option("--end", "end_text", help="Last day; default: yesterday.")
+@click.option("--start", "start_text", help="First day; default: CRYPTO_ASSETS_START, in a demo's home its first day.")
+@click.option("--end", "end_text", help="Last day; default: yesterday, or the last day of a demo's recordings.")
+@home_option
 @_json
 def status(start_text: str | None, end_text: str | None, as_json: bool) -> None:
     """Show coverage, rows, freshness and checks per asset, computed from the tables now."""
     settings = configured()
     start = parse_day(start_text, "--start") if start_text else settings.start
-    end = parse_day(end_text, "--end") if end_text else max(yesterday(), start)
+    last = min(yesterday(), settings.last_day or yesterday())
+    end = parse_day(end_text, "--end") if end_text else max(last, start)
     check_range(start, end, settings.start)
     _known_coins(settings)
     from crypto_assets.operate.status import status as measure
@@ -214,6 +225,7 @@ def status(start_text: str | None, end_text: str | None, as_json: bool) -> None:
 @click.option(
     "--as-of", "as_of_text", help="An instant (UTC), or a version of ml_features: the tables as they were then."
 )
+@home_option
 def sql(query: str, form: str, as_of_text: str | None) -> None:
     """Run read-only SQL (DuckDB) over every table by its asset name."""
     as_of, settings = parse_as_of(as_of_text), configured()
@@ -225,6 +237,7 @@ def sql(query: str, form: str, as_of_text: str | None) -> None:
 
 
 @cli.command(epilog=examples("doctor", "doctor --json"))
+@home_option
 @_json
 def doctor(as_json: bool) -> None:
     """Check configuration, storage, database, sources and Ollama; say what to do.
@@ -235,10 +248,11 @@ def doctor(as_json: bool) -> None:
     from crypto_assets.operate.doctor import examine
 
     findings = []
-    for finding in examine():
-        findings.append(finding)
-        if not as_json:
-            doctor_line(finding)
+    with _sandbox_if_demo():
+        for finding in examine():
+            findings.append(finding)
+            if not as_json:
+                doctor_line(finding)
     if as_json:
         click.echo(json.dumps({"findings": [finding.as_json() for finding in findings]}))
     broken = [finding for finding in findings if finding.state == "fail"]
@@ -265,12 +279,34 @@ def sandbox(port: int, data: Path | None, seed: int, fault: str | None, model: s
 
 @cli.command(epilog=examples("dev", "dev --port 3001"))
 @click.option("--port", default=3000, show_default=True, type=click.IntRange(1, 65535))
+@home_option
 def dev(port: int) -> None:
-    """Run the UI and the daemon on 127.0.0.1 over the same state."""
+    """Run the UI and the daemon on 127.0.0.1 over the same state; in a demo's home its sandbox as well."""
     settings = configured()
+    from crypto_assets.operate import home_sandbox
+    from crypto_assets.runtime.processes import check_port
     from crypto_assets.runtime.processes import dev as run
 
-    run(settings, port=port)
+    check_port(port)  # before anything of the home is touched
+    with home_sandbox.running(settings) as sandbox:
+        if sandbox is not None:
+            click.echo(home_sandbox.notice(settings, sandbox), err=True)
+        run(configured(), port=port)
+
+
+@contextmanager
+def _sandbox_if_demo() -> Iterator[None]:
+    """Run the sandbox of a demo's home. Anything that is wrong with the environment is left to the command inside."""
+    from crypto_assets.operate import home_sandbox
+
+    settings: Settings | None = None
+    with suppress(CryptoAssetsError):
+        settings = Settings.from_env()
+    if settings is None or settings.demo is None:
+        yield
+    else:
+        with home_sandbox.running(settings):
+            yield
 
 
 def _known_coins(settings: Settings) -> None:

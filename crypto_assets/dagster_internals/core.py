@@ -2,15 +2,28 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from datetime import timezone
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
 
 import dagster as dg
+
+# The materialisation that a report of a check is about: ``dg.AssetCheckResult`` finds one of its own, of no day.
+from dagster._core.definitions.asset_checks.asset_check_evaluation import (
+    AssetCheckEvaluationTargetMaterializationData as CheckTarget,
+)
 
 # Subsets of partitions that hold ranges of days.
 from dagster._core.definitions.partitions.subset import PartitionsSubset, TimeWindowPartitionsSubset
 
-# The error of a run that failed without a failed step: only the data of its event has it.
-from dagster._core.events import JobFailureData
+# The error of a run that failed without a failed step: only the data of its event has it. The others make a batch of events
+# of a step: only materialisations are batched by Dagster itself.
+from dagster._core.events import DagsterEventBatchMetadata, JobFailureData, generate_event_batch_id
+
+# Metadata of single partitions, all at once: ``add_asset_metadata`` lists the run's partitions and copies all metadata at each
+# call, which takes seconds for a run over a year.
+from dagster._core.execution.context.metadata_logging import AssetMetadataHandle, OutputMetadataAccumulator
 
 # The error, description and metadata of a failed step: the type of the public ``DagsterEvent.step_failure_data``.
 from dagster._core.execution.plan.objects import StepFailureData
@@ -19,14 +32,11 @@ from dagster._core.execution.plan.objects import StepFailureData
 from dagster._core.launcher import CheckRunHealthResult, LaunchRunContext, ResumeRunContext, WorkerStatus
 from dagster._core.launcher.base import RunLauncher
 
+# Records of many assets by one query: what the cache of partitions below reads for each asset by itself otherwise.
+from dagster._core.loader import LoadingContext
+
 # The context and the streams of a compute log manager: the instance's file may name one, but no type of it is public.
 from dagster._core.storage.compute_log_manager import CapturedLogContext, ComputeIOType
-
-# Whether the event log has tables that SQL can cut back; the public instance hides its storage.
-from dagster._core.storage.event_log.sql_event_log import SqlEventLogStorage
-
-# The base of our compute log manager: where files lie, how the UI reads them.
-from dagster._core.storage.local_compute_log_manager import IO_TYPE_EXTENSION, LocalComputeLogManager
 
 # The days of a table by their state: the public ``get_status_by_partition`` asks about each day by itself, which takes
 # seconds for a table over six years.
@@ -51,6 +61,21 @@ from dagster._serdes import ConfigurableClassData
 # The chain of causes of a failure: the type of ``StepFailureData.error``.
 from dagster._utils.error import SerializableErrorInfo
 
+# Loading the graph needs none of these, and they bring SQLAlchemy and watchdog: __getattr__ imports them at first use.
+if TYPE_CHECKING:
+    # Whether the event log has tables that SQL can cut back; the public instance hides its storage.
+    from dagster._core.storage.event_log.sql_event_log import SqlEventLogStorage as SqlEventLogStorage
+
+    # The base of our compute log manager: where files lie, how the UI reads them.
+    from dagster._core.storage.local_compute_log_manager import IO_TYPE_EXTENSION as IO_TYPE_EXTENSION
+    from dagster._core.storage.local_compute_log_manager import LocalComputeLogManager as LocalComputeLogManager
+
+_AT_FIRST_USE = {
+    "SqlEventLogStorage": "dagster._core.storage.event_log.sql_event_log",
+    "IO_TYPE_EXTENSION": "dagster._core.storage.local_compute_log_manager",
+    "LocalComputeLogManager": "dagster._core.storage.local_compute_log_manager",
+}
+
 # The module of the daemon: its command ``dagster-daemon`` need not be beside the Python that runs.
 DAEMON = "dagster._daemon"
 
@@ -68,23 +93,58 @@ __all__ = [
     "WILL_RETRY_TAG",
     "CapturedLogContext",
     "CheckRunHealthResult",
+    "CheckTarget",
     "ComputeIOType",
     "ConfigurableClassData",
     "JobFailureData",
     "LaunchRunContext",
     "LocalComputeLogManager",
+    "Records",
     "ResumeRunContext",
     "SerializableErrorInfo",
     "SqlEventLogStorage",
     "StepFailureData",
     "WorkerStatus",
+    "add_by_partition",
+    "check_reports",
     "instance_of",
+    "newest_materialisations",
     "partition_windows",
+    "reports_of_ranges",
 ]
 
 
+def __getattr__(name: str) -> Any:
+    if name in _AT_FIRST_USE:
+        return getattr(import_module(_AT_FIRST_USE[name]), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+class Records(LoadingContext):
+    """Dagster's records of some assets at one instant, read by one query."""
+
+    def __init__(self, instance: dg.DagsterInstance, assets: Sequence[dg.AssetKey]) -> None:
+        from dagster._core.storage.event_log.base import AssetRecord  # brings SQLAlchemy
+
+        self._instance, self._loaders = instance, dict[type, Any]()
+        AssetRecord.blocking_get_many(self, assets)
+
+    @property
+    def instance(self) -> dg.DagsterInstance:
+        """The instance (Dagster's interface)."""
+        return self._instance
+
+    @property
+    def loaders(self) -> dict[type, Any]:
+        """What was read (Dagster's interface)."""
+        return self._loaders
+
+
 def partition_windows(
-    instance: dg.DagsterInstance, asset: dg.AssetKey, calendar: dg.TimeWindowPartitionsDefinition
+    instance: dg.DagsterInstance,
+    asset: dg.AssetKey,
+    calendar: dg.TimeWindowPartitionsDefinition,
+    records: Records | None = None,
 ) -> dict[dg.AssetPartitionStatus, list[dg.TimeWindow]]:
     """Read the state of all partitions of an asset as ranges, from the cache that the UI shows.
 
@@ -92,12 +152,13 @@ def partition_windows(
         instance: has the events.
         asset: the asset.
         calendar: its partitions.
+        records: the asset's record where it was read before; by default it is read now.
 
     Returns:
         State to the windows in that state, disjoint. A window may be in several states, e.g. materialised and failed
         since. Empty where Dagster does not know the asset.
     """
-    known = get_and_update_asset_status_cache_value(instance, asset, calendar)
+    known = get_and_update_asset_status_cache_value(instance, asset, calendar, loading_context=records)
     if known is None:
         return {}
     subsets = {
@@ -121,3 +182,96 @@ def instance_of(launcher: RunLauncher[Any]) -> dg.DagsterInstance:
         dagster.DagsterInvariantViolationError: it is registered with none.
     """
     return launcher._instance
+
+
+def add_by_partition(step: Any, asset: dg.AssetKey, found: Mapping[str, Mapping[str, Any]]) -> None:
+    """Add metadata to the materialisations of single partitions, as ``add_asset_metadata(partition_key=...)`` does for one.
+
+    Args:
+        step: the context of the step that materialises the asset.
+        asset: the asset.
+        found: partition key -> metadata. It stands before what earlier calls added, and wins where names are equal.
+    """
+    known = dict(step._metadata_accumulator.per_output_metadata)
+    for partition, metadata in found.items():
+        handle = AssetMetadataHandle(asset_key=asset, partition_key=partition)
+        former = {name: value for name, value in known.get(handle, {}).items() if name not in metadata}
+        known[handle] = {**metadata, **former}
+    step._metadata_accumulator = OutputMetadataAccumulator(per_output_metadata=known)
+
+
+def check_reports(step: Any, reports: Collection[tuple[dg.AssetCheckEvaluation, str]]) -> Iterator[dg.DagsterEvent]:
+    """Log reports of checks as one batch, so that the event log stores them together.
+
+    Args:
+        step: the context of the step that makes the checks.
+        reports: each with its message.
+
+    Yields:
+        Their events, for the step to yield.
+    """
+    batch = generate_event_batch_id()
+    for number, (report, message) in enumerate(reports, start=1):
+        end = DagsterEventBatchMetadata(batch, number == len(reports))
+        yield dg.DagsterEvent.from_step(dg.DagsterEventType.ASSET_CHECK_EVALUATION, step, report, message, end)
+
+
+def newest_materialisations(
+    instance: dg.DagsterInstance, asset: dg.AssetKey, keys: Iterable[str]
+) -> dict[str, CheckTarget]:
+    """Find the newest materialisation of each partition in two queries, without reading the events.
+
+    Args:
+        instance: has the events.
+        asset: the asset.
+        keys: partition keys.
+
+    Returns:
+        Partition key -> its newest materialisation, of those that have one.
+    """
+    from dagster._core.storage.event_log.schema import SqlEventLogStorageTable
+    from dagster._core.storage.event_log.sql_event_log import SqlEventLogStorage as Storage
+    from sqlalchemy import select
+
+    storage, wanted = instance.event_log_storage, set(keys)
+    if not wanted or not isinstance(storage, Storage):
+        return {}
+    kind = dg.DagsterEventType.ASSET_MATERIALIZATION
+    numbers = instance.get_latest_storage_id_by_partition(asset, kind, wanted)
+    log = SqlEventLogStorageTable.c
+    query = select(log.id, log.run_id, log.timestamp).where(log.id.in_(numbers.values()))
+    with storage.index_connection() as connection:
+        found = {
+            number: CheckTarget(storage_id=number, run_id=run, timestamp=at.replace(tzinfo=timezone.utc).timestamp())
+            for number, run, at in connection.execute(query)  # the log keeps UTC without saying so
+        }
+    return {key: found[number] for key, number in numbers.items() if number in found}
+
+
+def reports_of_ranges(instance: dg.DagsterInstance, cursor: str | None, limit: int) -> list[dg.EventLogRecord]:
+    """Read reports of checks that are of no partition; the log of our storage names the partition of the others.
+
+    Args:
+        instance: has the events.
+        cursor: a storage id; those after it are read. None: the newest.
+        limit: how many at most.
+
+    Returns:
+        The records in the order of their storage ids.
+    """
+    from dagster._core.storage.event_log.schema import SqlEventLogStorageTable
+    from dagster._core.storage.event_log.sql_event_log import SqlEventLogStorage as Storage
+    from sqlalchemy import select
+
+    storage = instance.event_log_storage
+    if not isinstance(storage, Storage):
+        return []
+    log, kind = SqlEventLogStorageTable.c, dg.DagsterEventType.ASSET_CHECK_EVALUATION
+    whole = select(log.id).where(log.dagster_event_type == kind.value, log.partition.is_(None))
+    wanted = whole.order_by(log.id.desc()) if cursor is None else whole.where(log.id > int(cursor)).order_by(log.id)
+    with storage.index_connection() as connection:
+        numbers = list(connection.execute(wanted.limit(limit)).scalars())
+    if not numbers:
+        return []
+    found = storage.get_event_records(dg.EventRecordsFilter(event_type=kind, storage_ids=numbers))
+    return sorted(found, key=lambda record: record.storage_id)

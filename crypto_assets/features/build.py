@@ -13,8 +13,8 @@ import polars as pl
 from crypto_assets.features import context as surroundings
 from crypto_assets.features import futures as perpetuals
 from crypto_assets.features import news, price, technical
+from crypto_assets.features.all_features import FEATURES, GROUPS
 from crypto_assets.features.columns import series_of
-from crypto_assets.features.definitions import FEATURES, GROUPS
 from crypto_assets.features.grid import (
     BLOCK_CELLS,
     HOUR_US,
@@ -47,7 +47,7 @@ def build_features(
     """Compute ``ml_features`` of the days ``start``..``end``: one row per coin and hour with a price or a closing bar.
 
     Every value was known at the row's ``available_at`` (ts + 5 minutes). Units and definitions are in
-    ``features/definitions.py``.
+    ``features/all_features.py``.
 
     Args:
         symbols: the coins; ranks and dominance compare them with each other.
@@ -138,6 +138,12 @@ class _LaidOut:
                 futures = self.futures.arrays(coins, at_ts)
                 arrays |= perpetuals.with_history(arrays, futures, cap) if self._any("derivatives") else {}
                 arrays |= futures
+        absent = [name for name in self.wanted if name not in arrays]
+        if absent:
+            raise TypeError(
+                f"{', '.join(absent)}: defined in crypto_assets/features/, but nothing computes it; add the arithmetic to "
+                "the file of its family beside the definition"
+            )
         return _rows(grid, coins, kept, {name: arrays[name] for name in self.wanted})
 
     def _market_news(self, first: int) -> dict[str, Floats]:

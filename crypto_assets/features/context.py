@@ -12,8 +12,8 @@ import numpy as np
 import polars as pl
 
 from crypto_assets.catalog import by_symbol
+from crypto_assets.features.all_features import FEATURES, Change, Feature
 from crypto_assets.features.asof import KnownRows, as_of, known_rows
-from crypto_assets.features.definitions import FEATURES, Change, Feature
 from crypto_assets.features.feature import column_of, entity_of, table_of
 from crypto_assets.features.grid import Arrays, Floats, Grid
 from crypto_assets.features.lookback import oldest_days

@@ -105,7 +105,7 @@ class Need:
         return max(1, ceil(self.least * self.window))
 
     @property
-    def reach(self) -> int:
+    def span(self) -> int:
         """The number of hour marks, bars or days that are used, including the row's own."""
         return self.window + max(age for _, age in self.cells)
 
@@ -198,7 +198,7 @@ class Feature:
     @property
     def hours(self) -> int:
         """The number of hour marks that a value uses, including its own."""
-        return max([self.memory, *(need.reach for need in self.needs)])
+        return max([self.memory, *(need.span for need in self.needs)])
 
     @property
     def first_hours(self) -> int:

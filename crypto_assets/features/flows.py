@@ -11,7 +11,7 @@ import numpy as np
 
 from crypto_assets.features import technical_columns as is_
 from crypto_assets.features.feature import LEAST_SHARE
-from crypto_assets.features.gaps import each_run_alone
+from crypto_assets.features.flat_bars import each_run_alone
 from crypto_assets.features.grid import Arrays, Floats, Ints
 from crypto_assets.features.moments import rolling_moments
 from crypto_assets.features.ties import UNIT

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 import polars as pl
 
-from crypto_assets.features.definitions import GROUPS
+from crypto_assets.features.all_features import GROUPS
 from crypto_assets.features.feature import DAY_HOURS, HOUR, LEAST_SHARE, MONTH_HOURS, WEEK_HOURS
 from crypto_assets.features.futures_columns import GRACE_HOURS, LONGEST_INTERVAL
 from crypto_assets.features.grid import HOURS_A_DAY, Arrays, Floats, Grid, Kernel, Panel, as_known, panel

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import timedelta
 from functools import cache
 
-from crypto_assets.features.definitions import FEATURES, Feature
+from crypto_assets.features.all_features import FEATURES, Feature
 from crypto_assets.features.feature import FILL_HOURS, HOUR
 from crypto_assets.tables import context, derivatives, news, onchain, prices
 from crypto_assets.tables.spec import AsOf, OnTheHour

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from crypto_assets.features.definitions import Change, Feature
+from crypto_assets.features.all_features import Change, Feature
 from crypto_assets.features.feature import column_of, entity_of
 from crypto_assets.features.grid import Arrays, Floats
 from crypto_assets.features.news_columns import NEWS_FEATURES

@@ -36,7 +36,7 @@ class Derived:
     @property
     def days(self) -> int:
         """The number of days that a value uses, including its own."""
-        return max(need.reach for need in self.needs)
+        return max(need.span for need in self.needs)
 
     @property
     def first_days(self) -> int:

@@ -14,8 +14,8 @@ import numpy as np
 
 from crypto_assets.features import technical_columns as is_
 from crypto_assets.features.feature import WILDER_ALPHA, ema_alpha, warmup_bars
+from crypto_assets.features.flat_bars import fill_gaps, filled_in_week
 from crypto_assets.features.flows import flow_features
-from crypto_assets.features.gaps import fill_gaps, filled_in_week
 from crypto_assets.features.grid import Arrays, Floats, Ints
 from crypto_assets.features.ranges import range_features
 from crypto_assets.features.ties import rose

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from crypto_assets.checks.state import FRESHNESS, Freshness, freshness_of
+from crypto_assets.checks.state import FRESHNESS, TableFreshness, freshness_of
 from crypto_assets.errors import WarehouseError
 from crypto_assets.storage.warehouse import Warehouse
 
 
-def observe(warehouse: Warehouse, now: datetime) -> list[Freshness]:
+def observe(warehouse: Warehouse, now: datetime) -> list[TableFreshness]:
     """Observe every table that has a freshness limit. In a folder, a broken table does not hide the others.
 
     Args:
@@ -31,7 +31,7 @@ def observe(warehouse: Warehouse, now: datetime) -> list[Freshness]:
             if not warehouse.is_local:  # the store may be away, and every table would wait for its timeout
                 raise
             trouble = trouble or error
-            found.append(Freshness(table, now, None, limit.late_after, readable=False))
+            found.append(TableFreshness(table, now, None, limit.late_after, readable=False))
     if trouble is not None and all(seen.newest is None for seen in found):
         raise trouble
     return found

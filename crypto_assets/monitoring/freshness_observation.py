@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dagster as dg
 
+from crypto_assets.assets.documented import OPERATIONS, documented
 from crypto_assets.assets.run_tags import reason_tags
 
 FIRST = {"dagster/priority": "100"}
@@ -17,6 +18,7 @@ observe = dg.define_asset_job(
     dg.AssetSelection.assets("freshness_observations", "slo_report"),
     tags=FIRST,
     description="See which tables are fresh now, and how often they were recently.",
+    **documented(OPERATIONS),
 )
 
 observe_every_15_minutes = dg.ScheduleDefinition(
@@ -26,13 +28,15 @@ observe_every_15_minutes = dg.ScheduleDefinition(
     tags=reason_tags("observation: every 15 minutes, which tables are fresh is noted"),
     execution_timezone="UTC",
     default_status=dg.DefaultScheduleStatus.RUNNING,
-    description="Runs by default: it makes no provider calls.",
+    description="Every 15 minutes: which tables are fresh. It makes no provider calls.",
+    **documented(OPERATIONS),
 )
 
 report = dg.define_asset_job(
     "report",
     dg.AssetSelection.assets("history_report", "data_quality_report"),
     description="Record how much of the history is there, then write the data quality page, with its figures as metadata.",
+    **documented(OPERATIONS),
 )
 
 report_four_times_a_day = dg.ScheduleDefinition(
@@ -42,7 +46,8 @@ report_four_times_a_day = dg.ScheduleDefinition(
     tags=reason_tags("report: four times a day, how much of the history is there is noted"),
     execution_timezone="UTC",
     default_status=dg.DefaultScheduleStatus.RUNNING,
-    description="Runs by default: it makes no provider calls.",
+    description="Four times a day: how much of the history is there. It makes no provider calls.",
+    **documented(OPERATIONS),
 )
 
 JOBS = [observe, report]

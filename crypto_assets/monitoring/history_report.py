@@ -30,7 +30,7 @@ SHOWN = DAY * 366  # the span of the lines
 ENHANCED = "onchain_enhanced"
 
 
-def look(instance: DagsterInstance, settings: Settings, now: datetime) -> tuple[pl.DataFrame, dict[str, str]]:
+def count_history(instance: DagsterInstance, settings: Settings, now: datetime) -> tuple[pl.DataFrame, dict[str, str]]:
     """Count how much of the expected history exists, for the closed days from the settings' start on.
 
     In a folder, a table that cannot be read (it is named with the reason) has no row. The same holds for tables that
@@ -73,7 +73,7 @@ def look(instance: DagsterInstance, settings: Settings, now: datetime) -> tuple[
 def history_report(context: dg.AssetExecutionContext, providers: Providers) -> dg.MaterializeResult[None]:
     """Count the history that exists, and add it to the table with a chart of its course."""
     now, warehouse = providers.now(), Warehouse(providers.settings().warehouse)
-    found, broken = look(context.instance, providers.settings(), now)
+    found, broken = count_history(context.instance, providers.settings(), now)
     rows = found.with_columns(
         ts=pl.lit(slot_of(now)), date=pl.lit(now.date()), available_at=pl.lit(now), source=pl.lit(SOURCE)
     )

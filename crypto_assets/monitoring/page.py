@@ -15,8 +15,8 @@ import jinja2
 import polars as pl
 from markupsafe import Markup
 
-from crypto_assets.monitoring import figures as draw
 from crypto_assets.monitoring import history_report
+from crypto_assets.monitoring import svg_charts as draw
 from crypto_assets.monitoring.quality import Quality
 from crypto_assets.transforms import service_level
 
@@ -180,7 +180,7 @@ def _freshness(found: Quality) -> Body:
         if s.table in found.not_readable
         else "no rows"
         if s.age is None
-        else f"{_span(s.age)} of {_span(s.late_after)}" + ("" if s.fresh else f", {s.word}")
+        else f"{_span(s.age)} of {_span(s.late_after)}" + ("" if s.fresh else f", {s.status}")
         for s in seen
     ]
     title = "Age of the newest row by table, in shares of its limit"

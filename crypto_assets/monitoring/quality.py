@@ -15,7 +15,7 @@ from crypto_assets.checks.outcome import Outcome, Scope
 from crypto_assets.checks.state import FRESHNESS
 from crypto_assets.dates import DAY
 from crypto_assets.errors import InstanceError, WarehouseError
-from crypto_assets.features.definitions import GROUPS
+from crypto_assets.features.all_features import GROUPS
 from crypto_assets.monitoring import freshness, history_report
 from crypto_assets.monitoring.alerts.incidents import Incident
 from crypto_assets.monitoring.alerts.ledger import Ledger
@@ -49,7 +49,7 @@ class Quality:
     populated: float
     feature_rows: int
     enhanced: float
-    fresh: list[state.Freshness]
+    fresh: list[state.TableFreshness]
     agreement: Outcome
     agreeing: pl.DataFrame  # date, share of coin-hours within 1 %
     held: Outcome

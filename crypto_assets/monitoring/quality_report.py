@@ -5,6 +5,7 @@ from pathlib import Path
 
 import dagster as dg
 
+from crypto_assets.assets.documented import OPERATIONS, page
 from crypto_assets.assets.providers import Providers
 from crypto_assets.monitoring.history_report import history_report
 from crypto_assets.monitoring.quality import Quality, figures, gather
@@ -53,6 +54,7 @@ def write(
     kinds={"html"},
     tags={"layer": "operations"},
     deps=[slo_report, history_report],
+    metadata={"docs": page(OPERATIONS)},
     description="One page about the data: coverage by asset and month, the course of the history, population, freshness, agreement of sources, calls "
     "and budget, narratives, service level. The same figures are metadata, which the UI plots over time.",
 )

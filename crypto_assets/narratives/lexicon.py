@@ -8,11 +8,14 @@ from __future__ import annotations
 
 import re
 from functools import cache
+from typing import TYPE_CHECKING
 
 import pandas as pd
-from vaderSentiment.vaderSentiment import SentimentIntensityAnalyzer
 
 from crypto_assets.narratives.themes import themes_of
+
+if TYPE_CHECKING:
+    from vaderSentiment.vaderSentiment import SentimentIntensityAnalyzer
 
 ANALYZER = "lexicon-2"
 DRIVERS = 5
@@ -57,6 +60,8 @@ CRYPTO_WORDS = {word: valence for valence, words in _CLASSES.items() for word in
 
 @cache
 def _analyser() -> SentimentIntensityAnalyzer:
+    from vaderSentiment.vaderSentiment import SentimentIntensityAnalyzer
+
     analyser = SentimentIntensityAnalyzer()
     analyser.lexicon.update(CRYPTO_WORDS)
     return analyser

@@ -1,4 +1,5 @@
-"""The operations behind the command line: launching runs, finding stale partitions, reporting status.
+"""The operations behind the command line: backfill, status, demo, dataset, doctor, explain.
 
-Everything here works on a real Dagster instance and the warehouse. Nothing here prints.
+They work on a Dagster instance and the warehouse. What does not belong here: output to the terminal (``cli/``), and the
+decision which days need a run (``automation/planner/``).
 """

@@ -1,7 +1,6 @@
-"""Backfills from the command line: what is asked for, its failures, and whatever became stale by it.
+"""Backfills from the command line: the requested days, retries of what failed, and days that became stale.
 
-The planner (``automation/planner``) turns each of these into runs; this module carries them out, in this process and
-one after the other.
+The planner (``automation/planner``) makes the runs. This module executes them in this process, one after the other.
 """
 
 from __future__ import annotations
@@ -16,36 +15,46 @@ from dagster import DagsterInstance
 
 from crypto_assets.assets.partition_states import states_of
 from crypto_assets.automation import staleness
-from crypto_assets.automation.planner import specs, state
+from crypto_assets.automation.planner import observed_state, specs
 from crypto_assets.automation.planner.plan import PlannedRun, plan
 from crypto_assets.automation.planner.reasons import command, rest_of_run
 from crypto_assets.automation.planner.requests import tags_of
 from crypto_assets.automation.planner.rules import COMMAND, HEALING, Rules
-from crypto_assets.automation.planner.wishes import Wish
+from crypto_assets.automation.planner.wanted_days import WantedDay
 from crypto_assets.dates import days, today
 from crypto_assets.operate import graph, runs
 from crypto_assets.storage.warehouse import Warehouse
 
-GIVE_UP_AFTER = 3  # chunks in a row that fail completely: the provider is down, not one day of it
+GIVE_UP_AFTER = 3  # runs in a row without a success: the provider is down
 
-Progress = Callable[[str, int, int], None]  # what, partitions done, partitions in all
+Progress = Callable[[str, int, int], None]  # text, partitions done, partitions in total
 
 
 @dataclass
-class Report:
-    """What a backfill did: per table the requested, materialised and failed partitions, rows in the range, seconds."""
+class BackfillReport:
+    """The result of a backfill.
+
+    Attributes:
+        partitions: Table -> numbers of requested, materialized and failed partitions.
+        rows: Table -> rows in the range.
+        seconds: How long it took.
+        failures: Table -> why it failed, in one sentence.
+        broken_checks: Table -> which checks raised an error, and why.
+    """
 
     partitions: dict[str, dict[str, int]] = field(default_factory=dict)
     rows: dict[str, int] = field(default_factory=dict)
     seconds: float = 0.0
     failures: dict[str, str] = field(default_factory=dict)
-    broken_checks: dict[str, str] = field(default_factory=dict)  # table -> which checks could not be made, and why
+    broken_checks: dict[str, str] = field(default_factory=dict)
 
     @property
     def ok(self) -> bool:
+        """Whether nothing failed and every requested partition is materialised."""
         return not self.failures and all(p["materialized"] == p["requested"] for p in self.partitions.values())
 
     def as_json(self) -> dict[str, Any]:
+        """Return the document of ``backfill --json``."""
         document: dict[str, Any] = {"partitions": self.partitions, "rows": self.rows, "seconds": round(self.seconds, 3)}
         if self.failures:
             document["failures"] = self.failures
@@ -62,36 +71,39 @@ def backfill(
     missing_only: bool = False,
     progress: Progress = lambda *_: None,
     asked_by: str = "crypto-assets backfill",
-) -> Report:
-    """Materialise the inclusive range of these tables. Failed chunks are reported, the others go on.
+) -> BackfillReport:
+    """Materialise a range of days of these tables. A failed run is reported, and the others go on.
 
     Args:
         instance: Where the runs are recorded.
         warehouse: Where the tables are.
         tables: What to materialise, inputs first.
-        start: The first day.
-        end: The last day.
-        missing_only: Only days that are not materialised, and the coins that materialised ones lack.
+        start: The first day, UTC.
+        end: The last day, included.
+        missing_only: Only days that are not materialised, and coins whose rows materialised days lack.
         progress: Called before each run and at the end.
-        asked_by: What the runs name as the one who asked for them.
+        asked_by: The command that the reason of the runs names.
 
     Returns:
         What was done and what failed.
+
+    Raises:
+        WarehouseError: A table cannot be read.
     """
     began = time.monotonic()
-    runs.bury_dead_runs(instance)
+    runs.fail_dead_runs(instance)
     wanted = _wanted(instance, tables, start, end, missing_only)
     what = "what is missing of " if missing_only else ""
     work = _Work(instance, warehouse, progress)
     work.run_all(planned(command.asked(wanted, f"{asked_by}: {what}{start} to {end}")))
     if missing_only:
         for table in tables:
-            for coins, first, last in state.lacking_coins(instance, table, start, end):
+            for coins, first, last in observed_state.lacking_coins(instance, table, start, end):
                 work.retry_coins(table, coins, first, last)
     report = work.report
     if not report.failures:
-        work.heal([table for table in tables if wanted[table]], start, end)
-    for table, sentence in report.broken_checks.items():  # the rows are stored, and derived from; nobody judged them
+        work.refresh_stale([table for table in tables if wanted[table]], start, end)
+    for table, sentence in report.broken_checks.items():  # the rows are stored and used, but not checked
         report.failures.setdefault(f"checks of {table}", sentence)
     for table in tables:
         report.partitions[table] = _counted(instance, table, wanted[table])
@@ -100,13 +112,21 @@ def backfill(
     return report
 
 
-def planned(wishes: Iterable[Wish], rules: Rules = COMMAND) -> list[PlannedRun]:
-    """The planner's runs for what a command asks. It does not yield to runs under way, and nothing limits its tries."""
-    return plan(wishes, rules, specs.current(), now=datetime.now(timezone.utc)).runs
+def planned(wanted_days: Iterable[WantedDay], rules: Rules = COMMAND) -> list[PlannedRun]:
+    """Plan the runs of a command. They are not left to runs under way, and attempts are not limited.
+
+    Args:
+        wanted_days: The days.
+        rules: The rules of a command, or of its healing.
+
+    Returns:
+        The runs, in order.
+    """
+    return plan(wanted_days, rules, specs.current(), now=datetime.now(timezone.utc)).runs
 
 
 def partition_statuses(instance: DagsterInstance, table: str, wanted: Sequence[date]) -> dict[str, str]:
-    """Partition key -> MATERIALIZED, FAILED, IN_PROGRESS or MISSING, as the UI has it."""
+    """Return partition key -> MATERIALIZED, FAILED, IN_PROGRESS or MISSING, as in the UI, for the wanted days."""
     if not wanted:
         return {}
     known = states_of(instance, table, min(wanted), max(wanted))
@@ -140,15 +160,15 @@ def _wanted(
 
 @dataclass
 class _Work:
-    """Carries out planned runs and writes down what came of them."""
+    """Executes planned runs and collects their results."""
 
     instance: DagsterInstance
     warehouse: Warehouse
     progress: Progress
-    report: Report = field(default_factory=Report)
+    report: BackfillReport = field(default_factory=BackfillReport)
 
     def run_all(self, plan: Sequence[PlannedRun], rules: Rules = COMMAND) -> None:
-        """Execute the runs in their order; what fails is tried in parts. Ends early when everything fails."""
+        """Execute the runs in order. The rest of a failed run is tried in parts. Stop early when run after run fails."""
         total = sum(run.partitions for run in plan)
         done = failed_in_a_row = 0
         for run in plan:
@@ -169,7 +189,7 @@ class _Work:
         self.progress("done", total, total)
 
     def retry_coins(self, table: str, coins: Sequence[str], first: date, last: date) -> None:
-        """Once more for the coins that failed alone; what fails again is reported, and ``--missing`` will ask for it."""
+        """Fetch coins that failed once more. Coins that fail again are reported, and ``--missing`` requests them later."""
         for run in planned(command.coins_that_failed(table, coins, days(first, last))):
             outcome = self._execute(run, COMMAND)
             still = outcome.failed_coins.get(table, {})
@@ -180,17 +200,19 @@ class _Work:
                     table, f"{table} {run.first} to {run.last} lacks {names}, the other coins are stored: {sentence}"
                 )
 
-    def heal(self, tables: Sequence[str], start: date, end: date) -> None:
-        """Materialise derived partitions again whose look-back was written after they read it, until none is left."""
+    def refresh_stale(self, tables: Sequence[str], start: date, end: date) -> None:
+        """Materialise stale derived partitions again, until none is left."""
         if not tables:
             return
         known = specs.current()
-        last = min(staleness.horizon(tables, end), max(end, today()))
-        for _ in range(2 * len(known.look_back)):  # a round mends one table; more means someone else keeps writing
-            wishes = command.stale(self.instance, self.warehouse, known, start, last)
-            if not wishes:
+        last = min(staleness.last_affected_day(tables, end), max(end, today()))
+        for _ in range(
+            2 * len(known.look_back)
+        ):  # one round repairs one table; more rounds mean that another process keeps writing
+            wanted_days = command.stale(self.instance, self.warehouse, known, start, last)
+            if not wanted_days:
                 return
-            self.run_all(planned(wishes, HEALING), HEALING)
+            self.run_all(planned(wanted_days, HEALING), HEALING)
             if self.report.failures:
                 return
 
@@ -198,11 +220,11 @@ class _Work:
         return runs.execute(self.instance, run.tables, run.first, run.last, run.coins, tags_of(run, rules), step)
 
     def _recover_partly(self, outcome: runs.RunOutcome, failed: PlannedRun) -> None:
-        """Materialise what a failed run could have: the days that a short answer did hold, and what can be derived.
+        """Materialise the rest of a failed run: days that a short answer contained, and tables that can still be derived.
 
-        One provider's outage must not empty the features of every coin. What its rows would have filled stays null, and
-        is derived again when they are there (``staleness``). One table after the other: what one brings decides what
-        the next can have.
+        The outage of one provider must not leave all coins without features. Columns from its rows stay null, and are
+        derived again when the rows are there (``staleness``). Tables are made one by one, because each may be an input of
+        the next.
         """
         everything = set(days(failed.first, failed.last))
         good = {table: everything for table in failed.tables if table in outcome.materialized}

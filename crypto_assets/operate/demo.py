@@ -1,22 +1,35 @@
-"""The demo: the main job on the sandbox, over the same state that ``make dev`` shows afterwards."""
+"""The demo: the main job on the sandbox, over the same state that ``make dev`` shows afterwards.
+
+Dagster is loaded in :func:`run`, after :func:`settle` has said on which day the calendar of this process begins.
+"""
 
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, replace
 from datetime import date
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from dagster import DagsterInstance
-
-from crypto_assets.dates import DAY, today
-from crypto_assets.operate import graph
-from crypto_assets.operate.backfill import Progress, Report, backfill
-from crypto_assets.sandbox.server import Sandbox
-from crypto_assets.settings import Settings, variable
+from crypto_assets.dates import DAY, days, parse_day, today
+from crypto_assets.demo_home import DemoHome
+from crypto_assets.errors import CryptoAssetsError, InstanceError
+from crypto_assets.runtime.lock import only_one
+from crypto_assets.sandbox.generator import Generator
+from crypto_assets.sandbox.replay import Replay, overlap
+from crypto_assets.settings import DEFAULT_START, Settings, variable
+from crypto_assets.storage.origin import LIVE, SANDBOX
 from crypto_assets.storage.warehouse import Warehouse
 from crypto_assets.tables.registry import demo_warm_up, look_back
 
+if TYPE_CHECKING:
+    from dagster import DagsterInstance
+
+    from crypto_assets.operate.backfill import BackfillReport, Progress
+
+SEED = 7  # of the generated market
 # History that the features of the first demo day need: the longest look-back of a derived table.
 WARM_UP_DAYS = max(reach for inputs in look_back().values() for reach in inputs.values())
 WARM_UP_TABLES = demo_warm_up()
@@ -25,19 +38,32 @@ ASKED_BY = "crypto-assets demo"  # in the tags of its runs
 
 
 @dataclass(frozen=True)
-class Plan:
-    """The days of the demo, and the day from which it fetches history for them."""
+class DemoDays:
+    """The days of the demo, and the day from which it fetches history for them.
+
+    ``last_day`` is the last one that the recordings know; None for a generated market.
+    """
 
     start: date
     end: date
     warm_up: date
+    last_day: date | None = None
 
 
-def plan(settings: Settings, count: int, end: date | None, data: Path | None) -> Plan:
+def earliest() -> date:
+    """Return the first day that a demo may have: that of the environment, whatever the home remembers.
+
+    Raises:
+        UsageError: CRYPTO_ASSETS_START is not a date.
+    """
+    return parse_day(variable("CRYPTO_ASSETS_START") or DEFAULT_START, "CRYPTO_ASSETS_START")
+
+
+def choose_days(first: date, count: int, end: date | None, data: Path | None) -> DemoDays:
     """Choose the days of the demo.
 
     Args:
-        settings: the start of the calendar.
+        first: the first day that it may have.
         count: the number of days.
         end: the last day; None for today, or for the newest day that every kind of recording covers.
         data: the folder of recordings; None for a generated market.
@@ -48,58 +74,135 @@ def plan(settings: Settings, count: int, end: date | None, data: Path | None) ->
     Raises:
         UsageError: the folder has no recordings, or they have no day in common.
     """
-    from crypto_assets.sandbox.replay import overlap
-
-    first = settings.start
+    last_day = None
     if data is not None:
-        first, newest = overlap(data)
-        first = max(first, settings.start)
+        oldest, newest = overlap(data)
+        first = max(first, oldest)
         end = end or newest
+        last_day = max(end, newest)
     end = end or today()
     start = max(end - DAY * (count - 1), first)
-    return Plan(start, end, max(start - DAY * WARM_UP_DAYS, first))
+    return DemoDays(start, end, max(start - DAY * WARM_UP_DAYS, first), last_day)
 
 
-def point_at(sandbox: Sandbox) -> None:
-    """Send this process's requests to the sandbox, without any key.
-
-    A model for which both server and name were configured is still used; it may judge generated headlines too.
+def alone(settings: Settings) -> AbstractContextManager[None]:
+    """Hold the home for one demo at a time.
 
     Args:
-        sandbox: the running sandbox.
+        settings: the home.
+
+    Raises:
+        InstanceError: another demo works on it.
     """
-    env = sandbox.env()
-    if variable("OLLAMA_HOST") and variable("OLLAMA_MODEL"):
-        env = {name: value for name, value in env.items() if not name.startswith("OLLAMA_")}
-    for name in ("COINGECKO_API_KEY", "COINGECKO_PLAN", "COINMETRICS_API_KEY"):
-        os.environ.pop(name, None)
-    os.environ.update(env)
+    return only_one(settings.home / "demo.lock", f"process {os.getpid()}", "crypto-assets demo")
 
 
-def run(instance: DagsterInstance, settings: Settings, days: Plan, progress: Progress) -> Report:
-    """Fetch history where it is missing, then materialise every table for the days of the plan.
+def settle(settings: Settings, chosen: DemoDays, data: Path | None) -> DemoHome:
+    """Make the home a demo's home, or see that it is the home of this demo, and let the calendar reach its history.
+
+    A home that an older version's demo filled becomes one too; its tables stay.
+
+    Args:
+        settings: the home.
+        chosen: the days.
+        data: the folder of recordings; None for a generated market.
+
+    Returns:
+        What the home remembers from now on.
+
+    Raises:
+        CryptoAssetsError: the home holds the rows of real providers or of another sandbox, or cannot be written.
+    """
+    known, stored = settings.demo, Warehouse(settings.warehouse).origins()
+    asked = DemoHome(
+        None if data is not None else SEED,
+        None if data is None else data.resolve(),
+        settings.coins,
+        chosen.start,
+        chosen.last_day,
+    )
+    if LIVE in stored:
+        raise CryptoAssetsError(
+            f"{settings.warehouse} holds rows of real providers ({stored[LIVE]}), and a sandbox's rows never go among them; "
+            "run the demo in a home of its own: crypto-assets demo --home NEW (and unset CRYPTO_ASSETS_WAREHOUSE where it is set)"
+        )
+    before = known.sandbox if known else _mark(stored)
+    if (known is not None and not known.same_sandbox(asked)) or (known is None and before not in ("", _mark_of(data))):
+        raise CryptoAssetsError(
+            f"{settings.home} is the home of a demo with another sandbox ({before}, not {asked.sandbox}), and rows of two "
+            "are not mixed; give this one its own: crypto-assets demo --home NEW"
+        )
+    if known is not None:
+        ends = [day for day in (known.last_day, asked.last_day) if day is not None]
+        asked = replace(asked, first_day=min(known.first_day, asked.first_day), last_day=max(ends) if ends else None)
+    try:
+        asked.write(settings.home)
+    except OSError as error:
+        raise InstanceError(
+            f"{settings.home} cannot be written ({error.strerror}); set CRYPTO_ASSETS_HOME to a folder you may write"
+        ) from error
+    # The history of the look-backs lies before the first partition that the home shows.
+    os.environ["CRYPTO_ASSETS_START"] = min(chosen.warm_up, asked.first_day).isoformat()
+    return asked
+
+
+def _mark(stored: Mapping[str, str]) -> str:
+    """The sandbox's mark on the rows that are stored; empty where there are none."""
+    return stored.get(SANDBOX, "").partition("/")[0]
+
+
+def _mark_of(data: Path | None) -> str:
+    return Generator.mark if data is None else Replay.mark
+
+
+def run(
+    instance: DagsterInstance, settings: Settings, home: DemoHome, chosen: DemoDays, progress: Progress
+) -> BackfillReport:
+    """Fetch history where it is missing, then materialise every table for the days of the plan, and what has no days.
 
     Args:
         instance: the Dagster instance.
-        settings: the warehouse.
-        days: the plan.
+        settings: the warehouse and the home folder.
+        home: what the home remembers.
+        chosen: the plan.
         progress: called as the work goes on.
 
     Returns:
         The report of the days of the plan.
     """
+    from crypto_assets.assets.run_tags import reason_tags
+    from crypto_assets.operate import graph, runs
+    from crypto_assets.operate.backfill import backfill
+
+    # The calendar of this process has begun by now; reports and checks look at the home's own days.
+    os.environ["CRYPTO_ASSETS_START"] = home.first_day.isoformat()
     warehouse = Warehouse(settings.warehouse)
-    if days.warm_up < days.start:
+    if not _whole(instance, WARM_UP_TABLES, chosen.warm_up, chosen.start - DAY):
         history = backfill(
             instance,
             warehouse,
             WARM_UP_TABLES,
-            days.warm_up,
-            days.start - DAY,
+            chosen.warm_up,
+            chosen.start - DAY,
             missing_only=True,
             progress=progress,
             asked_by=ASKED_BY,
         )
         if history.failures:
             return history
-    return backfill(instance, warehouse, graph.tables(), days.start, days.end, progress=progress, asked_by=ASKED_BY)
+    report = backfill(
+        instance, warehouse, graph.tables(), chosen.start, chosen.end, progress=progress, asked_by=ASKED_BY
+    )
+    made = runs.execute_unpartitioned(instance, reason_tags(f"{ASKED_BY}: what belongs to the moment"))
+    report.failures.update(made.failures)
+    if not _whole(instance, graph.tables(), home.first_day, chosen.start - DAY):  # days that no demo filled lie between
+        replace(home, first_day=chosen.start).write(settings.home)
+    return report
+
+
+def _whole(instance: DagsterInstance, tables: Sequence[str], start: date, end: date) -> bool:
+    """Whether each day of each table is materialised; also true of no days."""
+    from crypto_assets.operate.backfill import partition_statuses
+
+    found = [partition_statuses(instance, table, days(start, end)) for table in tables]
+    return all(status == "MATERIALIZED" for statuses in found for status in statuses.values())

@@ -55,7 +55,7 @@ def examine() -> Iterator[Finding]:
     yield Finding(
         "configuration", "ok",
         f"{len(coins)} coins from {settings.start}; CoinGecko plan {settings.coingecko_plan}; "
-        f"state in {settings.home}",
+        f"state in {settings.home}" + (f", a demo's home ({settings.demo.sandbox})" if settings.demo else ""),
     )  # fmt: skip
     yield _guard("warehouse", lambda: _warehouse(settings))
     if "://" in settings.warehouse:

@@ -12,7 +12,7 @@ from dagster import DagsterInstance, RunRecord, RunsFilter
 from crypto_assets.assets.run_tags import REASON, REPAIR
 from crypto_assets.assets.shell import COINS_TAG
 from crypto_assets.automation.planner import specs
-from crypto_assets.automation.planner.state import days_of_run, tables_of_run
+from crypto_assets.automation.planner.observed_state import days_of_run, tables_of_run
 from crypto_assets.dagster_internals.core import (
     BACKFILL_ID_TAG,
     PARENT_RUN_ID_TAG,

@@ -31,6 +31,14 @@ def tables() -> tuple[str, ...]:
 
 
 @cache
+def unpartitioned_checks() -> frozenset[dg.AssetCheckKey]:
+    """Return the checks of unpartitioned tables, which no run over days makes."""
+    graph = defs.resolve_asset_graph()
+    days = set(tables())
+    return frozenset(key for key in graph.asset_check_keys if key.asset_key.to_user_string() not in days)
+
+
+@cache
 def tables_of_step(step: str) -> tuple[str, ...]:
     """Return the tables that a step of a run fills: the one of its own name, or those of a multi-asset."""
     found = next((a for a in defs.assets or () if isinstance(a, dg.AssetsDefinition) and a.op.name == step), None)

@@ -6,6 +6,7 @@ import os
 import socket
 import uuid
 from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 from datetime import date
 
@@ -16,6 +17,7 @@ from crypto_assets.assets.failures import sentence
 from crypto_assets.assets.providers import ABSENT_DAYS
 from crypto_assets.assets.run_tags import reason_tags
 from crypto_assets.assets.shell import COINS_TAG, failed_coins_of
+from crypto_assets.automation.schedules import UNPARTITIONED
 from crypto_assets.checks.shells import RANGE, table_of_checks
 from crypto_assets.dagster_internals.core import JobFailureData, SerializableErrorInfo, StepFailureData
 from crypto_assets.operate import graph
@@ -70,8 +72,21 @@ def execute(
     Returns:
         How the run ended.
     """
-    tags = tags or reason_tags("call: Python code asked for it")
-    return _outcome(_execute(instance, tables, start, end, coins, tags, step), tables)
+    tags = {
+        RANGE[0]: start.isoformat(),
+        RANGE[1]: end.isoformat(),
+        **({COINS_TAG: ",".join(coins)} if coins else {}),
+        **(tags or reason_tags("call: Python code asked for it")),
+    }
+    return _outcome(_execute(instance, tables, tags, step=step), tables)
+
+
+def execute_unpartitioned(instance: DagsterInstance, tags: Mapping[str, str]) -> RunOutcome:
+    """Materialise every unpartitioned asset in one run, and make the checks of all unpartitioned tables.
+
+    They show the present.
+    """
+    return _outcome(_execute(instance, UNPARTITIONED, tags, graph.unpartitioned_checks()), UNPARTITIONED)
 
 
 def _outcome(result: dg.ExecuteInProcessResult, tables: Sequence[str]) -> RunOutcome:
@@ -112,12 +127,11 @@ def _outcome(result: dg.ExecuteInProcessResult, tables: Sequence[str]) -> RunOut
 def _execute(
     instance: DagsterInstance,
     tables: Sequence[str],
-    start: date,
-    end: date,
-    coins: Sequence[str],
     tags: Mapping[str, str],
-    step: StepListener,
+    checks: AbstractSet[dg.AssetCheckKey] | None = None,
+    step: StepListener = lambda *_: None,
 ) -> dg.ExecuteInProcessResult:
+    """Run these tables, with all of their checks or with these alone."""
     run_id = str(uuid.uuid4())
 
     def heard(entry: dg.EventLogEntry) -> None:
@@ -129,18 +143,15 @@ def _execute(
                 step(event.step_key, True)
 
     instance.add_event_listener(run_id, heard)
-    job = graph.job().get_subset(asset_selection={AssetKey(table) for table in tables})
+    job = graph.job().get_subset(
+        asset_selection={AssetKey(table) for table in tables},
+        asset_check_selection=None if checks is None else {*checks},
+    )
     return job.execute_in_process(
         instance=instance,
         run_id=run_id,
         run_config=_QUIET,
-        tags={
-            RANGE[0]: start.isoformat(),
-            RANGE[1]: end.isoformat(),
-            PROCESS_TAG: _process(),
-            **({COINS_TAG: ",".join(coins)} if coins else {}),
-            **tags,
-        },
+        tags={PROCESS_TAG: _process(), **tags},
         raise_on_error=False,
     )
 
@@ -176,7 +187,7 @@ def _process() -> str:
     return f"{socket.gethostname()}:{os.getpid()}:{alive.started(os.getpid())}"
 
 
-def bury_dead_runs(instance: DagsterInstance) -> int:
+def fail_dead_runs(instance: DagsterInstance) -> int:
     """Mark runs of this host as failed if their command-line process is gone; return how many."""
     buried = 0
     unfinished = [DagsterRunStatus.NOT_STARTED, DagsterRunStatus.STARTING, DagsterRunStatus.STARTED]

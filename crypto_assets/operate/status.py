@@ -7,6 +7,7 @@ from typing import Any
 
 from dagster import DagsterInstance
 
+from crypto_assets.assets.partition_states import one_look
 from crypto_assets.catalog import select
 from crypto_assets.checks import coverage, freshness, population, state
 from crypto_assets.checks.outcome import Scope
@@ -14,7 +15,7 @@ from crypto_assets.checks.shells import every_measure
 from crypto_assets.operate import graph, runs
 from crypto_assets.operate.backfill import partition_statuses
 from crypto_assets.settings import Settings
-from crypto_assets.storage.warehouse import Warehouse
+from crypto_assets.storage.snapshot import SnapshotWarehouse
 
 
 def status(
@@ -39,10 +40,12 @@ def status(
     Returns:
         The document.
     """
-    runs.bury_dead_runs(instance)
+    runs.fail_dead_runs(instance)
     now = now or datetime.now(timezone.utc)
-    scope = Scope(Warehouse(settings.warehouse), settings, start, end, now, instance=instance)
-    assets = {table: _asset(instance, scope, table, recorded) for table in graph.tables()}
+    # Each table's commit log is read once, and Dagster is asked once.
+    scope = Scope(SnapshotWarehouse(settings.warehouse), settings, start, end, now, instance=instance)
+    with one_look(instance, graph.tables()):
+        assets = {table: _asset(instance, scope, table, recorded) for table in graph.tables()}
     filled = population.measure_population(scope)
     enhanced, base = coverage.enhanced_ratio(scope)
     return {
@@ -77,19 +80,19 @@ def _asset(instance: DagsterInstance, scope: Scope, table: str, recorded: bool) 
             "severity": outcome.severity,
             "description": outcome.description,
         }
-    judged = None if recorded else freshness.judged(scope, table)
+    current = None if recorded else freshness.freshness_in(scope, table)
     return {
-        "state": found.word,
+        "state": found.status,
         "partitions": {
             "expected": len(found.closed),
             "materialized": sum(status == "MATERIALIZED" for status in partitions.values()),
-            "failed": sum(status == "FAILED" for status in partitions.values()),
+            "failed": len(set(found.failed or ()) & set(found.closed)),
         },
         "coverage": found.coverage,
         "days_due": len(found.due),
         "days_with_rows": len(found.with_rows),
         "rows": found.rows,
         "newest_available_at": newest.isoformat() if newest else None,
-        "fresh": None if judged is None else judged.fresh,
+        "fresh": None if current is None else current.fresh,
         "checks": checks,
     }

@@ -4,6 +4,8 @@ A run over 2,191 days of 4 tables announces 8,764 partitions before its first st
 stock storage opens two connections and sends two inserts and a notification for each (dagster issues #18789, #31694,
 PR #33832), or compiles a statement of thousands of parameters again for each batch. Here a batch is one insert that was
 compiled once, one row per asset, and one commit. The rows are the same, and a test compares them.
+
+The reports of checks by day go the same way: some thousands in a run over a year.
 """
 
 from __future__ import annotations
@@ -16,18 +18,52 @@ from typing import Any
 
 from dagster import DagsterEventType, EventLogEntry
 from dagster_postgres import PostgresEventLogStorage
-from sqlalchemy import exc
+from sqlalchemy import exc, text
 from sqlalchemy.engine import Connection
 
 from crypto_assets.dagster_internals import postgres
 from crypto_assets.dagster_internals.core import ConfigurableClassData
 
 ASSET, CHECK = DagsterEventType.ASSET_MATERIALIZATION_PLANNED, DagsterEventType.ASSET_CHECK_EVALUATION_PLANNED
-DONE = DagsterEventType.ASSET_MATERIALIZATION
+DONE, JUDGED = DagsterEventType.ASSET_MATERIALIZATION, DagsterEventType.ASSET_CHECK_EVALUATION
 BATCH_SIZE, EVENTS_A_BATCH = "DAGSTER_EVENT_BATCH_SIZE", "1000"
 # The ids come back in the order of the rows, in whatever order Postgres inserts them.
 EVENTS = postgres.SqlEventLogStorageTable
 INSERT = EVENTS.insert().returning(EVENTS.c.id, sort_by_parameter_order=True)
+# What a run plans to check has a row for each partition, and each has the plan's event: it is sent once.
+PLAN = ("number", "asset_key", "check_name", "run_id", "event", "timestamp")
+INSERT_PLANNED = text("""
+INSERT INTO asset_check_executions (asset_key, check_name, partition, run_id, execution_status, evaluation_event,
+  evaluation_event_timestamp, evaluation_event_storage_id)
+SELECT asset_key, check_name, partition, run_id, 'PLANNED', event, timestamp, number
+FROM unnest(
+  CAST(:number AS bigint[]), CAST(:asset_key AS text[]), CAST(:check_name AS text[]), CAST(:run_id AS text[]),
+  CAST(:event AS text[]), CAST(:timestamp AS timestamp[])
+) AS plan (number, asset_key, check_name, run_id, event, timestamp)
+JOIN unnest(CAST(:of_plan AS bigint[]), CAST(:partition AS text[])) AS part (of_plan, partition) ON of_plan = number
+ORDER BY number, partition""")
+# The reports take the places of what was planned.
+REPORT = (*PLAN, "partition", "status", "target")
+UPDATE_PLANNED = text("""
+UPDATE asset_check_executions AS planned SET
+  execution_status = status, evaluation_event = event, evaluation_event_timestamp = report.timestamp,
+  evaluation_event_storage_id = number, materialization_event_storage_id = target
+FROM unnest(
+  CAST(:number AS bigint[]), CAST(:asset_key AS text[]), CAST(:check_name AS text[]), CAST(:run_id AS text[]),
+  CAST(:event AS text[]), CAST(:timestamp AS timestamp[]), CAST(:partition AS text[]), CAST(:status AS text[]),
+  CAST(:target AS bigint[])
+) AS report (number, asset_key, check_name, run_id, event, timestamp, partition, status, target)
+WHERE planned.asset_key = report.asset_key AND planned.check_name = report.check_name
+  AND planned.run_id = report.run_id AND planned.partition IS NOT DISTINCT FROM report.partition
+RETURNING number""")
+INSERT_REPORTS = text("""
+INSERT INTO asset_check_executions (asset_key, check_name, partition, run_id, execution_status, evaluation_event,
+  evaluation_event_timestamp, evaluation_event_storage_id, materialization_event_storage_id)
+VALUES (:asset_key, :check_name, :partition, :run_id, :status, :event, :timestamp, :number, :target)""")
+FORGET_PLANNED = text("""
+DELETE FROM asset_check_executions
+WHERE asset_key = :asset_key AND check_name = :check_name AND run_id = :run_id AND partition IS NOT NULL
+  AND execution_status = 'PLANNED'""")
 
 
 class BatchingPostgresEventLogStorage(PostgresEventLogStorage):
@@ -63,7 +99,7 @@ class BatchingPostgresEventLogStorage(PostgresEventLogStorage):
         )  # the stock method builds the stock class
 
     def store_event_batch(self, events: Sequence[EventLogEntry]) -> None:
-        """Store events. Materialisations, checks or ends of partitions go together.
+        """Store events. Plans, materialisations and reports of checks go together, each kind by itself.
 
         Other events as in the stock storage.
 
@@ -73,6 +109,8 @@ class BatchingPostgresEventLogStorage(PostgresEventLogStorage):
         kinds = {event.dagster_event_type for event in events}
         if kinds and (kinds <= {ASSET, CHECK} or kinds == {DONE}):
             self._store_together(events)
+        elif kinds == {JUDGED} and all(event.run_id for event in events):
+            self._store_reports(events)
         else:
             super().store_event_batch(events)
 
@@ -82,13 +120,62 @@ class BatchingPostgresEventLogStorage(PostgresEventLogStorage):
             ids = list(conn.scalars(INSERT, rows))
             postgres.store_tags(self, conn, events, ids)
             latest: dict[str, tuple[EventLogEntry, int]] = {}
-            for event, number in zip(events, ids, strict=True):
+            checks = []
+            for event, number, row in zip(events, ids, rows, strict=True):
                 if event.dagster_event_type == CHECK:
-                    self.store_asset_check_event(event, number)
+                    checks.append((event, {**row, "number": number}))
                 elif key := event.get_dagster_event().asset_key:
                     latest[key.to_string()] = event, number
             for _, (event, number) in sorted(latest.items()):  # always in one order, so that runs never deadlock
                 postgres.store_asset(self, conn, event, number)
+            if checks:
+                conn.execute(INSERT_PLANNED, _plans(checks))
+
+    def _store_reports(self, events: Sequence[EventLogEntry]) -> None:
+        """Store reports of checks in three statements: the events, the planned rows that they fill, and new rows."""
+        rows = [self._row(event) for event in events]
+        with self.index_transaction() as conn:
+            ids = list(conn.scalars(INSERT, rows))
+            reports = [_report(*found) for found in zip(events, rows, ids, strict=True)]
+            planned = set(conn.scalars(UPDATE_PLANNED, {name: [one[name] for one in reports] for name in REPORT}))
+            if new := [report for report in reports if report["number"] not in planned]:
+                conn.execute(INSERT_REPORTS, new)
+
+    def store_asset_check_event(self, event: EventLogEntry, event_id: int | None) -> None:
+        """Store the plan or the report of a check.
+
+        Dagster plans a row for each partition of the run, also for a check without partitions. These rows would stay in
+        the check's history as skipped, so a report without a partition removes them.
+
+        Args:
+            event: the plan or the report.
+            event_id: its number in the log.
+        """
+        super().store_asset_check_event(event, event_id)
+        if event.dagster_event_type == JUDGED and event.run_id:
+            report = event.get_dagster_event().asset_check_evaluation_data
+            if report.partition is None:
+                known = {"asset_key": report.asset_key.to_string(), "check_name": report.check_name}
+                with self.index_connection() as conn:
+                    conn.execute(FORGET_PLANNED, {**known, "run_id": event.run_id})
+
+    def prepare_insert_event(self, event: EventLogEntry) -> Any:
+        """Return the insert of one event, with the partition of a check's report.
+
+        Args:
+            event: the event.
+
+        Returns:
+            The statement.
+        """
+        return EVENTS.insert().values(**self._row(event))
+
+    def _row(self, event: EventLogEntry) -> dict[str, Any]:
+        """The row of an event. That of a check's report names its partition, so that reports of ranges can be selected."""
+        row = postgres.row_of(self, event)
+        if event.dagster_event_type == JUDGED:
+            row["partition"] = event.get_dagster_event().asset_check_evaluation_data.partition
+        return row
 
     # The stock storage asks Postgres' catalogue for every event. What a migration created stays, so the answer is kept.
 
@@ -143,3 +230,29 @@ class BatchingPostgresEventLogStorage(PostgresEventLogStorage):
             if any(limit.name == concurrency_key for limit in self.get_pool_limits()):
                 return True  # the other process created it with its slots, in one transaction
             raise
+
+
+def _plans(checks: Sequence[tuple[EventLogEntry, dict[str, Any]]]) -> dict[str, list[Any]]:
+    """The plans of checks, and the partitions of each, as the columns of ``INSERT_PLANNED``."""
+    plans, partitions = [], []
+    for event, row in checks:
+        planned = event.get_dagster_event().asset_check_planned_data
+        plans.append({**row, "asset_key": planned.asset_key.to_string(), "check_name": planned.check_name})
+        keys = planned.partitions_subset.get_partition_keys() if planned.partitions_subset else [None]
+        partitions += [(row["number"], key) for key in keys]
+    columns = {name: [plan[name] for plan in plans] for name in PLAN}
+    return {**columns, "of_plan": [number for number, _ in partitions], "partition": [key for _, key in partitions]}
+
+
+def _report(event: EventLogEntry, row: Mapping[str, Any], number: int) -> dict[str, Any]:
+    """The report of a check: the event's row in the log, and what the table of checks has besides."""
+    report = event.get_dagster_event().asset_check_evaluation_data
+    target = report.target_materialization_data
+    return {
+        **row,
+        "number": number,
+        "asset_key": report.asset_key.to_string(),
+        "check_name": report.check_name,
+        "status": "SUCCEEDED" if report.passed else "FAILED",
+        "target": None if target is None else target.storage_id,
+    }

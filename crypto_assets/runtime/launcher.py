@@ -54,7 +54,7 @@ class LocalRunLauncher(DefaultRunLauncher):
             event = record.event_log_entry.dagster_event
             if said := STARTED.search((event.message if event else None) or ""):
                 return int(said.group(1)), record.event_log_entry.timestamp
-        return None  # a run of the command line, which ``bury_dead_runs`` handles
+        return None  # a run of the command line, which ``fail_dead_runs`` handles
 
     def _lives(self, run: DagsterRun, pid: int, said_at: float) -> bool:
         """Whether the process of the run lives, and not another one that got its number later.

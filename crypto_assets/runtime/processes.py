@@ -8,7 +8,6 @@ UI still works.
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import json
 import os
 import signal
@@ -26,6 +25,7 @@ from types import FrameType
 from crypto_assets.dagster_internals.core import DAEMON
 from crypto_assets.errors import InstanceError
 from crypto_assets.runtime.home import open_instance
+from crypto_assets.runtime.lock import only_one
 from crypto_assets.runtime.postgres import ensure_postgres, is_embedded
 from crypto_assets.settings import Settings
 
@@ -50,10 +50,10 @@ def dev(settings: Settings, port: int = 3000, host: str = "127.0.0.1") -> None:
         InstanceError: before anything starts, if the port is taken or another ``dev`` uses this home; later, if a child
             ended by itself.
     """
-    _check_port(host, port)
+    check_port(port, host)
     with (
         open_instance(settings),
-        _only_one(settings.home, f"UI on http://{host}:{port}, process {os.getpid()}"),
+        only_one(settings.home / "dev.lock", f"UI on http://{host}:{port}, process {os.getpid()}", "crypto-assets dev"),
         _stoppable() as stopped,
         tempfile.TemporaryDirectory(prefix="crypto-assets-") as folder,
     ):
@@ -125,24 +125,6 @@ def _spawn(lifeline: int, voice: _Voice, arguments: list[str]) -> subprocess.Pop
     )
 
 
-@contextmanager
-def _only_one(home: Path, who: str) -> Iterator[None]:
-    """Refuse a second ``dev`` on one home, because two daemons would both launch each due run."""
-    with (home / "dev.lock").open("a+", encoding="utf-8") as handle:
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            handle.seek(0)
-            raise InstanceError(
-                f"crypto-assets dev runs over {home} already ({handle.read().strip()}); use it, stop it, or set "
-                "CRYPTO_ASSETS_HOME to another folder"
-            ) from None
-        handle.truncate(0)
-        handle.write(who)
-        handle.flush()
-        yield
-
-
 def _now_and_then(seconds: float, work: Callable[[], object]) -> Callable[[], None]:
     """Return a function that may be called often, and does the work at most once per so many seconds."""
     due = time.monotonic() + seconds
@@ -172,7 +154,16 @@ def _stoppable() -> Iterator[threading.Event]:
             signal.signal(number, handler)
 
 
-def _check_port(host: str, port: int) -> None:
+def check_port(port: int, host: str = "127.0.0.1") -> None:
+    """See that the UI could listen there.
+
+    Args:
+        port: the port.
+        host: the address.
+
+    Raises:
+        InstanceError: the port is taken, or may not be used.
+    """
     try:
         with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as probe:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # like the webserver

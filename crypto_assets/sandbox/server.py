@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import logging
 import socket
 import sys
 import threading
 import time
 from collections import Counter
-from datetime import datetime
+from datetime import datetime, timezone
+from logging.handlers import RotatingFileHandler
 from pathlib import Path
 from types import TracebackType
 
@@ -30,19 +32,36 @@ from crypto_assets.sources.client.http import SANDBOX_HEADER
 
 HOST = "127.0.0.1"
 START_S = 10.0
+LOG_BYTES = 10_000_000  # of the file that is written and of the one before it
+# Variable -> the prefix under which the sandbox serves this provider's routes.
+PREFIXES = {
+    "COINGECKO_BASE_URL": "/api/v3",
+    "COINMETRICS_BASE_URL": "/v4",
+    "KRAKEN_BASE_URL": "/0/public",
+    "BINANCE_BASE_URL": "/binance/api/v3",
+    "BINANCE_FUTURES_BASE_URL": "/binance-futures",
+    "BINANCE_ARCHIVE_BASE_URL": "/binance-archive",
+    "BYBIT_BASE_URL": "/bybit",
+    "DERIBIT_BASE_URL": "/deribit",
+    "DEFILLAMA_BASE_URL": "",
+    "FEAR_GREED_BASE_URL": "",
+}
 
 
 class _Marked:
-    """Counts requests, marks responses as the sandbox's, and applies faults to complete bodies."""
+    """Counts and logs requests, marks responses as the sandbox's, and applies faults to complete bodies."""
 
-    def __init__(self, app: ASGIApp, backend: Backend, faults: Faults, hits: Counter[str]) -> None:
-        self._app, self._backend, self._faults, self._hits = app, backend, faults, hits
+    def __init__(
+        self, app: ASGIApp, backend: Backend, faults: Faults, hits: Counter[str], log: logging.Handler | None
+    ) -> None:
+        self._app, self._backend, self._faults, self._hits, self._log = app, backend, faults, hits, log
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
         self._hits[scope["path"]] += 1
+        self._note(scope)
         if (refused := self._faults.refusal(scope["path"])) is not None:
             await refused(scope, receive, send)
             return
@@ -65,12 +84,22 @@ class _Marked:
         response.headers[SANDBOX_HEADER] = self._backend.mark
         await response(scope, receive, send)
 
+    def _note(self, scope: Scope) -> None:
+        if self._log is not None:
+            query = f"?{scope['query_string'].decode('latin-1')}" if scope["query_string"] else ""
+            line = f"{datetime.now(timezone.utc):%Y-%m-%dT%H:%M:%S.%fZ} {scope['method']} {scope['path']}{query}"
+            self._log.emit(logging.makeLogRecord({"msg": line}))
+
 
 class Sandbox:
     """A sandbox on a loopback port, as a context manager. ``requests`` counts requests by path.
 
+    With ``log`` each request is a line of that file: instant (UTC), method, path and query. It is rotated, and at most
+    20 MB large.
+
     Raises:
         InstanceError: the port is in use.
+        OSError: the log cannot be written.
         UsageError: the folder has no recordings, or a fault cannot be read.
     """
 
@@ -82,6 +111,7 @@ class Sandbox:
         port: int = 0,
         now: datetime | None = None,
         model: LanguageModel | None = None,
+        log: Path | None = None,
     ) -> None:
         self.model = model or Rule()
         self.backend: Backend = Replay(data) if data is not None else Generator(seed, now)
@@ -89,7 +119,8 @@ class Sandbox:
         providers = [r for part in (prices, derivatives, others, snapshots) for r in part.routes(self.backend)]
         app = Starlette(routes=[*providers, *model_routes(self.model)])
         self.faults = Faults(parse(fault), seed)
-        wrapped = _Marked(app, self.backend, self.faults, self.requests)
+        lines = None if log is None else RotatingFileHandler(log, maxBytes=LOG_BYTES, backupCount=1, encoding="utf-8")
+        wrapped = _Marked(app, self.backend, self.faults, self.requests, lines)
         self._server = uvicorn.Server(uvicorn.Config(wrapped, log_level="critical", lifespan="off"))
         self._socket = _bind(port)
         self.url = f"http://{HOST}:{self._socket.getsockname()[1]}"
@@ -98,16 +129,7 @@ class Sandbox:
         """Return the variables that send the platform's requests here."""
         feeds = ",".join(f"{name}={self.url}/rss/{name}" for name in self.backend.feeds())
         return {
-            "COINGECKO_BASE_URL": f"{self.url}/api/v3",
-            "COINMETRICS_BASE_URL": f"{self.url}/v4",
-            "KRAKEN_BASE_URL": f"{self.url}/0/public",
-            "BINANCE_BASE_URL": f"{self.url}/binance/api/v3",
-            "BINANCE_FUTURES_BASE_URL": f"{self.url}/binance-futures",
-            "BINANCE_ARCHIVE_BASE_URL": f"{self.url}/binance-archive",
-            "BYBIT_BASE_URL": f"{self.url}/bybit",
-            "DERIBIT_BASE_URL": f"{self.url}/deribit",
-            "DEFILLAMA_BASE_URL": self.url,
-            "FEAR_GREED_BASE_URL": self.url,
+            **{name: f"{self.url}{prefix}" for name, prefix in PREFIXES.items()},
             "NEWS_FEEDS": feeds or f"none={self.url}/rss/none",
             "OLLAMA_HOST": self.url,
             "OLLAMA_MODEL": self.model.name,

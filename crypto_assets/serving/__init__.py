@@ -8,8 +8,8 @@ from __future__ import annotations
 from types import ModuleType
 
 
-def duties() -> list[ModuleType]:
-    """The modules of this room that have sensors, schedules, jobs or assets."""
+def dagster_modules() -> list[ModuleType]:
+    """Return the modules of this package that define assets, sensors or checks."""
     from crypto_assets.serving import online_asset
 
     return [online_asset]

@@ -9,18 +9,24 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime, timezone
+from typing import TYPE_CHECKING
 
 import polars as pl
-from psycopg2 import sql
-from psycopg2.extensions import cursor as Cursor
-from psycopg2.extras import execute_values
 
+from crypto_assets.lazy import lazy
 from crypto_assets.storage.shared_state import SharedState
 from crypto_assets.tables.contract import TIMESTAMP
 from crypto_assets.tables.schemas import ML_FEATURES
 
+if TYPE_CHECKING:
+    import psycopg2.extras as extras
+    import psycopg2.sql as sql
+    from psycopg2.extensions import cursor as Cursor
+else:
+    sql = lazy("psycopg2.sql")
+    extras = lazy("psycopg2.extras")
+
 TABLE = "ml_features_latest"
-PLACE = sql.Identifier("online", TABLE)
 VERSION = "delta_version"  # the version of ml_features that gave the row; it decides between two rows of one hour
 LONG_AGO = datetime(1970, 1, 1, tzinfo=timezone.utc)  # before any row
 _KINDS = {pl.Float64: "double precision", pl.String: "text", pl.Date: "date", pl.Int64: "bigint", pl.Int32: "integer"}
@@ -85,12 +91,14 @@ def _upsert(cursor: Cursor, columns: list[str], values: list[tuple[object, ...]]
         "INSERT INTO {place} AS stored ({columns}) VALUES %s ON CONFLICT (symbol) DO UPDATE SET {sets} WHERE "
         "(EXCLUDED.ts, EXCLUDED.{version}) > (stored.ts, stored.{version}) RETURNING symbol"
     ).format(
-        place=PLACE,
+        place=_place(),
         columns=sql.SQL(", ").join(map(sql.Identifier, columns)),
         sets=sql.SQL(", ").join(sql.SQL("{0} = EXCLUDED.{0}").format(sql.Identifier(name)) for name in columns),
         version=sql.Identifier(VERSION),
     )
-    return len(execute_values(cursor, statement, values, page_size=len(values) or 1, fetch=True)) if values else 0
+    return (
+        len(extras.execute_values(cursor, statement, values, page_size=len(values) or 1, fetch=True)) if values else 0
+    )
 
 
 def _latest(cursor: Cursor, symbols: Sequence[str] | None) -> pl.DataFrame:
@@ -101,13 +109,17 @@ def _latest(cursor: Cursor, symbols: Sequence[str] | None) -> pl.DataFrame:
     names = [name for name in schema if name in stored]
     query = sql.SQL("SELECT {columns} FROM {place} WHERE %(coins)s IS NULL OR symbol = ANY(%(coins)s) ORDER BY symbol")
     cursor.execute(
-        query.format(columns=sql.SQL(", ").join(map(sql.Identifier, names)), place=PLACE),
+        query.format(columns=sql.SQL(", ").join(map(sql.Identifier, names)), place=_place()),
         {"coins": list(symbols) if symbols is not None else None},
     )
     found = pl.DataFrame(cursor.fetchall(), schema={name: schema[name] for name in names}, orient="row")
     return found.with_columns(
         pl.lit(None, kind).alias(name) for name, kind in schema.items() if name not in names
     ).select(list(schema))
+
+
+def _place() -> sql.Identifier:
+    return sql.Identifier("online", TABLE)
 
 
 def _prepare(cursor: Cursor) -> None:
@@ -117,10 +129,10 @@ def _prepare(cursor: Cursor) -> None:
     stored = _stored(cursor)
     if not stored:
         cursor.execute("CREATE SCHEMA IF NOT EXISTS online")
-        cursor.execute(sql.SQL("CREATE TABLE {place} (symbol text PRIMARY KEY)").format(place=PLACE))
+        cursor.execute(sql.SQL("CREATE TABLE {place} (symbol text PRIMARY KEY)").format(place=_place()))
     for name, kind in kinds.items():
         if name not in {"symbol", *stored}:
-            add = sql.SQL("ALTER TABLE {place} ADD COLUMN {name} ").format(place=PLACE, name=sql.Identifier(name))
+            add = sql.SQL("ALTER TABLE {place} ADD COLUMN {name} ").format(place=_place(), name=sql.Identifier(name))
             cursor.execute(add + sql.SQL(kind))
 
 

@@ -4,13 +4,14 @@ The asset has no partitions: it belongs to the current instant, so backfills and
 requests it when the newest day of ``ml_features`` was written; a backfill of old days does not touch it.
 """
 
-from datetime import date, timedelta
+from datetime import date, datetime, timedelta
 from typing import Any
 
 import dagster as dg
 import polars as pl
 
 from crypto_assets.assets import shell
+from crypto_assets.assets.documented import CHECK_FAILED, documented, page
 from crypto_assets.assets.providers import Providers
 from crypto_assets.assets.run_tags import reason_tags
 from crypto_assets.dates import DAY
@@ -47,7 +48,12 @@ def ml_features_latest(providers: Providers) -> dg.MaterializeResult[None]:
     won = online.upsert(postgres_of(settings), rows, version) if rows.height else 0
     newest = rows["ts"].max()
     return dg.MaterializeResult(
-        metadata={"coins": rows.height, "coins_updated": won, "newest_ts": str(newest), "delta_version": version}
+        metadata={
+            "coins": rows.height,
+            "coins_updated": won,
+            "delta_version": version,
+            **({"newest_ts": dg.MetadataValue.timestamp(newest)} if isinstance(newest, datetime) else {}),
+        }
     )
 
 
@@ -99,6 +105,7 @@ def postgres_of(settings: Settings) -> str:
     minimum_interval_seconds=INTERVAL_S,
     default_status=dg.DefaultSensorStatus.RUNNING,  # it makes no provider calls
     description="Asks for ml_features_latest when the newest day of ml_features was written.",
+    **documented("training.md"),
 )
 def put_features_online(context: dg.SensorEvaluationContext) -> dg.SensorResult | dg.SkipReason:
     """Request ``ml_features_latest`` when the newest day of ``ml_features`` was written."""
@@ -113,7 +120,7 @@ def put_features_online(context: dg.SensorEvaluationContext) -> dg.SensorResult 
     return dg.SensorResult(run_requests=[request], cursor=seen)
 
 
-@dg.asset_check(asset=ml_features_latest, name="fresh")
+@dg.asset_check(asset=ml_features_latest, name="fresh", metadata={"docs": page(CHECK_FAILED)})
 def latest_is_fresh(providers: Providers) -> dg.AssetCheckResult:
     """Age of the newest row online against the limit of ml_features (ERROR); coins behind the table (WARN).
 

@@ -9,7 +9,7 @@ the time of the fetch and is counted: it was public when we saw it, but it is no
 date, dated before 2009 or more than a day ahead, is skipped and counted.
 
 Bytes and charsets do not belong here (see ``feed_text.py``), nor the coins that an article names (see
-``narratives/news.py``).
+``narratives/tagging.py``).
 """
 
 from __future__ import annotations
@@ -20,19 +20,24 @@ import warnings
 from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta, timezone
 from html.parser import HTMLParser
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import urljoin, urlsplit
 
-import feedparser
 import pandas as pd
 
 from crypto_assets.errors import SourceError
+from crypto_assets.lazy import lazy
 from crypto_assets.settings import Settings
 from crypto_assets.sources.client.http import Answer, Client
 from crypto_assets.sources.feed_dates import Stated, read_date
 from crypto_assets.sources.feed_elements import one_date_each
 from crypto_assets.sources.feed_text import document
 from crypto_assets.sources.fetched import Fetched, SetAsideLog, gather, source_name, utc
+
+if TYPE_CHECKING:
+    import feedparser
+else:
+    feedparser = lazy("feedparser")
 
 NAME = "rss"
 TITLE_CHARS, SUMMARY_CHARS = 1000, 2000  # longer texts are cut: they go to the model and into tables

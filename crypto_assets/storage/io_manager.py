@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from datetime import date
+from datetime import date, timedelta
 from typing import Any
 
 import dagster as dg
 import pandas as pd
 import polars as pl
 
+from crypto_assets.dagster_internals.core import add_by_partition
 from crypto_assets.errors import ContractError
-from crypto_assets.storage.warehouse import Warehouse, now
+from crypto_assets.storage.warehouse import DayReport, Warehouse, now
 from crypto_assets.tables.contract import Contract
 from crypto_assets.tables.schemas import CONTRACTS
 
-# Metadata key: when a materialisation began to read its inputs, in epoch seconds (see automation/staleness.py).
+# Metadata key: when a materialisation began to read its inputs (see automation/staleness.py).
 INPUTS_READ_AT = "inputs_read_at"
+# Metadata key of an input: days that it is read back from the first requested day (see assets/shell.py).
+LOOK_BACK_DAYS = "look_back_days"
 
 
 class DeltaIOManager(dg.IOManager):
@@ -30,7 +33,7 @@ class DeltaIOManager(dg.IOManager):
         self._read_at: dict[tuple[str, str], float] = {}
 
     def handle_output(self, context: dg.OutputContext, obj: Any) -> None:
-        """Write the asset's frame to the partitions of the run, and report rows, bytes and version as metadata.
+        """Write the asset's frame to the partitions of the run in one commit, and report each day's own numbers.
 
         Args:
             context: names the asset and its partitions.
@@ -47,19 +50,12 @@ class DeltaIOManager(dg.IOManager):
                 "return a pandas or Polars frame"
             )
         report = self._open().write(contract, obj, [date.fromisoformat(key) for key in context.asset_partition_keys])
-        metadata: dict[str, Any] = {
-            "dagster/row_count": report.rows,
-            "bytes": report.bytes,
-            "delta_version": report.version,
-            "changed": report.changed,
-            "first": report.first,
-            "last": report.last,
-            "null_shares": dg.MetadataValue.json(dict(report.null_shares)),
-        }
+        of_the_run: dict[str, Any] = {"delta_version": report.version}
         moment = self._read_at.pop((context.run_id, context.step_key), None)
         if moment is not None:
-            metadata[INPUTS_READ_AT] = moment
-        context.add_output_metadata(metadata)
+            of_the_run[INPUTS_READ_AT] = dg.MetadataValue.timestamp(moment)
+        days = {day.isoformat(): {**_shown(numbers), **of_the_run} for day, numbers in report.by_day.items()}
+        add_by_partition(context.step_context, context.asset_key, days)
 
     def load_input(self, context: dg.InputContext) -> pd.DataFrame | pl.DataFrame | pl.LazyFrame:
         """Read the rows of the upstream partitions.
@@ -79,9 +75,15 @@ class DeltaIOManager(dg.IOManager):
         self._read_at.setdefault((step.run_id, step.step.key), now() - 0.002)
         contract = _contract(context.asset_key)
         keys = context.asset_partition_keys if context.has_asset_partitions else []
-        columns = (context.definition_metadata or {}).get("columns")
+        said = context.definition_metadata or {}
+        columns = said.get("columns")
         if keys:
             start, end = date.fromisoformat(min(keys)), date.fromisoformat(max(keys))
+            if (
+                LOOK_BACK_DAYS in said
+            ):  # stored days before the first partition count as well: values do not depend on it
+                first = date.fromisoformat(step.partition_key_range.start)
+                start = first - timedelta(days=int(said[LOOK_BACK_DAYS]))
             frame = self._open().read(contract, start=start, end=end, columns=columns)
         else:
             frame = self._open().read(contract, columns=columns)
@@ -91,6 +93,18 @@ class DeltaIOManager(dg.IOManager):
         if wanted is pl.LazyFrame:
             return frame.lazy()
         return to_pandas(frame)
+
+
+def _shown(day: DayReport) -> dict[str, Any]:
+    """A day's numbers as metadata; times as the UI's times, in the reader's own time zone."""
+    times = {"first": day.first, "last": day.last, "newest_available_at": day.available_at}
+    return {
+        "dagster/row_count": day.rows,
+        "bytes": day.bytes,
+        "changed": day.changed,
+        **{name: dg.MetadataValue.timestamp(moment) for name, moment in times.items() if moment is not None},
+        "null_shares": dg.MetadataValue.json(dict(day.null_shares)),
+    }
 
 
 def to_pandas(frame: pl.DataFrame) -> pd.DataFrame:

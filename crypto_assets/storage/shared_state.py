@@ -8,13 +8,17 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, TypeVar
-
-import psycopg2
-from psycopg2.extensions import connection as Connection
-from psycopg2.extensions import cursor as Cursor
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from crypto_assets.errors import InstanceError, first_line
+from crypto_assets.lazy import lazy
+
+if TYPE_CHECKING:
+    import psycopg2
+    from psycopg2.extensions import connection as Connection
+    from psycopg2.extensions import cursor as Cursor
+else:
+    psycopg2 = lazy("psycopg2")
 
 CONNECT_TIMEOUT_S = 10
 ATTEMPTS = 6  # a restart of Postgres takes a few seconds

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from collections.abc import Sequence
+from datetime import date, datetime, timedelta
 
 import polars as pl
 from deltalake import DeltaTable
 
 from crypto_assets.storage import versions
 from crypto_assets.storage.warehouse import Warehouse
-from crypto_assets.tables.schemas import ML_FEATURES
+from crypto_assets.tables.contract import Contract
+from crypto_assets.tables.schemas import CONTRACTS, ML_FEATURES
+
+MARGIN = timedelta(days=2)  # days beside the range that are held too: a day is compared with its neighbours
 
 
 class SnapshotWarehouse(Warehouse):
@@ -48,6 +52,90 @@ class SnapshotWarehouse(Warehouse):
         if key not in self._listed:
             self._listed[key] = super()._list(snapshot)
         return self._listed[key]
+
+
+class DaysInMemory(SnapshotWarehouse):
+    """The same versions as another snapshot, with the days of a range held in memory, for reading them one by one.
+
+    A read of a day within the range costs a look-up instead of opening files. Other reads go to the files. Each set of
+    columns is held apart, so keep it only for as long as days are read.
+    """
+
+    def __init__(self, whole: SnapshotWarehouse, start: date, end: date) -> None:
+        super().__init__(whole.uri)
+        self._opened, self._listed = whole._opened, whole._listed
+        self._first, self._last = start - MARGIN, end + MARGIN
+        self._held: dict[tuple[str, tuple[str, ...]], tuple[dict[date, pl.DataFrame], pl.DataFrame]] = {}
+        self._counted: dict[tuple[str, date, date], dict[date, int]] = {}
+
+    def read(
+        self,
+        table: Contract | str,
+        *,
+        start: date | None = None,
+        end: date | None = None,
+        columns: Sequence[str] | None = None,
+        symbols: Sequence[str] | None = None,
+        version: int | None = None,
+    ) -> pl.DataFrame:
+        """Read the rows of a range of days, as :meth:`Warehouse.read` does.
+
+        Args:
+            table: the contract, or the table's name.
+            start: the first day; None for no bound.
+            end: the last day, included; None for no bound.
+            columns: the columns; None for all of the contract.
+            symbols: the coins; None for all.
+            version: the version; None for the fixed one.
+
+        Returns:
+            The rows, in the types and column order of the contract. Those of a day are sorted by key.
+
+        Raises:
+            WarehouseError: the table cannot be read.
+        """
+        if start is None or end is None or not self._holds(start, end) or symbols is not None or version is not None:
+            return super().read(table, start=start, end=end, columns=columns, symbols=symbols, version=version)
+        contract = CONTRACTS[table] if isinstance(table, str) else table
+        wanted = [name for name in contract.names if columns is None or name in columns]
+        by_day, none = self._hold(contract, wanted)
+        asked = (start + timedelta(days=n) for n in range((end - start).days + 1))
+        found = [by_day[day] for day in asked if day in by_day]
+        return found[0] if len(found) == 1 else pl.concat(found) if found else none
+
+    def _holds(self, start: date, end: date) -> bool:
+        return self._first <= start <= end <= self._last and end - start <= MARGIN
+
+    def _hold(self, contract: Contract, wanted: list[str]) -> tuple[dict[date, pl.DataFrame], pl.DataFrame]:
+        key = contract.table, tuple(wanted)
+        if key not in self._held:
+            columns = sorted({*wanted, "date"})
+            frame = super().read(contract, start=self._first, end=self._last, columns=columns)
+            parts = frame.partition_by("date", as_dict=True)
+            self._held[key] = {k[0]: rows.select(wanted) for k, rows in parts.items()}, frame.clear().select(wanted)
+        return self._held[key]
+
+    def days_with_rows(self, table: str, start: date, end: date) -> dict[date, int]:
+        """Count the rows of each day, as :meth:`Warehouse.days_with_rows` does; equal calls are answered from memory.
+
+        Args:
+            table: the table's name.
+            start: the first day.
+            end: the last day, included.
+
+        Returns:
+            Day -> rows, for days that have rows.
+        """
+        if start == end and self._holds(start, end):
+            rows = self._count(table, self._first, self._last).get(start)
+            return {} if rows is None else {start: rows}
+        return self._count(table, start, end)
+
+    def _count(self, table: str, start: date, end: date) -> dict[date, int]:
+        key = table, start, end
+        if key not in self._counted:
+            self._counted[key] = super().days_with_rows(table, start, end)
+        return self._counted[key]
 
 
 class WarehouseAsOf(SnapshotWarehouse):

@@ -15,10 +15,22 @@ import polars as pl
 from crypto_assets.errors import UsageError, WarehouseError
 from crypto_assets.storage.object_store import reason
 from crypto_assets.storage.warehouse import Warehouse
-from crypto_assets.tables.contract import Contract
+from crypto_assets.tables.contract import TIMESTAMP, Contract
 from crypto_assets.tables.schemas import CONTRACTS
 
 _MISSING = re.compile(r'Table with name "?(\w+)"? does not exist')
+_UNOPENED = "crypto_assets: this table is not opened yet"
+_TYPES: dict[pl.DataType, str] = {
+    pl.Boolean(): "BOOLEAN",
+    pl.Date(): "DATE",
+    pl.Float32(): "FLOAT",
+    pl.Float64(): "DOUBLE",
+    pl.Int32(): "INTEGER",
+    pl.Int64(): "BIGINT",
+    pl.String(): "VARCHAR",
+    TIMESTAMP: "TIMESTAMP WITH TIME ZONE",
+}
+_PLAIN_TYPES = {*_TYPES.values(), "VARCHAR[]"}
 _READING = {duckdb.StatementType.SELECT, duckdb.StatementType.EXPLAIN}
 
 
@@ -37,12 +49,25 @@ def query(warehouse: Warehouse, sql: str) -> pl.DataFrame:
         UsageError: the statement is of another kind, or it fails.
         WarehouseError: there is no warehouse, or a table that the statement reads is broken.
     """
+    named = {name for name in CONTRACTS if name in sql.lower()}
+    try:
+        return _run(warehouse, sql, named)
+    except _UnopenedTableError:  # the text puts the table's name together, e.g. query_table('pri' || 'ces')
+        return _run(warehouse, sql, set(CONTRACTS))
+
+
+class _UnopenedTableError(Exception):
+    """The statement reads a table whose files were not listed."""
+
+
+def _run(warehouse: Warehouse, sql: str, named: set[str]) -> pl.DataFrame:
+    """Run the statement; only the ``named`` tables are opened, because each costs a read of its commit log."""
     statement = _only_statement(sql)
     connection = duckdb.connect()
     broken: dict[str, WarehouseError] = {}
     try:
         connection.execute("SET TimeZone = 'UTC'")
-        files = _views(connection, warehouse, broken)
+        files = _views(connection, warehouse, named, broken)
         local = files.items() if warehouse.is_local else ()
         _lock(connection, [f"{warehouse.path(name)}/{path}" for name, paths in local for path in paths])
         return _frame(connection.sql(statement))
@@ -59,6 +84,8 @@ def query(warehouse: Warehouse, sql: str) -> pl.DataFrame:
             f"the result cannot be shown ({_one_line(error)}); cast its columns, e.g. to VARCHAR"
         ) from error
     except duckdb.Error as error:
+        if _UNOPENED in str(error) and named != set(CONTRACTS):
+            raise _UnopenedTableError from error
         missing = _MISSING.search(str(error)) if isinstance(error, duckdb.CatalogException) else None
         if missing and missing[1].lower() in broken:
             raise broken[missing[1].lower()] from error
@@ -79,16 +106,20 @@ def _only_statement(sql: str) -> duckdb.Statement:
 
 
 def _views(
-    connection: duckdb.DuckDBPyConnection, warehouse: Warehouse, broken: dict[str, WarehouseError]
+    connection: duckdb.DuckDBPyConnection, warehouse: Warehouse, named: set[str], broken: dict[str, WarehouseError]
 ) -> dict[str, list[str]]:
-    """Return every table's files, and create a view on them.
+    """Return the files of the named tables, and create a view on every table.
 
-    A broken table in a folder has no view, and ``broken`` has the reason. It matters only if DuckDB misses the view for
-    a query. Only DuckDB knows which tables a query reads: a text that contains a table's name may read another table.
+    The view of a table that is not named has its columns, and fails when it is read. A broken table in a folder has no
+    view, and ``broken`` has the reason. It matters only if DuckDB misses the view for a query. Only DuckDB knows which
+    tables a query reads: a text that contains a table's name may read another table.
     """
     files: dict[str, list[str]] = {}
     there = False
     for name, contract in CONTRACTS.items():
+        if name not in named:
+            connection.execute(_bare_view(contract, f"CAST(error('{_UNOPENED}') AS BOOLEAN)"))
+            continue
         try:
             there = there or warehouse.exists(name)
             paths = warehouse.files(name)["path"].to_list()
@@ -101,6 +132,7 @@ def _views(
             broken[name] = found
         else:
             files[name] = paths
+    there = there or any(warehouse.exists(name) for name in CONTRACTS)
     if not there and warehouse.as_of is not None:
         raise WarehouseError(
             f"no table existed in {warehouse.uri} at {warehouse.as_of:%Y-%m-%d %H:%M:%S} UTC; choose a later --as-of"
@@ -115,7 +147,7 @@ def _views(
 
 def _view(connection: duckdb.DuckDBPyConnection, warehouse: Warehouse, contract: Contract, paths: list[str]) -> None:
     if not paths:
-        connection.register(contract.table, contract.empty().to_arrow())
+        connection.execute(_bare_view(contract, "false"))
         return
     if not warehouse.is_local:
         connection.register(contract.table, warehouse.dataset(contract))
@@ -123,14 +155,23 @@ def _view(connection: duckdb.DuckDBPyConnection, warehouse: Warehouse, contract:
     quoted = ", ".join("'" + f"{warehouse.path(contract.table)}/{path}".replace("'", "''") + "'" for path in paths)
     reader = f"read_parquet([{quoted}], hive_partitioning=true, hive_types={{'date': DATE}}, union_by_name=true)"
     stored = {row[0] for row in connection.execute(f"DESCRIBE SELECT * FROM {reader}").fetchall()}
-    empty = contract.empty().to_arrow()
-    connection.register(f"empty_{contract.table}", empty)
-    types = {row[0]: row[1] for row in connection.execute(f"DESCRIBE empty_{contract.table}").fetchall()}
-    columns = ", ".join(
-        f'"{name}"' if name in stored else f'CAST(NULL AS {types[name]}) AS "{name}"' for name in contract.names
-    )
-    connection.unregister(f"empty_{contract.table}")
+    columns = ", ".join(f'"{name}"' if name in stored else _null(contract, name) for name in contract.names)
     connection.execute(f"CREATE VIEW {contract.table} AS SELECT {columns} FROM {reader}")
+
+
+def _bare_view(contract: Contract, condition: str) -> str:
+    """Return the statement that creates a view with the contract's columns and no row where ``condition`` is false."""
+    columns = ", ".join(_null(contract, name) for name in contract.names)
+    return f"CREATE VIEW {contract.table} AS SELECT {columns} FROM (SELECT 1) WHERE {condition}"
+
+
+def _null(contract: Contract, name: str) -> str:
+    return f'CAST(NULL AS {_type(contract.polars_schema[name])}) AS "{name}"'
+
+
+def _type(kind: pl.DataType) -> str:
+    """Return DuckDB's name of a column's type. Raises :class:`KeyError` for one that no contract has."""
+    return f"{_type(kind.inner)}[]" if isinstance(kind, pl.List) else _TYPES[kind]  # type: ignore[arg-type]
 
 
 def _lock(connection: duckdb.DuckDBPyConnection, files: list[str]) -> None:
@@ -145,5 +186,7 @@ def _one_line(error: Exception) -> str:
 
 
 def _frame(result: duckdb.DuckDBPyRelation) -> pl.DataFrame:
-    found = pl.from_arrow(result.to_arrow_table())
+    if {str(kind) for kind in result.types} <= _PLAIN_TYPES:
+        return pl.DataFrame(result.materialize())  # without pyarrow, which takes a third of a second to import
+    found = pl.from_arrow(result.to_arrow_table())  # raises where the way above would end the process
     return found if isinstance(found, pl.DataFrame) else found.to_frame()

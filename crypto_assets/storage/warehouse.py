@@ -10,33 +10,64 @@ import hashlib
 import random
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from datetime import date, datetime, timezone
 from functools import cached_property
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import polars as pl
-import pyarrow as arrow
 from deltalake import ColumnProperties, DeltaTable, WriterProperties, write_deltalake
 from deltalake.exceptions import CommitFailedError, DeltaError, TableNotFoundError
-from pyarrow.dataset import Dataset, dataset
 
 from crypto_assets.errors import ContractError, UsageError, WarehouseError, free_space_note
-from crypto_assets.storage import object_store
+from crypto_assets.lazy import lazy
+from crypto_assets.settings import Settings
+from crypto_assets.storage import object_store, origin
 from crypto_assets.storage.memory import give_back
 from crypto_assets.tables.contract import Contract, Frame, WriteMode
 from crypto_assets.tables.schemas import CONTRACTS
+
+if TYPE_CHECKING:
+    import pyarrow as arrow
+    import pyarrow.dataset as arrow_dataset
+else:
+    arrow = lazy("pyarrow")
+    arrow_dataset = lazy("pyarrow.dataset")
 
 _FILES = {"path": pl.String, "day": pl.Date, "rows": pl.Int64, "bytes": pl.Int64, "written_at": pl.Float64}
 ATTEMPTS = 25  # of a commit; each failure means that another writer committed
 
 
 @dataclass(frozen=True)
+class DayReport:
+    """What one day of a table holds after a write.
+
+    Attributes:
+        rows: the number of rows.
+        bytes: the size of the day's files.
+        changed: whether the write changed the day's rows.
+        first: the earliest time of a row (UTC); None without rows, and in a table whose rows are days.
+        last: the latest time of a row.
+        available_at: the latest instant at which a row of the day became known; None without rows.
+        null_shares: the share of null cells, by value column; empty without rows.
+    """
+
+    rows: int = 0
+    bytes: int = 0
+    changed: bool = False
+    first: datetime | None = None
+    last: datetime | None = None
+    available_at: datetime | None = None
+    null_shares: Mapping[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
 class WriteReport:
     """What a write did.
 
-    ``changed`` is False where the table already held exactly these rows; then there was no commit.
+    ``changed`` is False where the table already held exactly these rows; then there was no commit. ``by_day`` has every
+    day of the write, those without rows too.
     """
 
     rows: int
@@ -46,14 +77,20 @@ class WriteReport:
     first: str
     last: str
     null_shares: Mapping[str, float]
+    by_day: Mapping[date, DayReport]
 
 
 class Warehouse:
-    """Tables under one root: a folder, or an ``s3://`` address (see ``object_store.py``)."""
+    """Tables under one root: a folder, or an ``s3://`` address (see ``object_store.py``).
+
+    Rows of a sandbox and of real providers are never under one root (``origin.py``). ``accepts`` names the only origin
+    whose rows may be written, as a demo's home has it; None: the first rows decide.
+    """
 
     as_of: datetime | None = None  # instant at which tables are read; None: now
 
-    def __init__(self, uri: str) -> None:
+    def __init__(self, uri: str, *, accepts: str | None = None) -> None:
+        self.accepts = accepts
         self.uri = uri.rstrip("/")
         if not self.is_local and set("#?") & set(uri):
             raise UsageError(f"CRYPTO_ASSETS_WAREHOUSE {uri!r} has a # or ? in it; write s3://BUCKET/FOLDER")
@@ -221,7 +258,7 @@ class Warehouse:
             credential_provider=None,  # the default one looks for boto3, which is not needed to read the environment
         )
 
-    def dataset(self, contract: Contract) -> Dataset:
+    def dataset(self, contract: Contract) -> arrow_dataset.Dataset:
         """Open the newest snapshot as an Arrow dataset, without reading rows.
 
         Args:
@@ -235,7 +272,11 @@ class Warehouse:
         """
         snapshot = self.snapshot(contract.table)
         schema = contract.empty().to_arrow().schema
-        return dataset(schema.empty_table()) if snapshot is None else snapshot.to_pyarrow_dataset(schema=schema)
+        return (
+            arrow_dataset.dataset(schema.empty_table())
+            if snapshot is None
+            else snapshot.to_pyarrow_dataset(schema=schema)
+        )
 
     def exists(self, table: str) -> bool:
         """Whether the table exists; False for the remains of an interrupted restore."""
@@ -328,7 +369,8 @@ class Warehouse:
             What was done.
 
         Raises:
-            ContractError: a rule is broken, or a row lies outside ``days``; nothing was written.
+            ContractError: a rule is broken, a row lies outside ``days``, or it comes from a sandbox where the rows of
+                real providers are or the other way round; nothing was written.
             WarehouseError: the store cannot be written, or other writers of the same days won every attempt.
         """
         data = contract.validate(frame)
@@ -396,7 +438,7 @@ class Warehouse:
         raise WarehouseError(f"{contract.table}: {ATTEMPTS} commits in a row lost to other writers; run again")
 
     def _write_once(self, contract: Contract, data: pl.DataFrame, days: list[date]) -> WriteReport:
-        snapshot = self._open_or_create(contract)
+        snapshot = self._open_or_create(contract, data)
         stored = self._rows(contract, self._plan(contract, snapshot, days[0], days[-1])).filter(
             pl.col("date").is_in(days)
         )
@@ -407,7 +449,7 @@ class Warehouse:
             fresh = data.join(stored, on=list(contract.key), how="anti", nulls_equal=True)
             data = pl.concat([stored, fresh]).sort(contract.key)
         if data.equals(stored):
-            return self._report(contract, data, days, snapshot.version(), changed=False)
+            return self._report(contract, data, days, snapshot.version(), changed=())
         touched = _changed_days(data, stored, days)
         write_deltalake(
             snapshot,
@@ -417,10 +459,37 @@ class Warehouse:
             writer_properties=_properties(contract),
             schema_mode=_schema_mode(data, snapshot),
         )
-        return self._report(contract, data, days, snapshot.version(), changed=True)
+        return self._report(contract, data, days, snapshot.version(), changed=touched)
 
-    def _open_or_create(self, contract: Contract) -> DeltaTable:
+    def origins(self) -> dict[str, str]:
+        """Find whether rows of a sandbox or of real providers are stored.
+
+        Returns:
+            ``sandbox`` or ``live`` -> one of the sources that say so; empty while no provider's row is stored.
+
+        Raises:
+            WarehouseError: a table cannot be read.
+        """
+        return next(filter(None, (origin.of_table(self.snapshot(table)) for table in CONTRACTS)), {})
+
+    def _check_origin(self, contract: Contract, data: pl.DataFrame, snapshot: DeltaTable | None) -> None:
+        """Refuse rows of a sandbox among those of real providers, and the other way round."""
+        new = origin.of_rows(data)
+        if not new:
+            return
+        stored = {self.accepts: "a demo's home"} if self.accepts else origin.of_table(snapshot) or self.origins()
+        if len({*new, *stored}) > 1:
+            kind = next((one for one in new if one not in stored), next(iter(new)))
+            here = "a sandbox's" if kind == origin.LIVE else "real providers'"
+            raise ContractError(
+                f"{contract.table}: rows from {new[kind]} cannot go to {self.uri}, which is for {here} rows "
+                f"({', '.join(stored.values()) or 'the other rows of this write'}); nothing was written; give each its own "
+                "home with --home (live: crypto-assets dev --home NEW), and its own CRYPTO_ASSETS_WAREHOUSE where that is set"
+            )
+
+    def _open_or_create(self, contract: Contract, data: pl.DataFrame) -> DeltaTable:
         snapshot = self.snapshot(contract.table)
+        self._check_origin(contract, data, snapshot)
         if snapshot is None:
             if self.is_local:
                 Path(self.uri).mkdir(parents=True, exist_ok=True)
@@ -448,21 +517,22 @@ class Warehouse:
             )
 
     def _report(
-        self, contract: Contract, data: pl.DataFrame, days: list[date], version: int, *, changed: bool
+        self, contract: Contract, data: pl.DataFrame, days: list[date], version: int, *, changed: Sequence[date]
     ) -> WriteReport:
         time_column = contract.time_column or "date"
-        size = self._files_between(contract.table, days[0], days[-1])["bytes"].sum()
+        files = self._files_between(contract.table, days[0], days[-1])
         return WriteReport(
             rows=data.height,
-            bytes=int(size or 0),
+            bytes=int(files["bytes"].sum() or 0),
             version=version,
-            changed=changed,
+            changed=bool(changed),
             first=str(data[time_column].min()) if data.height else "",
             last=str(data[time_column].max()) if data.height else "",
             null_shares={
                 name: round(data[name].null_count() / data.height, 6) if data.height else 0.0
                 for name in contract.value_columns
             },
+            by_day=_by_day(contract, data, days, files, set(changed)),
         )
 
     def _check_root(self) -> None:
@@ -554,6 +624,29 @@ def _changed_days(data: pl.DataFrame, stored: pl.DataFrame, days: list[date]) ->
     )
     none = data.clear()
     return [day for day in days if not after.get(day, none).equals(before.get(day, none))]
+
+
+def of_settings(settings: Settings) -> Warehouse:
+    """Open the warehouse of these settings; that of a demo's home accepts a sandbox's rows only."""
+    return Warehouse(settings.warehouse, accepts=origin.SANDBOX if settings.demo else None)
+
+
+def _by_day(
+    contract: Contract, data: pl.DataFrame, days: list[date], files: pl.DataFrame, changed: set[date]
+) -> dict[date, DayReport]:
+    """Report each day by itself: all days in two passes, however many there are."""
+    time = pl.col(contract.time_column) if contract.time_column else pl.lit(None, pl.Datetime("us", "UTC"))
+    values = contract.value_columns
+    counted = data.group_by("date").agg(
+        pl.len(), time.min().alias("first"), time.max().alias("last"), pl.col("available_at").max(),
+        *(pl.col(name).null_count().alias(f"nulls of {name}") for name in values),
+    )  # fmt: skip
+    sizes = dict(files.group_by("day").agg(pl.col("bytes").sum()).rows())
+    found = {day: DayReport(bytes=sizes.get(day, 0), changed=day in changed) for day in days}
+    for day, rows, first, last, known, *nulls in counted.rows():
+        shares = {name: round(count / rows, 6) for name, count in zip(values, nulls, strict=True)}
+        found[day] = replace(found[day], rows=rows, first=first, last=last, available_at=known, null_shares=shares)
+    return found
 
 
 def now() -> float:

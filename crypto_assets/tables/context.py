@@ -1,6 +1,6 @@
 """Tables of the market around the coins: value locked, fear and greed, communities, developers, protocols and yields.
 
-Snapshot tables hold what a provider shows of the present: a day that was not fetched when it was cannot be had later.
+Snapshot tables hold what a provider shows of the present. A day that was not fetched in time cannot be fetched later.
 """
 
 from __future__ import annotations
@@ -10,13 +10,13 @@ from datetime import timedelta
 import polars as pl
 
 from crypto_assets.features.feature import DAILY_STALENESS
-from crypto_assets.tables.columns import available_at, day, key, source, symbol, value
 from crypto_assets.tables.contract import Column, Contract, WriteMode
+from crypto_assets.tables.shared_columns import available_at, day, key, source, symbol, value
 from crypto_assets.tables.spec import (
-    ALL_OF_IT,
-    NONE_OF_IT,
+    COINGECKO_RANGE_DAYS,
+    FULL_HISTORY,
+    NO_HISTORY,
     OWNER,
-    SOURCE_CHUNK_DAYS,
     AsOf,
     Chunk,
     EachDay,
@@ -179,7 +179,7 @@ DEFI_YIELDS = Contract(
 
 DAY = timedelta(days=1)
 DAILY = Freshness(warn_after=timedelta(hours=36), late_after=timedelta(hours=48), by_coin=False)
-CHUNK = Chunk(days=SOURCE_CHUNK_DAYS, hourly_rows=None)
+CHUNK = Chunk(days=COINGECKO_RANGE_DAYS, hourly_rows=None)
 
 SPECS = (
     TableSpec(
@@ -187,7 +187,7 @@ SPECS = (
         group="context",
         kinds=frozenset({"defillama"}),
         owner=OWNER,
-        rows_from=FromProvider(pool="defillama", settles_after=DEFILLAMA_LAG, history=ALL_OF_IT, newest_only=False),
+        rows_from=FromProvider(pool="defillama", settles_after=DEFILLAMA_LAG, history=FULL_HISTORY, newest_only=False),
         when=frozenset({When.SETTLE, When.NOON}),
         freshness=DAILY,
         expected=EachDay(rows=1, where=("entity", "all"), note="one row a day for all chains together"),
@@ -202,7 +202,7 @@ SPECS = (
         kinds=frozenset({"alternative_me"}),
         owner=OWNER,
         rows_from=FromProvider(
-            pool="alternative_me", settles_after=FEAR_GREED_LAG, history=ALL_OF_IT, newest_only=False
+            pool="alternative_me", settles_after=FEAR_GREED_LAG, history=FULL_HISTORY, newest_only=False
         ),
         when=frozenset({When.TICK, When.SETTLE, When.NOON}),
         freshness=DAILY,
@@ -217,7 +217,7 @@ SPECS = (
         group="context",
         kinds=frozenset({"coingecko"}),
         owner=OWNER,
-        rows_from=FromProvider(pool="coingecko", settles_after=COMMUNITY_LAG, history=NONE_OF_IT, newest_only=False),
+        rows_from=FromProvider(pool="coingecko", settles_after=COMMUNITY_LAG, history=NO_HISTORY, newest_only=False),
         when=frozenset({When.SETTLE}),
         freshness=DAILY,
         expected=FromFirstRow(),
@@ -231,7 +231,7 @@ SPECS = (
         group="context",
         kinds=frozenset({"coingecko"}),
         owner=OWNER,
-        rows_from=FromProvider(pool="coingecko", settles_after=COMMUNITY_LAG, history=NONE_OF_IT, newest_only=False),
+        rows_from=FromProvider(pool="coingecko", settles_after=COMMUNITY_LAG, history=NO_HISTORY, newest_only=False),
         when=frozenset({When.SETTLE}),
         freshness=DAILY,
         expected=FromFirstRow(),
@@ -245,7 +245,7 @@ SPECS = (
         group="context",
         kinds=frozenset({"defillama"}),
         owner=OWNER,
-        rows_from=FromProvider(pool="defillama", settles_after=None, history=NONE_OF_IT, newest_only=False),
+        rows_from=FromProvider(pool="defillama", settles_after=None, history=NO_HISTORY, newest_only=False),
         when=frozenset({When.TICK, When.SETTLE}),
         freshness=DAILY,
         expected=FromFirstRow(),
@@ -259,7 +259,7 @@ SPECS = (
         group="context",
         kinds=frozenset({"defillama"}),
         owner=OWNER,
-        rows_from=FromProvider(pool="defillama", settles_after=None, history=NONE_OF_IT, newest_only=False),
+        rows_from=FromProvider(pool="defillama", settles_after=None, history=NO_HISTORY, newest_only=False),
         when=frozenset({When.TICK, When.SETTLE}),
         freshness=DAILY,
         expected=FromFirstRow(),

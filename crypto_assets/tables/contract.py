@@ -1,8 +1,7 @@
-"""What a table promises about its rows: the contract in each :class:`~crypto_assets.tables.spec.TableSpec`.
+"""The contract of a table: grain, key, columns, bounds, write mode. Each ``TableSpec`` holds one.
 
-One :class:`Contract` drives four things, so that they cannot disagree: column metadata in the UI, validation before
-every write, the contract check, and the generated data dictionary. Rows of data live elsewhere; so do the
-declarations of the tables (one file a group beside this one).
+Column metadata in the UI, the validation before every write, the contract check and the data dictionary all read the
+same :class:`Contract`, so they cannot disagree. The tables themselves are declared in one file per group beside this one.
 """
 
 from __future__ import annotations
@@ -12,25 +11,30 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from enum import Enum
 from functools import cached_property
-from typing import TypeAlias
+from typing import TYPE_CHECKING, TypeAlias
 
-import pandas as pd
 import polars as pl
 
 from crypto_assets.errors import ContractError
+from crypto_assets.lazy import lazy
+
+if TYPE_CHECKING:
+    import pandas as pd
+else:
+    pd = lazy("pandas")
 
 TIMESTAMP = pl.Datetime("us", "UTC")
 TEXTS = pl.List(pl.String)
 
-Frame: TypeAlias = pd.DataFrame | pl.DataFrame
+Frame: TypeAlias = "pd.DataFrame | pl.DataFrame"
 
 
 class WriteMode(Enum):
-    """How a materialisation meets the rows already in its partitions."""
+    """What a materialisation does with the rows that its partitions already hold."""
 
     REPLACE = "replace"  # derived tables: the partition becomes exactly the new rows
-    MERGE = "merge"  # tables fed by providers: new rows win by key, rows that the answer lacks stay (a failed fetch writes nothing)
-    KEEP = "keep"  # snapshots of the present: the first row of a key stays, since that is what was known then
+    MERGE = "merge"  # tables of providers: a new row replaces the stored one of its key; stored rows that the answer lacks stay
+    KEEP = "keep"  # snapshots of the present: the first row of a key stays, because it is what was known then
 
 
 @dataclass(frozen=True)
@@ -50,7 +54,21 @@ class Rule:
 
 @dataclass(frozen=True)
 class Column:
-    """One column: its type, unit and bounds. Bounds are inclusive and apply to non-null values."""
+    """One column of a table. Bounds apply to non-null values only.
+
+    Attributes:
+        name: Its name in the table.
+        dtype: The Polars type.
+        unit: For example ``USD``; ``fraction`` for shares.
+        description: One sentence for the UI and the data dictionary.
+        nullable: Whether the value may be unknown.
+        lower: The smallest allowed value.
+        upper: The largest allowed value.
+        above: Values must be greater than this one.
+        allowed: The allowed texts; None allows every text.
+        max_staleness: As-of joins use a value for at most this long after its ``available_at``.
+        placeholder: What the provider writes for "unknown"; it is stored as null.
+    """
 
     name: str
     dtype: pl.DataType | type[pl.DataType]
@@ -59,10 +77,10 @@ class Column:
     nullable: bool = True
     lower: float | None = None
     upper: float | None = None
-    above: float | None = None  # exclusive lower bound
+    above: float | None = None
     allowed: tuple[str, ...] | None = None
-    max_staleness: timedelta | None = None  # as-of joins look back no further than this after ``available_at``
-    placeholder: str | None = None  # what the provider writes for "unknown"; stored as null
+    max_staleness: timedelta | None = None
+    placeholder: str | None = None
 
     @cached_property
     def rules(self) -> tuple[Rule, ...]:
@@ -85,9 +103,21 @@ class Column:
 
 @dataclass(frozen=True)
 class Contract:
-    """One table: grain, key, columns, when a row becomes known, how it is written.
+    """What the rows of one table are. Every table has ``date`` (the partition, a UTC day) and ``available_at``.
 
-    ``date`` (the partition: the UTC day of the key's time) and ``available_at`` are part of every table.
+    Attributes:
+        table: The name; also the asset key.
+        description: One or two sentences for the UI and the data dictionary.
+        grain: What one row is, for example ``coin x hour``.
+        key: The columns that identify a row.
+        columns: All columns, in table order.
+        available_at_rule: When a row becomes known, in words.
+        write_mode: What a materialisation does with stored rows.
+        reference: The provider's documentation.
+        time_column: The timestamp whose UTC day is ``date``; None where ``date`` is the time of the key.
+        metadata_columns: Columns that describe the row and are no values.
+        keeps: Columns that keep their first stored value under ``MERGE``, because it is what was known then.
+        ordered: Pairs of columns; the first is never above the second.
     """
 
     table: str
@@ -98,38 +128,48 @@ class Contract:
     available_at_rule: str
     write_mode: WriteMode = WriteMode.REPLACE
     reference: str = ""
-    time_column: str | None = "ts"  # the timestamp whose UTC day is ``date``; None where ``date`` is the key's time
+    time_column: str | None = "ts"
     metadata_columns: tuple[str, ...] = field(default=("date", "available_at", "source"))
-    keeps: tuple[str, ...] = ()  # under MERGE: columns that stay as they were first stored (what was known then)
-    ordered: tuple[tuple[str, str], ...] = ()  # pairs of columns of which the first is never above the second
+    keeps: tuple[str, ...] = ()
+    ordered: tuple[tuple[str, str], ...] = ()
 
     @cached_property
     def by_name(self) -> dict[str, Column]:
+        """The columns by name."""
         return {column.name: column for column in self.columns}
 
     @cached_property
     def names(self) -> list[str]:
+        """The names of the columns, in table order."""
         return [column.name for column in self.columns]
 
     @cached_property
     def value_columns(self) -> list[str]:
-        """Columns that carry values: neither key nor metadata. Population counts these."""
+        """The columns that are neither key nor metadata. Population counts these."""
         return [n for n in self.names if n not in self.key and n not in self.metadata_columns]
 
     @cached_property
     def polars_schema(self) -> pl.Schema:
+        """The names and types of the columns, in table order."""
         return pl.Schema({column.name: column.dtype for column in self.columns})
 
     def empty(self) -> pl.DataFrame:
+        """Return a frame with the columns of the contract and no rows."""
         return pl.DataFrame(schema=self.polars_schema)
 
     def conform(self, frame: Frame) -> pl.DataFrame:
-        """The frame with the contract's columns, types and order, sorted by key; absent nullable columns become null.
+        """Bring a frame into the shape of the contract. NaN becomes null, because unknown is null.
 
-        NaN becomes null (unknown is null). Raises :class:`ContractError` for a missing or surplus column, or for a
-        value that does not survive the cast.
+        Args:
+            frame: The rows, as pandas or Polars. Nullable columns may be absent; they become null.
+
+        Returns:
+            The rows with the contract's columns, types and order, sorted by key.
+
+        Raises:
+            ContractError: A column is missing, a column is not in the contract, or a value does not fit its type.
         """
-        data = pl.from_pandas(frame.reset_index(drop=True)) if isinstance(frame, pd.DataFrame) else frame
+        data = frame if isinstance(frame, pl.DataFrame) else pl.from_pandas(frame.reset_index(drop=True))
         surplus = [name for name in data.columns if name not in self.by_name]
         missing = [c.name for c in self.columns if c.name not in data.columns and not c.nullable]
         if surplus or missing:
@@ -153,12 +193,22 @@ class Contract:
         return self._sorted(_without_nan(data))
 
     def _sorted(self, data: pl.DataFrame) -> pl.DataFrame:
-        """The rows in key order; rows that are in order already are not copied."""
+        """Sort the rows by key. Rows that are sorted already are not copied."""
         keys = data.select(self.key)
         return data if keys.equals(keys.sort(self.key)) else data.sort(self.key)
 
     def validate(self, frame: Frame) -> pl.DataFrame:
-        """The conformed frame, once every rule held. Raises :class:`ContractError` naming the first broken rules."""
+        """Conform a frame and check every rule of the contract.
+
+        Args:
+            frame: The rows, as pandas or Polars.
+
+        Returns:
+            The conformed rows, see :meth:`conform`.
+
+        Raises:
+            ContractError: A rule is broken; the message names the first three.
+        """
         data = self.conform(frame)
         problems = self.violations(data)
         if problems:
@@ -231,7 +281,7 @@ def _broken(where: str, rule: str, count: int, example: object) -> str:
 
 
 def _without_nan(data: pl.DataFrame) -> pl.DataFrame:
-    """NaN as null; columns without one are not copied."""
+    """Replace NaN by null. Columns without NaN are not copied."""
     floats = [name for name, kind in data.schema.items() if kind == pl.Float64]
     if not floats or data.is_empty():
         return data

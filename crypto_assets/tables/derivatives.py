@@ -8,12 +8,12 @@ from __future__ import annotations
 
 from datetime import date, timedelta
 
-from crypto_assets.tables.columns import available_at, day, key, source, symbol, ts, value
 from crypto_assets.tables.contract import Contract, WriteMode
+from crypto_assets.tables.shared_columns import available_at, day, key, source, symbol, ts, value
 from crypto_assets.tables.spec import (
+    COINGECKO_RANGE_DAYS,
     FROM_FIRST_ROW,
     OWNER,
-    SOURCE_CHUNK_DAYS,
     Chunk,
     EachSeries,
     Freshness,
@@ -177,7 +177,7 @@ def _spec(
 SPECS = (
     _spec(FUNDING_RATES, "binance", FUNDING_CHUNK_DAYS, EVERY_EIGHT_HOURS, 3, 0, demo_warm_up=True),
     # Two requests a coin and day: the demo takes the days that it shows, and no month before.
-    _spec(OPEN_INTEREST, "binance", SOURCE_CHUNK_DAYS, HOURLY, 24, 0, demo_warm_up=False),
+    _spec(OPEN_INTEREST, "binance", COINGECKO_RANGE_DAYS, HOURLY, 24, 0, demo_warm_up=False),
     _spec(PERPETUAL_BARS, "binance", BARS_CHUNK_DAYS, HOURLY, 24, 1, demo_warm_up=True),
-    _spec(IMPLIED_VOLATILITY, "deribit", SOURCE_CHUNK_DAYS, HOURLY, 24, 1, demo_warm_up=True),
+    _spec(IMPLIED_VOLATILITY, "deribit", COINGECKO_RANGE_DAYS, HOURLY, 24, 1, demo_warm_up=True),
 )

@@ -1,4 +1,4 @@
-"""The ``source`` of derived rows. Names of providers belong to the sources."""
+"""The value of ``source`` in derived rows. The names of providers belong to ``sources/``."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Renders docs/data-dictionary.md from the contracts: ``python -m crypto_assets.tables.dictionary [--check]``."""
+"""Render docs/data-dictionary.md from the contracts: ``python -m crypto_assets.tables.dictionary [--check]``."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ the partition. Empty cells are null: no source gave the value.
 
 
 def render() -> str:
-    """The whole document as Markdown."""
+    """Render the whole document as Markdown."""
     contents = "\n".join(f"- [{name}](#{name}): {contract.description}" for name, contract in CONTRACTS.items())
     return "\n".join([HEAD, contents, "", *(_table(contract) for contract in CONTRACTS.values())])
 
@@ -61,6 +61,7 @@ def _row(column: Column) -> str:
 
 
 def main() -> None:
+    """Write the document; with ``--check``, exit with a message where the file is not up to date."""
     if "--check" in sys.argv:
         if not PATH.exists() or PATH.read_text(encoding="utf-8") != render():
             sys.exit(f"{PATH.name} is stale; run make docs")

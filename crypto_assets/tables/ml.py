@@ -1,13 +1,13 @@
-"""The feature table. Its columns come from ``features/definitions.py``, and so do its inputs and how far it looks back."""
+"""The feature table. Columns, inputs and look-back follow from the definitions in ``features/all_features.py``."""
 
 from __future__ import annotations
 
-from crypto_assets.features.definitions import FEATURE_COLUMNS, FEATURES
+from crypto_assets.features.all_features import FEATURE_COLUMNS, FEATURES
 from crypto_assets.features.feature import column_of, table_of
 from crypto_assets.features.lookback import LOOKBACK_DAYS
-from crypto_assets.tables.columns import available_at, day, source, symbol, ts
 from crypto_assets.tables.contract import Contract
 from crypto_assets.tables.prices import EVERY_COIN_HOURLY
+from crypto_assets.tables.shared_columns import available_at, day, source, symbol, ts
 from crypto_assets.tables.spec import OWNER, Chunk, DerivedFrom, HoursOf, TableSpec, When
 
 ML_FEATURES = Contract(
@@ -26,14 +26,14 @@ ML_FEATURES = Contract(
     available_at_rule="ts + 5 minutes",
 )
 
-# The ten on-chain fields the old system was judged by.
+# Ten on-chain columns that the population report names one by one.
 TEN_ONCHAIN_FIELDS = (
     "transaction_count_24h", "onchain_market_cap_usd", "onchain_volume_24h", "onchain_price_volatility_7d",
     "onchain_active_addresses", "onchain_transaction_volume", "onchain_avg_transaction_value", "onchain_nvt_ratio",
     "onchain_mvrv_ratio", "onchain_whale_transactions",
 )  # fmt: skip
 
-# Rows that a run makes at most: 0.7 GB for a copy of the frame, and a run holds a few of them.
+# Largest number of rows of one run: a copy of the frame takes 0.7 GB, and a run holds a few copies.
 CHUNK_ROWS = 300 * 24 * 60
 
 SPECS = (
@@ -56,7 +56,7 @@ SPECS = (
         expected=HoursOf(tables=("prices", "ohlc")),
         chunk=Chunk(days=None, hourly_rows=CHUNK_ROWS),
         read_by_features=None,
-        own_pod_from_days=180,  # features of a year are gigabytes
+        own_pod_from_days=180,  # features of a year take gigabytes of memory
         demo_warm_up=False,
     ),
 )

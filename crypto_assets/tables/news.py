@@ -6,13 +6,13 @@ from datetime import timedelta
 
 import polars as pl
 
-from crypto_assets.tables.columns import available_at, day, key, source, symbol, ts, value
 from crypto_assets.tables.contract import TEXTS, TIMESTAMP, Column, Contract, WriteMode
 from crypto_assets.tables.prices import HOURLY, SETTLES_AFTER
+from crypto_assets.tables.shared_columns import available_at, day, key, source, symbol, ts, value
 from crypto_assets.tables.spec import (
-    ALL_OF_IT,
+    COINGECKO_RANGE_DAYS,
+    FULL_HISTORY,
     OWNER,
-    SOURCE_CHUNK_DAYS,
     Chunk,
     DaysOf,
     DaysWithRows,
@@ -31,19 +31,19 @@ THEMES = (
     "defi", "security", "market_structure", "geopolitical", "other",
 )  # fmt: skip
 IMPACT_HORIZONS = ("immediate", "short_term", "medium_term", "long_term", "uncertain")
-# ok: bounds hold. invalid: not the answer that was asked for. timeout: none in time. refused: the server or the model
-# would not answer this article. unavailable: no model answered anyone.
+# ok: the answer keeps the bounds. invalid: the answer has another form. timeout: no answer in time. refused: the server or
+# the model rejects this article. unavailable: no model answered any article.
 ANALYSIS_STATUSES = ("ok", "invalid", "timeout", "refused", "unavailable")
 
 _FIRST_KNOWN = (
-    "what the feed says at its first fetch of the day: published_at, or where its text leaves the instant open (no zone, "
-    "no time) the last that it can mean, at the latest that fetch; what turns up in a later fetch was not listed before: "
-    "that fetch, or published_at where that lies ahead; without a date that is understood, the fetch that first listed it"
+    "first fetch of the day: published_at (a date without time or zone counts as the latest instant that it can mean, but "
+    "not later than the fetch); later fetches: the fetch that first listed the article, or published_at if that is later; "
+    "without a readable date: the fetch that first listed it"
 )
 
 NEWS_ARTICLES = Contract(
     table="news_articles",
-    description="Articles from RSS and Atom feeds; what a feed no longer lists is kept, as it was first seen.",
+    description="Articles from RSS and Atom feeds, as they were first seen; articles that a feed no longer lists are kept.",
     grain="article",
     key=("article_id",),
     columns=(
@@ -59,7 +59,7 @@ NEWS_ARTICLES = Contract(
         ),
         Column(
             "first_seen_at", TIMESTAMP, "UTC",
-            "The fetch that first listed it; null where the feed's first fetch of the day did: nobody watched before. "
+            "The fetch that first listed it; null where that was the feed's first fetch of the day. "
             "Never null where the date is not understood.",
         ),
         key("feed", "Name of the feed in NEWS_FEEDS."),
@@ -84,22 +84,22 @@ NEWS_ARTICLES = Contract(
 
 ARTICLE_NARRATIVES = Contract(
     table="article_narratives",
-    description="What each article says: theme, sentiment, drivers, affected coins. The lexicon judges every article, "
-    "a model those it could; what a model claims without the text saying so is in 'ungrounded', not in its columns.",
+    description="What each article says: theme, sentiment, drivers, affected coins. The lexicon analyses every article, "
+    "and a model those that it answers. Claims of a model that the text does not contain are in 'ungrounded' only.",
     grain="article x analyser",
     key=("article_id", "analyzer"),
     columns=(
         key("article_id", "Article."),
         key("analyzer", "Who said so: 'lexicon-<version>' or the model's name."),
         day(),
-        available_at("that of the article: the analysis rests on nothing later"),
+        available_at("that of the article: the analysis uses nothing later"),
         source(),
         Column("theme", pl.String, "name", "Dominant theme.", allowed=THEMES),
         Column("secondary_themes", TEXTS, "names", "Further themes, at most 3."),
         value("sentiment", "-1 to 1", "Tone towards the market.", lower=-1, upper=1),
         value("confidence", "0 to 1", "How sure the analyser is.", lower=0, upper=1),
-        Column("drivers", TEXTS, "phrases", "What the judgement rests on, at most 5.", nullable=False),
-        Column("driver_quotes", TEXTS, "quotes", "For each driver the words of the article it rests on."),
+        Column("drivers", TEXTS, "phrases", "Reasons for the result, at most 5.", nullable=False),
+        Column("driver_quotes", TEXTS, "quotes", "For each driver the words of the article that support it."),
         Column("affected_symbols", TEXTS, "coins", "Coins concerned; only such as the text names.", nullable=False),
         Column("impact_horizon", pl.String, "name", "How far ahead it matters.", allowed=IMPACT_HORIZONS),
         Column("summary", pl.String, "text", "Two sentences; null unless the article has each number and coin in it."),
@@ -110,13 +110,13 @@ ARTICLE_NARRATIVES = Contract(
         Column("model_digest", pl.String, "SHA-256", "Of the model's weights, as the server names them."),
         Column("prompt_hash", pl.String, "SHA-256", "Of instructions, schema and options."),
         Column("attempts", pl.Int64, "calls", "Calls of the model for this text so far.", lower=0),
-        Column("failures", pl.Int64, "calls", "Of them failed while the model answered others; at 8 no more.", lower=0),
+        Column("failures", pl.Int64, "calls", "Calls that failed while the model answered others; after 8 the text is not sent again.", lower=0),
         value("duration_s", "seconds", "What the model took for the answer.", lower=0),
         Column("prompt_tokens", pl.Int64, "tokens", "Read by the model.", lower=0),
         Column("answer_tokens", pl.Int64, "tokens", "Written by the model.", lower=0),
         Column("analyzed_at", TIMESTAMP, "UTC", "When the model answered, by its server's clock."),
     ),
-    available_at_rule="that of the article: an analysis is a function of its text and the model, and rests on nothing "
+    available_at_rule="that of the article: an analysis is a function of its text and the model, and uses nothing "
     "later; analyzed_at says when it was made",
     time_column=None,
 )  # fmt: skip
@@ -220,7 +220,7 @@ THEME_TRENDS = Contract(
 
 THEME_DIGESTS = Contract(
     table="theme_digests",
-    description="The day in three paragraphs: for each of its largest themes the numbers and the titles they rest on. "
+    description="The day in three paragraphs: for each of its largest themes the numbers and some titles. "
     "The text is put together from theme_trends and quotes titles; nothing in it is made up.",
     grain="theme (the 3 largest) x day",
     key=("theme", "date"),
@@ -238,17 +238,17 @@ THEME_DIGESTS = Contract(
     time_column=None,
 )  # fmt: skip
 
-# News arrives when there is news: a quiet night is not a failure.
+# A night without news is no failure.
 NEWS = Freshness(warn_after=timedelta(hours=6), late_after=timedelta(hours=24), by_coin=False)
 DAILY = Freshness(warn_after=timedelta(hours=36), late_after=timedelta(hours=48), by_coin=False)
 TICKS = frozenset({When.TICK, When.SETTLE})
 DERIVED = Chunk(days=None, hourly_rows=None)
-SEEN_LATE_DAYS = 2  # an article may have been published so many days before a feed listed it
-ATTENTION_DAYS = 7  # that attention, and a theme's share, are measured against
-NARRATIVES_LOOKBACK_DAYS = 1 + ATTENTION_DAYS + SEEN_LATE_DAYS  # the window of 24 hours first
+SEEN_LATE_DAYS = 2  # a feed may list an article up to this many days after its publication
+ATTENTION_DAYS = 7  # days before, with which attention and the share of a theme are compared
+NARRATIVES_LOOKBACK_DAYS = 1 + ATTENTION_DAYS + SEEN_LATE_DAYS  # 1: the window of 24 hours
 TRENDS_LOOKBACK_DAYS = ATTENTION_DAYS + SEEN_LATE_DAYS
 
-# What the columns are made from, for the lineage that the UI shows.
+# Column -> the input columns that it is computed from, for the lineage in the UI.
 _TEXT = ("news_articles.title", "news_articles.summary")
 _TIMES = ("news_articles.available_at", "news_articles.published_at")
 _STORY = (*_TIMES, "news_articles.duplicate_of")
@@ -314,11 +314,11 @@ SPECS = (
         group="news",
         kinds=frozenset({"rss"}),
         owner=OWNER,
-        rows_from=FromProvider(pool="news", settles_after=SETTLES_AFTER, history=ALL_OF_IT, newest_only=True),
+        rows_from=FromProvider(pool="news", settles_after=SETTLES_AFTER, history=FULL_HISTORY, newest_only=True),
         when=TICKS,
         freshness=NEWS,
-        expected=DaysWithRows(note="a day with at least one article counts; feeds show only the newest"),
-        chunk=Chunk(days=SOURCE_CHUNK_DAYS, hourly_rows=None),
+        expected=DaysWithRows(note="days with at least one article count; feeds show only the newest articles"),
+        chunk=Chunk(days=COINGECKO_RANGE_DAYS, hourly_rows=None),
         read_by_features=None,
         own_pod_from_days=None,
         demo_warm_up=False,
@@ -340,7 +340,7 @@ SPECS = (
         expected=RowsOf(table="news_articles", distinct="article_id", note="each article is analysed"),
         chunk=DERIVED,
         read_by_features=None,
-        own_pod_from_days=31,  # an article is seconds of a model
+        own_pod_from_days=31,  # an article takes a model some seconds
         demo_warm_up=False,
     ),
     TableSpec(
@@ -356,9 +356,7 @@ SPECS = (
         ),
         when=TICKS,
         freshness=HOURLY,
-        expected=EachDay(
-            rows=24, where=("symbol", "MARKET"), note="hours in which no news at all was seen have no row"
-        ),
+        expected=EachDay(rows=24, where=("symbol", "MARKET"), note="hours without any news have no row"),
         chunk=DERIVED,
         read_by_features=OnTheHour(delay_hours=0),
         own_pod_from_days=None,
@@ -377,7 +375,7 @@ SPECS = (
         ),
         when=frozenset({When.SETTLE}),
         freshness=DAILY,
-        expected=EachDay(rows=len(THEMES), where=None, note="a day without any story has none"),
+        expected=EachDay(rows=len(THEMES), where=None, note="a day without any story has no rows"),
         chunk=DERIVED,
         read_by_features=None,
         own_pod_from_days=None,

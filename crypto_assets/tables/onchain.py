@@ -1,4 +1,4 @@
-"""Tables of chains: the provider's daily numbers, and what is derived from each of their rows."""
+"""On-chain tables: the provider's daily numbers, and the ratios derived from each of their rows."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ from datetime import timedelta
 from crypto_assets.features.feature import DAILY_STALENESS
 from crypto_assets.features.onchain_columns import DERIVED
 from crypto_assets.features.onchain_columns import LOOKBACK_DAYS as ENHANCED_LOOKBACK_DAYS
-from crypto_assets.tables.columns import available_at, day, source, symbol, value
 from crypto_assets.tables.contract import Contract, WriteMode
+from crypto_assets.tables.shared_columns import available_at, day, source, symbol, value
 from crypto_assets.tables.spec import (
-    ALL_OF_IT,
+    COINGECKO_RANGE_DAYS,
+    FULL_HISTORY,
     OWNER,
-    SOURCE_CHUNK_DAYS,
     AsOf,
     Chunk,
     DerivedFrom,
@@ -25,11 +25,11 @@ from crypto_assets.tables.spec import (
 )
 
 ONCHAIN_STALENESS = DAILY_STALENESS
-# Lag from the end of a day until the provider has it, where it does not say so itself.
+# From the end of a day until the provider has its numbers, where the provider does not say when.
 COINMETRICS_LAG = timedelta(hours=6)  # docs.coinmetrics.io: daily metrics are computed in the hours after midnight UTC
-COINMETRICS_PLAUSIBLE = timedelta(days=7)  # a completion time later than this is a re-computation, not the first one
+COINMETRICS_PLAUSIBLE = timedelta(days=7)  # a later completion time means that the provider computed the day again
 
-# Our name -> the provider's metric: Coin Metrics' numbers, unchanged.
+# Our column -> the metric of Coin Metrics.
 COINMETRICS_METRICS = {
     "active_addresses": "AdrActCnt",
     "transaction_count": "TxCnt",
@@ -117,7 +117,7 @@ ONCHAIN_ENHANCED = Contract(
 )
 
 DAILY = Freshness(warn_after=timedelta(hours=36), late_after=timedelta(hours=48), by_coin=True)
-# 06:30 is after Coin Metrics' usual lag; noon catches a late day.
+# 06:30 is after the usual lag of Coin Metrics; the fetch at noon finds a late day.
 SETTLED = frozenset({When.SETTLE, When.NOON})
 
 SPECS = (
@@ -126,11 +126,13 @@ SPECS = (
         group="onchain",
         kinds=frozenset({"coinmetrics"}),
         owner=OWNER,
-        rows_from=FromProvider(pool="coinmetrics", settles_after=COINMETRICS_LAG, history=ALL_OF_IT, newest_only=False),
+        rows_from=FromProvider(
+            pool="coinmetrics", settles_after=COINMETRICS_LAG, history=FULL_HISTORY, newest_only=False
+        ),
         when=SETTLED,
         freshness=DAILY,
         expected=EachCoin(rows_per_day=1, identifier="coinmetrics", kept=False),
-        chunk=Chunk(days=SOURCE_CHUNK_DAYS, hourly_rows=None),
+        chunk=Chunk(days=COINGECKO_RANGE_DAYS, hourly_rows=None),
         read_by_features=AsOf(known_within=timedelta(days=1) + COINMETRICS_PLAUSIBLE),
         own_pod_from_days=None,
         demo_warm_up=True,
@@ -149,7 +151,7 @@ SPECS = (
         ),
         when=SETTLED,
         freshness=DAILY,
-        expected=RowsOf(table="onchain_base", distinct=None, note="base rows are expected, each of them"),
+        expected=RowsOf(table="onchain_base", distinct=None, note="every base row is expected"),
         chunk=Chunk(days=None, hourly_rows=None),
         read_by_features=AsOf(known_within=timedelta(days=1) + COINMETRICS_PLAUSIBLE),
         own_pod_from_days=None,

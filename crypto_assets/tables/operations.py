@@ -1,4 +1,4 @@
-"""Tables of the platform's own records: what it called, and what it refused to believe."""
+"""Tables of the platform's own records: its calls to providers, held and set-aside rows, freshness, service level."""
 
 from __future__ import annotations
 
@@ -6,19 +6,19 @@ from datetime import timedelta
 
 import polars as pl
 
-from crypto_assets.tables.columns import available_at, day, key, source, symbol, ts, value
 from crypto_assets.tables.contract import TIMESTAMP, Column, Contract, WriteMode
+from crypto_assets.tables.shared_columns import available_at, day, key, source, symbol, ts, value
 from crypto_assets.tables.spec import (
     OWNER,
     Chunk,
     Freshness,
     NothingDue,
-    OfTheMoment,
     Recorded,
     RowsFrom,
     TableSpec,
+    Unpartitioned,
     When,
-    WrittenBeside,
+    WrittenAlongside,
 )
 
 
@@ -28,7 +28,7 @@ def _count(name: str, description: str, unit: str = "calls") -> Column:
 
 API_USAGE = Contract(
     table="api_usage",
-    description="Calls to providers as they were made: by which route, on which tier, how they ended.",
+    description="Calls to providers by endpoint: how many, with which key, and how they ended.",
     grain="provider x endpoint x hour",
     key=("provider", "endpoint", "ts"),
     columns=(
@@ -76,8 +76,8 @@ QUARANTINE = Contract(
 
 SET_ASIDE = Contract(
     table="set_aside",
-    description="What a provider gave and what could not be stored as it was: the cell is null or the row is left out, "
-    "the rest is stored. A fetch of the same days brings it up to date: what has healed is no longer here.",
+    description="Observations of providers that were not stored as given: the cell is null or the row is left out. The other "
+    "rows are stored. A later fetch of the same days updates the record; corrected observations leave it.",
     grain="table x subject x day x column x reason",
     key=("table_name", "subject", "date", "column_name", "reason"),
     columns=(
@@ -104,35 +104,35 @@ SLO_WINDOWS = ("24h", "7d", "30d")
 FRESHNESS_OBSERVATIONS = Contract(
     table="freshness_observations",
     description="Whether each table was fresh, read from its rows every 15 minutes. An observation cannot be made later: "
-    "a slot without a row was not observed, and counts as not fresh. Recorded data is not judged and has no row.",
+    "a slot without a row was not observed, and counts as not fresh. Recorded data has no row, because it is never late.",
     grain="asset x 15-minute slot",
     key=("asset", "ts"),
     columns=(
-        key("asset", "Table that was looked at."),
-        ts("Start of the slot in which it was looked at."),
+        key("asset", "Table that was observed."),
+        ts("Start of the slot of the observation."),
         day(),
-        available_at("when it was looked at"),
+        available_at("the time of the observation"),
         source(),
         Column("fresh", pl.Boolean, "flag", "The newest row was younger than the limit.", nullable=False),
         Column("newest_available_at", TIMESTAMP, "UTC", "The newest row's available_at; null where no row of the last 40 days was there."),
         value("age_s", "seconds", "Age of the newest row.", lower=0),
         value("late_after_s", "seconds", "The limit (the freshness of its TableSpec).", nullable=False, above=0),
     ),
-    available_at_rule="when it was looked at",
+    available_at_rule="the time of the observation",
     write_mode=WriteMode.KEEP,
     reference="measured by this platform",
 )  # fmt: skip
 
 SLO_REPORT = Contract(
     table="slo_report",
-    description=f"Share of 15-minute slots in which each table was fresh, against {SLO_TARGET:.0%}. Slots that nobody "
-    "observed count as not fresh and are shown apart; slots before a table's first observation with a row do not "
+    description=f"Share of 15-minute slots in which each table was fresh, against {SLO_TARGET:.0%}. Slots without an "
+    "observation count as not fresh and have a column of their own; slots before a table's first observation with a row do not "
     "count, and a table that had none in all of the 30 days is left out.",
     grain="asset x window x slot of the report",
     key=("asset", "window", "ts"),
     columns=(
         key("asset", "Table, or 'all' for all of them together."),
-        Column("window", pl.String, "name", "Time that the share covers, up to the report.", nullable=False, allowed=SLO_WINDOWS),
+        Column("window", pl.String, "name", "Span before the report that the share covers.", nullable=False, allowed=SLO_WINDOWS),
         ts("Slot in which the report was made."),
         day(),
         available_at("when the report was made"),
@@ -141,7 +141,7 @@ SLO_REPORT = Contract(
         _count("fresh_slots", "Of them observed and fresh.", "slots"),
         _count("unobserved_slots", "Of them not observed.", "slots"),
         value("share_fresh", "fraction", "fresh_slots ÷ slots.", nullable=False, lower=0, upper=1),
-        value("target", "fraction", "Share that is promised.", nullable=False, lower=0, upper=1),
+        value("target", "fraction", "Target share.", nullable=False, lower=0, upper=1),
         value("error_budget_left", "fraction", "1 − (slots not fresh) ÷ (slots that the target allows); negative when overspent.", nullable=False, upper=1),
     ),
     available_at_rule="when the report was made",
@@ -151,9 +151,9 @@ SLO_REPORT = Contract(
 
 HISTORY_REPORT = Contract(
     table="history_report",
-    description="How much of the history from CRYPTO_ASSETS_START to yesterday is there, table by table, each time "
-    "somebody looked: as partitions and as rows. A look writes no row of a table that cannot be read, nor of those "
-    "counted by it, nor of 'all'.",
+    description="How much of the history from CRYPTO_ASSETS_START to yesterday exists at the time of each report, by table, in "
+    "partitions and in rows. A table that cannot be read gets no row, and neither do 'all' and the tables whose expected "
+    "rows are counted from it.",
     grain="asset x slot of the report",
     key=("asset", "ts"),
     columns=(
@@ -178,7 +178,7 @@ HISTORY_REPORT = Contract(
 
 
 def _own(contract: Contract, rows_from: RowsFrom) -> TableSpec:
-    """A record without days: nobody owes its rows, and no schedule fills a day of it."""
+    """Declare a record without days: no rows are due, and no schedule fills it."""
     return TableSpec(
         contract=contract,
         group="operations",
@@ -210,9 +210,9 @@ SPECS = (
         own_pod_from_days=None,
         demo_warm_up=False,
     ),
-    _own(QUARANTINE, WrittenBeside()),
-    _own(SET_ASIDE, WrittenBeside()),
-    _own(FRESHNESS_OBSERVATIONS, OfTheMoment(late_after=timedelta(hours=1))),
-    _own(SLO_REPORT, OfTheMoment(late_after=timedelta(hours=1))),
-    _own(HISTORY_REPORT, OfTheMoment(late_after=timedelta(hours=13))),
+    _own(QUARANTINE, WrittenAlongside()),
+    _own(SET_ASIDE, WrittenAlongside()),
+    _own(FRESHNESS_OBSERVATIONS, Unpartitioned(late_after=timedelta(hours=1))),
+    _own(SLO_REPORT, Unpartitioned(late_after=timedelta(hours=1))),
+    _own(HISTORY_REPORT, Unpartitioned(late_after=timedelta(hours=13))),
 )

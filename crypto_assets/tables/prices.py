@@ -6,13 +6,13 @@ from datetime import timedelta
 
 import polars as pl
 
-from crypto_assets.tables.columns import available_at, day, source, symbol, ts, value
 from crypto_assets.tables.contract import Column, Contract, WriteMode
+from crypto_assets.tables.shared_columns import available_at, day, source, symbol, ts, value
 from crypto_assets.tables.spec import (
-    ALL_OF_IT,
-    NONE_OF_IT,
+    COINGECKO_RANGE_DAYS,
+    FULL_HISTORY,
+    NO_HISTORY,
     OWNER,
-    SOURCE_CHUNK_DAYS,
     AsOf,
     Chunk,
     EachCoin,
@@ -25,7 +25,7 @@ from crypto_assets.tables.spec import (
 )
 
 KRAKEN_WINDOW = timedelta(hours=720)  # docs.kraken.com get-ohlc-data: the newest 720 candles, whatever is asked
-# The last hour's point or bar comes seconds after midnight, and providers cache their pages for minutes.
+# The last point or bar of a day comes seconds after midnight, but providers cache their pages for minutes.
 SETTLES_AFTER = timedelta(minutes=8)
 
 PRICES = Contract(
@@ -73,7 +73,7 @@ OHLC = Contract(
 
 KRAKEN_OHLC = Contract(
     table="kraken_ohlc",
-    description="Hourly bars of Kraken in USD, the second opinion on prices; merged, since Kraken shows 720 hours only.",
+    description="Hourly bars of Kraken in USD, a second source for prices. Rows are merged, because Kraken shows the newest 720 hours only.",
     grain="coin x hour",
     key=("symbol", "ts"),
     columns=(
@@ -122,12 +122,12 @@ DERIVATIVES = Contract(
     reference="https://docs.coingecko.com/reference/derivatives-tickers",
 )
 
-# An hour's row is owed by the second tick after it (the first may find the provider's page of before, and the last row
-# of a day comes with its close): what is not there when the third is due is late.
+# The row of an hour is due at the second tick after it: the first tick may still find the provider's older page, and the
+# last row of a day comes with its close. A row that is missing when the third tick is due is late.
 EVERY_COIN_HOURLY = Freshness(warn_after=timedelta(minutes=45), late_after=timedelta(hours=1, minutes=30), by_coin=True)
 HOURLY = Freshness(warn_after=timedelta(minutes=45), late_after=timedelta(hours=1, minutes=30), by_coin=False)
-CHUNK = Chunk(days=SOURCE_CHUNK_DAYS, hourly_rows=None)
-# Settling asks each coin and day again. Right after midnight is enough here: the day's last hour is there by then.
+CHUNK = Chunk(days=COINGECKO_RANGE_DAYS, hourly_rows=None)
+# These tables need no later settling, which would ask for each coin again: the day's last hour is there after midnight.
 TICKS = frozenset({When.TICK})
 
 SPECS = (
@@ -136,7 +136,7 @@ SPECS = (
         group="prices",
         kinds=frozenset({"coingecko"}),
         owner=OWNER,
-        rows_from=FromProvider(pool="coingecko", settles_after=SETTLES_AFTER, history=ALL_OF_IT, newest_only=False),
+        rows_from=FromProvider(pool="coingecko", settles_after=SETTLES_AFTER, history=FULL_HISTORY, newest_only=False),
         when=TICKS,
         freshness=EVERY_COIN_HOURLY,
         expected=EachCoin(rows_per_day=24, identifier=None, kept=True),
@@ -150,7 +150,7 @@ SPECS = (
         group="prices",
         kinds=frozenset({"binance", "kraken", "coingecko"}),
         owner=OWNER,
-        rows_from=FromProvider(pool="ohlc", settles_after=SETTLES_AFTER, history=ALL_OF_IT, newest_only=False),
+        rows_from=FromProvider(pool="ohlc", settles_after=SETTLES_AFTER, history=FULL_HISTORY, newest_only=False),
         when=TICKS,
         freshness=EVERY_COIN_HOURLY,
         expected=EachCoin(rows_per_day=24, identifier=None, kept=True),
@@ -178,7 +178,7 @@ SPECS = (
         group="prices",
         kinds=frozenset({"coingecko"}),
         owner=OWNER,
-        rows_from=FromProvider(pool="coingecko", settles_after=None, history=NONE_OF_IT, newest_only=False),
+        rows_from=FromProvider(pool="coingecko", settles_after=None, history=NO_HISTORY, newest_only=False),
         when=frozenset({When.TICK, When.SETTLE}),
         freshness=HOURLY,
         expected=FromFirstRow(),

@@ -1,7 +1,7 @@
-"""Every table by name, inputs before what is derived from them, and the lists that follow from the specs.
+"""Every table by name, inputs before the tables derived from them, and the lists that follow from the specs.
 
-The only place that may list tables: a test looks for other lists. A new table is a :class:`TableSpec` in the ``SPECS`` of
-its group's file; a new group is one line here.
+This is the only place that may list tables; a test looks for other lists. A new table is a :class:`TableSpec` in the
+``SPECS`` of its group's file. A new group is one line here.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from types import ModuleType
 from crypto_assets.tables import context, derivatives, ml, news, onchain, operations, prices
 from crypto_assets.tables.contract import Contract
 from crypto_assets.tables.spec import (
-    SOURCE_CHUNK_DAYS,
+    COINGECKO_RANGE_DAYS,
     DerivedFrom,
     EachCoin,
     Freshness,
@@ -29,11 +29,17 @@ GROUPS: tuple[ModuleType, ...] = (prices, derivatives, onchain, context, news, m
 
 
 def in_order(specs: Iterable[TableSpec]) -> dict[str, TableSpec]:
-    """The specs by table, inputs first, else in the order given.
+    """Sort specs so that inputs come first; otherwise the given order stays.
+
+    Args:
+        specs: The specs of all tables.
+
+    Returns:
+        Table -> its spec.
 
     Raises:
-        TypeError: two specs have one name, an input has no spec or comes to rest on itself, or a lineage names a column
-            that its input does not have.
+        TypeError: Two specs have the same name, an input has no spec, a table depends on itself, or a lineage names a
+            column that its input does not have.
     """
     given: dict[str, TableSpec] = {}
     for spec in specs:
@@ -45,14 +51,12 @@ def in_order(specs: Iterable[TableSpec]) -> dict[str, TableSpec]:
     def add(spec: TableSpec, above: tuple[str, ...]) -> None:
         if spec.table in above:
             raise TypeError(
-                f"{spec.table}: rows_from of its TableSpec comes back to itself: {' <- '.join((*above, spec.table))}"
+                f"{spec.table}: rows_from of its TableSpec makes the table depend on itself: {' <- '.join((*above, spec.table))}"
             )
         rows = spec.rows_from
         for name in rows.inputs if isinstance(rows, DerivedFrom) else ():
             if name not in given:
-                raise TypeError(
-                    f"{spec.table}: rows_from of its TableSpec names {name}, of which there is no TableSpec"
-                )
+                raise TypeError(f"{spec.table}: rows_from of its TableSpec names {name}, which has no TableSpec")
             add(given[name], (*above, spec.table))
         found.setdefault(spec.table, spec)
 
@@ -70,8 +74,8 @@ def _columns_exist(spec: TableSpec, known: dict[str, TableSpec]) -> None:
         for origin in origins:
             table, _, name = origin.partition(".")
             if table not in spec.rows_from.inputs or name not in known[table].contract.by_name:
-                raise TypeError(f"{spec.table}: rows_from.columns of its TableSpec says {column} comes from {origin}; "
-                                "that is no column of an input")  # fmt: skip
+                raise TypeError(f"{spec.table}: rows_from.columns of its TableSpec says {column} comes from {origin}, "
+                                "which is no column of an input")  # fmt: skip
 
 
 TABLES: dict[str, TableSpec] = in_order(spec for group in GROUPS for spec in group.SPECS)
@@ -79,58 +83,58 @@ CONTRACTS: dict[str, Contract] = {name: spec.contract for name, spec in TABLES.i
 
 
 def look_back() -> dict[str, dict[str, int]]:
-    """Derived table -> input table -> days that it looks back, inputs first."""
+    """Return derived table -> input table -> days that it looks back, inputs first."""
     return {n: dict(s.rows_from.inputs) for n, s in TABLES.items() if isinstance(s.rows_from, DerivedFrom)}
 
 
 def required_inputs() -> dict[str, tuple[str, ...]]:
-    """Derived table -> the inputs of which any one is enough for it to have rows; the others only fill columns."""
+    """Return derived table -> the inputs of which any one is enough to give it rows; the others only fill columns."""
     return {n: s.rows_from.required for n, s in TABLES.items() if isinstance(s.rows_from, DerivedFrom)}
 
 
 def dry_run_tables() -> tuple[str, ...]:
-    """Derived tables that can be derived for trial, inputs first."""
+    """Return the derived tables that can be derived without side effects, inputs first."""
     return tuple(n for n, s in TABLES.items() if isinstance(s.rows_from, DerivedFrom) and s.rows_from.dry_run)
 
 
 def provider_tables() -> tuple[str, ...]:
-    """Tables whose rows a provider gives."""
+    """Return the tables whose rows come from a provider."""
     return tuple(name for name, spec in TABLES.items() if isinstance(spec.rows_from, FromProvider))
 
 
 def settles_after() -> dict[str, timedelta]:
-    """Table -> how long after a day's end its provider has the whole of it.
+    """Return table -> how long after the end of a day its provider has the whole day.
 
-    Tables that are not named show the present only, or follow their inputs.
+    Tables that show the present only and derived tables are left out.
     """
     found = {n: s.rows_from.settles_after for n, s in TABLES.items() if isinstance(s.rows_from, FromProvider)}
     return {name: lag for name, lag in found.items() if lag is not None}
 
 
 def freshness() -> dict[str, Freshness]:
-    """Table -> when it is late, of the tables that somebody owes rows: those with days."""
+    """Return table -> when it is late, for the tables with days."""
     return {name: spec.freshness for name, spec in TABLES.items() if spec.freshness is not None}
 
 
 def filled(when: When) -> tuple[str, ...]:
-    """Tables that the schedules fill at this moment."""
+    """Return the tables that the schedules fill at this moment."""
     return tuple(name for name, spec in TABLES.items() if when in spec.when)
 
 
-def of_the_moment() -> tuple[str, ...]:
-    """Tables that are observed as time goes by: nothing of them can be backfilled."""
+def unpartitioned() -> tuple[str, ...]:
+    """Return the tables without partitions: they observe the present and cannot be backfilled."""
     return tuple(n for n, s in TABLES.items() if s.layer == "operations" and not s.by_day and s.is_asset)
 
 
 def each_coin() -> dict[str, EachCoin]:
-    """Table -> its rule, where each coin has the same number of rows a day."""
+    """Return table -> its rule, for the tables in which each coin has the same number of rows a day."""
     return {name: spec.expected for name, spec in TABLES.items() if isinstance(spec.expected, EachCoin)}
 
 
 def wide_chunks() -> dict[str, int]:
     """Table of a provider -> days of one run, where a longer run than those of the others makes fewer requests."""
     days = {n: s.chunk.days for n, s in TABLES.items() if s.chunk is not None and isinstance(s.rows_from, FromProvider)}
-    return {name: longest for name, longest in days.items() if longest is not None and longest > SOURCE_CHUNK_DAYS}
+    return {name: longest for name, longest in days.items() if longest is not None and longest > COINGECKO_RANGE_DAYS}
 
 
 def newest_only() -> tuple[str, ...]:
@@ -145,27 +149,27 @@ def enhanced() -> dict[str, str]:
 
 
 def snapshots() -> tuple[str, ...]:
-    """Tables of providers whose past cannot be fetched: a day is due from the first one that was stored on."""
+    """Return the tables whose past cannot be fetched. Days are due from the first stored day on."""
     return tuple(name for name, spec in TABLES.items() if isinstance(spec.expected, FromFirstRow))
 
 
 def records() -> tuple[str, ...]:
-    """The platform's own records, of which no rows are due."""
+    """Return the platform's own records; no rows are due in them."""
     return tuple(name for name, spec in TABLES.items() if isinstance(spec.expected, NothingDue))
 
 
 def demo_warm_up() -> tuple[str, ...]:
-    """Tables of which the demo fetches the history that its first day's features need."""
+    """Return the tables for which the demo also fetches the history that the features of its first day need."""
     return tuple(name for name, spec in TABLES.items() if spec.demo_warm_up)
 
 
 def own_pods() -> dict[str, int]:
-    """Table -> days of a run from which its step earns a pod of its own in a cluster."""
+    """Return table -> the number of days from which a run of it gets a pod of its own in a cluster."""
     return {n: s.own_pod_from_days for n, s in TABLES.items() if s.own_pod_from_days is not None}
 
 
-# Derived table -> input table -> days it reaches back, in topological order.
+# Derived table -> input table -> days that it looks back, in topological order.
 LOOK_BACK: dict[str, dict[str, int]] = look_back()
 
-# Derived table -> the inputs of which any one is enough for it to have rows; the others only fill columns.
+# Derived table -> the inputs of which any one is enough to give it rows; the others only fill columns.
 REQUIRED_INPUTS: dict[str, tuple[str, ...]] = required_inputs()

@@ -4,7 +4,6 @@ The contracts are declared with all else about their tables in the files of the 
 ``onchain.py``, ``context.py``, ``news.py``, ``ml.py``, ``operations.py``). Code about many tables reads ``registry.py``.
 """
 
-from crypto_assets.tables.columns import DECISION_DELAY as DECISION_DELAY
 from crypto_assets.tables.context import COMMUNITY_LAG as COMMUNITY_LAG
 from crypto_assets.tables.context import DEFI_METRICS as DEFI_METRICS
 from crypto_assets.tables.context import DEFI_PROTOCOLS as DEFI_PROTOCOLS
@@ -42,3 +41,4 @@ from crypto_assets.tables.prices import KRAKEN_OHLC as KRAKEN_OHLC
 from crypto_assets.tables.prices import OHLC as OHLC
 from crypto_assets.tables.prices import PRICES as PRICES
 from crypto_assets.tables.registry import CONTRACTS as CONTRACTS
+from crypto_assets.tables.shared_columns import DECISION_DELAY as DECISION_DELAY

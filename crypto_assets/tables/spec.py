@@ -1,8 +1,8 @@
-"""What the platform must know about a table, once: the types behind :mod:`crypto_assets.tables.registry`.
+"""The types of a table's declaration. :mod:`crypto_assets.tables.registry` holds the declarations.
 
-A :class:`TableSpec` holds a table's contract and every rule that is not about its columns: where its rows come from, how
-often it is filled, when it is late, which rows are due, how much of it one run makes. Assets, checks, schedules, repairs,
-the service level, the status and the data dictionary read it. They keep no lists of tables of their own.
+A :class:`TableSpec` holds the contract and the rules that are not about columns: where rows come from, how often the
+table is filled, when it is late, which rows are due, how much one run makes. Assets, checks, schedules, repairs, the
+service level, the status and the data dictionary read it, and keep no lists of tables of their own.
 """
 
 from __future__ import annotations
@@ -17,19 +17,19 @@ from crypto_assets.tables.contract import Contract
 
 OWNER = "team:market-data"
 
-ALL_OF_IT, NONE_OF_IT = None, timedelta()  # how far back a provider shows a table
+FULL_HISTORY, NO_HISTORY = None, timedelta()  # how far back a provider shows a table
 # It shows a past that begins with each contract's listing, which no list says: the last month is due, and what is older
 # from the first stored row on.
 FROM_FIRST_ROW = timedelta(days=30)
-SOURCE_CHUNK_DAYS = 100  # CoinGecko's hourly range limit, so that one coin is one call
+COINGECKO_RANGE_DAYS = 100  # CoinGecko's hourly range limit, so that one coin is one call
 
 
 class When(Enum):
-    """When the schedules fill a table. A table without days has no such moment."""
+    """When the schedules fill a table. No schedule fills a table without days."""
 
     TICK = "the day in progress every 15 minutes, and once more right after midnight"
-    SETTLE = "the closed day once more in the morning, when its provider has all of it"
-    NOON = "the closed day at noon as well, for what was still missing in the morning"
+    SETTLE = "the closed day once more in the morning, when its provider has the whole day"
+    NOON = "the closed day at noon too, for rows that were missing in the morning"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,9 +37,10 @@ class Freshness:
     """How old the newest row may be.
 
     Attributes:
-        warn_after: Without a materialisation for this long, Dagster warns.
+        warn_after: Without a materialisation for this long, Dagster's own freshness policy warns. The check ``fresh``, which
+            reads the rows, does not use it.
         late_after: The newest ``available_at`` may be this old; older is late.
-        by_coin: Whether each coin is judged for itself too. Only where every coin has a row each hour or day.
+        by_coin: Whether each coin is checked separately too. Use it only where every coin has a row each hour or day.
     """
 
     warn_after: timedelta
@@ -49,11 +50,11 @@ class Freshness:
 
 @dataclass(frozen=True, kw_only=True)
 class Chunk:
-    """What one run of a table makes at most.
+    """The largest part of a table that one run makes.
 
     Attributes:
         days: Days at most; None where only ``CRYPTO_ASSETS_CHUNK_DAYS`` bounds them.
-        hourly_rows: Rows of coins and hours at most, so that memory stays bounded; None where days are enough.
+        hourly_rows: Rows (coins x hours) at most, which bounds the memory; None where the limit of days is enough.
     """
 
     days: int | None
@@ -87,10 +88,10 @@ class FromProvider(_Declared):
 
     Attributes:
         pool: Dagster's concurrency pool of its calls.
-        settles_after: How long after a day's end the provider has the whole of it; a later fetch settles the day. None
-            where it shows the present only, so that a day that is over cannot be asked for.
-        history: How far back it shows the table: ``ALL_OF_IT``, ``NONE_OF_IT`` or a span. Days before that are due from
-            the table's first row on.
+        settles_after: How long after the end of a day the provider has the whole day. A later fetch settles the day. None
+            for a provider that shows the present only: a past day cannot be fetched.
+        history: How far back it shows the table: ``FULL_HISTORY``, ``NO_HISTORY`` or a span. Older days are due only from
+            the first stored row on.
         newest_only: Whether an answer holds only the newest rows, as a news feed's does. That a row is not in a later
             answer says nothing about it then, and what was set aside of it stays on record.
     """
@@ -107,12 +108,12 @@ class DerivedFrom(_Declared):
 
     Attributes:
         inputs: Input table -> days that a derived day looks back over it; 0 is the day itself.
-        required: Inputs of which any one is enough to have rows; the others only fill columns.
-        dry_run: Whether it can be derived for trial: no provider, no model, nothing written.
+        required: Any one of these inputs is enough for the table to have rows; the others only fill columns.
+        dry_run: Whether it can be derived without side effects: no provider, no model, nothing written.
         transform: ``package.module:function``, for a table whose asset needs no code of its own. The function takes each
             input as a keyword argument of the table's name, and ``start`` and ``end``; it returns the rows of these days.
         pool: Dagster's concurrency pool, where a model or a service does the work.
-        columns: Column -> the columns (``table.column``) that it is made from, for the lineage that the UI shows.
+        columns: Column -> the input columns (``table.column``) that it is computed from, for the lineage in the UI.
     """
 
     inputs: Mapping[str, int]
@@ -125,25 +126,26 @@ class DerivedFrom(_Declared):
 
 @dataclass(frozen=True)
 class Recorded:
-    """The platform notes it by day while it works."""
+    """The platform records the rows by day while it works."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class OfTheMoment:
-    """The platform observes it now; it has no days, and an observation cannot be made later.
+class Unpartitioned:
+    """The platform observes the present. The table has no partitions, because an observation cannot be made later.
 
-    ``late_after``: how old the newest materialisation may be.
+    Attributes:
+        late_after: How old the newest materialisation may be.
     """
 
     late_after: timedelta
 
 
 @dataclass(frozen=True)
-class WrittenBeside:
-    """Its rows are written while other tables are materialised; nothing of it is materialised itself."""
+class WrittenAlongside:
+    """Rows are written while other tables are materialised. The table itself is never materialised."""
 
 
-RowsFrom: TypeAlias = FromProvider | DerivedFrom | Recorded | OfTheMoment | WrittenBeside
+RowsFrom: TypeAlias = FromProvider | DerivedFrom | Recorded | Unpartitioned | WrittenAlongside
 
 
 # Which rows are due --------------------------------------------------------------------------------------------------
@@ -155,8 +157,8 @@ class EachCoin:
 
     Attributes:
         rows_per_day: Rows of a coin on a day.
-        identifier: Field of the catalogue without which the table does not have the coin; None: it has every coin.
-        kept: Whether a coin that had rows and has none for two closed days is reported as lost.
+        identifier: A field of the catalogue; the table lacks coins without it. None: the table has every coin.
+        kept: Whether to report a coin as lost if it had rows and has none for two closed days.
     """
 
     rows_per_day: int
@@ -170,7 +172,7 @@ class EachDay:
 
     Attributes:
         rows: Rows a day.
-        where: (column, value) of the rows that count; None: all do.
+        where: (column, value) of the rows that count; None: all rows count.
         note: Remark for the check's report.
     """
 
@@ -181,7 +183,11 @@ class EachDay:
 
 @dataclass(frozen=True, kw_only=True)
 class DaysWithRows:
-    """Each closed day has at least one row."""
+    """Each closed day has at least one row.
+
+    Attributes:
+        note: Remark for the check's report.
+    """
 
     note: str
 
@@ -198,7 +204,7 @@ class EachSeries:
 
 @dataclass(frozen=True)
 class FromFirstRow:
-    """Each closed day has at least one row, from the table's first one on: its past cannot be fetched."""
+    """Each closed day has at least one row, from the first stored day on. The past cannot be fetched."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -207,7 +213,7 @@ class RowsOf:
 
     Attributes:
         table: The other table.
-        distinct: Column whose distinct values are counted; None: rows are.
+        distinct: Column whose distinct values are counted; None: rows are counted.
         note: Remark for the check's report.
     """
 
@@ -218,7 +224,13 @@ class RowsOf:
 
 @dataclass(frozen=True, kw_only=True)
 class DaysOf:
-    """A row on each day on which another table has a row with ``positive`` above 0."""
+    """One row on each day on which another table has a row with a positive value.
+
+    Attributes:
+        table: The other table.
+        positive: Its column that must be above 0.
+        note: Remark for the check's report.
+    """
 
     table: str
     positive: str
@@ -227,14 +239,18 @@ class DaysOf:
 
 @dataclass(frozen=True, kw_only=True)
 class HoursOf:
-    """A row for each coin and hour at which one of these hourly tables has one."""
+    """One row for each coin and hour for which one of these hourly tables has a row.
+
+    Attributes:
+        tables: The hourly tables.
+    """
 
     tables: tuple[str, ...]
 
 
 @dataclass(frozen=True)
 class NothingDue:
-    """No rows are due: the platform's own record."""
+    """No rows are due, because the table is the platform's own record."""
 
 
 Expected: TypeAlias = (
@@ -247,39 +263,46 @@ Expected: TypeAlias = (
 
 @dataclass(frozen=True, kw_only=True)
 class OnTheHour:
-    """Features read the row of the hour itself. ``delay_hours``: from the row's ``ts`` to the hour mark it stands at."""
+    """Features read the row of the hour itself.
+
+    Attributes:
+        delay_hours: Hours from the row's ``ts`` to the hour mark at which features use it.
+    """
 
     delay_hours: int
 
 
 @dataclass(frozen=True, kw_only=True)
 class AsOf:
-    """Features look up the newest row known. ``known_within``: a row is known at the latest so long after its day (or
-    hour) opened."""
+    """Features join the newest row that is known at the decision time.
+
+    Attributes:
+        known_within: The longest time from the start of a row's day (or hour) until the row is known.
+    """
 
     known_within: timedelta
 
 
 @dataclass(frozen=True, kw_only=True)
 class TableSpec(_Declared):
-    """One table. No field has a default: a default that is wrong for a table would be a wrong rule.
+    """The declaration of one table. No field has a default, so that each table states every rule.
 
     Attributes:
         contract: Grain, key, columns, units, bounds, ``available_at`` rule, write mode.
         group: Dagster's asset group.
         kinds: Dagster's kinds, e.g. the provider or the library that computes it.
-        owner: Who is asked about it.
+        owner: The team that answers questions about it.
         rows_from: Where the rows come from.
         when: When the schedules fill it.
-        freshness: When it is late; None where nobody owes rows.
+        freshness: When it is late; None where no rows are due.
         expected: Which rows are due.
-        chunk: What one run makes at most; None for a table without days.
+        chunk: The largest part that one run makes; None for a table without days.
         read_by_features: How features read it; None where no feature does.
-        own_pod_from_days: Days of a run from which its step earns a pod of its own; None: never.
+        own_pod_from_days: In a cluster, a run of this many days or more gets a pod of its own; None: never.
         demo_warm_up: Whether the demo fetches the history that its first day's features need.
 
     Raises:
-        TypeError: at import, when a field is missing or contradicts another; the sentence names the table and the field.
+        TypeError: At import: a field is missing or contradicts another one. The message names the table and the field.
     """
 
     contract: Contract
@@ -308,34 +331,35 @@ class TableSpec(_Declared):
 
     @property
     def table(self) -> str:
+        """The name of the table."""
         return self.contract.table
 
     @property
     def layer(self) -> str:
-        """The tag ``layer`` of its asset: source, derived or operations."""
+        """The value of its asset's tag ``layer``: source, derived or operations."""
         layers = {FromProvider: "source", DerivedFrom: "derived"}
         return layers.get(type(self.rows_from), "operations")
 
     @property
     def by_day(self) -> bool:
         """Whether runs fill it day by day."""
-        return not isinstance(self.rows_from, OfTheMoment | WrittenBeside)
+        return not isinstance(self.rows_from, Unpartitioned | WrittenAlongside)
 
     @property
     def is_asset(self) -> bool:
-        """Whether something materialises it."""
-        return not isinstance(self.rows_from, WrittenBeside)
+        """Whether an asset materialises it."""
+        return not isinstance(self.rows_from, WrittenAlongside)
 
     @property
     def history(self) -> timedelta | None:
-        """How far back its rows can be had: ``ALL_OF_IT``, ``NONE_OF_IT`` or a span before now."""
+        """How far back rows can be obtained: ``FULL_HISTORY``, ``NO_HISTORY`` or a span before now."""
         if isinstance(self.rows_from, FromProvider):
             return self.rows_from.history
-        return ALL_OF_IT if isinstance(self.rows_from, DerivedFrom) else NONE_OF_IT
+        return FULL_HISTORY if isinstance(self.rows_from, DerivedFrom) else NO_HISTORY
 
 
 def _rules(spec: TableSpec) -> list[tuple[str, bool, str]]:
-    """(field, whether it holds, why it must) of what one spec can contradict by itself."""
+    """Return (field, whether its rule holds, the rule) for every rule that one spec can break by itself."""
     rows, due, key = spec.rows_from, spec.expected, spec.contract.key
     derived, provider = isinstance(rows, DerivedFrom), isinstance(rows, FromProvider)
     needs = set(rows.required) - set(rows.inputs) if isinstance(rows, DerivedFrom) else set()
@@ -345,7 +369,7 @@ def _rules(spec: TableSpec) -> list[tuple[str, bool, str]]:
         *(due.tables if isinstance(due, HoursOf) else ()),
     }
     inputs = set(rows.inputs) if isinstance(rows, DerivedFrom) else set()
-    snapshot = provider and spec.history == NONE_OF_IT
+    snapshot = provider and spec.history == NO_HISTORY
     return [
         ("kinds", bool(spec.kinds), "give at least one"),
         ("rows_from", not derived or bool(inputs), "a derived table has inputs"),

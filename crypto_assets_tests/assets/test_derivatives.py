@@ -6,7 +6,7 @@ from datetime import datetime, timedelta, timezone
 
 import polars as pl
 
-from crypto_assets.assets import derivatives, progress
+from crypto_assets.assets import day_in_progress, derivatives
 from crypto_assets.catalog import select, symbols
 from crypto_assets.tables.schemas import FUNDING_RATES
 
@@ -34,4 +34,4 @@ def test_an_hour_is_due_once_its_row_is_known() -> None:
     have = {"BTC": {NOW.replace(hour=hour, minute=0) for hour in range(17)}}
     for minute, due in ((2, []), (9, []), (11, ["BTC"])):
         clock = NOW.replace(minute=minute) - timedelta(minutes=10) + HOUR
-        assert symbols(progress.lacking(coins, have, NOW.date(), clock)) == due, minute
+        assert symbols(day_in_progress.coins_lacking_bars(coins, have, NOW.date(), clock)) == due, minute

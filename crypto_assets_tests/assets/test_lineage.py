@@ -12,7 +12,7 @@ import pytest
 from crypto_assets.assets.derived import BY_NAME
 from crypto_assets.assets.shell import DAILY, LINEAGE
 from crypto_assets.definitions import build_defs, defs
-from crypto_assets.features.definitions import DERIVED, FEATURES
+from crypto_assets.features.all_features import DERIVED, FEATURES
 from crypto_assets.features.feature import column_of, table_of
 from crypto_assets.storage.io_manager import DeltaIOManager
 from crypto_assets.storage.warehouse import Warehouse

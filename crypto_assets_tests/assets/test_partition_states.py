@@ -7,11 +7,12 @@ from datetime import date, timedelta
 import dagster as dg
 from dagster import AssetKey, AssetMaterialization, DagsterInstance, DagsterRunStatus
 
-from crypto_assets.assets.partition_states import left_failed, states_of
-from crypto_assets.assets.shell import DAILY, feature_chunk_days
+from crypto_assets.assets.partition_states import left_failed, one_look, states_of
+from crypto_assets.assets.shell import DAILY, days_in_memory
 from crypto_assets.checks.shells import RANGE
 from crypto_assets.dates import DAY, chunks, days
 from crypto_assets.tables.ml import CHUNK_ROWS
+from crypto_assets.tables.registry import TABLES
 
 FIRST = DAILY.start.date()
 LAST = FIRST + DAY * 20
@@ -73,13 +74,27 @@ def test_a_day_that_is_tried_again_has_failed_until_it_is_there(instance: Dagste
     assert left_failed(instance, "prices", FIRST + DAY * 2, LAST) == set()
 
 
+def test_all_questions_of_one_look_have_the_answer_of_one_instant(instance: DagsterInstance) -> None:
+    materialise(instance, FIRST)
+    with one_look(instance, ["prices", "ohlc"]):
+        assert states_of(instance, "prices", FIRST, LAST) == {FIRST: "MATERIALIZED"}
+        materialise(instance, FIRST + DAY)
+        instance.report_run_failed(begin(instance, FIRST, FIRST), "for the test")
+        assert states_of(instance, "prices", FIRST, LAST) == {FIRST: "MATERIALIZED"}
+        assert left_failed(instance, "prices", FIRST, LAST) == set()
+        assert states_of(instance, "ohlc", FIRST, LAST) == {}
+        assert states_of(instance, "kraken_ohlc", FIRST, LAST) == {}, "a table that was not announced is asked alone"
+    assert states_of(instance, "prices", FIRST, LAST) == {FIRST: "FAILED", FIRST + DAY: "MATERIALIZED"}
+    assert left_failed(instance, "prices", FIRST, LAST) == {FIRST}
+
+
 def test_a_chunk_of_features_is_bounded_by_its_rows_whatever_the_coins_and_the_years() -> None:
     for coins in (1, 20, 148, 300, 322, 5_000):
-        size = feature_chunk_days(coins)
+        size = days_in_memory(TABLES["ml_features"], coins)
         longest = max(
             (last - first + timedelta(days=1)).days for first, last in chunks(FIRST, FIRST + DAY * 1_825, size)
         )
         assert longest == 1 or longest * 24 * coins <= CHUNK_ROWS
         assert longest == size
-    assert feature_chunk_days(300) == 60
-    assert feature_chunk_days(600) == 30
+    assert days_in_memory(TABLES["ml_features"], 300) == 60
+    assert days_in_memory(TABLES["ml_features"], 600) == 30

@@ -14,6 +14,7 @@ import polars as pl
 import pytest
 
 from crypto_assets.assets import set_aside
+from crypto_assets.automation.staleness import newest_metadata
 from crypto_assets.operate import runs
 from crypto_assets.operate.status import status
 from crypto_assets.sources.fetched import Fetched, SetAside
@@ -229,10 +230,10 @@ def test_a_run_records_and_its_check_and_status_say_what_until_it_heals(platform
     )  # fmt: skip
     rows = platform.read("defi_metrics").filter(entity="all").sort("date")
     assert rows["tvl_usd"].to_list() == [None, 9.0] and rows["stablecoin_supply_usd"].to_list() == [5.0, 5.0]
-    newest = platform.instance.get_latest_materialization_event(dg.AssetKey("defi_metrics"))
-    assert newest is not None and newest.asset_materialization is not None
-    metadata = newest.asset_materialization.metadata
-    assert metadata["set_aside_count"].value == 1 and "below 0" in str(metadata["set_aside"].value)
+    noted = newest_metadata(platform.instance, "defi_metrics", day, day + timedelta(days=1))
+    first, second = noted[day], noted[day + timedelta(days=1)]
+    assert first["set_aside_count"].value == 1 and "below 0" in str(first["set_aside"].value)
+    assert second["set_aside_count"].value == 0 and second["set_aside"].value == {}, "that day has all of its values"
 
     def check() -> dict[str, Any]:
         document = status(platform.instance, platform.settings, day, day + timedelta(days=1))

@@ -17,12 +17,12 @@ from dagster import DagsterInstance
 from crypto_assets.assets.shell import DAILY
 from crypto_assets.automation import repair
 from crypto_assets.automation.planner import specs
+from crypto_assets.automation.planner.observed_state import TableDays
 from crypto_assets.automation.planner.plan import PlannedRun, plan
 from crypto_assets.automation.planner.reasons import command, gaps, model_is_back, rest_of_run
 from crypto_assets.automation.planner.requests import requests
 from crypto_assets.automation.planner.rules import LATE_VALUES, MODEL_IS_BACK, REFILL
-from crypto_assets.automation.planner.state import TableDays
-from crypto_assets.automation.planner.wishes import Wish
+from crypto_assets.automation.planner.wanted_days import WantedDay
 from crypto_assets.catalog import select
 from crypto_assets.checks.shells import RANGE
 from crypto_assets.dates import DAY, chunks, days
@@ -76,8 +76,10 @@ def test_the_command_line(tables: list[str]) -> None:
 
 
 def test_late_values() -> None:
-    wishes = [Wish(table, day, "late") for table in ("onchain_enhanced", "ml_features") for day in days(FIRST, LAST)]
-    found = plan(wishes, replace(LATE_VALUES, most_runs=None), specs.current(), now=NOW)
+    wanted_days = [
+        WantedDay(table, day, "late") for table in ("onchain_enhanced", "ml_features") for day in days(FIRST, LAST)
+    ]
+    found = plan(wanted_days, replace(LATE_VALUES, most_runs=None), specs.current(), now=NOW)
     spans = spans_of(requests(found.runs, LATE_VALUES))
     judged(spans)
     assert sum("onchain_enhanced" in tables for tables, _, _ in spans) < 4
@@ -87,9 +89,9 @@ def test_refills() -> None:
     failed = dict.fromkeys(days(FIRST, LAST), "FAILED")
     known = specs.current()
     tables = {table: TableDays(failed if table in ("prices", "ml_features") else {}, {}, {}) for table in known.kept_up}
-    wishes = gaps.wishes(tables, known, NOW)
-    assert {wish.day for wish in wishes if wish.table == "ml_features"} >= set(failed)
-    found = plan(wishes, REFILL, known, now=NOW)
+    wanted_days = gaps.wanted_days(tables, known, NOW)
+    assert {wanted_day.day for wanted_day in wanted_days if wanted_day.table == "ml_features"} >= set(failed)
+    found = plan(wanted_days, REFILL, known, now=NOW)
     ordered = sorted(found.all_runs, key=lambda run: run.first)
     judged(span for span in spans_of_runs(ordered) if span[2] <= LAST)  # the window is weeks after the failed days
 
@@ -110,9 +112,9 @@ def test_the_rest_of_a_failed_run(instance: DagsterInstance, monkeypatch: pytest
 
 
 def test_the_model_is_back() -> None:
-    owed = model_is_back.Owed(days(FIRST, LAST), LAST, 400, "400/0/")
-    known = replace(specs.current(), most_days={"ml_features": 20})
-    found = plan(model_is_back.wishes(owed, known, "a model"), MODEL_IS_BACK, known, now=NOW)
+    owed = model_is_back.Unanswered(days(FIRST, LAST), LAST, 400, "400/0/")
+    known = replace(specs.current(), days_in_memory={"ml_features": 20})
+    found = plan(model_is_back.wanted_days(owed, known, "a model"), MODEL_IS_BACK, known, now=NOW)
     assert max((run.last - run.first).days + 1 for run in found.all_runs if "ml_features" in run.tables) == 20
     judged(spans_of_runs(found.all_runs))
 

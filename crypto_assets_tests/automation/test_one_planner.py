@@ -40,11 +40,11 @@ def calls(name: str) -> dict[str, list[ast.Call]]:
 
 def test_only_the_planner_makes_run_requests_for_repairs() -> None:
     found = calls("RunRequest")
-    assert set(found) == {PLANNER, *BY_THE_CLOCK}, "a repair hands its wishes to automation/planner instead"
+    assert set(found) == {PLANNER, *BY_THE_CLOCK}, "a repair hands its wanted_days to automation/planner instead"
     for path in BY_THE_CLOCK:
         text = (ROOT / path).read_text(encoding="utf-8")
         assert "partition_range" not in text, path
-        assert "RANGE[" not in text, f"{path} makes a run over a range of days: hand wishes to the planner"
+        assert "RANGE[" not in text, f"{path} makes a run over a range of days: hand wanted_days to the planner"
         for call in found[path]:
             named = {keyword.arg for keyword in call.keywords}
             assert "asset_selection" not in named or path == "automation/schedules.py", path
@@ -59,7 +59,11 @@ def test_only_the_planner_cuts_ranges_and_counts_attempts() -> None:
     assert {path for path in calls("attempts") if path.startswith(("automation/", "operate/"))} == {
         "automation/repair.py"
     }
-    assert set(calls("feature_chunk_days")) == {"automation/planner/specs.py"}
+    for size in (
+        "days_at_most",
+        "days_in_memory",
+    ):  # the asset's own backfill policy is Dagster's chunk, by the same rule
+        assert set(calls(size)) <= {"automation/planner/specs.py", "assets/shell.py"}, size
 
 
 def test_only_the_command_executes_runs_itself() -> None:

@@ -7,7 +7,7 @@ import pytest
 
 from crypto_assets.assets.run_tags import REASON
 from crypto_assets.automation.planner import specs
-from crypto_assets.automation.planner.reasons.rest_of_run import derivable, wishes
+from crypto_assets.automation.planner.reasons.rest_of_run import derivable, wanted_days
 from crypto_assets.automation.planner.rules import REST_OF_RUN
 from crypto_assets.automation.repair import derive_without_what_failed
 from crypto_assets.operate import graph
@@ -65,7 +65,7 @@ def test_the_rest_of_a_failed_tick_is_asked_for(platforms) -> None:
     broken = platforms(fault="route=asset-metrics,status=403,rate=1")
     run = failed_tick(broken)
     assert broken.read("ml_features").is_empty(), "Dagster skips what depends on a failed step"
-    assert {wish.table for wish in wishes(broken.instance, run, specs.current())} == {"ml_features"}
+    assert {wanted_day.table for wanted_day in wanted_days(broken.instance, run, specs.current())} == {"ml_features"}
     failure = next(
         iter(broken.instance.get_records_for_run(run.run_id, of_type=dg.DagsterEventType.RUN_FAILURE).records)
     )

@@ -15,13 +15,13 @@ from dagster._core.test_utils import create_run_for_test
 from crypto_assets.assets.providers import Providers
 from crypto_assets.assets.run_tags import REASON
 from crypto_assets.assets.shell import FAILED_COINS
-from crypto_assets.automation.planner import specs, state
+from crypto_assets.automation.planner import observed_state, specs
 from crypto_assets.automation.planner.plan import Plan, PlannedRun, plan
 from crypto_assets.automation.planner.reasons import gaps
-from crypto_assets.automation.planner.reasons.late_values import look
+from crypto_assets.automation.planner.reasons.late_values import find_late_values
 from crypto_assets.automation.planner.requests import requests
 from crypto_assets.automation.planner.rules import REFILL
-from crypto_assets.automation.planner.wishes import Wish
+from crypto_assets.automation.planner.wanted_days import WantedDay
 from crypto_assets.automation.repair import refill_gaps, refills
 from crypto_assets.automation.schedules import SETTLES_AFTER
 from crypto_assets.dates import DAY, midnight
@@ -105,8 +105,10 @@ def test_what_cannot_heal_is_left_alone_for_the_day(instance: DagsterInstance) -
     now, retry = datetime.now(timezone.utc), REFILL.retry
 
     def asked(table: str, at: datetime) -> list[PlannedRun]:
-        wish = Wish(table, TODAY - DAY, "a test")
-        return plan([wish], REFILL, specs.current(), now=at, tried=lambda key: state.attempts(instance, key)).runs
+        wanted_day = WantedDay(table, TODAY - DAY, "a test")
+        return plan(
+            [wanted_day], REFILL, specs.current(), now=at, tried=lambda key: observed_state.attempts(instance, key)
+        ).runs
 
     (item,) = asked("prices", now)
     (request,) = requests([item], REFILL)
@@ -135,7 +137,7 @@ def test_an_outage_heals_and_then_there_is_nothing_left_to_do(platforms, monkeyp
         for item in refills(healthy.instance, now).all_runs:
             assert runs.execute(healthy.instance, item.tables, item.first, item.last, item.coins).success
     assert refills(healthy.instance, now) == Plan()
-    late = look(healthy.instance, healthy.warehouse, Providers(), specs.current())
+    late = find_late_values(healthy.instance, healthy.warehouse, Providers(), specs.current())
     for table, days in late.wanted.items():
         assert runs.execute(healthy.instance, [table], days[0], days[-1]).success
     features = healthy.read("ml_features")

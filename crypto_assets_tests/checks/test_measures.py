@@ -12,7 +12,7 @@ from crypto_assets.checks.outcome import Outcome, Scope
 from crypto_assets.checks.shells import as_result, every_measure, scope_of
 from crypto_assets.checks.state import RECORDS, SNAPSHOTS
 from crypto_assets.dates import days
-from crypto_assets.features.definitions import FEATURES
+from crypto_assets.features.all_features import FEATURES
 from crypto_assets.settings import Settings
 from crypto_assets.storage.warehouse import Warehouse
 from crypto_assets.tables.schemas import CONTRACTS, THEMES
@@ -184,12 +184,12 @@ def test_results_carry_severity_and_numbers() -> None:
     assert result.metadata["ratio"].value == 0.5
 
 
-def _themes(told: list[date]) -> list[dict]:
+def _themes(with_stories: list[date]) -> list[dict]:
     ends = {day: MIDNIGHT + timedelta(days=n + 1) for n, day in enumerate(DAYS)}
     return [
         {"theme": theme, "date": day, "available_at": ends[day], "source": "test", "article_count": 1,
          "story_count": 1, "top_symbols": [], "top_articles": []}
-        for day in told for theme in THEMES
+        for day in with_stories for theme in THEMES
     ]  # fmt: skip
 
 

@@ -10,13 +10,13 @@ import polars as pl
 import pytest
 
 from crypto_assets.catalog import by_symbol, select
-from crypto_assets.checks.expected import expectations
+from crypto_assets.checks.expected_features import expectations
 from crypto_assets.checks.outcome import Chart, Scope
 from crypto_assets.checks.population import feature_population, measure_population, ten_fields
 from crypto_assets.checks.shells import as_result
 from crypto_assets.dates import days
+from crypto_assets.features.all_features import FEATURES, GROUPS
 from crypto_assets.features.build import build_features
-from crypto_assets.features.definitions import FEATURES, GROUPS
 from crypto_assets.settings import Settings
 from crypto_assets.storage.io_manager import to_pandas
 from crypto_assets.storage.warehouse import Warehouse

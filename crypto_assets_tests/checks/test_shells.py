@@ -1,7 +1,9 @@
 """All checks of a table in one step: each is shown as its own, and none takes another down."""
 
+import pkgutil
 from collections.abc import Mapping
 from datetime import datetime, timedelta, timezone
+from importlib import import_module
 from pathlib import Path
 
 import dagster as dg
@@ -9,14 +11,17 @@ import polars as pl
 import pytest
 from dagster import AssetCheckKey, AssetKey, DagsterInstance
 
+from crypto_assets import checks as room
 from crypto_assets.assets.providers import Providers
 from crypto_assets.assets.shell import DAILY
+from crypto_assets.checks import measures, set_aside
 from crypto_assets.checks.outcome import Outcome, Scope
-from crypto_assets.checks.shells import Check, checks_of
+from crypto_assets.checks.shells import Check, all_checks, checks_of, every_measure
 from crypto_assets.errors import WarehouseError
 from crypto_assets.settings import Settings
 from crypto_assets.storage.warehouse import Warehouse
 from crypto_assets.tables.schemas import CONTRACTS
+from crypto_assets_tests.forgotten import nothing_forgotten
 
 
 def broken(_: dg.AssetCheckExecutionContext, __: Scope) -> Outcome:
@@ -105,3 +110,32 @@ def test_a_step_judges_one_version_of_a_table_and_the_next_step_a_newer_one(
     for said in ("0 row(s)", "2 row(s)"):
         result = run(instance, *checks, checks=checks)
         assert [item.description for item in result.get_asset_check_evaluations()] == [said] * 2
+
+
+def test_every_check_of_the_room_is_one_of_dagsters() -> None:
+    modules = [import_module(f"{room.__name__}.{found.name}") for found in pkgutil.iter_modules(room.__path__)]
+    known = {(key.asset_key.to_user_string(), key.name) for step in all_checks() for key in step.check_keys}
+    nothing_forgotten(
+        f"{table}: its check {name} is in MEASURES of {module.__name__.replace('.', '/')}.py and runs nowhere; name the file "
+        "in every_measure in crypto_assets/checks/shells.py"
+        for module in modules
+        for table, named in getattr(module, "MEASURES", {}).items()
+        for name in (named if isinstance(named, dict) else ())
+        if (table, name) not in known
+    )
+
+
+def test_every_check_of_one_table_has_a_test_and_a_text() -> None:
+    """The families that every table has are tested for all of them."""
+    families = {*measures.FAMILIES, *measures.FAILED_FAMILY, *set_aside.FAMILY, "fresh", "coins_kept"}
+    tests = "".join(path.read_text(encoding="utf-8") for path in (Path(__file__).parents[1]).rglob("test_*.py"))
+    own = {(table, name): measure for table, named in every_measure().items() for name, measure in named.items()}
+    for (table, name), measure in own.items():
+        if name not in families:
+            file = f"{measure.__module__.replace('.', '/')}.py"
+            nothing_forgotten(
+                [f"{table}: its check {name} has no docstring, which the UI shows; add one in {file}"]
+                * (not measure.__doc__)
+                + [f"{table}: no test names its check {name}; add one to crypto_assets_tests/checks/"]
+                * (name not in tests)
+            )

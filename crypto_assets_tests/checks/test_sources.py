@@ -16,7 +16,7 @@ from crypto_assets.assets import quarantine
 from crypto_assets.checks.outcome import Outcome, Scope
 from crypto_assets.checks.shells import every_measure
 from crypto_assets.errors import UsageError
-from crypto_assets.monitoring.watch.tables import budget_left
+from crypto_assets.monitoring.watch.call_budgets import call_budgets
 from crypto_assets.settings import Settings
 from crypto_assets.sources.client.limits import limit_of
 from crypto_assets.sources.client.quota import CallStats, PostgresQuotaStore
@@ -234,7 +234,7 @@ def test_budget_projection(tmp_path: Path, new_instance) -> None:
         found.description.startswith("rss: 0 of 60 calls used this month")
         and "; coingecko: 1,000 of" in found.description
     )
-    over = {sighting.subject: sighting.trouble for sighting in budget_left(both.settings, month)}
+    over = {sighting.subject: sighting.trouble for sighting in call_budgets(both.settings, month)}
     assert over["coingecko"] is None and over["kraken"] is None and str(over["rss"]).startswith("0 of 60 calls used")
 
 

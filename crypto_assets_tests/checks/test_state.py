@@ -29,7 +29,7 @@ from crypto_assets.monitoring import history_report, slo
 from crypto_assets.monitoring.metrics import ServiceCollector
 from crypto_assets.monitoring.page import render
 from crypto_assets.monitoring.quality import figures, gather
-from crypto_assets.monitoring.watch.tables import late_tables
+from crypto_assets.monitoring.watch.late_tables import late_tables
 from crypto_assets.operate.status import status
 from crypto_assets.settings import Settings
 from crypto_assets.storage.warehouse import Warehouse
@@ -240,7 +240,7 @@ def test_every_reader_says_the_same_of_a_table(
         for metric in ServiceCollector(settings, lambda: NOW).collect()
     }
     noted = history_report.newest(warehouse.read("history_report"))
-    alerts = {sighting.subject: sighting.trouble for sighting in late_tables(warehouse, {}, NOW)}
+    alerts = {sighting.subject: sighting.trouble for sighting in late_tables(warehouse, NOW)}
     seen = {one.table: one for one in report.fresh}
     live = Scope(warehouse, settings, yesterday, yesterday, NOW, live=True, instance=instance)
     page = render(report)
@@ -303,8 +303,8 @@ def test_every_reader_says_the_same_of_a_table(
             assert (outcome.severity == "ERROR" and not outcome.passed) == (fresh is False and kept), where
         assert (alerts.get(table) is not None) == (fresh is False and kept), where
         if ages and fresh is False and not kept:
-            assert seen[table].word == "not kept up", where
-        assert (seen[table].word == "no rows") == (not ages), where
+            assert seen[table].status == "not kept up", where
+        assert (seen[table].status == "no rows") == (not ages), where
         # The heat map shows every month of the calendar that has rows of closed days
         months = {day.replace(day=1) for day in having if START <= day < TODAY}
         drawn = {m for a, m, s in report.by_month.rows() if a == table and s}
@@ -354,5 +354,5 @@ def test_the_first_day_is_today(
     report = gather(settings, now, instance)
     assert report.mean_covered is None
     assert "none due" in render(report)
-    look: Callable[..., Any] = history_report.look
+    look: Callable[..., Any] = history_report.count_history
     assert set(look(instance, settings, now)[0]["share_with_rows"]) <= {None}

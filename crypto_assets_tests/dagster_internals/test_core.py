@@ -6,6 +6,7 @@ import subprocess
 import sys
 from datetime import date
 from pathlib import Path
+from unittest.mock import patch
 
 import dagster as dg
 import pytest
@@ -134,6 +135,20 @@ def test_a_launcher_knows_its_instance(instance: DagsterInstance) -> None:
         core.instance_of(LocalRunLauncher())
 
 
+def test_records_of_many_assets_are_read_by_one_query(instance: DagsterInstance) -> None:
+    calendar = dg.DailyPartitionsDefinition(start_date="2024-01-01")
+    keys = [AssetKey("prices"), AssetKey("ohlc"), AssetKey("never_filled")]
+    for key in keys[:2]:
+        instance.report_runless_asset_event(dg.AssetMaterialization(key, partition="2024-01-02"))
+    apart = [core.partition_windows(instance, key, calendar) for key in keys]
+    storage = instance.event_log_storage
+    with patch.object(storage, "get_asset_records", wraps=storage.get_asset_records) as asked:
+        records = core.Records(instance, keys)
+        assert [core.partition_windows(instance, key, calendar, records) for key in keys] == apart
+    assert asked.call_count == 1
+    assert len(apart[0][dg.AssetPartitionStatus.MATERIALIZED]) == 1
+
+
 def test_health_has_the_states_and_words_that_a_launcher_answers() -> None:
     found = core.CheckRunHealthResult(core.WorkerStatus.FAILED, "why")
     assert (found.status, found.msg) == (core.WorkerStatus.FAILED, "why")
@@ -172,3 +187,45 @@ def test_the_daemon_is_a_module_that_runs_a_workspace() -> None:
     )
     assert ended.returncode == 0, ended.stderr
     assert "-w, --workspace" in ended.stdout
+
+
+def test_partitions_get_metadata_of_their_own_and_reports_of_checks_are_batched(instance: DagsterInstance) -> None:
+    """add_by_partition, newest_materialisations, CheckTarget, check_reports and reports_of_ranges in one run over days."""
+    days = ["2025-01-02", "2025-01-03"]
+
+    @dg.asset(partitions_def=CALENDAR, backfill_policy=dg.BackfillPolicy.single_run())
+    def one(context) -> None:
+        step = context.op_execution_context.get_step_execution_context()
+        core.add_by_partition(step, AssetKey("one"), {days[0]: {"b": 1}, days[1]: {"b": 2}})
+        core.add_by_partition(step, AssetKey("one"), {days[1]: {"a": 3}})
+
+    @dg.multi_asset_check(specs=[dg.AssetCheckSpec("good", asset=one, partitions_def=CALENDAR)])
+    def check(context):
+        newest = core.newest_materialisations(context.instance, AssetKey("one"), [*days, "2025-01-04"])
+        assert set(newest) == set(days) and all(isinstance(found, core.CheckTarget) for found in newest.values())
+        reports = [
+            dg.AssetCheckEvaluation(
+                AssetKey("one"), "good", True, partition=day, target_materialization_data=newest[day]
+            )
+            for day in days
+        ]
+        step = context.op_execution_context.get_step_execution_context()
+        yield from core.check_reports(step, [(report, "said") for report in reports])
+        yield dg.Output(None, output_name="one_good")
+        yield dg.AssetCheckEvaluation(AssetKey("one"), "good", True)
+
+    tags = dict(zip((core.ASSET_PARTITION_RANGE_START_TAG, core.ASSET_PARTITION_RANGE_END_TAG), days, strict=True))
+    job = dg.Definitions(assets=[one], asset_checks=[check]).resolve_implicit_global_asset_job_def()
+    result = job.execute_in_process(instance=instance, tags=tags)
+    found = {
+        event.partition: event.materialization.metadata for event in result.all_events if event.is_step_materialization
+    }
+    assert {day: {name: value.value for name, value in said.items()} for day, said in found.items()} == {
+        days[0]: {"b": 1}, days[1]: {"a": 3, "b": 2},
+    }  # fmt: skip
+    assert list(found[days[1]]) == ["a", "b"], "what is added later stands first"
+    (whole,) = core.reports_of_ranges(instance, None, 10)
+    assert whole.event_log_entry.get_dagster_event().asset_check_evaluation_data.partition is None
+    assert core.reports_of_ranges(instance, str(whole.storage_id), 10) == []
+    partitions = {report.partition for report in result.get_asset_check_evaluations()}
+    assert partitions == {*days, None}

@@ -8,8 +8,8 @@ import polars as pl
 import pytest
 
 from crypto_assets.errors import ContractError
+from crypto_assets.features.all_features import FEATURE_COLUMNS, GROUPS
 from crypto_assets.features.build import build_features
-from crypto_assets.features.definitions import FEATURE_COLUMNS, GROUPS
 from crypto_assets.features.lookback import LOOKBACK_DAYS
 from crypto_assets.tables import schemas
 from crypto_assets_tests.features.frames import DAY, DELAY, HOUR, at, bar, features, inputs, price

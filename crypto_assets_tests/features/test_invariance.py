@@ -9,8 +9,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from polars.testing import assert_frame_equal
 
+from crypto_assets.features.all_features import FEATURES, GROUPS
 from crypto_assets.features.build import build_features
-from crypto_assets.features.definitions import FEATURES, GROUPS
 from crypto_assets.features.lookback import LOOKBACK_DAYS
 from crypto_assets_tests.features.frames import DAY, DELAY, at, features, known_by, loaded, messy
 

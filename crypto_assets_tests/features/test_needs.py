@@ -12,7 +12,7 @@ import polars as pl
 import pytest
 
 from crypto_assets.catalog import by_symbol
-from crypto_assets.features.definitions import DERIVED, FEATURES
+from crypto_assets.features.all_features import DERIVED, FEATURES
 from crypto_assets.features.feature import Feature, Need, column_of, entity_of, table_of
 from crypto_assets.features.lookback import HOURLY
 from crypto_assets.tables import schemas

@@ -5,7 +5,7 @@ from datetime import date
 import numpy as np
 import pytest
 
-from crypto_assets.features.definitions import FEATURE_COLUMNS
+from crypto_assets.features.all_features import FEATURE_COLUMNS
 from crypto_assets_tests.features import reference
 from crypto_assets_tests.features.frames import features, messy
 

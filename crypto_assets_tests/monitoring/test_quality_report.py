@@ -19,8 +19,8 @@ from crypto_assets.automation.schedules import FRESHNESS
 from crypto_assets.cli.main import cli
 from crypto_assets.dates import DAY, midnight
 from crypto_assets.errors import WarehouseError
-from crypto_assets.features.definitions import GROUPS
-from crypto_assets.monitoring import figures as draw
+from crypto_assets.features.all_features import GROUPS
+from crypto_assets.monitoring import svg_charts as draw
 from crypto_assets.monitoring.alerts.incidents import Incident
 from crypto_assets.monitoring.page import STYLE, render
 from crypto_assets.monitoring.quality import Quality, figures, gather
@@ -82,7 +82,7 @@ def test_old_rows_are_rows_and_their_months_are_drawn(warehouse: Warehouse, put)
     assert shares["market_sentiment", date(2020, 3, 1)] == pytest.approx(1 / 31)
     assert len({month for _, month in shares}) == 52
     seen = {one.table: one for one in found.fresh}["market_sentiment"]
-    assert (seen.word, seen.newest) == ("not kept up", midnight(date(2020, 3, 2)))
+    assert (seen.status, seen.newest) == ("not kept up", midnight(date(2020, 3, 2)))
     html = render(found)
     assert "not kept up" in html
     assert html.count("no rows") == len(FRESHNESS) - 1, "of the other tables"

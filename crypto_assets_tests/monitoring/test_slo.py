@@ -14,7 +14,7 @@ from crypto_assets.assets.providers import Providers
 from crypto_assets.automation.schedules import FRESHNESS
 from crypto_assets.errors import WarehouseError
 from crypto_assets.monitoring import freshness, slo
-from crypto_assets.monitoring.watch.tables import burning
+from crypto_assets.monitoring.watch.error_budgets import error_budgets
 from crypto_assets.storage.warehouse import Warehouse
 from crypto_assets.tables.schemas import CONTRACTS
 
@@ -101,7 +101,7 @@ def test_a_table_counts_from_the_look_at_its_first_row_on(warehouse: Warehouse, 
     for n in range(3):
         nothing = look(NOW + SLOT * n)["slo_report"]
     assert not [name for name in nothing if name.startswith("share_")]
-    assert [s.subject for s in burning(warehouse, NOW + SLOT * 2)] == [], "what nobody fills burns nothing"
+    assert [s.subject for s in error_budgets(warehouse, NOW + SLOT * 2)] == [], "what nobody fills burns nothing"
     price(NOW + SLOT * 3)
     assert look(NOW + SLOT * 3)["slo_report"]["share_24h/prices"] == 1.0
     report = warehouse.read("slo_report")
@@ -111,17 +111,17 @@ def test_a_table_counts_from_the_look_at_its_first_row_on(warehouse: Warehouse, 
 
 def test_burning_is_seen_and_its_end(warehouse: Warehouse, look, price) -> None:
     price(NOW)
-    assert burning(warehouse, NOW) == [], "nothing was observed: nothing can be said"
+    assert error_budgets(warehouse, NOW) == [], "nothing was observed: nothing can be said"
     late = NOW + SLOT * 8
     for n in range(5, 9):  # late from 1:30 on: the slots at 1:45 and 2:00 after
         look(NOW + SLOT * n)
-    found = {s.subject: s.trouble for s in burning(warehouse, late)}
+    found = {s.subject: s.trouble for s in error_budgets(warehouse, late)}
     assert "too fast" in (found["prices"] or "")
     assert found["observations"] is None
     price(late)
     for n in range(1, 5):
         look(late + SLOT * n)
-    assert {s.subject: s.trouble for s in burning(warehouse, late + SLOT * 4)}["prices"] is None
-    unseen = {s.subject: s.trouble for s in burning(warehouse, late + SLOT * 9)}
+    assert {s.subject: s.trouble for s in error_budgets(warehouse, late + SLOT * 4)}["prices"] is None
+    unseen = {s.subject: s.trouble for s in error_budgets(warehouse, late + SLOT * 9)}
     assert "not observed" in (unseen["observations"] or "")
     assert "prices" not in unseen, "nobody looked, so nobody knows"

@@ -15,7 +15,7 @@ import pytest
 
 from crypto_assets.catalog import all_coins
 from crypto_assets.narratives.lexicon import judge
-from crypto_assets.narratives.news import find_symbols
+from crypto_assets.narratives.tagging import find_symbols
 
 LABELS = Path(__file__).parent.parent / "data" / "headline_labels.csv"
 NEUTRAL = 0.05  # below this VADER's authors call a text neutral

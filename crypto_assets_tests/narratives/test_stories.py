@@ -10,8 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from crypto_assets.catalog import all_coins
-from crypto_assets.narratives.news import tag_articles
 from crypto_assets.narratives.stories import WINDOW_DAYS
+from crypto_assets.narratives.tagging import tag_articles
 
 DAY = timedelta(days=1)
 START = datetime(2024, 1, 10, tzinfo=timezone.utc)

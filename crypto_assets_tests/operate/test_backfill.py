@@ -8,9 +8,9 @@ import polars as pl
 import pytest
 from polars.testing import assert_frame_equal
 
-from crypto_assets.automation.staleness import horizon, stale_days
+from crypto_assets.automation.staleness import last_affected_day, stale_days
 from crypto_assets.dates import DAY, days
-from crypto_assets.features.definitions import GROUPS
+from crypto_assets.features.all_features import GROUPS
 from crypto_assets.operate import graph, runs
 from crypto_assets.operate.backfill import partition_statuses
 from crypto_assets.tables.registry import LOOK_BACK
@@ -62,8 +62,8 @@ def test_a_day_written_later_makes_what_looked_back_over_it_stale(platform: Plat
 
 
 def test_the_horizon_follows_the_graph() -> None:
-    assert horizon(["news_articles"], START) >= START + DAY * LOOK_BACK["narratives"]["news_articles"]
-    assert horizon(["ml_features"], START) == START
+    assert last_affected_day(["news_articles"], START) >= START + DAY * LOOK_BACK["narratives"]["news_articles"]
+    assert last_affected_day(["ml_features"], START) == START
 
 
 def test_runs_of_dead_processes_are_buried(platform: Platform) -> None:
@@ -71,11 +71,11 @@ def test_runs_of_dead_processes_are_buried(platform: Platform) -> None:
     run = platform.instance.create_run_for_job(
         graph.job(), tags={runs.PROCESS_TAG: f"{runs._process().split(':')[0]}:999999999:1"}
     )
-    assert runs.bury_dead_runs(platform.instance) == 1
+    assert runs.fail_dead_runs(platform.instance) == 1
     found = platform.instance.get_run_by_id(run.run_id)
     assert found is not None
     assert found.is_failure
-    assert runs.bury_dead_runs(platform.instance) == 0
+    assert runs.fail_dead_runs(platform.instance) == 0
 
 
 def test_statuses_tell_failed_from_missing(platforms) -> None:

@@ -1,4 +1,4 @@
-"""A backfill that is told to stop leaves whole days, a run that is not in progress, and can be resumed."""
+"""A backfill that is stopped leaves whole days, a run that is not in progress, and can be resumed."""
 
 from __future__ import annotations
 

@@ -44,8 +44,8 @@ def test_a_backfill(platform: Platform) -> None:
 
 
 def test_attempts_are_counted(instance: DagsterInstance) -> None:
-    wishes = command.asked({"ml_features": [START]}, "late values: prices was written")
-    found = plan(wishes, LATE_VALUES, specs.current(), now=midnight(START))
+    wanted_days = command.asked({"ml_features": [START]}, "late values: prices was written")
+    found = plan(wanted_days, LATE_VALUES, specs.current(), now=midnight(START))
     (request,) = requests(found.runs, LATE_VALUES)
     made = [
         create_run_for_test(

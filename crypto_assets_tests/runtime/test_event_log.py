@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack
 
 import dagster as dg
 import pytest
-from dagster import AssetKey, AssetMaterialization, AssetObservation, DagsterInstance
-from dagster._core.definitions.asset_checks.asset_check_evaluation import AssetCheckEvaluationPlanned
+from dagster import AssetCheckKey, AssetKey, AssetMaterialization, AssetObservation, DagsterInstance
+from dagster._core.definitions.asset_checks.asset_check_evaluation import (
+    AssetCheckEvaluation,
+    AssetCheckEvaluationPlanned,
+    AssetCheckEvaluationTargetMaterializationData,
+)
 from dagster._core.events import (
     AssetMaterializationPlannedData,
     AssetObservationData,
@@ -19,6 +23,7 @@ from dagster._core.events import (
     StepMaterializationData,
 )
 from dagster._core.events.log import EventLogEntry
+from dagster._core.storage.event_log.base import PartitionKeyFilter
 from dagster._core.storage.event_log.schema import (
     AssetCheckExecutionsTable,
     AssetEventTagsTable,
@@ -34,6 +39,7 @@ from crypto_assets.runtime.event_log import BatchingPostgresEventLogStorage
 
 DAYS = [f"2025-01-{day:02d}" for day in range(1, 29)]
 TABLES = ["ohlc", "prices"]
+CALENDAR = dg.DailyPartitionsDefinition("2025-01-01", end_date="2025-02-01")
 Storages = tuple[BatchingPostgresEventLogStorage, PostgresEventLogStorage]
 
 
@@ -109,8 +115,16 @@ def content(storage: PostgresEventLogStorage) -> dict[str, list[tuple[object, ..
         ).order_by(log.id),
         "asset_keys": select(keys.asset_key, keys.last_run_id, keys.last_materialization).order_by(keys.asset_key),
         "checks": select(
-            checks.asset_key, checks.check_name, checks.partition, checks.run_id, checks.execution_status
-        ).order_by(checks.asset_key),
+            checks.asset_key,
+            checks.check_name,
+            checks.partition,
+            checks.run_id,
+            checks.execution_status,
+            checks.evaluation_event,
+            checks.evaluation_event_timestamp,
+            checks.evaluation_event_storage_id,
+            checks.materialization_event_storage_id,
+        ).order_by(checks.asset_key, checks.id),
         "tags": select(tags.asset_key, tags.key, tags.value, log.partition)
         .join(SqlEventLogStorageTable, log.id == tags.event_id)
         .order_by(log.id, tags.key),
@@ -140,6 +154,80 @@ def test_materialisations_leave_the_rows_that_stock_leaves(storages: Storages) -
     assert [row[-1] for row in ours["tags"]] == DAYS, "each tag belongs to its own day's event"
 
 
+def checked(run_id: str) -> list[EventLogEntry]:
+    """The plans of two checks of a ranged run, as Dagster makes them: each names the run's partitions."""
+    days = CALENDAR.subset_with_partition_keys(DAYS).to_serializable_subset()
+    return entries(
+        run_id,
+        [
+            (
+                DagsterEventType.ASSET_CHECK_EVALUATION_PLANNED,
+                AssetCheckEvaluationPlanned(
+                    asset_key=AssetKey("prices"), check_name=name, partitions_subset=days if by_day else None
+                ),
+            )
+            for name, by_day in (("contract", True), ("fresh", False))
+        ],
+    )
+
+
+def reports(run_id: str, partitions: Iterable[str | None], check: str = "contract") -> list[EventLogEntry]:
+    """What a step says of its days: every fifth fails."""
+    target = AssetCheckEvaluationTargetMaterializationData(storage_id=7, run_id=run_id, timestamp=1.0)
+    return entries(
+        run_id,
+        [
+            (
+                DagsterEventType.ASSET_CHECK_EVALUATION,
+                AssetCheckEvaluation(
+                    AssetKey("prices"), check, number % 5 != 0, {"rows": number},
+                    target if number % 2 else None, partition=day,
+                ),
+            )
+            for number, day in enumerate(partitions)
+        ],
+    )  # fmt: skip
+
+
+def test_reports_of_days_leave_the_rows_that_stock_leaves(storages: Storages) -> None:
+    """Planned rows are filled, a day that was not planned gets one; only the log names the partition besides."""
+    run_id = make_new_run_id()
+    plan, found = checked(run_id), reports(run_id, [*DAYS, "2025-01-31"])
+    ours, stock = storages
+    ours.store_event_batch(plan)
+    ours.store_event_batch(found)
+    for event in [*plan, *found]:
+        stock.store_event(event)
+    mine, theirs = content(ours), content(stock)
+    assert mine["checks"] == theirs["checks"]
+    assert [row[:-1] for row in mine["event_logs"]] == [row[:-1] for row in theirs["event_logs"]]
+    assert [row[-1] for row in mine["event_logs"]] == [None, None, *DAYS, "2025-01-31"]
+    keys = [AssetCheckKey(AssetKey("prices"), "contract")]
+    for day in (DAYS[0], DAYS[7], "2025-01-31"):
+        read = [
+            storage.get_latest_asset_check_execution_by_key(keys, PartitionKeyFilter(key=day))[keys[0]]
+            for storage in storages
+        ]
+        assert read[0].evaluation == read[1].evaluation and read[0].status == read[1].status
+        assert read[0].evaluation is not None and read[0].evaluation.partition == day
+
+
+def test_a_report_of_no_day_takes_away_what_was_planned_for_days(instance: DagsterInstance) -> None:
+    """Dagster plans a row for each partition of a run, also for a check that has none."""
+    storage, run_id = instance.event_log_storage, make_new_run_id()
+    assert isinstance(storage, BatchingPostgresEventLogStorage)
+    storage.store_event_batch(checked(run_id))
+    storage.store_event_batch(reports(run_id, DAYS[:3]))
+    storage.store_event(reports(run_id, [None])[0])
+    (other,) = checked(make_new_run_id())[:1]
+    storage.store_event(other)
+    rows = content(storage)["checks"]
+    assert sorted((str(row[2]), row[4]) for row in rows if row[3] == run_id and row[1] == "contract") == [
+        (DAYS[0], "FAILED"), (DAYS[1], "SUCCEEDED"), (DAYS[2], "SUCCEEDED"), ("None", "FAILED"),
+    ]  # fmt: skip
+    assert sum(row[3] == other.run_id for row in rows) == len(DAYS), "another run's plan stays"
+
+
 def test_a_ranged_run_is_batched_and_its_partitions_are_shown(
     new_instance: Callable[[], DagsterInstance], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -147,7 +235,7 @@ def test_a_ranged_run_is_batched_and_its_partitions_are_shown(
     monkeypatch.delenv("DAGSTER_EVENT_BATCH_SIZE", raising=False)
     instance = new_instance()
     assert int(os.environ["DAGSTER_EVENT_BATCH_SIZE"]) > 0
-    calendar = dg.DailyPartitionsDefinition("2025-01-01", end_date="2025-02-01")
+    calendar = CALENDAR
 
     @dg.asset(partitions_def=calendar, backfill_policy=dg.BackfillPolicy.single_run())
     def prices() -> None: ...

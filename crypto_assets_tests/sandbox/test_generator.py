@@ -12,7 +12,7 @@ import pandas as pd
 import pytest
 
 from crypto_assets.catalog import all_coins, by_symbol, select
-from crypto_assets.narratives.news import tag_articles
+from crypto_assets.narratives.tagging import tag_articles
 from crypto_assets.sandbox.server import Sandbox
 from crypto_assets.settings import Settings
 from crypto_assets.sources import alternative_me, coingecko, coinmetrics, defillama, ohlc, rss

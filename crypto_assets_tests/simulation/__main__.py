@@ -52,7 +52,7 @@ def run(folder: Path, start: datetime, ticks: int) -> dict[str, Any]:
             found.quarter(start + QUARTER * (ticks + more))
             more += 1
             shown = _show(found, shown, time.monotonic() - began)
-        told = verdict.incidents(found.hook.got)
+        reported = verdict.incidents(found.hook.got)
         statuses = [row["status"] for row in found.live.runs()]
         return {
             "ticks": ticks, "seconds": round(time.monotonic() - began, 1), "quarters_until_all_closed": more,
@@ -61,7 +61,7 @@ def run(folder: Path, start: datetime, ticks: int) -> dict[str, Any]:
             "gaps": verdict.gaps(found.warehouse, start.date(), now),
             "duplicates": verdict.duplicates(found.warehouse, start.date() - DAY * HISTORY, now),
             "messages_refused_by_the_webhook": len(found.hook.ids) - len(found.hook.got),
-            "incidents": told, "told_wrongly": verdict.told_wrongly(told), "trouble": found.trouble,
+            "incidents": reported, "reported_wrongly": verdict.reported_wrongly(reported), "trouble": found.trouble,
         }  # fmt: skip
 
 
@@ -74,7 +74,7 @@ def _show(found: Day, shown: int, seconds: float) -> int:
 
 
 def good(document: dict[str, Any]) -> bool:
-    amiss = ("gaps", "duplicates", "told_wrongly", "trouble", "unobserved_slots")
+    amiss = ("gaps", "duplicates", "reported_wrongly", "trouble", "unobserved_slots")
     return document["slo_24h_least"] >= SLO and not any(document[name] for name in amiss)
 
 

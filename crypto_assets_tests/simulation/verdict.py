@@ -1,4 +1,4 @@
-"""What a simulated day came to: service level, gaps, duplicates, and how each incident was told."""
+"""What a simulated day came to: service level, gaps, duplicates, and how often each incident was reported."""
 
 from __future__ import annotations
 
@@ -29,21 +29,23 @@ WHOLE = {
 
 
 def incidents(messages: list[dict[str, Any]]) -> dict[str, dict[str, Any]]:
-    """Incident -> what it was, when it began and ended, and how often each of the two was told."""
+    """Incident -> what it was, when it began and ended, and how often each of the two was reported."""
     found: dict[str, dict[str, Any]] = {}
     for message in messages:
         entry = found.setdefault(
-            str(message["incident"]), {"title": message["title"], "what": message["what"], "told": Counter()}
+            str(message["incident"]), {"title": message["title"], "what": message["what"], "reported": Counter()}
         )
-        entry["told"][message["event"]] += 1
+        entry["reported"][message["event"]] += 1
         entry[message["event"]] = message["closed_at"] or message["opened_at"]
     return found
 
 
-def told_wrongly(found: dict[str, dict[str, Any]]) -> list[str]:
-    """Incidents that were not told once when they began and once when they ended."""
+def reported_wrongly(found: dict[str, dict[str, Any]]) -> list[str]:
+    """Incidents that were not reported once when they began and once when they ended."""
     once = {"opened": 1, "closed": 1}
-    return [f"{entry['title']}: {dict(entry['told'])}" for entry in found.values() if dict(entry["told"]) != once]
+    return [
+        f"{entry['title']}: {dict(entry['reported'])}" for entry in found.values() if dict(entry["reported"]) != once
+    ]
 
 
 def service_level(warehouse: Warehouse, now: datetime) -> dict[str, Any]:

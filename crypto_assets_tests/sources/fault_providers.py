@@ -8,7 +8,7 @@ from datetime import date, datetime, timezone
 from typing import Any
 
 from crypto_assets.catalog import by_symbol
-from crypto_assets.narratives.news import tag_articles
+from crypto_assets.narratives.tagging import tag_articles
 from crypto_assets.settings import Settings
 from crypto_assets.sources import (
     alternative_me,

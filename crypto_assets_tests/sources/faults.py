@@ -17,6 +17,7 @@ from typing import Any
 import pandas as pd
 
 from crypto_assets.errors import SourceError
+from crypto_assets.sandbox.server import PREFIXES
 from crypto_assets.settings import Settings
 from crypto_assets.sources.client.http import Client
 from crypto_assets.sources.fetched import Fetched
@@ -215,11 +216,7 @@ def run(
     with serve(answer) as server:
         settings = server.settings(**route.env)
         if base is not None:
-            names = (
-                "COINGECKO", "BINANCE", "BINANCE_FUTURES", "BINANCE_ARCHIVE", "BYBIT", "DERIBIT", "KRAKEN", "COINMETRICS",
-                "DEFILLAMA", "FEAR_GREED",
-            )  # fmt: skip
-            elsewhere = {f"{name}_BASE_URL": base for name in names} | {"NEWS_FEEDS": f"one={base}/one.xml"}
+            elsewhere = {**dict.fromkeys(PREFIXES, base), "NEWS_FEEDS": f"one={base}/one.xml"}
             settings = Settings.from_env({**route.env, **elsewhere})
 
         async def go() -> Fetched:

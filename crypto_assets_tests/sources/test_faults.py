@@ -20,20 +20,20 @@ from crypto_assets_tests.sources.faults import EDITS, FEEDS, HEALING, PERMANENT,
 PAGE = Path(__file__).parents[2] / "docs" / "faults.md"
 HEAD = """# Faults
 
-What comes of each fault of each route that feeds a table, found out with real requests to a server that commits them.
-Written by the test run (`crypto_assets_tests/sources/test_faults.py`); `make docs` writes it anew.
+The outcome of each fault for each route of a provider, measured with real requests to a server that produces the fault.
+The test run writes this page (`crypto_assets_tests/sources/test_faults.py`); `make docs` updates it.
 
 * **refused at once**: one sentence with provider, route, coin and window, after one request; no row is written. After an
   empty answer of prices or bars a second request asks whether the coin is listed later.
-* **refused after retries**: the same, once the attempts are used up (two here; the platform makes five).
-* **refused, unasked**: the same, where no request could be sent; what can heal was tried twice.
-* **healed by a retry**: the good answer's rows.
-* **the same rows**, **the other rows**, **the rows, the value null**: nothing that the provider did not say. A row or value
-  that cannot be trusted is set aside by coin, day and reason in the materialisation's metadata; an answer of which most
-  rows cannot be trusted is refused.
+* **refused after retries**: the same, after all attempts (two in this test; the platform makes five).
+* **refused, unasked**: the same, where no request could be sent; failures that may pass were tried twice.
+* **healed by a retry**: the rows of the good answer.
+* **the same rows**, **the other rows**, **the rows, the value null**: no value that the provider did not give. A row or value
+  that cannot be trusted is set aside by coin, day and reason in the materialisation's metadata. An answer is refused if most
+  of its rows cannot be trusted.
 
-A feed of news that fails leaves the other feeds' articles; here there is one feed. Empty cells do not apply: an answer of
-the present has no times, a feed no numbers.
+If one news feed fails, the articles of the others are stored; this test has one feed. An empty cell means that the fault does
+not apply: an answer about the present has no times, and a feed has no numbers.
 
 """
 ONCE = ", once"

@@ -10,7 +10,7 @@ import polars as pl
 import pytest
 from polars.testing import assert_frame_equal
 
-from crypto_assets.automation.planner.state import lacking_coins
+from crypto_assets.automation.planner.observed_state import lacking_coins
 from crypto_assets.catalog import Coin, by_symbol, select
 from crypto_assets.errors import SourceError
 from crypto_assets.operate.backfill import backfill

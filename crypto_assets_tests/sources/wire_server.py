@@ -16,6 +16,7 @@ from urllib.parse import parse_qs, unquote, urlsplit
 
 import pytest
 
+from crypto_assets.sandbox.server import PREFIXES
 from crypto_assets.settings import Settings
 from crypto_assets.sources.client.http import Client
 
@@ -44,20 +45,8 @@ class Server:
     requests: list[Request]
 
     def settings(self, **env: str) -> Settings:
-        base = {
-            "COINGECKO_BASE_URL": f"{self.url}/api/v3",
-            "BINANCE_BASE_URL": f"{self.url}/binance/api/v3",
-            "KRAKEN_BASE_URL": f"{self.url}/0/public",
-            "COINMETRICS_BASE_URL": f"{self.url}/v4",
-            "BINANCE_FUTURES_BASE_URL": f"{self.url}/binance-futures",
-            "BINANCE_ARCHIVE_BASE_URL": f"{self.url}/binance-archive",
-            "BYBIT_BASE_URL": f"{self.url}/bybit",
-            "DERIBIT_BASE_URL": f"{self.url}/deribit",
-            "DEFILLAMA_BASE_URL": self.url,
-            "FEAR_GREED_BASE_URL": self.url,
-            "NEWS_FEEDS": f"one={self.url}/one.xml",
-        }
-        return Settings.from_env({**base, **env})
+        base = {name: f"{self.url}{prefix}" for name, prefix in PREFIXES.items()}
+        return Settings.from_env({**base, "NEWS_FEEDS": f"one={self.url}/one.xml", **env})
 
 
 @contextmanager

@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Iterator, Mapping
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -13,9 +13,9 @@ import pytest
 from polars.testing import assert_frame_equal
 
 from crypto_assets.assets.calendar import daily
-from crypto_assets.dates import DAY
+from crypto_assets.dates import DAY, days, midnight
 from crypto_assets.errors import ContractError
-from crypto_assets.storage.io_manager import INPUTS_READ_AT, DeltaIOManager
+from crypto_assets.storage.io_manager import INPUTS_READ_AT, LOOK_BACK_DAYS, DeltaIOManager
 from crypto_assets.storage.warehouse import Warehouse
 from crypto_assets.tables.schemas import CONTRACTS
 from crypto_assets_tests.storage.test_warehouse import articles, rows
@@ -47,6 +47,15 @@ def ohlc(prices: pd.DataFrame) -> None:
     **SHELL, ins={"prices": dg.AssetIn(partition_mapping=BACK, metadata={"columns": ["price_usd", "symbol", "ts"]})}
 )
 def onchain_base(prices: pl.LazyFrame) -> None:
+    SEEN.append(prices)
+
+
+@dg.asset(
+    partitions_def=daily(START + DAY * 3),
+    backfill_policy=dg.BackfillPolicy.single_run(),
+    ins={"prices": dg.AssetIn(partition_mapping=BACK, metadata={LOOK_BACK_DAYS: 2})},
+)
+def theme_trends(prices: pl.DataFrame) -> None:
     SEEN.append(prices)
 
 
@@ -84,11 +93,30 @@ def ml_features() -> list[int]:
 
 
 @dg.asset(**SHELL)
+def kraken_ohlc(context: dg.AssetExecutionContext) -> pl.DataFrame:
+    """Bars of every day but 2 January."""
+    found = [rows(date.fromisoformat(key)) for key in context.partition_keys if key != "2024-01-02"]
+    prices = pl.concat(found).drop("market_cap_usd", "volume_24h_usd", strict=False)
+    bar = {name: pl.col("price_usd") for name in ("open", "high", "low", "close")}
+    return prices.with_columns(**bar, volume=pl.lit(1.0)).drop("price_usd")
+
+
+@dg.asset(**SHELL)
 def nobodys_table() -> pl.DataFrame:
     return rows(START)
 
 
-ASSETS = [prices, news_articles, ohlc, onchain_base, onchain_enhanced, narratives, quarantine]
+ASSETS = [
+    prices,
+    news_articles,
+    ohlc,
+    kraken_ohlc,
+    theme_trends,
+    onchain_base,
+    onchain_enhanced,
+    narratives,
+    quarantine,
+]
 ASSETS += [defi_metrics, market_sentiment, ml_features, nobodys_table]
 
 
@@ -127,21 +155,47 @@ def values(metadata: Mapping[str, Any]) -> dict[str, Any]:
     return {name: value.value for name, value in metadata.items()}
 
 
-def test_a_range_in_one_write_with_its_numbers(run: Runner) -> None:
+def test_a_range_in_one_write_and_each_day_with_its_own_numbers(run: Runner) -> None:
     found = run(prices, START, START + DAY * 2)
     assert [one.partition for one in found] == ["2024-01-01", "2024-01-02", "2024-01-03"]
-    numbers = values(found[0].metadata)
-    assert {name: numbers[name] for name in ("dagster/row_count", "delta_version", "changed", "first", "last")} == {
-        "dagster/row_count": 72,
-        "delta_version": 1,
-        "changed": True,
-        "first": "2024-01-01 00:00:00+00:00",
-        "last": "2024-01-03 23:00:00+00:00",
-    }
-    assert numbers["bytes"] == run.warehouse.files("prices")["bytes"].sum() > 0
-    assert numbers["null_shares"] == {"price_usd": 0.0, "market_cap_usd": 1.0, "volume_24h_usd": 1.0}
-    assert INPUTS_READ_AT not in numbers, "it has no inputs"
+    files = dict(run.warehouse.files("prices").select("day", "bytes").rows())
+    for day, one in zip(days(START, START + DAY * 2), found, strict=True):
+        numbers = values(one.metadata)
+        names = ("dagster/row_count", "delta_version", "changed", "first", "last", "bytes")
+        assert {name: numbers[name] for name in names} == {
+            "dagster/row_count": 24,
+            "delta_version": 1,
+            "changed": True,
+            "first": midnight(day).timestamp(),
+            "last": (midnight(day + DAY) - timedelta(hours=1)).timestamp(),
+            "bytes": files[day],
+        }
+        assert isinstance(one.metadata["first"], dg.TimestampMetadataValue), "a time, not a number"
+        known = run.warehouse.read("prices", start=day, end=day)["available_at"].max()
+        assert isinstance(known, datetime)
+        assert numbers["newest_available_at"] == known.timestamp()
+        assert numbers["null_shares"] == {"price_usd": 0.0, "market_cap_usd": 1.0, "volume_24h_usd": 1.0}
+        assert INPUTS_READ_AT not in numbers, "it has no inputs"
     assert run.warehouse.version("prices") == 1
+
+
+def test_a_day_without_rows_and_a_day_that_stays_say_so(run: Runner) -> None:
+    """Of a run over three days one is new, one has no rows, and one is as it was."""
+    run(kraken_ohlc, START, START)
+    found = {one.partition: values(one.metadata) for one in run(kraken_ohlc, START, START + DAY * 2)}
+    empty = found["2024-01-02"]
+    assert (empty["dagster/row_count"], empty["changed"], empty["null_shares"], empty["bytes"]) == (0, False, {}, 0)
+    assert not {"first", "last", "newest_available_at"} & set(empty), "no row has a time"
+    assert [found[f"2024-01-0{n}"]["changed"] for n in (1, 3)] == [False, True]
+    assert [found[f"2024-01-0{n}"]["dagster/row_count"] for n in (1, 3)] == [24, 24]
+
+
+def test_a_table_of_days_has_no_times_of_rows(run: Runner) -> None:
+    run(prices)
+    (done,) = run(market_sentiment)
+    numbers = values(done.metadata)
+    assert numbers["dagster/row_count"] == 1 and {"first", "last"}.isdisjoint(numbers)
+    assert numbers["newest_available_at"] > 0
 
 
 def test_one_day_and_the_same_again(run: Runner) -> None:
@@ -197,6 +251,16 @@ def test_a_look_back_over_the_first_day_is_legal(run: Runner) -> None:
     run(prices)
     run(onchain_base)
     assert seen(pl.LazyFrame).collect().height == 24
+
+
+def test_a_look_back_reads_what_is_stored_before_the_first_partition(run: Runner) -> None:
+    """A calendar that begins later changes no value: what its partitions look back into was stored before."""
+    warehouse = run.warehouse
+    warehouse.write(
+        CONTRACTS["prices"], pl.concat(rows(START + DAY * n) for n in range(5)), [START + DAY * n for n in range(5)]
+    )
+    run(theme_trends, START + DAY * 3, START + DAY * 4)
+    assert seen(pl.DataFrame)["date"].unique().sort().to_list() == [START + DAY * n for n in (1, 2, 3, 4)]
 
 
 def test_an_input_that_was_never_written_is_no_rows(run: Runner) -> None:

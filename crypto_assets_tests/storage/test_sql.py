@@ -11,6 +11,7 @@ from pathlib import Path
 
 import polars as pl
 import pytest
+from polars.testing import assert_frame_equal
 
 from crypto_assets.cli.display import result_table
 from crypto_assets.dates import DAY
@@ -162,6 +163,13 @@ def test_csv_has_a_place_for_every_kind_of_cell(warehouse: Warehouse, capsys: py
     assert list(csv.DictReader(io.StringIO(capsys.readouterr().out))) == [
         {"l": "1|2", "s": '{"a": 1}', "n": "[[1], [2]]", "b": "6162"}
     ]
+
+
+def test_a_table_whose_name_the_text_does_not_have_is_read_all_the_same(anywhere: Warehouse) -> None:
+    """Only the tables that a text names are opened first; this one puts the name together."""
+    plain = query(anywhere, "select count(*) as n from prices")
+    assert plain["n"][0] > 0
+    assert_frame_equal(query(anywhere, "select count(*) as n from query_table('pri' || 'ces')"), plain)
 
 
 def test_the_tables_describe_themselves(warehouse: Warehouse) -> None:

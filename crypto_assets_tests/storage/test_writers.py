@@ -67,7 +67,7 @@ def anywhere(place: Place) -> Warehouse:
 
 
 class Writer:
-    """A process that runs a program on the warehouse once it is told to."""
+    """A process that runs a program on the warehouse once it gets the signal."""
 
     def __init__(self, warehouse: Warehouse, program: str, argument: object) -> None:
         command = [sys.executable, "-c", HEAD + program, warehouse.uri, str(argument)]

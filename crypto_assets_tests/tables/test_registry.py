@@ -100,7 +100,9 @@ def test_an_input_without_a_spec_is_an_error() -> None:
 def test_a_table_that_rests_on_itself_is_an_error() -> None:
     rows = _rows(inputs={"onchain_enhanced": 1}, required=("onchain_enhanced",), columns={})
     again = replace(ENHANCED, rows_from=rows, expected=RowsOf(table="onchain_enhanced", distinct=None, note=""))
-    with pytest.raises(TypeError, match=r"^onchain_enhanced: rows_from of its TableSpec comes back to itself"):
+    with pytest.raises(
+        TypeError, match=r"^onchain_enhanced: rows_from of its TableSpec makes the table depend on itself"
+    ):
         in_order([again])
 
 
@@ -144,7 +146,7 @@ def test_each_list_follows_from_the_specs() -> None:
         for other in (
             registry.snapshots(),
             registry.records(),
-            registry.of_the_moment(),
+            registry.unpartitioned(),
             registry.look_back(),
             registry.own_pods(),
         ):

@@ -1,7 +1,7 @@
-"""Wishes become runs: a pure function of the wishes, the rules, the specs, what is under way and what was tried.
+"""Make runs of wanted days: a pure function of the days, the rules, the specs, what is under way, and earlier attempts.
 
-Every wished day of a table ends in exactly one place: in a run, or counted as under way, exhausted, paused or left for
-a later tick.
+Every wanted day of a table ends in exactly one place: in a run, or in one of the lists ``under_way``, ``exhausted``,
+``paused`` and ``later``.
 """
 
 from __future__ import annotations
@@ -14,16 +14,27 @@ from datetime import date, datetime
 from crypto_assets.assets.run_tags import LONGEST_REASON
 from crypto_assets.automation.planner.rules import Rules
 from crypto_assets.automation.planner.specs import Specs
-from crypto_assets.automation.planner.wishes import UnderWay, Wish
+from crypto_assets.automation.planner.wanted_days import UnderWay, WantedDay
 from crypto_assets.dates import DAY, chunks, days, runs_of
 
-Attempts = Callable[[str], Sequence[datetime]]  # a run's digest -> when it was asked for before
+Attempts = Callable[[str], Sequence[datetime]]  # digest of a run -> when it was requested before
 Wanted = dict[tuple[str, date], tuple[tuple[str, ...], list[str]]]  # (table, day) -> coins, reasons
 
 
 @dataclass(frozen=True)
 class PlannedRun:
-    """One run: these tables over the inclusive days, for these coins only if any are named."""
+    """One run.
+
+    Attributes:
+        tables: The tables, inputs first.
+        first: First day, included.
+        last: Last day, included.
+        coins: Only these coins are fetched; empty: all coins.
+        reason: Why it starts, for its tag.
+        cause: The event that made the days wanted, see :func:`plan`.
+        digest: The hash of what it repairs; attempts are counted by it.
+        attempt: How often it was requested before.
+    """
 
     tables: tuple[str, ...]
     first: date
@@ -31,8 +42,8 @@ class PlannedRun:
     coins: tuple[str, ...] = ()
     reason: str = ""
     cause: str = ""
-    digest: str = ""  # of what it repairs: attempts are counted by it
-    attempt: int = 0  # how often it was asked for before
+    digest: str = ""
+    attempt: int = 0
 
     @property
     def partitions(self) -> int:
@@ -42,22 +53,30 @@ class PlannedRun:
 
 @dataclass(frozen=True)
 class Plan:
-    """What to start now, in this order; and what is not started, by why."""
+    """The result of planning.
+
+    Attributes:
+        runs: Runs to start now, in this order.
+        under_way: Days that another run will materialise.
+        exhausted: Runs that were tried as often as the rules allow.
+        paused: Runs that were tried, and whose pause is not over.
+        later: Runs beyond the number that one tick may start.
+    """
 
     runs: list[PlannedRun] = field(default_factory=list)
-    under_way: list[Wish] = field(default_factory=list)  # another run will materialise them
-    exhausted: list[PlannedRun] = field(default_factory=list)  # tried as often as the rules allow
-    paused: list[PlannedRun] = field(default_factory=list)  # tried, and the pause is not over
-    later: list[PlannedRun] = field(default_factory=list)  # more than one tick starts
+    under_way: list[WantedDay] = field(default_factory=list)
+    exhausted: list[PlannedRun] = field(default_factory=list)
+    paused: list[PlannedRun] = field(default_factory=list)
+    later: list[PlannedRun] = field(default_factory=list)
 
     @property
     def all_runs(self) -> list[PlannedRun]:
-        """Also those that are not started now."""
+        """The runs to start now and those that are not started now."""
         return [*self.runs, *self.later, *self.paused, *self.exhausted]
 
 
 def plan(
-    wishes: Iterable[Wish],
+    wanted_days: Iterable[WantedDay],
     rules: Rules,
     specs: Specs,
     *,
@@ -66,29 +85,29 @@ def plan(
     tried: Attempts = lambda digest: (),
     cause: str = "",
 ) -> Plan:
-    """Turn wishes into runs.
+    """Make runs of wanted days.
 
     Args:
-        wishes: Of one kind of repair. Two of the same table and day become one.
-        rules: How this kind is planned.
-        specs: What is known about the tables.
-        now: The instant at which attempts and pauses are judged.
+        wanted_days: The days of one kind of repair. Two of the same table and day become one.
+        rules: The rules of this kind.
+        specs: The declarations of the tables.
+        now: The instant with which attempts and pauses are compared, UTC.
         under_way: What unfinished runs will materialise.
-        tried: When a run with this digest was asked for before.
-        cause: What happened, where the same days count anew after a new event (a later write, another failed run).
+        tried: When a run with this digest was requested before.
+        cause: The event that made the days wanted (a write, a failed run). After a new event attempts count from 0.
 
     Returns:
         The runs in the order in which they should begin, and what is not started.
     """
-    wanted = _merged(wishes, specs)
+    wanted = _merged(wanted_days, specs)
     busy = under_way if rules.yields and under_way is not None else UnderWay()
     left = [
-        Wish(table, day, "; ".join(reasons), coins)
+        WantedDay(table, day, "; ".join(reasons), coins)
         for (table, day), (coins, reasons) in sorted(wanted.items())
         if busy.covers(table, day)
     ]
-    for wish in left:
-        del wanted[wish.table, wish.day]
+    for wanted_day in left:
+        del wanted[wanted_day.table, wanted_day.day]
     found = Plan(under_way=left)
     for run in _ordered(wanted, rules, specs):
         said = f"{rules.name}|{','.join(run.tables)}|{run.first}|{run.last}|{','.join(run.coins)}|{cause}"
@@ -100,7 +119,7 @@ def plan(
 
 
 def _place(found: Plan, rules: Rules, now: datetime, before: Sequence[datetime]) -> list[PlannedRun]:
-    """The list of the plan to which a run with these attempts belongs."""
+    """Return the list of the plan to which a run with these attempts belongs."""
     retry = rules.retry
     counted = [moment for moment in before if retry.within is None or now - moment < retry.within]
     if retry.most is not None and len(counted) >= retry.most:
@@ -112,23 +131,23 @@ def _place(found: Plan, rules: Rules, now: datetime, before: Sequence[datetime])
     return found.runs
 
 
-def _merged(wishes: Iterable[Wish], specs: Specs) -> Wanted:
-    """One entry a table and day. A wish for all coins covers one for some; wishes for some add up."""
+def _merged(wanted_days: Iterable[WantedDay], specs: Specs) -> Wanted:
+    """Merge the days into one entry per table and day. All coins include some coins; lists of some coins are joined."""
     found: Wanted = {}
-    for wish in wishes:
-        coins = () if wish.table in specs.look_back else tuple(sorted(wish.coins))
-        key = (wish.table, wish.day)
+    for wanted_day in wanted_days:
+        coins = () if wanted_day.table in specs.look_back else tuple(sorted(wanted_day.coins))
+        key = (wanted_day.table, wanted_day.day)
         if key in found:
             other, reasons = found[key]
             coins = tuple(sorted({*coins, *other})) if coins and other else ()
-            found[key] = (coins, sorted({*reasons, wish.reason}))
+            found[key] = (coins, sorted({*reasons, wanted_day.reason}))
         else:
-            found[key] = (coins, [wish.reason])
+            found[key] = (coins, [wanted_day.reason])
     return found
 
 
 def _ordered(wanted: Wanted, rules: Rules, specs: Specs) -> list[PlannedRun]:
-    """The runs as the rules order them; those for single coins before runs of the same days, which may rest on them."""
+    """Sort the runs by the rules. Runs for single coins come before runs of the same days, which may use their rows."""
     chunked = list(_chunked(wanted, rules, specs))
     whole = [run for run in chunked if not run.coins]
     # A table in wide runs of its own comes before the shorter runs of the same first day, which may rest on it.
@@ -149,7 +168,7 @@ def _position(run: PlannedRun, rules: Rules, specs: Specs) -> tuple[int, int]:
 
 
 def _chunked(wanted: Wanted, rules: Rules, specs: Specs) -> Iterator[PlannedRun]:
-    """Runs of at most a chunk of days. Days that want the same tables go together, unless the order is the graph's."""
+    """Make runs of at most a chunk of days. Days of the same tables are one run, unless the order is ``graph``."""
     groups: dict[tuple[tuple[str, ...], tuple[str, ...]], list[date]] = {}
     together: dict[date, set[str]] = {}
     for (table, day), (coins, _) in wanted.items():
@@ -174,22 +193,22 @@ def _chunked(wanted: Wanted, rules: Rules, specs: Specs) -> Iterator[PlannedRun]
 
 
 def _fitting_memory(run: PlannedRun, rules: Rules, specs: Specs) -> list[PlannedRun]:
-    """The run, or several where a table has more rows than fit: the other tables first, then that one in parts."""
+    """Split a run in which a table has more rows than the memory allows: that table is made in several runs."""
     length = (run.last - run.first).days + 1
-    large = [table for table in run.tables if specs.most_days.get(table, length) < length]
+    large = [table for table in run.tables if specs.days_in_memory.get(table, length) < length]
     if not large:
         return [run]
     parts = []
     for table in run.tables:
         if table in large:
-            spans = list(chunks(run.first, run.last, specs.most_days[table]))
+            spans = list(chunks(run.first, run.last, specs.days_in_memory[table]))
             spans = spans[::-1] if rules.order == "newest" else spans
             parts += [replace(run, tables=(table,), first=first, last=last) for first, last in spans]
     return _around(run, large, parts, specs)
 
 
 def _around(run: PlannedRun, large: Sequence[str], parts: list[PlannedRun], specs: Specs) -> list[PlannedRun]:
-    """The whole tables of a run and the parts of its large ones, inputs first."""
+    """Return the runs of the other tables and the parts of the large ones, inputs first."""
     runs: list[PlannedRun] = []
     waiting: list[str] = []
     for table in run.tables:
@@ -204,7 +223,7 @@ def _around(run: PlannedRun, large: Sequence[str], parts: list[PlannedRun], spec
 
 
 def _reason(run: PlannedRun, wanted: Mapping[tuple[str, date], tuple[tuple[str, ...], list[str]]]) -> str:
-    """The first reason of the run's days, and how many others there are."""
+    """Return the first reason of the run's days, and the number of the other reasons."""
     said: dict[str, None] = {}
     for table in run.tables:
         for day in days(run.first, run.last):

@@ -1,4 +1,4 @@
-"""Planned runs as Dagster takes them. No other module makes a run request for a repair; a test looks."""
+"""Dagster's run requests for planned runs. No other module makes a run request for a repair; a test looks."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ PRIORITY = "dagster/priority"
 
 
 def tags_of(run: PlannedRun, rules: Rules) -> dict[str, str]:
-    """The tags of a run: its days and coins, why it started, and by what its attempts are counted."""
+    """Return the tags of a run: its days and coins, its reason, and the hash by which attempts are counted."""
     tags = {
         RANGE[0]: run.first.isoformat(),
         RANGE[1]: run.last.isoformat(),
@@ -29,9 +29,17 @@ def tags_of(run: PlannedRun, rules: Rules) -> dict[str, str]:
 
 
 def requests(runs: list[PlannedRun], rules: Rules) -> list[RunRequest]:
-    """One request a run. Those that should begin first have the higher priority in Dagster's queue.
+    """Build one request per run.
 
-    The key holds the attempt: a tick that is evaluated twice starts nothing twice, and a later attempt is a new run.
+    The run key contains the number of the attempt. So a tick that is evaluated twice starts no run twice, and a later
+    attempt is a new run.
+
+    Args:
+        runs: In the order in which they should begin; earlier runs get a higher priority in Dagster's queue.
+        rules: The rules of the repair.
+
+    Returns:
+        The requests.
     """
     return [
         RunRequest(

@@ -1,4 +1,4 @@
-"""How the wishes of each kind of repair become runs: order, size, how many a tick, how often, with which tags."""
+"""The rules of each kind of repair: order, size and number of runs, attempts, tags, priority."""
 
 from __future__ import annotations
 
@@ -11,35 +11,42 @@ Order = Literal["graph", "oldest", "newest"]
 
 @dataclass(frozen=True)
 class Retry:
-    """How often the same run may be asked for again; each pause is twice the one before."""
+    """How often the same run may be requested. Each pause is twice as long as the one before.
 
-    most: int | None = None  # attempts; None: no limit
+    Attributes:
+        most: Attempts at most; None: no limit.
+        first_pause: The pause after the first attempt.
+        longest_pause: No pause is longer.
+        within: Older attempts do not count; None: all attempts count.
+    """
+
+    most: int | None = None
     first_pause: timedelta = timedelta(0)
     longest_pause: timedelta = timedelta(days=1)
-    within: timedelta | None = None  # attempts longer ago do not count; None: all count
+    within: timedelta | None = None
 
     def pause(self, attempts: int) -> timedelta:
-        """How long after the newest of this many attempts the next may follow."""
+        """Return how long after the newest of this many attempts the next one may follow."""
         return min(self.longest_pause, self.first_pause * 2 ** min(attempts - 1, 30)) if attempts else timedelta(0)
 
 
 @dataclass(frozen=True)
 class Rules:
-    """How the wishes of one kind of repair become runs.
+    """How the planner makes runs of the wanted days of one kind of repair.
 
     Attributes:
-        name: Of the kind; a part of what attempts are counted by.
-        order: ``graph``: one table a run, inputs first. ``oldest``, ``newest``: days that want the same tables go
-            together, the oldest or the newest first.
-        retry: How often the same run is asked for.
-        most_runs: Runs of one tick at most; None: all.
-        most_days: Days of one run at most, where the kind bounds them more than the tables do.
-        tag: Run tag of the kind. ``dagster.yaml`` limits two of them.
-        tag_is_cause: The tag's value is the cause (a run's id), not ``true``.
-        priority: Of the first run in Dagster's queue; each further one has one less.
-        yields: Days that a run under way will materialise are left to it. A command does not yield: who types it wants
-            these days now, and its report answers for them.
-        job: The job whose unfinished runs hold up the next tick; None: runs that bear ``tag`` do.
+        name: The name of the kind; a part of the hash by which attempts are counted.
+        order: ``graph``: one table a run, inputs first. ``oldest``, ``newest``: days of the same tables are one
+            run, the oldest or the newest first.
+        retry: How often the same run is requested.
+        most_runs: Runs that one tick requests at most; None: all.
+        most_days: Days of one run at most; None: only the limits of the tables apply.
+        tag: The run tag of the kind. ``dagster.yaml`` limits concurrent runs of two of these tags.
+        tag_is_cause: Whether the value of the tag is the cause (the id of a run), and not ``true``.
+        priority: Priority of the first run in Dagster's queue; each further run has one less.
+        yields: Whether days that a run under way will materialise are left to that run. A command does not yield,
+            because its report covers these days.
+        job: While a run of this job has not ended, a tick requests nothing; None: runs with ``tag`` count instead.
     """
 
     name: str
@@ -54,23 +61,23 @@ class Rules:
     job: str | None = None
 
 
-# Runs wait for one another (dagster.yaml limits the tag), so that one tick is enough for the whole way down the graph.
+# dagster.yaml runs these one at a time, so that one tick can request the runs of all tables down the graph.
 LATE_VALUES = Rules(
     "late values",
     "graph",
-    Retry(most=3),  # at the same change; then a person must look
+    Retry(most=3),  # for the same change; then a person must repair it
     most_runs=12,
     tag="crypto_assets/late_values",
-    priority=-1,  # after what ticks fetch
+    priority=-1,  # after the ticks
 )
-# Four attempts a day: what cannot heal must not eat the provider's budget.
+# Four attempts a day: a day that always fails must not use up the budget of calls.
 REFILL = Rules(
     "refill",
     "newest",
     Retry(most=4, first_pause=timedelta(minutes=15), within=timedelta(days=1)),
     most_runs=4,
     tag="crypto_assets/refill",
-    priority=-5,  # ticks go first
+    priority=-5,  # after the ticks
     job="refill",
 )
 REST_OF_RUN = Rules(
@@ -79,7 +86,7 @@ REST_OF_RUN = Rules(
     Retry(most=1),
     tag="crypto_assets/rest_of",
     tag_is_cause=True,
-    priority=10,  # no provider is asked, and readers wait for the features
+    priority=10,  # no provider is called, and readers wait for the features
 )
 MODEL_IS_BACK = Rules(
     "model is back",
@@ -90,4 +97,4 @@ MODEL_IS_BACK = Rules(
     job="reanalyse",
 )
 COMMAND = Rules("command", "oldest", yields=False)
-HEALING = Rules("healing", "graph", yields=False)  # what a command's own runs made stale
+HEALING = Rules("healing", "graph", yields=False)  # days that the runs of a command made stale

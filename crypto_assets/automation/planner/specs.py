@@ -1,6 +1,6 @@
-"""What the planner knows about tables: look-back, required inputs, when a day settles, how much one run may hold.
+"""The part of the tables' declarations that the planner uses.
 
-This is the only file of the planner that reads the declarations. Everything else takes a :class:`Specs`.
+This is the only file of the planner that reads the declarations. All others take a :class:`Specs`.
 """
 
 from __future__ import annotations
@@ -9,45 +9,53 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import date, timedelta
 
-from crypto_assets.assets.shell import DAILY, DERIVED_CHUNK_DAYS, SOURCE_CHUNK_DAYS, feature_chunk_days, wide_chunks
+from crypto_assets.assets.shell import DAILY, days_at_most, days_in_memory
 from crypto_assets.automation.schedules import FRESHNESS, SETTLES_AFTER
 from crypto_assets.catalog import select
 from crypto_assets.settings import Settings
-from crypto_assets.tables.registry import LOOK_BACK, REQUIRED_INPUTS
-from crypto_assets.tables.schemas import ML_FEATURES
+from crypto_assets.tables.registry import LOOK_BACK, REQUIRED_INPUTS, TABLES, wide_chunks
 
 
 @dataclass(frozen=True)
 class Specs:
-    """The part of the tables' declarations that plans rest on."""
+    """What plans are made from.
 
-    look_back: Mapping[str, Mapping[str, int]]  # derived table -> input -> days back; in topological order
-    required_inputs: Mapping[str, tuple[str, ...]]  # derived table -> inputs of which any one gives it rows
-    settles_after: Mapping[str, timedelta]  # table -> how long after a day's end its provider has the whole day
-    kept_up: tuple[str, ...]  # the tables that are kept complete without anybody asking
-    first_day: date  # of the calendar
-    source_chunk_days: int  # days of one run that asks a provider, at most
-    derived_chunk_days: int  # days of one run that only derives, at most
-    most_days: Mapping[str, int]  # table whose rows are many -> days of it that fit the memory of one run
-    wide: Mapping[str, int] = field(default_factory=dict)  # table that asks less in longer runs -> days of such a run
+    Attributes:
+        look_back: Derived table -> input -> days of look-back, in topological order.
+        required_inputs: Derived table -> inputs of which any one is enough to give it rows.
+        settles_after: Table -> how long after the end of a day its provider has the whole day.
+        kept_up: The tables that are kept complete automatically.
+        first_day: The first day of the calendar.
+        days_at_most: Table -> the most days that one run of it covers, regardless of memory.
+        days_in_memory: Large table -> the most days of it that fit the memory of one run.
+        last_day: The last day of the calendar, where a demo's recordings end; None where days go on.
+        wide: Table of a provider that makes fewer requests in longer runs -> days of such a run.
+    """
+
+    look_back: Mapping[str, Mapping[str, int]]
+    required_inputs: Mapping[str, tuple[str, ...]]
+    settles_after: Mapping[str, timedelta]
+    kept_up: tuple[str, ...]
+    first_day: date
+    days_at_most: Mapping[str, int]
+    days_in_memory: Mapping[str, int]
+    last_day: date | None = None
+    wide: Mapping[str, int] = field(default_factory=dict)
 
     def rank(self, table: str) -> int:
-        """The place in the graph: 0 for what is fetched; an input always has a lower one than what is derived from it."""
+        """Return the position in the graph: 0 for fetched tables; an input is lower than the tables derived from it."""
         return list(self.look_back).index(table) + 1 if table in self.look_back else 0
 
     def in_order(self, tables: Iterable[str]) -> tuple[str, ...]:
-        """The tables without repetition, inputs first."""
+        """Return the tables without repetition, inputs first."""
         return tuple(sorted(set(tables), key=lambda table: (self.rank(table), table)))
 
     def chunk_days(self, tables: Iterable[str]) -> int:
-        """Days that one run of these tables covers at most, before the memory is looked at."""
-        tables = tuple(tables)
-        if len(tables) == 1 and tables[0] in self.wide:
-            return self.wide[tables[0]]
-        return self.derived_chunk_days if set(tables) <= set(self.look_back) else self.source_chunk_days
+        """Return the most days that one run of these tables covers, regardless of memory."""
+        return min(self.days_at_most[table] for table in tables)
 
     def downstream(self, table: str) -> tuple[str, ...]:
-        """The table and everything that is derived from it, inputs first."""
+        """Return the table and all tables that are derived from it, inputs first."""
         found = [table]
         for derived, inputs in self.look_back.items():
             if derived not in found and set(inputs) & set(found):
@@ -56,7 +64,7 @@ class Specs:
 
 
 def current() -> Specs:
-    """The specs of this installation, with the coins that are configured now."""
+    """Return the specs of this installation, for the coins that are configured now."""
     coins = len(select(Settings.from_env().coins))
     return Specs(
         look_back=LOOK_BACK,
@@ -64,8 +72,12 @@ def current() -> Specs:
         settles_after=SETTLES_AFTER,
         kept_up=tuple(FRESHNESS),
         first_day=DAILY.start.date(),
-        source_chunk_days=SOURCE_CHUNK_DAYS,
-        derived_chunk_days=DERIVED_CHUNK_DAYS,
-        most_days={ML_FEATURES.table: feature_chunk_days(coins)},
-        wide=wide_chunks(),
+        days_at_most={name: days_at_most(table) for name, table in TABLES.items() if table.chunk is not None},
+        days_in_memory={
+            name: days_in_memory(table, coins)
+            for name, table in TABLES.items()
+            if table.chunk is not None and table.chunk.hourly_rows is not None
+        },
+        last_day=Settings.from_env().last_day,
+        wide={name: days_at_most(TABLES[name]) for name in wide_chunks()},
     )

@@ -7,14 +7,21 @@ import logging
 import time
 from collections.abc import Callable
 from datetime import datetime, timedelta
+from typing import TYPE_CHECKING
 
-import httpx
-
+from crypto_assets.lazy import lazy
 from crypto_assets.monitoring.alerts import message
-from crypto_assets.monitoring.alerts.ledger import Ledger, Message, Outcome
-from crypto_assets.proxies import Transport
+from crypto_assets.monitoring.alerts.ledger import DeliveryResult, Ledger, Message
 from crypto_assets.settings import Settings
 from crypto_assets.sources.client.http import retry_after, trust
+
+if TYPE_CHECKING:
+    import httpx
+
+    from crypto_assets import transport
+else:
+    httpx = lazy("httpx")
+    transport = lazy("crypto_assets.transport")
 
 TIMEOUT_S = 10  # for a whole attempt: a slow receiver must not hold the sensor and its transaction
 MESSAGES_A_TICK, SECONDS_A_TICK = 50, 20.0
@@ -48,26 +55,26 @@ def deliver(ledger: Ledger, settings: Settings, now: datetime, log: Callable[[st
     return delivered, failed
 
 
-def _send(settings: Settings, found: Message, log: Callable[[str], None]) -> Outcome:
+def _send(settings: Settings, found: Message, log: Callable[[str], None]) -> DeliveryResult:
     if not found.logged:
         log(message.line(found.body))
     if settings.alert_webhook_url is None:
-        return Outcome()
+        return DeliveryResult()
     try:
         answer = asyncio.run(
             asyncio.wait_for(_post(settings.alert_webhook_url.get_secret_value(), settings, found), TIMEOUT_S)
         )
     except asyncio.TimeoutError:
-        return Outcome(f"no answer within {TIMEOUT_S} s")
+        return DeliveryResult(f"no answer within {TIMEOUT_S} s")
     except httpx.ProxyError as error:  # its message names the proxy, not the receiver
-        return Outcome(f"ProxyError {error}")
+        return DeliveryResult(f"ProxyError {error}")
     except (httpx.HTTPError, httpx.InvalidURL, ValueError) as error:  # ValueError: the host is not a valid name
-        return Outcome(type(error).__name__)
+        return DeliveryResult(type(error).__name__)
     if answer.is_success:
-        return Outcome()
+        return DeliveryResult()
     # A receiver may ask for a year. The wait is bounded, so that open incidents are still sent.
     asked = min(retry_after(answer.headers.get("Retry-After")) or 0.0, LONGEST_WAIT.total_seconds())
-    return Outcome(f"HTTP {answer.status_code}", asked)
+    return DeliveryResult(f"HTTP {answer.status_code}", asked)
 
 
 async def _post(address: str, settings: Settings, found: Message) -> httpx.Response:
@@ -78,7 +85,7 @@ async def _post(address: str, settings: Settings, found: Message) -> httpx.Respo
     headers = {"User-Agent": "crypto-assets", "Idempotency-Key": found.body["id"]}
     async with (
         httpx.AsyncClient(
-            timeout=TIMEOUT_S, follow_redirects=False, transport=Transport(trust()), trust_env=False
+            timeout=TIMEOUT_S, follow_redirects=False, transport=transport.Transport(trust()), trust_env=False
         ) as client,
         client.stream("POST", address, json=body, headers=headers) as answer,
     ):

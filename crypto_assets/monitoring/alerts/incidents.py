@@ -1,7 +1,7 @@
 """What opens and what closes an incident: pure, so that tests can try every order of sightings.
 
-A sighting says that a sensor saw trouble or health of one subject. A sensor does not report what it could not see: an
-unknown state neither opens nor closes an incident.
+A sighting says that a watcher found one subject in trouble or well. A subject whose state is unknown has no sighting, so
+it neither opens nor closes an incident.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ CAUSE = 300  # characters of a cause; leaves room for the reason of its end (``m
 
 @dataclass(frozen=True)
 class Sighting:
-    """What a sensor saw of one subject.
+    """The state of one subject at an observation.
 
     ``trouble`` is one sentence, or None where the subject is well. ``since`` is when it began, UTC.
     """
@@ -59,7 +59,7 @@ def changes(kind: str, open_now: Mapping[str, Incident], sightings: Iterable[Sig
     Args:
         kind: the kind of alert.
         open_now: subject -> open incident.
-        sightings: what a sensor saw.
+        sightings: what a watcher found.
         now: the current time, UTC.
 
     Returns:

@@ -1,4 +1,4 @@
-"""The kinds of alert: the severity, the consequence if nobody acts, and the runbook."""
+"""The kinds of alert: the severity, the consequence without a repair, and the runbook."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ KINDS: dict[str, Kind] = {
         Kind("check_failure", "Check failed", "ticket",
              "the stored rows may be wrong; check them before you use them", "check-failure.md"),
         Kind("staleness", "Table is stale", "page",
-             "readers get old values; features null out what is past its limit", "staleness.md"),
+             "readers get old values; values that are too old become null in features", "staleness.md"),
         Kind("budget", "Call budget runs out", "ticket",
              "once it is used up no call is made until the month ends, and the provider's tables stop", "budget.md"),
         Kind("slo_burn", "Service level is burning", "page",

@@ -11,14 +11,18 @@ import json
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from psycopg2.extensions import cursor as Cursor
-from psycopg2.extras import Json
-
+from crypto_assets.lazy import lazy
 from crypto_assets.monitoring.alerts import message
 from crypto_assets.monitoring.alerts.incidents import Incident, Sighting, changes
 from crypto_assets.storage.shared_state import SharedState
+
+if TYPE_CHECKING:
+    import psycopg2.extras as extras
+    from psycopg2.extensions import cursor as Cursor
+else:
+    extras = lazy("psycopg2.extras")
 
 _LOCK = 0x63_61_61_6C_65_72
 _SCHEMA = """
@@ -62,7 +66,7 @@ ORDER BY o.id LIMIT 1 FOR UPDATE OF o SKIP LOCKED
 
 
 @dataclass(frozen=True)
-class Outcome:
+class DeliveryResult:
     """How a delivery ended: None for delivered, else the reason and the least number of seconds to wait."""
 
     error: str | None = None
@@ -91,7 +95,7 @@ class Ledger(SharedState):
 
         Args:
             kind: the kind of alert.
-            sightings: what a sensor saw.
+            sightings: what a watcher found.
             now: the current time, UTC.
             runbooks: the address of the runbooks, for the messages.
 
@@ -107,8 +111,8 @@ class Ledger(SharedState):
         return self._transaction(lambda cursor: _open(cursor, kind))
 
     def deliver_one(
-        self, now: datetime, send: Callable[[Message], Outcome], backoff: Callable[[int], timedelta]
-    ) -> Outcome | None:
+        self, now: datetime, send: Callable[[Message], DeliveryResult], backoff: Callable[[int], timedelta]
+    ) -> DeliveryResult | None:
         """Take the oldest due message, send it, and record the outcome.
 
         Args:
@@ -120,7 +124,7 @@ class Ledger(SharedState):
             The outcome; None where no message is due.
         """
 
-        def deliver(cursor: Cursor) -> Outcome | None:
+        def deliver(cursor: Cursor) -> DeliveryResult | None:
             cursor.execute(_TAKE, {"now": now})
             row = cursor.fetchone()
             if row is None:
@@ -211,14 +215,22 @@ def _observe(cursor: Cursor, kind: str, sightings: list[Sighting], now: datetime
     cursor.execute("SELECT pg_advisory_xact_lock(%s, hashtext(%s))", (_LOCK >> 20, kind))
     found = changes(kind, {incident.subject: incident for incident in _open(cursor, kind)}, sightings, now)
     for new in found.opened:
-        values = (new.kind, new.subject, new.what, new.since, new.opened_at, new.consequence, Json(dict(new.facts)))
+        values = (
+            new.kind,
+            new.subject,
+            new.what,
+            new.since,
+            new.opened_at,
+            new.consequence,
+            extras.Json(dict(new.facts)),
+        )
         cursor.execute(_INSERT, values)
         (number,) = cursor.fetchone() or (0,)
         _post(cursor, Incident(**{**new.__dict__, "id": number}), message.OPENED, now, runbooks)
     for known in found.seen:
         cursor.execute(
             "UPDATE crypto_assets.incidents SET what = %s, facts = %s WHERE id = %s AND (what, facts) <> (%s, %s)",
-            (known.what, Json(dict(known.facts)), known.id, known.what, Json(dict(known.facts))),
+            (known.what, extras.Json(dict(known.facts)), known.id, known.what, extras.Json(dict(known.facts))),
         )
     for over in found.closed:
         cursor.execute(
@@ -234,5 +246,5 @@ def _post(cursor: Cursor, incident: Incident, event: str, now: datetime, runbook
     document = json.loads(json.dumps(message.body(incident, event, runbooks)))
     cursor.execute(
         "INSERT INTO crypto_assets.outbox (incident, event, body, due_at) VALUES (%s, %s, %s, %s)",
-        (incident.id, event, Json(document), now),
+        (incident.id, event, extras.Json(document), now),
     )

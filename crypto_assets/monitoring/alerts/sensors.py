@@ -1,102 +1,81 @@
-"""The alert sensors: observe, update the open incidents, send due messages. They make no provider calls.
+"""The alert sensors: one per watcher, and one that repeats deliveries. They make no provider calls.
 
 They run by default. A tick without news costs a few indexed queries. Without a webhook, messages go to the log.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import datetime, timezone
 
 import dagster as dg
 
+from crypto_assets.assets.documented import documented
 from crypto_assets.monitoring.alerts.delivery import deliver
-from crypto_assets.monitoring.alerts.incidents import Incident, Sighting
 from crypto_assets.monitoring.alerts.kinds import KINDS
 from crypto_assets.monitoring.alerts.ledger import Ledger
-from crypto_assets.monitoring.watch import checks, model, runs, tables
+from crypto_assets.monitoring.watch import (
+    call_budgets,
+    error_budgets,
+    failed_checks,
+    failed_runs,
+    late_tables,
+    model_server,
+)
+from crypto_assets.monitoring.watch.watcher import WatchContext, Watcher
 from crypto_assets.settings import Settings
-from crypto_assets.storage.warehouse import Warehouse
 
-
-@dataclass
-class Look:
-    """What a sensor can use. ``cursor`` is where the last observation ended; a watcher moves it."""
-
-    context: dg.SensorEvaluationContext
-    settings: Settings
-    now: datetime
-    open_now: Mapping[str, Incident]
-    cursor: str | None
-
-
-Watcher = Callable[[Look], list[Sighting]]
-
-
-def _runs(look: Look) -> list[Sighting]:
-    found, look.cursor = runs.failed_runs(
-        look.context.instance, _steps(look.context.repository_def), look.open_now, look.cursor, look.now
+WATCHERS: dict[str, Watcher] = {
+    module.WATCHER.kind: module.WATCHER
+    for module in (
+        failed_runs,
+        failed_checks,
+        late_tables,
+        error_budgets,
+        model_server,
+        call_budgets,
     )
-    return found
-
-
-def _checks(look: Look) -> list[Sighting]:
-    found, look.cursor = checks.failed_checks(look.context.instance, look.open_now, look.cursor, look.now)
-    return found
-
-
-def _staleness(look: Look) -> list[Sighting]:
-    return tables.late_tables(Warehouse(look.settings.warehouse), look.open_now, look.now)
-
-
-def _llm(look: Look) -> list[Sighting]:
-    return model.model_down(look.settings, look.now)
-
-
-def _slo(look: Look) -> list[Sighting]:
-    return tables.burning(Warehouse(look.settings.warehouse), look.now)
-
-
-def _budget(look: Look) -> list[Sighting]:
-    return tables.budget_left(look.settings, look.now)
-
-
-WATCHERS: dict[str, tuple[Watcher, int, str]] = {  # kind -> (watcher, seconds between ticks, what it observes)
-    "run_failure": (
-        _runs,
-        30,
-        "Runs that failed, by table. An incident is over when none of their partitions is failed any more.",
-    ),
-    "check_failure": (_checks, 60, "Checks that failed. An incident is over when the same days, or more, pass."),
-    "staleness": (_staleness, 300, "Tables whose newest row is older than their limit, read from the rows."),
-    "slo_burn": (_slo, 300, "Tables that spend their error budget too fast, and observations that do not come."),
-    "llm_down": (_llm, 300, "The model's server and list, and how many of the last day's articles it answered."),
-    "budget": (_budget, 900, "Each provider's calls projected to the end of the month against its budget."),
 }
 
 
-def _sensor(kind: str) -> dg.SensorDefinition:
-    watcher, seconds, text = WATCHERS[kind]
+def sensor_of(watcher: Watcher) -> dg.SensorDefinition:
+    """Build the sensor of a watcher: observe, open and close incidents, send the messages that are due.
+
+    Args:
+        watcher: What is observed, and how often.
+
+    Returns:
+        The sensor ``alert_<kind>``.
+
+    Raises:
+        TypeError: The kind of the watcher is not declared.
+    """
+    if watcher.kind not in KINDS:
+        raise TypeError(
+            f"{watcher.kind}: a watcher of no kind of alert; add the kind to crypto_assets/monitoring/alerts/kinds.py"
+        )
 
     @dg.sensor(
-        name=f"alert_{kind}",
-        minimum_interval_seconds=seconds,
+        name=f"alert_{watcher.kind}",
+        minimum_interval_seconds=watcher.every_s,
         default_status=dg.DefaultSensorStatus.RUNNING,
-        description=f"{text} Runbook: {KINDS[kind].runbook}.",
+        description=f"{watcher.description} Runbook: {KINDS[watcher.kind].runbook}.",
+        **documented(f"runbooks/{KINDS[watcher.kind].runbook}"),
     )
-    def look_and_tell(context: dg.SensorEvaluationContext) -> dg.SensorResult | dg.SkipReason:
+    def watch(context: dg.SensorEvaluationContext) -> dg.SensorResult | dg.SkipReason:
         settings = Settings.from_env()
         if settings.postgres_url is None:
             return dg.SkipReason("incidents are kept in Dagster's Postgres, and DAGSTER_POSTGRES_URL is not set")
         ledger, now = Ledger(settings.postgres_url.get_secret_value()), datetime.now(timezone.utc)
-        look = Look(context, settings, now, {i.subject: i for i in ledger.open(kind)}, context.cursor)
-        opened, closed = ledger.observe(kind, watcher(look), now, settings.alert_runbooks)
+        open_now = {incident.subject: incident for incident in ledger.open(watcher.kind)}
+        sightings, cursor = watcher.observe(
+            WatchContext(context.instance, settings, now, open_now, context.cursor, context.repository_def)
+        )
+        opened, closed = ledger.observe(watcher.kind, sightings, now, settings.alert_runbooks)
         sent, failed = deliver(ledger, settings, now, context.log.warning)
         said = f"{opened} opened, {closed} closed, {sent} message(s) delivered, {failed} failed"
-        return dg.SensorResult(skip_reason=dg.SkipReason(said), cursor=look.cursor)
+        return dg.SensorResult(skip_reason=dg.SkipReason(said), cursor=cursor)
 
-    return look_and_tell
+    return watch
 
 
 @dg.sensor(
@@ -104,6 +83,7 @@ def _sensor(kind: str) -> dg.SensorDefinition:
     minimum_interval_seconds=30,
     default_status=dg.DefaultSensorStatus.RUNNING,
     description="Messages that could not be delivered, or whose silence is over, sent again. Runbook: alerting.md.",
+    **documented("runbooks/alerting.md"),
 )
 def alert_delivery(context: dg.SensorEvaluationContext) -> dg.SkipReason:
     """Send the messages that are due, and say how many were delivered."""
@@ -115,13 +95,4 @@ def alert_delivery(context: dg.SensorEvaluationContext) -> dg.SkipReason:
     return dg.SkipReason(f"{sent} message(s) delivered, {failed} failed")
 
 
-def _steps(repository: dg.RepositoryDefinition | None) -> dict[str, Sequence[str]]:
-    """Return step -> the tables that it fills."""
-    found: dict[str, Sequence[str]] = {}
-    for assets in {id(a): a for a in (repository.assets_defs_by_key if repository else {}).values()}.values():
-        if assets.is_executable:
-            found[assets.op.name] = [key.to_user_string() for key in assets.keys]
-    return found
-
-
-SENSORS = [*map(_sensor, WATCHERS), alert_delivery]
+SENSORS = [*map(sensor_of, WATCHERS.values()), alert_delivery]

@@ -12,21 +12,29 @@ import time
 from dataclasses import dataclass
 from datetime import datetime
 from types import TracebackType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
-import httpx
-import ollama
 from pydantic import ValidationError
 
 from crypto_assets.errors import CryptoAssetsError
+from crypto_assets.lazy import lazy
 from crypto_assets.narratives.llm import prompt
 from crypto_assets.narratives.llm.answer import without_long_thoughts
 from crypto_assets.narratives.llm.text import Article, plain
-from crypto_assets.proxies import Transport
 from crypto_assets.settings import Settings
 from crypto_assets.sources.client.http import SANDBOX_HEADER, trust
 from crypto_assets.sources.feed_dates import read_date
+
+if TYPE_CHECKING:
+    import httpx
+    import ollama
+
+    from crypto_assets import transport
+else:
+    httpx = lazy("httpx")
+    transport = lazy("crypto_assets.transport")
+    ollama = lazy("ollama")
 
 CONNECT_S, PROBE_S = 2.0, 5.0
 MAX_BYTES = 4 << 20
@@ -84,7 +92,7 @@ class Ollama:
         self._client = ollama.AsyncClient(
             settings.ollama_host,
             timeout=httpx.Timeout(settings.ollama_timeout_s, connect=CONNECT_S),
-            transport=Transport(trust()),
+            transport=transport.Transport(trust()),
             trust_env=False,
             event_hooks={"response": [self._look]},
         )

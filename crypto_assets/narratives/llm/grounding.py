@@ -17,7 +17,7 @@ from crypto_assets.catalog import Coin
 from crypto_assets.narratives.llm import numbers
 from crypto_assets.narratives.llm.answer import Answer
 from crypto_assets.narratives.llm.text import Article
-from crypto_assets.narratives.news import find_symbols
+from crypto_assets.narratives.tagging import find_symbols
 
 SUMMARY_CHARS = 600
 CLAIMS = 12  # the largest number of claims in ``ungrounded``

@@ -17,18 +17,27 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from email.utils import parsedate_to_datetime
-from functools import cache
+from functools import cache, partial
 from types import TracebackType
-from typing import Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
-import httpx
-
+from crypto_assets.demo_home import GO_LIVE
 from crypto_assets.errors import SourceError
-from crypto_assets.proxies import Transport
+from crypto_assets.lazy import lazy
+from crypto_assets.proxies import is_loopback
 from crypto_assets.settings import Settings
 from crypto_assets.sources.client.limits import limit_of
 from crypto_assets.sources.client.pace import Pace
 from crypto_assets.sources.client.quota import CallStats, QuotaStore
+from crypto_assets.sources.client.waits import Say, Waits
+
+if TYPE_CHECKING:
+    import httpx
+
+    from crypto_assets import transport
+else:
+    httpx = lazy("httpx")
+    transport = lazy("crypto_assets.transport")
 
 # Statuses that can heal; other 5xx are retried as well. Binance answers 418 to a client that went on after a 429.
 HEALING = frozenset({408, 418, 429, 500, 502, 503, 504})
@@ -86,7 +95,8 @@ class Client:
     """An asynchronous HTTP client; use it as ``async with Client() as client``.
 
     Times are in seconds and sizes in bytes. With ``settings`` and ``quota`` the client respects the limits and budgets
-    of the plans, and counts every call.
+    of the plans, and counts every call. ``say`` is called at once when a request waits, with what, why and when it goes
+    on.
     """
 
     def __init__(
@@ -102,7 +112,9 @@ class Client:
         backoff: float = 0.5,
         settings: Settings | None = None,
         quota: QuotaStore | None = None,
+        say: Say | None = None,
     ) -> None:
+        self._waits = Waits(say)
         self._timeout = httpx.Timeout(read_timeout, connect=connect_timeout)
         self._answer_timeout = answer_timeout
         self._max_bytes = max_bytes
@@ -122,7 +134,9 @@ class Client:
         self._http = httpx.AsyncClient(
             timeout=self._timeout,
             headers={"User-Agent": "crypto-assets"},
-            transport=Transport(trust()),  # uses the proxy that the environment names, but never for localhost
+            transport=transport.Transport(
+                trust()
+            ),  # uses the proxy that the environment names, but never for localhost
             trust_env=False,
         )
         return self
@@ -198,8 +212,10 @@ class Client:
 
     async def _get(self, route: _Route, url: str, params: Any, headers: Any, subject: str, parse: Any) -> Answer:
         where = f"{route.provider} {httpx.URL(url).path}" + (f" for {subject}" if subject else "")
+        self._check_address(where, url)
         for attempt in range(1, self._max_attempts + 1):
             wait: float | None = None
+            why = ""
             try:
                 async with self._alone(route.provider), self._slots:
                     self._check_refused(route.provider)
@@ -207,6 +223,7 @@ class Client:
                     if status in TOO_MANY:
                         self._refuse(route.provider, where, status, sent, body)
                 if status < 400:
+                    self._check_mark(where, url, sent)
                     digest, kind = hashlib.sha256(body).hexdigest(), sent.get("Content-Type", "")
                     return Answer(parse(body, where), digest, sent.get(SANDBOX_HEADER), kind)
                 wait = retry_after(sent.get("Retry-After"))
@@ -220,6 +237,7 @@ class Client:
                     error.sandbox = sent.get(SANDBOX_HEADER)
                 if not error.transient or attempt == self._max_attempts or (wait or 0) > self._max_wait:
                     raise
+                why = f"HTTP {error.status}" if error.status is not None else "no readable answer"
             except (httpx.TransportError, httpx.DecodingError) as error:
                 if _distrusted(error):
                     raise SourceError(
@@ -232,8 +250,27 @@ class Client:
                         "check the network and the provider's status page, then run again",
                         transient=True,
                     ) from error
-            await asyncio.sleep(wait if wait is not None else self._pause(attempt))
+                why = f"no answer ({_why(error)})"
+            pause = wait if wait is not None else self._pause(attempt)
+            self._waits.retry(route.provider, where, why, attempt, self._max_attempts, pause)
+            await asyncio.sleep(pause)
         raise AssertionError("unreachable: the last attempt returns or raises")
+
+    def _check_address(self, where: str, url: str) -> None:
+        """Refuse any address but this machine's in a demo's home: its sandbox is here, real providers are not."""
+        if self._settings is not None and self._settings.demo is not None and not is_loopback(httpx.URL(url).host):
+            raise SourceError(
+                f"{where} was not asked: {self._settings.home} is a demo's home ({self._settings.demo.sandbox}), in which "
+                f"nothing calls a real provider; start crypto-assets dev, which runs its sandbox, or go live with {GO_LIVE}"
+            )
+
+    def _check_mark(self, where: str, url: str, sent: httpx.Headers) -> None:
+        """Refuse an answer without a sandbox's mark in a demo's home, whoever serves it."""
+        if self._settings is not None and self._settings.demo is not None and SANDBOX_HEADER not in sent:
+            raise SourceError(
+                f"{where} was answered by {httpx.URL(url).netloc.decode()}, which is no sandbox; {self._settings.home} is a "
+                f"demo's home, so nothing was written; ask that server from another home: {GO_LIVE}"
+            )
 
     def _pause(self, attempt: int) -> float:
         """Return the seconds before the next attempt, at most ``max_wait``. Full jitter keeps many clients apart."""
@@ -273,7 +310,11 @@ class Client:
     def _pace(self, provider: str) -> Pace | None:
         if provider not in self._paces:
             limit = limit_of(provider, self._settings) if self._settings is not None else None
-            self._paces[provider] = Pace(limit, self._quota) if limit is not None and self._quota is not None else None
+            if limit is None or self._quota is None:
+                self._paces[provider] = None
+            else:
+                waiting = partial(self._waits.turn, provider, limit.calls, limit.seconds)
+                self._paces[provider] = Pace(limit, self._quota, waiting)
         return self._paces[provider]
 
     async def _cool(self, route: _Route, wait: float | None, attempt: int) -> float:

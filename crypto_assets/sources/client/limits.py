@@ -9,11 +9,13 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
-from pydantic import SecretStr
-
 from crypto_assets.settings import Settings
+
+if TYPE_CHECKING:
+    from pydantic import SecretStr
 
 # The share of the documented rate that we use. The rest absorbs the jitter of two clocks and a network.
 SAFETY = 0.98
@@ -166,17 +168,7 @@ def _digest(key: SecretStr) -> str:
 
 
 def _base(provider: str, settings: Settings) -> str:
-    return {
-        "coingecko": settings.coingecko_base_url,
-        "coinmetrics": settings.coinmetrics_base_url,
-        "binance": settings.binance_base_url,
-        "binance_funding": settings.binance_futures_base_url,
-        "binance_statistics": settings.binance_futures_base_url,
-        "binance_perpetual": settings.binance_futures_base_url,
-        "binance_archive": settings.binance_archive_base_url,
-        "bybit": settings.bybit_base_url,
-        "deribit": settings.deribit_base_url,
-        "kraken": settings.kraken_base_url,
-        "defillama": settings.defillama_base_url,
-        "alternative_me": settings.fear_greed_base_url,
-    }[provider]
+    """Read the provider's address: the setting that has its name, except where the variable is called after the data."""
+    usdm = dict.fromkeys(("binance_funding", "binance_statistics", "binance_perpetual"), "binance_futures")
+    name = {"alternative_me": "fear_greed", **usdm}.get(provider, provider)
+    return str(getattr(settings, f"{name}_base_url"))

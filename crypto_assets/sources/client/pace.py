@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import deque
+from collections.abc import Callable
 
 from crypto_assets.sources.client.limits import SAFETY, Limit
 from crypto_assets.sources.client.quota import QuotaStore
@@ -20,10 +21,16 @@ MIN_LATE_S = 0.02  # the time that an event loop may take to wake up
 
 
 class Pace:
-    """Turns under one limit, for the concurrent requests of one event loop."""
+    """Turns under one limit, for the concurrent requests of one event loop.
 
-    def __init__(self, limit: Limit, quota: QuotaStore) -> None:
+    ``waiting`` is called with the seconds until its turn before a call waits for it.
+    """
+
+    def __init__(
+        self, limit: Limit, quota: QuotaStore, waiting: Callable[[float], None] = lambda seconds: None
+    ) -> None:
         self.limit = limit
+        self._waiting = waiting
         # Of N + 1 calls the first may be late by the whole margin that SAFETY leaves in the window before they break
         # the limit. Most of that margin is for us; the rest is for the network.
         self._late = max(MIN_LATE_S, limit.seconds * (1 / SAFETY - 1) * LATE_SHARE)
@@ -39,7 +46,9 @@ class Pace:
         """
         while True:
             at, until = await self._next()
-            await asyncio.sleep(max(0.0, at - time.monotonic()))
+            left = max(0.0, at - time.monotonic())
+            self._waiting(left)
+            await asyncio.sleep(left)
             if time.monotonic() <= until:
                 return
             await asyncio.to_thread(self._quota.give_back, self.limit, 1)

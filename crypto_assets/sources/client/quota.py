@@ -12,15 +12,15 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from datetime import date, datetime, timedelta, timezone
-from typing import Any, Protocol, TypeAlias
-
-from psycopg2.extensions import cursor as Cursor
-from psycopg2.extras import execute_values
+from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
 from crypto_assets.errors import SourceError
 from crypto_assets.settings import Settings
 from crypto_assets.sources.client.limits import Limit
 from crypto_assets.storage.shared_state import SharedState
+
+if TYPE_CHECKING:
+    from psycopg2.extensions import cursor as Cursor
 
 
 class BudgetError(SourceError):
@@ -214,6 +214,8 @@ class PostgresQuotaStore(SharedState):
     def record(self, entries: Entries) -> None:
         """Add the counts of calls that were made."""
         rows = [(*key, *(getattr(stats, name) for name in COUNTS)) for key, stats in sorted(entries.items())]
+        from psycopg2.extras import execute_values
+
         self._transaction(lambda cursor: execute_values(cursor, _RECORD, rows))
 
     def used(self, bucket: str) -> int:

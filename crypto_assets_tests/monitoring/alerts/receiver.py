@@ -1,4 +1,4 @@
-"""A webhook on loopback that keeps what it got and answers as it is told."""
+"""A webhook on loopback that keeps what it got and answers as the test says."""
 
 from __future__ import annotations
 

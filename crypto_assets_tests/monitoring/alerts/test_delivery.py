@@ -71,7 +71,7 @@ def test_a_receiver_that_is_away_loses_nothing(ledger: Ledger, receiver: Receive
         ("staleness", "ohlc", "opened"), ("staleness", "prices", "closed"), ("staleness", "prices", "opened"),
     ]  # fmt: skip
     mine = [event for _, subject, event in receiver.events() if subject == "prices"]
-    assert mine == ["opened", "closed"], "never told of the end before the beginning"
+    assert mine == ["opened", "closed"], "the end is never sent before the beginning"
     assert ledger.waiting() == []
 
 

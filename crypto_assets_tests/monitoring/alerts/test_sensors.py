@@ -17,11 +17,11 @@ from crypto_assets.definitions import defs
 from crypto_assets.monitoring.alerts import sensors
 from crypto_assets.monitoring.alerts.incidents import Incident
 from crypto_assets.monitoring.alerts.ledger import Ledger
-from crypto_assets.monitoring.watch import checks as watched_checks
-from crypto_assets.monitoring.watch import model
-from crypto_assets.monitoring.watch import runs as watched_runs
+from crypto_assets.monitoring.watch import failed_checks, failed_runs, model_server
+from crypto_assets.monitoring.watch.watcher import WatchContext
 from crypto_assets.operate import runs
 from crypto_assets.sandbox.server import Sandbox
+from crypto_assets.settings import Settings
 from crypto_assets.tables.schemas import CONTRACTS, MARKET_SENTIMENT, QUARANTINE, SET_ASIDE
 from crypto_assets_tests import scenario
 from crypto_assets_tests.monitoring.alerts.receiver import SECRET, Receiver, receiving
@@ -94,7 +94,7 @@ def test_a_run_that_was_killed_is_an_incident_unless_its_retry_comes(
     platform.instance.report_run_failed(run, "killed")
     tick(platform, "alert_run_failure")
     assert receiver.got == [], "a retry is announced"
-    monkeypatch.setattr(watched_runs, "RETRY_GRACE", timedelta())
+    monkeypatch.setattr(failed_runs, "RETRY_GRACE", timedelta())
     for _ in range(2):
         tick(platform, "alert_run_failure")
     assert [event for _, _, event in receiver.events()] == ["opened"]
@@ -108,8 +108,8 @@ def test_however_many_runs_fail_at_once_each_is_seen(
     platform: Platform, receiver: Receiver, tick: Callable[..., str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """More failures within the overlap of two looks than one look takes: the next one goes on behind them."""
-    monkeypatch.setattr(watched_runs, "RUNS_A_TICK", 10)
-    monkeypatch.setattr(watched_runs, "RETRY_GRACE", timedelta())
+    monkeypatch.setattr(failed_runs, "RUNS_A_TICK", 10)
+    monkeypatch.setattr(failed_runs, "RETRY_GRACE", timedelta())
     platform.activate()
     many = ["market_sentiment"] * 34 + ["defi_metrics"]
     for n, table in enumerate(many):
@@ -134,7 +134,7 @@ def _killed(platform: Platform, table: str, day: date) -> None:
 def test_every_step_that_failed_is_seen_however_many(
     platform: Platform, receiver: Receiver, tick: Callable[..., str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(watched_runs, "STEPS_A_PAGE", 2)
+    monkeypatch.setattr(failed_runs, "STEPS_A_PAGE", 2)
     with Sandbox(fault="route=/,status=403,rate=1") as sandbox:
         platform.env |= {name: value for name, value in sandbox.env().items() if "OLLAMA" not in name}
         platform.activate()
@@ -156,7 +156,7 @@ def test_a_failed_snapshot_day_is_over_with_its_reason(
     assert incident.facts["ranges"] == [[today().isoformat()] * 2]
     tomorrow = datetime.now(timezone.utc) + DAY
     open_now = {incident.subject: incident}
-    found, _ = watched_runs.failed_runs(platform.instance, {}, open_now, None, tomorrow)
+    found, _ = failed_runs.failed_runs(WatchContext(platform.instance, Settings.from_env(), tomorrow, open_now))
     (over,) = [sighting for sighting in found if sighting.subject == "derivatives"]
     assert over.trouble is None
     ledger.observe("run_failure", [over], datetime.now(timezone.utc), "x")
@@ -326,7 +326,7 @@ def test_a_model_that_is_away_is_missed_only_by_who_named_one(
 def test_one_failed_answer_of_the_model_is_no_incident(
     platform: Platform, receiver: Receiver, tick: Callable[..., str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(model, "PAUSE_S", 0.05)
+    monkeypatch.setattr(model_server, "PAUSE_S", 0.05)
     with Sandbox(fault="route=/api/tags,status=503,count=2") as sandbox:
         platform.env["OLLAMA_HOST"] = sandbox.env()["OLLAMA_HOST"]
         tick(platform, "alert_llm_down")
@@ -418,7 +418,7 @@ def test_an_incident_about_what_was_set_aside_ends_when_its_days_are_past(platfo
     open_now = {subject: Incident(1, "check_failure", subject, "set aside", now, now, facts=facts)}
 
     def ended(at: datetime) -> list[bool]:
-        sightings, _ = watched_checks.failed_checks(platform.instance, open_now, None, at)
+        sightings, _ = failed_checks.failed_checks(WatchContext(platform.instance, Settings.from_env(), at, open_now))
         return [one.trouble is None for one in sightings if one.subject == subject]
 
     assert ended(now) == [False], "recent: it goes on"

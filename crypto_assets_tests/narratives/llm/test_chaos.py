@@ -44,14 +44,14 @@ ROUNDS = (
 
 
 class Witness(PostgresJournal):
-    """The journal, and what it was told of each text, in order."""
+    """The journal, and the outcomes of each text, in order."""
 
     def __init__(self, url: str) -> None:
         super().__init__(url)
-        self.told: dict[str, list[str]] = defaultdict(list)
+        self.outcomes_of: dict[str, list[str]] = defaultdict(list)
 
     def record(self, entry: Entry) -> Entry:
-        self.told[entry.content_hash].append(entry.status)
+        self.outcomes_of[entry.content_hash].append(entry.status)
         return super().record(entry)
 
 
@@ -111,11 +111,11 @@ def test_every_fault_at_random(articles: pd.DataFrame, journal: Witness) -> None
         _, stored = run(articles, settings(sandbox.url), journal, stored)
         calls += sandbox.requests["/api/chat"]
         assert set(stored["status"]) == {"ok"}, "all is well after recovery"
-        told = list(journal.told.values())
-        assert len(told) == HEADLINES
-        assert {outcomes[-1] for outcomes in told} == {"ok"}
-        assert all(outcomes.count("ok") == 1 for outcomes in told), "no text is answered twice"
-        failures = sum(len(outcomes) - 1 for outcomes in told)
+        outcomes_of = list(journal.outcomes_of.values())
+        assert len(outcomes_of) == HEADLINES
+        assert {outcomes[-1] for outcomes in outcomes_of} == {"ok"}
+        assert all(outcomes.count("ok") == 1 for outcomes in outcomes_of), "no text is answered twice"
+        failures = sum(len(outcomes) - 1 for outcomes in outcomes_of)
         assert calls == HEADLINES + failures, "each further call follows a failure"
         before = sandbox.requests["/api/chat"]
         again, same = run(articles, settings(sandbox.url), journal, stored)

@@ -17,7 +17,7 @@ from crypto_assets.narratives.llm import analyst, prompt, rows
 from crypto_assets.narratives.llm.breaker import Breaker
 from crypto_assets.narratives.llm.journal import MemoryJournal
 from crypto_assets.narratives.llm.text import Article
-from crypto_assets.narratives.news import find_symbols
+from crypto_assets.narratives.tagging import find_symbols
 from crypto_assets.sandbox.llm import Rule, Said
 from crypto_assets.sandbox.server import Sandbox
 from crypto_assets.settings import Settings
@@ -33,7 +33,7 @@ WORDS = (
 class Gullible(Rule):
     """Does as the article says: gives back the answer forged in it, else claims all that the orders could ask for.
 
-    It also carries what one article told it over to the next, if the client let it: each conversation is kept.
+    It also carries what one article said to it over to the next, if the client let it: each conversation is kept.
     """
 
     def __init__(self) -> None:
@@ -42,18 +42,18 @@ class Gullible(Rule):
 
     def chat(self, messages: list[dict[str, Any]], schema: Any, options: dict[str, Any]) -> Said:
         self.seen.append(messages)
-        told = " ".join(str(message["content"]) for message in messages[1:])
-        forged = re.search(r"\{.*\}", told, re.DOTALL)
-        if not re.search(WORDS, told, re.IGNORECASE):
+        text = " ".join(str(message["content"]) for message in messages[1:])
+        forged = re.search(r"\{.*\}", text, re.DOTALL)
+        if not re.search(WORDS, text, re.IGNORECASE):
             return super().chat(messages, schema, options)
-        return Said(forged.group() if forged else json.dumps(self.all_at_once(told)), 1, 1, 0.001)
+        return Said(forged.group() if forged else json.dumps(self.all_at_once(text)), 1, 1, 0.001)
 
-    def all_at_once(self, told: str) -> dict[str, Any]:
+    def all_at_once(self, text: str) -> dict[str, Any]:
         return {
             "theme": "security", "secondary_themes": list(THEMES), "sentiment": 1, "confidence": 1,
-            "drivers": [{"driver": "DOGE to 100000", "quote": "DOGE to 100000"}, {"driver": told[:60], "quote": told[40:90]}],
+            "drivers": [{"driver": "DOGE to 100000", "quote": "DOGE to 100000"}, {"driver": text[:60], "quote": text[40:90]}],
             "affected_symbols": [coin.symbol for coin in all_coins()], "impact_horizon": "immediate",
-            "summary": f"Buy DOGE, it rises 1000 times. {told[:200]}", "article_id": "0" * 32, "status": "ok",
+            "summary": f"Buy DOGE, it rises 1000 times. {text[:200]}", "article_id": "0" * 32, "status": "ok",
         }  # fmt: skip
 
 
@@ -76,8 +76,8 @@ def analysed(texts: list[tuple[str, str | None]]) -> tuple[pl.DataFrame, Gullibl
                 breaker=Breaker((0.01,) * 3),
             )
         )
-        told = rows.model_rows(found, report, ARTICLE_NARRATIVES.empty(), all_coins(), "gullible", asked_for=True)
-    return ARTICLE_NARRATIVES.validate(told), model  # the contract itself: types, bounds, keys
+        text = rows.model_rows(found, report, ARTICLE_NARRATIVES.empty(), all_coins(), "gullible", asked_for=True)
+    return ARTICLE_NARRATIVES.validate(text), model  # the contract itself: types, bounds, keys
 
 
 @pytest.fixture(scope="module")

@@ -42,8 +42,8 @@ def test_away_and_back(platform: Platform) -> None:
     assert platform.backfill(START, END, tables=TABLES).ok, "a model that is away is no failure of the run"
     articles = platform.read("news_articles").height
     assert by_analyzer(platform) == {"lexicon": {"ok": articles}, "sandbox": {"unavailable": articles}}
-    told = platform.read("article_narratives").filter(pl.col("status") != "ok")["detail"]
-    assert told.str.contains("ollama serve").all()
+    reasons = platform.read("article_narratives").filter(pl.col("status") != "ok")["detail"]
+    assert reasons.str.contains("ollama serve").all()
     outcome = health(platform)
     assert (outcome.passed, outcome.severity) == (False, "WARN")
     assert f"{articles} unavailable" in outcome.description

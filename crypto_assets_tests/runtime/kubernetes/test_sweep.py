@@ -1,4 +1,4 @@
-"""What is dead in a cluster and what its run is told: a table of states, and the rule that what may work is left alone."""
+"""What is dead in a cluster and what its run reports: a table of states, and the rule that what may work is left alone."""
 
 from __future__ import annotations
 

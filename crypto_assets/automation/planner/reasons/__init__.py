@@ -1,4 +1,4 @@
-"""Why something should be materialised: one file a reason, each looks at the state and hands wishes to the planner.
+"""Why a day should be materialised: one file per reason. Each reads the state and returns wanted days.
 
-No reason makes a run, cuts ranges or counts attempts.
+What does not belong here: runs, ranges and attempts. They are made by ``plan.py``.
 """

@@ -1,7 +1,7 @@
-"""Late values: derived partitions that an input, written after they read it, would change.
+"""Reason: late values. An input was written after a derived partition had read it, and would change the partition.
 
-The commit logs say which days of which inputs are new; the look-back says which derived days could have seen them;
-``dry_run.py`` says which of those would come out different. Exactly these are wished. No provider is asked.
+The commit logs show which days of which inputs are new. The look-back gives the derived days that use them. ``dry_run.py``
+finds the days whose rows would change, and only these are wanted. No provider is called.
 """
 
 from __future__ import annotations
@@ -14,9 +14,9 @@ from dagster import DagsterInstance
 
 from crypto_assets.assets.providers import Providers
 from crypto_assets.automation.dry_run import DryRun
+from crypto_assets.automation.planner.observed_state import under_way
 from crypto_assets.automation.planner.specs import Specs
-from crypto_assets.automation.planner.state import under_way
-from crypto_assets.automation.planner.wishes import UnderWay, Wish
+from crypto_assets.automation.planner.wanted_days import UnderWay, WantedDay
 from crypto_assets.automation.staleness import inputs_read_at
 from crypto_assets.dates import DAY, today
 from crypto_assets.storage.warehouse import Warehouse
@@ -26,12 +26,13 @@ Reasons = dict[date, str]
 
 @dataclass
 class Findings:
-    """What late values change, by derived table, inputs first.
+    """The derived days that late values change, by table, inputs first.
 
     Attributes:
-        changing: Days to derive again, and why.
-        left: Days that a run under way will derive, and why they are stale.
-        newest_write: Epoch seconds, of the inputs looked at: a later write is another change.
+        changing: Derived table -> days to derive again -> why.
+        left: Derived table -> stale days that a run under way will derive -> why.
+        newest_write: Epoch seconds of the newest write of the inputs; a later write is another change.
+        busy: What is under way.
     """
 
     changing: dict[str, Reasons] = field(default_factory=dict)
@@ -41,27 +42,41 @@ class Findings:
 
     @property
     def wanted(self) -> dict[str, list[date]]:
-        """Derived table to the days to derive again."""
+        """Derived table -> days to derive again."""
         return {table: sorted(found) for table, found in self.changing.items() if found}
 
     @property
-    def wishes(self) -> list[Wish]:
-        """Every stale day, also those that a run under way will derive."""
+    def wanted_days(self) -> list[WantedDay]:
+        """Every stale day, including the days that a run under way will derive."""
         return [
-            Wish(table, day, f"late values: {why}")
+            WantedDay(table, day, f"late values: {why}")
             for group in (self.changing, self.left)
             for table, found in group.items()
             for day, why in sorted(found.items())
         ]
 
 
-def look(
+def find_late_values(
     instance: DagsterInstance, warehouse: Warehouse, providers: Providers, specs: Specs, since: float = 0.0
 ) -> Findings:
-    """What inputs written after ``since`` (epoch seconds) change, through every derived table."""
+    """Find the derived days that changed inputs affect, through all derived tables.
+
+    Args:
+        instance: Has the materialisations.
+        warehouse: The tables.
+        providers: Settings and coins for the dry run.
+        specs: The tables.
+        since: Epoch seconds; only inputs written later are read.
+
+    Returns:
+        The days.
+
+    Raises:
+        WarehouseError: A table cannot be read.
+    """
     findings = Findings(busy=under_way(instance, specs, datetime.now(timezone.utc)))
     dry_run = DryRun(warehouse, providers)
-    unknown: dict[str, set[date]] = {}  # days that were not tried: what follows from them is not known
+    unknown: dict[str, set[date]] = {}  # days without a dry run: their new rows are unknown
     for table, inputs in specs.look_back.items():
         written = {name: _written(warehouse, name, since) for name in inputs}
         for moments in written.values():
@@ -80,12 +95,12 @@ def look(
 
 
 def _written(warehouse: Warehouse, name: str, since: float) -> dict[date, float]:
-    """The days of an input written after ``since``, and when."""
+    """Return day -> epoch seconds, for the days of an input that were written after ``since``."""
     return {day: moment for day, moment in warehouse.written_at(name, date.min, date.max).items() if moment > since}
 
 
 def _reached(inputs: Mapping[str, int], changed: Mapping[str, Collection[date]]) -> set[date]:
-    """The days of a table with this look-back that see these days of its inputs."""
+    """Return the days of a table with this look-back whose windows contain the changed days."""
     return {day + DAY * n for name, far in inputs.items() for day in changed.get(name, ()) for n in range(far + 1)}
 
 
@@ -96,7 +111,7 @@ def _due(
     written: Mapping[str, Mapping[date, float]],
     changing: Mapping[str, Mapping[date, str]],
 ) -> Reasons:
-    """Materialised days that began to read before a day in their window was written, or before one that will be; why."""
+    """Return day -> why, for materialised days that read an input before it was written or will be derived again."""
     possible = {day for day in _reached(inputs, written) | _reached(inputs, changing) if day <= today()}
     if not possible:
         return {}
@@ -109,5 +124,5 @@ def _due(
             continue
         above = next(((name, other) for name, other in window if other in changing.get(name, ())), None)
         if above is not None:
-            found[day] = f"{above[0]} {above[1]} is derived again, and {table} rests on it"
+            found[day] = f"{above[0]} {above[1]} is derived again, and {table} depends on it"
     return found

@@ -1,4 +1,4 @@
-"""The model is back: days whose articles it owes an answer are analysed again, and what is built on them derived."""
+"""Reason: the model answers again. Days with unanswered articles are analysed again, and derived tables after them."""
 
 from __future__ import annotations
 
@@ -8,28 +8,50 @@ from datetime import date, datetime, timedelta
 import polars as pl
 
 from crypto_assets.automation.planner.specs import Specs
-from crypto_assets.automation.planner.wishes import Wish
-from crypto_assets.automation.staleness import horizon
+from crypto_assets.automation.planner.wanted_days import WantedDay
+from crypto_assets.automation.staleness import last_affected_day
 from crypto_assets.dates import days, runs_of
 from crypto_assets.narratives.llm.analyst import GIVE_UP_AFTER
 from crypto_assets.settings import Settings
 from crypto_assets.storage.warehouse import Warehouse
 
-RECENT = timedelta(days=30)  # articles that no model was offered are made up for this far back
+RECENT = timedelta(days=30)  # how far back articles are sent that were never sent to the model
 
 
 @dataclass(frozen=True)
-class Owed:
-    """Days with articles that wait for an answer; ``state`` changes with each answer or try."""
+class Unanswered:
+    """Articles without an answer of the model.
+
+    Attributes:
+        days: Their days, in order.
+        newest: The newest stored day; later days are not derived.
+        articles: Their number.
+        state: A text that changes with each answer and each attempt.
+    """
 
     days: list[date]
-    newest: date  # of all stored days: nobody asked for what is derived later
+    newest: date
     articles: int
     state: str
 
 
-def owed(warehouse: Warehouse, settings: Settings, now: datetime) -> Owed:
-    """Articles whose row of the model is not ok and not given up, of any day; of the last month also those without one."""
+def unanswered(warehouse: Warehouse, settings: Settings, now: datetime) -> Unanswered:
+    """Find the articles that the model should be asked about again.
+
+    These are articles of any day whose analysis failed fewer than ``GIVE_UP_AFTER`` times, and articles of the last 30
+    days without an analysis of the model.
+
+    Args:
+        warehouse: The tables.
+        settings: The name of the model.
+        now: The instant, UTC.
+
+    Returns:
+        The articles, as days and numbers.
+
+    Raises:
+        WarehouseError: The table cannot be read.
+    """
     rows = warehouse.read(
         "article_narratives", columns=["article_id", "analyzer", "date", "status", "attempts", "failures"]
     )
@@ -38,17 +60,26 @@ def owed(warehouse: Warehouse, settings: Settings, now: datetime) -> Owed:
     silent = rows.filter(pl.col("date") >= (now - RECENT).date()).join(model, on="article_id", how="anti")
     waiting = pl.concat([failed.select("article_id", "date"), silent.select("article_id", "date")]).unique()
     tries = int(model["attempts"].sum())
-    owed_days = sorted(set(waiting["date"]))
+    found = sorted(set(waiting["date"]))
     newest = max(rows["date"], default=now.date())
-    return Owed(owed_days, newest, waiting.height, f"{waiting.height}/{tries}/{owed_days[0] if owed_days else ''}")
+    return Unanswered(found, newest, waiting.height, f"{waiting.height}/{tries}/{found[0] if found else ''}")
 
 
-def wishes(found: Owed, specs: Specs, model: str) -> list[Wish]:
-    """The days owed, and those after them whose windows reach back into them, of everything that rests on answers."""
+def wanted_days(found: Unanswered, specs: Specs, model: str) -> list[WantedDay]:
+    """Return the days with unanswered articles and the later days whose look-back contains them, for all derived tables.
+
+    Args:
+        found: The unanswered articles.
+        specs: The tables.
+        model: The name of the model, for the reason.
+
+    Returns:
+        The wanted days.
+    """
     wanted = {
         day
         for first, last in runs_of(found.days)
-        for day in days(first, max(last, min(horizon(["article_narratives"], last), found.newest)))
+        for day in days(first, max(last, min(last_affected_day(["article_narratives"], last), found.newest)))
     }
     reason = f"model is back: {found.articles} article(s) wait for an answer of {model}"
-    return [Wish(table, day, reason) for table in specs.downstream("article_narratives") for day in sorted(wanted)]
+    return [WantedDay(table, day, reason) for table in specs.downstream("article_narratives") for day in sorted(wanted)]

@@ -1,8 +1,8 @@
-"""The rest of a failed run: what can be derived without the table that failed.
+"""Reason: the rest of a failed run, which can be derived without the table that failed.
 
-Dagster does not run what depends on a step that failed, so one provider's outage in a tick would empty the features of
-every coin. The derived tables that still have an input to give them rows are wished; what the failed one would have
-filled stays null, and is derived again when its rows are there. No provider is called here.
+Dagster skips every step that depends on a failed one, so the outage of one provider would leave all coins without
+features. Derived tables that have another required input are wanted. Columns from the failed table stay null until its
+rows are there; then late values derive them again. No provider is called.
 """
 
 from __future__ import annotations
@@ -12,9 +12,9 @@ from datetime import date
 
 from dagster import DagsterEventType, DagsterInstance, DagsterRun
 
+from crypto_assets.automation.planner.observed_state import days_of_run
 from crypto_assets.automation.planner.specs import Specs
-from crypto_assets.automation.planner.state import days_of_run
-from crypto_assets.automation.planner.wishes import Wish
+from crypto_assets.automation.planner.wanted_days import WantedDay
 from crypto_assets.dates import days
 
 
@@ -27,18 +27,18 @@ def derivable_days(
     failed: Collection[str],
     everything: set[date],
 ) -> set[date]:
-    """The days of a derived table that a failed run could have had.
+    """Find the days of a derived table that can be derived after a failed run.
 
     Args:
         table: One of the run's tables.
-        specs: The declarations.
-        wanted: The tables of the run. An input that is not one of them counts as there.
-        good: Table of the run to its days that are there.
-        failed: Tables that failed themselves, and so cannot be had.
+        specs: The tables.
+        wanted: The tables of the run. Inputs that are not among them count as present.
+        good: Table of the run -> its days that are present.
+        failed: Tables whose own step failed.
         everything: The days of the run.
 
     Returns:
-        The days on which any one of its required inputs is there; none for a table that is not derived.
+        The days on which a required input is present; none for a table that failed or is not derived.
     """
     if table not in specs.required_inputs or table in failed or table not in wanted:
         return set()
@@ -47,8 +47,18 @@ def derivable_days(
 
 
 def derivable(wanted: Set[str], done: Set[str], failed: Set[str], specs: Specs) -> list[str]:
-    """Of the wanted tables those not done that can be derived: an input that gives rows is done, or is not of this run."""
-    one = {date.min}  # every day of a run that failed as a whole is like the others
+    """Return the tables of a failed run that can still be derived, inputs first.
+
+    Args:
+        wanted: The steps of the run.
+        done: The steps that succeeded.
+        failed: The steps that failed.
+        specs: The tables.
+
+    Returns:
+        The tables with a required input that succeeded or is not part of the run.
+    """
+    one = {date.min}  # one day stands for all: a step succeeds or fails for all days of a run
     good = {table: one for table in done}
     for table in specs.required_inputs:  # inputs come before what is derived from them
         if table not in done and (
@@ -58,7 +68,7 @@ def derivable(wanted: Set[str], done: Set[str], failed: Set[str], specs: Specs) 
     return [table for table in specs.required_inputs if table in good and table not in done]
 
 
-def wishes(instance: DagsterInstance, run: DagsterRun, specs: Specs) -> list[Wish]:
+def wanted_days(instance: DagsterInstance, run: DagsterRun, specs: Specs) -> list[WantedDay]:
     """The days of the run, of every table that can be derived without what failed."""
     span = days_of_run(run)
     if span is None:
@@ -66,14 +76,16 @@ def wishes(instance: DagsterInstance, run: DagsterRun, specs: Specs) -> list[Wis
     wanted, done, failed = _steps(instance, run)
     what = ", ".join(sorted(failed & wanted)) or "a step"
     return [
-        Wish(table, day, f"rest of failed run {run.run_id[:8]}: {what} failed, and {table} can be derived without it")
+        WantedDay(
+            table, day, f"rest of failed run {run.run_id[:8]}: {what} failed, and {table} can be derived without it"
+        )
         for table in derivable(wanted, done, failed, specs)
         for day in days(*span)
     ]
 
 
 def _steps(instance: DagsterInstance, run: DagsterRun) -> tuple[set[str], set[str], set[str]]:
-    """The steps that a run wanted, did and failed; the step of a derived table has its name."""
+    """Return the planned, succeeded and failed steps of a run. The step of a derived table has the table's name."""
     snapshot = instance.get_execution_plan_snapshot(run.execution_plan_snapshot_id or "")
     wanted = {str(key).split("[")[0] for key in snapshot.step_keys_to_execute}
     ended: dict[DagsterEventType, set[str]] = {}

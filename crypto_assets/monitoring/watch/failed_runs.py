@@ -1,6 +1,6 @@
 """Runs that failed, by the tables of the failed step.
 
-They are over when none of their partitions is failed any more.
+An incident is over when none of its partitions is failed any more.
 """
 
 from __future__ import annotations
@@ -28,7 +28,8 @@ from crypto_assets.checks.shells import PARTITION, RANGE, broken_checks_of, tabl
 from crypto_assets.checks.state import PRESENT_ONLY
 from crypto_assets.dagster_internals.core import WILL_RETRY_TAG, StepFailureData
 from crypto_assets.dates import DAY, days
-from crypto_assets.monitoring.alerts.incidents import Incident, Sighting
+from crypto_assets.monitoring.alerts.incidents import Sighting
+from crypto_assets.monitoring.watch.watcher import Observed, WatchContext, Watcher
 
 RUNS_A_TICK = 100
 OVERLAP = timedelta(minutes=2)  # for clocks of two machines that differ; a run seen twice changes nothing
@@ -36,29 +37,20 @@ FIRST_LOOK = timedelta(days=1)
 RETRY_GRACE = timedelta(minutes=10)
 STEPS_A_PAGE = 100
 
-Facts = Mapping[str, Any]  # what a failure is about: tables, or a checked table and its checks
+Facts = Mapping[str, Any]  # what failed: tables, or a table and its checks
 
 
-def failed_runs(
-    instance: DagsterInstance,
-    steps: Mapping[str, Sequence[str]],
-    open_now: Mapping[str, Incident],
-    cursor: str | None,
-    now: datetime,
-) -> tuple[list[Sighting], str]:
-    """Turn failed runs since the cursor, and incidents that are still open, into sightings.
+def failed_runs(context: WatchContext) -> Observed:
+    """Observe the runs that failed since the cursor, and the incidents that are still open.
 
     Args:
-        instance: has the runs.
-        steps: step -> its tables.
-        open_now: subject -> open incident.
-        cursor: where the last observation ended; None at the first one.
-        now: the instant, UTC.
+        context: The instance, the tables of each step, the open incidents, the cursor.
 
     Returns:
-        The sightings, and the next cursor.
+        The sightings, by table (or by step, checks of a table, or job), and the next cursor.
     """
-    since, seen = _remembered(cursor, now)
+    instance, open_now, now = context.instance, context.open_now, context.now
+    since, seen = _remembered(context.cursor, now)
     records, waiting = _unseen(instance, since, seen, now)
     facts = {subject: dict(incident.facts) for subject, incident in open_now.items()}
     said = {subject: (incident.what, incident.since) for subject, incident in open_now.items()}
@@ -67,7 +59,7 @@ def failed_runs(
         ended, updated = _ended(record), record.update_timestamp.replace(tzinfo=timezone.utc)
         seen[run.run_id] = updated
         since = max(since, updated)
-        for subject, more, why in _failures(instance, run, steps):
+        for subject, more, why in _failures(instance, run, context.tables_of_steps):
             facts[subject] = _joined(facts.get(subject), run, more, ended)
             said[subject] = (f"{why} (run {run.run_id[:8]})", said.get(subject, ("", ended))[1])
     sightings = []
@@ -130,7 +122,7 @@ def _failures(
 ) -> Iterable[tuple[str, Facts, str]]:
     """Return (subject, its tables or checks, sentence) of each failed step.
 
-    If no step failed, the run was killed, and the result is about the run.
+    If no step failed, the run was killed. Then the subject is its job.
     """
     failed = list(_step_failures(instance, run))
     for event in failed:
@@ -176,7 +168,7 @@ def _said(data: StepFailureData) -> str:
 
 
 def _joined(known: dict[str, Any] | None, run: DagsterRun, more: Facts, ended: datetime) -> dict[str, Any]:
-    """Return what must be well again: the tables, checks and days of all failures of the same incident."""
+    """Return the tables, checks and days of all failures of the same incident. All of them must be repaired."""
     known = known or {}
     spans = [(date.fromisoformat(first), date.fromisoformat(last)) for first, last in known.get("ranges", ())]
     if (span := range_of(run.tags)) is not None:
@@ -193,7 +185,7 @@ def _joined(known: dict[str, Any] | None, run: DagsterRun, more: Facts, ended: d
 
 
 def _merged(spans: Iterable[tuple[date, date]]) -> list[tuple[date, date]]:
-    """Return the same days as the fewest ranges, without losing one."""
+    """Return the same days as the smallest number of ranges."""
     found: list[tuple[date, date]] = []
     for first, last in sorted(spans):
         if found and first <= found[-1][1] + DAY:
@@ -213,9 +205,9 @@ def range_of(tags: Mapping[str, str]) -> tuple[date, date] | None:
 
 
 def _state(instance: DagsterInstance, facts: Mapping[str, Any], now: datetime) -> tuple[bool | None, str | None]:
-    """Judge an incident: True for in trouble, False for over, None for unknown.
+    """Return (state of an incident, reason). True: still failed; False: over; None: unknown.
 
-    If it is over without a repair, the reason is returned too.
+    The reason is given where the incident is over without a repair.
     """
     if "checked" in facts:
         return _not_checked_since(instance, facts), None
@@ -241,7 +233,7 @@ def _state(instance: DagsterInstance, facts: Mapping[str, Any], now: datetime) -
 
 
 def _not_checked_since(instance: DagsterInstance, facts: Mapping[str, Any]) -> bool:
-    """Whether one of the broken checks has not been made since."""
+    """Return whether one of the broken checks was not made again since it failed."""
     failed_at = datetime.fromisoformat(facts["failed_at"]).timestamp()
     keys = [AssetCheckKey(AssetKey(facts["checked"]), name) for name in facts["checks"]]
     made = instance.event_log_storage.get_latest_asset_check_execution_by_key(keys)
@@ -253,7 +245,7 @@ def _not_checked_since(instance: DagsterInstance, facts: Mapping[str, Any]) -> b
 
 
 def _not_run_since(instance: DagsterInstance, facts: Mapping[str, Any]) -> bool:
-    """Without partitions: whether nothing of it has succeeded since it failed."""
+    """Return whether nothing has succeeded since the failure; for a table or job without partitions."""
     failed_at = datetime.fromisoformat(facts["failed_at"])
     for table in facts["tables"]:
         newest = instance.get_latest_materialization_event(AssetKey(table))
@@ -263,3 +255,11 @@ def _not_run_since(instance: DagsterInstance, facts: Mapping[str, Any]) -> bool:
         return False
     later = RunsFilter(job_name=facts["job"], statuses=[DagsterRunStatus.SUCCESS], updated_after=failed_at)
     return not instance.get_runs(later, limit=1)
+
+
+WATCHER = Watcher(
+    "run_failure",
+    30,
+    "Runs that failed, by table. An incident is over when none of their partitions is failed any more.",
+    failed_runs,
+)

@@ -1,4 +1,4 @@
-"""Checks that failed since the last observation. They are over when the same days, or more, have passed the check."""
+"""Checks that failed. An incident is over when the same days, or more, pass the check."""
 
 from __future__ import annotations
 
@@ -9,16 +9,16 @@ from typing import Any
 from dagster import (
     AssetCheckEvaluation,
     AssetCheckSeverity,
-    DagsterEventType,
     DagsterInstance,
     EventLogRecord,
-    EventRecordsFilter,
     RunsFilter,
 )
 
 from crypto_assets.checks.shells import RECENT
-from crypto_assets.monitoring.alerts.incidents import Incident, Sighting
-from crypto_assets.monitoring.watch.runs import range_of
+from crypto_assets.dagster_internals.core import reports_of_ranges
+from crypto_assets.monitoring.alerts.incidents import Sighting
+from crypto_assets.monitoring.watch.failed_runs import range_of
+from crypto_assets.monitoring.watch.watcher import Observed, WatchContext, Watcher
 
 EVALUATIONS_A_TICK = 500
 # A warning about old days is a finding of a backfill, not an incident of the service. An error always is an incident.
@@ -32,39 +32,35 @@ OWN_KIND = {
     "slots_observed": "slo_burn",
 }  # the others are check_failure
 
-# The state that they warn about may be permanent. It is known by then, so their incidents end when its days are old.
+# These may warn about a permanent state. Their incidents are over when the days are old, because people know it by then.
 PASS_WITH_TIME = ("set_aside",)
 
 Span = tuple[date, date]
 
 
-def failed_checks(
-    instance: DagsterInstance, open_now: Mapping[str, Incident], cursor: str | None, now: datetime
-) -> tuple[list[Sighting], str | None]:
-    """Turn check evaluations since the cursor into sightings by ``table.check``, oldest first.
+def failed_checks(context: WatchContext) -> Observed:
+    """Observe the check evaluations since the cursor, oldest first.
 
     Args:
-        instance: has the evaluations.
-        open_now: subject -> open incident.
-        cursor: a storage id; None at the first observation.
-        now: the instant, UTC.
+        context: The instance, the open incidents, the cursor (a storage id).
 
     Returns:
-        The sightings, and the next cursor.
+        The sightings, by ``table.check``, and the next cursor.
     """
-    records = _new(instance, cursor)
+    instance, now = context.instance, context.now
+    records = _new(instance, context.cursor)
     if not records:
-        return [], cursor
+        return [], context.cursor
     runs = {r.event_log_entry.run_id for r in records}
     tags = {run.run_id: run.tags for run in instance.get_runs(RunsFilter(run_ids=sorted(runs)))}
-    trouble: dict[str, Span] = {subject: _span(incident.facts) for subject, incident in open_now.items()}
+    trouble: dict[str, Span] = {subject: _span(incident.facts) for subject, incident in context.open_now.items()}
     sightings = []
     for record in records:
         found = record.event_log_entry.get_dagster_event().event_specific_data
         if not isinstance(found, AssetCheckEvaluation) or found.check_name in OWN_KIND:
             continue
         if found.check_name == "fresh" and not found.passed and not _coins_stay_behind(found):
-            continue  # a late table is an incident of kind staleness; a table that nobody fills is no incident
+            continue  # a late table is an incident of the kind staleness; a table that is not kept up to date is none
         span = _looked_at(found) or range_of(tags.get(record.event_log_entry.run_id, {})) or _recent(now)
         at = datetime.fromtimestamp(record.event_log_entry.timestamp, timezone.utc)
         sighting = _judged(found, span, trouble, at, now)
@@ -73,22 +69,12 @@ def failed_checks(
     return sightings, str(records[-1].storage_id)
 
 
-def latest(instance: DagsterInstance, keys: list[Any]) -> list[tuple[str, AssetCheckEvaluation]]:
-    """Return (check name, newest completed evaluation) of these checks."""
-    records = instance.event_log_storage.get_latest_asset_check_execution_by_key(keys)
-    return [(key.name, r.evaluation) for key, r in records.items() if r.event is not None and r.evaluation is not None]
-
-
 def _new(instance: DagsterInstance, cursor: str | None) -> list[EventLogRecord]:
-    """Return the evaluations after the cursor in order; without a cursor the newest, to find what is failing now."""
-    records = instance.event_log_storage.get_event_records(
-        EventRecordsFilter(
-            event_type=DagsterEventType.ASSET_CHECK_EVALUATION, after_cursor=int(cursor) if cursor else None
-        ),
-        limit=EVALUATIONS_A_TICK,
-        ascending=cursor is not None,
-    )
-    return sorted(records, key=lambda record: record.storage_id)
+    """Return the evaluations after the cursor in order; without a cursor the newest, to find what is failing now.
+
+    Reports of single days are left out: the evaluation of their run's range says which of its days failed.
+    """
+    return reports_of_ranges(instance, cursor, EVALUATIONS_A_TICK)
 
 
 def _judged(
@@ -135,3 +121,11 @@ def _recent(now: datetime) -> Span:
     """Return the days of a check that was started without days (``checks/shells.py``)."""
     yesterday = now.date() - timedelta(days=1)
     return yesterday - RECENT, yesterday
+
+
+WATCHER = Watcher(
+    "check_failure",
+    60,
+    "Checks that failed. An incident is over when the same days, or more, pass.",
+    failed_checks,
+)

@@ -1,6 +1,6 @@
-"""The day in progress, tick by tick: what a table has of it, so that a tick asks only for what is not there yet.
+"""What a table already has of the day in progress, so that a tick requests only what is missing.
 
-Runs over more days than today do not look here: a backfill asks for all of its days.
+A run over other days does not use this module: a backfill requests all of its days.
 """
 
 from __future__ import annotations
@@ -18,20 +18,34 @@ from crypto_assets.storage.warehouse import Warehouse
 from crypto_assets.tables.contract import Contract
 from crypto_assets.tables.schemas import QUARANTINE
 
-GONE_HOURS = "gone_hours"  # metadata: hours by coin that the provider was asked for and will not have
+GONE_HOURS = "gone_hours"  # metadata: hours by coin that the provider was asked for and does not have
 HOUR = timedelta(hours=1)
 
 Hours = Mapping[str, Iterable[datetime]]
 
 
-def only_today(context: dg.AssetExecutionContext, now: datetime) -> bool:
+def covers_only_today(context: dg.AssetExecutionContext, now: datetime) -> bool:
+    """Return whether the run covers the day in progress and no other day."""
     return shell.days_of(context) == (now.date(), now.date())
 
 
-def have(
+def known_hours(
     context: dg.AssetExecutionContext, warehouse: Warehouse, contract: Contract, day: date
 ) -> dict[str, set[datetime]]:
-    """Hours by coin for which no request is due: stored, held in quarantine, or gone."""
+    """Find the hours for which no request is needed: stored, held in quarantine, or not available.
+
+    Args:
+        context: The run.
+        warehouse: The tables.
+        contract: The table.
+        day: The day, UTC.
+
+    Returns:
+        Symbol -> hour marks, UTC.
+
+    Raises:
+        WarehouseError: A table cannot be read.
+    """
     found: dict[str, set[datetime]] = {}
     held = warehouse.read(QUARANTINE, start=day, end=day, columns=["table_name", "symbol", "ts"])
     for symbol, ts in warehouse.read(contract, start=day, end=day, columns=["symbol", "ts"]).rows():
@@ -44,14 +58,39 @@ def have(
     return found
 
 
-def lacking(coins: Sequence[Coin], stored: Mapping[str, set[datetime]], day: date, now: datetime) -> list[Coin]:
-    """Coins of which a finished bar of the day is not there."""
+def coins_lacking_bars(
+    coins: Sequence[Coin], stored: Mapping[str, set[datetime]], day: date, now: datetime
+) -> list[Coin]:
+    """Find the coins that lack a finished bar of the day.
+
+    Args:
+        coins: The coins.
+        stored: Symbol -> opens of the bars that need no request.
+        day: The day, UTC.
+        now: The instant, UTC.
+
+    Returns:
+        The coins to request.
+    """
     due = set(marks(day, now - HOUR))
     return [coin for coin in coins if due - stored.get(coin.symbol, set())]
 
 
-def gone_bars(coins: Iterable[Coin], frame: pd.DataFrame, failed: Mapping[str, str], day: date, now: datetime) -> Hours:
-    """Finished bars of coins that answered without them: the venue does not list the coin, or nothing traded."""
+def unavailable_bars(
+    coins: Iterable[Coin], frame: pd.DataFrame, failed: Mapping[str, str], day: date, now: datetime
+) -> Hours:
+    """Find the finished bars that the venue does not have: it does not list the coin, or nothing was traded.
+
+    Args:
+        coins: The coins that were requested.
+        frame: The bars of the answer.
+        failed: Coins whose request failed; nothing is known about them.
+        day: The day, UTC.
+        now: The instant, UTC.
+
+    Returns:
+        Symbol -> opens of the bars.
+    """
     due = set(marks(day, now - HOUR - timedelta(minutes=5)))  # a bar may come some seconds after its close
     given: dict[str, set[datetime]] = {}
     for symbol, ts in zip(frame["symbol"], frame["ts"], strict=True):
@@ -60,8 +99,8 @@ def gone_bars(coins: Iterable[Coin], frame: pd.DataFrame, failed: Mapping[str, s
     return {symbol: sorted(left) for symbol in asked if (left := due - given.get(symbol, set()))}
 
 
-def remember(context: dg.AssetExecutionContext, table: str, day: date, gone: Hours) -> None:
-    """Note the hours that are gone, earlier ticks' with them."""
+def record_unavailable(context: dg.AssetExecutionContext, table: str, day: date, gone: Hours) -> None:
+    """Record the unavailable hours of this and earlier ticks in the metadata of the materialisation."""
     known = {symbol: set(hours) for symbol, hours in _gone(context, table, day).items()}
     for symbol, hours in gone.items():
         known.setdefault(symbol, set()).update(hours)
@@ -69,8 +108,8 @@ def remember(context: dg.AssetExecutionContext, table: str, day: date, gone: Hou
     context.add_output_metadata({GONE_HOURS: dg.MetadataValue.json(listed)})
 
 
-def seen(warehouse: Warehouse, contract: Contract, now: datetime) -> bool:
-    """Whether the snapshot of this hour (or day, by the contract's grain) is stored: only the first one counts."""
+def snapshot_is_stored(warehouse: Warehouse, contract: Contract, now: datetime) -> bool:
+    """Return whether the snapshot of this hour (or day, by the grain) is stored. Only the first one of each is kept."""
     rows = warehouse.read(contract, start=now.date(), end=now.date(), columns=[contract.time_column or "date"])
     if contract.time_column is None:
         return not rows.is_empty()

@@ -1,4 +1,4 @@
-"""What is observed before anything is planned: how days stand, what runs are under way, what was tried."""
+"""The state that the planner reads from Dagster: states of days, runs under way, earlier attempts."""
 
 from __future__ import annotations
 
@@ -13,23 +13,23 @@ from crypto_assets.assets.run_tags import REPAIR
 from crypto_assets.assets.shell import failed_coins_of
 from crypto_assets.automation.planner.rules import Rules
 from crypto_assets.automation.planner.specs import Specs
-from crypto_assets.automation.planner.wishes import UnderWay
+from crypto_assets.automation.planner.wanted_days import UnderWay
 from crypto_assets.automation.schedules import UNFINISHED
 from crypto_assets.automation.staleness import newest_records
 from crypto_assets.checks.shells import PARTITION, RANGE
 from crypto_assets.dates import runs_of
 
-GIVEN_UP_AFTER = timedelta(hours=12)  # an unfinished run older than this is dead: dagster.yaml ends runs after as long
+GIVEN_UP_AFTER = timedelta(hours=12)  # an older unfinished run is dead, because dagster.yaml ends runs after this time
 
 
 @dataclass(frozen=True)
 class TableDays:
-    """How the days of one table stand.
+    """The state of the days of one table.
 
     Attributes:
-        states: Day to MATERIALIZED, FAILED or IN_PROGRESS; days that were never asked for are absent.
-        written: Day to the instant (epoch seconds) of its newest materialisation.
-        lacking: Day to the coins whose rows it lacks because their fetch failed.
+        states: Day -> MATERIALIZED, FAILED or IN_PROGRESS; days that were never requested are absent.
+        written: Day -> epoch seconds of its newest materialisation.
+        lacking: Day -> coins whose rows are missing because their fetch failed.
     """
 
     states: Mapping[date, str] = field(default_factory=dict)
@@ -38,7 +38,18 @@ class TableDays:
 
 
 def table_days(instance: DagsterInstance, table: str, first: date, last: date, window: Collection[date]) -> TableDays:
-    """The states of first..last; what was written and what lacks coins in the window only."""
+    """Read the state of the days of a table.
+
+    Args:
+        instance: Has the runs.
+        table: The table.
+        first: First day of the states, included.
+        last: Last day of the states, included.
+        window: Days for which ``written`` and ``lacking`` are read as well.
+
+    Returns:
+        The state.
+    """
     records = newest_records(instance, table, min(window), max(window)) if window else {}
     written = {day: record.timestamp for day, record in records.items()}
     return TableDays(states_of(instance, table, first, last), written, _lacking(records))
@@ -47,7 +58,7 @@ def table_days(instance: DagsterInstance, table: str, first: date, last: date, w
 def lacking_coins(
     instance: DagsterInstance, table: str, first: date, last: date
 ) -> list[tuple[tuple[str, ...], date, date]]:
-    """(coins, first day, last day) of materialised partitions that lack the rows of coins that failed."""
+    """Return (coins, first day, last day) of materialised days that lack the rows of coins whose fetch failed."""
     by_coins: dict[tuple[str, ...], list[date]] = {}
     for day, coins in _lacking(newest_records(instance, table, first, last)).items():
         by_coins.setdefault(coins, []).append(day)
@@ -64,11 +75,19 @@ def _lacking(records: Mapping[date, EventLogRecord]) -> dict[date, tuple[str, ..
 
 
 def under_way(instance: DagsterInstance, specs: Specs, now: datetime) -> UnderWay:
-    """What the runs that have not ended will materialise. The one rule of what is under way, for every reason.
+    """Find what the unfinished runs will materialise. All reasons use this rule.
 
-    A run counts if it is not older than ``GIVEN_UP_AFTER``, for the tables of its selection (of its plan, where it
-    selects none) and the days of its tags. A run whose tables nobody can tell counts for every table; one without days
-    for every day; one that materialises no table (checks, an observation, a tidying) not at all.
+    A run counts if it is not older than ``GIVEN_UP_AFTER``, for the tables of its selection (else of its plan) and the days
+    of its tags. A run with unknown tables counts for every table, and a run without days for every day. A run that
+    materialises no table (checks, an observation, retention) does not count.
+
+    Args:
+        instance: Has the runs.
+        specs: The tables.
+        now: The instant, UTC.
+
+    Returns:
+        What is under way.
     """
     every = frozenset({*specs.kept_up, *specs.look_back})
     found = []
@@ -81,7 +100,7 @@ def under_way(instance: DagsterInstance, specs: Specs, now: datetime) -> UnderWa
 
 
 def tables_of_run(instance: DagsterInstance, run: DagsterRun) -> set[str] | None:
-    """The tables that a run materialises: of its selection, else of its plan. None where nobody can say."""
+    """Return the tables that a run materialises: of its selection, else of its plan; None where both are unknown."""
     if run.asset_selection:
         return {key.to_user_string() for key in run.asset_selection}
     if run.execution_plan_snapshot_id is None:
@@ -98,7 +117,7 @@ def tables_of_run(instance: DagsterInstance, run: DagsterRun) -> set[str] | None
 
 
 def days_of_run(run: DagsterRun) -> tuple[date, date] | None:
-    """First and last day that the tags of a run name; None where they name none."""
+    """Return the first and last day in the tags of a run; None where it has no days."""
     if RANGE[0] in run.tags:
         return date.fromisoformat(run.tags[RANGE[0]]), date.fromisoformat(run.tags[RANGE[1]])
     day = run.tags.get(PARTITION)
@@ -106,16 +125,22 @@ def days_of_run(run: DagsterRun) -> tuple[date, date] | None:
 
 
 def attempts(instance: DagsterInstance, digest: str, since: datetime | None = None) -> list[datetime]:
-    """When runs that repair the same thing were asked for since then, oldest first. The one counter, for every reason.
+    """Return when runs with this digest were requested, oldest first. All reasons count attempts here.
 
-    What cannot heal is tried for years, so a reason whose old attempts do not count does not read them.
+    Args:
+        instance: Has the runs.
+        digest: The hash of what is repaired.
+        since: Older attempts are not read; None: all are. Repairs that always fail collect attempts over years.
+
+    Returns:
+        The instants, UTC.
     """
     records = instance.get_run_records(RunsFilter(tags={REPAIR: digest}, created_after=since))
     return sorted(record.create_timestamp for record in records)
 
 
 def still_running(instance: DagsterInstance, rules: Rules, now: datetime) -> str | None:
-    """The id of a run that an earlier tick of these rules asked for and that has not ended; it goes first."""
+    """Return the id of an unfinished run that an earlier tick of these rules requested; None where there is none."""
     since = now - GIVEN_UP_AFTER
     if rules.job is not None:
         chosen = RunsFilter(job_name=rules.job, statuses=UNFINISHED, created_after=since)

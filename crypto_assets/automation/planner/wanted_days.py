@@ -1,4 +1,4 @@
-"""The words between reasons and planner: a wish, and what is under way."""
+"""What reasons hand to the planner: days that should be materialised, and what is under way."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ from datetime import date
 
 
 @dataclass(frozen=True)
-class Wish:
+class WantedDay:
     """One day of one table that should be materialised, and why.
 
     Attributes:
-        table: Its name.
+        table: The name of the table.
         day: The partition.
-        reason: A sentence for the run's tag.
-        coins: Only these coins are to be fetched; empty: all. A derived table is always made whole.
+        reason: A sentence for the tag of the run.
+        coins: Only these coins are fetched; empty: all coins. A derived table is always made for all coins.
     """
 
     table: str
@@ -25,10 +25,14 @@ class Wish:
 
 @dataclass(frozen=True)
 class UnderWay:
-    """What unfinished runs will materialise: (tables, first day, last day) each."""
+    """What unfinished runs will materialise.
+
+    Attributes:
+        spans: (tables, first day, last day) of each run.
+    """
 
     spans: tuple[tuple[frozenset[str], date, date], ...] = ()
 
     def covers(self, table: str, day: date) -> bool:
-        """Whether one of the runs will materialise this day of the table."""
+        """Return whether one of the runs will materialise this day of the table."""
         return any(table in tables and first <= day <= last for tables, first, last in self.spans)

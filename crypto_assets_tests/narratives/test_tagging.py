@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from crypto_assets.catalog import all_coins
-from crypto_assets.narratives.news import article_id, find_symbols, tag_articles
+from crypto_assets.narratives.tagging import article_id, find_symbols, tag_articles
 from crypto_assets.tables.schemas import NEWS_ARTICLES
 
 NAMED = [

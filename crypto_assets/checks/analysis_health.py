@@ -1,4 +1,4 @@
-"""Measures of the analyses: how many articles the model judged, how the others ended, what was claimed without ground."""
+"""Check ``analysis_health``: how many articles the model analysed, and how the other analyses ended."""
 
 from __future__ import annotations
 
@@ -20,9 +20,10 @@ COLUMNS = [
 
 
 def analysis_health(scope: Scope) -> Outcome:
-    """Articles by how the model's analysis ended. WARN: the lexicon fills in, and what failed is tried again.
+    """Count articles by how the model's analysis ended.
 
-    Without OLLAMA_HOST and OLLAMA_MODEL nobody asked for a model: that there is none is no fault.
+    WARN where articles have no answer of the model: the lexicon's result is used, and the model is asked again. Without
+    OLLAMA_HOST and OLLAMA_MODEL no model is expected, and the check passes.
     """
     stored = scope.warehouse.read("article_narratives", start=scope.start, end=scope.end, columns=COLUMNS)
     model = scope.settings.ollama_model
@@ -42,14 +43,14 @@ def analysis_health(scope: Scope) -> Outcome:
         "with_ungrounded_claims": rows.filter(pl.col("ungrounded").list.len() > 0).height,
     }
     if not wanted:
-        return Outcome(True, f"no model is set up; the lexicon judged {articles} article(s)", "WARN", numbers)
-    text = f"{good} of {articles} article(s) judged by {model}"
+        return Outcome(True, f"no model is configured; the lexicon analysed {articles} article(s)", "WARN", numbers)
+    text = f"{good} of {articles} article(s) analysed by {model}"
     failed = {status: count for status, count in counts.items() if status != "ok"}
     if silent:
-        failed["not offered yet"] = silent
+        failed["not sent yet"] = silent
     if failed:
         why = rows.filter(pl.col("status") != "ok")["detail"].drop_nulls()
-        text += f"; {', '.join(f'{count} {status}' for status, count in failed.items())}, the lexicon fills in"
+        text += f"; {', '.join(f'{count} {status}' for status, count in failed.items())}; for these the lexicon's result is used"
         text += f"; e.g. {why[0]}" if len(why) else ""
     return Outcome(not failed, text, "WARN", numbers)
 

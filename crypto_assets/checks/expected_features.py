@@ -1,8 +1,8 @@
-"""From when on a source can give each coin each feature: what the definitions say, and what the stored inputs show.
+"""From which instant on each feature of each coin is expected, from the definitions and the stored inputs.
 
-A cell is expected where the definition names the coin, the source has given every input for it at least once, and the
-inputs reach back over the feature's window; for indicators of bars, without a hole in between that is too long to count
-as flat bars: bars that are not there are the business of ``rows_expected``. What a source never gave is listed by name.
+A cell is expected if the definition includes the coin, the source has given every input at least once, and the inputs
+cover the window of the feature. Indicators of bars also need bars without a gap too long for flat bars; missing bars are
+reported by ``rows_expected``. Inputs that a source never gave are listed by name.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from crypto_assets.catalog import Coin
 from crypto_assets.checks.outcome import Scope
 from crypto_assets.dates import DAY
-from crypto_assets.features.definitions import FEATURES, Feature
+from crypto_assets.features.all_features import FEATURES, Feature
 from crypto_assets.features.feature import FILL_HOURS, HOUR, Coins, column_of, entity_of, table_of
 from crypto_assets.features.lookback import HOURLY, LOOKBACK_DAYS
 from crypto_assets.features.onchain_columns import DERIVED_BY_NAME
@@ -33,14 +33,28 @@ First = dict[tuple[str, str, str], datetime]  # (table, entity or symbol, column
 
 @dataclass
 class Expectations:
-    """``due``: coin -> feature -> instant from which it is expected. ``not_given``: input -> coins that never had it."""
+    """Which cells are expected.
+
+    Attributes:
+        due: Coin -> feature -> instant (UTC) from which it is expected.
+        not_given: Input (``table.column``) -> coins for which the source never gave it.
+        bars: Coin -> (closes of its bars in microseconds, position of each bar in its run of consecutive bars).
+    """
 
     due: dict[str, dict[str, datetime]] = field(default_factory=dict)
     not_given: dict[str, list[str]] = field(default_factory=dict)
     bars: dict[str, tuple[Ints, Ints]] = field(default_factory=dict)
 
     def bars_before(self, symbol: str, marks: Ints) -> Ints:
-        """How many bars in a row precede each mark (microseconds), flat ones counted; -1 in too long a hole."""
+        """Count the consecutive bars before each hour mark. Flat bars of short gaps count too.
+
+        Args:
+            symbol: The coin.
+            marks: Hour marks, microseconds since 1970, UTC.
+
+        Returns:
+            One count per mark; -1 where the gap is too long.
+        """
         closes, position = self.bars.get(symbol, (np.empty(0, np.int64), np.empty(0, np.int64)))
         if not len(closes):
             return np.full(len(marks), -1)
@@ -51,7 +65,15 @@ class Expectations:
 
 
 def expectations(scope: Scope, coins: Sequence[Coin]) -> Expectations:
-    """Of all features for these coins, from the inputs stored up to the range's end."""
+    """Find which features are expected for these coins.
+
+    Args:
+        scope: The inputs up to the end of the range are read.
+        coins: The coins.
+
+    Returns:
+        The expectations of all features.
+    """
     first = _first_known(scope, {source for source, _ in _PLACES})
     found = Expectations(bars=_bar_runs(scope))
     absent: dict[str, dict[str, None]] = {}
@@ -82,7 +104,7 @@ def _last(moments: Sequence[datetime | None]) -> datetime | None:
 
 
 def spans(symbols: pl.Series) -> Iterator[tuple[str, slice]]:
-    """Coin -> its rows, of a column in which each coin's rows stand together."""
+    """Yield (coin, slice of its rows) of a column in which the rows of each coin are consecutive."""
     runs, begin = symbols.rle().struct.unnest(), 0
     for length, symbol in runs.select("len", "value").iter_rows():
         yield symbol, slice(begin, begin + length)
@@ -90,7 +112,7 @@ def spans(symbols: pl.Series) -> Iterator[tuple[str, slice]]:
 
 
 def _bar_runs(scope: Scope) -> dict[str, tuple[Ints, Ints]]:
-    """Coin -> closes of its bars (microseconds) and the place of each in its run, in which flat bars count."""
+    """Return coin -> (closes of its bars in microseconds, position of each in its run); flat bars count."""
     first = scope.start - LOOKBACK_DAYS["ohlc"] * DAY
     rows = scope.warehouse.read("ohlc", start=first, end=scope.end, columns=["symbol", "ts"])  # sorted by both
     every = rows["ts"].to_physical().to_numpy() + HOUR_US
@@ -98,7 +120,7 @@ def _bar_runs(scope: Scope) -> dict[str, tuple[Ints, Ints]]:
     for symbol, mine in spans(rows["symbol"]):
         closes = every[mine]
         hours = (closes - closes[0]) // HOUR_US
-        opens = np.diff(hours, prepend=hours[0]) > FILL_HOURS + 1  # a hole too long to fill: a new run
+        opens = np.diff(hours, prepend=hours[0]) > FILL_HOURS + 1  # a gap too long to fill starts a new run
         found[symbol] = closes, hours - np.maximum.accumulate(np.where(opens, hours, 0))
     return found
 
@@ -107,7 +129,7 @@ _NEVER_LATE = datetime.fromisoformat("1970-01-01T00:00:00+00:00")
 
 
 def inputs_of(feature: Feature) -> tuple[tuple[str, timedelta], ...]:
-    """The provider's columns that the feature rests on, each with the history that it needs before the feature's own.
+    """Find the provider's columns behind a feature. A column of onchain_enhanced is traced to its base columns.
 
     A column of an enhanced table is traced to the base columns it is derived from.
     """
@@ -150,7 +172,7 @@ def _history(table: str) -> timedelta:
 
 
 def _first_known(scope: Scope, sources: Iterable[str]) -> First:
-    """When each table's columns were first known to have a value, by coin or entity."""
+    """Return (table, coin or entity, column) -> the first instant at which a value was known."""
     columns: dict[str, set[str]] = {}
     for source in sources:
         columns.setdefault(table_of(source), set()).add(column_of(source))
