@@ -15,7 +15,7 @@ from crypto_assets.assets.shell import DAILY
 from crypto_assets.checks import (
     analysis_health,
     calls,
-    coverage,
+    enhanced_rows,
     freshness,
     health,
     identifiers,
@@ -51,7 +51,7 @@ def every_measure() -> dict[str, dict[str, Measure]]:
     more = (
         analysis_health.MEASURES,
         calls.MEASURES,
-        coverage.MEASURES,
+        enhanced_rows.MEASURES,
         freshness.MEASURES,
         service.MEASURES,
         sources.MEASURES,
