@@ -473,11 +473,15 @@ class Warehouse:
         return next(filter(None, (origin.of_table(self.snapshot(table)) for table in CONTRACTS)), {})
 
     def _check_origin(self, contract: Contract, data: pl.DataFrame, snapshot: DeltaTable | None) -> None:
-        """Refuse rows of a sandbox among those of real providers, and the other way round."""
+        """Refuse rows of a sandbox among those of real providers, and the other way round.
+
+        A demo's home decides for all of its tables. In another home each table decides for itself, because a base address
+        may name a sandbox for one provider and the provider for another.
+        """
         new = origin.of_rows(data)
         if not new:
             return
-        stored = {self.accepts: "a demo's home"} if self.accepts else origin.of_table(snapshot) or self.origins()
+        stored = {self.accepts: "a demo's home"} if self.accepts else origin.of_table(snapshot)
         if len({*new, *stored}) > 1:
             kind = next((one for one in new if one not in stored), next(iter(new)))
             here = "a sandbox's" if kind == origin.LIVE else "real providers'"
