@@ -58,6 +58,7 @@ def test_one_provider_may_be_a_sandbox_where_the_others_are_not(tmp_path: Path) 
     warehouse = Warehouse(str(tmp_path))
     warehouse.write(MARKET_SENTIMENT, sentiment("alternative_me"), DAYS[:1])
     warehouse.write(TVL, tvl("sandbox/defillama"), DAYS[:1])
+    assert warehouse.origins() == {"live": "alternative_me", "sandbox": "sandbox/defillama"}
     with pytest.raises(ContractError, match="rows from defillama cannot go"):
         warehouse.write(TVL, tvl("defillama"), DAYS[:1])
     with pytest.raises(ContractError, match="rows from sandbox/alternative_me cannot go"):
