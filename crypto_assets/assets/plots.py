@@ -14,7 +14,7 @@ from typing import TypeAlias
 import dagster as dg
 import pandas as pd
 
-LINES, POINTS = 6, 240  # of a chart: more cannot be told apart
+LINES, POINTS = 6, 240  # of a chart: more cannot be distinguished
 Series: TypeAlias = Mapping[str, tuple[Sequence[date | datetime], Sequence[float | None]]]
 
 

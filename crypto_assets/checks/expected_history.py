@@ -11,7 +11,7 @@ from datetime import date
 
 import polars as pl
 
-from crypto_assets.checks import coverage, measures, state
+from crypto_assets.checks import enhanced_rows, measures, state
 from crypto_assets.checks.outcome import Scope
 from crypto_assets.dates import chunks
 from crypto_assets.tables.registry import CONTRACTS
@@ -40,8 +40,8 @@ def rows(scope: Scope, table: str, stored: Mapping[date, int]) -> tuple[int, int
         due = state.days_due(table, first, scope.start, scope.end, scope.now, scope.settings)
         return len(due), sum(day in stored for day in due)
     years = [replace(scope, start=first, end=last) for first, last in chunks(scope.start, scope.end, YEAR)]
-    if table in coverage.ENHANCED:
-        counted = [coverage.enhanced_ratio(year, table) for year in years]
+    if table in enhanced_rows.ENHANCED:
+        counted = [enhanced_rows.enhanced_ratio(year, table) for year in years]
         return sum(base for _, base in counted), sum(enhanced for enhanced, _ in counted)
     if table in state.BY_COIN:
         return _by_coin(scope, table, years)

@@ -8,6 +8,7 @@ from datetime import date, datetime
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from crypto_assets.settings import Settings
+from crypto_assets.storage.snapshot import SnapshotWarehouse
 from crypto_assets.storage.warehouse import Warehouse
 
 if TYPE_CHECKING:
@@ -37,12 +38,16 @@ class Scope:
     now: datetime
     live: bool = False
     instance: DagsterInstance | None = None
-    # What several measures of one look need, computed by the first: name -> value. A look is of one instant, so nothing
-    # in it goes stale.
+    # What several checks of one scope need, computed by the first: name -> value.
     memo: dict[str, Any] = field(default_factory=dict, compare=False, repr=False)
 
     def once(self, name: str, compute: Callable[[], T]) -> T:
-        """Return what ``compute`` returned when this scope was first asked for ``name``."""
+        """Return what ``compute`` returned when this scope was first asked for ``name``.
+
+        Only where the tables are read at one version; over tables that may change between two checks it is computed anew.
+        """
+        if not isinstance(self.warehouse, SnapshotWarehouse):
+            return compute()
         if name not in self.memo:
             self.memo[name] = compute()
         found: T = self.memo[name]

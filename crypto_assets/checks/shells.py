@@ -15,8 +15,8 @@ from crypto_assets.assets.shell import DAILY
 from crypto_assets.checks import (
     analysis_health,
     calls,
-    coverage,
     derivatives,
+    enhanced_rows,
     freshness,
     health,
     identifiers,
@@ -52,7 +52,7 @@ def every_measure() -> dict[str, dict[str, Measure]]:
     more = (
         analysis_health.MEASURES,
         calls.MEASURES,
-        coverage.MEASURES,
+        enhanced_rows.MEASURES,
         freshness.MEASURES,
         service.MEASURES,
         sources.MEASURES,

@@ -14,10 +14,12 @@ import json
 import logging
 import signal
 import sys
+import threading
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from types import FrameType
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -36,6 +38,7 @@ from crypto_assets.settings import Settings
 if TYPE_CHECKING:
     from dagster import DagsterInstance
 
+STOPPED = "stopped by the user; what was written is whole, run the same command again to go on"
 _json = click.option("--json", "as_json", is_flag=True, help="Print one JSON document on stdout and nothing else.")
 
 
@@ -43,12 +46,11 @@ def main() -> None:
     """Entry point of the console script."""
     warnings.filterwarnings("ignore")
     logging.getLogger("httpx").setLevel(logging.WARNING)
-    signal.signal(signal.SIGINT, signal.default_int_handler)
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # SIGTERM acts like Ctrl-C, so that runs end properly
+    stopped = _stop_on_signals()
     try:
         cli.main(standalone_mode=False)
     except (click.exceptions.Abort, KeyboardInterrupt):
-        _fail("stopped by the user; what was written is whole, run the same command again to go on", 130)
+        _fail(STOPPED, 130)
     except click.ClickException as error:
         _fail(error.format_message(), 2)
     except click.exceptions.Exit as error:
@@ -59,6 +61,23 @@ def main() -> None:
         _fail(str(error), 1)
     except BrokenPipeError:
         sys.exit(1)
+    except Exception:
+        if stopped.is_set():  # a library made another error of the interrupt, as pydantic does while modules load
+            _fail(STOPPED, 130)
+        raise
+
+
+def _stop_on_signals() -> threading.Event:
+    """Make Ctrl-C and SIGTERM raise KeyboardInterrupt, so that runs end properly; the event says that one came."""
+    stopped = threading.Event()
+
+    def stop(number: int, frame: FrameType | None) -> None:
+        stopped.set()
+        raise KeyboardInterrupt
+
+    signal.signal(signal.SIGINT, stop)
+    signal.signal(signal.SIGTERM, stop)
+    return stopped
 
 
 def _fail(sentence: str, code: int) -> None:

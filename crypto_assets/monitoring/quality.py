@@ -10,7 +10,7 @@ from typing import Any
 import polars as pl
 from dagster import DagsterInstance
 
-from crypto_assets.checks import calls, coverage, population, sources, state
+from crypto_assets.checks import calls, enhanced_rows, population, sources, state
 from crypto_assets.checks.outcome import Outcome, Scope
 from crypto_assets.checks.state import FRESHNESS
 from crypto_assets.dates import DAY
@@ -108,7 +108,7 @@ def _gather(
     scope = Scope(warehouse, settings, start, end, now)
     filled = population.measure_population(scope)
     columns = filled.columns()
-    enhanced, base = coverage.enhanced_ratio(scope)
+    enhanced, base = enhanced_rows.enhanced_ratio(scope)
     incidents, notes = _incidents(settings)
     failed = None
     if instance is None:

@@ -9,7 +9,7 @@ from dagster import DagsterInstance
 
 from crypto_assets.assets.partition_states import one_look
 from crypto_assets.catalog import select
-from crypto_assets.checks import coverage, freshness, population, state
+from crypto_assets.checks import enhanced_rows, freshness, population, state
 from crypto_assets.checks.outcome import Scope
 from crypto_assets.checks.shells import every_measure
 from crypto_assets.operate import graph, runs
@@ -47,7 +47,7 @@ def status(
     with one_look(instance, graph.tables()):
         assets = {table: _asset(instance, scope, table, recorded) for table in graph.tables()}
     filled = population.measure_population(scope)
-    enhanced, base = coverage.enhanced_ratio(scope)
+    enhanced, base = enhanced_rows.enhanced_ratio(scope)
     return {
         "start": start.isoformat(),
         "end": end.isoformat(),

@@ -1,4 +1,4 @@
-"""Whether a warehouse holds the rows of real providers or those of a sandbox: never both.
+"""Whether a table holds the rows of real providers or those of a sandbox: never both.
 
 Rows of providers decide: a sandbox's name starts with ``sandbox``. What is derived from them, and the platform's own
 records, follow their inputs. Read from the statistics in the commit log, so that no data file is opened.

@@ -470,19 +470,26 @@ class Warehouse:
         Raises:
             WarehouseError: a table cannot be read.
         """
-        return next(filter(None, (origin.of_table(self.snapshot(table)) for table in CONTRACTS)), {})
+        found: dict[str, str] = {}
+        for table in CONTRACTS:  # all of them: each table has its own
+            found = {**origin.of_table(self.snapshot(table)), **found}
+        return found
 
     def _check_origin(self, contract: Contract, data: pl.DataFrame, snapshot: DeltaTable | None) -> None:
-        """Refuse rows of a sandbox among those of real providers, and the other way round."""
+        """Refuse rows of a sandbox among those of real providers, and the other way round.
+
+        A demo's home decides for all of its tables. In another home each table decides for itself, because a base address
+        may name a sandbox for one provider and the provider for another.
+        """
         new = origin.of_rows(data)
         if not new:
             return
-        stored = {self.accepts: "a demo's home"} if self.accepts else origin.of_table(snapshot) or self.origins()
+        stored = {self.accepts: "a demo's home"} if self.accepts else origin.of_table(snapshot)
         if len({*new, *stored}) > 1:
             kind = next((one for one in new if one not in stored), next(iter(new)))
             here = "a sandbox's" if kind == origin.LIVE else "real providers'"
             raise ContractError(
-                f"{contract.table}: rows from {new[kind]} cannot go to {self.uri}, which is for {here} rows "
+                f"{contract.table}: rows from {new[kind]} cannot go to {self.path(contract.table)}, which is for {here} rows "
                 f"({', '.join(stored.values()) or 'the other rows of this write'}); nothing was written; give each its own "
                 "home with --home (live: crypto-assets dev --home NEW), and its own CRYPTO_ASSETS_WAREHOUSE where that is set"
             )

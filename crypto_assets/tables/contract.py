@@ -133,6 +133,21 @@ class Contract:
     keeps: tuple[str, ...] = ()
     ordered: tuple[tuple[str, str], ...] = ()
 
+    def __post_init__(self) -> None:
+        """Raises TypeError where the contract names a column that it does not have."""
+        named = {
+            "key": self.key,
+            "time_column": () if self.time_column is None else (self.time_column,),
+            "keeps": self.keeps,
+            "ordered": tuple(name for pair in self.ordered for name in pair),
+        }
+        for what, columns in named.items():
+            if absent := [name for name in columns if name not in {column.name for column in self.columns}]:
+                way_out = "; write time_column=None for a table without a timestamp" if what == "time_column" else ""
+                raise TypeError(
+                    f"{self.table}: {what} of its contract names {', '.join(absent)}, which is no column{way_out}"
+                )
+
     @cached_property
     def by_name(self) -> dict[str, Column]:
         """The columns by name."""

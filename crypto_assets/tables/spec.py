@@ -32,38 +32,6 @@ class When(Enum):
     NOON = "the closed day at noon too, for rows that were missing in the morning"
 
 
-@dataclass(frozen=True, kw_only=True)
-class Freshness:
-    """How old the newest row may be.
-
-    Attributes:
-        warn_after: Without a materialisation for this long, Dagster's own freshness policy warns. The check ``fresh``, which
-            reads the rows, does not use it.
-        late_after: The newest ``available_at`` may be this old; older is late.
-        by_coin: Whether each coin is checked separately too. Use it only where every coin has a row each hour or day.
-    """
-
-    warn_after: timedelta
-    late_after: timedelta
-    by_coin: bool
-
-
-@dataclass(frozen=True, kw_only=True)
-class Chunk:
-    """The largest part of a table that one run makes.
-
-    Attributes:
-        days: Days at most; None where only ``CRYPTO_ASSETS_CHUNK_DAYS`` bounds them.
-        hourly_rows: Rows (coins x hours) at most, which bounds the memory; None where the limit of days is enough.
-    """
-
-    days: int | None
-    hourly_rows: int | None
-
-
-# Where rows come from ------------------------------------------------------------------------------------------------
-
-
 class _Declared:
     """Names each field that is missing, in one sentence, where the declaration stands."""
 
@@ -80,6 +48,38 @@ class _Declared:
     @classmethod
     def _whose(cls, given: Mapping[str, Any]) -> str:
         return cls.__name__
+
+
+@dataclass(frozen=True, kw_only=True)
+class Freshness(_Declared):
+    """How old the newest row may be.
+
+    Attributes:
+        warn_after: Without a materialisation for this long, Dagster's own freshness policy warns. The check ``fresh``, which
+            reads the rows, does not use it.
+        late_after: The newest ``available_at`` may be this old; older is late.
+        by_coin: Whether each coin is checked separately too. Use it only where every coin has a row each hour or day.
+    """
+
+    warn_after: timedelta
+    late_after: timedelta
+    by_coin: bool
+
+
+@dataclass(frozen=True, kw_only=True)
+class Chunk(_Declared):
+    """The largest part of a table that one run makes.
+
+    Attributes:
+        days: Days at most; None where only ``CRYPTO_ASSETS_CHUNK_DAYS`` bounds them.
+        hourly_rows: Rows (coins x hours) at most, which bounds the memory; None where the limit of days is enough.
+    """
+
+    days: int | None
+    hourly_rows: int | None
+
+
+# Where rows come from ------------------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -130,7 +130,7 @@ class Recorded:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Unpartitioned:
+class Unpartitioned(_Declared):
     """The platform observes the present. The table has no partitions, because an observation cannot be made later.
 
     Attributes:
@@ -152,7 +152,7 @@ RowsFrom: TypeAlias = FromProvider | DerivedFrom | Recorded | Unpartitioned | Wr
 
 
 @dataclass(frozen=True, kw_only=True)
-class EachCoin:
+class EachCoin(_Declared):
     """Each coin has the same number of rows a day, from its first row on.
 
     Attributes:
@@ -167,7 +167,7 @@ class EachCoin:
 
 
 @dataclass(frozen=True, kw_only=True)
-class EachDay:
+class EachDay(_Declared):
     """Each closed day has a fixed number of rows.
 
     Attributes:
@@ -182,7 +182,7 @@ class EachDay:
 
 
 @dataclass(frozen=True, kw_only=True)
-class DaysWithRows:
+class DaysWithRows(_Declared):
     """Each closed day has at least one row.
 
     Attributes:
@@ -208,7 +208,7 @@ class FromFirstRow:
 
 
 @dataclass(frozen=True, kw_only=True)
-class RowsOf:
+class RowsOf(_Declared):
     """One row for each row of another table.
 
     Attributes:
@@ -223,7 +223,7 @@ class RowsOf:
 
 
 @dataclass(frozen=True, kw_only=True)
-class DaysOf:
+class DaysOf(_Declared):
     """One row on each day on which another table has a row with a positive value.
 
     Attributes:
@@ -238,7 +238,7 @@ class DaysOf:
 
 
 @dataclass(frozen=True, kw_only=True)
-class HoursOf:
+class HoursOf(_Declared):
     """One row for each coin and hour for which one of these hourly tables has a row.
 
     Attributes:
@@ -262,7 +262,7 @@ Expected: TypeAlias = (
 
 
 @dataclass(frozen=True, kw_only=True)
-class OnTheHour:
+class OnTheHour(_Declared):
     """Features read the row of the hour itself.
 
     Attributes:
@@ -273,7 +273,7 @@ class OnTheHour:
 
 
 @dataclass(frozen=True, kw_only=True)
-class AsOf:
+class AsOf(_Declared):
     """Features join the newest row that is known at the decision time.
 
     Attributes:

@@ -113,9 +113,10 @@ def test_history_is_not_called_fresh_and_recordings_are_not_called_late(scope: S
     assert not look(scope).passed
     write(scope, {"BTC": hour(24 * 365)})
     assert not look(scope).passed
-    write(scope, {"BTC": hour(24 * 300)}, source="sandbox-replay/coingecko")
-    assert look(scope).passed
-    ended = replace(scope, live=False)
+    recorded = replace(scope, warehouse=Warehouse(f"{scope.warehouse.uri}-recorded"))
+    write(recorded, {"BTC": hour(24 * 300)}, source="sandbox-replay/coingecko")
+    assert look(recorded).passed
+    ended = replace(recorded, live=False)
     assert "not judged" in look(ended).description
 
 

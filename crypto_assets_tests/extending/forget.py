@@ -13,7 +13,6 @@ from pathlib import Path
 
 import dagster  # noqa: F401 - see above
 import pandas  # noqa: F401
-import pandera.polars  # noqa: F401
 import polars  # noqa: F401
 import pytest
 

@@ -90,7 +90,7 @@ def _an_alert(instance: dg.DagsterInstance, warehouse: Warehouse) -> None:
         at = now - age
         row = {
             "article_id": str(age), "feed": "newsroom", "published_at": at, "date": at.date(), "available_at": at,
-            "source": "test", "title": "t", "url": f"https://n.example/{count}", "symbols": [],
+            "source": "sandbox/rss", "title": "t", "url": f"https://n.example/{count}", "symbols": [],
         }  # fmt: skip
         cells = {name: [row.get(name)] for name in articles.names}
         warehouse.write(articles, pl.DataFrame(cells, schema=articles.polars_schema), [at.date()])

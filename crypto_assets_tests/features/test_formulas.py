@@ -54,7 +54,8 @@ def test_the_first_value_of_an_indicator_comes_when_its_definition_says() -> Non
     first = {name: int(np.argmax(~np.isnan(array[0]))) for name, array in technical_features(bars).items()}
     nothing_forgotten(
         f"{feature.name}: its first value needs {first[feature.name] + 1} bars, and its definition says "
-        f"{feature.first_hours + 1}; mend the definition in crypto_assets/features/technical_columns.py"
+        f"{feature.first_hours + 1}; mend its bars, or its warmup= where it rests on a recursive mean, in "
+        "crypto_assets/features/technical_columns.py"
         for feature in GROUPS["technical"]
         if first.get(feature.name, feature.first_hours) != feature.first_hours
     )

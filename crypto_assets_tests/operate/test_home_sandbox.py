@@ -1,4 +1,4 @@
-"""A demo's home asks its own sandbox and nobody else; an ordinary home never puts live rows beside a sandbox's."""
+"""A demo's home asks its own sandbox and nobody else; an ordinary home that only real providers would fill refuses to add to a sandbox's rows."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Rows of a sandbox and rows of real providers are never under one root: refused, and nothing written."""
+"""Rows of a sandbox and rows of real providers are never in one table: refused, and nothing written."""
 
 from __future__ import annotations
 
@@ -53,13 +53,21 @@ def test_a_table_takes_rows_of_one_origin_only(tmp_path: Path, first: str, secon
     warehouse.write(MARKET_SENTIMENT, sentiment(first, DAYS[1]), DAYS[1:])
 
 
-def test_a_new_table_is_of_the_origin_of_the_others(tmp_path: Path) -> None:
+def test_one_provider_may_be_a_sandbox_where_the_others_are_not(tmp_path: Path) -> None:
+    """Base addresses are set one by one: each table has one origin, in a home that is no demo's."""
     warehouse = Warehouse(str(tmp_path))
     warehouse.write(MARKET_SENTIMENT, sentiment("alternative_me"), DAYS[:1])
-    with pytest.raises(ContractError, match="sandbox/defillama cannot go"):
-        warehouse.write(TVL, tvl("sandbox/defillama"), DAYS[:1])
-    assert not warehouse.exists(TVL.table)
-    assert not (tmp_path / TVL.table).exists()
+    warehouse.write(TVL, tvl("sandbox/defillama"), DAYS[:1])
+    assert warehouse.origins() == {"live": "alternative_me", "sandbox": "sandbox/defillama"}
+    with pytest.raises(ContractError, match="rows from defillama cannot go"):
+        warehouse.write(TVL, tvl("defillama"), DAYS[:1])
+    with pytest.raises(ContractError, match="rows from sandbox/alternative_me cannot go"):
+        warehouse.write(MARKET_SENTIMENT, sentiment("sandbox/alternative_me"), DAYS[:1])
+    demo = Warehouse(str(tmp_path / "demo"), accepts="sandbox")
+    demo.write(TVL, tvl("sandbox/defillama"), DAYS[:1])
+    with pytest.raises(ContractError, match="rows from alternative_me cannot go"):
+        demo.write(MARKET_SENTIMENT, sentiment("alternative_me"), DAYS[:1])
+    assert not demo.exists(MARKET_SENTIMENT.table)
 
 
 def test_one_write_of_both_is_refused(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from collections import Counter
 from datetime import date, datetime, timedelta, timezone
@@ -15,7 +16,7 @@ from hypothesis import strategies as st
 
 from crypto_assets.errors import ContractError
 from crypto_assets.tables.contract import Column, Contract
-from crypto_assets.tables.schemas import CONTRACTS, OHLC
+from crypto_assets.tables.schemas import CONTRACTS, OHLC, PRICES
 
 ROW = {
     "symbol": "BTC",
@@ -278,3 +279,17 @@ def test_a_missing_surplus_or_mistyped_column_is_named():
     assert OHLC.violations(good.with_columns(extra=1)) == ["extra is not in the contract"]
     assert OHLC.violations(good.cast({"close": pl.Int64})) == ["close is Int64, not Float64"]
     assert OHLC.violations(good.select(reversed(good.columns))) == []
+
+
+@pytest.mark.parametrize(
+    ("changed", "words"),
+    [
+        ({"time_column": "at"}, "time_column of its contract names at, which is no column; write time_column=None"),
+        ({"key": ("symbol", "when")}, "key of its contract names when, which is no column"),
+        ({"keeps": ("gone",)}, "keeps of its contract names gone"),
+        ({"ordered": (("low", "price_usd"),)}, "ordered of its contract names low"),
+    ],
+)
+def test_a_contract_that_names_what_it_lacks_fails_at_import(changed: dict[str, Any], words: str) -> None:
+    with pytest.raises(TypeError, match=f"^prices: {words}"):
+        dataclasses.replace(PRICES, **changed)

@@ -37,8 +37,11 @@ def test_a_field_that_is_missing_is_named_with_its_table(name: str) -> None:
         TableSpec(**given)
 
 
-@pytest.mark.parametrize("rows", [PRICES.rows_from, ENHANCED.rows_from])
-def test_a_field_that_is_missing_in_where_rows_come_from_is_named(rows: FromProvider | DerivedFrom) -> None:
+@pytest.mark.parametrize(
+    "rows",
+    [PRICES.rows_from, ENHANCED.rows_from, PRICES.freshness, PRICES.chunk, PRICES.expected, PRICES.read_by_features],
+)
+def test_a_field_that_is_missing_in_a_part_of_a_spec_is_named(rows: Any) -> None:
     for name in (field.name for field in fields(rows) if field.default is MISSING):
         given: dict[str, Any] = {field.name: getattr(rows, field.name) for field in fields(rows) if field.name != name}
         with pytest.raises(TypeError, match=f"^{type(rows).__name__} lacks {name}; "):

@@ -364,7 +364,7 @@ def _damage(platform: Platform, rows: pl.DataFrame) -> None:
 
 
 def _sentiment(platform: Platform, day: date, at: datetime | None = None) -> None:
-    row = {"date": day, "available_at": at or midnight(day + DAY), "source": "test", "fear_greed_index": 50.0}
+    row = {"date": day, "available_at": at or midnight(day + DAY), "source": "sandbox/test", "fear_greed_index": 50.0}
     names = {name: [row.get(name)] for name in CONTRACTS["market_sentiment"].names}
     platform.warehouse.write(MARKET_SENTIMENT, pl.DataFrame(names, schema=MARKET_SENTIMENT.polars_schema), [day])
 
