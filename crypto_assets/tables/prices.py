@@ -64,6 +64,14 @@ OHLC = Contract(
         value("low", "quote", "Lowest price.", nullable=False, above=0),
         value("close", "quote", "Last price.", nullable=False, above=0),
         value("volume", "base units", "Volume in the bar; null where the source has none (CoinGecko).", lower=0),
+        value(
+            "factor",
+            "units of today",
+            "How many of today's units of the coin the venue's unit was: 1, or another number "
+            "before a redenomination. The venue's own prices are the prices here times it, its volume is the volume here "
+            "divided by it.",
+            above=0,
+        ),
     ),
     available_at_rule="the bar's close",
     ordered=(("low", "open"), ("low", "close"), ("open", "high"), ("close", "high")),
