@@ -62,6 +62,11 @@ class Listing:
         """When it ended, UTC; None while it goes on."""
         return None if self.until == _LATEST else self.until
 
+    @property
+    def last_day(self) -> date:
+        """The UTC day of its last hour; a day far ahead while it goes on."""
+        return (self.until - timedelta(hours=1)).date()
+
     def overlaps(self, first: datetime, last: datetime) -> bool:
         """Whether it shares an hour with ``first`` (included) to ``last`` (not included)."""
         return self.since < last and first < self.until
@@ -132,7 +137,7 @@ def why_not(coin: Coin, venue: str, first: datetime) -> str:
     if before:
         last = before[-1]
         then = f"; its holders got {last.successor}" if last.successor else ""
-        return f"{venue} {last.ended} {coin.symbol} ({last.ticker}) on {last.until.date()}{then}"
+        return f"{venue} {last.ended} {coin.symbol} ({last.ticker}) on {last.last_day}{then}"
     if rows:
         return f"{venue} lists {coin.symbol} ({rows[0].ticker}) since {rows[0].since.date()}"
     return f"{venue} does not list {coin.symbol}"
@@ -226,7 +231,6 @@ def never_traded(coins: Sequence[Coin], venues: Iterable[str], first: datetime, 
     A coin without dated rows may be traded at any time.
     """
     return bool(coins) and all(
-        any(dated(coin, venue) for venue in venues)
-        and not any(listed_in(coin, venue, first, last) for venue in venues)
+        any(dated(coin, venue) for venue in venues) and not any(listed_in(coin, venue, first, last) for venue in venues)
         for coin in coins
     )

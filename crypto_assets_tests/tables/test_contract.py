@@ -29,6 +29,7 @@ ROW = {
     "low": 9.0,
     "close": 11.0,
     "volume": 3.0,
+    "factor": 1.0,
 }
 
 

@@ -1,0 +1,21 @@
+"""Asset of the group ``universe``: which coins there were on each day."""
+
+import dagster as dg
+import polars as pl
+
+from crypto_assets.assets import shell
+from crypto_assets.assets.providers import Providers
+from crypto_assets.transforms.universe import universe as coins_by_day
+
+
+@dg.asset(**shell.asset_kwargs("universe"), ins=shell.inputs_of("universe"))
+def universe(
+    context: dg.AssetExecutionContext, providers: Providers, prices: pl.DataFrame, ohlc: pl.DataFrame
+) -> pl.DataFrame:
+    """Compute the state of each configured coin on the days of the run."""
+    start, end = shell.days_of(context)
+    shell.show_lineage(context)
+    return coins_by_day(prices, ohlc, providers.coins(), start, end)
+
+
+ASSETS = [universe]
