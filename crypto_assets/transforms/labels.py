@@ -101,7 +101,13 @@ def _on_one_side(rows: pl.DataFrame, seams: pl.DataFrame, horizon: Horizon) -> p
         return rows
     following = seams.select("symbol", _seam="ts").sort("_seam")
     joined = rows.join_asof(
-        following, left_on="ts", right_on="_seam", by="symbol", strategy="forward", allow_exact_matches=False
+        following,
+        left_on="ts",
+        right_on="_seam",
+        by="symbol",
+        strategy="forward",
+        allow_exact_matches=False,
+        check_sortedness=False,  # both are in order of time, which Polars does not see within groups
     )
     return joined.filter((pl.col("_seam") > pl.col("ts") + horizon.span).fill_null(value=True)).drop("_seam")
 
