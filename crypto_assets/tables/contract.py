@@ -17,7 +17,7 @@ import polars as pl
 
 from crypto_assets.errors import ContractError
 from crypto_assets.lazy import lazy
-from crypto_assets.tables.pit_quality import PIT_QUALITY, QUALITIES, PitQuality
+from crypto_assets.tables.pit_quality import PIT_QUALITY, PitQuality
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -104,7 +104,7 @@ class Column:
 
 def _quality_column(quality: PitQuality) -> Column:
     return Column(
-        PIT_QUALITY, pl.String, "name", f"How the row is known. {quality.said}", nullable=False, allowed=QUALITIES
+        PIT_QUALITY, pl.String, "name", f"How the row is known. {quality.said}", nullable=False, allowed=quality.allowed
     )
 
 

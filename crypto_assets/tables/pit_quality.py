@@ -44,6 +44,11 @@ class Always:
             raise TypeError(f"pit_quality of a contract is {self.quality!r}; it is one of {', '.join(QUALITIES)}")
 
     @property
+    def allowed(self) -> tuple[str, ...]:
+        """The qualities that a row may have."""
+        return (self.quality,)
+
+    @property
     def unsaid(self) -> str:
         """The quality of a row that does not say it."""
         return self.quality
@@ -71,6 +76,11 @@ class SeenInTime:
     within: timedelta
     reason: str
     trained_on: bool = False
+
+    @property
+    def allowed(self) -> tuple[str, ...]:
+        """The qualities that a row may have."""
+        return (FIRST_SEEN, BACKFILLED)
 
     @property
     def unsaid(self) -> str:
@@ -111,6 +121,11 @@ class WorstOfInputs:
     """
 
     by: str | None
+
+    @property
+    def allowed(self) -> tuple[str, ...]:
+        """The qualities that a row may have."""
+        return QUALITIES
 
     @property
     def unsaid(self) -> str:

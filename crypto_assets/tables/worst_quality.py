@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import date, timedelta
 
 import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
 from crypto_assets.tables.contract import Contract
-from crypto_assets.tables.pit_quality import PIT_QUALITY, QUALITIES, WorstOfInputs
+from crypto_assets.tables.pit_quality import BACKFILLED, FINAL, PIT_QUALITY, QUALITIES, Always, WorstOfInputs
 
 MARKET = "MARKET"  # the symbol of rows about the whole market
 NEVER = np.iinfo(np.int64).max
+RANKS = {quality: rank for rank, quality in enumerate(QUALITIES)}
 
 
 @dataclass(frozen=True)
@@ -55,6 +57,31 @@ def with_worst_quality(rule: WorstOfInputs, rows: pl.DataFrame, inputs: Mapping[
     return rows.with_columns(quality)
 
 
+def backfilled_inputs(inputs: Mapping[str, Input], days: Sequence[date]) -> dict[date, list[str]]:
+    """Find the inputs of each day that have backfilled rows in its look-back.
+
+    Args:
+        inputs: Table -> its rows.
+        days: The days of a derived table.
+
+    Returns:
+        Day -> the names of these inputs, in the order of ``inputs``.
+    """
+    of = {table: _backfilled_days(given) for table, given in inputs.items()}
+    return {
+        day: [
+            table
+            for table, given in inputs.items()
+            if any(day - timedelta(days=back) in of[table] for back in range(given.look_back + 1))
+        ]
+        for day in days
+    }
+
+
+def _backfilled_days(given: Input) -> set[date]:
+    return set(_coded(given, None).filter(pl.col("code") == RANKS[BACKFILLED])["day"].cast(pl.Date))
+
+
 @dataclass(frozen=True)
 class _Place:
     """Where derived rows stand: the number of their subject, their day and the instant at which they were known."""
@@ -75,6 +102,8 @@ class _Place:
 
 def _raise(codes: NDArray[np.int8], place: _Place, given: Input) -> None:
     """Raise the codes of the rows for which the input has a worse row that counts."""
+    if given.contract.pit_quality.unsaid == FINAL:  # every row of it, see the contract's rule: the largest tables
+        return
     rows = _coded(given, place.by)
     first, last = int(place.day.min()) - given.look_back, int(place.day.max())
     rows = rows.filter((pl.col("day") >= first) & (pl.col("day") <= last), pl.col("code") > int(codes.min()))
@@ -97,14 +126,16 @@ def _raise(codes: NDArray[np.int8], place: _Place, given: Input) -> None:
 
 def _coded(given: Input, by: str | None) -> pl.DataFrame:
     """Return the rows with ``day`` (since 1970) and ``code``: the place of their quality in :data:`QUALITIES`."""
-    unsaid = given.contract.pit_quality.unsaid
-    said = pl.col(PIT_QUALITY).fill_null(unsaid) if PIT_QUALITY in given.rows.columns else pl.lit(unsaid)
-    ranks = {quality: rank for rank, quality in enumerate(QUALITIES)}
+    rule = given.contract.pit_quality
+    if isinstance(rule, Always) or PIT_QUALITY not in given.rows.columns:
+        code = pl.lit(RANKS[rule.unsaid], pl.Int64)
+    else:
+        code = pl.col(PIT_QUALITY).fill_null(rule.unsaid).replace_strict(RANKS, return_dtype=pl.Int64)
     names = [name for name in (by, "available_at") if name in given.rows.columns]
     return given.rows.select(
         *names,
         day=pl.col("date").cast(pl.Date).to_physical().cast(pl.Int64),
-        code=said.replace_strict(ranks, return_dtype=pl.Int64),
+        code=code,
     )
 
 

@@ -84,9 +84,11 @@ def of_an_older_version(warehouse: Warehouse, contract: Contract, rows: pl.DataF
     write_deltalake(warehouse.path(contract.table), frame.to_arrow(), partition_by=["date"], storage_options=options)
 
 
-@pytest.mark.parametrize(("contract", "expected"), [(ONCHAIN_BASE, "backfilled"), (PRICES, "final")])
+@pytest.mark.parametrize(
+    ("contract", "expected", "new"), [(ONCHAIN_BASE, "backfilled", "first_seen"), (PRICES, "final", "final")]
+)
 def test_rows_of_an_older_version_are_read_checked_queried_and_merged(
-    place: Place, contract: Contract, expected: str
+    place: Place, contract: Contract, expected: str, new: str
 ) -> None:
     warehouse = Warehouse(place("warehouse"))
     kinds = contract.polars_schema
@@ -107,8 +109,8 @@ def test_rows_of_an_older_version_are_read_checked_queried_and_merged(
     assert everywhere() == [[expected]] * 3
     assert not warehouse.write(contract, frame, [FIRST]).changed, "the same rows make no commit"
     later = {"date": FIRST + DAY} | ({"ts": midnight(FIRST + DAY)} if "ts" in row else {})
-    after = pl.DataFrame([row | later | {PIT_QUALITY: "first_seen"}], schema_overrides=dict(kinds))
+    after = pl.DataFrame([row | later | {PIT_QUALITY: new}], schema_overrides=dict(kinds))
     warehouse.write(contract, after.select(*row, PIT_QUALITY), [FIRST + DAY])
-    assert everywhere() == [[expected, "first_seen"]] * 3
+    assert everywhere() == [[expected, new]] * 3
     files = DeltaTable(warehouse.path(contract.table), storage_options=warehouse.storage_options)
     assert files.to_pyarrow_table().column(PIT_QUALITY).null_count == 1, "the old file is as it was"

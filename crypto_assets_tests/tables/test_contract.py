@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from crypto_assets.errors import ContractError
 from crypto_assets.tables.contract import Column, Contract
-from crypto_assets.tables.pit_quality import FINAL, QUALITIES, Always
+from crypto_assets.tables.pit_quality import QUALITIES, WorstOfInputs
 from crypto_assets.tables.schemas import CONTRACTS, OHLC, PRICES
 
 ROW = {
@@ -244,7 +244,7 @@ _EVERY_RULE = Contract(
         Column("free", pl.Float64, "", ""),
     ),
     available_at_rule="",
-    pit_quality=Always(FINAL, ""),
+    pit_quality=WorstOfInputs(by=None),
     time_column=None,
 )
 _FLOATS = st.sampled_from([None, -1.0, 0.0, 0.5, 1.0, 1.5, float("inf"), float("-inf")])
