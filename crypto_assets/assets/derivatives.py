@@ -2,6 +2,7 @@
 
 from collections.abc import Awaitable, Callable, Sequence
 from datetime import date, datetime, timedelta
+from functools import partial
 from typing import TypeAlias
 
 import dagster as dg
@@ -23,6 +24,7 @@ from crypto_assets.tables.contract import Contract
 
 Fetch: TypeAlias = Callable[[Client, Settings, Sequence[Coin], date, date, datetime], Awaitable[Fetched]]
 LONGEST_INTERVAL = 8.0  # hours between two settlements
+COMPARED = 30 * DAY  # the stored days before a range, with whose level its funding is compared
 
 
 @dg.asset(**shell.asset_kwargs("funding_rates"))
@@ -30,12 +32,15 @@ def funding_rates(context: dg.AssetExecutionContext, providers: Providers) -> pd
     """Settlements of perpetual futures; of the day in progress, of the coins whose interval is over."""
     start, end = shell.days_of(context)
     coins, now = _contracts(shell.coins_of(context, providers)), providers.now()
+    warehouse = Warehouse(providers.settings().warehouse)
     if day_in_progress.covers_only_today(context, now):
-        warehouse = Warehouse(providers.settings().warehouse)
         names = ["symbol", "ts", "interval_hours"]
         stored = warehouse.read(schemas.FUNDING_RATES, start=end - DAY, end=end, columns=names)
         coins = _settled_since(coins, stored, now)
-    fetched = _fetch(context, providers, schemas.FUNDING_RATES, source.fetch_funding, coins, start, end, now)
+    names = ["symbol", "venue", "date", "funding_rate", "interval_hours"]
+    weeks = warehouse.read(schemas.FUNDING_RATES, start=start - COMPARED, end=start - DAY, columns=names)
+    fetch = partial(source.fetch_funding, earlier=weeks.select(names).rows())
+    fetched = _fetch(context, providers, schemas.FUNDING_RATES, fetch, coins, start, end, now)
     return fetched.frame
 
 

@@ -32,6 +32,10 @@ from crypto_assets.dates import parse_moment
     help="Distance of the barriers in volatilities of the horizon.",
 )  # fmt: skip
 @click.option("--without-empty", is_flag=True, help="Leave out features that no row has a value of.")
+@click.option(
+    "--allow-backfilled", is_flag=True,
+    help="Keep features of later tables that rest on backfilled rows; those of the older tables are kept and named.",
+)  # fmt: skip
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document on stdout and nothing else.")
 def dataset(
     start_text: str,
@@ -43,6 +47,7 @@ def dataset(
     columns: str | None,
     barrier: float,
     without_empty: bool,
+    allow_backfilled: bool,
     as_json: bool,
 ) -> None:
     """Write features with forward-return and triple-barrier labels, point-in-time and reproducible."""
@@ -59,6 +64,7 @@ def dataset(
         columns=_listed(columns),
         as_of=parse_as_of(as_of_text),
         without_empty=without_empty,
+        allow_backfilled=allow_backfilled,
     )
     warehouse = Warehouse(configured().warehouse)
     built = training.build(warehouse, request, out)
@@ -69,6 +75,8 @@ def dataset(
             "out": str(out), "rows": built.rows, "features": built.features, "unlabelled": built.unlabelled,
             "labels": list(request.horizon.columns), "as_of": version, "delta_versions": built.versions,
             "empty": list(built.empty), "left_out": list(built.left_out),
+            "backfilled": {table: list(names) for table, names in built.backfilled.items()},
+            "left_out_backfilled": list(built.left_out_backfilled),
         }  # fmt: skip
         click.echo(json.dumps(document))
     else:
@@ -80,6 +88,13 @@ def dataset(
             click.echo(f"wholly empty: {', '.join(built.empty)}; --without-empty leaves them out", err=True)
         if built.left_out:
             click.echo(f"left out, because no row has a value: {', '.join(built.left_out)}", err=True)
+        for table, names in built.backfilled.items():
+            click.echo(f"rest on backfilled rows of {table}, revised perhaps since then: {', '.join(names)}", err=True)
+        if built.left_out_backfilled:
+            click.echo(
+                f"left out, because they rest on backfilled rows: {', '.join(built.left_out_backfilled)}; "
+                "--allow-backfilled keeps them", err=True,
+            )  # fmt: skip
         click.echo(f"to get the same bytes later, run the same command with --as-of {version}", err=True)
 
 

@@ -14,11 +14,11 @@ import polars as pl
 
 from crypto_assets.features.all_features import GROUPS
 from crypto_assets.features.feature import DAY_HOURS, HOUR, LEAST_SHARE, MONTH_HOURS, WEEK_HOURS
-from crypto_assets.features.futures_columns import GRACE_HOURS, LONGEST_INTERVAL
+from crypto_assets.features.futures_columns import DVOL_SERVES, GRACE_HOURS, INTEREST_SERVES, LONGEST_INTERVAL
 from crypto_assets.features.grid import HOURS_A_DAY, Arrays, Floats, Grid, Kernel, Panel, as_known, panel
 from crypto_assets.features.lookback import HOURLY, LOOKBACK_DAYS, window
 from crypto_assets.features.moments import rolling_moments
-from crypto_assets.features.windows import earlier, ratio, rolling_counts, rolling_sums
+from crypto_assets.features.windows import carried, earlier, ratio, rolling_counts, rolling_sums
 from crypto_assets.tables.schemas import DECISION_DELAY
 
 HOURS_A_YEAR = 8760
@@ -72,18 +72,20 @@ def funding_features(values: Mapping[str, Floats]) -> Arrays:
 
 def interest_features(values: Mapping[str, Floats]) -> Arrays:
     """Compute the columns of one venue's open interest, at the hours at which it is known."""
-    interest, value = values["open_interest"], values["open_interest_usd"]
-    long_short, taker = values["long_short_ratio"], values["taker_buy_sell_ratio"]
+    interest, value, long_short, taker = (
+        carried(values[name], INTEREST_SERVES)
+        for name in ("open_interest", "open_interest_usd", "long_short_ratio", "taker_buy_sell_ratio")
+    )
     return {
-        "open_interest_base": interest.copy(),
+        "open_interest_base": interest,
         "open_interest_base_change_24h": ratio(interest, earlier(interest, DAY_HOURS)) - 1.0,
         "open_interest_base_change_7d": ratio(interest, earlier(interest, WEEK_HOURS)) - 1.0,
         "open_interest_zscore_30d": _zscore(interest),
-        "long_short_ratio": long_short.copy(),
+        "long_short_ratio": long_short,
         "long_short_zscore_30d": _zscore(long_short),
-        "taker_buy_sell_ratio": taker.copy(),
+        "taker_buy_sell_ratio": taker,
         "taker_buy_sell_zscore_30d": _zscore(taker),
-        "venue_open_interest_usd": value.copy(),
+        "venue_open_interest_usd": value,
         "venue_open_interest_change_24h": ratio(value, earlier(value, DAY_HOURS)) - 1.0,
     }
 
@@ -102,9 +104,9 @@ def bars_features(values: Mapping[str, Floats]) -> Arrays:
 
 def volatility_features(values: Mapping[str, Floats]) -> Arrays:
     """Compute the columns of the volatility index, at the closes of its candles."""
-    close = values["close"]
+    close = carried(values["close"], DVOL_SERVES)
     return {
-        "dvol": close.copy(),
+        "dvol": close,
         "dvol_change_24h": close - earlier(close, DAY_HOURS),
         "dvol_change_7d": close - earlier(close, WEEK_HOURS),
     }

@@ -1,7 +1,8 @@
 """Columns about perpetual futures and implied volatility, from tables with a history.
 
 A venue's number counts for the coin where the venue is the first in DERIVATIVE_SOURCES that has it; each value comes from
-one venue. A settlement is in force until the next one is due, and two hours longer.
+one venue. A settlement is in force until the next one is due, and two hours longer. Open interest and the volatility
+index are levels: the newest value serves for some hours, so that a missing hour is bridged.
 """
 
 from typing import Any
@@ -20,6 +21,8 @@ from crypto_assets.features.feature import (
 GRACE_HOURS = 2  # a settlement that is late: the one before is in force so much longer
 LONGEST_INTERVAL = 8  # hours between settlements; what an unknown interval counts as
 CARRIED_HOURS = LONGEST_INTERVAL + GRACE_HOURS
+INTEREST_SERVES = 8  # hours that a statistic of open interest serves, its own included
+DVOL_SERVES = 24  # hours that a close of the volatility index serves
 PREFERRED = "at the first venue that has it"
 
 RATE = ("funding_rates.funding_rate",)
@@ -65,7 +68,14 @@ _FUNDING = (
 def _interest(
     name: str, unit: str, formula: str, inputs: tuple[str, ...], needs: tuple[Need, ...] = (), **more: Any
 ) -> Feature:
-    return Feature(name, unit, formula, inputs, needs, **{"coins": Coins.PERPETUAL, "memory": 2, **more})
+    formula += f" A statistic serves for {INTEREST_SERVES} hours."
+    coins = more.pop("coins", Coins.PERPETUAL)
+    return Feature(name, unit, formula, inputs, needs, memory=_reach(needs, INTEREST_SERVES), coins=coins, **more)
+
+
+def _reach(needs: tuple[Need, ...], serves: int) -> int:
+    """The hour marks that are used where the oldest cell may be a value that still serves."""
+    return max((need.span for need in needs), default=1) + serves
 
 
 _INTEREST = (
@@ -98,13 +108,21 @@ _BASIS = (
 
 FUTURES_FEATURES = (*_FUNDING, *_INTEREST, *_BASIS)
 
+
+def _dvol(
+    name: str, unit: str, formula: str, inputs: tuple[str, ...] = DVOL, needs: tuple[Need, ...] = (), **more: Any
+) -> Feature:
+    formula += f" A close serves for {DVOL_SERVES} hours."
+    memory = _reach(needs, DVOL_SERVES)
+    return Feature(name, unit, formula, inputs, needs, memory=memory, coins=Coins.OPTIONS, **more)
+
+
 VOLATILITY_FEATURES = (
-    Feature("dvol", "percent a year", "DVOL at the last close: the volatility that options imply for 30 days.", DVOL,
-            coins=Coins.OPTIONS, lower=0),
+    _dvol("dvol", "percent a year", "DVOL at the last close: the volatility that options imply for 30 days.", lower=0),
     *(
-        Feature(f"dvol_change_{span}", "points", f"dvol - that of {hours} hours before.", DVOL, ends(DVOL, hours), coins=Coins.OPTIONS)
+        _dvol(f"dvol_change_{span}", "points", f"dvol - that of {hours} hours before.", needs=ends(DVOL, hours))
         for span, hours in (("24h", DAY_HOURS), ("7d", WEEK_HOURS))
     ),
-    Feature("dvol_minus_realised_30d", "points", "dvol - 100 x volatility_30d x sqrt(8760), which is a year's.", (*DVOL, *PRICE),
-            (Need(((DVOL[0], 0),)), *share(PRICE, MONTH_HOURS, steps=True)), coins=Coins.OPTIONS),
+    _dvol("dvol_minus_realised_30d", "points", "dvol - 100 x volatility_30d x sqrt(8760), which is a year's.",
+          (*DVOL, *PRICE), (Need(((DVOL[0], 0),)), *share(PRICE, MONTH_HOURS, steps=True))),
 )  # fmt: skip

@@ -139,11 +139,19 @@ async def _archive(
 async def _file(
     client: Client, settings: Settings, contract: str, day: date, reading: Reading, digests: list[str]
 ) -> Found:
-    """The rows of one daily file; none where it does not match its checksum, also when asked for once more."""
+    """The rows of one daily file; none where it does not match its checksum, also when asked for once more.
+
+    Raises SourceError where a page came instead of a file, which says nothing of the day.
+    """
     subject = f"{reading.subject} {day}"
     url = f"{settings.binance_archive_base_url}{archive_path(contract, day)}"
     for _attempt in (1, 2):
         body = await client.get_bytes("binance_archive", url, subject=subject, endpoint="/daily/metrics")
+        if body.body.lstrip()[:1] == b"<":
+            raise SourceError(
+                f"binance daily metrics of {subject} answered HTML instead of a file; nothing of the coin was written; check "
+                "BINANCE_ARCHIVE_BASE_URL, or try again later"
+            )
         try:
             said = await client.get_bytes(
                 "binance_archive", f"{url}.CHECKSUM", subject=subject, endpoint="/daily/metrics.CHECKSUM"

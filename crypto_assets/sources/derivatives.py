@@ -5,11 +5,10 @@ A venue that fails or refuses this place does not take the other venue's rows wi
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
 from functools import partial
-from statistics import median
 from typing import Any
 
 import pandas as pd
@@ -32,6 +31,7 @@ from crypto_assets.sources.fetched import (
     require_days,
     utc,
 )
+from crypto_assets.sources.funding_units import Settled, without_percents
 from crypto_assets.sources.reading import HOUR, Reading
 from crypto_assets.tables.contract import Contract
 from crypto_assets.tables.derivatives import (
@@ -56,14 +56,12 @@ BARS: Mapping[str, Fetcher] = {"binance": binance_futures.fetch_bars}
 # What the venue answers where it does not serve this place or address at all: it is left out by name, and not failed.
 NOT_SERVED = (401, 403, 404, 451)
 ADDRESSES = {"binance": "BINANCE_FUTURES_BASE_URL", "bybit": "BYBIT_BASE_URL"}
-PERCENT = "rates of most coins of the day look like percents"
-HIGH_RATE = 0.003  # in 8 hours; no recorded day has so much in the median of its coins
-LEAST_COINS = 3  # with fewer, a squeeze of one coin would look the same
 
 
 async def fetch_funding(
-    client: Client, settings: Settings, coins: Sequence[Coin], start: date, end: date, now: datetime
-) -> Fetched:
+    client: Client, settings: Settings, coins: Sequence[Coin], start: date, end: date, now: datetime,
+    earlier: Iterable[Settled] = (),
+) -> Fetched:  # fmt: skip
     """Fetch the settlements in the days ``start``..``end`` (contract ``funding_rates``).
 
     Args:
@@ -73,6 +71,7 @@ async def fetch_funding(
         start: the first UTC day.
         end: the last UTC day, included.
         now: later settlements are left out.
+        earlier: settlements of the weeks before ``start``, against which a change of the unit shows.
 
     Returns:
         The rows. ``missing`` names coins without a contract and venues that do not serve this place; ``failed`` names
@@ -89,7 +88,7 @@ async def fetch_funding(
         for (symbol, venue), series in found.series.items()
         for ts, at, source, *values in series.rows
     ]
-    rows, percents = without_percents(rows)
+    rows, percents = without_percents(rows, earlier)
     found.set_aside += percents
     await _require_days(client, settings, coins, found, rows, first, end, now, FUNDING_RATES)
     return found.fetched(FUNDING_RATES, rows, client.calls - before)
@@ -100,7 +99,7 @@ async def fetch_open_interest(
 ) -> Fetched:
     """Fetch the hourly open interest in the days ``start``..``end`` (contract ``open_interest``).
 
-    Arguments, result and errors are those of :func:`fetch_funding`.
+    Arguments, result and errors are those of :func:`fetch_funding`, without ``earlier``.
     """
     before = client.calls
     first = max(start, OPEN_INTEREST_SINCE)
@@ -154,33 +153,6 @@ def known_at(venue: str, ts: datetime) -> datetime:
     return ts + STATISTICS_LAG * (2 if beginning else 1)
 
 
-def without_percents(rows: list[tuple[Any, ...]]) -> tuple[list[tuple[Any, ...]], list[SetAside]]:
-    """Set aside the rows of a venue's day on which most coins have rates that only percents can be.
-
-    A provider that changes from fractions to percents multiplies every rate by 100 overnight. The rate that most
-    contracts have most of the time, 0.0001 in 8 hours, becomes 0.01: a rate that single coins reach, and never most.
-
-    Args:
-        rows: (symbol, venue, ts, date, available_at, source, funding_rate, interval_hours, …).
-
-    Returns:
-        The other rows, and what was set aside.
-    """
-    levels: dict[tuple[str, date], dict[str, list[float]]] = {}
-    for symbol, venue, _, day, _, _, rate, interval, *_ in rows:
-        levels.setdefault((venue, day), {}).setdefault(symbol, []).append(abs(rate) * 8 / (interval or 8))
-    strange = {
-        place
-        for place, coins in levels.items()
-        if len(coins) >= LEAST_COINS and sum(median(found) > HIGH_RATE for found in coins.values()) * 2 > len(coins)
-    }
-    log = SetAsideLog()
-    for row in rows if strange else ():
-        if (row[1], row[3]) in strange:
-            log.add(row[0], row[3], PERCENT, row[6])
-    return [row for row in rows if (row[1], row[3]) not in strange], list(log.records())
-
-
 @dataclass
 class _Given:
     """What the venues gave, coin by coin."""
@@ -192,7 +164,7 @@ class _Given:
     surplus: dict[str, int] = field(default_factory=dict)
 
     def fetched(self, contract: Contract, rows: list[tuple[Any, ...]], calls: int) -> Fetched:
-        frame = utc(pd.DataFrame(rows, columns=contract.names), "ts", "available_at")
+        frame = utc(pd.DataFrame(rows, columns=contract.given_names), "ts", "available_at")
         digests = tuple(digest for series in self.series.values() for digest in series.digests)
         return Fetched(
             frame, digests, self.missing, calls, self.failed, set_aside=_summed(self.set_aside), surplus=self.surplus
@@ -320,8 +292,14 @@ async def _require_days(
 
 
 async def _first_listing(client: Client, settings: Settings, coins: Sequence[Coin], now: datetime) -> datetime | None:
-    """The first settlement of any of these coins at Binance, where the days without rows may lie before all listings."""
-    first = await gather(
-        binance_futures.listed_since(client, settings, coin, now) for coin in coins if coin.binance_perpetual
-    )
+    """The first settlement of any of these coins at Binance, where the days without rows may lie before all listings.
+
+    None where Binance does not say it: the error about the days is then the one that counts.
+    """
+    try:
+        first = await gather(
+            binance_futures.listed_since(client, settings, coin, now) for coin in coins if coin.binance_perpetual
+        )
+    except SourceError:
+        return None
     return min((one for one in first if one is not None), default=None)

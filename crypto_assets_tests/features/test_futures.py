@@ -58,7 +58,8 @@ class Known:
 
     def statistics(self) -> dict[str, float | None]:
         def value(column: str, age: int = 0) -> float | None:
-            return self.interest.get(self.ts - age * HOUR, {}).get(column)
+            found = (self.interest.get(self.ts - (age + n) * HOUR, {}).get(column) for n in range(8))
+            return next((one for one in found if one is not None), None)
 
         def window(column: str) -> list[float]:
             return [found for n in range(720) if (found := value(column, n)) is not None]
@@ -202,14 +203,45 @@ def test_dvol_against_the_volatility_that_came_about() -> None:
     data = messy(31, START, 2, history=45, gaps=0.001, late=0.0)
     got = features(data, ["BTC"], START, START + DAY)
     close = dict(data["implied_volatility"].select(pl.col("ts") + HOUR, "close").rows())
+
+    def served(ts: datetime) -> float | None:
+        return next((close[ts - n * HOUR] for n in range(24) if ts - n * HOUR in close), None)
+
     for row in got.rows(named=True):
-        assert row["dvol"] == close.get(row["ts"])
-        then = close.get(row["ts"] - DAY)
+        assert row["dvol"] == served(row["ts"])
+        then = served(row["ts"] - DAY)
         assert row["dvol_change_24h"] == (row["dvol"] - then if row["dvol"] is not None and then is not None else None)
         if row["dvol"] is not None and row["volatility_30d"] is not None:
             realised = 100 * row["volatility_30d"] * math.sqrt(24 * 365)
             assert row["dvol_minus_realised_30d"] == pytest.approx(row["dvol"] - realised, rel=1e-9)
     assert got["dvol_minus_realised_30d"].count() > 40
+
+
+def test_levels_are_bridged_for_their_hours_and_no_longer() -> None:
+    """Open interest of every fourth hour and one candle a day fill each hour; the value ends when it is too old."""
+    marks = [at(START, n) for n in range(96)]
+    prices = table("prices", [{"symbol": "BTC", "ts": ts, "available_at": ts, "price_usd": 1.0} for ts in marks])
+    where = {"symbol": "BTC", "venue": "binance"}
+    interest = [
+        {
+            **where,
+            "ts": ts,
+            "available_at": ts + timedelta(minutes=5),
+            "open_interest": 100.0 + n,
+            "open_interest_usd": 1e9,
+        }
+        for n, ts in enumerate(marks[:49:4])
+    ]
+    candle = dict.fromkeys(("open", "high", "low", "close"), 60.0)
+    candles = [{"symbol": "BTC", "ts": ts, "available_at": ts + HOUR, **candle} for ts in marks[:25:24]]
+    given = {"prices": prices, "open_interest": table("open_interest", interest),
+             "implied_volatility": table("implied_volatility", candles)}  # fmt: skip
+    got = build_features(tables=given, symbols=["BTC"], start=START, end=START + 3 * DAY).sort("ts")
+    levels = [100.0 + min(n, 48) // 4 if n < 56 else None for n in range(96)]
+    assert got["open_interest_base"].to_list() == levels
+    assert got["open_interest_usd"].is_not_null().to_list() == [n < 56 for n in range(96)]
+    assert got["open_interest_base_change_24h"].is_not_null().to_list() == [24 <= n < 56 for n in range(96)]
+    assert got["dvol"].is_not_null().to_list() == [1 <= n < 49 for n in range(96)]
 
 
 def test_coins_are_expected_to_have_what_a_venue_lists() -> None:

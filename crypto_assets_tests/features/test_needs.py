@@ -21,6 +21,7 @@ from crypto_assets.transforms.onchain import enhance
 from crypto_assets_tests.features.frames import DAY, DELAY, HOUR, Inputs, at, features, messy
 
 START = date(2022, 1, 1)
+SERVES = {"open_interest": 8, "implied_volatility": 24}  # hours that a value serves, its own included
 There = Callable[[str, int], bool]
 
 
@@ -91,7 +92,8 @@ class Stored:
             self.marks[name] = set(
                 rows.select(pl.col("ts") + delay + pl.when(late).then(HOUR).otherwise(0 * HOUR))["ts"]
             )
-        return self.ts - age * HOUR in self.marks[name]
+        serves = SERVES.get(table_of(name), 1)
+        return any(self.ts - (age + n) * HOUR in self.marks[name] for n in range(serves))
 
     def in_force(self, name: str, age: int) -> bool:
         """Whether the newest settlement by that hour is there, and no older than its interval and two hours."""

@@ -31,7 +31,17 @@ HOUR = timedelta(hours=1)
 def prices_at(factor: float = 1.0) -> pl.DataFrame:
     midnight = datetime(2021, 3, 1, tzinfo=timezone.utc)
     rows = [
-        (coin, ts, ts.date(), ts + timedelta(seconds=20), "test", scenario.level(coin, ts) * factor, None, None)
+        (
+            coin,
+            ts,
+            ts.date(),
+            ts + timedelta(seconds=20),
+            "final",
+            "test",
+            scenario.level(coin, ts) * factor,
+            None,
+            None,
+        )
         for coin in ("BTC", "ETH")
         for ts in (midnight + HOUR * n for n in range(6 * 24))
         if not (coin == "BTC" and ts in scenario.GAP)
@@ -131,7 +141,8 @@ def test_coins_columns_and_horizon_are_chosen(warehouse: Warehouse, tmp_path: Pa
     found = pl.read_parquet(tmp_path / "a.parquet")
     assert found["symbol"].unique().to_list() == ["ETH"]
     assert found.columns == [
-        *("symbol", "ts", "date", "available_at", "source", "price_usd", "return_24h", "forward_return_2d"),
+        *("symbol", "ts", "date", "available_at", "pit_quality", "source", "price_usd", "return_24h"),
+        "forward_return_2d",
         *("triple_barrier_2d", "triple_barrier_2d_ts", "label_available_at"),
     ]
     assert set(found["triple_barrier_2d"].drop_nulls()) <= {-1, 0, 1}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from datetime import date, datetime, timedelta, timezone
+from itertools import combinations
 from typing import Any
 
 import polars as pl
@@ -12,7 +13,7 @@ import pytest
 from crypto_assets.catalog import select
 from crypto_assets.dates import chunks
 from crypto_assets.errors import SourceError
-from crypto_assets.sources import derivatives
+from crypto_assets.sources import binance_futures, bybit, derivatives, funding_units
 from crypto_assets.sources.contracts import coins_of, intervals
 from crypto_assets.sources.fetched import Fetched
 from crypto_assets.tables.derivatives import FUNDING_CHUNK_DAYS
@@ -188,8 +189,22 @@ def test_rates_that_become_percents_overnight_are_set_aside_and_the_days_before_
     found, _ = ask(Venues({name: listed(base) for name, base in bases.items()}), "BTC,ETH,SOL,XRP")
     assert {row[0].date() for row in rows(found)} == {D1, D2}
     assert {(record.subject, record.day, record.reason) for record in found.set_aside} == {
-        (coin, D3, derivatives.PERCENT) for coin in ("BTC", "ETH", "SOL", "XRP")
+        (coin, D3, funding_units.PERCENT) for coin in ("BTC", "ETH", "SOL", "XRP")
     }
+
+
+def test_a_tick_compares_with_the_stored_weeks() -> None:
+    """A day of low rates as percents is below what a level alone can tell."""
+    venues = Venues({name: [(ts, 0.002) for ts in SPAN] for name in ("BTCUSDT", "ETHUSDT", "SOLUSDT")})
+    earlier = [(coin, "binance", D1 - DAY, 2e-5, 8.0) for coin in ("BTC", "ETH", "SOL")]
+    with serve(venues) as server:
+        settings = server.settings(DERIVATIVE_SOURCES="binance")
+        found, alone = (
+            fetch(lambda c, e=e: derivatives.fetch_funding(c, settings, select("BTC,ETH,SOL"), D1, D1, NOW, e))
+            for e in (earlier, [])
+        )
+    assert found.frame.empty and {one.reason for one in found.set_aside} == {funding_units.PERCENT}
+    assert len(alone.frame) == 9 and not alone.set_aside
 
 
 def test_a_squeeze_of_one_coin_is_no_change_of_units() -> None:
@@ -233,7 +248,8 @@ def test_five_years_of_fifty_coins_are_the_fewest_requests() -> None:
         for start, end in chunks(first, last, FUNDING_CHUNK_DAYS):
             found = fetch(lambda c, a=start, b=end: derivatives.fetch_funding(c, settings, coins, a, b, now))
             assert len(found.frame) == 50 * 3 * ((end - start).days + 1)
-        assert len(server.requests) == 50 * -(-days // FUNDING_CHUNK_DAYS) == 50 * -(-days * 3 // 1000)
+        assert len(server.requests) == 50 * -(-days // FUNDING_CHUNK_DAYS)
+        assert len(server.requests) == 50 * -(-days * 3 // binance_futures.FUNDING_LIMIT)
 
 
 def test_bybit_pages_backwards_and_gives_the_same_rows() -> None:
@@ -242,7 +258,7 @@ def test_bybit_pages_backwards_and_gives_the_same_rows() -> None:
     mine, requests = ask(Venues(bybit={"BTCUSDT": listed}), start=start, DERIVATIVE_SOURCES="bybit")
     theirs, _ = ask(Venues({"BTCUSDT": listed}), start=start)
     assert rows(mine) == rows(theirs) and len(rows(mine)) == 143 * 3
-    assert len(requests) == 3
+    assert len(requests) == -(-len(rows(mine)) // bybit.LIMIT) == 3
 
 
 def test_recorded_settlements_of_two_venues_equal_the_recording() -> None:
@@ -279,7 +295,27 @@ def test_recorded_settlements_of_two_venues_equal_the_recording() -> None:
 def test_no_recorded_day_looks_like_percents() -> None:
     recorded = pl.read_parquet(shared("series", "funding", "binance_perp_funding_2019-09_2023-12.parquet"))
     listed = [
-        (symbol, "binance", ts, ts.date(), ts, "test", rate, 8)
+        (symbol.removesuffix("USDT"), "binance", ts.date(), rate, 8.0)
         for symbol, ts, rate in recorded.select("symbol", "funding_time", "funding_rate").rows()
     ]
-    assert derivatives.without_percents(listed) == (listed, [])
+    whole = ("BTC", "ETH", "XRP", "LTC", "ADA")
+    some = [set(names) for many in (3, 4, 5) for names in combinations(whole, many)]
+    for names in ({row[0] for row in listed}, {"BTC"}, {"ETH"}, {"BTC", "ETH"}, {"XRP"}, *some):
+        mine = [row for row in listed if row[0] in names]
+        assert not funding_units.percent_days(mine), names
+
+
+@pytest.mark.parametrize("names", [{"BTC"}, {"ETH"}, {"BTC", "ETH"}, {"BTC", "ETH", "ADA"}, {"LTC", "XRP", "ADA"}])
+def test_recorded_rates_as_percents_are_noticed(names: set[str]) -> None:
+    """The last two years as percents: a day whose rates are near zero passes as fractions, and few are."""
+    recorded = pl.read_parquet(shared("series", "funding", "binance_perp_funding_2019-09_2023-12.parquet"))
+    change = date(2022, 1, 1)
+    listed = [
+        (symbol.removesuffix("USDT"), "binance", ts.date(), rate * (100 if ts.date() >= change else 1), 8.0)
+        for symbol, ts, rate in recorded.select("symbol", "funding_time", "funding_rate").rows()
+        if symbol.removesuffix("USDT") in names
+    ]
+    found = funding_units.percent_days(listed)
+    days = {row[2] for row in listed if row[2] >= change}
+    assert min(day for _, day in found) == change
+    assert len(found) > 0.8 * len(days)
