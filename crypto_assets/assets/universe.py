@@ -15,7 +15,8 @@ def universe(
     """Compute the state of each configured coin on the days of the run."""
     start, end = shell.days_of(context)
     shell.show_lineage(context)
-    return coins_by_day(prices, ohlc, providers.coins(), start, end)
+    rows = coins_by_day(prices, ohlc, providers.coins(), start, end)
+    return shell.with_worst("universe", rows, {"prices": prices, "ohlc": ohlc})
 
 
 ASSETS = [universe]

@@ -234,3 +234,25 @@ def never_traded(coins: Sequence[Coin], venues: Iterable[str], first: datetime, 
         any(dated(coin, venue) for venue in venues) and not any(listed_in(coin, venue, first, last) for venue in venues)
         for coin in coins
     )
+
+
+def untraded(coin: Coin, venue: str, first: datetime, last: datetime) -> list[tuple[datetime, datetime]]:
+    """Find the hours in which, as dated rows say, a venue did not trade a coin between two names or after the last one.
+
+    Args:
+        coin: the coin.
+        venue: a field of the catalogue.
+        first: the first hour, UTC.
+        last: the hour after the last one, UTC.
+
+    Returns:
+        (first hour, hour after the last one) of each gap, in order; empty for a coin without dated rows.
+    """
+    rows = dated(coin, venue)
+    gaps, begin = [], first
+    for one in rows:
+        if one.overlaps(first, last):
+            gaps.append((begin, one.since))
+            begin = one.until
+    gaps.append((begin, last))
+    return [(a, b) for a, b in gaps if a < b] if rows else []

@@ -25,6 +25,7 @@ from crypto_assets.checks import (
     service,
     set_aside,
     sources,
+    universe,
 )
 from crypto_assets.checks.by_day import Judged, judge, judges_days
 from crypto_assets.checks.day_reports import Reporter, as_result
@@ -60,6 +61,7 @@ def every_measure() -> dict[str, dict[str, Measure]]:
         set_aside.MEASURES,
         identifiers.MEASURES,
         kept.MEASURES,
+        universe.MEASURES,
     )
     return {
         table: {**measures.MEASURES[table], **{n: m for found in more for n, m in found.get(table, {}).items()}}

@@ -166,7 +166,7 @@ SPECS = (
         rows_from=FromProvider(pool="ohlc", settles_after=SETTLES_AFTER, history=FULL_HISTORY, newest_only=False),
         when=TICKS,
         freshness=EVERY_COIN_HOURLY,
-        expected=EachCoin(rows_per_day=24, identifier=None, kept=True),
+        expected=EachCoin(rows_per_day=24, identifier=None, kept=True, ends_at="binance"),
         chunk=CHUNK,
         read_by_features=OnTheHour(delay_hours=1),
         own_pod_from_days=None,

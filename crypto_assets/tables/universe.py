@@ -7,6 +7,7 @@ from datetime import timedelta
 import polars as pl
 
 from crypto_assets.tables.contract import TEXTS, Column, Contract
+from crypto_assets.tables.pit_quality import WorstOfInputs
 from crypto_assets.tables.shared_columns import available_at, day, source, symbol, value
 from crypto_assets.tables.spec import OWNER, Chunk, DaysWithRows, DerivedFrom, Freshness, TableSpec, When
 
@@ -38,7 +39,7 @@ UNIVERSE = Contract(
         Column("tickers", TEXTS, "names", "The venue and its name for the coin on that day, for example binance:LUNAUSDT.", nullable=False),
         value(
             "factor", "units", "How many of today's units one unit of that day was; where the coin became another one, how "
-            "many of the successor.", nullable=False, above=0,
+            "many of the successor. Before a redenomination it is not what was known then.", nullable=False, above=0,
         ),
         Column("successor", pl.String, "name", "Coin of the catalogue that holders got; null where there is none."),
         Column(
@@ -50,6 +51,7 @@ UNIVERSE = Contract(
         Column("evidence", pl.String, "text", "How we know: catalogue, bars, prices, silence, or a jump, with dates and numbers.", nullable=False),
     ),
     available_at_rule=KNOWN_AT,
+    pit_quality=WorstOfInputs(by="symbol"),
     reference="crypto_assets/catalog/listings.csv",
     time_column=None,
 )  # fmt: skip

@@ -19,6 +19,7 @@ from crypto_assets.catalog.listings import DELISTED, SPOT, Listing, dated
 from crypto_assets.features.seams import seams_of
 from crypto_assets.tables import universe as table
 from crypto_assets.tables.derived_source import derived_source
+from crypto_assets.tables.pit_quality import PIT_QUALITY
 
 DAY, HOUR = timedelta(days=1), timedelta(hours=1)
 QUIET_DAYS = 7  # a coin without a row for this long is silent; halts of single pairs took up to 103 hours
@@ -99,7 +100,8 @@ def universe(prices: pl.DataFrame, ohlc: pl.DataFrame, coins: Sequence[Coin], st
             if found is not None:
                 midnight = datetime.combine(day + DAY, time(), timezone.utc)
                 rows.append({"symbol": coin.symbol, "date": day, "available_at": midnight, "source": origin, **found})
-    return pl.DataFrame(rows, schema=table.UNIVERSE.polars_schema).sort("date", "symbol")
+    schema = {name: dtype for name, dtype in table.UNIVERSE.polars_schema.items() if name != PIT_QUALITY}
+    return pl.DataFrame(rows, schema=schema).sort("date", "symbol")
 
 
 def _known_by_the_day(frame: pl.DataFrame) -> pl.DataFrame:
