@@ -11,7 +11,7 @@ import os
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import date, datetime
 from pathlib import Path
 
@@ -19,7 +19,7 @@ import polars as pl
 import pyarrow as arrow
 from pyarrow import parquet
 
-from crypto_assets.catalog import by_symbol
+from crypto_assets.catalog.listings import resolve
 from crypto_assets.dates import DAY, chunks
 from crypto_assets.errors import CryptoAssetsError, UsageError, WarehouseError, free_space_note, suggestion
 from crypto_assets.operate import backfilled
@@ -119,11 +119,9 @@ def build(warehouse: Warehouse, request: Request, out: Path) -> Built:
     """
     if request.end <= request.start:
         raise UsageError(f"--end ({request.end:%Y-%m-%d %H:%M}) is not after --start ({request.start:%Y-%m-%d %H:%M})")
-    if unknown := sorted(set(request.symbols or ()) - set(by_symbol())):
-        raise UsageError(
-            f"--symbols: {', '.join(unknown)} not in the catalogue{suggestion(unknown, by_symbol())}; "
-            "the coins are in crypto_assets/catalog/coins.csv"
-        )
+    if request.symbols is not None:
+        names = resolve(request.symbols, "--symbols", request.start.date(), request.end.date())
+        request = replace(request, symbols=names)
     versions = _versions(warehouse, request.as_of)
     names = _columns(warehouse, versions[FEATURES], request.columns)
     resting = _resting(warehouse, request, versions, names)
