@@ -109,7 +109,7 @@ def _raise(codes: NDArray[np.int8], place: _Place, given: Input) -> None:
     first, last = int(place.day.min()) - given.look_back, int(place.day.max())
     rows = rows.filter((pl.col("day") >= first) & (pl.col("day") <= last), pl.col("code") > known)
     own = place.by in rows.columns
-    everyone = (pl.col(place.by) == MARKET) if own else pl.lit(value=True)
+    everyone = (pl.col(str(place.by)) == MARKET) if own else pl.lit(value=True)
     for shared, part in ((True, rows.filter(everyone)), (False, rows.filter(~everyone))):
         for code in sorted(part["code"].unique(), reverse=True):
             worse = part.filter(pl.col("code") >= code)
