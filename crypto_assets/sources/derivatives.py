@@ -52,7 +52,7 @@ INTEREST: Mapping[str, Fetcher] = {
     "binance": binance_statistics.fetch_open_interest,
     "bybit": bybit.fetch_open_interest,
 }
-BARS: Mapping[str, Fetcher] = {"binance": binance_futures.fetch_bars}
+BARS: Mapping[str, Fetcher] = {"binance": binance_futures.fetch_bars, "bybit": bybit.fetch_bars}
 # What the venue answers where it does not serve this place or address at all: it is left out by name, and not failed.
 NOT_SERVED = (401, 403, 404, 451)
 ADDRESSES = {"binance": "BINANCE_FUTURES_BASE_URL", "bybit": "BYBIT_BASE_URL"}
@@ -120,8 +120,7 @@ async def fetch_bars(
 ) -> Fetched:
     """Fetch the finished hourly bars in the days ``start``..``end`` (contract ``perpetual_bars``).
 
-    Only Binance gives a history of its index. Where ``DERIVATIVE_SOURCES`` leaves it out, there are no rows. Arguments,
-    result and errors are those of :func:`fetch_funding`.
+    Arguments, result and errors are those of :func:`fetch_funding`, without ``earlier``.
     """
     before = client.calls
     first = max(start, BARS_SINCE)
