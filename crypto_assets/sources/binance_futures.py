@@ -73,7 +73,7 @@ async def fetch_funding(
     if contract is None:
         raise NeverListedError(f"binance has no perpetual contract of {coin.symbol}")
     found = Settlements(reading)
-    first, last = midnight(start) - AROUND, min(midnight(end + DAY) + AROUND, reading.now)
+    first, last = midnight(start) - AROUND, midnight(end + DAY) + AROUND
     digests = await _pages(client, settings, coin, first, last, found)
     digests += await _fill_holes(client, settings, coin, found)
     what = f"binance fundingRate of {coin.symbol} {start} to {end}"
@@ -87,8 +87,8 @@ async def _pages(
     reading = found.reading
     subject = f"{coin.symbol} {reading.start} to {reading.end}"
     digests: list[str] = []
-    cursor = first
-    while cursor <= last:
+    cursor, until = first, min(last, reading.now)  # what lies in the future is asked for with it, and refused
+    while cursor <= until:
         params = {"symbol": coin.binance_perpetual, **_window(cursor, last), "limit": FUNDING_LIMIT}
         answer = await _ask(client, settings, "binance_funding", FUNDING, params, subject)
         digests.append(answer.digest)
@@ -99,7 +99,7 @@ async def _pages(
                 "page before; nothing of the coin was written; try again later"
             )
         # A short page ends the history only where no further settlement fits before the end of the window.
-        if newest is None or (count < FUNDING_LIMIT and newest + AROUND > last):
+        if newest is None or (count < FUNDING_LIMIT and newest + AROUND > until):
             break
         cursor = newest + MILLISECOND
     return digests

@@ -152,7 +152,7 @@ EVERY_EIGHT_HOURS = Freshness(warn_after=timedelta(hours=9), late_after=timedelt
 
 def _spec(
     contract: Contract,
-    kind: str,
+    kinds: tuple[str, ...],
     chunk_days: int,
     freshness: Freshness,
     rows_per_day: int,
@@ -162,9 +162,9 @@ def _spec(
     return TableSpec(
         contract=contract,
         group="derivatives",
-        kinds=frozenset({kind}),
+        kinds=frozenset(kinds),
         owner=OWNER,
-        rows_from=FromProvider(pool=kind, settles_after=SETTLES_AFTER, history=FROM_FIRST_ROW, newest_only=False),
+        rows_from=FromProvider(pool=kinds[0], settles_after=SETTLES_AFTER, history=FROM_FIRST_ROW, newest_only=False),
         when=frozenset({When.TICK, When.SETTLE}),
         freshness=freshness,
         expected=EachSeries(rows_per_day=rows_per_day),
@@ -176,9 +176,9 @@ def _spec(
 
 
 SPECS = (
-    _spec(FUNDING_RATES, "binance", FUNDING_CHUNK_DAYS, EVERY_EIGHT_HOURS, 3, 0, demo_warm_up=True),
+    _spec(FUNDING_RATES, VENUES, FUNDING_CHUNK_DAYS, EVERY_EIGHT_HOURS, 3, 0, demo_warm_up=True),
     # Two requests a coin and day: the demo takes the days that it shows, and no month before.
-    _spec(OPEN_INTEREST, "binance", COINGECKO_RANGE_DAYS, HOURLY, 24, 0, demo_warm_up=False),
-    _spec(PERPETUAL_BARS, "binance", HOURLY_CHUNK_DAYS, HOURLY, 24, 1, demo_warm_up=True),
-    _spec(IMPLIED_VOLATILITY, "deribit", HOURLY_CHUNK_DAYS, HOURLY, 24, 1, demo_warm_up=True),
+    _spec(OPEN_INTEREST, VENUES, COINGECKO_RANGE_DAYS, HOURLY, 24, 0, demo_warm_up=False),
+    _spec(PERPETUAL_BARS, VENUES, HOURLY_CHUNK_DAYS, HOURLY, 24, 1, demo_warm_up=True),
+    _spec(IMPLIED_VOLATILITY, ("deribit",), HOURLY_CHUNK_DAYS, HOURLY, 24, 1, demo_warm_up=True),
 )

@@ -219,6 +219,19 @@ def test_a_clock_in_another_time_zone_is_refused() -> None:
         ask(Venues({"BTCUSDT": settled([ts + 3 * HOUR for ts in SPAN])}))
 
 
+@pytest.mark.parametrize("source", ["binance", "bybit"])
+def test_a_clock_that_is_eight_hours_ahead_is_refused_as_soon_as_it_passes_ours(source: str) -> None:
+    """UTC+8 keeps the hours of the settlements. The newest one then lies in the future."""
+    today = NOW.date()
+    ahead = settled([ts + 8 * HOUR for ts in every(8, at(today) - 5 * DAY, NOW)])
+    both = {"binance": Venues({"BTCUSDT": ahead}), "bybit": Venues(bybit={"BTCUSDT": ahead})}
+    with pytest.raises(SourceError, match="lies in the future"):
+        ask(both[source], start=today, end=today, DERIVATIVE_SOURCES=source)
+    right = {"binance": Venues({"BTCUSDT": ahead[:-1]}), "bybit": Venues(bybit={"BTCUSDT": ahead[:-1]})}
+    found, requests = ask(right[source], start=today, end=today, DERIVATIVE_SOURCES=source)
+    assert len(found.frame) == 2 and len(requests) == 1
+
+
 def test_html_with_200_and_an_error_object_are_sentences() -> None:
     with pytest.raises(SourceError, match="HTML instead of JSON"):
         ask(lambda request: b"<html>maintenance</html>")
