@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
+from enum import Enum
 from functools import partial
 from typing import Any
 
@@ -152,6 +153,14 @@ def known_at(venue: str, ts: datetime) -> datetime:
     return ts + STATISTICS_LAG * (2 if beginning else 1)
 
 
+class _Absence(Enum):
+    """Why a venue gave no row of a coin."""
+
+    NO_CONTRACT = "the catalogue names no contract"
+    UNKNOWN = "the venue does not know the contract (any more)"
+    NO_ROWS = "the venue knows the contract, and has no row in these days: it was listed later, for one"
+
+
 @dataclass
 class _Given:
     """What the venues gave, coin by coin."""
@@ -188,7 +197,7 @@ async def _ask_venues(
     if start > end:
         return found
     refused: dict[str, SourceError] = {}
-    reasons: dict[tuple[str, str], tuple[bool, str]] = {}  # (symbol, venue) -> whether it dropped the contract, and why
+    reasons: dict[tuple[str, str], tuple[_Absence, str]] = {}  # (symbol, venue) -> why it gave no row
 
     async def of(venue: str) -> None:
         readings = {coin.symbol: Reading(coin.symbol, start, end, now) for coin in coins}
@@ -201,11 +210,11 @@ async def _ask_venues(
             refused[venue] = error
             return
         for symbol, why in never.items():
-            reasons[symbol, venue] = False, why
+            reasons[symbol, venue] = _Absence.NO_CONTRACT, why
         for symbol, series in answers.items():
             found.series[symbol, venue] = series
             if not series.rows:
-                reasons[symbol, venue] = series.gone, series.why
+                reasons[symbol, venue] = _Absence.UNKNOWN if series.gone else _Absence.NO_ROWS, series.why
         found.failed |= broken
         for reading in readings.values():
             found.set_aside += reading.log.records()
@@ -255,12 +264,13 @@ def _leave_out(found: _Given, refused: Mapping[str, SourceError], venues: Sequen
             found.failed |= dict.fromkeys(listed, sentence)
 
 
-def _name_absent(found: _Given, symbol: str, said: Sequence[tuple[bool, str]], venues: Sequence[str]) -> None:
-    """Name a coin without rows: failed where a venue dropped its contract and none has it, else missing."""
+def _name_absent(found: _Given, symbol: str, said: Sequence[tuple[_Absence, str]], venues: Sequence[str]) -> None:
+    """Name a coin without rows: failed where a venue dropped its contract and none knows it, else missing."""
     if len(said) < len(venues) or symbol in found.failed:
         return
     why = "; ".join(why for _, why in said)
-    if any(gone for gone, _ in said):
+    how = {absence for absence, _ in said}
+    if _Absence.UNKNOWN in how and _Absence.NO_ROWS not in how:
         found.failed[symbol] = f"no venue has a contract of {symbol} any more: {why}"
     elif why:
         found.missing[symbol] = why

@@ -145,6 +145,14 @@ def test_a_contract_that_one_venue_does_not_know_is_no_failure_and_one_that_none
     assert set(found.failed) == {"SOL"} and "SOLUSDT" in found.failed["SOL"]
 
 
+def test_a_contract_that_is_listed_after_these_days_is_missing_and_not_failed() -> None:
+    """Binance knows SOL and has no settlement yet; Bybit does not know it."""
+    later = [ts for ts in SPAN if ts >= at(D3)]
+    venues = Venues({"BTCUSDT": settled(SPAN), "SOLUSDT": settled(later)}, {"BTCUSDT": settled(SPAN)})
+    found, _ = ask(venues, "BTC,SOL", end=D2, DERIVATIVE_SOURCES="binance,bybit")
+    assert not found.failed and "no settlement of SOLUSDT" in found.missing["SOL"]
+
+
 def test_a_page_that_repeats_fails_its_coin_alone() -> None:
     venues = Venues({"BTCUSDT": settled(every(1, at(D1) - 60 * DAY, at(D3, 24))), "ETHUSDT": settled(SPAN)})
     first: list[Any] = []
