@@ -31,22 +31,26 @@ def ml_features(
     """Compute the features of the configured coins for the days of the run, from the inputs over their look-back."""
     start, end = shell.days_of(context)
     shell.show_lineage(context)
+    tables = {
+        "prices": prices,
+        "ohlc": ohlc,
+        "onchain_base": onchain_base,
+        "onchain_enhanced": onchain_enhanced,
+        "market_sentiment": market_sentiment,
+        "defi_metrics": defi_metrics,
+        "narratives": narratives,
+        "derivatives": derivatives,
+        "funding_rates": funding_rates,
+        "open_interest": open_interest,
+        "perpetual_bars": perpetual_bars,
+        "implied_volatility": implied_volatility,
+        "social_metrics": social_metrics,
+        "developer_activity": developer_activity,
+    }
+    shell.show_backfilled(context, "ml_features", tables)
     return build_features(
-        prices=prices,
-        ohlc=ohlc,
-        onchain_base=onchain_base,
-        onchain_enhanced=onchain_enhanced,
-        market_sentiment=market_sentiment,
-        defi_metrics=defi_metrics,
-        narratives=narratives,
-        derivatives=derivatives,
-        funding_rates=funding_rates,
-        open_interest=open_interest,
-        perpetual_bars=perpetual_bars,
-        implied_volatility=implied_volatility,
+        tables=tables,
         venues=providers.settings().derivative_sources,
-        social_metrics=social_metrics,
-        developer_activity=developer_activity,
         symbols=symbols(providers.coins()),
         start=start,
         end=end,

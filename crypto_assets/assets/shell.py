@@ -29,13 +29,15 @@ from crypto_assets.tables.contract import Contract
 from crypto_assets.tables.pit_quality import PIT_QUALITY, SeenInTime, WorstOfInputs
 from crypto_assets.tables.registry import CONTRACTS, LOOK_BACK, TABLES
 from crypto_assets.tables.spec import DerivedFrom, FromProvider, TableSpec, Unpartitioned
-from crypto_assets.tables.worst_quality import Input, with_worst_quality
+from crypto_assets.tables.worst_quality import Input, backfilled_inputs, with_worst_quality
 
 DerivedRows = TypeVar("DerivedRows", pd.DataFrame, pl.DataFrame)
 DAILY = daily(Settings.from_env().start, Settings.from_env().last_day)
 COINS_TAG = "crypto_assets/coins"  # run tag: fetch these coins only
 LINEAGE = "dagster/column_lineage"
 FAILED_COINS = "failed_coins"  # metadata of a materialisation: coins whose rows it lacks, and why
+
+BACKFILLED_INPUTS = "backfilled_inputs"  # metadata of a derived day: the inputs that have backfilled rows for it
 
 MOST_DAYS = Settings.from_env().chunk_days  # of any run: CRYPTO_ASSETS_CHUNK_DAYS
 
@@ -340,13 +342,36 @@ def with_worst(table: str, rows: DerivedRows, inputs: Mapping[str, pd.DataFrame 
     rule = CONTRACTS[table].pit_quality
     if not isinstance(rule, WorstOfInputs):
         return rows
-    given = {
-        name: Input(CONTRACTS[name], _said(inputs[name], rule.by), reach) for name, reach in LOOK_BACK[table].items()
-    }
+    given = _quality_of_inputs(table, inputs, rule.by)
     found = with_worst_quality(rule, _said(rows, rule.by), given)[PIT_QUALITY]
     if isinstance(rows, pl.DataFrame):
         return rows.with_columns(found)
     return rows.assign(**{PIT_QUALITY: pd.Series(found.to_list(), index=rows.index, dtype=object)})
+
+
+def show_backfilled(
+    context: dg.AssetExecutionContext, table: str, inputs: Mapping[str, pd.DataFrame | pl.DataFrame]
+) -> None:
+    """Name, in the metadata of each day of the run, the inputs that have backfilled rows in the day's look-back.
+
+    A dry run does not, because it materialises nothing.
+
+    Args:
+        context: The run.
+        table: The derived table.
+        inputs: Input table -> its rows over the look-back.
+    """
+    if not hasattr(context, "_step_execution_context"):
+        return
+    found = backfilled_inputs(_quality_of_inputs(table, inputs, None), days(*days_of(context)))
+    by_day = {day.isoformat(): {BACKFILLED_INPUTS: dg.MetadataValue.json(names)} for day, names in found.items()}
+    add_by_partition(context.op_execution_context.get_step_execution_context(), dg.AssetKey(table), by_day)
+
+
+def _quality_of_inputs(
+    table: str, inputs: Mapping[str, pd.DataFrame | pl.DataFrame], by: str | None
+) -> dict[str, Input]:
+    return {name: Input(CONTRACTS[name], _said(inputs[name], by), back) for name, back in LOOK_BACK[table].items()}
 
 
 def _said(rows: pd.DataFrame | pl.DataFrame, by: str | None) -> pl.DataFrame:

@@ -8,7 +8,11 @@ from crypto_assets.assets.providers import Providers
 from crypto_assets.transforms.universe import universe as coins_by_day
 
 
-@dg.asset(**shell.asset_kwargs("universe"), ins=shell.inputs_of("universe"))
+# Before ml_features, which does not read it: a training set takes the universe as it was when its features were written.
+FIRST = {"dagster/priority": "10"}
+
+
+@dg.asset(**shell.asset_kwargs("universe"), ins=shell.inputs_of("universe"), op_tags=FIRST)
 def universe(
     context: dg.AssetExecutionContext, providers: Providers, prices: pl.DataFrame, ohlc: pl.DataFrame
 ) -> pl.DataFrame:

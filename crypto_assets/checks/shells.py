@@ -22,6 +22,7 @@ from crypto_assets.checks import (
     identifiers,
     kept,
     measures,
+    pit_quality,
     service,
     set_aside,
     sources,
@@ -62,6 +63,7 @@ def every_measure() -> dict[str, dict[str, Measure]]:
         identifiers.MEASURES,
         kept.MEASURES,
         universe.MEASURES,
+        pit_quality.MEASURES,
     )
     return {
         table: {**measures.MEASURES[table], **{n: m for found in more for n, m in found.get(table, {}).items()}}

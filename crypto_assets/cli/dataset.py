@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from crypto_assets.cli import Positive, configured, examples, parse_as_of
 from crypto_assets.dates import parse_moment
+
+if TYPE_CHECKING:
+    from crypto_assets.operate.dataset import Built, Request
 
 
 @click.command(
@@ -25,7 +29,11 @@ from crypto_assets.dates import parse_moment
 @click.option("--out", required=True, type=click.Path(path_type=Path), help="Parquet file to write.")
 @click.option("--horizon", "horizon_text", default="24h", show_default=True, help="How far labels look: 24h, 7d.")
 @click.option("--as-of", "as_of_text", help="Version of ml_features, or an instant: the tables as they were then.")
-@click.option("--symbols", help="Coins, e.g. BTC,ETH; default: all in the table.")
+@click.option("--symbols", help="Coins, e.g. BTC,ETH, or tickers of these days; default: all in the table.")
+@click.option(
+    "--top", type=click.IntRange(min=1),
+    help="Only coins that ranked so by market capitalisation on the day before, as the table universe has it.",
+)  # fmt: skip
 @click.option("--columns", help="Features, e.g. rsi_14,return_24h; default: all.")
 @click.option(
     "--barrier", default=1.0, show_default=True, type=Positive(),
@@ -44,6 +52,7 @@ def dataset(
     horizon_text: str,
     as_of_text: str | None,
     symbols: str | None,
+    top: int | None,
     columns: str | None,
     barrier: float,
     without_empty: bool,
@@ -61,6 +70,7 @@ def dataset(
         horizon=training.parse_horizon(horizon_text),
         barrier=barrier,
         symbols=_listed(symbols, upper=True),
+        top=top,
         columns=_listed(columns),
         as_of=parse_as_of(as_of_text),
         without_empty=without_empty,
@@ -69,7 +79,10 @@ def dataset(
     warehouse = Warehouse(configured().warehouse)
     built = training.build(warehouse, request, out)
     pins.pin(warehouse, str(out.resolve()), built.versions)  # maintenance keeps these versions
-    version = built.versions[training.FEATURES]
+    _say(out, request, built, built.versions[training.FEATURES], as_json=as_json)
+
+
+def _say(out: Path, request: Request, built: Built, version: int | None, *, as_json: bool) -> None:
     if as_json:
         document = {
             "out": str(out), "rows": built.rows, "features": built.features, "unlabelled": built.unlabelled,

@@ -103,7 +103,7 @@ _INTEREST = (
 
 _BASIS = (
     Feature("futures_basis_change_24h", "fraction of the index", "Basis at the last close - that of 24 hours before, at one venue.",
-            BASIS, ends(BASIS, DAY_HOURS), coins=Coins.BINANCE_PERPETUAL),
+            BASIS, ends(BASIS, DAY_HOURS), coins=Coins.PERPETUAL),
 )  # fmt: skip
 
 FUTURES_FEATURES = (*_FUNDING, *_INTEREST, *_BASIS)

@@ -19,7 +19,7 @@ from crypto_assets.sandbox.market import HOUR_S, Backend
 from crypto_assets.sandbox.prices import kline_rows
 from crypto_assets.tables.derivatives import STATISTICS_START_LABELS
 
-FUNDING_LIMIT, BARS_LIMIT, STATISTICS_LIMIT, BYBIT_LIMIT, CANDLES = 1000, 1500, 500, 200, 1000
+FUNDING_LIMIT, BARS_LIMIT, STATISTICS_LIMIT, BYBIT_LIMIT, BYBIT_BARS, CANDLES = 1000, 1500, 500, 200, 1000, 1000
 SHOWN = timedelta(days=30)
 PUBLISHED = timedelta(hours=3)  # after the end of its day a file is there
 HEAD = (
@@ -63,7 +63,7 @@ def routes(backend: Backend) -> list[Route]:
     def klines(request: Request) -> Response:
         asked = request.query_params
         index = request.url.path.endswith("indexPriceKlines")
-        found = futures.bars(asked.get("pair" if index else "symbol", ""))
+        found = futures.bars("binance", asked.get("pair" if index else "symbol", ""))
         if found is None:
             return JSONResponse(INVALID_SYMBOL, 400)
         first, last = int(asked.get("startTime", 0)) / 1000, int(asked.get("endTime", 10**13)) / 1000
@@ -120,6 +120,18 @@ def routes(backend: Backend) -> list[Route]:
             {"symbol": asked["symbol"], "category": "linear", "list": rows[::-1][: int(asked.get("limit", 50))]}
         )
 
+    def bybit_klines(request: Request) -> Response:
+        asked = request.query_params
+        found = futures.bars("bybit", asked.get("symbol", ""))
+        if found is None or asked.get("interval") != "60":
+            return _bybit_error("params error: symbol invalid" if found is None else "params error: interval invalid")
+        index = "index" in request.url.path
+        first, last = int(asked.get("start", 0)) / 1000, int(asked.get("end", 10**13)) / 1000
+        rows = kline_rows(found[index].between(first, last), BYBIT_BARS)[::-1]
+        columns = (0, 1, 2, 3, 4) if index else (0, 1, 2, 3, 4, 5, 7)
+        listed = [[str(row[n]) for n in columns] for row in rows[: int(asked.get("limit", BYBIT_LIMIT))]]
+        return _bybit({"symbol": asked["symbol"], "category": "linear", "list": listed})
+
     def volatility(request: Request) -> Response:
         asked = request.query_params
         bars = futures.volatility(asked.get("currency", ""))
@@ -147,6 +159,8 @@ def routes(backend: Backend) -> list[Route]:
         Route("/binance-archive/data/futures/um/daily/metrics/{contract}/{file}", archive),
         Route("/bybit/v5/market/funding/history", bybit_funding),
         Route("/bybit/v5/market/open-interest", bybit_interest),
+        Route("/bybit/v5/market/kline", bybit_klines),
+        Route("/bybit/v5/market/index-price-kline", bybit_klines),
         Route("/deribit/api/v2/public/get_volatility_index_data", volatility),
     ]
 

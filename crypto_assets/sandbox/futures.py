@@ -53,8 +53,8 @@ class Futures(Protocol):
     def statistics(self, venue: str, contract: str, first: float, last: float) -> Statistics | None:
         """Return the statistics with labels in first..last (epoch seconds, both included)."""
 
-    def bars(self, contract: str) -> tuple[Bars, Bars] | None:
-        """Return the hourly bars of a Binance contract and of its index."""
+    def bars(self, venue: str, contract: str) -> tuple[Bars, Bars] | None:
+        """Return the hourly bars of a contract and of its index."""
 
     def volatility(self, currency: str) -> Bars | None:
         """Return the hourly candles of the volatility index, in percent."""
@@ -108,12 +108,12 @@ class GeneratedFutures:
             label, value / price / coins_of(contract), value, 1.4 + 0.3 * wave + 0.02 * ripple, 1 + 0.2 * ripple
         )
 
-    def bars(self, contract: str) -> tuple[Bars, Bars] | None:
+    def bars(self, venue: str, contract: str) -> tuple[Bars, Bars] | None:
         """Return the bars of a contract, and its index, which is the spot price."""
-        spot = self._spot("binance", contract)
+        spot = self._spot(venue, contract)
         if spot is None:
             return None
-        premium = 1 + _rates("premium", contract, len(spot.ts))
+        premium = 1 + _rates(f"premium {venue}", contract, len(spot.ts))
         many = coins_of(contract)
         prices = [values * many for values in (spot.open, spot.high, spot.low, spot.close)]
         perpetual = bars_of(spot.ts, [values * premium for values in prices], spot.volume * 3 / many)

@@ -90,9 +90,11 @@ class RecordedFutures:
     def _bars(self) -> pl.DataFrame:
         return self._read("perpetual_hourly/*.parquet")
 
-    def bars(self, contract: str) -> tuple[Bars, Bars] | None:
-        """Return the recorded bars of a contract and its index; only closes and volumes are recorded."""
-        rows = self._bars.filter(pl.col("symbol") == contract).sort("ts") if not self._bars.is_empty() else self._bars
+    def bars(self, venue: str, contract: str) -> tuple[Bars, Bars] | None:
+        """Return the recorded bars of a contract of Binance and its index; only closes and volumes are recorded."""
+        if venue != "binance" or self._bars.is_empty():
+            return None
+        rows = self._bars.filter(pl.col("symbol") == contract).sort("ts")
         if rows.is_empty():
             return None
         ts = rows["ts"].dt.epoch("s").to_numpy()

@@ -17,6 +17,7 @@ from crypto_assets.dates import DAY, midnight
 from crypto_assets.errors import SourceError
 from crypto_assets.settings import Settings
 from crypto_assets.sources.client.http import Answer, Client, ResponseError
+from crypto_assets.sources.contract_bars import Klines, bar_rows
 from crypto_assets.sources.contracts import (
     INTERVALS,
     MILLISECOND,
@@ -29,7 +30,7 @@ from crypto_assets.sources.contracts import (
     on_the_hour,
 )
 from crypto_assets.sources.fetched import NeverListedError, not_listed, rows_of, source_name
-from crypto_assets.sources.reading import HOUR, OUTSIDE, SECOND_COPY, SHAPE, UNFINISHED, Reading
+from crypto_assets.sources.reading import HOUR, OUTSIDE, SHAPE, Reading
 from crypto_assets.tables.derivatives import FUNDING_SINCE
 
 NAME = "binance_usdm"
@@ -37,6 +38,7 @@ VENUE = "binance"
 INVALID_SYMBOL = -1121
 FUNDING = "/fapi/v1/fundingRate"
 FUNDING_LIMIT, BARS_LIMIT = 1000, 1500
+QUOTE_VOLUME = 7  # its position in a row of klines
 BEGINNING = midnight(FUNDING_SINCE)
 AROUND = INTERVALS[0] * HOUR  # the settlements around the days tell the interval of the first and the last
 HOLES = 3  # holes of one coin that are asked for once more: a page may have skipped rows
@@ -71,7 +73,7 @@ async def fetch_funding(
     if contract is None:
         raise NeverListedError(f"binance has no perpetual contract of {coin.symbol}")
     found = Settlements(reading)
-    first, last = midnight(start) - AROUND, min(midnight(end + DAY) + AROUND, reading.now)
+    first, last = midnight(start) - AROUND, midnight(end + DAY) + AROUND
     digests = await _pages(client, settings, coin, first, last, found)
     digests += await _fill_holes(client, settings, coin, found)
     what = f"binance fundingRate of {coin.symbol} {start} to {end}"
@@ -85,8 +87,8 @@ async def _pages(
     reading = found.reading
     subject = f"{coin.symbol} {reading.start} to {reading.end}"
     digests: list[str] = []
-    cursor = first
-    while cursor <= last:
+    cursor, until = first, min(last, reading.now)  # what lies in the future is asked for with it, and refused
+    while cursor <= until:
         params = {"symbol": coin.binance_perpetual, **_window(cursor, last), "limit": FUNDING_LIMIT}
         answer = await _ask(client, settings, "binance_funding", FUNDING, params, subject)
         digests.append(answer.digest)
@@ -97,7 +99,7 @@ async def _pages(
                 "page before; nothing of the coin was written; try again later"
             )
         # A short page ends the history only where no further settlement fits before the end of the window.
-        if newest is None or (count < FUNDING_LIMIT and newest + AROUND > last):
+        if newest is None or (count < FUNDING_LIMIT and newest + AROUND > until):
             break
         cursor = newest + MILLISECOND
     return digests
@@ -199,62 +201,29 @@ async def fetch_bars(
     if contract is None:
         raise NeverListedError(f"binance has no perpetual contract of {coin.symbol}")
     digests: list[str] = []
-    bars = await _klines(client, settings, coin, ("/fapi/v1/klines", "symbol"), start, end, reading, digests)
-    index = await _klines(client, settings, coin, ("/fapi/v1/indexPriceKlines", "pair"), start, end, reading, digests)
-    coins = coins_of(contract)
-    rows = []
-    for ts, (close, volume, value, source) in sorted(bars.items()):
-        beside = index.get(ts)
-        rows.append((ts, source, close / coins, beside[0] / coins if beside else None, _times(volume, coins), value))
+    bars, index = Klines(reading, QUOTE_VOLUME), Klines(reading, None)
+    for route, klines in ((("/fapi/v1/klines", "symbol"), bars), (("/fapi/v1/indexPriceKlines", "pair"), index)):
+        digests += await _klines(client, settings, coin, route, start, end, klines)
+    rows = bar_rows(bars.found, index.found, coins_of(contract))
     return Series(rows, digests, f"binance klines give no bar of {contract} from {start} to {end}")
 
 
-def _times(value: float | None, factor: int) -> float | None:
-    return None if value is None else value * factor
-
-
-_Kline = tuple[float, float | None, float | None, str]  # close, volume, quote volume, source
-
-
 async def _klines(
-    client: Client, settings: Settings, coin: Coin, route: tuple[str, str], start: date, end: date, reading: Reading,
-    digests: list[str],
-) -> dict[datetime, _Kline]:  # fmt: skip
+    client: Client, settings: Settings, coin: Coin, route: tuple[str, str], start: date, end: date, klines: Klines
+) -> list[str]:
     path, name = route
-    found: dict[datetime, _Kline] = {}
-    cursor, stop = midnight(start), min(midnight(end + DAY) - MILLISECOND, reading.now)
+    digests: list[str] = []
+    cursor, stop = midnight(start), min(midnight(end + DAY) - MILLISECOND, klines.reading.now)
     while cursor <= stop:
         last = min(stop, cursor + BARS_LIMIT * HOUR - MILLISECOND)
         subject = f"{coin.symbol} {start} to {end}"
         params = {name: coin.binance_perpetual, "interval": "1h", **_window(cursor, last), "limit": BARS_LIMIT}
         answer = await _ask(client, settings, "binance_perpetual", path, params, subject)
         digests.append(answer.digest)
-        _read_klines(answer, f"binance {path.rpartition('/')[2]} of {subject}", found, reading)
+        what = f"binance {path.rpartition('/')[2]} of {subject}"
+        klines.read(rows_of(answer.body, what), source_name(NAME, answer), what, MUST)
         cursor = last + MILLISECOND
-    return found
-
-
-def _read_klines(answer: Answer, what: str, found: dict[datetime, _Kline], reading: Reading) -> None:
-    rows, source = rows_of(answer.body, what), source_name(NAME, answer)
-    for row in rows:
-        if not isinstance(row, list) or len(row) < 8:
-            reading.aside(SHAPE, row)
-            continue
-        ts = reading.instant(row[0], MILLISECOND, row)
-        ts = on_the_hour(ts, reading, row) if ts is not None else None
-        prices = reading.prices(row[1:5], ts, row) if ts is not None else None
-        if ts is None or prices is None:
-            continue
-        if ts + HOUR > reading.now:
-            reading.spare(UNFINISHED)
-        elif not reading.inside(ts):
-            reading.spare(OUTSIDE)
-        else:
-            bar = (prices[3], reading.cell(row[5], "volume", ts), reading.cell(row[7], "volume_usd", ts), source)
-            known = found.setdefault(ts, bar)
-            if known != bar:
-                reading.aside(SECOND_COPY, row, ts, doubt=False)
-    reading.judge(what, len(rows), MUST)
+    return digests
 
 
 def _window(first: datetime, last: datetime) -> dict[str, int]:

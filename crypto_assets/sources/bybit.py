@@ -1,8 +1,9 @@
-"""Bybit v5: funding and open interest of linear perpetual contracts, deep and without a key.
+"""Bybit v5: funding, open interest and hourly bars of linear perpetual contracts, deep and without a key.
 
-Format: https://bybit-exchange.github.io/docs/v5/market/history-fund-rate and /docs/v5/market/open-interest. Errors come
-as HTTP 200 with a ``retCode`` other than 0. Numbers and times (milliseconds) are strings. A page has 200 rows, the newest
-first, and the next one ends before the oldest row of the one before.
+Format: https://bybit-exchange.github.io/docs/v5/market/history-fund-rate, /docs/v5/market/open-interest,
+/docs/v5/market/kline and /docs/v5/market/index-kline. Errors come as HTTP 200 with a ``retCode`` other than 0. Numbers and
+times (milliseconds) are strings. A page has 200 rows (1,000 of bars), the newest first, and the next one ends before the
+oldest row of the one before.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from crypto_assets.dates import DAY, midnight
 from crypto_assets.errors import SourceError
 from crypto_assets.settings import Settings
 from crypto_assets.sources.client.http import Answer, Client
+from crypto_assets.sources.contract_bars import Klines, bar_rows
 from crypto_assets.sources.contracts import (
     INTERVALS,
     MILLISECOND,
@@ -33,7 +35,8 @@ from crypto_assets.sources.reading import HOUR, OUTSIDE, SECOND_COPY, SHAPE, Rea
 
 NAME = "bybit_linear"
 VENUE = "bybit"
-LIMIT = 200
+LIMIT, BARS_LIMIT = 200, 1000
+TURNOVER = 6  # the position of the volume in the quote currency in a row of klines
 INVALID, TOO_MANY = 10001, 10006  # parameter error (an unknown symbol, for one), too many visits
 MUST = (
     "the provider would have to give times in milliseconds and values as numbers: check BYBIT_BASE_URL and the contract "
@@ -135,6 +138,54 @@ async def fetch_open_interest(
     return Series([found[ts] for ts in sorted(found)], digests, why)
 
 
+async def fetch_bars(
+    client: Client, settings: Settings, coin: Coin, start: date, end: date, reading: Reading
+) -> Series:
+    """Fetch the finished hourly bars of one contract and its index in the days ``start``..``end``.
+
+    Args:
+        client: makes two requests per 1,000 hours.
+        settings: the base address.
+        coin: the coin.
+        start: the first UTC day.
+        end: the last UTC day, included.
+        reading: counts what is not a row, and has the clock.
+
+    Returns:
+        (ts, source, close, index_close, volume, volume_usd) of each bar, prices and volumes of one coin.
+
+    Raises:
+        NeverListedError: the catalogue has no contract for the coin.
+        NotListedError: Bybit does not know the contract.
+        SourceError: the answer cannot be had, or cannot be trusted for the most part.
+    """
+    contract = _contract(coin)
+    bars, index = Klines(reading, TURNOVER), Klines(reading, None)
+    digests: list[str] = []
+    for path, klines in (("/v5/market/kline", bars), ("/v5/market/index-price-kline", index)):
+        digests += await _klines(client, settings, contract, path, klines)
+    rows = bar_rows(bars.found, index.found, coins_of(contract))
+    return Series(rows, digests, f"bybit kline gives no bar of {contract} from {start} to {end}")
+
+
+async def _klines(client: Client, settings: Settings, contract: str, path: str, klines: Klines) -> list[str]:
+    """Read the bars of the reading's days; a window of 1,000 hours is one page."""
+    reading = klines.reading
+    subject = f"{reading.subject} {reading.start} to {reading.end}"
+    what = f"bybit {path.removeprefix('/v5/market/')} of {subject}"
+    digests: list[str] = []
+    cursor, stop = midnight(reading.start), min(midnight(reading.end + DAY) - MILLISECOND, reading.now)
+    while cursor <= stop:
+        last = min(stop, cursor + BARS_LIMIT * HOUR - MILLISECOND)
+        window = {"start": int(cursor.timestamp() * 1000), "end": int(last.timestamp() * 1000), "limit": BARS_LIMIT}
+        params = {"category": "linear", "symbol": contract, "interval": "60", **window}
+        answer = await _ask(client, settings, path, params, subject)
+        digests.append(answer.digest)
+        klines.read(rows_of(_result(answer, what), what), source_name(NAME, answer), what, MUST)
+        cursor = last + MILLISECOND
+    return digests
+
+
 def _contract(coin: Coin) -> str:
     if coin.bybit_perpetual is None:
         raise NeverListedError(f"bybit has no perpetual contract of {coin.symbol}")
@@ -148,7 +199,8 @@ async def _pages(
     path, stamp, step = route.path, route.stamp, route.step
     first = midnight(reading.start) - route.around
     end = midnight(reading.end + DAY) + route.around
-    last = min(end if route.around else end - MILLISECOND, reading.now)
+    # Settlements in the future are asked for too, and refused: such a clock is another one.
+    last = end if route.around else min(end - MILLISECOND, reading.now)
     subject = f"{reading.subject} {reading.start} to {reading.end}"
     what = f"bybit {path.removeprefix('/v5/market/')} of {subject}"
     digests: list[str] = []

@@ -181,6 +181,25 @@ def refuse_other_clock(hours: Sequence[datetime], what: str) -> None:
         )
 
 
+def refuse_future(settled: Sequence[Settlement], what: str, now: datetime) -> None:
+    """Refuse settlements that lie in the future: a clock that is 8 hours ahead (UTC+8) keeps the hours of the day.
+
+    Args:
+        settled: the settlements.
+        what: the provider, route, coin and window, for the message.
+        now: the clock of this machine.
+
+    Raises:
+        SourceError: the venue's clock is ahead.
+    """
+    ahead = [one.at for one in settled if one.at > now + NEAR_HOUR]
+    if ahead:
+        raise SourceError(
+            f"{what}: a settlement at {max(ahead):%Y-%m-%d %H:%M} UTC lies in the future (it is {now:%Y-%m-%d %H:%M} UTC here), "
+            "as of a clock in another time zone; nothing was written; check this machine's clock and the base address"
+        )
+
+
 def funding_rows(found: Iterable[Settlement], what: str, reading: Reading) -> list[tuple[Any, ...]]:
     """Build the rows of the days that were asked for.
 
@@ -195,7 +214,9 @@ def funding_rows(found: Iterable[Settlement], what: str, reading: Reading) -> li
     Raises:
         SourceError: the settlements are of a clock in another time zone.
     """
-    listed = [one for one in found if one.at <= reading.now]
+    settled = list(found)
+    refuse_future(settled, what, reading.now)
+    listed = [one for one in settled if one.at <= reading.now]
     hours = [one.ts for one in listed]
     refuse_other_clock(hours, what)
     return [

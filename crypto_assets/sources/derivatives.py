@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
+from enum import Enum
 from functools import partial
 from typing import Any
 
@@ -52,7 +53,7 @@ INTEREST: Mapping[str, Fetcher] = {
     "binance": binance_statistics.fetch_open_interest,
     "bybit": bybit.fetch_open_interest,
 }
-BARS: Mapping[str, Fetcher] = {"binance": binance_futures.fetch_bars}
+BARS: Mapping[str, Fetcher] = {"binance": binance_futures.fetch_bars, "bybit": bybit.fetch_bars}
 # What the venue answers where it does not serve this place or address at all: it is left out by name, and not failed.
 NOT_SERVED = (401, 403, 404, 451)
 ADDRESSES = {"binance": "BINANCE_FUTURES_BASE_URL", "bybit": "BYBIT_BASE_URL"}
@@ -120,8 +121,7 @@ async def fetch_bars(
 ) -> Fetched:
     """Fetch the finished hourly bars in the days ``start``..``end`` (contract ``perpetual_bars``).
 
-    Only Binance gives a history of its index. Where ``DERIVATIVE_SOURCES`` leaves it out, there are no rows. Arguments,
-    result and errors are those of :func:`fetch_funding`.
+    Arguments, result and errors are those of :func:`fetch_funding`, without ``earlier``.
     """
     before = client.calls
     first = max(start, BARS_SINCE)
@@ -151,6 +151,14 @@ def known_at(venue: str, ts: datetime) -> datetime:
     """Compute when the statistic of an hour was known: 5 minutes after its label, 10 where that is the beginning."""
     beginning = venue == binance_futures.VENUE and ts >= midnight(STATISTICS_START_LABELS)
     return ts + STATISTICS_LAG * (2 if beginning else 1)
+
+
+class _Absence(Enum):
+    """Why a venue gave no row of a coin."""
+
+    NO_CONTRACT = "the catalogue names no contract"
+    UNKNOWN = "the venue does not know the contract (any more)"
+    NO_ROWS = "the venue knows the contract, and has no row in these days: it was listed later, for one"
 
 
 @dataclass
@@ -189,7 +197,7 @@ async def _ask_venues(
     if start > end:
         return found
     refused: dict[str, SourceError] = {}
-    reasons: dict[tuple[str, str], tuple[bool, str]] = {}  # (symbol, venue) -> whether it dropped the contract, and why
+    reasons: dict[tuple[str, str], tuple[_Absence, str]] = {}  # (symbol, venue) -> why it gave no row
 
     async def of(venue: str) -> None:
         readings = {coin.symbol: Reading(coin.symbol, start, end, now) for coin in coins}
@@ -202,11 +210,11 @@ async def _ask_venues(
             refused[venue] = error
             return
         for symbol, why in never.items():
-            reasons[symbol, venue] = False, why
+            reasons[symbol, venue] = _Absence.NO_CONTRACT, why
         for symbol, series in answers.items():
             found.series[symbol, venue] = series
             if not series.rows:
-                reasons[symbol, venue] = series.gone, series.why
+                reasons[symbol, venue] = _Absence.UNKNOWN if series.gone else _Absence.NO_ROWS, series.why
         found.failed |= broken
         for reading in readings.values():
             found.set_aside += reading.log.records()
@@ -256,12 +264,13 @@ def _leave_out(found: _Given, refused: Mapping[str, SourceError], venues: Sequen
             found.failed |= dict.fromkeys(listed, sentence)
 
 
-def _name_absent(found: _Given, symbol: str, said: Sequence[tuple[bool, str]], venues: Sequence[str]) -> None:
-    """Name a coin without rows: failed where a venue dropped its contract and none has it, else missing."""
+def _name_absent(found: _Given, symbol: str, said: Sequence[tuple[_Absence, str]], venues: Sequence[str]) -> None:
+    """Name a coin without rows: failed where a venue dropped its contract and none knows it, else missing."""
     if len(said) < len(venues) or symbol in found.failed:
         return
     why = "; ".join(why for _, why in said)
-    if any(gone for gone, _ in said):
+    how = {absence for absence, _ in said}
+    if _Absence.UNKNOWN in how and _Absence.NO_ROWS not in how:
         found.failed[symbol] = f"no venue has a contract of {symbol} any more: {why}"
     elif why:
         found.missing[symbol] = why

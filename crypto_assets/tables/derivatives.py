@@ -121,7 +121,8 @@ PERPETUAL_BARS = Contract(
     available_at_rule="the bar's close",
     pit_quality=Always(FINAL, "a venue does not change a bar that is closed"),
     write_mode=WriteMode.MERGE,
-    reference="https://developers.binance.com/docs/derivatives/usds-margined-futures/market-data/rest-api/Index-Price-Kline-Candlestick-Data",
+    reference="https://developers.binance.com/docs/derivatives/usds-margined-futures/market-data/rest-api/Index-Price-Kline-Candlestick-Data; "
+    "https://bybit-exchange.github.io/docs/v5/market/index-kline",
 )  # fmt: skip
 
 IMPLIED_VOLATILITY = Contract(
@@ -150,7 +151,7 @@ IMPLIED_VOLATILITY = Contract(
 
 # One request has 1,000 settlements: 333 days of three a day, less the 8 hours on either side that tell the interval.
 FUNDING_CHUNK_DAYS = 332
-BARS_CHUNK_DAYS = 310  # five requests of 1,500 bars, 62 days each
+HOURLY_CHUNK_DAYS = 250  # 6,000 hours: four full requests of 1,500 bars at Binance, six of 1,000 at Bybit and Deribit
 SETTLES_AFTER = timedelta(minutes=15)  # the last hour's row comes minutes after midnight
 HOURLY = Freshness(warn_after=timedelta(hours=1), late_after=timedelta(hours=2), by_coin=False)
 EVERY_EIGHT_HOURS = Freshness(warn_after=timedelta(hours=9), late_after=timedelta(hours=10), by_coin=False)
@@ -158,7 +159,7 @@ EVERY_EIGHT_HOURS = Freshness(warn_after=timedelta(hours=9), late_after=timedelt
 
 def _spec(
     contract: Contract,
-    kind: str,
+    kinds: tuple[str, ...],
     chunk_days: int,
     freshness: Freshness,
     rows_per_day: int,
@@ -168,9 +169,9 @@ def _spec(
     return TableSpec(
         contract=contract,
         group="derivatives",
-        kinds=frozenset({kind}),
+        kinds=frozenset(kinds),
         owner=OWNER,
-        rows_from=FromProvider(pool=kind, settles_after=SETTLES_AFTER, history=FROM_FIRST_ROW, newest_only=False),
+        rows_from=FromProvider(pool=kinds[0], settles_after=SETTLES_AFTER, history=FROM_FIRST_ROW, newest_only=False),
         when=frozenset({When.TICK, When.SETTLE}),
         freshness=freshness,
         expected=EachSeries(rows_per_day=rows_per_day),
@@ -182,9 +183,9 @@ def _spec(
 
 
 SPECS = (
-    _spec(FUNDING_RATES, "binance", FUNDING_CHUNK_DAYS, EVERY_EIGHT_HOURS, 3, 0, demo_warm_up=True),
+    _spec(FUNDING_RATES, VENUES, FUNDING_CHUNK_DAYS, EVERY_EIGHT_HOURS, 3, 0, demo_warm_up=True),
     # Two requests a coin and day: the demo takes the days that it shows, and no month before.
-    _spec(OPEN_INTEREST, "binance", COINGECKO_RANGE_DAYS, HOURLY, 24, 0, demo_warm_up=False),
-    _spec(PERPETUAL_BARS, "binance", BARS_CHUNK_DAYS, HOURLY, 24, 1, demo_warm_up=True),
-    _spec(IMPLIED_VOLATILITY, "deribit", COINGECKO_RANGE_DAYS, HOURLY, 24, 1, demo_warm_up=True),
+    _spec(OPEN_INTEREST, VENUES, COINGECKO_RANGE_DAYS, HOURLY, 24, 0, demo_warm_up=False),
+    _spec(PERPETUAL_BARS, VENUES, HOURLY_CHUNK_DAYS, HOURLY, 24, 1, demo_warm_up=True),
+    _spec(IMPLIED_VOLATILITY, ("deribit",), HOURLY_CHUNK_DAYS, HOURLY, 24, 1, demo_warm_up=True),
 )

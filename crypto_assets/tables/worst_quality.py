@@ -11,7 +11,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from crypto_assets.tables.contract import Contract
-from crypto_assets.tables.pit_quality import BACKFILLED, FINAL, PIT_QUALITY, QUALITIES, Always, WorstOfInputs
+from crypto_assets.tables.pit_quality import BACKFILLED, PIT_QUALITY, QUALITIES, Always, WorstOfInputs
 
 MARKET = "MARKET"  # the symbol of rows about the whole market
 NEVER = np.iinfo(np.int64).max
@@ -102,13 +102,14 @@ class _Place:
 
 def _raise(codes: NDArray[np.int8], place: _Place, given: Input) -> None:
     """Raise the codes of the rows for which the input has a worse row that counts."""
-    if given.contract.pit_quality.unsaid == FINAL:  # every row of it, see the contract's rule: the largest tables
+    known, rule = int(codes.min()), given.contract.pit_quality
+    if max(RANKS[quality] for quality in rule.allowed) <= known:  # e.g. prices, all of them final: the largest tables
         return
     rows = _coded(given, place.by)
     first, last = int(place.day.min()) - given.look_back, int(place.day.max())
-    rows = rows.filter((pl.col("day") >= first) & (pl.col("day") <= last), pl.col("code") > int(codes.min()))
+    rows = rows.filter((pl.col("day") >= first) & (pl.col("day") <= last), pl.col("code") > known)
     own = place.by in rows.columns
-    everyone = (pl.col(place.by) == MARKET) if own else pl.lit(value=True)
+    everyone = (pl.col(str(place.by)) == MARKET) if own else pl.lit(value=True)
     for shared, part in ((True, rows.filter(everyone)), (False, rows.filter(~everyone))):
         for code in sorted(part["code"].unique(), reverse=True):
             worse = part.filter(pl.col("code") >= code)
@@ -130,7 +131,8 @@ def _coded(given: Input, by: str | None) -> pl.DataFrame:
     if isinstance(rule, Always) or PIT_QUALITY not in given.rows.columns:
         code = pl.lit(RANKS[rule.unsaid], pl.Int64)
     else:
-        code = pl.col(PIT_QUALITY).fill_null(rule.unsaid).replace_strict(RANKS, return_dtype=pl.Int64)
+        said = pl.col(PIT_QUALITY).fill_null(rule.unsaid)  # comparing each is several times faster than looking all up
+        code = pl.sum_horizontal((said == quality).cast(pl.Int64) * rank for quality, rank in RANKS.items())
     names = [name for name in (by, "available_at") if name in given.rows.columns]
     return given.rows.select(
         *names,

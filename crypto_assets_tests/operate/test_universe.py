@@ -58,6 +58,12 @@ def recorded(tmp_path: Path) -> Path:
             bars("DOGE/USDT", 0.3, lambda ts: 1.0 if ts < UNKNOWN else None),
         ]
     ).write_parquet(folder / "ohlcv_hourly" / "binance_spot_1h.parquet")
+    caps = [
+        {"asset": asset, "date": FIRST.date() + DAY * (n - 1), "CapMrktCurUSD": cap}
+        for asset, cap in (("doge", 3e12), ("btc", 2e12), ("eth", 1e12))
+        for n in range(15)
+    ]
+    pl.DataFrame(caps).write_parquet(folder / "coinmetrics_daily_2021.parquet")
     sun = bars("SUNUSDT", 0.03, lambda ts: 1000.0 if ts < ENDED else 1.0 if ts >= RESUMED else None)
     sun.write_parquet(folder / "traps_klines" / "sun.parquet")
     return folder
@@ -112,3 +118,10 @@ def test_the_platform_follows_names(platform: Platform, tmp_path: Path) -> None:
     labelled = pl.read_parquet(tmp_path / "set.parquet")
     assert set(labelled["symbol"]) == {"SUN", "XRP", "BTC"}
     assert labelled["forward_return_24h"].abs().max() < 0.5  # type: ignore[operator]
+
+    largest = Request(request.start, request.end, request.horizon, 1.0, top=2, columns=("return_24h",))
+    build(platform.warehouse, largest, tmp_path / "largest.parquet")
+    chosen = pl.read_parquet(tmp_path / "largest.parquet")
+    on = lambda day: set(chosen.filter(pl.col("date") == day)["symbol"])  # noqa: E731
+    assert on(date(2021, 6, 12)) == {"DOGE", "BTC"}, "a coin that is dead by now was one of the largest"
+    assert on(date(2021, 6, 20)) == {"BTC", "ETH"}

@@ -162,6 +162,15 @@ def _zipped(request: Request, body: Any) -> Any:
     return checksum(file) if request.path.endswith(".CHECKSUM") else file
 
 
+def _bybit_bars(request: Request) -> Any:
+    """Bars of the contract, in which the faults are, beside those of the index."""
+    stamps = [str(1000 * h) for h in reversed(HOURS) if _within(request, h, "start", "end")]
+    index = "index" in request.path
+    rows = [[at, "10", "12", "9", "11"] if index else [at, "10", "12", "9", "11.5", "5", "55"] for at in stamps]
+    body = {"retCode": 0, "retMsg": "OK", "result": {"symbol": "BTCUSDT", "category": "linear", "list": rows}}
+    return Reply(body) if index else body
+
+
 def _bybit_interest(request: Request) -> Any:
     rows = [{"openInterest": "90000.5", "timestamp": str(1000 * h)} for h in reversed(HOURS) if _within(request, h)]
     return {"retCode": 0, "retMsg": "OK", "result": {"symbol": "BTCUSDT", "category": "linear", "list": rows}}
@@ -269,6 +278,8 @@ ROUTES = [
           env={"DERIVATIVE_SOURCES": "bybit"}),
     Route("binance perpetual klines", "perpetual_bars", _perpetual, lambda b: b, 4, 0, ("binance", "lines", "BTC", "2024-01-02"),
           lambda c, s: derivatives.fetch_bars(c, s, BTC, DAY, DAY, NOW), unit=1000, env={"DERIVATIVE_SOURCES": "binance"}),
+    Route("bybit klines", "perpetual_bars", _bybit_bars, lambda b: b["result"]["list"], 4, 0, ("bybit", "line", "BTC", "2024-01-02"),
+          lambda c, s: derivatives.fetch_bars(c, s, BTC, DAY, DAY, NOW), unit=1000, env={"DERIVATIVE_SOURCES": "bybit"}),
     Route("deribit DVOL", "implied_volatility", _dvol, lambda b: b["result"]["data"], 4, 0, ("deribit", "BTC", "2024-01-02"),
           lambda c, s: deribit.fetch_volatility(c, s, BTC, DAY, DAY, NOW), unit=1000),
     Route("kraken OHLC", "kraken_ohlc", _kraken, lambda b: b["result"]["XXBTZUSD"], 4, 0,

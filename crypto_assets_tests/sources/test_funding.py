@@ -145,6 +145,14 @@ def test_a_contract_that_one_venue_does_not_know_is_no_failure_and_one_that_none
     assert set(found.failed) == {"SOL"} and "SOLUSDT" in found.failed["SOL"]
 
 
+def test_a_contract_that_is_listed_after_these_days_is_missing_and_not_failed() -> None:
+    """Binance knows SOL and has no settlement yet; Bybit does not know it."""
+    later = [ts for ts in SPAN if ts >= at(D3)]
+    venues = Venues({"BTCUSDT": settled(SPAN), "SOLUSDT": settled(later)}, {"BTCUSDT": settled(SPAN)})
+    found, _ = ask(venues, "BTC,SOL", end=D2, DERIVATIVE_SOURCES="binance,bybit")
+    assert not found.failed and "no settlement of SOLUSDT" in found.missing["SOL"]
+
+
 def test_a_page_that_repeats_fails_its_coin_alone() -> None:
     venues = Venues({"BTCUSDT": settled(every(1, at(D1) - 60 * DAY, at(D3, 24))), "ETHUSDT": settled(SPAN)})
     first: list[Any] = []
@@ -217,6 +225,19 @@ def test_a_squeeze_of_one_coin_is_no_change_of_units() -> None:
 def test_a_clock_in_another_time_zone_is_refused() -> None:
     with pytest.raises(SourceError, match="another time zone"):
         ask(Venues({"BTCUSDT": settled([ts + 3 * HOUR for ts in SPAN])}))
+
+
+@pytest.mark.parametrize("source", ["binance", "bybit"])
+def test_a_clock_that_is_eight_hours_ahead_is_refused_as_soon_as_it_passes_ours(source: str) -> None:
+    """UTC+8 keeps the hours of the settlements. The newest one then lies in the future."""
+    today = NOW.date()
+    ahead = settled([ts + 8 * HOUR for ts in every(8, at(today) - 5 * DAY, NOW)])
+    both = {"binance": Venues({"BTCUSDT": ahead}), "bybit": Venues(bybit={"BTCUSDT": ahead})}
+    with pytest.raises(SourceError, match="lies in the future"):
+        ask(both[source], start=today, end=today, DERIVATIVE_SOURCES=source)
+    right = {"binance": Venues({"BTCUSDT": ahead[:-1]}), "bybit": Venues(bybit={"BTCUSDT": ahead[:-1]})}
+    found, requests = ask(right[source], start=today, end=today, DERIVATIVE_SOURCES=source)
+    assert len(found.frame) == 2 and len(requests) == 1
 
 
 def test_html_with_200_and_an_error_object_are_sentences() -> None:
