@@ -7,7 +7,6 @@ from crypto_assets.assets import shell
 from crypto_assets.assets.providers import Providers
 from crypto_assets.transforms.universe import universe as coins_by_day
 
-
 # Before ml_features, which does not read it: a training set takes the universe as it was when its features were written.
 FIRST = {"dagster/priority": "10"}
 

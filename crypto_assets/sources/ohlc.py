@@ -102,6 +102,7 @@ async def _bars_of(
     never: list[str] = []
     gone: list[str] = []
     found = Bars([], [])
+    lost: list[Span] = []  # ends that no row of the catalogue explains
     lacking = [(midnight(start), midnight(end + DAY))]
     for name in settings.ohlc_sources:
         asked = _listings(coin, name, lacking)
@@ -128,10 +129,17 @@ async def _bars_of(
             if bars.ended is not None or not (bars.rows or not gone):
                 gone.append(bars.why)
                 lacking.append((max(span[0], bars.ended or span[0]), span[1]))
+                lost += lacking[-1:] if bars.ended is not None else []
         lacking = [span for span in sorted(lacking) if span[0] < min(span[1], now)]
         if not lacking:
             return found
     if found.rows or (found.why and not gone):
+        ends = [first for first, last in lost for begin, end in lacking if begin < last and first < end]
+        if ends and not found.failed:
+            found.failed = (
+                f"no source has bars of {coin.symbol} from {min(ends):%Y-%m-%d %H:%M} on ({'; '.join(gone)}); the bars "
+                "before are stored; if the pair was renamed or delisted, add its row to crypto_assets/catalog/listings.csv"
+            )
         return found
     if not gone:
         raise NeverListedError(f"no source lists it: {'; '.join(never)}")
