@@ -1,4 +1,4 @@
-"""Asset of the group ``universe``: which coins there were on each day."""
+"""Asset ``universe`` of the group ``prices``: which coins there were on each day."""
 
 import dagster as dg
 import polars as pl

@@ -28,11 +28,12 @@ from crypto_assets.storage.warehouse import Warehouse
 from crypto_assets.tables.pit_quality import PIT_QUALITY
 from crypto_assets.tables.registry import LOOK_BACK
 from crypto_assets.tables.schemas import ML_FEATURES
-from crypto_assets.tables.universe import LISTED
+from crypto_assets.tables.universe import LISTED, UNIVERSE
 from crypto_assets.transforms import labels
 from crypto_assets.transforms.labels import Horizon
 
-FEATURES, PRICES, UNIVERSE = ML_FEATURES.table, "prices", "universe"
+FEATURES, PRICES = ML_FEATURES.table, "prices"
+MEMBERS = UNIVERSE.table  # which coins there were on a day
 CHUNK_DAYS = 31  # days in memory at once: about 250 MB for 300 coins
 LONGEST_HORIZON_HOURS = 24 * 366
 ALWAYS = (*ML_FEATURES.key, *ML_FEATURES.metadata_columns)
@@ -124,7 +125,7 @@ def build(warehouse: Warehouse, request: Request, out: Path) -> Built:
     if request.symbols is not None:
         symbols = resolve(request.symbols, "--symbols", request.start.date(), request.end.date())
         request = replace(request, symbols=symbols)
-    versions = _versions(warehouse, request.as_of, {UNIVERSE} if request.top else set())
+    versions = _versions(warehouse, request.as_of, {MEMBERS} if request.top else set())
     names = _columns(warehouse, versions[FEATURES], request.columns)
     resting = _resting(warehouse, request, versions, names)
     names = [name for name in names if name not in resting.left_out]
@@ -263,7 +264,7 @@ def _parts(
 def _members(warehouse: Warehouse, top: int, versions: dict[str, int | None], first: date, last: date) -> pl.DataFrame:
     """Return symbol, date: the largest listed coins of the day before, which was known when the day began."""
     columns = ["symbol", "date", "state", "rank"]
-    rows = _read(warehouse, UNIVERSE, versions, first - DAY, last - DAY, columns, None)
+    rows = _read(warehouse, MEMBERS, versions, first - DAY, last - DAY, columns, None)
     members = rows.filter(pl.col("state") == LISTED, pl.col("rank") <= top)
     return members.select("symbol", pl.col("date") + pl.duration(days=1))
 

@@ -177,7 +177,8 @@ async def _bars_in(
 
     Rows get one more element: the factor by which the venue's prices were divided.
     """
-    named_then = replace(coin, **{listing.venue: listing.ticker})
+    name: dict[str, Any] = {listing.venue: listing.ticker}
+    named_then = replace(coin, **name)
     first, last = span[0].date(), (span[1] - HOUR).date()
     bars = await SOURCES[listing.venue](client, settings, named_then, first, last, now, reading)
     inside = [row for row in bars.rows if span[0] <= row[0] < span[1]]

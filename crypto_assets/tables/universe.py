@@ -59,7 +59,7 @@ UNIVERSE = Contract(
 SPECS = (
     TableSpec(
         contract=UNIVERSE,
-        group="universe",
+        group="prices",
         kinds=frozenset({"polars"}),
         owner=OWNER,
         rows_from=DerivedFrom(

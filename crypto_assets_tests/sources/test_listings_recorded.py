@@ -11,6 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta, timezone
 from pathlib import Path
+from typing import Any
 
 import polars as pl
 import pytest
@@ -107,7 +108,7 @@ def venue(recorded: pl.DataFrame, *, outage: bool = False) -> Callable[[Request]
         if pair == "BTCUSDT" and not outage:
             begin = first.replace(minute=0, second=0, microsecond=0)
             count = int((min(last, NOW) - begin) / HOUR) + 1
-            rows = [(begin + HOUR * n, *["100"] * 5) for n in range(count)]
+            rows: list[tuple[Any, ...]] = [(begin + HOUR * n, *["100"] * 5) for n in range(count)]
         elif pair in by_pair:
             found = by_pair[pair].filter(pl.col("ts").is_between(first, last))
             columns = pl.col("open", "high", "low", "close", "volume").map_elements(repr, return_dtype=pl.String)

@@ -144,7 +144,7 @@ def test_a_day_says_only_what_was_known_at_its_end_however_the_range_is_cut() ->
     for day in days:
         end = datetime(day.year, day.month, day.day, tzinfo=UTC) + DAY
         window = pl.col("date") >= day - DAY * LOOKBACK_DAYS
-        known = [frame.filter(window, pl.col("available_at") <= end) for frame in (seen, rows)]
-        alone.append(universe(*known, select(COINS), day, day))
+        own_prices, own_bars = (frame.filter(window, pl.col("available_at") <= end) for frame in (seen, rows))
+        alone.append(universe(own_prices, own_bars, select(COINS), day, day))
     assert pl.concat(alone).equals(whole, null_equal=True)
     assert {"suspected", "listed"} == set(whole["state"])
