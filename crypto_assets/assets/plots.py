@@ -14,6 +14,8 @@ from typing import TypeAlias
 import dagster as dg
 import pandas as pd
 
+from crypto_assets.settings import Settings
+
 LINES, POINTS = 6, 240  # of a chart: more cannot be distinguished
 Series: TypeAlias = Mapping[str, tuple[Sequence[date | datetime], Sequence[float | None]]]
 
@@ -21,7 +23,8 @@ Series: TypeAlias = Mapping[str, tuple[Sequence[date | datetime], Sequence[float
 def show(context: dg.AssetExecutionContext, name: str, markdown: Callable[[], str]) -> None:
     """Put a picture or a text into the metadata of the run's last day.
 
-    Ticks of the day in progress show none, and neither does a dry run: drawing takes longer than they do.
+    Ticks of the day in progress show none, and neither does a dry run: drawing takes longer than they do. Nor does the
+    history of a demo, which lies before the first partition that the UI shows.
 
     Args:
         context: the asset's.
@@ -31,6 +34,8 @@ def show(context: dg.AssetExecutionContext, name: str, markdown: Callable[[], st
     keys = context.partition_key_range
     today = datetime.now(timezone.utc).date().isoformat()
     if keys.start == keys.end == today or not hasattr(context, "_step_execution_context"):
+        return
+    if date.fromisoformat(keys.end) < Settings.from_env().start:
         return
     context.add_asset_metadata({name: dg.MetadataValue.md(markdown())}, partition_key=keys.end)
 
