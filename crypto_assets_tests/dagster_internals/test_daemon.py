@@ -1,0 +1,47 @@
+"""The internals of Dagster's daemon that we use do what we need; a newer Dagster that changes them fails here."""
+
+from __future__ import annotations
+
+import logging
+import subprocess
+import sys
+from types import SimpleNamespace
+
+import pytest
+from dagster import DagsterInstance
+from dagster._daemon import controller
+from dagster._daemon.backfill import execute_backfill_iteration_loop
+
+from crypto_assets.dagster_internals import core, daemon
+
+
+class Pauses:
+    """An event that nobody sets: remembers for how long it was waited for, and does not wait."""
+
+    def __init__(self) -> None:
+        self.seconds: list[float] = []
+
+    def wait(self, seconds: float) -> bool:
+        self.seconds.append(seconds)
+        return False
+
+
+def test_the_daemon_is_a_module_that_runs_a_workspace() -> None:
+    ended = subprocess.run(
+        [sys.executable, "-m", core.DAEMON, "run", "--help"], capture_output=True, text=True, timeout=300
+    )
+    assert ended.returncode == 0, ended.stderr
+    assert "-w, --workspace" in ended.stdout
+
+
+def test_it_looks_for_backfills_every_two_seconds(instance: DagsterInstance, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(controller, "DEFAULT_DAEMON_INTERVAL_SECONDS", controller.DEFAULT_DAEMON_INTERVAL_SECONDS)
+    pauses = Pauses()
+    loop = execute_backfill_iteration_loop(SimpleNamespace(instance=instance), logging.getLogger("test"), pauses)
+    while not pauses.seconds:
+        next(loop)
+    daemon.look_often()
+    while len(pauses.seconds) < 2:
+        next(loop)
+    assert pauses.seconds[0] > 15, "if Dagster's own is as quick, this module is not needed"
+    assert 0 <= pauses.seconds[1] <= daemon.EVERY_S
