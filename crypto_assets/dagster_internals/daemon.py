@@ -13,7 +13,7 @@ EVERY_S = 2  # as often as queued runs are started; the query is cheap
 
 
 def look_often() -> None:
-    """Shorten the pause between two looks, in this process. The loop over backfills reads its length each time."""
+    """Shorten the pause between two looks, in this process. The loop over backfills reads its length as it begins."""
     controller.DEFAULT_DAEMON_INTERVAL_SECONDS = EVERY_S
 
 

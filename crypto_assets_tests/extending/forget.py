@@ -9,17 +9,11 @@ from __future__ import annotations
 import json
 import os
 import sys
-from importlib import import_module
 from pathlib import Path
 
 import pytest
 
-# What the package and its tests import of others.
-LIBRARIES = (
-    "alembic.context", "dagster", "dagster_postgres", "deltalake", "duckdb", "httpx", "hypothesis", "matplotlib.figure",
-    "moto.server", "pandas", "polars", "psycopg2", "pyarrow.fs", "pydantic", "starlette.routing", "uvicorn", "werkzeug.serving",
-    "xdist.scheduler",
-)  # fmt: skip
+from crypto_assets_tests.libraries import OF_ITS_TESTS, OF_THE_PACKAGE, load
 
 
 def said_without(edits: dict[str, str | None], guard: str, output: Path) -> str:
@@ -48,7 +42,6 @@ def said_without(edits: dict[str, str | None], guard: str, output: Path) -> str:
 
 
 if __name__ == "__main__":
-    for library in LIBRARIES:
-        import_module(library)
+    load(*OF_THE_PACKAGE, *OF_ITS_TESTS)
     cases = json.load(sys.stdin)
     print(json.dumps({c["name"]: said_without(c["edits"], c["guard"], Path("said.txt")) for c in cases}))
