@@ -200,7 +200,7 @@ def test_a_killed_backfill_leaves_no_trace_once_it_is_run_again(tmp_path: Path, 
     tables = filled[1]["partitions"]
 
     def written() -> int:
-        return sum(disturbed.exists(table) for table in tables)
+        return len(list(tmp_path.glob("warehouse/*/_delta_log/00000000000000000000.json")))
 
     with Sandbox(data=recording) as sandbox:
         env = environment(tmp_path, CRYPTO_ASSETS_COINS=scenario.COINS, **sandbox.env())
