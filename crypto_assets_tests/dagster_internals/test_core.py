@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from datetime import date
 from pathlib import Path
 from unittest.mock import patch
@@ -177,6 +179,14 @@ def test_a_compute_log_manager_says_where_its_files_lie(tmp_path: Path) -> None:
     Path(stock.complete_artifact_path(["run", "compute_logs", "key"])).touch()
     assert stock.is_capture_complete(["run", "compute_logs", "key"])
     assert core.CapturedLogContext(["key"]).log_key == ["key"]
+
+
+def test_the_daemon_is_a_module_that_runs_a_workspace() -> None:
+    ended = subprocess.run(
+        [sys.executable, "-m", core.DAEMON, "run", "--help"], capture_output=True, text=True, timeout=300
+    )
+    assert ended.returncode == 0, ended.stderr
+    assert "-w, --workspace" in ended.stdout
 
 
 def test_partitions_get_metadata_of_their_own_and_reports_of_checks_are_batched(instance: DagsterInstance) -> None:

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import logging
-import subprocess
-import sys
 from types import SimpleNamespace
 
 import pytest
@@ -12,7 +10,7 @@ from dagster import DagsterInstance
 from dagster._daemon import controller
 from dagster._daemon.backfill import execute_backfill_iteration_loop
 
-from crypto_assets.dagster_internals import core, daemon
+from crypto_assets.dagster_internals import daemon
 
 
 class Pauses:
@@ -24,14 +22,6 @@ class Pauses:
     def wait(self, seconds: float) -> bool:
         self.seconds.append(seconds)
         return False
-
-
-def test_the_daemon_is_a_module_that_runs_a_workspace() -> None:
-    ended = subprocess.run(
-        [sys.executable, "-m", core.DAEMON, "run", "--help"], capture_output=True, text=True, timeout=300
-    )
-    assert ended.returncode == 0, ended.stderr
-    assert "-w, --workspace" in ended.stdout
 
 
 def test_it_looks_for_backfills_every_two_seconds(instance: DagsterInstance, monkeypatch: pytest.MonkeyPatch) -> None:
