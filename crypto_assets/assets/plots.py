@@ -17,6 +17,7 @@ import pandas as pd
 from crypto_assets.settings import Settings
 
 LINES, POINTS = 6, 240  # of a chart: more cannot be distinguished
+TICKS = 6  # of an axis, at most: each takes as long to place and draw as all the lines
 Series: TypeAlias = Mapping[str, tuple[Sequence[date | datetime], Sequence[float | None]]]
 
 
@@ -97,7 +98,7 @@ def line_chart(series: Series, *, title: str, unit: str) -> str:
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.dates import AutoDateLocator, ConciseDateFormatter
     from matplotlib.figure import Figure
-    from matplotlib.ticker import PercentFormatter
+    from matplotlib.ticker import MaxNLocator, PercentFormatter
 
     figure = Figure(figsize=(8, 3.2), layout="constrained")
     FigureCanvasAgg(figure)
@@ -105,9 +106,10 @@ def line_chart(series: Series, *, title: str, unit: str) -> str:
     for name, (times, values) in series.items():
         numbers = [float("nan") if value is None else value for value in values]
         axes.plot(times, numbers, label=name, linewidth=1.4, marker="." if len(numbers) < 40 else "")  # type: ignore[arg-type]
-    locator = AutoDateLocator()
+    locator = AutoDateLocator(minticks=3, maxticks=TICKS)
     axes.xaxis.set_major_locator(locator)
     axes.xaxis.set_major_formatter(ConciseDateFormatter(locator))
+    axes.yaxis.set_major_locator(MaxNLocator(TICKS))
     if unit == "%":
         axes.yaxis.set_major_formatter(PercentFormatter(1.0))
     else:
