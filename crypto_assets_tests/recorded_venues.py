@@ -11,9 +11,11 @@ from bisect import bisect_left, bisect_right
 from collections import Counter
 from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from crypto_assets_tests.sources.venues import DAY, HOUR, UTC, checksum, ms, packed
@@ -21,6 +23,7 @@ from crypto_assets_tests.sources.wire_server import Reply, Request
 
 HOUR_MS = 3_600_000
 MONTH = 720
+STD = partial(np.nanstd, ddof=1)
 INVALID_SYMBOL = Reply({"code": -1121, "msg": "Invalid symbol."}, 400)
 NOT_LISTED = {"retCode": 10001, "retMsg": "params error: symbol invalid", "result": {}}
 Series = list[tuple[int, Any]]  # (milliseconds, values) in order of time
@@ -169,9 +172,9 @@ def funding_by_pandas(listed: Series, marks: pd.DatetimeIndex) -> pd.DataFrame:
     out = pd.DataFrame({"funding_rate": now["rate"], "funding_rate_hourly": hourly})
     for name, count in (("24h", 24), ("7d", 168)):
         complete = whole.rolling(count).sum() == count
-        out[f"funding_sum_{name}"] = exact(paid, count, sum_of).where(complete)
+        out[f"funding_sum_{name}"] = exact(paid, count, np.nansum).where(complete)
     least = math.ceil(0.8 * MONTH)
-    mean, spread = exact(hourly, MONTH, mean_of, least), exact(hourly, MONTH, std_of, least)
+    mean, spread = exact(hourly, MONTH, np.nanmean, least), exact(hourly, MONTH, STD, least)
     out["funding_zscore_30d"] = ((hourly - mean) / spread).where(spread > 0)
     left = now["span"] - age
     out["hours_to_funding"] = left.where(left > 0)
@@ -184,7 +187,7 @@ def interest_by_pandas(listed: Series, marks: pd.DatetimeIndex) -> pd.DataFrame:
     index = pd.date_range(at_hours(listed).index[0], marks[-1], freq="1h")
     series = at_hours(listed)
     base, usd = (pd.Series([value[n] for value in series], series.index).reindex(index).ffill(limit=7) for n in (0, 1))
-    mean, spread = (exact(base, MONTH, of, math.ceil(0.8 * MONTH)) for of in (mean_of, std_of))
+    mean, spread = (exact(base, MONTH, of, math.ceil(0.8 * MONTH)) for of in (np.nanmean, STD))
     out = pd.DataFrame({
         "open_interest_base": base, "open_interest_usd": usd, "open_interest_zscore_30d": ((base - mean) / spread).where(spread > 0)
     })  # fmt: skip
@@ -197,23 +200,11 @@ def interest_by_pandas(listed: Series, marks: pd.DatetimeIndex) -> pd.DataFrame:
 
 def exact(series: pd.Series, count: int, of: Any, least: int | None = None) -> pd.Series:
     """A rolling statistic, each window computed alone: running sums would carry rounding from window to window."""
-    return series.rolling(count, min_periods=least or count).apply(of, raw=True)
-
-
-def _there(window: Any) -> list[float]:
-    return [value for value in window if value == value]
-
-
-def sum_of(window: Any) -> float:
-    return math.fsum(_there(window))
-
-
-def mean_of(window: Any) -> float:
-    found = _there(window)
-    return math.fsum(found) / len(found)
-
-
-def std_of(window: Any) -> float:
-    found = _there(window)
-    mean = math.fsum(found) / len(found)
-    return math.sqrt(math.fsum((value - mean) ** 2 for value in found) / (len(found) - 1))
+    values = np.concatenate([np.full(count - 1, np.nan), series.to_numpy(dtype=float)])
+    windows = np.lib.stride_tricks.sliding_window_view(values, count)
+    there = np.lib.stride_tricks.sliding_window_view(~np.isnan(values), count).sum(axis=1)
+    out = np.full(len(series), np.nan)
+    enough = np.flatnonzero(there >= (least or count))
+    for part in np.array_split(enough, max(1, len(enough) // 4096)):
+        out[part] = of(windows[part], axis=1)
+    return pd.Series(out, series.index)

@@ -28,7 +28,6 @@ from crypto_assets.sources.client.http import Client
 from crypto_assets.sources.fetched import REFUSALS, Fetched, NeverListedError, each, named, require_days, utc
 from crypto_assets.sources.reading import HOUR, Bars, Reading, gathered
 
-ROUTES = {"binance": "klines", "kraken": "OHLC", "coingecko": "ohlc/range"}
 SOURCES = {"binance": binance.fetch_ohlc, "kraken": kraken.fetch_ohlc, "coingecko": coingecko.fetch_ohlc}
 REFUSED_PLACE = 451
 OTHER_SPAN = "bar of a time in which the name meant something else"

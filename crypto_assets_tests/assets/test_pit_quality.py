@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from collections import Counter
-from datetime import timedelta
+from datetime import datetime, timedelta, timezone
+from pathlib import Path
 
 import polars as pl
+import pytest
 from dagster import AssetKey, DagsterInstance
 
 from crypto_assets.assets.shell import BACKFILLED_INPUTS
 from crypto_assets.checks.outcome import Scope
 from crypto_assets.checks.pit_quality import MEASURES
-from crypto_assets.dates import days
+from crypto_assets.dates import DAY, days
+from crypto_assets.sandbox.server import Sandbox
 from crypto_assets.storage.warehouse import Warehouse
 from crypto_assets.tables.pit_quality import PIT_QUALITY, QUALITIES, SeenInTime, WorstOfInputs
 from crypto_assets.tables.registry import CONTRACTS, LOOK_BACK
@@ -84,6 +87,25 @@ def backfilled_inputs(instance: DagsterInstance) -> dict[str, list[str]]:
     records = instance.fetch_materializations(AssetKey("ml_features"), limit=1000, ascending=True).records
     found = [record.asset_materialization for record in records]
     return {str(m.partition): m.metadata[BACKFILLED_INPUTS].value for m in found if m and m.partition}  # type: ignore[misc]
+
+
+def test_rows_are_first_seen_where_the_fetch_is_in_time(
+    instance: DagsterInstance, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The newest days of a sandbox of today: the index is known at midnight, its fetch counts for a day."""
+    began = datetime.now(timezone.utc)
+    with Sandbox() as sandbox:
+        env = {**sandbox.env(), "CRYPTO_ASSETS_HOME": str(tmp_path / "home"), "CRYPTO_ASSETS_COINS": "BTC"}
+        now = Platform(instance, env, monkeypatch)
+        assert now.backfill(began.date() - 4 * DAY, began.date() - DAY, tables=["market_sentiment", "prices"]).ok
+        ended = datetime.now(timezone.utc)
+        rows = now.warehouse.read("market_sentiment")
+        assert set(now.warehouse.read("prices")[PIT_QUALITY]) == {"final"}
+    assert rows.height == 4
+    for known, quality in rows.select("available_at", PIT_QUALITY).rows():
+        possible = {("first_seen" if at - known <= DAY else "backfilled") for at in (began, ended)}
+        assert quality in possible
+    assert "backfilled" in set(rows[PIT_QUALITY])
 
 
 def test_a_backfill_of_years_ago_is_backfilled_and_derived_rows_carry_the_worst(platform: Platform) -> None:
