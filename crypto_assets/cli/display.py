@@ -8,7 +8,7 @@ import shlex
 import shutil
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import date, timedelta
 from datetime import time as clock
@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 import click
 import polars as pl
 import polars.selectors as cs
+from rich import box
 from rich.console import Console
 from rich.measure import Measurement
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
@@ -88,6 +89,9 @@ def backfill_table(report: BackfillReport) -> None:
     _console().print(table)
 
 
+# Columns of ``status`` that a narrow terminal does without, in this order.
+_LEFT_OUT_FIRST = ("newest known", "failed", "partitions", "rows", "coverage")
+
 # States that do not say by themselves what they mean, as in docs/operations.md. Neither is trouble.
 _MEANINGS = {
     "not shown": "the provider shows no days before the table's first row, so none is due and there is no coverage",
@@ -96,30 +100,19 @@ _MEANINGS = {
 
 
 def status_table(document: dict[str, Any]) -> None:
-    """Print the document of ``status``: one line per asset."""
-    table = Table(title=f"Status {document['start']} to {document['end']}", title_justify="left")
-    for name in ("asset", "state", "partitions", "coverage", "failed", "rows", "newest known", "fresh", "checks"):
-        table.add_column(name, justify="left" if name in ("asset", "state", "checks", "newest known") else "right")
-    for asset, found in document["assets"].items():
-        partitions = found["partitions"]
-        broken = [f"{name} ({c['severity']})" for name, c in found["checks"].items() if not c["passed"]]
-        table.add_row(
-            asset,
-            found["state"],
-            f"{partitions['materialized']}/{partitions['expected']}",
-            _covered(found),
-            str(partitions["failed"]),
-            f"{found['rows']:,}",
-            (found["newest_available_at"] or "-")[:16].replace("T", " "),
-            {True: "yes", False: "[red]no[/red]", None: "-"}[found["fresh"]],
-            f"[yellow]{', '.join(broken)}[/yellow]"
-            if broken
-            else "all pass"
-            if found["rows"]
-            else "none fails; no rows",
-        )
-    console = _console()
+    """Print the document of ``status``: one line per asset. A narrow terminal gets fewer columns and the names of the others."""
+    rows = [_status_row(asset, found) for asset, found in document["assets"].items()]
+    console, title, left_out = _console(), f"Status {document['start']} to {document['end']}", 0
+    table = _fitting(title, rows, ())
+    while Measurement.get(console, console.options.update(max_width=_ANY_WIDTH), table).maximum > console.width:
+        if left_out == len(_LEFT_OUT_FIRST):
+            break
+        left_out += 1
+        table = _fitting(title, rows, _LEFT_OUT_FIRST[:left_out])
     console.print(table)
+    if left_out:
+        lacking = ", ".join(_LEFT_OUT_FIRST[:left_out])
+        console.print(f"Left out at this width: {lacking}. A wider terminal or --json shows them.", soft_wrap=True)
     states = {found["state"] for found in document["assets"].values()}
     for state, meaning in _MEANINGS.items():
         if state in states:
@@ -136,6 +129,39 @@ def status_table(document: dict[str, Any]) -> None:
         + f". Enhanced over base: {document['enhanced_over_base']:.1%}.",
         soft_wrap=True,
     )
+
+
+def _status_row(asset: str, found: dict[str, Any]) -> dict[str, str]:
+    """Return what ``status`` shows of an asset, by column."""
+    partitions, newline = found["partitions"], "\n"
+    broken = [f"{name} ({check['severity']})" for name, check in found["checks"].items() if not check["passed"]]
+    return {
+        "asset": asset,
+        "state": found["state"],
+        "partitions": f"{partitions['materialized']}/{partitions['expected']}",
+        "coverage": _covered(found),
+        "failed": str(partitions["failed"]),
+        "rows": f"{found['rows']:,}",
+        "newest known": (found["newest_available_at"] or "-")[:16].replace("T", " "),
+        "fresh": {True: "yes", False: "[red]no[/red]", None: "-"}[found["fresh"]],
+        "checks": f"[yellow]{newline.join(broken)}[/yellow]"
+        if broken
+        else "all pass"
+        if found["rows"]
+        else "none fails; no rows",
+    }
+
+
+def _fitting(title: str, rows: list[dict[str, str]], without: Sequence[str]) -> Table:
+    """Make the table of ``status`` without some columns; a table that lacks some has no lines."""
+    table = Table(title=title, title_justify="left", box=None if without else box.HEAVY_HEAD, pad_edge=not without)
+    names = [name for name in rows[0] if name not in without] if rows else ["asset"]
+    for name in names:
+        left = name in ("asset", "state", "checks", "newest known")
+        table.add_column(name, justify="left" if left else "right", no_wrap=name != "checks")
+    for row in rows:
+        table.add_row(*(row[name] for name in names))
+    return table
 
 
 def next_steps(home: Path, start: date, end: date) -> None:

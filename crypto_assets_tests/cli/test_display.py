@@ -6,12 +6,14 @@ import io
 import shlex
 from datetime import date, timedelta
 from pathlib import Path
+from typing import Any
 
 import click
 import polars as pl
 import pytest
 from rich.console import Console
 
+from crypto_assets.cli import display
 from crypto_assets.cli.display import next_steps, progress, progress_bar, result_table
 from crypto_assets.cli.main import cli
 
@@ -69,5 +71,36 @@ def test_the_end_of_a_demo_says_commands_that_the_command_line_understands(
     commands = [shlex.split(line)[1:] for line in said.splitlines() if line.startswith("  crypto-assets ")]
     assert {command[0] for command in commands} == {"dev", "sql", "report"} | ({"dataset"} if labelled else set())
     for name, *arguments in commands:
-        cli.commands[name].make_context(name, arguments, click.Context(cli))  # reads the arguments, runs nothing
+        cli.commands[name].make_context(name, [*arguments], click.Context(cli))  # reads the arguments, runs nothing
         assert arguments[-2:] == ["--home", str(tmp_path / "a home")]
+
+
+def status_document(failing: int) -> dict[str, Any]:
+    checks = {f"check_{n}": {"passed": n >= failing, "severity": "WARN", "description": "late"} for n in range(5)}
+    asset = {
+        "state": "not shown", "partitions": {"materialized": 6, "expected": 6, "failed": 0}, "coverage": None, "rows": 3340,
+        "newest_available_at": "2026-11-28T22:36:00", "fresh": True, "checks": checks,
+    }  # fmt: skip
+    population = {"overall": 0.8, "rows": 3340, "columns": {}}
+    document = {"start": "2026-11-22", "end": "2026-11-28", "population": population, "enhanced_over_base": 1.0}
+    return {**document, "assets": {"freshness_observations": asset, "prices": asset}}
+
+
+@pytest.mark.parametrize("width", [60, 80, 120, 160])
+@pytest.mark.parametrize("failing", [0, 5])
+def test_status_cuts_no_word_at_any_width_and_names_what_it_leaves_out(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, width: int, failing: int
+) -> None:
+    monkeypatch.setattr(display, "_console", lambda: Console(width=width))
+    display.status_table(status_document(failing))
+    shown = capsys.readouterr().out
+    assert "…" not in shown
+    lines = [
+        line for line in shown.splitlines() if "freshness_observations" in line and "check_" not in line.split()[0]
+    ]
+    assert "not shown" in lines[0]
+    every = {"asset", "state", "partitions", "coverage", "failed", "rows", "newest known", "fresh", "checks"}
+    lacking = next((line for line in shown.splitlines() if line.startswith("Left out")), "")
+    header = next(line for line in shown.splitlines() if "asset" in line and "state" in line)
+    assert {name for name in every if name not in header} == {name for name in every if name in lacking}
+    assert "not shown: the provider" in shown, "the state is explained"
