@@ -62,20 +62,6 @@ def dev(settings: Settings, port: int = 3000, host: str = "127.0.0.1") -> None:
         # The socket is in a folder that only we may enter, because anyone who reaches a code server can start any code.
         socket_file, workspace = Path(folder) / "code", Path(folder) / "workspace.yaml"
         workspace.write_text(json.dumps({"load_from": [{"grpc_server": _server(socket_file)}]}), encoding="utf-8")
-        commands = {
-            "webserver": [
-                "dagster_webserver",
-                "-h",
-                host,
-                "-p",
-                str(port),
-                "-w",
-                str(workspace),
-                "--dagster-log-level",
-                "warning",
-            ],
-            "daemon": [DAEMON, "run", "-w", str(workspace), "--log-level", "warning"],
-        }
         print("starting the UI and the daemon; the address follows when it answers", file=sys.stderr, flush=True)
         ended, lifeline = os.pipe()
         voice = _Voice()
@@ -84,7 +70,7 @@ def dev(settings: Settings, port: int = 3000, host: str = "127.0.0.1") -> None:
             children["code server"] = _spawn(ended, voice, [*CODE_SERVER, "-s", str(socket_file)])
             dead = _watch(children, stopped, lambda: _listens(socket_file))
             if dead is None and not stopped.is_set():
-                for name, arguments in commands.items():
+                for name, arguments in _commands(workspace, host, port).items():
                     children[name] = _spawn(ended, voice, arguments)
                 embedded = is_embedded(settings)  # no child would start it again
                 revive = _now_and_then(POSTGRES_EVERY_S, lambda: ensure_postgres(settings)) if embedded else None
@@ -104,6 +90,15 @@ def dev(settings: Settings, port: int = 3000, host: str = "127.0.0.1") -> None:
             os.close(ended)
     if dead is not None:
         raise InstanceError(f"the {dead} ended by itself; read its messages above, then start again")
+
+
+def _commands(workspace: Path, host: str, port: int) -> dict[str, list[str]]:
+    """Return what runs beside the code server: module and arguments, by name. Both print warnings only."""
+    at = ["-w", str(workspace)]
+    return {
+        "webserver": ["dagster_webserver", "-h", host, "-p", str(port), *at, "--dagster-log-level", "warning"],
+        "daemon": [DAEMON, "run", *at, "--log-level", "warning"],
+    }
 
 
 class _Voice:
