@@ -14,6 +14,20 @@ import pytest
 from crypto_assets_tests.install import FOLDER, script
 
 environment = script("environment")
+PYENV = Path(os.environ.get("PYENV_ROOT") or Path.home() / ".pyenv") / "versions"
+
+
+def starts(python: str) -> bool:
+    """Whether it is a Python; a version manager's stand-in may not be."""
+    return subprocess.run([python, "-c", ""], capture_output=True).returncode == 0
+
+
+OLD_PYTHONS = [
+    python
+    for minor in range(6, 11)
+    for python in (shutil.which(f"python3.{minor}"), *map(str, PYENV.glob(f"3.{minor}.*/bin/python3")))
+    if python is not None and starts(python)
+]
 
 
 @pytest.fixture
@@ -43,7 +57,27 @@ def test_only_tested_versions_of_python_go_on(version: tuple[int, int], fine: bo
 
 
 def test_an_old_python_can_read_the_script_that_refuses_it() -> None:
-    ast.parse((FOLDER / "environment.py").read_text(encoding="utf-8"), feature_version=(3, 7))
+    ast.parse((FOLDER / "environment.py").read_text(encoding="utf-8"), feature_version=(3, 6))
+
+
+@pytest.mark.skipif(not OLD_PYTHONS, reason="no Python before 3.11 is on this machine")
+def test_an_old_python_refuses_itself_in_one_sentence(checkout: Path) -> None:
+    for old in OLD_PYTHONS:
+        done = subprocess.run([old, "install/environment.py", "run"], cwd=checkout, capture_output=True, text=True)
+        assert (done.returncode, done.stderr.count("\n")) == (1, 1), done.stderr
+        assert "is not supported, nothing was installed" in done.stderr
+    assert not (checkout / ".venv").exists()
+
+
+def test_a_checkout_of_git_for_windows_is_one_sentence(checkout: Path) -> None:
+    link = checkout / "crypto_assets" / "runtime" / "dagster.yaml"
+    link.parent.mkdir(parents=True, exist_ok=True)
+    link.unlink(missing_ok=True)
+    link.write_text("../../dagster.yaml", encoding="utf-8")
+    done = run(checkout)
+    assert (done.returncode, done.stderr.count("\n")) == (1, 1), done.stderr
+    assert "clone the project again inside WSL" in done.stderr
+    assert not (checkout / ".venv").exists()
 
 
 def test_a_refused_python_leaves_nothing(checkout: Path, monkeypatch: pytest.MonkeyPatch, capsys) -> None:
