@@ -9,8 +9,8 @@ from typing import Any
 import polars as pl
 import pytest
 
-from crypto_assets.checks.outcome import Outcome, Scope
 from crypto_assets.checks.every_measure import every_measure
+from crypto_assets.checks.outcome import Outcome, Scope
 from crypto_assets.monitoring.watch.suspected_changes import suspected_changes
 from crypto_assets.settings import Settings
 from crypto_assets.storage.warehouse import Warehouse
