@@ -20,19 +20,20 @@ JUMP_OVER_HOLE = 2.0  # factor, up or down, from the last level before a hole to
 JUMP = 10.0  # factor from one level to the next one, whatever lies between
 
 
-def is_seam(jump: Floats, opening: Floats, hours: Floats) -> Flags:
+def is_seam(jump: Floats, opening: Floats, hours: Floats, running: Flags) -> Flags:
     """Decide whether a level begins something new.
 
     Args:
         jump: the level divided by the one before it.
         opening: the first price of the hour divided by the level before it; the same as ``jump`` where there is none.
         hours: the hours between the two; 1 where none is missing.
+        running: whether the level before had a row in its own hour before. A hole is one of a series, not of single rows.
 
     Returns:
         True where it does; False where a value is unknown.
     """
     far = _beyond(jump, JUMP) & _beyond(opening, JUMP_OVER_HOLE)
-    return far | (_beyond(opening, JUMP_OVER_HOLE) & (hours > HOLE_HOURS))
+    return far | (_beyond(opening, JUMP_OVER_HOLE) & (hours > HOLE_HOURS) & running)
 
 
 def _beyond(ratio: Floats, factor: float) -> Flags:
@@ -62,7 +63,8 @@ def seams(level: Floats, opening: Floats | None = None) -> Flags | None:
             hour = np.flatnonzero(~np.isnan(level[coin]))
             own = level[coin, hour]
             first = own if opening is None else opening[coin, hour]
-            seam = is_seam(own[1:] / own[:-1], first[1:] / own[:-1], np.diff(hour).astype(np.float64))
+            gap = np.diff(hour).astype(np.float64)
+            seam = is_seam(own[1:] / own[:-1], first[1:] / own[:-1], gap, np.append(False, gap[:-1] == 1)[: len(gap)])
             found[coin, hour[1:][seam]] = True
     return found if found.any() else None
 
@@ -120,11 +122,12 @@ def seams_of(rows: pl.DataFrame, level: str, opening: str | None = None) -> pl.D
         One row per seam: symbol, ts (the first hour after it), before (the last hour before it), jump (the first price
         divided by the level before).
     """
-    last = pl.col(level).shift().over("symbol")
+    last, earlier = (pl.col(level).shift().over("symbol"), pl.col("ts").shift(2).over("symbol"))
     pairs = rows.filter(pl.col(level).is_not_null()).sort("symbol", "ts").select(
         "symbol", "ts", before=pl.col("ts").shift().over("symbol"), whole=pl.col(level) / last,
-        jump=pl.col(opening or level) / last,
-    ).drop_nulls()  # fmt: skip
+        jump=pl.col(opening or level) / last, earlier=earlier,
+    ).drop_nulls("before")  # fmt: skip
     hours = (pairs["ts"] - pairs["before"]).dt.total_hours().cast(pl.Float64)
-    seam = is_seam(pairs["whole"].to_numpy(), pairs["jump"].to_numpy(), hours.to_numpy())
-    return pairs.filter(pl.Series(seam, dtype=pl.Boolean)).drop("whole")
+    running = ((pairs["before"] - pairs["earlier"]).dt.total_hours() == 1).fill_null(value=False)
+    seam = is_seam(pairs["whole"].to_numpy(), pairs["jump"].to_numpy(), hours.to_numpy(), running.to_numpy())
+    return pairs.filter(pl.Series(seam, dtype=pl.Boolean)).drop("whole", "earlier")

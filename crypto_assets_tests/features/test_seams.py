@@ -8,6 +8,8 @@ import numpy as np
 import polars as pl
 import pytest
 
+from crypto_assets.features.all_features import GROUPS
+from crypto_assets.features.lookback import window
 from crypto_assets.features.seams import seams, seams_of
 from crypto_assets.transforms.labels import Horizon, label
 from crypto_assets_tests.features.frames import DAY, HOUR, at, bar, features, inputs, price
@@ -37,7 +39,7 @@ def tables(walks: dict[str, list[tuple[datetime, float]]]) -> dict[str, pl.DataF
 
 
 def columns(frame: pl.DataFrame) -> list[str]:
-    apart = {"symbol", "ts", "date", "available_at", "source"}
+    apart = {"symbol", "ts", "date", "available_at", "source", "pit_quality"}
     return [name for name in frame.columns if name not in apart and "btc" not in name]
 
 
@@ -85,8 +87,11 @@ def test_chunks_and_what_comes_later_change_nothing() -> None:
 def test_a_real_collapse_and_a_paused_venue_are_no_seams() -> None:
     levels = np.array([[100.0, 60.0, 8.1, 1.2, np.nan, np.nan, 1.1, 2.0, 3.9]])
     assert seams(levels) is None, "an hour that keeps 13 %, and a hole of two hours"
-    found = seams(np.array([[100.0, *[np.nan] * 6, 51.0], [100.0, *[np.nan] * 6, 49.0]]))
-    assert found is not None and found.tolist() == [[False] * 8, [*[False] * 7, True]]
+    hole = [np.nan] * 6
+    found = seams(np.array([[99.0, 100.0, *hole, 51.0], [99.0, 100.0, *hole, 49.0], [np.nan, 100.0, *hole, 49.0]]))
+    assert found is not None and found.tolist() == [[False] * 9, [*[False] * 8, True], [False] * 9], (
+        "the last: a single row"
+    )
 
 
 def test_frames_and_arrays_are_judged_alike() -> None:
@@ -105,3 +110,9 @@ def test_no_label_reaches_over_a_seam() -> None:
     lacking = set(found.filter(pl.col("symbol") == "BB")["ts"]) - set(mine["ts"])
     assert lacking == {SEAM - HOUR * n for n in range(1, 25)}
     assert timedelta(hours=24) == HOUR * 24
+
+
+def test_the_window_of_prices_holds_the_hour_that_tells_a_running_series() -> None:
+    """A jump counts where the last row before it had one in its own hour before: that hour is loaded for every feature."""
+    used = max(feature.hours for group in ("price", "market") for feature in GROUPS[group])
+    assert window("prices") > used and window("ohlc") > max(feature.hours for feature in GROUPS["technical"])
