@@ -34,6 +34,7 @@ MISMATCH = "archive file does not match its checksum"
 NO_CHECKSUM = "archive file has no checksum beside it"
 NOT_SHOWN = "no file yet, and the API does not serve this place"
 UNREADABLE = "archive file cannot be read"
+LOST_FILE = (MISMATCH, NO_CHECKSUM, UNREADABLE)  # reasons for which a whole file is set aside
 COLUMNS = {
     "open_interest": "sum_open_interest",
     "open_interest_usd": "sum_open_interest_value",
