@@ -95,7 +95,6 @@ def test_rule_4_idempotent(filled: Platform) -> None:
         ("asset-metrics", "onchain_base"),
         ("fng", "market_sentiment"),
         ("fundingRate", "funding_rates"),
-        ("daily/metrics", "open_interest"),
         ("fapi/v1/klines", "perpetual_bars"),
         ("get_volatility_index_data", "implied_volatility"),
     ],

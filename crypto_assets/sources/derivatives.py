@@ -286,7 +286,7 @@ async def _require_days(
     # A day of which every file is lost was not answered, while one whose rows were read and set aside was.
     lost = {one.subject: f"{one.reason}: {one.example}" for one in found.set_aside if one.reason in LOST_FILE}
     answered = [one for one in found.set_aside if one.reason not in LOST_FILE]
-    reasons = {**lost, **found.failed, **found.missing}
+    reasons = {**found.failed, **found.missing, **lost}
     covered = [row[3] for row in rows]
     settled = now - timedelta(minutes=15)
     try:

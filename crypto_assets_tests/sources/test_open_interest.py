@@ -142,6 +142,12 @@ def test_a_file_that_does_not_match_its_checksum_is_set_aside_alone() -> None:
     assert sum(D2.isoformat() in request.path for request in requests) == 4, "asked for once more"
 
 
+def test_a_day_of_which_every_file_is_lost_is_no_success() -> None:
+    served = archive(last=D1, wrong={name_of("BTCUSDT", day): 9 for day in (D1 - DAY, D1)})
+    with pytest.raises(SourceError, match=f"no row for {D1} .*{binance_statistics.MISMATCH}"):
+        ask(served, start=D1, end=D1)
+
+
 def test_a_file_that_is_being_replaced_is_asked_for_once_more() -> None:
     found, _ = ask(archive(wrong={name_of("BTCUSDT", D2): 1}))
     assert rows(found).height == 72 and not found.set_aside
