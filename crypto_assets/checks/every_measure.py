@@ -5,6 +5,7 @@ from __future__ import annotations
 from crypto_assets.checks import (
     analysis_health,
     calls,
+    derivatives,
     enhanced_rows,
     freshness,
     identifiers,
@@ -27,6 +28,7 @@ def every_measure() -> dict[str, dict[str, Measure]]:
         freshness.MEASURES,
         service.MEASURES,
         sources.MEASURES,
+        derivatives.MEASURES,
         set_aside.MEASURES,
         identifiers.MEASURES,
         kept.MEASURES,

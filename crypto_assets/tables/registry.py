@@ -10,9 +10,10 @@ from collections.abc import Iterable
 from datetime import timedelta
 from types import ModuleType
 
-from crypto_assets.tables import context, ml, news, onchain, operations, prices
+from crypto_assets.tables import context, derivatives, ml, news, onchain, operations, prices
 from crypto_assets.tables.contract import Contract
 from crypto_assets.tables.spec import (
+    COINGECKO_RANGE_DAYS,
     DerivedFrom,
     EachCoin,
     Freshness,
@@ -24,7 +25,7 @@ from crypto_assets.tables.spec import (
     When,
 )
 
-GROUPS: tuple[ModuleType, ...] = (prices, onchain, context, news, ml, operations)
+GROUPS: tuple[ModuleType, ...] = (prices, derivatives, onchain, context, news, ml, operations)
 
 
 def in_order(specs: Iterable[TableSpec]) -> dict[str, TableSpec]:
@@ -128,6 +129,12 @@ def unpartitioned() -> tuple[str, ...]:
 def each_coin() -> dict[str, EachCoin]:
     """Return table -> its rule, for the tables in which each coin has the same number of rows a day."""
     return {name: spec.expected for name, spec in TABLES.items() if isinstance(spec.expected, EachCoin)}
+
+
+def wide_chunks() -> dict[str, int]:
+    """Table of a provider -> days of one run, where a longer run than those of the others makes fewer requests."""
+    days = {n: s.chunk.days for n, s in TABLES.items() if s.chunk is not None and isinstance(s.rows_from, FromProvider)}
+    return {name: longest for name, longest in days.items() if longest is not None and longest > COINGECKO_RANGE_DAYS}
 
 
 def newest_only() -> tuple[str, ...]:
