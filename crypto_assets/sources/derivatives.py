@@ -20,7 +20,7 @@ from crypto_assets.errors import NotListedError, ShortAnswerError, SourceError
 from crypto_assets.settings import DERIVATIVE_SOURCES, Settings
 from crypto_assets.sources import binance_futures, binance_statistics, bybit
 from crypto_assets.sources.client.http import Client
-from crypto_assets.sources.contracts import Series
+from crypto_assets.sources.contracts import NOT_SERVED, Series
 from crypto_assets.sources.fetched import (
     Fetched,
     NeverListedError,
@@ -54,9 +54,7 @@ INTEREST: Mapping[str, Fetcher] = {
     "bybit": bybit.fetch_open_interest,
 }
 BARS: Mapping[str, Fetcher] = {"binance": binance_futures.fetch_bars, "bybit": bybit.fetch_bars}
-# What the venue answers where it does not serve this place or address at all: it is left out by name, and not failed.
-NOT_SERVED = (401, 403, 404, 451)
-ADDRESSES = {"binance": "BINANCE_FUTURES_BASE_URL", "bybit": "BYBIT_BASE_URL"}
+ADDRESSES = {"binance": "BINANCE_FUTURES_BASE_URL (of its files BINANCE_ARCHIVE_BASE_URL)", "bybit": "BYBIT_BASE_URL"}
 
 
 async def fetch_funding(

@@ -187,6 +187,20 @@ def test_days_that_have_no_file_yet_come_from_the_api_with_the_same_values() -> 
     assert got.select(values).equals(both), "the files give the same once they are there"
 
 
+@pytest.mark.parametrize("status", [451, 403])
+def test_files_are_stored_where_the_api_refuses_this_place(status: int) -> None:
+    """The files are open where the API is not: the days that have no file yet are set aside by name."""
+    served = archive(last=D2)
+
+    def answer(request: Request) -> Any:
+        files = request.path.startswith("/binance-archive")
+        return served(request) if files else Reply({"code": 0, "msg": "restricted location"}, status)
+
+    found, _ = ask(answer, now=at(D3 + DAY, 6))
+    assert {ts.date() for ts in rows(found)["ts"]} >= {D1, D2}
+    assert {(one.day, one.reason) for one in found.set_aside} == {(D3, binance_statistics.NOT_SHOWN)}
+
+
 def test_a_ratio_that_cannot_be_had_leaves_the_open_interest() -> None:
     held = archive(last=D1, shown=beginnings(D2))
 
