@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from crypto_assets.cli import Positive, configured, examples, home_option, parse_as_of
 from crypto_assets.dates import parse_moment
+
+if TYPE_CHECKING:
+    from crypto_assets.operate.dataset import Built
 
 
 @click.command(
@@ -86,18 +91,24 @@ def dataset(
             f"{out}: {built.rows:,} rows, {built.features} features, labels {', '.join(request.horizon.columns)}; "
             f"{built.unlabelled:,} rows without a label left out"
         )
-        if built.empty:
-            click.echo(f"wholly empty: {', '.join(built.empty)}; --without-empty leaves them out", err=True)
-        if built.left_out:
-            click.echo(f"left out, because no row has a value: {', '.join(built.left_out)}", err=True)
-        for table, names in built.backfilled.items():
-            click.echo(f"rest on backfilled rows of {table}, revised perhaps since then: {', '.join(names)}", err=True)
-        if built.left_out_backfilled:
-            click.echo(
-                f"left out, because they rest on backfilled rows: {', '.join(built.left_out_backfilled)}; "
-                "--allow-backfilled keeps them", err=True,
-            )  # fmt: skip
+        for remark in _remarks(built):
+            click.echo(remark, err=True)
         click.echo(f"to get the same bytes later, run the same command with --as-of {version}", err=True)
+
+
+def _remarks(built: Built) -> Iterator[str]:
+    """Yield a line for each thing that a reader of the set should know."""
+    if built.empty:
+        yield f"wholly empty: {', '.join(built.empty)}; --without-empty leaves them out"
+    if built.left_out:
+        yield f"left out, because no row has a value: {', '.join(built.left_out)}"
+    for table, names in built.backfilled.items():
+        yield f"rest on backfilled rows of {table}, which may have been revised since: {', '.join(names)}"
+    if built.left_out_backfilled:
+        yield (
+            f"left out, because they rest on backfilled rows: {', '.join(built.left_out_backfilled)}; "
+            "--allow-backfilled keeps them"
+        )
 
 
 def _listed(text: str | None, *, upper: bool = False) -> tuple[str, ...] | None:
