@@ -52,7 +52,10 @@ def _hours(first: date, last: date, symbols: list[str]) -> tuple[pl.DataFrame, i
 
 def _finish(contract: Contract, keys: pl.DataFrame, columns: Columns, late: timedelta) -> pl.DataFrame:
     given = keys.with_columns(**columns).with_columns(
-        date=pl.col("ts").dt.date(), available_at=pl.col("ts") + late, source=pl.lit("bench")
+        date=pl.col("ts").dt.date(),
+        available_at=pl.col("ts") + late,
+        pit_quality=pl.lit(contract.pit_quality.unsaid),
+        source=pl.lit("bench"),
     )
     absent = {c.name: pl.lit(None, c.dtype) for c in contract.columns if c.name not in given.columns}
     return given.with_columns(**absent).select(contract.names)
@@ -139,4 +142,5 @@ def _daily(contract: Contract, first: date, last: date) -> pl.DataFrame:
         for c in contract.value_columns
     }
     known = (pl.col("date") + timedelta(days=1)).cast(TIMESTAMP) + timedelta(hours=2)
-    return days.with_columns(**columns, available_at=known, source=pl.lit("bench")).select(contract.names)
+    metadata = {"available_at": known, "pit_quality": pl.lit(contract.pit_quality.unsaid), "source": pl.lit("bench")}
+    return days.with_columns(**columns, **metadata).select(contract.names)

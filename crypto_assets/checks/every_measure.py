@@ -11,6 +11,7 @@ from crypto_assets.checks import (
     identifiers,
     kept,
     measures,
+    pit_quality,
     service,
     set_aside,
     sources,
@@ -32,6 +33,7 @@ def every_measure() -> dict[str, dict[str, Measure]]:
         set_aside.MEASURES,
         identifiers.MEASURES,
         kept.MEASURES,
+        pit_quality.MEASURES,
     )
     return {
         table: {**measures.MEASURES[table], **{n: m for found in more for n, m in found.get(table, {}).items()}}

@@ -32,7 +32,10 @@ from crypto_assets.features.lookback import HOURLY, LOOKBACK_DAYS, window
 from crypto_assets.tables.contract import TIMESTAMP
 from crypto_assets.tables.derivatives import VENUES
 from crypto_assets.tables.derived_source import derived_source
+from crypto_assets.tables.ml import WORST
+from crypto_assets.tables.pit_quality import PIT_QUALITY
 from crypto_assets.tables.schemas import CONTRACTS, DECISION_DELAY, ML_FEATURES
+from crypto_assets.tables.worst_quality import Input, with_worst_quality
 
 BTC = "BTC"
 FUTURES = ("derivatives", "volatility")
@@ -78,7 +81,10 @@ def build_features(
     width = max(laid.prices.exists.shape[1], laid.bars.exists.shape[1])
     with ThreadPoolExecutor(pl.thread_pool_size()) as workers:
         frames = list(workers.map(laid.block, _blocks(len(names), max(1, BLOCK_CELLS // width))))
-    return _with_metadata(pl.concat(frames), derived_source(*inputs.values()))
+    rows = _with_metadata(pl.concat(frames), derived_source(*inputs.values()))
+    return _with_quality(rows, inputs).select(
+        name for name in ML_FEATURES.names if name in (*rows.columns, PIT_QUALITY)
+    )
 
 
 def _reaching_back(grid: Grid, table: str, *extra: str) -> Grid:
@@ -195,4 +201,9 @@ def _with_metadata(rows: pl.DataFrame, source: str) -> pl.DataFrame:
         date=pl.col("ts").dt.date(),
         available_at=pl.col("ts") + DECISION_DELAY,
         source=pl.lit(source),
-    ).select(name for name in ML_FEATURES.names if name in rows.columns or name in ML_FEATURES.metadata_columns)
+    )
+
+
+def _with_quality(rows: pl.DataFrame, inputs: Mapping[str, pl.DataFrame]) -> pl.DataFrame:
+    given = {table: Input(CONTRACTS[table], frame, LOOKBACK_DAYS[table]) for table, frame in inputs.items()}
+    return with_worst_quality(WORST, rows, given)

@@ -74,7 +74,7 @@ async def fetch_volatility(
         for ts, *values, _, source in bars.rows
     ]
     missing |= {symbol: bars.why for symbol, bars in answers.items() if not bars.rows}
-    frame = utc(pd.DataFrame(rows, columns=IMPLIED_VOLATILITY.names), "ts", "available_at")
+    frame = utc(pd.DataFrame(rows, columns=IMPLIED_VOLATILITY.given_names), "ts", "available_at")
     set_aside, surplus = gathered(readings.values())
     if answers or failed:
         what = f"deribit get_volatility_index_data of {named(asked)}"

@@ -171,7 +171,7 @@ class _Given:
     surplus: dict[str, int] = field(default_factory=dict)
 
     def fetched(self, contract: Contract, rows: list[tuple[Any, ...]], calls: int) -> Fetched:
-        frame = utc(pd.DataFrame(rows, columns=contract.names), "ts", "available_at")
+        frame = utc(pd.DataFrame(rows, columns=contract.given_names), "ts", "available_at")
         digests = tuple(digest for series in self.series.values() for digest in series.digests)
         return Fetched(
             frame, digests, self.missing, calls, self.failed, set_aside=_summed(self.set_aside), surplus=self.surplus

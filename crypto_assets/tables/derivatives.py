@@ -9,6 +9,7 @@ from __future__ import annotations
 from datetime import date, timedelta
 
 from crypto_assets.tables.contract import Contract, WriteMode
+from crypto_assets.tables.pit_quality import FINAL, Always
 from crypto_assets.tables.shared_columns import available_at, day, key, source, symbol, ts, value
 from crypto_assets.tables.spec import (
     COINGECKO_RANGE_DAYS,
@@ -68,6 +69,7 @@ FUNDING_RATES = Contract(
               "null where the venue gives none (Bybit, Binance in older rows).", above=0),
     ),
     available_at_rule="the venue's stamp of the settlement, never before the hour",
+    pit_quality=Always(FINAL, "a settlement is paid at its rate, which the venue does not change afterwards"),
     write_mode=WriteMode.MERGE,
     reference="https://developers.binance.com/docs/derivatives/usds-margined-futures/market-data/rest-api/Get-Funding-Rate-History",
 )  # fmt: skip
@@ -90,6 +92,9 @@ OPEN_INTEREST = Contract(
         value("taker_buy_sell_ratio", "ratio", "Volume bought / sold by takers in the 5 minutes.", lower=0),
     ),
     available_at_rule="5 minutes after the label; 10 from the label 2026-06-25 on",
+    pit_quality=Always(
+        FINAL, "a venue measures it once; it replaces a file of its archive only where the file was broken"
+    ),
     write_mode=WriteMode.MERGE,
     reference="https://github.com/binance/binance-public-data (daily metrics); "
     "https://developers.binance.com/docs/derivatives/usds-margined-futures/market-data/rest-api/Open-Interest-Statistics",
@@ -114,6 +119,7 @@ PERPETUAL_BARS = Contract(
         value("volume_usd", "USDT", "Volume in the bar, in the quote currency.", lower=0),
     ),
     available_at_rule="the bar's close",
+    pit_quality=Always(FINAL, "a venue does not change a bar that is closed"),
     write_mode=WriteMode.MERGE,
     reference="https://developers.binance.com/docs/derivatives/usds-margined-futures/market-data/rest-api/Index-Price-Kline-Candlestick-Data; "
     "https://bybit-exchange.github.io/docs/v5/market/index-kline",
@@ -137,6 +143,7 @@ IMPLIED_VOLATILITY = Contract(
         ),
     ),
     available_at_rule="the candle's close",
+    pit_quality=Always(FINAL, "Deribit does not change a candle that is closed"),
     ordered=(("low", "open"), ("low", "close"), ("open", "high"), ("close", "high")),
     write_mode=WriteMode.MERGE,
     reference="https://docs.deribit.com/api-reference/market-data/public-get_volatility_index_data",

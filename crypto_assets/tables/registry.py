@@ -12,6 +12,7 @@ from types import ModuleType
 
 from crypto_assets.tables import context, derivatives, ml, news, onchain, operations, prices
 from crypto_assets.tables.contract import Contract
+from crypto_assets.tables.pit_quality import BACKFILLED, SeenInTime
 from crypto_assets.tables.spec import (
     COINGECKO_RANGE_DAYS,
     DerivedFrom,
@@ -146,6 +147,22 @@ def enhanced() -> dict[str, str]:
     """Enhanced table -> base table: the enhanced table has the same key, and a row for each row of the base table."""
     bases = {name: spec.expected.table for name, spec in TABLES.items() if isinstance(spec.expected, RowsOf)}
     return {name: base for name, base in bases.items() if CONTRACTS[name].key == CONTRACTS[base].key}
+
+
+def may_be_backfilled(table: str) -> bool:
+    """Whether rows of a table may have the quality ``backfilled``."""
+    return BACKFILLED in CONTRACTS[table].pit_quality.allowed
+
+
+def trained_on(table: str) -> bool:
+    """Whether training sets keep features of a table by default, also where its rows are backfilled.
+
+    A derived table is kept if each of its inputs that may be backfilled is.
+    """
+    rule, rows = CONTRACTS[table].pit_quality, TABLES[table].rows_from
+    if isinstance(rows, DerivedFrom):
+        return all(trained_on(name) for name in rows.inputs)
+    return rule.trained_on if isinstance(rule, SeenInTime) else not may_be_backfilled(table)
 
 
 def snapshots() -> tuple[str, ...]:

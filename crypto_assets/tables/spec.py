@@ -14,6 +14,7 @@ from enum import Enum
 from typing import Any, Self, TypeAlias
 
 from crypto_assets.tables.contract import Contract
+from crypto_assets.tables.pit_quality import WorstOfInputs
 
 OWNER = "team:market-data"
 
@@ -370,12 +371,16 @@ def _rules(spec: TableSpec) -> list[tuple[str, bool, str]]:
     }
     inputs = set(rows.inputs) if isinstance(rows, DerivedFrom) else set()
     snapshot = provider and spec.history == NO_HISTORY
+    worst = spec.contract.pit_quality
     return [
         ("kinds", bool(spec.kinds), "give at least one"),
         ("rows_from", not derived or bool(inputs), "a derived table has inputs"),
         ("rows_from", not derived or bool(rows.required), "any one of `required` gives it its rows"),  # type: ignore[union-attr]
         ("rows_from", not needs, f"`required` names {', '.join(sorted(needs))}, which `inputs` does not"),
         ("rows_from", not strange, f"`columns` names {', '.join(sorted(strange))}, which the contract does not have"),
+        ("contract", isinstance(worst, WorstOfInputs) == derived, "pit_quality is WorstOfInputs in derived tables, and only there"),
+        ("contract", not isinstance(worst, WorstOfInputs) or worst.by in (None, *spec.contract.names),
+         "pit_quality.by is a column of the contract"),
         ("when", bool(spec.when) == spec.by_day, "a table with days is filled by a schedule, one without has none"),
         ("when", When.NOON not in spec.when or When.SETTLE in spec.when, "NOON follows SETTLE"),
         ("freshness", (spec.freshness is not None) == spec.by_day, "a table with days is late at some time, another is not"),
