@@ -157,6 +157,11 @@ def at_hours(listed: Series) -> pd.Series:
     return pd.Series([value for _, value in listed], index=index).sort_index()
 
 
+def by_hour(series: pd.Series) -> dict[datetime, Any]:
+    """The entries by hour."""
+    return dict(zip(pd.DatetimeIndex(series.index).to_pydatetime(), series, strict=True))
+
+
 def funding_by_pandas(listed: Series, marks: pd.DatetimeIndex) -> pd.DataFrame:
     """The funding columns of one venue at these hours, from the recording alone; ``held`` says where it has a settlement."""
     rates = at_hours(listed)

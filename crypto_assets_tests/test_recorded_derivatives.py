@@ -87,7 +87,7 @@ def test_recorded_funding_of_two_venues_and_its_features() -> None:
         for venue, found in mine.items():
             kept = rates.filter(pl.col("symbol") == coin.symbol, pl.col("venue") == venue).select("ts", "funding_rate")
             expected = recorded.at_hours(found).loc[str(first) : str(end)]
-            assert dict(kept.rows()) == {ts.to_pydatetime(): rate for ts, rate in expected.items()}
+            assert dict(kept.rows()) == recorded.by_hour(expected)
         wanted = [recorded.funding_by_pandas(found, marks) for found in mine.values()]
         assert all(frame["held"].all() for frame in wanted)
         names = [c for c in wanted[0].columns if c != "held"]
@@ -108,7 +108,7 @@ def test_recorded_open_interest_and_its_features() -> None:
         listed = [e for e in venues.interest[str(coin.binance_perpetual)] if e[0] >= marks[0].timestamp() * 1000]
         kept = interest.filter(pl.col("symbol") == coin.symbol).select("ts", "open_interest", "open_interest_usd")
         expected = recorded.at_hours(listed).loc[str(start) : str(end)]
-        assert {row[0]: row[1:] for row in kept.rows()} == {ts.to_pydatetime(): pair for ts, pair in expected.items()}
+        assert {row[0]: row[1:] for row in kept.rows()} == recorded.by_hour(expected)
         wanted = recorded.interest_by_pandas(listed, marks)
         assert wanted.pop("held").sum() > 0.97 * len(marks)
         assert (
@@ -125,9 +125,7 @@ def test_recorded_dvol_and_its_features() -> None:
     venues = recorded.Recorded(candles={"BTC": listed})
     candles = stored(venues, deribit.fetch_volatility, "implied_volatility", "BTC", start, end)
     index = recorded.at_hours(listed)
-    assert dict(candles.select("ts", "close").rows()) == {
-        ts.to_pydatetime(): value for ts, value in index.loc[str(start) : str(end)].items()
-    }
+    assert dict(candles.select("ts", "close").rows()) == recorded.by_hour(index.loc[str(start) : str(end)])
     got = features({"implied_volatility": candles}, "BTC", start + 8 * DAY, end)
     marks = recorded.hours(start, end)
     level = index.loc[str(start) : str(end)].shift(freq="1h").reindex(marks).ffill(limit=23)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,7 +13,7 @@ from crypto_assets.cli import Positive, configured, examples, home_option, parse
 from crypto_assets.dates import parse_moment
 
 if TYPE_CHECKING:
-    from crypto_assets.operate.dataset import Built, Request
+    from crypto_assets.operate.dataset import Built
 
 
 @click.command(
@@ -81,10 +82,7 @@ def dataset(
     warehouse = Warehouse(configured().warehouse)
     built = training.build(warehouse, request, out)
     pins.pin(warehouse, str(out.resolve()), built.versions)  # maintenance keeps these versions
-    _say(out, request, built, built.versions[training.FEATURES], as_json=as_json)
-
-
-def _say(out: Path, request: Request, built: Built, version: int | None, *, as_json: bool) -> None:
+    version = built.versions[training.FEATURES]
     if as_json:
         document = {
             "out": str(out), "rows": built.rows, "features": built.features, "unlabelled": built.unlabelled,
@@ -99,18 +97,24 @@ def _say(out: Path, request: Request, built: Built, version: int | None, *, as_j
             f"{out}: {built.rows:,} rows, {built.features} features, labels {', '.join(request.horizon.columns)}; "
             f"{built.unlabelled:,} rows without a label left out"
         )
-        if built.empty:
-            click.echo(f"wholly empty: {', '.join(built.empty)}; --without-empty leaves them out", err=True)
-        if built.left_out:
-            click.echo(f"left out, because no row has a value: {', '.join(built.left_out)}", err=True)
-        for table, names in built.backfilled.items():
-            click.echo(f"rest on backfilled rows of {table}, revised perhaps since then: {', '.join(names)}", err=True)
-        if built.left_out_backfilled:
-            click.echo(
-                f"left out, because they rest on backfilled rows: {', '.join(built.left_out_backfilled)}; "
-                "--allow-backfilled keeps them", err=True,
-            )  # fmt: skip
+        for remark in _remarks(built):
+            click.echo(remark, err=True)
         click.echo(f"to get the same bytes later, run the same command with --as-of {version}", err=True)
+
+
+def _remarks(built: Built) -> Iterator[str]:
+    """Yield a line for each thing that a reader of the set should know."""
+    if built.empty:
+        yield f"wholly empty: {', '.join(built.empty)}; --without-empty leaves them out"
+    if built.left_out:
+        yield f"left out, because no row has a value: {', '.join(built.left_out)}"
+    for table, names in built.backfilled.items():
+        yield f"rest on backfilled rows of {table}, which may have been revised since: {', '.join(names)}"
+    if built.left_out_backfilled:
+        yield (
+            f"left out, because they rest on backfilled rows: {', '.join(built.left_out_backfilled)}; "
+            "--allow-backfilled keeps them"
+        )
 
 
 def _listed(text: str | None, *, upper: bool = False) -> tuple[str, ...] | None:

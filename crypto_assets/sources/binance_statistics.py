@@ -21,7 +21,7 @@ from crypto_assets.dates import DAY, days, midnight
 from crypto_assets.errors import SourceError
 from crypto_assets.settings import Settings
 from crypto_assets.sources.client.http import Answer, Client, ResponseError
-from crypto_assets.sources.contracts import MILLISECOND, Series, coins_of, on_the_hour
+from crypto_assets.sources.contracts import MILLISECOND, NOT_SERVED, Series, coins_of, on_the_hour
 from crypto_assets.sources.fetched import REPLAYED, NeverListedError, gather, rows_of, source_name
 from crypto_assets.sources.reading import SECOND_COPY, SHAPE, Reading
 from crypto_assets.tables.derivatives import STATISTICS_START_LABELS
@@ -32,7 +32,9 @@ LIMIT, STEP = 500, timedelta(minutes=5)
 NO_FILE = 404
 MISMATCH = "archive file does not match its checksum"
 NO_CHECKSUM = "archive file has no checksum beside it"
+NOT_SHOWN = "no file yet, and the API does not serve this place"
 UNREADABLE = "archive file cannot be read"
+LOST_FILE = (MISMATCH, NO_CHECKSUM, UNREADABLE)  # reasons for which a whole file is set aside
 COLUMNS = {
     "open_interest": "sum_open_interest",
     "open_interest_usd": "sum_open_interest_value",
@@ -95,7 +97,14 @@ async def fetch_open_interest(
     found, without = await _archive(client, settings, contract, start, end, reading, digests)
     recent = [day for day in without if midnight(day) >= reading.now - DAY * SHOWN_DAYS]
     if recent:
-        shown = await _shown(client, settings, contract, recent[0], recent[-1], reading, digests)
+        try:
+            shown = await _shown(client, settings, contract, recent[0], recent[-1], reading, digests)
+        except SourceError as error:  # the API refuses places that the files do not
+            if not found or error.status not in NOT_SERVED:
+                raise
+            for day in recent:
+                reading.aside(NOT_SHOWN, error, midnight(day), doubt=False)
+            shown = {}
         found = {**{ts: row for ts, row in shown.items() if ts.date() in recent}, **found}
     coins = coins_of(contract)
     rows = []

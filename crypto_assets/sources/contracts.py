@@ -19,6 +19,8 @@ CONTRADICTED = "given twice with different values"
 OTHER_CLOCK = "the hours of the settlements do not fit their interval"
 MOST_RATE = 0.1  # of the contract; the caps that venues document reach 0.04
 INTERVALS = (8, 4, 2, 1)  # hours between settlements; the first is the longest
+# What a venue answers where it does not serve this place or address at all: it is left out by name, and not failed.
+NOT_SERVED = (401, 403, 404, 451)
 MILLISECOND = timedelta(milliseconds=1)
 _MULTIPLE = re.compile(r"^(?:(1M)|(10{3,}))(?=[A-Z])|(?<=[A-Z])(10{3,})(?=USDT$)")
 

@@ -19,8 +19,9 @@ from crypto_assets.dates import DAY, midnight
 from crypto_assets.errors import NotListedError, ShortAnswerError, SourceError
 from crypto_assets.settings import DERIVATIVE_SOURCES, Settings
 from crypto_assets.sources import binance_futures, binance_statistics, bybit
+from crypto_assets.sources.binance_statistics import LOST_FILE
 from crypto_assets.sources.client.http import Client
-from crypto_assets.sources.contracts import Series
+from crypto_assets.sources.contracts import NOT_SERVED, Series
 from crypto_assets.sources.fetched import (
     Fetched,
     NeverListedError,
@@ -54,9 +55,7 @@ INTEREST: Mapping[str, Fetcher] = {
     "bybit": bybit.fetch_open_interest,
 }
 BARS: Mapping[str, Fetcher] = {"binance": binance_futures.fetch_bars, "bybit": bybit.fetch_bars}
-# What the venue answers where it does not serve this place or address at all: it is left out by name, and not failed.
-NOT_SERVED = (401, 403, 404, 451)
-ADDRESSES = {"binance": "BINANCE_FUTURES_BASE_URL", "bybit": "BYBIT_BASE_URL"}
+ADDRESSES = {"binance": "BINANCE_FUTURES_BASE_URL (of its files BINANCE_ARCHIVE_BASE_URL)", "bybit": "BYBIT_BASE_URL"}
 
 
 async def fetch_funding(
@@ -245,7 +244,7 @@ async def _one(
 
 
 def _leave_out(found: _Given, refused: Mapping[str, SourceError], venues: Sequence[str], coins: Sequence[Coin]) -> None:
-    """Name the venues that could not be asked. Raises the first one's error where there is no other."""
+    """Name the venues that could not be asked. Raises the first one's error where no other has these coins."""
     for venue, error in refused.items():
         others = [name for name in DERIVATIVE_SOURCES if name != venue]
         sentence = str(error)
@@ -254,7 +253,7 @@ def _leave_out(found: _Given, refused: Mapping[str, SourceError], venues: Sequen
                 f"{error}; {venue} does not serve this place or address: leave it out of DERIVATIVE_SOURCES (for example "
                 f"DERIVATIVE_SOURCES={','.join(others)}), or set {ADDRESSES[venue]} to an address that answers here"
             )
-        if len(refused) == len(venues):
+        if len(refused) == len(venues) or not found.series:
             again = type(error)(sentence, transient=error.transient, status=error.status)
             raise again from error
         if error.status in NOT_SERVED:
@@ -284,20 +283,21 @@ async def _require_days(
     if not found.series and not found.failed:
         return  # no venue has a contract of these coins
     what = f"{contract.table} ({', '.join(settings.derivative_sources)}) of {named(coins)} {start} to {end}"
-    reasons = {**found.failed, **found.missing}
+    # A day of which every file is lost was not answered, while one whose rows were read and set aside was.
+    lost = {one.subject: f"{one.reason}: {one.example}" for one in found.set_aside if one.reason in LOST_FILE}
+    answered = [one for one in found.set_aside if one.reason not in LOST_FILE]
+    reasons = {**found.failed, **found.missing, **lost}
     covered = [row[3] for row in rows]
     settled = now - timedelta(minutes=15)
     try:
-        require_days(covered, start, end, settled, what, missing=reasons, set_aside=found.set_aside)
+        require_days(covered, start, end, settled, what, missing=reasons, set_aside=answered)
     except ShortAnswerError:
         since = await _first_listing(
             client, settings, [coin for coin in coins if (coin.symbol, "binance") in found.series], now
         )
         if since is None:
             raise
-        require_days(
-            covered, max(start, since.date() + DAY), end, settled, what, missing=reasons, set_aside=found.set_aside
-        )
+        require_days(covered, max(start, since.date() + DAY), end, settled, what, missing=reasons, set_aside=answered)
 
 
 async def _first_listing(client: Client, settings: Settings, coins: Sequence[Coin], now: datetime) -> datetime | None:

@@ -166,3 +166,13 @@ def test_an_installers_words_become_what_to_do(output: str, words: str) -> None:
 def test_what_to_install_must_be_named(capsys: pytest.CaptureFixture[str]) -> None:
     assert environment.main([]) == 2
     assert "run|test|model" in capsys.readouterr().err
+
+
+def test_what_runs_is_compiled_where_processes_may_not(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(environment, "PYTHON", sys.executable)
+    monkeypatch.setenv("PYTHONDONTWRITEBYTECODE", "1")
+    monkeypatch.setenv("PYTHONPYCACHEPREFIX", str(tmp_path))
+    environment.compile_what_runs()
+    compiled = {path.relative_to(tmp_path).as_posix() for path in tmp_path.rglob("*.pyc")}
+    for module in ("crypto_assets/definitions", "crypto_assets/operate/demo", "dagster_webserver/app"):
+        assert any(f"/{module}." in path for path in compiled), module

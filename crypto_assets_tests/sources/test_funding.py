@@ -132,6 +132,12 @@ def test_a_venue_that_refuses_this_place_names_the_other_and_goes_on_to_it(statu
         ask(answer)
 
 
+def test_a_refusal_is_an_error_where_the_other_venue_has_no_contract_of_these_coins() -> None:
+    """FTM has a contract at Binance only."""
+    with pytest.raises(SourceError, match="DERIVATIVE_SOURCES=bybit"):
+        ask(lambda request: Reply({"code": 0, "msg": "restricted"}, 451), "FTM", DERIVATIVE_SOURCES="binance,bybit")
+
+
 def test_a_venue_that_is_down_fails_its_coins_by_name_and_the_other_is_stored() -> None:
     venues = Venues({"BTCUSDT": settled(SPAN), "ETHUSDT": settled(SPAN)})
 

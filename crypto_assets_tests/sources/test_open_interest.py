@@ -142,6 +142,12 @@ def test_a_file_that_does_not_match_its_checksum_is_set_aside_alone() -> None:
     assert sum(D2.isoformat() in request.path for request in requests) == 4, "asked for once more"
 
 
+def test_a_day_of_which_every_file_is_lost_is_no_success() -> None:
+    served = archive(last=D1, wrong={name_of("BTCUSDT", day): 9 for day in (D1 - DAY, D1)})
+    with pytest.raises(SourceError, match=f"no row for {D1} .*{binance_statistics.MISMATCH}"):
+        ask(served, start=D1, end=D1)
+
+
 def test_a_file_that_is_being_replaced_is_asked_for_once_more() -> None:
     found, _ = ask(archive(wrong={name_of("BTCUSDT", D2): 1}))
     assert rows(found).height == 72 and not found.set_aside
@@ -185,6 +191,20 @@ def test_days_that_have_no_file_yet_come_from_the_api_with_the_same_values() -> 
     values = ["ts", "open_interest", "long_short_ratio", "taker_buy_sell_ratio", "available_at"]
     both = rows(later).filter(pl.col("ts") <= at(D3, 11)).select(values)
     assert got.select(values).equals(both), "the files give the same once they are there"
+
+
+@pytest.mark.parametrize("status", [451, 403])
+def test_files_are_stored_where_the_api_refuses_this_place(status: int) -> None:
+    """The files are open where the API is not: the days that have no file yet are set aside by name."""
+    served = archive(last=D2)
+
+    def answer(request: Request) -> Any:
+        files = request.path.startswith("/binance-archive")
+        return served(request) if files else Reply({"code": 0, "msg": "restricted location"}, status)
+
+    found, _ = ask(answer, now=at(D3 + DAY, 6))
+    assert {ts.date() for ts in rows(found)["ts"]} >= {D1, D2}
+    assert {(one.day, one.reason) for one in found.set_aside} == {(D3, binance_statistics.NOT_SHOWN)}
 
 
 def test_a_ratio_that_cannot_be_had_leaves_the_open_interest() -> None:

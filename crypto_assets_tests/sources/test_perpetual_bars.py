@@ -32,8 +32,10 @@ def venues(request: Request) -> Any:
         body = {"category": "linear", "symbol": request.query["symbol"], "list": rows[::-1][:limit]}
         return {"retCode": 0, "retMsg": "OK", "result": body}
     price = "20" if index else "21"
-    rows = [[t, "20", "30", "9", price, "0" if index else "4", t + 3_599_999, "0" if index else "84"] for t in marks]
-    return rows[:limit]
+    bars: list[list[Any]] = [
+        [t, "20", "30", "9", price, "0" if index else "4", t + 3_599_999, "0" if index else "84"] for t in marks
+    ]
+    return bars[:limit]
 
 
 def ask(answer: Any, coins: str, start: date, end: date, sources: str = "binance,bybit") -> Any:
