@@ -84,14 +84,7 @@ def dataset(
     pins.pin(warehouse, str(out.resolve()), built.versions)  # maintenance keeps these versions
     version = built.versions[training.FEATURES]
     if as_json:
-        document = {
-            "out": str(out), "rows": built.rows, "features": built.features, "unlabelled": built.unlabelled,
-            "labels": list(request.horizon.columns), "as_of": version, "delta_versions": built.versions,
-            "empty": list(built.empty), "left_out": list(built.left_out),
-            "backfilled": {table: list(names) for table, names in built.backfilled.items()},
-            "left_out_backfilled": list(built.left_out_backfilled),
-        }  # fmt: skip
-        click.echo(json.dumps(document))
+        click.echo(json.dumps(_document(out, list(request.horizon.columns), built, version)))
     else:
         click.echo(
             f"{out}: {built.rows:,} rows, {built.features} features, labels {', '.join(request.horizon.columns)}; "
@@ -115,6 +108,16 @@ def _remarks(built: Built) -> Iterator[str]:
             f"left out, because they rest on backfilled rows: {', '.join(built.left_out_backfilled)}; "
             "--allow-backfilled keeps them"
         )
+
+
+def _document(out: Path, labels: list[str], built: Built, version: int | None) -> dict[str, object]:
+    return {
+        "out": str(out), "rows": built.rows, "features": built.features, "unlabelled": built.unlabelled,
+        "labels": labels, "as_of": version, "delta_versions": built.versions,
+        "empty": list(built.empty), "left_out": list(built.left_out),
+        "backfilled": {table: list(names) for table, names in built.backfilled.items()},
+        "left_out_backfilled": list(built.left_out_backfilled),
+    }  # fmt: skip
 
 
 def _listed(text: str | None, *, upper: bool = False) -> tuple[str, ...] | None:
