@@ -12,8 +12,6 @@ from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
 
-from crypto_assets.errors import UsageError, suggestion
-
 
 @dataclass(frozen=True)
 class Coin:
@@ -67,37 +65,6 @@ def all_coins() -> tuple[Coin, ...]:
 def by_symbol() -> dict[str, Coin]:
     """Return symbol -> coin for the whole catalogue."""
     return {coin.symbol: coin for coin in all_coins()}
-
-
-def select(spec: str) -> tuple[Coin, ...]:
-    """Choose coins.
-
-    Args:
-        spec: ``BTC,ETH``, ``top:N`` or ``all``.
-
-    Returns:
-        The coins, without duplicates.
-
-    Raises:
-        UsageError: a coin is not in the catalogue, none is named, or N is not from 1 to the number of coins.
-    """
-    spec = spec.strip()
-    if spec.lower() == "all":
-        return all_coins()
-    if spec.lower().startswith("top:"):
-        count = spec[4:].strip()
-        if not count.isdigit() or not 1 <= int(count) <= len(all_coins()):
-            raise UsageError(f"CRYPTO_ASSETS_COINS {spec!r}: N must be a whole number from 1 to {len(all_coins())}")
-        return all_coins()[: int(count)]
-    symbols = [part.strip().upper() for part in spec.split(",") if part.strip()]
-    unknown = [symbol for symbol in symbols if symbol not in by_symbol()]
-    if unknown or not symbols:
-        raise UsageError(
-            f"CRYPTO_ASSETS_COINS names {', '.join(unknown) or 'no coin'}, not in the catalogue"
-            f"{suggestion(unknown, by_symbol())}; "
-            "use symbols such as BTC,ETH, or top:N, or all (the coins are in crypto_assets/catalog/coins.csv)"
-        )
-    return tuple(by_symbol()[symbol] for symbol in dict.fromkeys(symbols))
 
 
 def symbols(coins: Sequence[Coin]) -> list[str]:

@@ -15,6 +15,7 @@ from crypto_assets.checks import (
     service,
     set_aside,
     sources,
+    universe,
 )
 from crypto_assets.checks.outcome import Measure
 from crypto_assets.tables.registry import CONTRACTS
@@ -34,6 +35,7 @@ def every_measure() -> dict[str, dict[str, Measure]]:
         identifiers.MEASURES,
         kept.MEASURES,
         pit_quality.MEASURES,
+        universe.MEASURES,
     )
     return {
         table: {**measures.MEASURES[table], **{n: m for found in more for n, m in found.get(table, {}).items()}}

@@ -8,7 +8,8 @@ from typing import TypeAlias
 
 import polars as pl
 
-from crypto_assets.catalog import select
+from crypto_assets.catalog import by_symbol, select
+from crypto_assets.catalog.listings import untraded
 from crypto_assets.checks import state
 from crypto_assets.checks.outcome import Measure, Outcome, Scope
 from crypto_assets.checks.state import FRESHNESS, KEPT_DAYS, RECORDS
@@ -138,7 +139,7 @@ def rule_of(table: TableSpec) -> RowRule:
 
 
 def _each_coin(due: EachCoin, table: str, scope: Scope, present: pl.DataFrame, closed: int) -> Counted:
-    return _by_coin(scope, present, per_day=due.rows_per_day, source=due.identifier)
+    return _by_coin(scope, present, per_day=due.rows_per_day, source=due.identifier, ends_at=due.ends_at)
 
 
 def _each_series(due: EachSeries, table: str, scope: Scope, present: pl.DataFrame, closed: int) -> Counted:
@@ -217,11 +218,19 @@ def _rows(scope: Scope, table: str) -> int:
     return sum(scope.warehouse.days_with_rows(table, scope.start, last).values())
 
 
-def _by_coin(scope: Scope, present: pl.DataFrame, *, per_day: int, source: str | None) -> tuple[int, int, str]:
-    """Count by coin, from the first day of each in the range on. A coin without any row is named and is no gap."""
+def _by_coin(
+    scope: Scope, present: pl.DataFrame, *, per_day: int, source: str | None, ends_at: str | None
+) -> tuple[int, int, str]:
+    """Count by coin, from the first day of each in the range on. A coin without any row is named and is no gap.
+
+    Hours in which the catalogue says that ``ends_at`` did not trade the coin are due only where they have a row.
+    """
     coins = coins_of(scope, source)
     seen = first_seen(present.filter(pl.col("symbol").is_in(coins)))
-    due = with_rows_due(seen, min(scope.end, (scope.now - DAY).date()), per_day)
+    last = min(scope.end, (scope.now - DAY).date())
+    due = with_rows_due(seen, last, per_day)
+    if ends_at is not None:
+        due = _without_untraded(due, present, ends_at, last)
     unseen = sorted(set(coins) - set(due["symbol"]))
     worst = (
         due.with_columns(gap=pl.col("due") - pl.col("rows"))
@@ -234,6 +243,19 @@ def _by_coin(scope: Scope, present: pl.DataFrame, *, per_day: int, source: str |
     if unseen:
         notes.append(f"{len(unseen)} coin(s) without any row: {', '.join(unseen[:8])}{'…' if len(unseen) > 8 else ''}")
     return int(due["due"].sum()), int(due["rows"].sum()), "; ".join(notes)
+
+
+def _without_untraded(due: pl.DataFrame, present: pl.DataFrame, venue: str, last: date) -> pl.DataFrame:
+    """Take off ``due`` the hours after a coin's first row in which the venue did not trade it and no other gave a row."""
+    fewer = {}
+    for symbol, first, hour in due.select("symbol", "first", "hour").rows():
+        gaps = untraded(by_symbol()[symbol], venue, midnight(first) + timedelta(hours=hour), midnight(last + DAY))
+        if gaps:
+            ts = present.filter(pl.col("symbol") == symbol)["ts"]
+            there = sum(int(((ts >= begin) & (ts < end)).sum()) for begin, end in gaps)
+            fewer[symbol] = sum(int((end - begin) / timedelta(hours=1)) for begin, end in gaps) - there
+    off = pl.col("symbol").replace_strict(fewer, default=0, return_dtype=pl.Int64) if fewer else pl.lit(0, pl.Int64)
+    return due.with_columns(due=pl.col("due") - off)
 
 
 def coins_of(scope: Scope, source: str | None) -> list[str]:

@@ -31,7 +31,11 @@ if TYPE_CHECKING:
 @click.option("--out", required=True, type=click.Path(path_type=Path), help="Parquet file to write.")
 @click.option("--horizon", "horizon_text", default="24h", show_default=True, help="How far labels look: 24h, 7d.")
 @click.option("--as-of", "as_of_text", help="Version of ml_features, or an instant: the tables as they were then.")
-@click.option("--symbols", help="Coins, e.g. BTC,ETH; default: all in the table.")
+@click.option("--symbols", help="Coins, e.g. BTC,ETH, or tickers of these days; default: all in the table.")
+@click.option(
+    "--top", type=click.IntRange(min=1),
+    help="Only coins that ranked so by market capitalisation on the day before, as the table universe has it.",
+)  # fmt: skip
 @click.option("--columns", help="Features, e.g. rsi_14,return_24h; default: all.")
 @click.option(
     "--barrier", default=1.0, show_default=True, type=Positive(),
@@ -51,6 +55,7 @@ def dataset(
     horizon_text: str,
     as_of_text: str | None,
     symbols: str | None,
+    top: int | None,
     columns: str | None,
     barrier: float,
     without_empty: bool,
@@ -68,6 +73,7 @@ def dataset(
         horizon=training.parse_horizon(horizon_text),
         barrier=barrier,
         symbols=_listed(symbols, upper=True),
+        top=top,
         columns=_listed(columns),
         as_of=parse_as_of(as_of_text),
         without_empty=without_empty,
@@ -78,14 +84,7 @@ def dataset(
     pins.pin(warehouse, str(out.resolve()), built.versions)  # maintenance keeps these versions
     version = built.versions[training.FEATURES]
     if as_json:
-        document = {
-            "out": str(out), "rows": built.rows, "features": built.features, "unlabelled": built.unlabelled,
-            "labels": list(request.horizon.columns), "as_of": version, "delta_versions": built.versions,
-            "empty": list(built.empty), "left_out": list(built.left_out),
-            "backfilled": {table: list(names) for table, names in built.backfilled.items()},
-            "left_out_backfilled": list(built.left_out_backfilled),
-        }  # fmt: skip
-        click.echo(json.dumps(document))
+        click.echo(json.dumps(_document(out, list(request.horizon.columns), built, version)))
     else:
         click.echo(
             f"{out}: {built.rows:,} rows, {built.features} features, labels {', '.join(request.horizon.columns)}; "
@@ -109,6 +108,16 @@ def _remarks(built: Built) -> Iterator[str]:
             f"left out, because they rest on backfilled rows: {', '.join(built.left_out_backfilled)}; "
             "--allow-backfilled keeps them"
         )
+
+
+def _document(out: Path, labels: list[str], built: Built, version: int | None) -> dict[str, object]:
+    return {
+        "out": str(out), "rows": built.rows, "features": built.features, "unlabelled": built.unlabelled,
+        "labels": labels, "as_of": version, "delta_versions": built.versions,
+        "empty": list(built.empty), "left_out": list(built.left_out),
+        "backfilled": {table: list(names) for table, names in built.backfilled.items()},
+        "left_out_backfilled": list(built.left_out_backfilled),
+    }  # fmt: skip
 
 
 def _listed(text: str | None, *, upper: bool = False) -> tuple[str, ...] | None:

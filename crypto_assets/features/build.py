@@ -29,6 +29,7 @@ from crypto_assets.features.grid import (
     panel,
 )
 from crypto_assets.features.lookback import HOURLY, LOOKBACK_DAYS, window
+from crypto_assets.features.seams import each_side_alone
 from crypto_assets.tables.contract import TIMESTAMP
 from crypto_assets.tables.derivatives import VENUES
 from crypto_assets.tables.derived_source import derived_source
@@ -39,6 +40,8 @@ from crypto_assets.tables.worst_quality import Input, with_worst_quality
 
 BTC = "BTC"
 FUTURES = ("derivatives", "volatility")
+PRICE_KERNEL = each_side_alone(price.price_features, (*price.PRICE_COLUMNS, price.END), "price_usd")
+BAR_KERNEL = each_side_alone(technical.technical_features, technical.BAR_COLUMNS, "close", "open")
 AROUND = ("onchain", "context", "derivatives", "social", "developer")  # groups that are joined as-of
 
 
@@ -129,9 +132,9 @@ class _LaidOut:
         }
         with np.errstate(invalid="ignore", divide="ignore"):  # NaN means unknown
             if self._any("price", "market", *FUTURES):
-                arrays |= as_known(beside_btc, price.price_features, window("prices"), back["prices"])
+                arrays |= as_known(beside_btc, PRICE_KERNEL, window("prices"), back["prices"])
             if self._any("technical"):
-                arrays |= as_known([bars], technical.technical_features, window("ohlc"), back["ohlc"])
+                arrays |= as_known([bars], BAR_KERNEL, window("ohlc"), back["ohlc"])
             if self._any("news"):
                 own_news = [self.news.coins(coins)]
                 arrays |= as_known(own_news, news.news_features, window("narratives"), back["narratives"])

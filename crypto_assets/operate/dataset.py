@@ -11,7 +11,7 @@ import os
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import date, datetime
 from pathlib import Path
 
@@ -19,7 +19,7 @@ import polars as pl
 import pyarrow as arrow
 from pyarrow import parquet
 
-from crypto_assets.catalog import by_symbol
+from crypto_assets.catalog.listings import resolve
 from crypto_assets.dates import DAY, chunks
 from crypto_assets.errors import CryptoAssetsError, UsageError, WarehouseError, free_space_note, suggestion
 from crypto_assets.operate import backfilled
@@ -28,10 +28,12 @@ from crypto_assets.storage.warehouse import Warehouse
 from crypto_assets.tables.pit_quality import PIT_QUALITY
 from crypto_assets.tables.registry import LOOK_BACK
 from crypto_assets.tables.schemas import ML_FEATURES
+from crypto_assets.tables.universe import LISTED, UNIVERSE
 from crypto_assets.transforms import labels
 from crypto_assets.transforms.labels import Horizon
 
 FEATURES, PRICES = ML_FEATURES.table, "prices"
+MEMBERS = UNIVERSE.table  # which coins there were on a day
 CHUNK_DAYS = 31  # days in memory at once: about 250 MB for 300 coins
 LONGEST_HORIZON_HOURS = 24 * 366
 ALWAYS = (*ML_FEATURES.key, *ML_FEATURES.metadata_columns)
@@ -52,6 +54,7 @@ class Request:
     symbols: tuple[str, ...] | None = None
     columns: tuple[str, ...] | None = None  # features; None: all
     as_of: int | datetime | None = None  # version of ml_features, or an instant; None: newest
+    top: int | None = None  # only coins that ranked so on the day before, as universe has it; None: all
     without_empty: bool = False  # whether features that no row has a value of are left out
     allow_backfilled: bool = (
         False  # whether features stay that rest on backfilled rows of a table added since pit_quality
@@ -119,12 +122,10 @@ def build(warehouse: Warehouse, request: Request, out: Path) -> Built:
     """
     if request.end <= request.start:
         raise UsageError(f"--end ({request.end:%Y-%m-%d %H:%M}) is not after --start ({request.start:%Y-%m-%d %H:%M})")
-    if unknown := sorted(set(request.symbols or ()) - set(by_symbol())):
-        raise UsageError(
-            f"--symbols: {', '.join(unknown)} not in the catalogue{suggestion(unknown, by_symbol())}; "
-            "the coins are in crypto_assets/catalog/coins.csv"
-        )
-    versions = _versions(warehouse, request.as_of)
+    if request.symbols is not None:
+        symbols = resolve(request.symbols, "--symbols", request.start.date(), request.end.date())
+        request = replace(request, symbols=symbols)
+    versions = _versions(warehouse, request.as_of, {MEMBERS} if request.top else set())
     names = _columns(warehouse, versions[FEATURES], request.columns)
     resting = _resting(warehouse, request, versions, names)
     names = [name for name in names if name not in resting.left_out]
@@ -190,8 +191,11 @@ def _empty(parts: Iterable[pl.DataFrame]) -> tuple[str, ...]:
     return tuple(empty or ())
 
 
-def _versions(warehouse: Warehouse, as_of: int | datetime | None) -> dict[str, int | None]:
-    """Return table -> version at the commit of the wanted version of ml_features, for all tables behind the features."""
+def _versions(warehouse: Warehouse, as_of: int | datetime | None, more: set[str]) -> dict[str, int | None]:
+    """Return table -> version at the commit of the wanted version of ml_features, for all tables behind the features.
+
+    ``more`` names further tables.
+    """
     if as_of is None:
         version = warehouse.version(FEATURES)
     elif isinstance(as_of, int):
@@ -204,7 +208,9 @@ def _versions(warehouse: Warehouse, as_of: int | datetime | None) -> dict[str, i
             f"{FEATURES} did not exist{when} in {warehouse.uri}; materialise it with crypto-assets backfill"
         )
     moment = versions.committed_at(warehouse, FEATURES, version)
-    others = {name: versions.version_at(warehouse, name, moment) for name in sorted(_inputs(FEATURES) | {PRICES})}
+    others = {
+        name: versions.version_at(warehouse, name, moment) for name in sorted(_inputs(FEATURES) | {PRICES} | more)
+    }
     return {FEATURES: version, **others}
 
 
@@ -241,6 +247,10 @@ def _parts(
     for first, until in chunks(request.start.date(), last, CHUNK_DAYS):  # type: ignore[arg-type]
         rows = _read(warehouse, FEATURES, versions, first, until, [*names, labels.VOLATILITY], request.symbols)
         rows = rows.filter(pl.col("ts").is_between(request.start, request.end))
+        if request.top is not None:
+            rows = rows.join(
+                _members(warehouse, request.top, versions, first, until), on=["symbol", "date"], how="semi"
+            )
         if rows.is_empty():
             continue
         prices = _read(
@@ -249,6 +259,14 @@ def _parts(
         )  # fmt: skip
         found = labels.label(rows, prices, request.horizon, barrier=request.barrier, known_by=request.end)
         yield found.select(*names, *request.horizon.columns), rows.height - found.height
+
+
+def _members(warehouse: Warehouse, top: int, versions: dict[str, int | None], first: date, last: date) -> pl.DataFrame:
+    """Return symbol, date: the largest listed coins of the day before, which was known when the day began."""
+    columns = ["symbol", "date", "state", "rank"]
+    rows = _read(warehouse, MEMBERS, versions, first - DAY, last - DAY, columns, None)
+    members = rows.filter(pl.col("state") == LISTED, pl.col("rank") <= top)
+    return members.select("symbol", pl.col("date") + pl.duration(days=1))
 
 
 def _read(
@@ -292,6 +310,7 @@ def _metadata(
         "barrier": request.barrier,
         "symbols": list(request.symbols) if request.symbols is not None else None,
         "columns": list(request.columns) if request.columns is not None else None,
+        **({"top": request.top} if request.top else {}),
         **({"without_empty": True} if request.without_empty else {}),  # absent otherwise: older files keep their bytes
         **({"allow_backfilled": True} if request.allow_backfilled else {}),
         **({"backfilled": resting.kept, "left_out_backfilled": resting.left_out} if resting is not None else {}),

@@ -66,6 +66,14 @@ OHLC = Contract(
         value("low", "quote", "Lowest price.", nullable=False, above=0),
         value("close", "quote", "Last price.", nullable=False, above=0),
         value("volume", "base units", "Volume in the bar; null where the source has none (CoinGecko).", lower=0),
+        value(
+            "factor",
+            "units of today",
+            "How many of today's units of the coin the venue's unit was: 1, or another number "
+            "before a redenomination. The venue's own prices are the prices here times it, its volume is the volume here "
+            "divided by it.",
+            above=0,
+        ),
     ),
     available_at_rule="the bar's close",
     pit_quality=Always(FINAL, "a venue does not change a bar that is closed"),
@@ -158,7 +166,7 @@ SPECS = (
         rows_from=FromProvider(pool="ohlc", settles_after=SETTLES_AFTER, history=FULL_HISTORY, newest_only=False),
         when=TICKS,
         freshness=EVERY_COIN_HOURLY,
-        expected=EachCoin(rows_per_day=24, identifier=None, kept=True),
+        expected=EachCoin(rows_per_day=24, identifier=None, kept=True, ends_at="binance"),
         chunk=CHUNK,
         read_by_features=OnTheHour(delay_hours=1),
         own_pod_from_days=None,

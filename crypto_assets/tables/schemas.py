@@ -1,6 +1,6 @@
 """Every table's contract by its name, for code that reads or writes one table.
 
-The contracts are declared with all else about their tables in the files of the groups (``prices.py``, ``derivatives.py``,
+The contracts are declared with all else about their tables in the files of the groups (``prices.py``, ``universe.py``, ``derivatives.py``,
 ``onchain.py``, ``context.py``, ``news.py``, ``ml.py``, ``operations.py``). Code about many tables reads ``registry.py``.
 """
 
@@ -42,3 +42,4 @@ from crypto_assets.tables.prices import OHLC as OHLC
 from crypto_assets.tables.prices import PRICES as PRICES
 from crypto_assets.tables.registry import CONTRACTS as CONTRACTS
 from crypto_assets.tables.shared_columns import DECISION_DELAY as DECISION_DELAY
+from crypto_assets.tables.universe import UNIVERSE as UNIVERSE

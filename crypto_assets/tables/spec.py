@@ -160,11 +160,14 @@ class EachCoin(_Declared):
         rows_per_day: Rows of a coin on a day.
         identifier: A field of the catalogue; the table lacks coins without it. None: the table has every coin.
         kept: Whether to report a coin as lost if it had rows and has none for two closed days.
+        ends_at: A field of the catalogue: no row is due of hours in which the dated rows of this venue say that it did not
+            trade the coin. None: the table has the coin all the same.
     """
 
     rows_per_day: int
     identifier: str | None
     kept: bool
+    ends_at: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -249,7 +249,7 @@ def test_coins_are_expected_to_have_what_a_venue_lists() -> None:
 
     assert Coins.OPTIONS.has(by_symbol()["ETH"]) and not Coins.OPTIONS.has(by_symbol()["SOL"])
     assert Coins.PERPETUAL.has(by_symbol()["SHIB"]) and not Coins.PERPETUAL.has(by_symbol()["USDT"])
-    assert Coins.TWO_VENUES.has(by_symbol()["BTC"]) and not Coins.TWO_VENUES.has(by_symbol()["FTM"])
+    assert Coins.TWO_VENUES.has(by_symbol()["BTC"]) and not Coins.TWO_VENUES.has(by_symbol()["MATIC"])
 
 
 def test_recorded_funding_gives_the_same_features_as_a_computation_by_frames() -> None:

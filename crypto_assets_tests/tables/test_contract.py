@@ -31,6 +31,7 @@ ROW = {
     "low": 9.0,
     "close": 11.0,
     "volume": 3.0,
+    "factor": 1.0,
 }
 
 
