@@ -18,6 +18,7 @@ from dagster_k8s.job import get_job_name_from_run_id
 
 from crypto_assets.errors import InstanceError
 from crypto_assets.runtime.kubernetes.executor import in_pods
+from crypto_assets.runtime.kubernetes.installation import installation_id
 from crypto_assets.runtime.kubernetes.launcher import RunPods
 from crypto_assets_tests.runtime.kubernetes.conftest import JobMaker
 from crypto_assets_tests.runtime.kubernetes.double import Cluster
@@ -100,6 +101,54 @@ def test_health_is_the_pods_and_not_the_counters(
     assert not cluster.rights.refused
 
 
+def launchable(instance: DagsterInstance, *tables: str) -> DagsterRun:
+    """A run with what a launcher needs of it."""
+    repository = RepositoryPythonOrigin("python", ModuleCodePointer("crypto_assets.definitions", "defs"))
+    selection = frozenset(AssetKey(table) for table in tables) or None
+    origin = JobPythonOrigin("j", repository)
+    run = DagsterRun("j", run_id=str(uuid.uuid4()), job_code_origin=origin, asset_selection=selection)
+    instance.run_storage.add_run(run)
+    return run
+
+
+def test_the_job_of_a_launch_is_taken_by_a_strict_server(
+    cluster: Cluster, launcher: RunPods, instance: DagsterInstance
+) -> None:
+    """Its schema and rules, the restricted standard, an account that exists; and its labels say whose it is."""
+    cluster.store.admission.restricted = True
+    run = launchable(instance, "ml_features")
+    launcher.launch_run(LaunchRunContext(run, workspace=None))
+    (job,) = cluster.jobs()
+    pod = wait_for(lambda: next(iter(cluster.pods()), None))
+    assert cluster.store.events == []
+    own = installation_id(instance)
+    for labels in (job["metadata"]["labels"], pod["metadata"]["labels"]):
+        assert labels["crypto-assets/owner"] == "crypto-assets"
+        assert labels["crypto-assets/installation"] == own
+        assert labels["dagster/run-id"] == run.run_id
+    assert job["spec"]["podFailurePolicy"]["rules"][0]["action"] == "FailJob"
+
+
+def test_a_launch_that_a_quota_refuses_is_not_a_matter_of_rights(
+    cluster: Cluster, launcher: RunPods, instance: DagsterInstance
+) -> None:
+    cluster.store.admission.quota["count/jobs.batch"] = 0
+    with pytest.raises(InstanceError, match=r"exceeded quota: crypto-quota, requested: count/jobs\.batch=1") as caught:
+        launcher.launch_run(LaunchRunContext(launchable(instance), workspace=None))
+    assert str(caught.value).endswith("raise the quota of the namespace, or lower max_concurrent_runs")
+    assert "Role" not in str(caught.value)
+
+
+def test_a_run_that_waits_for_its_pod_tells_why_when_its_start_times_out(
+    cluster: Cluster, launcher: RunPods, instance: DagsterInstance, submit: JobMaker
+) -> None:
+    cluster.store.admission.quota["pods"] = 0
+    run = stored(instance, "prices")
+    submit(get_job_name_from_run_id(run.run_id), run.run_id)
+    wait_for(lambda: cluster.store.events)
+    assert "exceeded quota: crypto-quota" in str(launcher.get_run_worker_debug_info(run)).splitlines()[0]
+
+
 def test_no_kubeconfig_is_one_sentence(tmp_path: Path) -> None:
     with pytest.raises(InstanceError, match=r"no way to the Kubernetes API of namespace crypto .*set KUBECONFIG"):
         RunPods(
@@ -150,9 +199,7 @@ def test_a_run_that_cannot_be_launched_says_why(
     kubeconfig = str(cluster.node.kubeconfigs[account])
     launcher = RunPods(**{**config, "job_namespace": namespace, "job_image": "x", "kubeconfig_file": kubeconfig})
     launcher.register_instance(instance)
-    repository = RepositoryPythonOrigin("python", ModuleCodePointer("crypto_assets.definitions", "defs"))
-    run = DagsterRun("j", run_id=str(uuid.uuid4()), job_code_origin=JobPythonOrigin("j", repository))
-    instance.run_storage.add_run(run)
+    run = launchable(instance)
     with pytest.raises(InstanceError, match=f"no run pod can be made in namespace {namespace}") as caught:
         launcher.launch_run(LaunchRunContext(run, workspace=None))
     assert words in str(caught.value)
