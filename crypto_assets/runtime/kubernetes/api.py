@@ -197,6 +197,13 @@ def sentence(error: BaseException) -> str:
     return f"the API server answered {error.status}: {message}"
 
 
+def passes(error: BaseException) -> bool:
+    """Whether the same call may be served a little later: the server is away, starts, or is too busy."""
+    if isinstance(error, ApiException):
+        return error.status in (429, 500, 502, 503, 504)
+    return isinstance(error, urllib3.exceptions.HTTPError)
+
+
 _NO_RIGHT = re.compile(r"cannot \w+ resource")  # the words of the authoriser; other 403s are not about rights
 
 

@@ -153,7 +153,7 @@ def _silent(pod: Object, status: Object, now: datetime, patience_s: float) -> Pr
     """
     statuses = status.get("containerStatuses") or ()
     said = condition(status, "Ready", "False", "Unknown")
-    since = said and time_of(said.get("lastTransitionTime"))
+    since = time_of(said.get("lastTransitionTime")) if said else None
     runs = statuses and all(found.get("ready") and (found.get("state") or {}).get("running") for found in statuses)
     if status.get("phase") != "Running" or not runs or not since or (now - since).total_seconds() <= patience_s:
         return None
@@ -221,7 +221,7 @@ def finished_at(job: Object) -> datetime | None:
     """Return when the Job completed or failed, in UTC; None while it may go on."""
     status = job.get("status") or {}
     said = condition(status, "Complete") or condition(status, "Failed")
-    return said and time_of(said.get("lastTransitionTime") or status.get("completionTime"))
+    return time_of(said.get("lastTransitionTime") or status.get("completionTime")) if said else None
 
 
 def deleted_at(found: Object) -> datetime | None:

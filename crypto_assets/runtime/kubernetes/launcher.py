@@ -10,7 +10,8 @@ from __future__ import annotations
 
 import contextlib
 import logging
-from collections.abc import Mapping
+import time
+from collections.abc import Callable, Mapping
 from datetime import datetime, timedelta, timezone
 from typing import Any
 
@@ -47,6 +48,8 @@ from crypto_assets.runtime.kubernetes.sweep import INSTALLATION_LABEL, needs_eve
 log = logging.getLogger(__name__)
 Resources = Mapping[str, Mapping[str, Any]]  # requests and limits
 UNKNOWN_PATIENCE_S = 1800  # an upgrade of a control plane takes minutes; without rights nothing is known for ever
+LAUNCH_SHARE = 0.8  # of the time that a start may take: so long a launch waits for an API that is away
+LAUNCH_AGAIN_S = 5.0
 NO_RETRY = {"dagster/max_retries": "0"}  # tags for a run whose problem does not heal
 
 
@@ -94,28 +97,26 @@ class RunPods(K8sRunLauncher):
         return {**super().labels, **own}
 
     def launch_run(self, context: LaunchRunContext) -> None:
-        """Start the run as a Job.
+        """Start the run as a Job. An API that is away or busy is waited for.
 
         Args:
             context: the run.
 
         Raises:
-            InstanceError: the cluster refused; the message is one sentence.
+            InstanceError: the cluster refused, or was away for too long; the message is one sentence.
         """
-        with self._one_sentence(context.dagster_run):
-            super().launch_run(context)
+        self._launch(context.dagster_run, lambda: super(RunPods, self).launch_run(context))
 
     def resume_run(self, context: ResumeRunContext) -> None:
-        """Start a Job that goes on with the run.
+        """Start a Job that goes on with the run. An API that is away or busy is waited for.
 
         Args:
             context: the run.
 
         Raises:
-            InstanceError: the cluster refused; the message is one sentence.
+            InstanceError: the cluster refused, or was away for too long; the message is one sentence.
         """
-        with self._one_sentence(context.dagster_run):
-            super().resume_run(context)
+        self._launch(context.dagster_run, lambda: super(RunPods, self).resume_run(context))
 
     def get_container_context_for_run(self, dagster_run: DagsterRun) -> K8sContainerContext:
         """Combine the instance's configuration, the resources of the run, and the run's own tags.
@@ -243,14 +244,30 @@ class RunPods(K8sRunLauncher):
         if not problem.heals and self.has_instance:
             instance_of(self).add_run_tags(run.run_id, NO_RETRY)
 
-    @contextlib.contextmanager
-    def _one_sentence(self, run: DagsterRun) -> Any:
+    def _launch(self, run: DagsterRun, launch: Callable[[], None]) -> None:
+        """Make a Job, again and again while the API is away: nothing else could be launched meanwhile either.
+
+        Run monitoring fails a run that has not started within its limit, so the wait ends before that.
+        """
         namespace = self.get_container_context_for_run(run).namespace
-        try:
-            yield
-        except (DagsterK8sUnrecoverableAPIError, DagsterK8sAPIRetryLimitExceeded) as error:
-            cause = error.k8s_api_exception or error
-            raise InstanceError(f"no run pod can be made in namespace {namespace}: {api.sentence(cause)}") from error
+        began, limit_s = time.monotonic(), LAUNCH_SHARE * self._patience_s
+        while True:
+            try:
+                return launch()
+            except (DagsterK8sUnrecoverableAPIError, DagsterK8sAPIRetryLimitExceeded) as error:
+                cause = error.k8s_api_exception or error
+                if getattr(cause, "status", None) == 409 and self._cluster_of(run).job(job_name_of(self, run)):
+                    return None  # made by an earlier try, whose answer was lost
+                if not api.passes(cause) or time.monotonic() - began > limit_s or not self._is_wanted(run):
+                    text = f"no run pod can be made in namespace {namespace}: {api.sentence(cause)}"
+                    raise InstanceError(text) from error
+                log.warning("run %s: no pod yet (%s); asked again", run.run_id, api.sentence(cause))
+                time.sleep(LAUNCH_AGAIN_S)
+
+    def _is_wanted(self, run: DagsterRun) -> bool:
+        """Whether a run should still start: it may have been cancelled while it waited."""
+        now = instance_of(self).get_run_by_id(run.run_id)
+        return now is not None and not now.is_finished and now.status is not DagsterRunStatus.CANCELING
 
 
 def _by_counters(run: DagsterRun, status: Mapping[str, Any]) -> CheckRunHealthResult:

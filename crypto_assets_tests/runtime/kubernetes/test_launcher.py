@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import time
+import types
 import uuid
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
@@ -17,6 +21,7 @@ from dagster._core.storage.tags import ASSET_PARTITION_RANGE_END_TAG, ASSET_PART
 from dagster_k8s.job import get_job_name_from_run_id
 
 from crypto_assets.errors import InstanceError
+from crypto_assets.runtime.kubernetes import launcher as launcher_module
 from crypto_assets.runtime.kubernetes.executor import in_pods
 from crypto_assets.runtime.kubernetes.installation import installation_id
 from crypto_assets.runtime.kubernetes.launcher import RunPods
@@ -127,6 +132,61 @@ def test_the_job_of_a_launch_is_taken_by_a_strict_server(
         assert labels["crypto-assets/installation"] == own
         assert labels["dagster/run-id"] == run.run_id
     assert job["spec"]["podFailurePolicy"]["rules"][0]["action"] == "FailJob"
+
+
+@pytest.fixture
+def hurried(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The stock client waits ten seconds between its tries; here some hundredths."""
+    slept = types.SimpleNamespace(sleep=lambda _: time.sleep(0.02), time=time.time)
+    monkeypatch.setattr("dagster_k8s.client.time", slept)
+    monkeypatch.setattr(launcher_module, "LAUNCH_AGAIN_S", 0.05)
+
+
+@pytest.mark.parametrize("trouble", ["away", "busy", "starting"])
+def test_a_launch_waits_for_an_api_that_is_away_or_busy(
+    cluster: Cluster, launcher: RunPods, instance: DagsterInstance, hurried: None, trouble: str
+) -> None:
+    run = launchable(instance)
+    with ThreadPoolExecutor() as threads, ExitStack() as until:
+        if trouble == "away":
+            until.enter_context(cluster.away())
+        elif trouble == "busy":
+            cluster.busy(6, 1, "create")
+        else:
+            cluster.fail(503, "ServiceUnavailable", "apiserver not ready", 6, "create")
+        launch = threads.submit(launcher.launch_run, LaunchRunContext(run, workspace=None))
+        time.sleep(0.5)
+        assert not launch.done() or trouble != "away"
+        until.close()
+        launch.result(60)
+    assert [job["metadata"]["labels"]["dagster/run-id"] for job in cluster.jobs()] == [run.run_id]
+
+
+def test_a_launch_whose_answer_was_lost_is_a_launch(
+    cluster: Cluster, launcher: RunPods, instance: DagsterInstance, submit: JobMaker
+) -> None:
+    run = launchable(instance)
+    submit(get_job_name_from_run_id(run.run_id), run.run_id)
+    launcher.launch_run(LaunchRunContext(run, workspace=None))
+    assert len(cluster.jobs()) == 1
+
+
+def test_a_run_that_is_cancelled_while_it_waits_is_not_launched(
+    cluster: Cluster, launcher: RunPods, instance: DagsterInstance, hurried: None
+) -> None:
+    run = launchable(instance)
+    instance.report_run_canceling(run)
+    with cluster.away(), pytest.raises(InstanceError, match="cannot be reached"):
+        launcher.launch_run(LaunchRunContext(run, workspace=None))
+    assert cluster.jobs() == []
+
+
+def test_a_launch_does_not_wait_for_ever(
+    cluster: Cluster, launcher: RunPods, instance: DagsterInstance, hurried: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(launcher_module, "LAUNCH_SHARE", 0.01)  # of 30 s
+    with cluster.away(), pytest.raises(InstanceError, match=r"no run pod can be made .* cannot be reached"):
+        launcher.launch_run(LaunchRunContext(launchable(instance), workspace=None))
 
 
 def test_a_launch_that_a_quota_refuses_is_not_a_matter_of_rights(
