@@ -264,6 +264,7 @@ _REFUSALS = (  # words of the API server, what to do, whether it heals
     ("exceeded quota", "raise the quota of the namespace, or lower max_concurrent_runs", True),
     ("error looking up service account", "apply deploy/kustomize/rbac/rbac.yaml", False),
     ("violates PodSecurity", "take the security context of deploy/kustomize/base/dagster.yaml", False),
+    ("denied the request", "change what the admission webhook refuses, or the webhook", False),
     ("is forbidden", "allow the pod, or change what is refused", False),
     ("is invalid", "correct the run's Kubernetes configuration", False),
 )

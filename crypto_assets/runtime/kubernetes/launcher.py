@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import contextlib
 import logging
-import time
 from collections.abc import Callable, Mapping
 from datetime import datetime, timedelta, timezone
 from typing import Any
@@ -30,8 +29,6 @@ from crypto_assets.dagster_internals.core import (
     instance_of,
 )
 from crypto_assets.dagster_internals.kubernetes import (
-    DagsterK8sAPIRetryLimitExceeded,
-    DagsterK8sUnrecoverableAPIError,
     K8sContainerContext,
     UserDefinedDagsterK8sConfig,
     client_of,
@@ -40,6 +37,7 @@ from crypto_assets.dagster_internals.kubernetes import (
 )
 from crypto_assets.errors import InstanceError
 from crypto_assets.runtime.kubernetes import api, diagnosis
+from crypto_assets.runtime.kubernetes.creation import REFUSALS, cause_of, until_served
 from crypto_assets.runtime.kubernetes.diagnosis import Problem
 from crypto_assets.runtime.kubernetes.installation import installation_id
 from crypto_assets.runtime.kubernetes.patience import Patience
@@ -49,7 +47,6 @@ log = logging.getLogger(__name__)
 Resources = Mapping[str, Mapping[str, Any]]  # requests and limits
 UNKNOWN_PATIENCE_S = 1800  # an upgrade of a control plane takes minutes; without rights nothing is known for ever
 LAUNCH_SHARE = 0.8  # of the time that a start may take: so long a launch waits for an API that is away
-LAUNCH_AGAIN_S = 5.0
 NO_RETRY = {"dagster/max_retries": "0"}  # tags for a run whose problem does not heal
 
 
@@ -245,24 +242,18 @@ class RunPods(K8sRunLauncher):
             instance_of(self).add_run_tags(run.run_id, NO_RETRY)
 
     def _launch(self, run: DagsterRun, launch: Callable[[], None]) -> None:
-        """Make a Job, again and again while the API is away: nothing else could be launched meanwhile either.
+        """Make a Job. Run monitoring fails a run that has not started within its limit, so the wait ends before that."""
+        limit_s = LAUNCH_SHARE * self._patience_s
+        try:
+            until_served(launch, limit_s, exists=lambda: self._has_job(run), wanted=lambda: self._is_wanted(run))
+        except REFUSALS as error:
+            namespace = self.get_container_context_for_run(run).namespace
+            text = f"no run pod can be made in namespace {namespace}: {api.sentence(cause_of(error))}"
+            raise InstanceError(text) from error
 
-        Run monitoring fails a run that has not started within its limit, so the wait ends before that.
-        """
-        namespace = self.get_container_context_for_run(run).namespace
-        began, limit_s = time.monotonic(), LAUNCH_SHARE * self._patience_s
-        while True:
-            try:
-                return launch()
-            except (DagsterK8sUnrecoverableAPIError, DagsterK8sAPIRetryLimitExceeded) as error:
-                cause = error.k8s_api_exception or error
-                if getattr(cause, "status", None) == 409 and self._cluster_of(run).job(job_name_of(self, run)):
-                    return None  # made by an earlier try, whose answer was lost
-                if not api.passes(cause) or time.monotonic() - began > limit_s or not self._is_wanted(run):
-                    text = f"no run pod can be made in namespace {namespace}: {api.sentence(cause)}"
-                    raise InstanceError(text) from error
-                log.warning("run %s: no pod yet (%s); asked again", run.run_id, api.sentence(cause))
-                time.sleep(LAUNCH_AGAIN_S)
+    def _has_job(self, run: DagsterRun) -> bool:
+        job = self._cluster_of(run).job(job_name_of(self, run))
+        return job is not None and diagnosis.deleted_at(job) is None
 
     def _is_wanted(self, run: DagsterRun) -> bool:
         """Whether a run should still start: it may have been cancelled while it waited."""

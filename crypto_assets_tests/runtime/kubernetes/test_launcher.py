@@ -10,10 +10,12 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from pathlib import Path
 
+import dagster as dg
 import pytest
 import yaml
 from dagster import AssetKey, DagsterInstance, DagsterRun, DagsterRunStatus
 from dagster._core.code_pointer import ModuleCodePointer
+from dagster._core.definitions.job_base import InMemoryJob
 from dagster._core.launcher import LaunchRunContext
 from dagster._core.launcher.base import WorkerStatus
 from dagster._core.origin import JobPythonOrigin, RepositoryPythonOrigin
@@ -21,6 +23,8 @@ from dagster._core.storage.tags import ASSET_PARTITION_RANGE_END_TAG, ASSET_PART
 from dagster_k8s.job import get_job_name_from_run_id
 
 from crypto_assets.errors import InstanceError
+from crypto_assets.runtime.kubernetes import creation
+from crypto_assets.runtime.kubernetes import executor as executor_module
 from crypto_assets.runtime.kubernetes import launcher as launcher_module
 from crypto_assets.runtime.kubernetes.executor import in_pods
 from crypto_assets.runtime.kubernetes.installation import installation_id
@@ -28,7 +32,7 @@ from crypto_assets.runtime.kubernetes.launcher import RunPods
 from crypto_assets_tests.runtime.kubernetes.conftest import JobMaker
 from crypto_assets_tests.runtime.kubernetes.double import Cluster
 from crypto_assets_tests.runtime.kubernetes.objects import wait_for
-from crypto_assets_tests.runtime.kubernetes.production import NAMESPACE, instance_yaml
+from crypto_assets_tests.runtime.kubernetes.production import IMAGE, NAMESPACE, instance_yaml
 
 
 @pytest.fixture
@@ -139,7 +143,7 @@ def hurried(monkeypatch: pytest.MonkeyPatch) -> None:
     """The stock client waits ten seconds between its tries; here some hundredths."""
     slept = types.SimpleNamespace(sleep=lambda _: time.sleep(0.02), time=time.time)
     monkeypatch.setattr("dagster_k8s.client.time", slept)
-    monkeypatch.setattr(launcher_module, "LAUNCH_AGAIN_S", 0.05)
+    monkeypatch.setattr(creation, "AGAIN_S", 0.05)
 
 
 @pytest.mark.parametrize("trouble", ["away", "busy", "starting"])
@@ -238,6 +242,28 @@ RANGE = (ASSET_PARTITION_RANGE_START_TAG, ASSET_PARTITION_RANGE_END_TAG)
 )
 def test_steps_get_pods_where_they_earn_them(tags: dict[str, str], steps: list[str], pods: bool) -> None:
     assert in_pods(tags, steps) is pods
+
+
+def test_a_step_waits_for_an_api_that_is_away(
+    cluster: Cluster, instance: DagsterInstance, monkeypatch: pytest.MonkeyPatch, hurried: None
+) -> None:
+    """The client of the stock executor, as the run's pod has it."""
+    config = {
+        "load_incluster_config": False,
+        "kubeconfig_file": str(cluster.node.kubeconfigs["crypto-assets-run"]),
+        "job_namespace": NAMESPACE,
+        "retries": {"enabled": {}},
+    }
+    job = InMemoryJob(dg.GraphDefinition(name="j").to_job())
+    context = dg.InitExecutorContext(job, executor_module.pods_where_earned, config, instance)
+    made = executor_module._in_pods(context)
+    client = made._step_handler._api_client  # type: ignore[attr-defined]
+    container = {"name": "c", "image": IMAGE, "args": ["sleep", "1"]}
+    body = {"metadata": {"name": "step"}, "spec": {"template": {"spec": {"containers": [container]}}}}
+    body["spec"]["template"]["spec"]["restartPolicy"] = "Never"  # type: ignore[index]
+    cluster.busy(3, 1, "create")
+    client.create_namespaced_job_with_retries(body=body, namespace=NAMESPACE)
+    assert [job["metadata"]["name"] for job in cluster.jobs()] == ["step"]
 
 
 def test_another_word_is_refused() -> None:

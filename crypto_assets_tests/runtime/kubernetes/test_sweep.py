@@ -212,6 +212,13 @@ def test_a_pod_that_is_refused_for_a_moment_is_given_time() -> None:
     waits["metadata"]["creationTimestamp"] = ago(6)
     found = plan([waits], [], {"a": GOES_ON}, NOW, events=[event])
     assert "no pod could be created within 360 s: Error creating: Internal error" in found.fail["a"].sentence
+    waits["metadata"]["creationTimestamp"] = ago(0)
+    denied = {**event, "message": 'Error creating: admission webhook "policy" denied the request: no'}
+    assert (
+        "change what the admission webhook refuses"
+        in plan([waits], [], {"a": GOES_ON}, NOW, events=[denied]).fail["a"].sentence
+    ), "at once"
+    waits["metadata"]["creationTimestamp"] = ago(6)
     assert plan([waits], [], {"a": GOES_ON}, NOW, events=[{**event, "involvedObject": {"uid": "v"}}]).fail[
         "a"
     ].reason == ("NoPod"), "an event about another Job says nothing"
