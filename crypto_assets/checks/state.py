@@ -8,17 +8,20 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
+from typing import TYPE_CHECKING
 
 import polars as pl
-from dagster import DagsterInstance
 
-from crypto_assets.assets.partition_states import left_failed
 from crypto_assets.catalog import select
+from crypto_assets.dagster_internals.known_states import KnownStates
 from crypto_assets.dates import DAY, days, midnight
 from crypto_assets.settings import Settings
 from crypto_assets.storage.warehouse import Warehouse
 from crypto_assets.tables import registry
 from crypto_assets.tables.registry import CONTRACTS, TABLES
+
+if TYPE_CHECKING:
+    from dagster import DagsterInstance
 
 KEPT_DAYS = 40  # a table without a row of the last 40 days is not kept up to date
 REPLAY = "sandbox-replay"  # the start of ``source`` in recorded data that the sandbox replays
@@ -186,9 +189,22 @@ def _listed(table: str, settings: Settings) -> bool:
     return source is None or any(getattr(coin, source) for coin in select(settings.coins))
 
 
-def failed_days(instance: DagsterInstance, table: str, start: date, end: date) -> list[date]:
+def failed_days(instance: DagsterInstance | KnownStates, table: str, start: date, end: date) -> list[date]:
     """Return the days of start..end (both included) whose newest finished run failed, in order."""
+    if isinstance(instance, KnownStates):
+        return sorted(day for day in instance.failed[table] if start <= day <= end)
+    from crypto_assets.assets.partition_states import left_failed  # loads Dagster
+
     return sorted(left_failed(instance, table, start, end)) if start <= end else []
+
+
+def materialized_days(instance: DagsterInstance | KnownStates, table: str, start: date, end: date) -> set[date]:
+    """Return the days of start..end (both included) that are materialised, and neither failed nor run again since."""
+    if isinstance(instance, KnownStates):
+        return {day for day in instance.materialized[table] - instance.failed[table] if start <= day <= end}
+    from crypto_assets.assets.partition_states import states_of  # loads Dagster
+
+    return {day for day, found in states_of(instance, table, start, end).items() if found == "MATERIALIZED"}
 
 
 @dataclass(frozen=True)
@@ -235,7 +251,7 @@ def state_of(
     start: date,
     end: date,
     now: datetime,
-    instance: DagsterInstance | None = None,
+    instance: DagsterInstance | KnownStates | None = None,
 ) -> TableState:
     """Determine the state of a range of days.
 

@@ -225,10 +225,9 @@ def status(start_text: str | None, end_text: str | None, as_json: bool) -> None:
     end = parse_day(end_text, "--end") if end_text else max(last, start)
     check_range(start, end, settings.start)
     _known_coins(settings)
-    from crypto_assets.operate.status import status as measure
+    from crypto_assets.operate.status import status_of_home
 
-    with _instance(settings) as instance:
-        document = measure(instance, settings, start, end)
+    document = status_of_home(settings, start, end)
     _show_status(document, as_json)
 
 

@@ -16,6 +16,7 @@ from pathlib import Path
 
 import pytest
 
+from crypto_assets.dagster_internals.core import DAEMON
 from crypto_assets_tests.ports import free_port
 from crypto_assets_tests.runtime.conftest import postmaster, wait_for
 
@@ -91,7 +92,7 @@ def refused(home: Path, port: int) -> subprocess.CompletedProcess[str]:
 def test_no_process_outlives_a_killed_dev(dev: tuple[subprocess.Popen[str], int], home: Path) -> None:
     process, port = dev
     comes_up(dev, home)
-    assert any("dagster._daemon" in line for line in children_of(home))
+    assert any(DAEMON in line for line in children_of(home))
     process.kill()
     assert process.wait(60) == -signal.SIGKILL
     assert wait_for(lambda: not children_of(home)), children_of(home)
