@@ -83,7 +83,7 @@ def test_the_code_location_and_a_run(
         run = DagsterRun("j", status=DagsterRunStatus.STARTING)
         instance.run_storage.add_run(run)
         submit("dead", run.run_id, pod={"serviceAccountName": "nobody"})
-        wait_for(lambda: cluster.store.events)
+        wait_for(lambda: "FailedCreate" in str(cluster.store.events))
         assert janitor.sweep(instance, api, dry_run=False).deleted == 1
         cluster.store.events.clear()
         api.delete_job("single")
