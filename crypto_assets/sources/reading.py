@@ -213,12 +213,14 @@ class Bars:
         ended: the hour from which the source has no bars and will have none; the next source is asked from there. None
             where the pair has not ended.
         why: what the source answered, where it has no bars in the whole range.
+        failed: why a later source could not be asked for the hours that an earlier one lacks; empty where none failed.
     """
 
     rows: list[tuple[Any, ...]]
     digests: list[str]
     ended: datetime | None = None
     why: str = ""
+    failed: str = ""
 
 
 @dataclass
