@@ -231,6 +231,7 @@ def open_production(
     env = {**env, "CRYPTO_ASSETS_KUBE_NAMESPACE": NAMESPACE, "CRYPTO_ASSETS_IMAGE": IMAGE}
     with ExitStack() as stack:
         cluster = stack.enter_context(Cluster(home, NAMESPACE, rights(), {IMAGE}))
+        cluster.store.admission.restricted = True
         cluster.node.config_maps["crypto-assets"] = {k: v for k, v in env.items() if k not in secret_names}
         cluster.node.secrets["crypto-assets"] = {k: v for k, v in env.items() if k in secret_names}
         os.environ.update({**env, "KUBECONFIG": str(cluster.node.kubeconfigs["crypto-assets-daemon"])})
