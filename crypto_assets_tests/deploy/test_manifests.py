@@ -114,7 +114,7 @@ def test_no_secret_anywhere() -> None:
     assert not [
         p for p in every if ("://" in (t := p.read_text(encoding="utf-8")) and ":hunter" in t) or p.name == ".env"
     ]
-    assert (KUSTOMIZE / "helm-companion" / "settings.env").read_text(encoding="utf-8") == settings
+    assert [p.name for p in KUSTOMIZE.rglob("*.env")] == ["settings.env"], "one for the manifests and the chart"
 
 
 def images() -> list[str]:
@@ -228,15 +228,14 @@ def test_the_settings_are_settings() -> None:
     assert Settings.from_env(env).kube_namespace == env["CRYPTO_ASSETS_KUBE_NAMESPACE"] == "crypto-assets"
 
 
-def test_the_chart_launches_runs_as_the_manifests_do() -> None:
+def test_the_chart_has_no_instance_settings_of_its_own() -> None:
+    """Its pods mount the ConfigMap of the plain manifests (test_helm.py renders them)."""
     values = yaml.safe_load((DEPLOY / "helm" / "values.yaml").read_text(encoding="utf-8"))
-    launcher = values["runLauncher"]["config"]["customRunLauncher"]
-    plain = instance()["run_launcher"]
-    assert (launcher["module"], launcher["class"]) == (plain["module"], plain["class"])
-    expected = yaml.safe_load(yaml.safe_dump(plain["config"]).replace("crypto-assets-instance", "dagster-instance"))
-    assert launcher["config"] == expected
-    assert values["postgresql"]["enabled"] is False
-    assert "postgresqlPassword" not in str(values)
+    assert not {"runLauncher", "concurrency", "retention", "additionalInstanceConfig"} & values.keys()
+    assert not {"runCoordinator", "runMonitoring", "runRetries"} & values["dagsterDaemon"].keys()
+    companion, plain = rendered("helm-companion"), rendered("overlays/external")
+    assert [d for d in plain if d["kind"] not in ("Deployment", "Service")] == list(companion)
+    assert values["postgresql"] == {"enabled": False}
 
 
 def test_the_compose_file_is_one_and_holds_the_rules() -> None:
