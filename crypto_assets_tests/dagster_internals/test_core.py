@@ -25,6 +25,7 @@ CALENDAR = dg.DailyPartitionsDefinition("2025-01-01", timezone="UTC")
         ("ASSET_PARTITION_RANGE_START_TAG", "dagster/asset_partition_range_start"),
         ("ASSET_PARTITION_RANGE_END_TAG", "dagster/asset_partition_range_end"),
         ("BACKFILL_ID_TAG", "dagster/backfill"),
+        ("GRPC_INFO_TAG", ".dagster/grpc_info"),
         ("PARENT_RUN_ID_TAG", "dagster/parent_run_id"),
         ("PARTITION_NAME_TAG", "dagster/partition"),
         ("SCHEDULED_EXECUTION_TIME_TAG", ".dagster/scheduled_execution_time"),
