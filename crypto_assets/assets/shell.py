@@ -127,7 +127,7 @@ def _about(said: TableSpec) -> dict[str, Any]:
         "kinds": set(said.kinds),
         "owners": [said.owner],
         "tags": {"layer": said.layer},
-        "description": f"{contract.description}\n\nOne row is {contract.grain}. Known from: {contract.available_at_rule}.",
+        "description": f"{contract.description}\n\nOne row per {contract.grain}. Known from: {contract.available_at_rule}.",
         "freshness_policy": _freshness_policy(said),
         "metadata": {
             "dagster/column_schema": column_schema(contract),

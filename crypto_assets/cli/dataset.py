@@ -7,16 +7,17 @@ from pathlib import Path
 
 import click
 
-from crypto_assets.cli import Positive, configured, examples, parse_as_of
+from crypto_assets.cli import Positive, configured, examples, home_option, parse_as_of
 from crypto_assets.dates import parse_moment
 
 
 @click.command(
+    short_help="Write a training set: features and labels in a Parquet file.",
     epilog=examples(
         "dataset --start 2024-01-01 --end 2024-06-30 --out training.parquet",
         "dataset --start 2024-01-01 --end 2024-06-30 --out btc.parquet --symbols BTC,ETH --horizon 7d --without-empty",
         "dataset --start 2024-01-01 --end 2024-06-30 --out training.parquet --as-of 128",
-    )
+    ),
 )
 @click.option("--start", "start_text", required=True, help="First ts, YYYY-MM-DD[THH:MM] in UTC.")
 @click.option(
@@ -33,6 +34,7 @@ from crypto_assets.dates import parse_moment
 )  # fmt: skip
 @click.option("--without-empty", is_flag=True, help="Leave out features that no row has a value of.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document on stdout and nothing else.")
+@home_option
 def dataset(
     start_text: str,
     end_text: str,

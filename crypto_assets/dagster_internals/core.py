@@ -77,8 +77,8 @@ _AT_FIRST_USE = {
     "LocalComputeLogManager": "dagster._core.storage.local_compute_log_manager",
 }
 
-# The module of the daemon: its command ``dagster-daemon`` need not be beside the Python that runs.
-DAEMON = "dagster._daemon"
+# The module of the daemon (``daemon.py``): its command ``dagster-daemon`` need not be beside the Python that runs.
+DAEMON = "crypto_assets.dagster_internals.daemon"
 
 __all__ = [
     "ASSET_PARTITION_RANGE_END_TAG",

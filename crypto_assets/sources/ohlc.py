@@ -22,7 +22,6 @@ from crypto_assets.sources.client.http import Client
 from crypto_assets.sources.fetched import Fetched, NeverListedError, each, named, require_days, utc
 from crypto_assets.sources.reading import HOUR, Bars, Reading, gathered
 
-ROUTES = {"binance": "klines", "kraken": "OHLC", "coingecko": "ohlc/range"}
 SOURCES = {"binance": binance.fetch_ohlc, "kraken": kraken.fetch_ohlc, "coingecko": coingecko.fetch_ohlc}
 REFUSED_PLACE = 451
 

@@ -7,6 +7,7 @@ commit. Delta detects a concurrent commit to the same days, and the write starts
 from __future__ import annotations
 
 import hashlib
+import os
 import random
 import time
 from collections.abc import Mapping, Sequence
@@ -286,6 +287,44 @@ class Warehouse:
         """Return the newest version of a table; None while it does not exist."""
         snapshot = self.snapshot(table)
         return None if snapshot is None else snapshot.version()
+
+    def commit_mark(self, table: str) -> tuple[str, int, int] | None:
+        """Identify the newest commit of a table in a folder, without opening its log.
+
+        Args:
+            table: the table's name.
+
+        Returns:
+            Name, inode and modification time (ns) of its file: another commit, or another table in its place, has
+            another mark. None in an object store, for a read of the past, and where there is no commit.
+        """
+        if not self.is_local or self.as_of is not None:
+            return None
+        try:
+            with os.scandir(f"{self.path(table)}/_delta_log") as entries:
+                newest = max((entry for entry in entries if entry.name.endswith(".json")), key=lambda entry: entry.name)
+                found = newest.stat()
+        except (OSError, ValueError):  # ValueError: a log without a commit
+            return None
+        return newest.name, found.st_ino, found.st_mtime_ns
+
+    def folder_mark(self, table: str, day: date) -> tuple[int, int] | None:
+        """Identify the files of a day in a folder: inode and modification time (ns) of the day's folder.
+
+        Args:
+            table: the table's name.
+            day: the partition.
+
+        Returns:
+            Another mark once a file is added or removed; None in an object store and where the folder is not there.
+        """
+        if not self.is_local:
+            return None
+        try:
+            found = os.stat(f"{self.path(table)}/date={day.isoformat()}")
+        except OSError:
+            return None
+        return found.st_ino, found.st_mtime_ns
 
     def versions(self) -> dict[str, int | None]:
         """Return table -> newest version for every contract; None where the table does not exist."""

@@ -31,7 +31,7 @@ _WRITES = {
 
 def _table(contract: Contract) -> str:
     facts = [
-        f"One row is {contract.grain}; key: {', '.join(f'`{name}`' for name in contract.key)}.",
+        f"One row per {contract.grain}; key: {', '.join(f'`{name}`' for name in contract.key)}.",
         f"Known from: {contract.available_at_rule}.",
         f"A materialisation {_WRITES[contract.write_mode]} its partitions.",
     ]

@@ -151,9 +151,20 @@ def records() -> tuple[str, ...]:
     return tuple(name for name, spec in TABLES.items() if isinstance(spec.expected, NothingDue))
 
 
-def demo_warm_up() -> tuple[str, ...]:
-    """Return the tables for which the demo also fetches the history that the features of its first day need."""
-    return tuple(name for name, spec in TABLES.items() if spec.demo_warm_up)
+def demo_history() -> dict[str, int]:
+    """Return table -> days before its own first day for which the demo fetches rows, inputs first.
+
+    These are the days that the derived tables look back from the demo's days, and from the history that they have
+    themselves. Tables that are not read further back than the features read share one range: one run fetches them.
+    """
+    needed = {name: 0 for name, spec in TABLES.items() if spec.demo_warm_up}
+    shared = 0
+    for derived, inputs in reversed(look_back().items()):
+        for table in inputs.keys() & needed.keys():
+            needed[table] = max(needed[table], inputs[table] + needed.get(derived, 0))
+            if derived not in needed:
+                shared = max(shared, inputs[table])
+    return {table: max(days, shared) for table, days in needed.items()}
 
 
 def own_pods() -> dict[str, int]:

@@ -14,6 +14,7 @@ import pytest
 
 from crypto_assets.sandbox.server import Sandbox
 from crypto_assets.storage.warehouse import Warehouse
+from crypto_assets_tests import warm
 from crypto_assets_tests.runtime.conftest import wait_for
 
 ARGS = [
@@ -45,12 +46,7 @@ def test_stopped_in_the_middle_and_resumed(tmp_path: Path, number: signal.Signal
         assert [line for line in said.splitlines() if not line.startswith(("crypto-assets: ", "["))] == []
         stored = warehouse.days_with_rows("onchain_base", date(2024, 3, 1), date(2024, 3, 10))
         assert stored == {}, "all of a run's days or none"
-        again = subprocess.run(
-            [sys.executable, "-m", "crypto_assets.cli.main", *ARGS, "--missing"],
-            env=env,
-            capture_output=True,
-            text=True,
-        )
+        again = warm.run(env, *ARGS, "--missing")
     assert again.returncode == 0, again.stderr
     stored = warehouse.days_with_rows("onchain_base", date(2024, 3, 1), date(2024, 3, 10))
     assert set(stored.values()) == {2}
