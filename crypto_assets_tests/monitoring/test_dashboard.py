@@ -57,8 +57,9 @@ def exposed(instance: DagsterInstance, warehouse: Warehouse, put: Any) -> dict[s
     slot = now.replace(minute=now.minute // 15 * 15, second=0, microsecond=0)
     put("freshness_observations", asset="prices", ts=slot, date=now.date(), **seen)
     for table in ("prices", ENHANCED):
-        shares = {"share_materialized": 1.0, "share_with_rows": 1.0, "share_rows": 1.0}
-        put("history_report", asset=table, date=now.date(), available_at=now, **shares)
+        shares = {f"share_{name}": 1.0 for name in ("materialized", "with_rows", "rows")}
+        days = {f"partitions_{name}": 1 for name in ("expected", "materialized", "with_rows")}
+        put("history_report", asset=table, ts=slot, date=now.date(), available_at=now, **shares, **days)
     Ledger(os.environ["DAGSTER_POSTGRES_URL"]).observe("staleness", [Sighting("ohlc", "late", now)], now, "x")
     server, _ = serve(Settings.from_env(), 0)
     try:
