@@ -89,7 +89,15 @@ def test_rule_4_idempotent(filled: Platform) -> None:
 
 @pytest.mark.parametrize(
     ("route", "table"),
-    [("market_chart", "prices"), ("klines", "ohlc"), ("asset-metrics", "onchain_base"), ("fng", "market_sentiment")],
+    [
+        ("market_chart", "prices"),
+        ("klines", "ohlc"),
+        ("asset-metrics", "onchain_base"),
+        ("fng", "market_sentiment"),
+        ("fundingRate", "funding_rates"),
+        ("fapi/v1/klines", "perpetual_bars"),
+        ("get_volatility_index_data", "implied_volatility"),
+    ],
 )
 @pytest.mark.parametrize("fault", ["status=403", "html=1", "malformed=1"])
 def test_rule_5_a_failed_fetch_writes_nothing(platforms, route: str, table: str, fault: str) -> None:

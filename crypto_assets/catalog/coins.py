@@ -25,6 +25,9 @@ class Coin:
     coinmetrics: str | None  # "btc"
     kraken: str | None  # altname of the USD pair, "XBTUSD"
     binance: str | None  # USDT spot pair, "BTCUSDT"
+    binance_perpetual: str | None  # USD-M perpetual contract, "BTCUSDT"; "1000SHIBUSDT" is of a thousand coins
+    bybit_perpetual: str | None  # linear perpetual contract, "BTCUSDT"; "SHIB1000USDT" is of a thousand coins
+    deribit: str | None  # currency of the volatility index, "BTC"
     defillama: str | None  # chain name as DefiLlama spells it, where the coin is a chain's native coin: "Ethereum"
     consensus: str  # "pow", "pos", "token", "stable" or "other"
     aliases: tuple[str, ...]  # other names in the news: ("ether",)
@@ -47,6 +50,9 @@ def all_coins() -> tuple[Coin, ...]:
                 coinmetrics=row["coinmetrics"] or None,
                 kraken=row["kraken"] or None,
                 binance=row["binance"] or None,
+                binance_perpetual=row["binance_perpetual"] or None,
+                bybit_perpetual=row["bybit_perpetual"] or None,
+                deribit=row["deribit"] or None,
                 defillama=row["defillama"] or None,
                 consensus=row["consensus"],
                 aliases=tuple(filter(None, row["aliases"].split("|"))),

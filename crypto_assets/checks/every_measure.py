@@ -5,11 +5,13 @@ from __future__ import annotations
 from crypto_assets.checks import (
     analysis_health,
     calls,
+    derivatives,
     enhanced_rows,
     freshness,
     identifiers,
     kept,
     measures,
+    pit_quality,
     service,
     set_aside,
     sources,
@@ -27,9 +29,11 @@ def every_measure() -> dict[str, dict[str, Measure]]:
         freshness.MEASURES,
         service.MEASURES,
         sources.MEASURES,
+        derivatives.MEASURES,
         set_aside.MEASURES,
         identifiers.MEASURES,
         kept.MEASURES,
+        pit_quality.MEASURES,
     )
     return {
         table: {**measures.MEASURES[table], **{n: m for found in more for n, m in found.get(table, {}).items()}}

@@ -20,6 +20,7 @@ from crypto_assets.tables.spec import (
     DaysWithRows,
     EachCoin,
     EachDay,
+    EachSeries,
     FromFirstRow,
     HoursOf,
     OnTheHour,
@@ -138,6 +139,28 @@ def rule_of(table: TableSpec) -> RowRule:
 
 def _each_coin(due: EachCoin, table: str, scope: Scope, present: pl.DataFrame, closed: int) -> Counted:
     return _by_coin(scope, present, per_day=due.rows_per_day, source=due.identifier)
+
+
+def _each_series(due: EachSeries, table: str, scope: Scope, present: pl.DataFrame, closed: int) -> Counted:
+    """Rows of each coin (and venue) from its first row in the range on; a day counts with what it owes at most."""
+    if present.is_empty():
+        return 0, 0, "no row in the range"
+    series = [name for name in TABLES[table].contract.key if name != "ts"]
+    per_day = due.rows_per_day
+    last = min(scope.end, (scope.now - DAY).date())
+    rows = present.group_by(*series, "date").agg(
+        there=pl.min_horizontal(pl.len(), per_day).cast(pl.Int64), hour=pl.col("ts").min().dt.hour().cast(pl.Int64)
+    )
+    whole = rows.group_by(series).agg(
+        first=pl.col("date").min(), hour=pl.col("hour").sort_by("date").first(), there=pl.col("there").sum()
+    )
+    owing = whole.with_columns(
+        owed=((pl.lit(last) - pl.col("first")).dt.total_days() + 1) * per_day - pl.col("hour") * per_day // 24
+    )
+    behind = owing.filter(pl.col("there") < pl.col("owed")).with_columns(gap=pl.col("owed") - pl.col("there"))
+    worst = behind.sort("gap", *series, descending=[True, *(False for _ in series)]).head(3)
+    named = ", ".join(f"{' '.join(row[:-1])} {row[-1]}" for row in worst.select(*series, "gap").rows())
+    return int(owing["owed"].sum()), int(owing["there"].sum()), f"most missing: {named}" if named else ""
 
 
 def _from_first_row(due: FromFirstRow, table: str, scope: Scope, present: pl.DataFrame, closed: int) -> Counted:
@@ -335,6 +358,7 @@ def no_failed_partitions(table: Contract) -> Measure:
 
 _KINDS: dict[type, Callable[..., Counted]] = {
     EachCoin: _each_coin,
+    EachSeries: _each_series,
     FromFirstRow: _from_first_row,
     RowsOf: _rows_of,
     EachDay: _each_day,

@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from crypto_assets.cli import Positive, configured, examples, home_option, parse_as_of
 from crypto_assets.dates import parse_moment
+
+if TYPE_CHECKING:
+    from crypto_assets.operate.dataset import Built
 
 
 @click.command(
@@ -33,6 +38,10 @@ from crypto_assets.dates import parse_moment
     help="Distance of the barriers in volatilities of the horizon.",
 )  # fmt: skip
 @click.option("--without-empty", is_flag=True, help="Leave out features that no row has a value of.")
+@click.option(
+    "--allow-backfilled", is_flag=True,
+    help="Keep features of later tables that rest on backfilled rows; those of the older tables are kept and named.",
+)  # fmt: skip
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document on stdout and nothing else.")
 @home_option
 def dataset(
@@ -45,6 +54,7 @@ def dataset(
     columns: str | None,
     barrier: float,
     without_empty: bool,
+    allow_backfilled: bool,
     as_json: bool,
 ) -> None:
     """Write features with forward-return and triple-barrier labels, point-in-time and reproducible."""
@@ -61,6 +71,7 @@ def dataset(
         columns=_listed(columns),
         as_of=parse_as_of(as_of_text),
         without_empty=without_empty,
+        allow_backfilled=allow_backfilled,
     )
     warehouse = Warehouse(configured().warehouse)
     built = training.build(warehouse, request, out)
@@ -71,6 +82,8 @@ def dataset(
             "out": str(out), "rows": built.rows, "features": built.features, "unlabelled": built.unlabelled,
             "labels": list(request.horizon.columns), "as_of": version, "delta_versions": built.versions,
             "empty": list(built.empty), "left_out": list(built.left_out),
+            "backfilled": {table: list(names) for table, names in built.backfilled.items()},
+            "left_out_backfilled": list(built.left_out_backfilled),
         }  # fmt: skip
         click.echo(json.dumps(document))
     else:
@@ -78,11 +91,24 @@ def dataset(
             f"{out}: {built.rows:,} rows, {built.features} features, labels {', '.join(request.horizon.columns)}; "
             f"{built.unlabelled:,} rows without a label left out"
         )
-        if built.empty:
-            click.echo(f"wholly empty: {', '.join(built.empty)}; --without-empty leaves them out", err=True)
-        if built.left_out:
-            click.echo(f"left out, because no row has a value: {', '.join(built.left_out)}", err=True)
+        for remark in _remarks(built):
+            click.echo(remark, err=True)
         click.echo(f"to get the same bytes later, run the same command with --as-of {version}", err=True)
+
+
+def _remarks(built: Built) -> Iterator[str]:
+    """Yield a line for each thing that a reader of the set should know."""
+    if built.empty:
+        yield f"wholly empty: {', '.join(built.empty)}; --without-empty leaves them out"
+    if built.left_out:
+        yield f"left out, because no row has a value: {', '.join(built.left_out)}"
+    for table, names in built.backfilled.items():
+        yield f"rest on backfilled rows of {table}, which may have been revised since: {', '.join(names)}"
+    if built.left_out_backfilled:
+        yield (
+            f"left out, because they rest on backfilled rows: {', '.join(built.left_out_backfilled)}; "
+            "--allow-backfilled keeps them"
+        )
 
 
 def _listed(text: str | None, *, upper: bool = False) -> tuple[str, ...] | None:

@@ -9,9 +9,9 @@ from __future__ import annotations
 import json
 import os
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import date, datetime
 from pathlib import Path
 
@@ -22,8 +22,10 @@ from pyarrow import parquet
 from crypto_assets.catalog import by_symbol
 from crypto_assets.dates import DAY, chunks
 from crypto_assets.errors import CryptoAssetsError, UsageError, WarehouseError, free_space_note, suggestion
+from crypto_assets.operate import backfilled
 from crypto_assets.storage import versions
 from crypto_assets.storage.warehouse import Warehouse
+from crypto_assets.tables.pit_quality import PIT_QUALITY
 from crypto_assets.tables.registry import LOOK_BACK
 from crypto_assets.tables.schemas import ML_FEATURES
 from crypto_assets.transforms import labels
@@ -51,6 +53,9 @@ class Request:
     columns: tuple[str, ...] | None = None  # features; None: all
     as_of: int | datetime | None = None  # version of ml_features, or an instant; None: newest
     without_empty: bool = False  # whether features that no row has a value of are left out
+    allow_backfilled: bool = (
+        False  # whether features stay that rest on backfilled rows of a table added since pit_quality
+    )
 
 
 @dataclass(frozen=True)
@@ -64,6 +69,8 @@ class Built:
         versions: Version of every input table.
         empty: Feature columns of the file that no row has a value of.
         left_out: Such columns that were left out.
+        backfilled: Input table with backfilled rows -> feature columns of the file that rest on it.
+        left_out_backfilled: Feature columns that were left out, because they rest on such a table.
     """
 
     rows: int
@@ -72,6 +79,8 @@ class Built:
     versions: dict[str, int | None]
     empty: tuple[str, ...] = ()
     left_out: tuple[str, ...] = ()
+    backfilled: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    left_out_backfilled: tuple[str, ...] = ()
 
 
 def parse_horizon(text: str) -> Horizon:
@@ -117,10 +126,13 @@ def build(warehouse: Warehouse, request: Request, out: Path) -> Built:
         )
     versions = _versions(warehouse, request.as_of)
     names = _columns(warehouse, versions[FEATURES], request.columns)
+    resting = _resting(warehouse, request, versions, names)
+    names = [name for name in names if name not in resting.left_out]
     left_out: tuple[str, ...] = ()
     if request.without_empty:  # which columns these are is known only when every row was seen
         left_out = _empty(part for part, _ in _parts(warehouse, request, versions, names))
         names = [name for name in names if name not in left_out]
+        resting = resting.without(left_out)
     rows = unlabelled = 0
     empty: set[str] = {name for name in names if name not in ALWAYS}
     with _whole(out) as draft:
@@ -129,7 +141,10 @@ def build(warehouse: Warehouse, request: Request, out: Path) -> Built:
             empty &= set(_empty([found]))
             table = found.to_arrow(compat_level=pl.CompatLevel.oldest())
             if writer is None:
-                writer = _writer(draft, table.schema.with_metadata(_metadata(request, versions)))
+                writer = _writer(
+                    draft,
+                    table.schema.with_metadata(_metadata(request, versions, resting if PIT_QUALITY in names else None)),
+                )
             writer.write_table(table.cast(writer.schema))
             rows, unlabelled = rows + found.height, unlabelled + without_label
         if writer is not None:
@@ -137,7 +152,32 @@ def build(warehouse: Warehouse, request: Request, out: Path) -> Built:
         if rows == 0:
             raise CryptoAssetsError(_nothing(request, versions, unlabelled))
     features = [name for name in names if name not in ALWAYS]
-    return Built(rows, unlabelled, len(features), versions, tuple(n for n in features if n in empty), left_out)
+    wholly_empty = tuple(n for n in features if n in empty)
+    return Built(rows, unlabelled, len(features), versions, wholly_empty, left_out, resting.kept, resting.left_out)
+
+
+def _resting(
+    warehouse: Warehouse, request: Request, versions: dict[str, int | None], names: Sequence[str]
+) -> backfilled.Resting:
+    """Find what rests on backfilled rows, as the tables were at these versions.
+
+    Raises:
+        UsageError: A column that was asked for by name would be left out.
+    """
+
+    def read(table: str, start: date, end: date, columns: Sequence[str], symbols: Sequence[str] | None) -> pl.DataFrame:
+        return _read(warehouse, table, versions, start, end, columns, symbols)
+
+    there = [table for table, version in versions.items() if version is not None]
+    tables = backfilled.backfilled_tables(there, read, request.start.date(), request.end, request.symbols)
+    features = [name for name in names if name not in ALWAYS]
+    found = backfilled.resting(features, tables, allow=request.allow_backfilled)
+    if asked := [name for name in found.left_out if name in (request.columns or ())]:
+        raise UsageError(
+            f"--columns: {', '.join(asked)} rest on backfilled rows, which their provider may have revised since; add "
+            "--allow-backfilled to have them all the same"
+        )
+    return found
 
 
 def _empty(parts: Iterable[pl.DataFrame]) -> tuple[str, ...]:
@@ -237,10 +277,13 @@ def _read(
         ) from error
 
 
-def _metadata(request: Request, versions: dict[str, int | None]) -> dict[bytes, bytes]:
+def _metadata(
+    request: Request, versions: dict[str, int | None], resting: backfilled.Resting | None
+) -> dict[bytes, bytes]:
     """Describe how to make this file again.
 
-    It holds no time or place of the call, so that equal calls give equal bytes.
+    It holds no time or place of the call, so that equal calls give equal bytes. ``resting`` is None for a version of
+    ``ml_features`` without ``pit_quality``, whose files keep their bytes.
     """
     call = {
         "start": request.start.isoformat(),
@@ -250,6 +293,8 @@ def _metadata(request: Request, versions: dict[str, int | None]) -> dict[bytes, 
         "symbols": list(request.symbols) if request.symbols is not None else None,
         "columns": list(request.columns) if request.columns is not None else None,
         **({"without_empty": True} if request.without_empty else {}),  # absent otherwise: older files keep their bytes
+        **({"allow_backfilled": True} if request.allow_backfilled else {}),
+        **({"backfilled": resting.kept, "left_out_backfilled": resting.left_out} if resting is not None else {}),
         "as_of": versions[FEATURES],
         "delta_versions": versions,
         "labels": request.horizon.columns,

@@ -69,7 +69,7 @@ def routes(backend: Backend) -> list[Route]:
         first = int(request.query_params.get("startTime", 0)) / 1000
         last = int(request.query_params.get("endTime", 10**13)) / 1000
         limit = min(int(request.query_params.get("limit", 500)), 1000)
-        return JSONResponse(_klines(bars.between(first, last), limit))
+        return JSONResponse(kline_rows(bars.between(first, last), limit))
 
     def kraken_ohlc(request: Request) -> Response:
         pair = request.query_params.get("pair", "")
@@ -160,7 +160,8 @@ def _market(backend: Backend, coin: Coin) -> dict[str, Any] | None:
     }
 
 
-def _klines(bars: Bars, limit: int) -> list[list[Any]]:
+def kline_rows(bars: Bars, limit: int) -> list[list[Any]]:
+    """Write the first bars as Binance does, at most ``limit``."""
     rows = []
     for n in range(min(limit, len(bars.ts))):
         opened, close, volume = int(bars.ts[n]) * 1000, float(bars.close[n]), float(bars.volume[n])

@@ -2,7 +2,7 @@
 
 The layout of the folder: ``ohlcv_hourly/*.parquet`` (spot markets before others), ``coinmetrics_daily*.parquet``,
 ``sentiment/fear_greed*.csv*``, ``tvl/defillama_total_tvl*.csv*``, ``tvl/defillama_stablecoin_supply*.csv*``,
-``news/cryptonews*.csv*``, ``news/cryptolin*.csv*``. Data that is not recorded is answered as by a provider that does
+``news/cryptonews*.csv*``, ``news/cryptolin*.csv*``; futures as ``recorded_futures.py`` says. Data that is not recorded is answered as by a provider that does
 not have it.
 """
 
@@ -18,7 +18,9 @@ import polars as pl
 
 from crypto_assets.catalog import by_symbol
 from crypto_assets.errors import UsageError
+from crypto_assets.sandbox.futures import Futures
 from crypto_assets.sandbox.market import HOUR_S, Bars, Item
+from crypto_assets.sandbox.recorded_futures import RecordedFutures
 
 DAY = timedelta(days=1)
 
@@ -34,9 +36,11 @@ class Replay:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
+        self.futures: Futures = RecordedFutures(folder)
         if not folder.is_dir():
             raise UsageError(f"--data {folder} is not a folder; name the folder of the recordings")
-        if self._bars.is_empty() and self._chain.is_empty():
+        futures = any(any(folder.glob(pattern)) for pattern in ("funding/*", "open_interest/*", "dvol/*"))
+        if self._bars.is_empty() and self._chain.is_empty() and not futures:
             raise UsageError(
                 f"--data {folder} holds no recording that is known; the layout is in crypto_assets/sandbox/replay.py"
             )

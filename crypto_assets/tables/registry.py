@@ -10,9 +10,11 @@ from collections.abc import Iterable
 from datetime import timedelta
 from types import ModuleType
 
-from crypto_assets.tables import context, ml, news, onchain, operations, prices
+from crypto_assets.tables import context, derivatives, ml, news, onchain, operations, prices
 from crypto_assets.tables.contract import Contract
+from crypto_assets.tables.pit_quality import BACKFILLED, SeenInTime
 from crypto_assets.tables.spec import (
+    COINGECKO_RANGE_DAYS,
     DerivedFrom,
     EachCoin,
     Freshness,
@@ -24,7 +26,7 @@ from crypto_assets.tables.spec import (
     When,
 )
 
-GROUPS: tuple[ModuleType, ...] = (prices, onchain, context, news, ml, operations)
+GROUPS: tuple[ModuleType, ...] = (prices, derivatives, onchain, context, news, ml, operations)
 
 
 def in_order(specs: Iterable[TableSpec]) -> dict[str, TableSpec]:
@@ -130,6 +132,12 @@ def each_coin() -> dict[str, EachCoin]:
     return {name: spec.expected for name, spec in TABLES.items() if isinstance(spec.expected, EachCoin)}
 
 
+def wide_chunks() -> dict[str, int]:
+    """Table of a provider -> days of one run, where a longer run than those of the others makes fewer requests."""
+    days = {n: s.chunk.days for n, s in TABLES.items() if s.chunk is not None and isinstance(s.rows_from, FromProvider)}
+    return {name: longest for name, longest in days.items() if longest is not None and longest > COINGECKO_RANGE_DAYS}
+
+
 def newest_only() -> tuple[str, ...]:
     """Tables of providers whose answers hold the newest rows only."""
     return tuple(n for n, s in TABLES.items() if isinstance(s.rows_from, FromProvider) and s.rows_from.newest_only)
@@ -139,6 +147,22 @@ def enhanced() -> dict[str, str]:
     """Enhanced table -> base table: the enhanced table has the same key, and a row for each row of the base table."""
     bases = {name: spec.expected.table for name, spec in TABLES.items() if isinstance(spec.expected, RowsOf)}
     return {name: base for name, base in bases.items() if CONTRACTS[name].key == CONTRACTS[base].key}
+
+
+def may_be_backfilled(table: str) -> bool:
+    """Whether rows of a table may have the quality ``backfilled``."""
+    return BACKFILLED in CONTRACTS[table].pit_quality.allowed
+
+
+def trained_on(table: str) -> bool:
+    """Whether training sets keep features of a table by default, also where its rows are backfilled.
+
+    A derived table is kept if each of its inputs that may be backfilled is.
+    """
+    rule, rows = CONTRACTS[table].pit_quality, TABLES[table].rows_from
+    if isinstance(rows, DerivedFrom):
+        return all(trained_on(name) for name in rows.inputs)
+    return rule.trained_on if isinstance(rule, SeenInTime) else not may_be_backfilled(table)
 
 
 def snapshots() -> tuple[str, ...]:

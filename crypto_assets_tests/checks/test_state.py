@@ -45,6 +45,7 @@ TODAY = date(2024, 5, 10)
 START = TODAY - timedelta(days=45)
 MINUTE = timedelta(minutes=1)
 KRAKEN_SHOWS = timedelta(hours=720)
+MONTH_SHOWN = {"kraken_ohlc", "funding_rates", "open_interest", "perpetual_bars", "implied_volatility"}
 OWN_PAST_ONLY = {"derivatives", "social_metrics", "developer_activity", "defi_protocols", "defi_yields", "api_usage"}
 
 
@@ -168,8 +169,8 @@ def due_by_hand(table: str, made: Made, start: date, end: date) -> list[date]:
     while day <= end:
         over = end_of(day) <= NOW
         begun = bool(stored) and day >= stored[0]
-        shown = table == "kraken_ohlc" and NOW - datetime.combine(day, time(), timezone.utc) <= KRAKEN_SHOWS
-        if over and (table not in OWN_PAST_ONLY | {"kraken_ohlc"} or begun or shown):
+        shown = table in MONTH_SHOWN and NOW - datetime.combine(day, time(), timezone.utc) <= KRAKEN_SHOWS
+        if over and (table not in OWN_PAST_ONLY | MONTH_SHOWN or begun or shown):
             found.append(day)
         day += timedelta(days=1)
     return found
@@ -280,7 +281,7 @@ def test_every_reader_says_the_same_of_a_table(
         assert (word == "failed") == bool([day for day in failed if day <= yesterday]), where
         if not failed or word != "failed":
             if covered is None:
-                assert word == ("not shown" if table in OWN_PAST_ONLY | {"kraken_ohlc"} else "none due"), where
+                assert word == ("not shown" if table in OWN_PAST_ONLY | MONTH_SHOWN else "none due"), where
             else:
                 assert word == ("empty" if covered == 0 else "whole" if covered == 1 else "gaps"), where
         if covered == 0 and table in ROW_RULES:
