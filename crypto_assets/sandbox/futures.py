@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from crypto_assets.catalog import Coin, all_coins
+from crypto_assets.catalog.listings import listings
 from crypto_assets.sandbox.market import HOUR_S, Bars
 from crypto_assets.sources.contracts import coins_of
 
@@ -67,9 +68,9 @@ class GeneratedFutures:
         self._market = market
         self._coins: dict[tuple[str, str], Coin] = {}
         for coin in all_coins():
-            for venue, contract in (("binance", coin.binance_perpetual), ("bybit", coin.bybit_perpetual)):
-                if contract is not None:
-                    self._coins[venue, contract] = coin
+            for venue in ("binance", "bybit"):
+                for one in listings(coin, f"{venue}_perpetual"):
+                    self._coins[venue, one.ticker] = coin
 
     def _spot(self, venue: str, contract: str) -> Bars | None:
         coin = self._coins.get((venue, contract))

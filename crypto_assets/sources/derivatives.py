@@ -6,7 +6,7 @@ A venue that fails or refuses this place does not take the other venue's rows wi
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import date, datetime, timedelta
 from enum import Enum
 from functools import partial
@@ -15,7 +15,8 @@ from typing import Any
 import pandas as pd
 
 from crypto_assets.catalog import Coin
-from crypto_assets.dates import DAY, midnight
+from crypto_assets.catalog.listings import dated, listed_in, listings, why_not
+from crypto_assets.dates import DAY, days, midnight
 from crypto_assets.errors import NotListedError, ShortAnswerError, SourceError
 from crypto_assets.settings import DERIVATIVE_SOURCES, Settings
 from crypto_assets.sources import binance_futures, binance_statistics, bybit
@@ -34,7 +35,7 @@ from crypto_assets.sources.fetched import (
     utc,
 )
 from crypto_assets.sources.funding_units import Settled, without_percents
-from crypto_assets.sources.reading import HOUR, Reading
+from crypto_assets.sources.reading import HOUR, OUTSIDE, Reading
 from crypto_assets.tables.contract import Contract
 from crypto_assets.tables.derivatives import (
     BARS_SINCE,
@@ -202,7 +203,12 @@ async def _ask_venues(
         readings = {coin.symbol: Reading(coin.symbol, start, end, now) for coin in coins}
         never: dict[str, str] = {}
         fetch = fetchers[venue]
-        calls = {c.symbol: partial(_one, fetch, client, settings, c, start, end, readings[c.symbol]) for c in coins}
+        calls = {
+            c.symbol: partial(
+                _under_each_name, fetch, client, settings, c, f"{venue}_perpetual", start, end, readings[c.symbol]
+            )
+            for c in coins
+        }
         try:
             answers, broken = await each(calls, never)
         except SourceError as error:
@@ -241,6 +247,31 @@ async def _one(
         raise
     except NotListedError as error:
         return Series(why=str(error), gone=True)
+
+
+async def _under_each_name(
+    fetch: Fetcher, client: Client, settings: Settings, coin: Coin, field_name: str, start: date, end: date,
+    reading: Reading,
+) -> Series:  # fmt: skip
+    """Ask for the contract of each span of time under the name that the venue had for it then.
+
+    A name may have meant another coin before or after, so rows outside its span are spare.
+    """
+    if not dated(coin, field_name):
+        return await _one(fetch, client, settings, coin, start, end, reading)
+    whole = Series(why=why_not(coin, field_name, midnight(start)))
+    for one in listed_in(coin, field_name, midnight(start), midnight(end + DAY)):
+        first, last = max(start, one.since.date()), min(end, one.last_day)
+        named_then = replace(coin, **{field_name: one.ticker})
+        part = Reading(coin.symbol, first, last, reading.now)
+        got = await _one(fetch, client, settings, named_then, first, last, part)
+        rows = [row for row in got.rows if one.since <= row[0] < one.until]
+        part.spare(OUTSIDE, len(got.rows) - len(rows))
+        reading.include(part)
+        whole.rows += rows
+        whole.digests += got.digests
+        whole.why, whole.gone = got.why, got.gone
+    return whole
 
 
 def _leave_out(found: _Given, refused: Mapping[str, SourceError], venues: Sequence[str], coins: Sequence[Coin]) -> None:
@@ -287,7 +318,7 @@ async def _require_days(
     lost = {one.subject: f"{one.reason}: {one.example}" for one in found.set_aside if one.reason in LOST_FILE}
     answered = [one for one in found.set_aside if one.reason not in LOST_FILE]
     reasons = {**found.failed, **found.missing, **lost}
-    covered = [row[3] for row in rows]
+    covered = [*(row[3] for row in rows), *_without_contract(settings, coins, start, end)]
     settled = now - timedelta(minutes=15)
     try:
         require_days(covered, start, end, settled, what, missing=reasons, set_aside=answered)
@@ -298,6 +329,17 @@ async def _require_days(
         if since is None:
             raise
         require_days(covered, max(start, since.date() + DAY), end, settled, what, missing=reasons, set_aside=answered)
+
+
+def _without_contract(settings: Settings, coins: Sequence[Coin], start: date, end: date) -> list[date]:
+    """The days on which no venue had a contract of these coins, by the dated rows of the catalogue."""
+    spans = [
+        (one.since.date(), one.last_day)
+        for venue in settings.derivative_sources
+        for coin in coins
+        for one in listings(coin, f"{venue}_perpetual")
+    ]
+    return [day for day in days(start, end) if not any(first <= day <= last for first, last in spans)] if spans else []
 
 
 async def _first_listing(client: Client, settings: Settings, coins: Sequence[Coin], now: datetime) -> datetime | None:

@@ -75,6 +75,12 @@ class Reading:
         if count:
             self.surplus[reason] += count
 
+    def include(self, part: Reading) -> None:
+        """Count what another reading of the same coin, of some of these days, set aside or found spare."""
+        for one in part.log.records():
+            self.log.add(one.subject, one.day, one.reason, one.example, one.column, one.count)
+        self.surplus += part.surplus
+
     def judge(self, what: str, rows: int, must: str) -> None:
         """Refuse an answer of which more than half of the rows cannot be trusted, because the rest is doubtful as well.
 

@@ -133,9 +133,9 @@ def test_a_venue_that_refuses_this_place_names_the_other_and_goes_on_to_it(statu
 
 
 def test_a_refusal_is_an_error_where_the_other_venue_has_no_contract_of_these_coins() -> None:
-    """FTM has a contract at Binance only."""
+    """XEM has a contract at Binance only."""
     with pytest.raises(SourceError, match="DERIVATIVE_SOURCES=bybit"):
-        ask(lambda request: Reply({"code": 0, "msg": "restricted"}, 451), "FTM", DERIVATIVE_SOURCES="binance,bybit")
+        ask(lambda request: Reply({"code": 0, "msg": "restricted"}, 451), "XEM", DERIVATIVE_SOURCES="binance,bybit")
 
 
 def test_a_venue_that_is_down_fails_its_coins_by_name_and_the_other_is_stored() -> None:
@@ -376,3 +376,25 @@ def test_calls_keep_the_pace_that_is_asked_for_and_meet_no_429() -> None:
         found = asyncio.run(go(server.settings(DERIVATIVE_SOURCES="binance", RATE_LIMITS=pace)))
     assert len(found.frame) == 50 * 9 and len(seen) == 50
     assert max(seen) - min(seen) > 0.9 * 49 * seconds / calls
+
+
+def test_a_contract_is_asked_for_under_the_name_of_each_day() -> None:
+    """LUNAUSDT was Terra's first coin until 2022-05-13, whose contract of today is 1000LUNCUSDT."""
+    before, after = datetime(2022, 5, 10, tzinfo=UTC), datetime(2022, 9, 12, tzinfo=UTC)
+    span = every(8, before, after)
+
+    def answer(request: Request) -> Any:
+        first, last = (int(request.query[name]) for name in ("startTime", "endTime"))
+        rate = {"LUNAUSDT": "0.0001", "1000LUNCUSDT": "0.0002"}[request.query["symbol"]]
+        return [
+            {"symbol": request.query["symbol"], "fundingTime": ms(stamp), "fundingRate": rate, "markPrice": "1"}
+            for stamp in span
+            if first <= ms(stamp) <= last
+        ][:1000]
+
+    found, requests = ask(answer, "LUNC", before.date(), after.date() - DAY)
+    given = dict(rows(found, "ts", "funding_rate"))
+    old = [stamp for stamp in span if stamp < datetime(2022, 5, 13, 1, tzinfo=UTC)]
+    new = [stamp for stamp in span if datetime(2022, 9, 9, tzinfo=UTC) <= stamp < after]
+    assert given == {**dict.fromkeys(old, 0.0001), **dict.fromkeys(new, 0.0002)}
+    assert {request.query["symbol"] for request in requests} == {"LUNAUSDT", "1000LUNCUSDT"}
