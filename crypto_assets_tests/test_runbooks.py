@@ -56,9 +56,7 @@ def test_every_alert_has_a_page_and_every_page_an_alert() -> None:
         ]
     )
     assert set(WATCHERS) == set(KINDS) - {"test"}
-    assert there - set(PAGES) == {"backup-and-restore.md", "cluster-health.md", "metrics.md"}, (
-        "pages of production, by occasion"
-    )
+    assert there - set(PAGES) == {"backup-and-restore.md", "cluster-health.md"}, "pages of production, by occasion"
 
 
 @pytest.mark.parametrize("kind", KINDS)

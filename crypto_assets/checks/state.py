@@ -115,23 +115,16 @@ def _newest_known(warehouse: Warehouse, table: str, now: datetime) -> tuple[date
     """Return the newest ``available_at`` up to ``now``, and the sources of the rows around it.
 
     An alert asks it of every table every few minutes, and nearly always nothing was written since. Where the newest
-    commit and the day's folder are the same as at the last time, and all rows were known then, the answer is too.
+    commit and the folders of the days that were read are the same, and all rows were known then, the answer is too.
     """
     place, mark = (warehouse.uri, table), warehouse.commit_mark(table)
     kept = _NEWEST.get(place)
-    if (
-        kept
-        and mark
-        and (kept.commit, kept.folder) == (mark, warehouse.folder_mark(table, kept.day))
-        and kept.at <= now
-    ):
+    if kept and mark and kept.at <= now and (kept.commit, kept.folders) == (mark, _folders(warehouse, table, kept.day)):
         return kept.newest, kept.sources
     written = sorted(warehouse.days_with_rows(table, date.min, now.date() + DAY), reverse=True)
     columns = ["available_at", *(["source"] if "source" in CONTRACTS[table].by_name else [])]
     for day in written:  # the newest day may only have rows that become known later; nearly always it is enough
-        folder = warehouse.folder_mark(
-            table, day
-        )  # before the read: a file that vanishes meanwhile is noticed next time
+        folders = _folders(warehouse, table, day)  # before the read: what vanishes meanwhile is noticed next time
         rows = warehouse.read(table, start=day - NEIGHBOURS, end=day, columns=columns)
         known = rows.filter(pl.col("available_at") <= now)
         newest = known["available_at"].max()
@@ -139,16 +132,20 @@ def _newest_known(warehouse: Warehouse, table: str, now: datetime) -> tuple[date
             sources = (
                 frozenset(known["source"].drop_nulls().unique().to_list()) if "source" in known.columns else frozenset()
             )
-            if mark and folder and day == written[0] and known.height == rows.height:
-                _NEWEST[place] = _Newest(mark, folder, day, now, newest, sources)
+            if mark and day == written[0] and known.height == rows.height:
+                _NEWEST[place] = _Newest(mark, folders, day, now, newest, sources)
             return newest, sources
     return None, frozenset()
+
+
+def _folders(warehouse: Warehouse, table: str, day: date) -> tuple[tuple[int, int] | None, ...]:
+    return tuple(warehouse.folder_mark(table, one) for one in days(day - NEIGHBOURS, day))
 
 
 @dataclass(frozen=True)
 class _Newest:
     commit: tuple[str, int, int]
-    folder: tuple[int, int]
+    folders: tuple[tuple[int, int] | None, ...]
     day: date
     at: datetime
     newest: datetime
