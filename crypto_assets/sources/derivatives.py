@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 from datetime import date, datetime, timedelta
 from enum import Enum
 from functools import partial
-from typing import Any
+from typing import Any, cast
 
 import pandas as pd
 
@@ -262,7 +262,7 @@ async def _under_each_name(
     whole = Series(why=why_not(coin, field_name, midnight(start)))
     for one in listed_in(coin, field_name, midnight(start), midnight(end + DAY)):
         first, last = max(start, one.since.date()), min(end, one.last_day)
-        named_then = replace(coin, **{field_name: one.ticker})
+        named_then = replace(coin, **cast(dict[str, Any], {field_name: one.ticker}))
         part = Reading(coin.symbol, first, last, reading.now)
         got = await _one(fetch, client, settings, named_then, first, last, part)
         rows = [row for row in got.rows if one.since <= row[0] < one.until]
