@@ -121,6 +121,8 @@ def status_table(document: dict[str, Any]) -> None:
         for name, check in found["checks"].items():
             if not check["passed"]:
                 console.print(_as_it_is(f"{check['severity']} {asset}.{name}: {check['description']}"), soft_wrap=True)
+    for symbol, end in document["delisted"].items():  # no fault, and what a reader of the table must know
+        console.print(_as_it_is(f"{symbol} was delisted on {end['on']}: {end['why']}."), soft_wrap=True)
     population = document["population"]
     empty = [name for name, share in population["columns"].items() if share == 0]
     console.print(

@@ -8,7 +8,7 @@ from datetime import date, datetime, timezone
 from typing import TYPE_CHECKING, Any
 
 from crypto_assets.catalog import select
-from crypto_assets.checks import enhanced_rows, freshness, population, state
+from crypto_assets.checks import enhanced_rows, freshness, population, state, universe
 from crypto_assets.checks.every_measure import every_measure
 from crypto_assets.checks.outcome import Scope
 from crypto_assets.dagster_internals.known_states import KnownStates, known_states
@@ -91,6 +91,10 @@ def status(
             "rows": filled.rows,
         },
         "enhanced_over_base": enhanced / base if base else 0.0,
+        "delisted": {
+            symbol: {"on": day.isoformat(), "why": why}
+            for symbol, (day, why) in sorted(universe.delisted(scope).items())
+        },
     }
 
 

@@ -83,6 +83,7 @@ def status_document(failing: int) -> dict[str, Any]:
     }  # fmt: skip
     population = {"overall": 0.8, "rows": 3340, "columns": {}}
     document = {"start": "2026-11-22", "end": "2026-11-28", "population": population, "enhanced_over_base": 1.0}
+    document["delisted"] = {"SRM": {"on": "2022-11-28", "why": "binance delisted SRM (SRMUSDT)"}}
     return {**document, "assets": {"freshness_observations": asset, "prices": asset}}
 
 
@@ -104,3 +105,4 @@ def test_status_cuts_no_word_at_any_width_and_names_what_it_leaves_out(
     header = next(line for line in shown.splitlines() if "asset" in line and "state" in line)
     assert {name for name in every if name not in header} == {name for name in every if name in lacking}
     assert "not shown: the provider" in shown, "the state is explained"
+    assert "SRM was delisted on 2022-11-28: binance delisted SRM (SRMUSDT)." in shown

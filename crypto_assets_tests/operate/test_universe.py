@@ -106,6 +106,7 @@ def test_the_platform_follows_names(platform: Platform, tmp_path: Path) -> None:
     document = status(platform.instance, platform.settings, START, END, recorded=True)
     checks = document["assets"]["universe"]["checks"]
     assert "DOGE on 2021-06-13 (silence" in checks["coins_delisted"]["description"]
+    assert document["delisted"]["DOGE"]["on"] == "2021-06-13" and "SUN" not in document["delisted"]
     assert not checks["coins_suspected"]["passed"] and "XRP: jump" in checks["coins_suspected"]["description"]
     assert document["assets"]["ohlc"]["checks"]["units"]["passed"]
     assert [one.subject for one in suspected_changes(platform.warehouse, [])] == ["DOGE", "XRP"]
