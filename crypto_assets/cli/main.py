@@ -10,8 +10,10 @@ if __name__ == "__main__":  # before the modules below, which take a second or t
 
     quiet()
 
+import atexit
 import json
 import logging
+import os
 import signal
 import sys
 import threading
@@ -39,6 +41,8 @@ if TYPE_CHECKING:
     from dagster import DagsterInstance
 
 STOPPED = "stopped by the user; what was written is whole, run the same command again to go on"
+INTERRUPTED = 130  # 128 + SIGINT
+_interrupted = threading.Event()
 _json = click.option("--json", "as_json", is_flag=True, help="Print one JSON document on stdout and nothing else.")
 
 
@@ -47,10 +51,11 @@ def main() -> None:
     warnings.filterwarnings("ignore")
     logging.getLogger("httpx").setLevel(logging.WARNING)
     stopped = _stop_on_signals()
+    atexit.register(_end_as_interrupted)  # before all others, so that it runs after them
     try:
         cli.main(standalone_mode=False)
     except (click.exceptions.Abort, KeyboardInterrupt):
-        _fail(STOPPED, 130)
+        _fail(STOPPED, INTERRUPTED)
     except click.ClickException as error:
         _fail(error.format_message(), 2)
     except click.exceptions.Exit as error:
@@ -63,7 +68,7 @@ def main() -> None:
         sys.exit(1)
     except Exception:
         if stopped.is_set():  # a library made another error of the interrupt, as pydantic does while modules load
-            _fail(STOPPED, 130)
+            _fail(STOPPED, INTERRUPTED)
         raise
 
 
@@ -80,7 +85,22 @@ def _stop_on_signals() -> threading.Event:
     return stopped
 
 
+def _end_as_interrupted() -> None:
+    """End with 130 after an interrupt.
+
+    CPython ends by the signal itself once an interrupt has left code that was executed from text, as dataclasses and named
+    tuples do it while modules load, even where the interrupt was caught later.
+    """
+    if _interrupted.is_set():
+        logging.shutdown()
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(INTERRUPTED)
+
+
 def _fail(sentence: str, code: int) -> None:
+    if code == INTERRUPTED:
+        _interrupted.set()
     print(f"crypto-assets: {' '.join(sentence.split())}", file=sys.stderr)
     sys.exit(code)
 

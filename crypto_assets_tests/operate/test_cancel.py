@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from crypto_assets.cli.main import STOPPED
 from crypto_assets.sandbox.server import Sandbox
 from crypto_assets.storage.warehouse import Warehouse
 from crypto_assets_tests import warm
@@ -77,3 +78,19 @@ def test_stopped_at_any_moment_of_its_start_is_one_sentence(tmp_path: Path, star
             lines = [line for line in said.splitlines() if not line.startswith(("[", "crypto-assets: a new, empty"))]
             assert len(lines) == 1, said
             assert lines[0].startswith("crypto-assets: stopped by the user")
+
+
+def test_an_interrupt_in_code_executed_from_text_ends_with_130() -> None:
+    """CPython would end by the signal, although the interrupt is caught."""
+    program = (
+        "import sys\n"
+        "from crypto_assets.cli import main\n"
+        "@main.cli.command()\n"
+        "def wait():\n"
+        "    exec('import os, signal, time; os.kill(os.getpid(), signal.SIGINT); time.sleep(9)')\n"
+        "sys.argv = ['crypto-assets', 'wait']\n"
+        "main.main()\n"
+    )
+    ended = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=120)
+    assert ended.returncode == 130, ended
+    assert ended.stderr.splitlines() == [f"crypto-assets: {STOPPED}"]
