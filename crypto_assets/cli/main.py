@@ -88,7 +88,7 @@ def _stop_on_signals() -> threading.Event:
 def _end_as_interrupted() -> None:
     """End with 130 after an interrupt.
 
-    CPython ends by the signal itself once an interrupt has left code that was executed from text, as dataclasses and named
+    CPython ends a module by the signal itself once an interrupt has left code executed from text, as dataclasses and named
     tuples do it while modules load, even where the interrupt was caught later.
     """
     if _interrupted.is_set():

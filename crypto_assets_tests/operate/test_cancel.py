@@ -80,9 +80,9 @@ def test_stopped_at_any_moment_of_its_start_is_one_sentence(tmp_path: Path, star
             assert lines[0].startswith("crypto-assets: stopped by the user")
 
 
-def test_an_interrupt_in_code_executed_from_text_ends_with_130() -> None:
-    """CPython would end by the signal, although the interrupt is caught."""
-    program = (
+def test_an_interrupt_in_code_executed_from_text_ends_with_130(tmp_path: Path) -> None:
+    """CPython would end a module by the signal, although the interrupt is caught."""
+    (tmp_path / "waiting.py").write_text(
         "import sys\n"
         "from crypto_assets.cli import main\n"
         "@main.cli.command()\n"
@@ -91,6 +91,7 @@ def test_an_interrupt_in_code_executed_from_text_ends_with_130() -> None:
         "sys.argv = ['crypto-assets', 'wait']\n"
         "main.main()\n"
     )
-    ended = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=120)
+    command, env = [sys.executable, "-m", "waiting"], {**os.environ, "PYTHONPATH": str(tmp_path)}
+    ended = subprocess.run(command, env=env, capture_output=True, text=True, timeout=120)
     assert ended.returncode == 130, ended
     assert ended.stderr.splitlines() == [f"crypto-assets: {STOPPED}"]
