@@ -42,8 +42,12 @@ def delisted(scope: Scope) -> dict[str, tuple[date, str]]:
     Raises:
         WarehouseError: The table cannot be read.
     """
+    return scope.once("delisted coins", lambda: _delisted(scope))
+
+
+def _delisted(scope: Scope) -> dict[str, tuple[date, str]]:
     rows = scope.warehouse.read(
-        "universe", start=scope.start, end=scope.end, columns=["symbol", "date", "state", "delisted_on", "evidence"]
+        "universe", start=scope.start, end=scope.end, columns=["symbol", "date", "delisted_on", "evidence"]
     )
     coins = select(scope.settings.coins)
     ended = rows.filter(pl.col("delisted_on").is_not_null(), pl.col("symbol").is_in(symbols(coins))).sort("date")

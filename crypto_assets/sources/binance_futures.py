@@ -25,11 +25,12 @@ from crypto_assets.sources.contracts import (
     Settlement,
     Settlements,
     coins_of,
+    contract_of,
     funding_rate,
     funding_rows,
     on_the_hour,
 )
-from crypto_assets.sources.fetched import NeverListedError, not_listed, rows_of, source_name
+from crypto_assets.sources.fetched import not_listed, rows_of, source_name
 from crypto_assets.sources.reading import HOUR, OUTSIDE, SHAPE, Reading
 from crypto_assets.tables.derivatives import FUNDING_SINCE
 
@@ -69,9 +70,7 @@ async def fetch_funding(
         NotListedError: Binance does not know the contract (code -1121).
         SourceError: the answer cannot be had, repeats a page, or cannot be trusted for the most part.
     """
-    contract = coin.binance_perpetual
-    if contract is None:
-        raise NeverListedError(f"binance has no perpetual contract of {coin.symbol}")
+    contract = contract_of(coin, VENUE)
     found = Settlements(reading)
     first, last = midnight(start) - AROUND, midnight(end + DAY) + AROUND
     digests = await _pages(client, settings, coin, first, last, found)
@@ -197,9 +196,7 @@ async def fetch_bars(
         NotListedError: Binance does not know the contract.
         SourceError: the answer cannot be had, or most of it cannot be trusted.
     """
-    contract = coin.binance_perpetual
-    if contract is None:
-        raise NeverListedError(f"binance has no perpetual contract of {coin.symbol}")
+    contract = contract_of(coin, VENUE)
     digests: list[str] = []
     bars, index = Klines(reading, QUOTE_VOLUME), Klines(reading, None)
     for route, klines in ((("/fapi/v1/klines", "symbol"), bars), (("/fapi/v1/indexPriceKlines", "pair"), index)):

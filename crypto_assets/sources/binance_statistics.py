@@ -21,7 +21,7 @@ from crypto_assets.dates import DAY, days, midnight
 from crypto_assets.errors import SourceError
 from crypto_assets.settings import Settings
 from crypto_assets.sources.client.http import Answer, Client, ResponseError
-from crypto_assets.sources.contracts import MILLISECOND, NOT_SERVED, Series, coins_of, on_the_hour
+from crypto_assets.sources.contracts import MILLISECOND, NOT_SERVED, Series, coins_of, contract_of, on_the_hour
 from crypto_assets.sources.fetched import REPLAYED, NeverListedError, gather, rows_of, source_name
 from crypto_assets.sources.reading import SECOND_COPY, SHAPE, Reading
 from crypto_assets.tables.derivatives import STATISTICS_START_LABELS
@@ -90,9 +90,7 @@ async def fetch_open_interest(
         SourceError: an answer cannot be had, or most of it cannot be trusted. A file that does not match its checksum is
             set aside alone.
     """
-    contract = coin.binance_perpetual
-    if contract is None:
-        raise NeverListedError(f"binance has no perpetual contract of {coin.symbol}")
+    contract = contract_of(coin, "binance")
     digests: list[str] = []
     found, without = await _archive(client, settings, contract, start, end, reading, digests)
     recent = [day for day in without if midnight(day) >= reading.now - DAY * SHOWN_DAYS]

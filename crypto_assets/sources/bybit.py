@@ -26,11 +26,12 @@ from crypto_assets.sources.contracts import (
     Settlement,
     Settlements,
     coins_of,
+    contract_of,
     funding_rate,
     funding_rows,
     on_the_hour,
 )
-from crypto_assets.sources.fetched import NeverListedError, not_listed, rows_of, source_name
+from crypto_assets.sources.fetched import not_listed, rows_of, source_name
 from crypto_assets.sources.reading import HOUR, OUTSIDE, SECOND_COPY, SHAPE, Reading
 
 NAME = "bybit_linear"
@@ -81,7 +82,7 @@ async def fetch_funding(
         NotListedError: Bybit does not know the contract.
         SourceError: the answer cannot be had, repeats a page, or cannot be trusted for the most part.
     """
-    contract = _contract(coin)
+    contract = contract_of(coin, VENUE)
     found = Settlements(reading)
 
     def read(row: Mapping[str, Any], at: datetime, source: str) -> None:
@@ -119,7 +120,7 @@ async def fetch_open_interest(
         NotListedError: Bybit does not know the contract.
         SourceError: the answer cannot be had, repeats a page, or cannot be trusted for the most part.
     """
-    contract = _contract(coin)
+    contract = contract_of(coin, VENUE)
     coins = coins_of(contract)
     found: dict[datetime, tuple[Any, ...]] = {}
 
@@ -159,7 +160,7 @@ async def fetch_bars(
         NotListedError: Bybit does not know the contract.
         SourceError: the answer cannot be had, or cannot be trusted for the most part.
     """
-    contract = _contract(coin)
+    contract = contract_of(coin, VENUE)
     bars, index = Klines(reading, TURNOVER), Klines(reading, None)
     digests: list[str] = []
     for path, klines in (("/v5/market/kline", bars), ("/v5/market/index-price-kline", index)):
@@ -184,12 +185,6 @@ async def _klines(client: Client, settings: Settings, contract: str, path: str, 
         klines.read(rows_of(_result(answer, what), what), source_name(NAME, answer), what, MUST)
         cursor = last + MILLISECOND
     return digests
-
-
-def _contract(coin: Coin) -> str:
-    if coin.bybit_perpetual is None:
-        raise NeverListedError(f"bybit has no perpetual contract of {coin.symbol}")
-    return coin.bybit_perpetual
 
 
 async def _pages(

@@ -9,8 +9,9 @@ from datetime import datetime, timedelta
 from itertools import pairwise
 from typing import Any
 
+from crypto_assets.catalog import Coin
 from crypto_assets.errors import SourceError
-from crypto_assets.sources.fetched import number
+from crypto_assets.sources.fetched import NeverListedError, number
 from crypto_assets.sources.reading import HOUR, SAME_AGAIN, Reading
 
 NEAR_HOUR = timedelta(minutes=1)  # stamps of settlements and statistics jitter by milliseconds (recorded: at most 47)
@@ -38,6 +39,22 @@ def coins_of(contract: str) -> int:
     if found is None:
         return 1
     return 1_000_000 if found[1] else int(found[2] or found[3])
+
+
+def contract_of(coin: Coin, venue: str) -> str:
+    """Return the venue's name of a coin's perpetual contract.
+
+    Args:
+        coin: the coin.
+        venue: ``binance`` or ``bybit``.
+
+    Raises:
+        NeverListedError: the catalogue has no contract of the coin there.
+    """
+    contract: str | None = getattr(coin, f"{venue}_perpetual")
+    if contract is None:
+        raise NeverListedError(f"{venue} has no perpetual contract of {coin.symbol}")
+    return contract
 
 
 @dataclass
