@@ -37,7 +37,7 @@ MINUTES = (2, 10)  # of a quarter: the tick; then refill, observation and look, 
 SWITCHED_ON = ("every_15_minutes", "close_yesterday", "settle_yesterday", "refill_gaps")
 REFUSED = 0.1  # of the alerts
 HISTORY = 3  # days that are there before the first tick
-PATIENCE_S = 400.0  # for what is due at one minute
+PATIENCE_S = 1200.0  # for what is due at one minute, also on a machine that does much else
 BUSY = ["QUEUED", "NOT_STARTED", "STARTING", "STARTED", "CANCELING"]
 TICKS = """query($s: RepositorySelector!) { schedulesOrError(repositorySelector: $s) { ... on Schedules { results {
   name scheduleState { ticks(limit: 1) { timestamp status } } } } } }"""
