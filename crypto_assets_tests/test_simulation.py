@@ -12,13 +12,18 @@ from collections import Counter
 from datetime import timedelta
 from pathlib import Path
 
+import polars as pl
 import pytest
 
 from crypto_assets import __version__
 from crypto_assets.dates import DAY, midnight, today
-from crypto_assets_tests.simulation import plans
+from crypto_assets.storage.warehouse import Warehouse
+from crypto_assets.tables.schemas import CONTRACTS
+from crypto_assets_tests.simulation import plans, verdict
 from crypto_assets_tests.simulation.day import QUARTER, last_due, next_version
 from crypto_assets_tests.simulation.verdict import incidents, reported_wrongly
+
+API_USAGE = CONTRACTS["api_usage"]
 
 
 def test_the_schedules_of_a_day() -> None:
@@ -53,6 +58,25 @@ def test_the_next_version_is_another_one_that_can_be_imported(tmp_path: Path) ->
     version, file = done.stdout.split()
     assert version != __version__
     assert Path(file).is_relative_to(source)
+
+
+def test_the_share_of_paid_calls_is_of_all_days(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in {"HOME": str(tmp_path), "WAREHOUSE": ""}.items():
+        monkeypatch.setenv(f"CRYPTO_ASSETS_{name}", value)
+    monkeypatch.setenv("COINGECKO_PLAN", "enterprise")
+    monkeypatch.setenv("COINGECKO_API_KEY", "sandbox")
+    warehouse, first, now = Warehouse(str(tmp_path / "warehouse")), today() - DAY * 2, midnight(today())
+    with pytest.raises(RuntimeError, match="no call of CoinGecko"):
+        verdict.premium_share(warehouse, first, now)
+    for day, paid in ((first, 10), (first + DAY, 5)):
+        row = {
+            "provider": "coingecko", "endpoint": "/coins", "ts": midnight(day), "date": day, "available_at": midnight(day),
+            "pit_quality": "first_seen", "source": "platform", "calls": 10, "premium_calls": paid, "retries": 0,
+            "rate_limited": 0, "errors": 0, "bytes": 1,
+        }  # fmt: skip
+        warehouse.write(API_USAGE, pl.DataFrame([row], schema=API_USAGE.polars_schema), [day])
+    assert verdict.premium_share(warehouse, first, midnight(first)) == 1.0
+    assert verdict.premium_share(warehouse, first, now) == 0.75
 
 
 def test_an_incident_told_twice_or_never_ended_is_noticed() -> None:
