@@ -6,9 +6,10 @@ Exit 0: done. 1: it failed, and the last line of stderr says what, where, why an
 from __future__ import annotations
 
 if __name__ == "__main__":  # before the modules below, which take a second or two to load
-    from crypto_assets.cli.entry import quiet
+    from crypto_assets.cli.entry import open_streams, quiet
 
     quiet()
+    open_streams()
 
 import atexit
 import importlib
