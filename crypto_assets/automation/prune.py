@@ -68,12 +68,16 @@ class Pruned:
         return {**numbers, "database_mb": round(self.database_bytes / 1e6, 1), "done": self.done}
 
 
-def prune(instance: DagsterInstance, before: datetime, seconds: float = SECONDS) -> Pruned | None:
+def prune(
+    instance: DagsterInstance, before: datetime, results_before: datetime | None = None, seconds: float = SECONDS
+) -> Pruned | None:
     """Free what is older than an instant and rests on nothing.
 
     Args:
         instance: Has runs, events and ticks.
         before: Everything since then stays, UTC.
+        results_before: Results of checks that passed, of single days, stay where they were made since then, if they are
+            the newest of their day; by default all of these stay.
         seconds: How long it may take, up to the page and the vacuum that it is in.
 
     Returns:
@@ -86,7 +90,7 @@ def prune(instance: DagsterInstance, before: datetime, seconds: float = SECONDS)
     if url is None:
         return None
     ends = time.monotonic() + seconds
-    instant = {"before": before.astimezone(timezone.utc).replace(tzinfo=None)}
+    instant = {"before": _stored(before), "results_before": _stored(results_before or datetime.min)}
     with _alone(url) as cursor:
         if cursor is None:
             return None
@@ -102,6 +106,11 @@ def prune(instance: DagsterInstance, before: datetime, seconds: float = SECONDS)
         cursor.execute("SELECT pg_database_size(current_database())")
         (found.database_bytes,) = cursor.fetchone() or (0,)
         return found
+
+
+def _stored(moment: datetime) -> datetime:
+    """As Dagster's tables have it: UTC without saying so."""
+    return moment.astimezone(timezone.utc).replace(tzinfo=None) if moment.tzinfo else moment
 
 
 @contextmanager

@@ -29,11 +29,13 @@ class Retention(dg.Config):
     Attributes:
         versions_days: Days of table versions.
         events_days: Days of runs and their events; by default CRYPTO_ASSETS_HISTORY_DAYS.
+        results_days: Days of the newest result of each check on each day, where it passed.
         incidents_days: Days of closed incidents.
     """
 
     versions_days: int = 7
     events_days: int | None = None
+    results_days: int = 400
     incidents_days: int = 400  # a year and a month, so that the same month of last year is there
 
 
@@ -61,7 +63,8 @@ def tidy_tables(context: dg.OpExecutionContext, config: Retention) -> None:
 def tidy_event_log(context: dg.OpExecutionContext, config: Retention) -> None:
     """Prune Dagster's history, see :func:`prune`. InstanceError: Postgres does not take the deletions."""
     days = config.events_days or Settings.from_env().history_days
-    done = prune(context.instance, datetime.now(timezone.utc) - timedelta(days=days))
+    now = datetime.now(timezone.utc)
+    done = prune(context.instance, now - timedelta(days=days), now - timedelta(days=max(days, config.results_days)))
     if done is None:
         context.log.info(
             "another run prunes this database, or its history does not lie in one Postgres: nothing was freed"

@@ -26,7 +26,8 @@ OPEN_BACKFILLS = ("REQUESTED", "CANCELING", "FAILING")
 # Of these the newest event of each partition counts; of every other type only the newest of the asset, e.g. its freshness.
 BY_PARTITION = ("ASSET_MATERIALIZATION", "ASSET_OBSERVATION", "ASSET_FAILED_TO_MATERIALIZE")
 
-# Temporary tables of what stays, in order: a later one reads the earlier ones. ``%(before)s`` is an instant, UTC.
+# Temporary tables of what stays. ``%(before)s`` and ``%(results_before)s`` are instants, UTC without saying so: the second,
+# which is earlier, is for passed checks of single days.
 KEPT = {
     # A kept run is kept whole: its page shows what it showed before.
     "kept_runs": f"""
@@ -60,10 +61,16 @@ KEPT = {
           WHERE asset_key IS NOT NULL AND dagster_event_type = ANY('{{{",".join(BY_PARTITION)}}}')
           GROUP BY asset_key, dagster_event_type, partition
         UNION SELECT max(id) FROM event_logs WHERE asset_key IS NOT NULL GROUP BY asset_key, dagster_event_type""",
+    # How a check stands, and how it stands on each day. What passed on days long ago is given up: it is the bulk.
     "kept_checks": """
-        SELECT max(id) AS id FROM asset_check_executions GROUP BY asset_key, check_name, partition
-        UNION SELECT max(id) FROM asset_check_executions WHERE execution_status <> 'PLANNED'
-          GROUP BY asset_key, check_name, partition""",
+        SELECT max(id) AS id FROM asset_check_executions GROUP BY asset_key, check_name
+        UNION SELECT max(id) FROM asset_check_executions WHERE execution_status <> 'PLANNED' GROUP BY asset_key, check_name
+        UNION SELECT newest.id FROM (
+            SELECT max(id) AS id FROM asset_check_executions GROUP BY asset_key, check_name, partition
+            UNION SELECT max(id) FROM asset_check_executions WHERE execution_status <> 'PLANNED'
+              GROUP BY asset_key, check_name, partition) AS newest
+          JOIN asset_check_executions AS result USING (id)
+          WHERE execution_status <> 'SUCCEEDED' OR create_timestamp >= %(results_before)s""",
     "kept_ticks": "SELECT max(id) AS id FROM job_ticks GROUP BY selector_id",
 }
 # Plans and graphs of kept runs. The graph of a part of a job has a parent, whose name is in the graph: ``keep_parents``.

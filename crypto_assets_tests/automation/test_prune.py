@@ -43,11 +43,12 @@ SHOWN = """query {
     partitionStats { numMaterialized numFailed numMaterializing numPartitions }
     latestMaterializationByPartition { runId timestamp partition metadataEntries { __typename label
       ... on IntMetadataEntry { intValue } ... on FloatMetadataEntry { floatValue } ... on JsonMetadataEntry { jsonString } } }
-    assetHealth { assetHealth materializationStatus assetChecksStatus freshnessStatus }
     assetChecksOrError { ... on AssetChecks { checks { name
-      partitionStatuses { __typename ... on AssetCheckPartitionStatuses { succeeded { __typename } failed { __typename } } }
+      partitionStatuses { __typename ... on AssetCheckTimePartitionStatuses { ranges { startKey endKey status } } }
       executionForLatestMaterialization { runId status partition evaluation { description severity success } } } } }
-  } }"""
+  }
+  assetsOrError { ... on AssetConnection { nodes { key { path }
+    assetHealth { assetHealth materializationStatus assetChecksStatus freshnessStatus } } } } }"""
 RUN = """query($id: ID!) {
   runOrError(runId: $id) { __typename ... on Run { status jobName tags { key value }
     stepStats { stepKey status materializations { partition } } executionPlan { steps { key } } } }
