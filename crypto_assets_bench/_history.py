@@ -11,7 +11,7 @@ import sys
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from datetime import datetime, timedelta, timezone
+from datetime import timedelta, timezone
 from typing import Any
 
 import psycopg2
@@ -102,33 +102,38 @@ def sizes(cursor: Any) -> dict[str, float]:
     return {"all": round(sum(found.values()), 2), **found}
 
 
-def two_years(instance: DagsterInstance, url: str, runs: Mapping[str, int], history_days: int, results_days: int) -> None:
-    """Let two years pass, with the duty once a day; prints what the tables take every 30 days and at both ends."""
-    window = history_days + 3
+def two_years(instance: DagsterInstance, url: str, runs: Mapping[str, int], kept: tuple[int, int, int]) -> None:
+    """Let two years pass, with the duty once a day; prints what the tables take every 30 days and at both ends.
+
+    Args:
+        instance: the instance of the database.
+        url: the database, with the runs of a day.
+        runs: run id -> how many copies of it a day has.
+        kept: days of all that runs left, of runs, and of results by day, as the duty has them.
+    """
+    window = kept[0] + 3
     with connected(url) as cursor:
-        cursor.execute("SELECT max(id) FROM job_ticks")
-        (ticks,) = cursor.fetchone()
+        cursor.execute("SELECT (SELECT max(id) FROM job_ticks), (SELECT max(timestamp) FROM event_logs)")
+        ticks, first = cursor.fetchone()
         began, made, freed = time.monotonic(), 0, 0
         for day in range(1, DAYS + 1):
-            whole = min(abs(day - end) for end in (DAYS, DAYS - QUARTER)) < window and day not in range(
-                DAYS - QUARTER + 1, DAYS - window + 1
-            )
-            chosen = runs if whole else {run: 1 for run in runs}
-            made += copy_day(cursor, chosen, day, ticks if whole else 0)
-            now = datetime.now(timezone.utc) + timedelta(days=day)
-            done = prune(instance, now - timedelta(days=history_days), now - timedelta(days=results_days))
+            whole = day > DAYS - window or DAYS - QUARTER - window < day <= DAYS - QUARTER
+            made += copy_day(cursor, runs if whole else {run: 1 for run in runs}, day, ticks if whole else 0)
+            now = first.replace(tzinfo=timezone.utc) + timedelta(days=day)
+            done = prune(instance, *(now - timedelta(days=days) for days in kept))
             assert done is not None
-            freed += done.rows["runs"]
+            freed += done.rows["events"]
             if day % 30 == 0 or day in (DAYS - QUARTER, DAYS):
                 print(day, made, freed, f"{time.monotonic() - began:.0f} s", sizes(cursor), flush=True)
 
 
 def main() -> None:
-    """``URL HISTORY_DAYS RESULTS_DAYS RUN=COPIES…``."""
-    url, history, results, *chosen = sys.argv[1:]
+    """``URL DAYS,RUNS,RESULTS RUN=COPIES…``."""
+    url, kept, *chosen = sys.argv[1:]
+    whole, listed, results = (int(days) for days in kept.split(","))
     runs = {run: int(copies) for run, _, copies in (text.partition("=") for text in chosen)}
     with DagsterInstance.get() as instance:
-        two_years(instance, url, runs, int(history), int(results))
+        two_years(instance, url, runs, (whole, listed, results))
 
 
 if __name__ == "__main__":

@@ -69,15 +69,19 @@ class Pruned:
 
 
 def prune(
-    instance: DagsterInstance, before: datetime, results_before: datetime | None = None, seconds: float = SECONDS
+    instance: DagsterInstance,
+    before: datetime,
+    runs_before: datetime | None = None,
+    results_before: datetime | None = None,
+    seconds: float = SECONDS,
 ) -> Pruned | None:
     """Free what is older than an instant and rests on nothing.
 
     Args:
         instance: Has runs, events and ticks.
         before: Everything since then stays, UTC.
-        results_before: Results of checks that passed, of single days, stay where they were made since then, if they are
-            the newest of their day; by default all of these stay.
+        runs_before: Runs since then stay, with their start and end, and failed ones whole; by default ``before``.
+        results_before: The newest result of each check on each day stays if it was made since then; by default always.
         seconds: How long it may take, up to the page and the vacuum that it is in.
 
     Returns:
@@ -90,7 +94,8 @@ def prune(
     if url is None:
         return None
     ends = time.monotonic() + seconds
-    instant = {"before": _stored(before), "results_before": _stored(results_before or datetime.min)}
+    runs, results = runs_before or before, results_before or datetime.min
+    instant = {"before": _stored(before), "runs_before": _stored(min(runs, before)), "results_before": _stored(results)}
     with _alone(url) as cursor:
         if cursor is None:
             return None

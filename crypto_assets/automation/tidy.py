@@ -28,13 +28,15 @@ class Retention(dg.Config):
 
     Attributes:
         versions_days: Days of table versions.
-        events_days: Days of runs and their events; by default CRYPTO_ASSETS_HISTORY_DAYS.
-        results_days: Days of the newest result of each check on each day, where it passed.
+        events_days: Days of all that runs left; by default CRYPTO_ASSETS_HISTORY_DAYS.
+        runs_days: Days of runs, with their start and end; of failed ones with all that they left.
+        results_days: Days of the newest result of each check on each day.
         incidents_days: Days of closed incidents.
     """
 
     versions_days: int = 7
     events_days: int | None = None
+    runs_days: int = 30
     results_days: int = 400
     incidents_days: int = 400  # a year and a month, so that the same month of last year is there
 
@@ -64,7 +66,8 @@ def tidy_event_log(context: dg.OpExecutionContext, config: Retention) -> None:
     """Prune Dagster's history, see :func:`prune`. InstanceError: Postgres does not take the deletions."""
     days = config.events_days or Settings.from_env().history_days
     now = datetime.now(timezone.utc)
-    done = prune(context.instance, now - timedelta(days=days), now - timedelta(days=max(days, config.results_days)))
+    kept = (days, max(days, config.runs_days), max(days, config.results_days))
+    done = prune(context.instance, *(now - timedelta(days=number) for number in kept))
     if done is None:
         context.log.info(
             "another run prunes this database, or its history does not lie in one Postgres: nothing was freed"

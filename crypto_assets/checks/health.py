@@ -1,14 +1,14 @@
-"""Checks of the platform itself: failed partitions, free disk space, connections to Postgres."""
+"""Checks of the platform itself: failed partitions, free disk space, connections to Postgres, retention."""
 
 from __future__ import annotations
 
 import shutil
 from collections.abc import Callable
-from datetime import datetime, timezone
+from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from dagster import DagsterInstance
+from dagster import DagsterInstance, DagsterRunStatus, RunsFilter
 
 from crypto_assets.assets.shell import DAILY
 from crypto_assets.checks.outcome import Outcome
@@ -24,6 +24,7 @@ else:
 PlatformCheck = Callable[[DagsterInstance, Settings], Outcome]
 DISK_WARN, DISK_ERROR = 0.15, 0.05  # free share
 CONNECTIONS_WARN = 0.8
+RETENTION, UNPRUNED_PATIENCE = "tidy_up", timedelta(days=3)  # the job of automation/tidy.py; it runs once a day
 
 
 def nothing_failed(instance: DagsterInstance, settings: Settings) -> Outcome:
@@ -82,4 +83,29 @@ def database(instance: DagsterInstance, settings: Settings) -> Outcome:
     )
 
 
-MEASURES: dict[str, PlatformCheck] = {"nothing_failed": nothing_failed, "disk_space": disk_space, "database": database}
+def history_pruned(instance: DagsterInstance, settings: Settings) -> Outcome:
+    """Check that the daily retention runs: WARN where old runs are there and it has not ended well for three days."""
+    now = datetime.now(timezone.utc)
+    cutoff = now - timedelta(days=settings.history_days) - UNPRUNED_PATIENCE
+    old = instance.get_runs_count(RunsFilter(created_before=cutoff))
+    ended = instance.get_run_records(RunsFilter(job_name=RETENTION, statuses=[DagsterRunStatus.SUCCESS]), limit=1)
+    last = datetime.fromtimestamp(ended[0].end_time or 0, timezone.utc) if ended else None
+    passed = not old or (last is not None and now - last <= UNPRUNED_PATIENCE)
+    when = f"{RETENTION} ended well at {last:%Y-%m-%d %H:%M} UTC" if last else f"{RETENTION} never ended well"
+    return Outcome(
+        passed,
+        when
+        if passed
+        else f"{when}, so {old} run(s) older than {settings.history_days} days and their events are kept; see that the "
+        "schedule tidy_daily is on, and why its last run failed",
+        "WARN",
+        {"old_runs": old, **({"last_pruned_at": last} if last else {})},
+    )
+
+
+MEASURES: dict[str, PlatformCheck] = {
+    "nothing_failed": nothing_failed,
+    "disk_space": disk_space,
+    "database": database,
+    "history_pruned": history_pruned,
+}

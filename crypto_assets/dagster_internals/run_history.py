@@ -26,13 +26,12 @@ OPEN_BACKFILLS = ("REQUESTED", "CANCELING", "FAILING")
 # Of these the newest event of each partition counts; of every other type only the newest of the asset, e.g. its freshness.
 BY_PARTITION = ("ASSET_MATERIALIZATION", "ASSET_OBSERVATION", "ASSET_FAILED_TO_MATERIALIZE")
 
-# Temporary tables of what stays. ``%(before)s`` and ``%(results_before)s`` are instants, UTC without saying so: the second,
-# which is earlier, is for passed checks of single days.
+# Temporary tables of what stays, in order: a later one reads the earlier ones. The parameters are instants, UTC without saying
+# so: everything since ``before`` stays, runs since ``runs_before`` stay, and results of single days since ``results_before``.
 KEPT = {
-    # A kept run is kept whole: its page shows what it showed before.
-    "kept_runs": f"""
-        SELECT run_id FROM runs
-          WHERE status <> ALL('{{{",".join(ENDED)}}}') OR greatest(create_timestamp, update_timestamp) >= %(before)s
+    # On these something rests, however old they are.
+    "needed_runs": f"""
+        SELECT run_id FROM runs WHERE status <> ALL('{{{",".join(ENDED)}}}')
         UNION SELECT last_run_id FROM asset_keys  -- health of an asset
         UNION (SELECT DISTINCT ON (asset_key) run_id FROM event_logs
           WHERE asset_key IS NOT NULL AND dagster_event_type = 'ASSET_MATERIALIZATION' ORDER BY asset_key, id DESC)
@@ -54,23 +53,28 @@ KEPT = {
         UNION (SELECT DISTINCT ON (asset_key, check_name) run_id FROM asset_check_executions
           WHERE execution_status <> 'PLANNED' ORDER BY asset_key, check_name, id DESC)
         UNION SELECT run_id FROM (  -- a check that was planned and never made is skipped or failed, as its run ended
-          SELECT DISTINCT ON (asset_key, check_name, partition) run_id, execution_status FROM asset_check_executions
-          ORDER BY asset_key, check_name, partition, id DESC) AS newest WHERE execution_status = 'PLANNED'""",
+          SELECT DISTINCT ON (asset_key, check_name, partition) run_id, execution_status, create_timestamp
+          FROM asset_check_executions ORDER BY asset_key, check_name, partition, id DESC) AS newest
+          WHERE execution_status = 'PLANNED' AND create_timestamp >= %(results_before)s""",
+    # Their pages show what they showed before: all that a run left stays with it. Of the others only the start and the end.
+    "whole_runs": """
+        SELECT run_id FROM needed_runs
+        UNION SELECT run_id FROM runs WHERE greatest(create_timestamp, update_timestamp) >= %(before)s
+          OR (status = 'FAILURE' AND greatest(create_timestamp, update_timestamp) >= %(runs_before)s)""",
     "kept_events": f"""
         SELECT max(id) AS id FROM event_logs
           WHERE asset_key IS NOT NULL AND dagster_event_type = ANY('{{{",".join(BY_PARTITION)}}}')
           GROUP BY asset_key, dagster_event_type, partition
         UNION SELECT max(id) FROM event_logs WHERE asset_key IS NOT NULL GROUP BY asset_key, dagster_event_type""",
-    # How a check stands, and how it stands on each day. What passed on days long ago is given up: it is the bulk.
+    # How a check stands, and how it stood last on each day.
     "kept_checks": """
         SELECT max(id) AS id FROM asset_check_executions GROUP BY asset_key, check_name
         UNION SELECT max(id) FROM asset_check_executions WHERE execution_status <> 'PLANNED' GROUP BY asset_key, check_name
-        UNION SELECT newest.id FROM (
-            SELECT max(id) AS id FROM asset_check_executions GROUP BY asset_key, check_name, partition
-            UNION SELECT max(id) FROM asset_check_executions WHERE execution_status <> 'PLANNED'
-              GROUP BY asset_key, check_name, partition) AS newest
-          JOIN asset_check_executions AS result USING (id)
-          WHERE execution_status <> 'SUCCEEDED' OR create_timestamp >= %(results_before)s""",
+        UNION SELECT max(id) FROM asset_check_executions WHERE create_timestamp >= %(results_before)s
+          GROUP BY asset_key, check_name, partition
+        UNION SELECT max(id) FROM asset_check_executions
+          WHERE create_timestamp >= %(results_before)s AND execution_status <> 'PLANNED'
+          GROUP BY asset_key, check_name, partition""",
     "kept_ticks": "SELECT max(id) AS id FROM job_ticks GROUP BY selector_id",
 }
 # Plans and graphs of kept runs. The graph of a part of a job has a parent, whose name is in the graph: ``keep_parents``.
@@ -111,28 +115,30 @@ class Freed:
         return f"SELECT max(id) FROM (SELECT id FROM {self.table} WHERE id > %(after)s ORDER BY id LIMIT {self.page}) AS page"
 
 
-_NO_RUN = "NOT EXISTS (SELECT FROM runs WHERE runs.run_id = old.run_id)"
+_NOT_WHOLE = "NOT EXISTS (SELECT FROM whole_runs WHERE whole_runs.run_id = old.run_id)"
 # Runs go first, so that no page shows half a run; what they leave is found again by a duty that follows an interrupted one.
 FREED = (
     # A run has some ten tags, which go with it by its foreign key.
     Freed(
         "runs",
         "run_body",
-        f"""status = ANY('{{{",".join(ENDED)}}}') AND greatest(create_timestamp, update_timestamp) < %(before)s
-            AND NOT EXISTS (SELECT FROM kept_runs WHERE kept_runs.run_id = old.run_id)""",
+        f"""status = ANY('{{{",".join(ENDED)}}}') AND greatest(create_timestamp, update_timestamp) < %(runs_before)s
+            AND {_NOT_WHOLE}""",
         page=500,
     ),
     Freed(
         "event_logs",
         "event",
-        f"timestamp < %(before)s AND NOT EXISTS (SELECT FROM kept_events WHERE kept_events.id = old.id) AND {_NO_RUN}",
+        f"""timestamp < %(before)s AND NOT EXISTS (SELECT FROM kept_events WHERE kept_events.id = old.id) AND {_NOT_WHOLE}
+            AND NOT (coalesce(dagster_event_type, '') LIKE 'PIPELINE%%'
+              AND EXISTS (SELECT FROM runs WHERE runs.run_id = old.run_id))""",
         begins="SELECT id FROM event_logs WHERE timestamp >= %(before)s ORDER BY id LIMIT 1",
     ),
     Freed(
         "asset_check_executions",
         "evaluation_event",
         f"""create_timestamp < %(before)s
-            AND NOT EXISTS (SELECT FROM kept_checks WHERE kept_checks.id = old.id) AND {_NO_RUN}""",
+            AND NOT EXISTS (SELECT FROM kept_checks WHERE kept_checks.id = old.id) AND {_NOT_WHOLE}""",
     ),
     Freed(
         "asset_event_tags",
@@ -142,7 +148,7 @@ FREED = (
     Freed(
         "bulk_actions",
         "body",
-        f"""status <> ALL('{{{",".join(OPEN_BACKFILLS)}}}') AND timestamp < %(before)s
+        f"""status <> ALL('{{{",".join(OPEN_BACKFILLS)}}}') AND timestamp < %(runs_before)s
             AND NOT EXISTS (SELECT FROM runs WHERE runs.backfill_id = old.key)""",
     ),
     Freed(
@@ -153,7 +159,8 @@ FREED = (
     Freed(
         "job_ticks",
         "tick_body",
-        "timestamp < %(before)s AND NOT EXISTS (SELECT FROM kept_ticks WHERE kept_ticks.id = old.id)",
+        """timestamp < CASE status WHEN 'SKIPPED' THEN %(before)s ELSE %(runs_before)s END
+            AND NOT EXISTS (SELECT FROM kept_ticks WHERE kept_ticks.id = old.id)""",
     ),
     # A run that is created this very moment from a plan that no run of the last weeks had finds it gone: it is refused by
     # the foreign key or fails, and its tick is repeated.
