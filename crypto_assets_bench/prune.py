@@ -43,6 +43,7 @@ def _fill(instance: DagsterInstance) -> None:
     _books.book(instance, 1)
     (run,) = instance.get_runs()
     with _history.connected(instance.event_log_storage.postgres_url) as cursor:  # type: ignore[attr-defined]
+        _history.remember(cursor, {run.run_id: TICKS})
         for day in range(AGE, AGE - DAYS, -1):
             _history.copy_day(cursor, {run.run_id: TICKS}, -day)
 

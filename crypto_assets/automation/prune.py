@@ -11,7 +11,7 @@ from __future__ import annotations
 import shutil
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any
@@ -24,6 +24,7 @@ from crypto_assets.lazy import lazy
 
 if TYPE_CHECKING:
     import psycopg2
+    import psycopg2.errors
     from psycopg2.extensions import cursor as Cursor
 else:
     psycopg2 = lazy("psycopg2")
@@ -73,6 +74,8 @@ def prune(
     before: datetime,
     runs_before: datetime | None = None,
     results_before: datetime | None = None,
+    *,
+    rebuild: bool = False,
     seconds: float = SECONDS,
 ) -> Pruned | None:
     """Free what is older than an instant and rests on nothing.
@@ -82,7 +85,9 @@ def prune(
         before: Everything since then stays, UTC.
         runs_before: Runs since then stay, with their start and end, and failed ones whole; by default ``before``.
         results_before: The newest result of each check on each day stays if it was made since then; by default always.
-        seconds: How long it may take, up to the page and the vacuum that it is in.
+        rebuild: Whether the indexes are built anew, while everybody goes on writing: what is kept lies far apart in them, so
+            they keep pages that are nearly empty.
+        seconds: How long it may take, up to the page, vacuum or index that it is in.
 
     Returns:
         What was freed; None where another duty is at it, or the history does not lie in one Postgres.
@@ -107,6 +112,8 @@ def prune(
             if kind.table == "snapshots":
                 run_history.keep_parents(cursor)  # of the runs that are left
             _free(cursor, kind, instant, ends, found)
+            if rebuild and time.monotonic() < ends:
+                _rebuild(cursor, kind.table)
         _remove_logs(instance, cursor, before, found)
         cursor.execute("SELECT pg_database_size(current_database())")
         (found.database_bytes,) = cursor.fetchone() or (0,)
@@ -159,6 +166,17 @@ def _free(cursor: Cursor, kind: run_history.Freed, instant: dict[str, Any], ends
         after = last
     if found.rows[name]:
         cursor.execute(f"VACUUM (ANALYZE, SKIP_LOCKED) {kind.table}")  # so that the next events fill the space
+
+
+def _rebuild(cursor: Cursor, table: str) -> None:
+    """Build the indexes of a table anew without a lock that would hold anybody up. Where others hold it up, it is left."""
+    cursor.execute(run_history.UNFINISHED_INDEXES, (table,))
+    for (index,) in cursor.fetchall():  # of a duty that was killed
+        cursor.execute(f'DROP INDEX IF EXISTS "{index}"')
+    cursor.execute("SET lock_timeout = '30s'")
+    with suppress(psycopg2.errors.LockNotAvailable):
+        cursor.execute(f"REINDEX TABLE CONCURRENTLY {table}")
+    cursor.execute("RESET lock_timeout")
 
 
 def _remove_logs(instance: DagsterInstance, cursor: Cursor, before: datetime, found: Pruned) -> None:

@@ -22,6 +22,8 @@ from crypto_assets.storage.compaction import tidy
 from crypto_assets.storage.warehouse import Warehouse
 from crypto_assets.tables.schemas import CONTRACTS
 
+REBUILD_ON = 7  # Sunday: the indexes of Dagster's tables are built anew
+
 
 class Retention(dg.Config):
     """How long things are kept.
@@ -67,7 +69,8 @@ def tidy_event_log(context: dg.OpExecutionContext, config: Retention) -> None:
     days = config.events_days or Settings.from_env().history_days
     now = datetime.now(timezone.utc)
     kept = (days, max(days, config.runs_days), max(days, config.results_days))
-    done = prune(context.instance, *(now - timedelta(days=number) for number in kept))
+    instants = (now - timedelta(days=number) for number in kept)
+    done = prune(context.instance, *instants, rebuild=now.isoweekday() == REBUILD_ON)
     if done is None:
         context.log.info(
             "another run prunes this database, or its history does not lie in one Postgres: nothing was freed"

@@ -19,7 +19,7 @@ import dagster as dg
 if TYPE_CHECKING:
     from psycopg2.extensions import cursor as Cursor
 
-__all__ = ["FREED", "KEPT", "Freed", "history_url", "keep_parents", "logs_of_gone_runs"]
+__all__ = ["FREED", "KEPT", "UNFINISHED_INDEXES", "Freed", "history_url", "keep_parents", "logs_of_gone_runs"]
 
 ENDED = ("SUCCESS", "FAILURE", "CANCELED")  # a run that ended never changes again
 OPEN_BACKFILLS = ("REQUESTED", "CANCELING", "FAILING")
@@ -172,6 +172,12 @@ FREED = (
         page=200,
     ),
 )
+
+# What REINDEX CONCURRENTLY leaves when it is interrupted: an index that every write keeps up and no query uses.
+UNFINISHED_INDEXES = """
+    SELECT index.relname FROM pg_index JOIN pg_class AS index ON index.oid = indexrelid
+    JOIN pg_class AS of ON of.oid = indrelid
+    WHERE of.relname = %s AND pg_table_is_visible(of.oid) AND NOT indisvalid AND index.relname ~ '_cc(new|old)[0-9]*$'"""
 
 
 def history_url(instance: dg.DagsterInstance) -> str | None:

@@ -284,6 +284,26 @@ def test_a_database_that_takes_no_writes_is_a_sentence(instance: DagsterInstance
     assert freed(instance).rows["runs"] == 1
 
 
+def test_indexes_are_built_anew_also_after_an_interrupted_time(instance: DagsterInstance, url: str) -> None:
+    for _ in range(3):
+        run_of(instance, KEYS[0], KEYS[3])
+    before = coverage(instance)
+    connection = psycopg2.connect(url.replace("+psycopg2", ""))
+    connection.autocommit = True
+    with connection.cursor() as cursor:
+        cursor.execute("CREATE INDEX idx_step_key_ccnew ON event_logs (step_key)")
+        cursor.execute("UPDATE pg_index SET indisvalid = false WHERE indexrelid = 'idx_step_key_ccnew'::regclass")
+        names = "SELECT relname FROM pg_index JOIN pg_class ON oid = indexrelid WHERE indrelid = 'event_logs'::regclass"
+        cursor.execute(f"{names} ORDER BY 1")
+        known = cursor.fetchall()
+        done = freed(instance, rebuild=True)
+        assert done.rows["events"] > 0
+        cursor.execute(f"{names} AND indisvalid ORDER BY 1")
+        assert cursor.fetchall() == [name for name in known if name != ("idx_step_key_ccnew",)]
+    connection.close()
+    assert coverage(instance) == before
+
+
 def test_what_the_steps_of_freed_runs_printed_goes_too(instance: DagsterInstance) -> None:
     runs = [run_of(instance, KEYS[0], KEYS[1]) for _ in range(2)]
     folders = [Path(os.environ["CRYPTO_ASSETS_LOGS"]) / run for run in runs]
