@@ -15,6 +15,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+import time
 from dataclasses import dataclass
 from datetime import date, timedelta
 from pathlib import Path
@@ -24,6 +25,7 @@ import polars as pl
 from deltalake import DeltaTable
 
 REPOSITORY = Path(__file__).parent.parent
+STOPS_WITHIN_S = 120
 LAST_LINE = 400  # characters of a message that are shown
 
 
@@ -103,13 +105,33 @@ def differing(before: dict[str, Any], after: dict[str, Any]) -> dict[str, Any]:
     return {name: [value, after.get(name)] for name, value in before.items() if after.get(name) != value}
 
 
+def restore_drill(version: Version, home: Path, folder: Path, span: tuple[str, ...]) -> dict[str, Any]:
+    """Back a home up, as docs/runbooks/backup-and-restore.md says, and restore it into an empty one; say what differs."""
+    restored, backup = folder / "restored", folder / "backup"
+    saved = version.run(home, "backup", "--to", str(backup))
+    before = states(version.document(home, "status", *span))
+    deadline = time.monotonic() + STOPS_WITHIN_S
+    while (home / "postgres" / "data" / "postmaster.pid").exists():  # it ends after the last command
+        if time.monotonic() > deadline:
+            raise TimeoutError(f"the Postgres of {home} still runs after {STOPS_WITHIN_S} s: something uses it")
+        time.sleep(0.5)
+    restored.mkdir()
+    subprocess.run(["cp", "-a", str(home / "postgres"), str(restored)], check=True)
+    back = version.run(restored, "restore", "--from", str(backup))
+    return {
+        "exit": saved.returncode or back.returncode,
+        "contents_differ": differing(contents(home), contents(restored)),
+        "states_differ": differing(before, states(version.document(restored, "status", *span))),
+    }
+
+
 def drill(commit: str, days: int, folder: Path) -> dict[str, Any]:
     """Carry it out; returns what ``main`` prints."""
     older, newer = (
         older_version(commit, folder / "older"),
         Version("this", Path(sys.executable).parent / "crypto-assets", REPOSITORY),
     )
-    home, restored, backup = folder / "home", folder / "restored", folder / "backup"
+    home = folder / "home"
     end = date(2026, 11, 20)
     span = ("--start", str(end - timedelta(days=days - 1)), "--end", str(end))
     made = older.run(home, "demo", "--days", str(days), "--end", str(end))
@@ -139,10 +161,7 @@ def drill(commit: str, days: int, folder: Path) -> dict[str, Any]:
     found["rows_lost"] = {
         name: table["rows"] - left[name]["rows"] for name, table in before.items() if table["rows"] > left[name]["rows"]
     }
-    # Backed up and restored into an empty home.
-    newer.run(home, "backup", "--to", str(backup))
-    back = newer.run(restored, "restore", "--from", str(backup))
-    found["restore"] = {"exit": back.returncode, "contents_differ": differing(contents(home), contents(restored))}
+    found["restore"] = restore_drill(newer, home, folder, span)
     # Rolled back: the older version over what this one has written.
     again = older.run(home, "status", *span, "--json")
     found["rollback"] = {"exit": again.returncode, "says": last_line(again) if again.returncode else ""}
@@ -162,14 +181,10 @@ def main() -> int:
     folder.chmod(0o755)  # Postgres runs as somebody else where we are root
     found = drill(chosen.commit, chosen.days, folder)
     print(json.dumps(found, indent=2, default=str))
-    differs = [
-        found["states_differ"],
-        found["contents_differ"],
-        found["restore"]["contents_differ"],
-        found["rows_lost"],
-    ]
-    wrote = found.get("way_out", found["backfill"])
-    return int(any(differs) or bool(wrote["exit"] or found["restore"]["exit"]))
+    restore, wrote = found["restore"], found.get("way_out", found["backfill"])
+    differs = [found[name] for name in ("states_differ", "contents_differ", "rows_lost")]
+    differs += [restore["contents_differ"], restore["states_differ"]]
+    return int(any(differs) or bool(wrote["exit"] or restore["exit"]))
 
 
 if __name__ == "__main__":

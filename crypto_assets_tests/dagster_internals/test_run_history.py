@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from pathlib import Path
 
 import dagster as dg
@@ -61,6 +62,27 @@ def test_the_parent_of_a_graph_is_kept_with_it(instance: DagsterInstance, url: s
         kept = {name for (name,) in cursor.fetchall()}
     connection.close()
     assert kept == {run.job_snapshot_id, run.execution_plan_snapshot_id, graph.lineage_snapshot.parent_snapshot_id}
+
+
+def test_each_statement_runs_on_dagsters_tables(instance: DagsterInstance, url: str) -> None:
+    """Over an empty history: what is asked exists, and a page after the last one is null."""
+    instants = dict.fromkeys(("before", "runs_before", "results_before"), datetime(2025, 1, 1))
+    connection = psycopg2.connect(url.replace("+psycopg2", ""))
+    with connection, connection.cursor() as cursor:
+        for name, query in run_history.KEPT.items():
+            cursor.execute(f"CREATE TEMPORARY TABLE {name} AS {query}", instants)
+            cursor.execute(f"SELECT count(*) FROM {name} WHERE id IS NOT NULL" if "runs" not in name else "SELECT 0")
+            assert cursor.fetchone() == (0,)
+        run_history.keep_parents(cursor)
+        for kind in run_history.FREED:
+            assert isinstance(kind, run_history.Freed)
+            cursor.execute(kind.last_of_page, {"after": 0})
+            assert cursor.fetchone() == (None,)
+            cursor.execute(kind.statement, {**instants, "after": 0, "last": 10})
+            assert cursor.fetchone() == (0, 0)
+            cursor.execute(run_history.UNFINISHED_INDEXES, (kind.table,))
+            assert cursor.fetchall() == []
+    connection.close()
 
 
 def test_the_history_has_one_address(instance: DagsterInstance, url: str) -> None:
