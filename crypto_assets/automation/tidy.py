@@ -14,6 +14,7 @@ from crypto_assets.assets.documented import OPERATIONS, documented
 from crypto_assets.assets.run_tags import reason_tags
 from crypto_assets.automation.prune import prune
 from crypto_assets.automation.schedules import waiting
+from crypto_assets.checks.health import RUNS_DAYS
 from crypto_assets.errors import WarehouseError
 from crypto_assets.monitoring.alerts.ledger import Ledger
 from crypto_assets.settings import Settings
@@ -38,7 +39,7 @@ class Retention(dg.Config):
 
     versions_days: int = 7
     events_days: int | None = None
-    runs_days: int = 30
+    runs_days: int = RUNS_DAYS
     results_days: int = 400
     incidents_days: int = 400  # a year and a month, so that the same month of last year is there
 

@@ -25,6 +25,7 @@ PlatformCheck = Callable[[DagsterInstance, Settings], Outcome]
 DISK_WARN, DISK_ERROR = 0.15, 0.05  # free share
 CONNECTIONS_WARN = 0.8
 CLOCKS_WARN_S, CLOCKS_ERROR_S = 10.0, 120.0
+RUNS_DAYS = 30  # how long runs are kept in the list
 RETENTION, UNPRUNED_PATIENCE = "tidy_up", timedelta(days=3)  # the job of automation/tidy.py; it runs once a day
 
 
@@ -109,7 +110,8 @@ def clocks_agree(instance: DagsterInstance, settings: Settings) -> Outcome:
 def history_pruned(instance: DagsterInstance, settings: Settings) -> Outcome:
     """Check that the daily retention runs: WARN where old runs are there and it has not ended well for three days."""
     now = datetime.now(timezone.utc)
-    cutoff = now - timedelta(days=settings.history_days) - UNPRUNED_PATIENCE
+    days = max(RUNS_DAYS, settings.history_days)
+    cutoff = now - timedelta(days=days) - UNPRUNED_PATIENCE
     old = instance.get_runs_count(RunsFilter(created_before=cutoff))
     ended = instance.get_run_records(RunsFilter(job_name=RETENTION, statuses=[DagsterRunStatus.SUCCESS]), limit=1)
     last = datetime.fromtimestamp(ended[0].end_time or 0, timezone.utc) if ended else None
@@ -119,7 +121,7 @@ def history_pruned(instance: DagsterInstance, settings: Settings) -> Outcome:
         passed,
         when
         if passed
-        else f"{when}, so {old} run(s) older than {settings.history_days} days and their events are kept; see that the "
+        else f"{when}, so {old} run(s) older than {days} days and their events are kept; see that the "
         "schedule tidy_daily is on, and why its last run failed",
         "WARN",
         {"old_runs": old, **({"last_pruned_at": last} if last else {})},
