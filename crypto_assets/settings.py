@@ -42,7 +42,7 @@ DEFAULT_FEEDS = (
     "theblock=https://www.theblock.co/rss.xml"
 )
 
-HISTORY_DAYS_LEAST = 2
+HISTORY_DAYS_LEAST = 1
 
 
 @dataclass(frozen=True)
@@ -78,7 +78,7 @@ class Settings:
     kube_selector: str = KUBE_SELECTOR  # the label of our objects there
     kube_dry_run: bool = False  # the janitor only reports
     chunk_days: int = 366  # the largest number of days per run
-    history_days: int = 3  # how long all that runs left is kept: over a weekend
+    history_days: int = 2  # how long all that runs left is kept
     ollama_host: str = DEFAULT_OLLAMA
     ollama_model: str = "llama3.2:3b"
     alert_webhook_url: SecretStr | None = None
@@ -162,7 +162,7 @@ class Settings:
             alert_format=_alert_format(text("ALERT_FORMAT", "json").lower()),
             alert_runbooks=text("ALERT_RUNBOOKS", "docs/runbooks"),
             docs=text("CRYPTO_ASSETS_DOCS", "docs").rstrip("/"),
-            history_days=_history_days(text("CRYPTO_ASSETS_HISTORY_DAYS", "3")),
+            history_days=_history_days(text("CRYPTO_ASSETS_HISTORY_DAYS", "2")),
             metrics_host=text("CRYPTO_ASSETS_METRICS_HOST", "127.0.0.1"),
         )
 

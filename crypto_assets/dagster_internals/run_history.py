@@ -25,6 +25,7 @@ ENDED = ("SUCCESS", "FAILURE", "CANCELED")  # a run that ended never changes aga
 OPEN_BACKFILLS = ("REQUESTED", "CANCELING", "FAILING")
 # Of these the newest event of each partition counts; of every other type only the newest of the asset, e.g. its freshness.
 BY_PARTITION = ("ASSET_MATERIALIZATION", "ASSET_OBSERVATION", "ASSET_FAILED_TO_MATERIALIZE")
+BOUNDS = ("PIPELINE_START", "PIPELINE_SUCCESS", "PIPELINE_FAILURE", "PIPELINE_CANCELED")  # of a run that is only listed
 
 # Temporary tables of what stays, in order: a later one reads the earlier ones. The parameters are instants, UTC without saying
 # so: everything since ``before`` stays, runs since ``runs_before`` stay, and results of single days since ``results_before``.
@@ -130,7 +131,7 @@ FREED = (
         "event_logs",
         "event",
         f"""timestamp < %(before)s AND NOT EXISTS (SELECT FROM kept_events WHERE kept_events.id = old.id) AND {_NOT_WHOLE}
-            AND NOT (coalesce(dagster_event_type, '') LIKE 'PIPELINE%%'
+            AND NOT (coalesce(dagster_event_type, '') = ANY('{{{",".join(BOUNDS)}}}')
               AND EXISTS (SELECT FROM runs WHERE runs.run_id = old.run_id))""",
         begins="SELECT id FROM event_logs WHERE timestamp >= %(before)s ORDER BY id LIMIT 1",
     ),

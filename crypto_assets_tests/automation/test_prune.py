@@ -27,8 +27,10 @@ from crypto_assets.automation import prune as module
 from crypto_assets.automation.prune import Pruned, prune
 from crypto_assets.automation.staleness import newest_metadata
 from crypto_assets.automation.tidy import tidy_up
+from crypto_assets.checks import health
 from crypto_assets.errors import InstanceError
 from crypto_assets.operate.status import status
+from crypto_assets.settings import Settings
 from crypto_assets_tests import scenario
 from crypto_assets_tests.dagster_internals.test_known_states import plan
 from crypto_assets_tests.platform import Platform
@@ -328,6 +330,22 @@ def test_the_job_says_what_it_freed(instance: DagsterInstance, tmp_path: Path, m
     assert metadata["done"] is True
     kinds = {event.dagster_event_type for event in instance.all_logs(runs[0])}
     assert kinds == {dg.DagsterEventType.PIPELINE_START, dg.DagsterEventType.PIPELINE_SUCCESS}
+
+
+def test_a_database_that_nobody_prunes_is_noticed(instance: DagsterInstance) -> None:
+    settings = Settings.from_env()
+    assert health.history_pruned(instance, settings).passed, "nothing is old"
+    run_of(instance, KEYS[0], KEYS[1])
+    aged(instance, 40)
+    found = health.history_pruned(instance, settings)
+    assert not found.passed
+    assert "tidy_up never ended well, so 1 run(s) older than 30 days" in found.description
+
+    @dg.job(name="tidy_up")
+    def ended() -> None: ...
+
+    assert ended.execute_in_process(instance=instance).success
+    assert health.history_pruned(instance, settings).passed
 
 
 def aged(instance: DagsterInstance, days: int) -> None:

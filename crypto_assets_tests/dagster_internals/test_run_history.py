@@ -85,6 +85,18 @@ def test_each_statement_runs_on_dagsters_tables(instance: DagsterInstance, url: 
     connection.close()
 
 
+def test_an_event_that_is_deleted_by_sql_is_gone_for_dagster(instance: DagsterInstance, url: str) -> None:
+    instance.report_runless_asset_event(dg.AssetMaterialization(AssetKey("one"), partition="2025-01-01"))
+    connection = psycopg2.connect(url.replace("+psycopg2", ""))
+    with connection, connection.cursor() as cursor:
+        cursor.execute("SELECT id, run_id, timestamp, asset_key, partition, dagster_event_type FROM event_logs")
+        assert len(cursor.fetchall()) == 1
+        cursor.execute("DELETE FROM event_logs")
+        assert cursor.rowcount == 1
+    connection.close()
+    assert not instance.fetch_materializations(AssetKey("one"), limit=1).records
+
+
 def test_the_history_has_one_address(instance: DagsterInstance, url: str) -> None:
     assert run_history.history_url(instance) == url
 
