@@ -134,7 +134,7 @@ def two_years(instance: DagsterInstance, url: str, runs: Mapping[str, int], kept
             made += copy_day(cursor, runs if whole else {run: 1 for run in runs}, day, ticks=whole)
             if not whole and day % 7:  # the duty frees the same a few days later
                 continue
-            now = first.replace(tzinfo=timezone.utc) + timedelta(days=day)
+            now = first.replace(tzinfo=timezone.utc) + timedelta(days=day + 1)  # the day's last tick
             done = prune(instance, *(now - timedelta(days=days) for days in kept), rebuild=day % 7 == 0)
             assert done is not None
             freed += done.rows["events"]
