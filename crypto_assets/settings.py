@@ -69,6 +69,12 @@ class Settings:
     stablecoins_base_url: str
     yields_base_url: str
     fear_greed_base_url: str
+    fred_api_key: SecretStr | None
+    fred_base_url: str
+    cboe_base_url: str
+    nyfed_base_url: str
+    treasury_base_url: str
+    ecb_base_url: str
     news_feeds: Mapping[str, str] = field(default_factory=dict)
     rate_limits: Mapping[str, tuple[int, float]] = field(default_factory=dict)  # provider -> (calls, seconds)
     api_budgets: Mapping[str, int] = field(default_factory=dict)  # provider -> calls a month
@@ -150,6 +156,7 @@ class Settings:
             stablecoins_base_url=llama if text("DEFILLAMA_BASE_URL", "") else "https://stablecoins.llama.fi",
             yields_base_url=llama if text("DEFILLAMA_BASE_URL", "") else "https://yields.llama.fi",
             fear_greed_base_url=url("FEAR_GREED_BASE_URL", "https://api.alternative.me"),
+            **_macro(secret, url),
             news_feeds=_feeds(text("NEWS_FEEDS", DEFAULT_FEEDS)),
             rate_limits=_rate_limits(text("RATE_LIMITS", "")),
             api_budgets=_api_budgets(text("API_BUDGETS", "")),
@@ -283,6 +290,18 @@ def _derivatives(text: Callable[[str, str], str], url: Callable[[str, str], str]
         "bybit_base_url": url("BYBIT_BASE_URL", "https://api.bybit.com"),
         "deribit_base_url": url("DERIBIT_BASE_URL", "https://www.deribit.com"),
         "derivative_sources": _order("DERIVATIVE_SOURCES", text("DERIVATIVE_SOURCES", ""), DERIVATIVE_SOURCES),
+    }
+
+
+def _macro(secret: Callable[[str], SecretStr | None], url: Callable[[str, str], str]) -> dict[str, Any]:
+    """Read the providers of macro series: their addresses, and the key of FRED."""
+    return {
+        "fred_api_key": secret("FRED_API_KEY"),
+        "fred_base_url": url("FRED_BASE_URL", "https://api.stlouisfed.org/fred"),
+        "cboe_base_url": url("CBOE_BASE_URL", "https://cdn.cboe.com/api/global/us_indices"),
+        "nyfed_base_url": url("NYFED_BASE_URL", "https://markets.newyorkfed.org"),
+        "treasury_base_url": url("TREASURY_BASE_URL", "https://home.treasury.gov"),
+        "ecb_base_url": url("ECB_BASE_URL", "https://data-api.ecb.europa.eu"),
     }
 
 

@@ -15,6 +15,8 @@ from numpy.typing import NDArray
 
 from crypto_assets.catalog import Coin, all_coins, by_symbol
 from crypto_assets.sandbox.futures import Futures, GeneratedFutures
+from crypto_assets.sandbox.macro import LEVELS as LEVELS_OF_MACRO
+from crypto_assets.sandbox.macro import Stood, generated
 from crypto_assets.sandbox.market import HOUR_S, Bars, Item
 
 FIRST = datetime(2017, 1, 1, tzinfo=timezone.utc)
@@ -198,6 +200,10 @@ class Generator:
         """Return the index (5 to 95) by day, in order of time."""
         weekly = np.convolve(self._market, np.ones(168), "full")[: self._capacity][::24]
         return [(day, int(np.clip(50 + 180 * weekly[n], 5, 95))) for n, day in enumerate(self._days())]
+
+    def macro(self, series: str, today: date) -> list[Stood] | None:
+        """Return what stood of a macro series by a day; None for an unknown series."""
+        return list(generated(self._seed, series, today)) if series in LEVELS_OF_MACRO else None
 
     def feeds(self) -> dict[str, list[Item]]:
         """Return about 30 articles a day in five feeds, for the newest ``NEWS_DAYS`` days."""

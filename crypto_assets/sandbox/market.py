@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 if TYPE_CHECKING:
     from crypto_assets.sandbox.futures import Futures
+    from crypto_assets.sandbox.macro import Stood
 
 HOUR_S = 3600
 
@@ -71,6 +72,9 @@ class Backend(Protocol):
 
     def fear_greed(self) -> list[tuple[date, int]]:
         """Return the Fear & Greed index (0 to 100) by day, in order of time."""
+
+    def macro(self, series: str, today: date) -> list[Stood] | None:
+        """Return what stood of a macro series by a day, by observation and vintage; None for an unknown series."""
 
     def feeds(self) -> dict[str, list[Item]]:
         """Return feed name -> items."""

@@ -1,7 +1,7 @@
 """Every table's contract by its name, for code that reads or writes one table.
 
 The contracts are declared with all else about their tables in the files of the groups (``prices.py``, ``universe.py``, ``derivatives.py``,
-``onchain.py``, ``context.py``, ``news.py``, ``ml.py``, ``operations.py``). Code about many tables reads ``registry.py``.
+``onchain.py``, ``context.py``, ``macro.py``, ``news.py``, ``ml.py``, ``operations.py``). Code about many tables reads ``registry.py``.
 """
 
 from crypto_assets.tables.context import COMMUNITY_LAG as COMMUNITY_LAG
@@ -17,6 +17,8 @@ from crypto_assets.tables.derivatives import FUNDING_RATES as FUNDING_RATES
 from crypto_assets.tables.derivatives import IMPLIED_VOLATILITY as IMPLIED_VOLATILITY
 from crypto_assets.tables.derivatives import OPEN_INTEREST as OPEN_INTEREST
 from crypto_assets.tables.derivatives import PERPETUAL_BARS as PERPETUAL_BARS
+from crypto_assets.tables.macro import MACRO_INDICATORS as MACRO_INDICATORS
+from crypto_assets.tables.macro import MACRO_SERIES as MACRO_SERIES
 from crypto_assets.tables.ml import ML_FEATURES as ML_FEATURES
 from crypto_assets.tables.ml import TEN_ONCHAIN_FIELDS as TEN_ONCHAIN_FIELDS
 from crypto_assets.tables.news import ARTICLE_NARRATIVES as ARTICLE_NARRATIVES

@@ -197,6 +197,17 @@ class DaysWithRows(_Declared):
 
 
 @dataclass(frozen=True, kw_only=True)
+class BusinessDays(_Declared):
+    """Each closed business day of the United States has at least one row; other days may have rows and owe none.
+
+    Attributes:
+        note: Remark for the check's report.
+    """
+
+    note: str
+
+
+@dataclass(frozen=True, kw_only=True)
 class EachSeries:
     """Each coin, at each venue where the key names one, has at least so many rows a day, from its first row on.
 
@@ -258,7 +269,16 @@ class NothingDue:
 
 
 Expected: TypeAlias = (
-    EachCoin | EachSeries | EachDay | DaysWithRows | FromFirstRow | RowsOf | DaysOf | HoursOf | NothingDue
+    EachCoin
+    | EachSeries
+    | EachDay
+    | BusinessDays
+    | DaysWithRows
+    | FromFirstRow
+    | RowsOf
+    | DaysOf
+    | HoursOf
+    | NothingDue
 )
 
 

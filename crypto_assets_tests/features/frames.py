@@ -17,7 +17,7 @@ HOUR, DAY, DELAY = timedelta(hours=1), timedelta(days=1), timedelta(minutes=5)
 TABLES = (
     "prices", "ohlc", "onchain_base", "onchain_enhanced", "market_sentiment", "defi_metrics", "narratives",
     "derivatives", "social_metrics", "developer_activity", "funding_rates", "open_interest", "perpetual_bars",
-    "implied_volatility",
+    "implied_volatility", "macro_indicators",
 )  # fmt: skip
 Inputs = dict[str, pl.DataFrame]
 
@@ -133,9 +133,27 @@ def messy(seed: int, start: date, days: int, *, history: int = 45, gaps: float =
     for row in _daily(rng, schemas.MARKET_SENTIMENT, {}, first, history + days):
         if row["fear_greed_index"] is not None:
             rows["market_sentiment"].append(row | {"available_at": at(row["date"], 0.25)})
+    rows["macro_indicators"] = readings(rng, first, history + days)
     return inputs(**rows)
 
 
+def readings(rng: np.random.Generator, first: date, days: int) -> list[dict]:
+    """Readings of three macro series: a tenth of the cells null, some days without one, some with a second one at noon."""
+    found = []
+    for name in ("VIXCLS", "PAYEMS", "CPIAUCSL"):
+        for number in range(days):
+            for hour in (0, 12.5) if rng.random() < 0.3 else (0,) if rng.random() < 0.8 else ():
+                ts = at(first + number * DAY, hour)
+                values = {c: float(rng.normal(5, 2)) if rng.random() < 0.9 else None for c in READ}
+                release = ts + float(rng.integers(1, 400)) * HOUR if rng.random() < 0.9 else None
+                found.append(
+                    {"series": name, "ts": ts, "available_at": ts, "observation_date": ts.date(), "next_release_at": release,
+                     "released_at": ts - float(rng.integers(0, 400)) * HOUR, "pit_quality": "vintage", **values}
+                )  # fmt: skip
+    return found
+
+
+READ = ("level", "change_1", "change_5", "change_20", "zscore_20", "surprise")
 CONTRACTS = (("BTC", "binance"), ("BTC", "bybit"), ("SHIB", "binance"), ("NEW", "bybit"))
 
 
