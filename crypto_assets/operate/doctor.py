@@ -191,7 +191,10 @@ def _probes(client: Client, settings: Settings) -> dict[str, Coroutine[Any, Any,
         ),
         "kraken": ("kraken", f"{settings.kraken_base_url}/OHLC?pair=XBTUSD&interval=60"),
         "cboe": ("cboe", f"{settings.cboe_base_url}{cboe.ROUTE}"),
-        "nyfed": ("nyfed", f"{settings.nyfed_base_url}{nyfed.ROUTES['SOFR']}?startDate={day}&endDate=2024-01-05&type=rate"),
+        "nyfed": (
+            "nyfed",
+            f"{settings.nyfed_base_url}{nyfed.ROUTES['SOFR']}?startDate={day}&endDate=2024-01-05&type=rate",
+        ),
         "treasury": (
             "treasury",
             f"{settings.treasury_base_url}{treasury.ROUTE}?data=daily_treasury_yield_curve&field_tdr_date_value_month=202401",

@@ -17,12 +17,12 @@ from starlette.routing import Route
 
 from crypto_assets.catalog.business_days import is_business_day, next_business_day
 from crypto_assets.catalog.macro import BY_NAME, FRED, Frequency, MacroSeries
-from crypto_assets.dates import DAY
 from crypto_assets.sources.ecb import FLOWS
 from crypto_assets.sources.nyfed import ROUTES as RATES
 from crypto_assets.sources.treasury import FIELDS
 from crypto_assets.sources.treasury import ROUTE as YIELDS
 
+DAY = timedelta(days=1)
 FIRST, LAST_DAY = date(2010, 1, 6), "9999-12-31"
 KEY = "0" * 32  # any other key is refused, as one that is not registered
 MOST_VINTAGES = 2_000
@@ -107,7 +107,13 @@ def recorded(folder: Path, name: str) -> list[Stood] | None:
     if vintages := sorted(folder.glob("macro/fred_vintages*.parquet")):
         frame = pl.concat([pl.read_parquet(path) for path in vintages]).filter(pl.col("series_id") == name)
         days = pl.col("observation_date", "first_seen_vintage").str.to_date()
-        rows = frame.with_columns(days).select("observation_date", "first_seen_vintage", "value").unique().sort(pl.all()).rows()
+        rows = (
+            frame.with_columns(days)
+            .select("observation_date", "first_seen_vintage", "value")
+            .unique()
+            .sort(pl.all())
+            .rows()
+        )
         if rows:
             after = [*rows[1:], (None, None, None)]
             ends = [nxt[1] - DAY if nxt[0] == row[0] else None for row, nxt in zip(rows, after, strict=True)]
@@ -115,7 +121,9 @@ def recorded(folder: Path, name: str) -> list[Stood] | None:
     latest = sorted(folder.glob("macro/fred_latest*.parquet"))
     if not latest or BY_NAME[name].provider == FRED:
         return None
-    frame = pl.concat([pl.read_parquet(path) for path in latest]).filter(pl.col("series_id") == name).drop_nulls("value")
+    frame = (
+        pl.concat([pl.read_parquet(path) for path in latest]).filter(pl.col("series_id") == name).drop_nulls("value")
+    )
     rows = frame.select(pl.col("observation_date").str.to_date(), "value").sort("observation_date").rows()
     return [Stood(day, day, None, value) for day, value in rows] or None
 
@@ -167,7 +175,9 @@ def _observations(backend: Backend, request: Request) -> Response:
         if str(one.since) <= end and str(one.to or LAST_DAY) >= begin and str(one.observed) >= asked.get("observation_start", "")
     ]  # fmt: skip
     offset, limit = int(asked.get("offset", 0)), int(asked.get("limit", 100_000))
-    return JSONResponse({"count": len(rows), "offset": offset, "limit": limit, "observations": rows[offset : offset + limit]})
+    return JSONResponse(
+        {"count": len(rows), "offset": offset, "limit": limit, "observations": rows[offset : offset + limit]}
+    )
 
 
 def _releases(backend: Backend, request: Request) -> Response:
@@ -233,6 +243,10 @@ def _ecb(backend: Backend, request: Request, name: str) -> Response:
     shown = _within(found, asked.get("startPeriod", ""), asked.get("endPeriod", LAST_DAY))
     days = [{"id": str(one.observed)} for one in shown]
     observations = {str(n): [one.value] for n, one in enumerate(shown)}
-    version = {"action": "Replace", "validFrom": backend.now().isoformat(), "series": {"0": {"observations": observations}}}
+    version = {
+        "action": "Replace",
+        "validFrom": backend.now().isoformat(),
+        "series": {"0": {"observations": observations}},
+    }
     structure = {"dimensions": {"observation": [{"id": "TIME_PERIOD", "values": days}]}}
     return JSONResponse({"dataSets": [version], "structure": structure})

@@ -42,7 +42,9 @@ async def fetch_vix(client: Client, settings: Settings, start: date, end: date, 
     """
     (series,) = of_provider(NAME)
     what = f"{NAME} {ROUTE} {start} to {end}"
-    answer = await client.get_bytes(NAME, f"{settings.cboe_base_url}{ROUTE}", subject=f"{start} to {end}", endpoint=ROUTE)
+    answer = await client.get_bytes(
+        NAME, f"{settings.cboe_base_url}{ROUTE}", subject=f"{start} to {end}", endpoint=ROUTE
+    )
     given = Given(source_name(NAME, answer), digests=[answer.digest])
     lines = list(csv.DictReader(io.StringIO(answer.body.decode("utf-8", "replace"))))
     if not lines or not {"DATE", "CLOSE"} <= lines[0].keys():

@@ -144,9 +144,7 @@ async def _rows(
             return rows
 
 
-async def _release(
-    client: Client, settings: Settings, number: int, start: date, end: date, given: Given
-) -> list[date]:
+async def _release(client: Client, settings: Settings, number: int, start: date, end: date, given: Given) -> list[date]:
     """Return the dates of a release, also those to come; empty where the calendar cannot be had."""
     asked = {
         "release_id": number, "realtime_start": start, "realtime_end": end + AHEAD, "sort_order": "asc",
@@ -188,7 +186,9 @@ async def get(client: Client, settings: Settings, route: str, subject: str, **as
         return await client.get_json(NAME, f"{settings.fred_base_url}{route}", params=query, subject=subject)
     except SourceError as error:
         error.args = tuple(str(text).replace(key, "***") if key else text for text in error.args)
-        message = error.body.get("error_message") if isinstance(error, ResponseError) and isinstance(error.body, dict) else ""
+        message = (
+            error.body.get("error_message") if isinstance(error, ResponseError) and isinstance(error.body, dict) else ""
+        )
         said = str(message or "").replace(key or " ", "***" if key else " ")
         if error.status in (401, 403) or "variable api_key" in said:
             raise KeyRefusedError(
@@ -197,5 +197,7 @@ async def get(client: Client, settings: Settings, route: str, subject: str, **as
                 status=403,
             ) from None
         if "does not exist" in said or error.status == 404:
-            raise NeverListedError(f"{NAME} does not have {subject} ({said or 'HTTP 404'})", status=error.status) from error
+            raise NeverListedError(
+                f"{NAME} does not have {subject} ({said or 'HTTP 404'})", status=error.status
+            ) from error
         raise

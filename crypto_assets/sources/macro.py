@@ -57,7 +57,9 @@ async def fetch_macro(client: Client, settings: Settings, start: date, end: date
         SourceError: no provider could be asked.
     """
     before = client.calls
-    asked = await asyncio.gather(*(_asked(name, fetch, client, settings, start, end, now) for name, fetch in PROVIDERS.items()))
+    asked = await asyncio.gather(
+        *(_asked(name, fetch, client, settings, start, end, now) for name, fetch in PROVIDERS.items())
+    )
     answers = dict(zip(PROVIDERS, asked, strict=True))
     missing = {name: why for given in answers.values() for name, why in given.missing.items()}
     failed = {name: why for given in answers.values() for name, why in given.failed.items()}

@@ -122,8 +122,8 @@ class SaidByRow:
 
     @property
     def unsaid(self) -> str:
-        """The quality of a row that does not say it."""
-        return BACKFILLED
+        """The quality of a row that does not say it: the worst that it may have."""
+        return max(self.allowed, key=QUALITIES.index)
 
     @property
     def said(self) -> str:

@@ -10,14 +10,13 @@ import math
 import statistics
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import date, datetime, timedelta, timezone
+from datetime import date, datetime, time, timedelta, timezone
 from typing import Any, NamedTuple
 
 import polars as pl
 
 from crypto_assets.catalog.business_days import published
 from crypto_assets.catalog.macro import BY_NAME, SERIES, MacroSeries
-from crypto_assets.dates import days, midnight
 from crypto_assets.tables.macro import MACRO_INDICATORS, MACRO_SERIES
 from crypto_assets.tables.pit_quality import BACKFILLED, PIT_QUALITY
 
@@ -140,7 +139,9 @@ def _combined(series: MacroSeries, given: Mapping[str, list[_Value]]) -> Iterato
             continue
         about, changed = changed, set()
         for observed, parts in _complete(series, states, about):
-            value = math.fsum(factor * (part.value or 0.0) for (factor, _), part in zip(series.parts, parts, strict=True))
+            value = math.fsum(
+                factor * (part.value or 0.0) for (factor, _), part in zip(series.parts, parts, strict=True)
+            )
             if stood.get(observed) == value:
                 continue
             stood[observed] = value
@@ -172,7 +173,9 @@ def _complete(
             yield observed, parts
 
 
-def indicators(vintages: pl.DataFrame, releases: Mapping[int, Sequence[date]], start: date, end: date, now: datetime) -> pl.DataFrame:
+def indicators(
+    vintages: pl.DataFrame, releases: Mapping[int, Sequence[date]], start: date, end: date, now: datetime
+) -> pl.DataFrame:
     """Compute the readings of the days ``start``..``end``.
 
     Args:
@@ -186,13 +189,14 @@ def indicators(vintages: pl.DataFrame, releases: Mapping[int, Sequence[date]], s
         Rows of contract ``macro_indicators``: one for the beginning of each day, and one for each publication in it.
     """
     rows: list[dict[str, Any]] = []
+    first = datetime.combine(start, time(), timezone.utc)
     given = _by_series(vintages.filter(pl.col(PIT_QUALITY) != BACKFILLED))
     for name, values in given.items():
         state, done = _State(BY_NAME[name]), 0
         ordered = sorted(values, key=lambda one: one.known)
         dates = releases.get(BY_NAME[name].release or 0, ())
         calendar = [published(day, BY_NAME[name].published) for day in dates]
-        instants = {midnight(day) for day in days(start, end)}
+        instants = {first + timedelta(days=n) for n in range((end - start).days + 1)}
         instants |= {one.known for one in ordered if start <= one.known.date() <= end}
         for at in sorted(at for at in instants if at <= now):
             done = _advance(state, ordered, done, at)

@@ -8,6 +8,7 @@ from datetime import date, datetime, timedelta, timezone
 import numpy as np
 import polars as pl
 
+from crypto_assets.catalog.macro import SERIES
 from crypto_assets.features.build import build_features
 from crypto_assets.features.lookback import LOOKBACK_DAYS
 from crypto_assets.tables import schemas
@@ -138,9 +139,9 @@ def messy(seed: int, start: date, days: int, *, history: int = 45, gaps: float =
 
 
 def readings(rng: np.random.Generator, first: date, days: int) -> list[dict]:
-    """Readings of three macro series: a tenth of the cells null, some days without one, some with a second one at noon."""
+    """Readings of the macro series: a tenth of the cells null, some days without one, some with a second one at noon."""
     found = []
-    for name in ("VIXCLS", "PAYEMS", "CPIAUCSL"):
+    for name in (series.name for series in SERIES if series.feature):
         for number in range(days):
             for hour in (0, 12.5) if rng.random() < 0.3 else (0,) if rng.random() < 0.8 else ():
                 ts = at(first + number * DAY, hour)

@@ -163,7 +163,7 @@ NULL_BY_VALUE = {
     "stoch_k", "stoch_d", "stoch_slow_d", "williams_r_24", "donchian_position_20", "cci_20", "bb_percent_b", "mfi_14",
     "cmf_20", "vwap_24h", "close_to_vwap_24h", "obv_share_24h", "ultimate_oscillator",
     "hours_to_funding",  # the next settlement is due, and not known yet
-    "macro_payrolls_hours_to_release", "macro_cpi_hours_to_release",  # the next release is overdue
+    *(name for name in FEATURES if name.endswith("_hours_to_release")),  # the next release is overdue
 }  # fmt: skip
 
 

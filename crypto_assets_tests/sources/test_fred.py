@@ -28,7 +28,10 @@ class Alfred:
     def __call__(self, request: Request) -> Any:
         asked = request.query
         if asked["api_key"] != KEY:
-            return Reply({"error_code": 400, "error_message": "Bad Request.  The value for variable api_key is not registered."}, 400)
+            return Reply(
+                {"error_code": 400, "error_message": "Bad Request.  The value for variable api_key is not registered."},
+                400,
+            )
         if request.path.endswith("/release/dates"):
             return {"release_dates": [{"release_id": int(asked["release_id"]), "date": "2024-07-05"}]}
         if asked["series_id"] not in self.series:
@@ -36,7 +39,10 @@ class Alfred:
         begin, end = asked["realtime_start"], asked["realtime_end"]
         rows = self.series[asked["series_id"]]
         if len({since for _, since, _, _ in rows if begin <= since <= end}) > 2_000:
-            return Reply({"error_code": 400, "error_message": "Bad Request.  This exceeds the maximum number of vintage dates"}, 400)
+            return Reply(
+                {"error_code": 400, "error_message": "Bad Request.  This exceeds the maximum number of vintage dates"},
+                400,
+            )
         found = [
             {"date": day, "realtime_start": max(since, begin), "realtime_end": min(to, end), "value": value}
             for day, since, to, value in rows
@@ -74,12 +80,16 @@ def test_ten_thousand_vintages_are_asked_for_in_spans_of_two_thousand_days_and_m
     first = date(2018, 1, 1)
     often = [(str(first), str(first + n * DAY), str(first + n * DAY), f"{n + 100}") for n in range(1, 2_000)]
     long = [("2018-01-01", "2018-01-05", "9999-12-31", "7"), *often]
-    rows = [(f"20{y:02}-{m:02}-01", f"20{y:02}-{m:02}-28", "9999-12-31", "1") for y in range(12, 24) for m in range(1, 13)]
+    rows = [
+        (f"20{y:02}-{m:02}-01", f"20{y:02}-{m:02}-28", "9999-12-31", "1") for y in range(12, 24) for m in range(1, 13)
+    ]
     server = Alfred(M2SL=rows, GDPC1=rows[::3], NFCI=long)
     given = ask(server, date(2018, 1, 1), date(2024, 6, 1))
     for name, wanted in (("M2SL", rows), ("GDPC1", rows[::3])):
         kept = [v for v in of(given, name) if v.vintage >= date(2018, 1, 1)]
-        assert [str(v.vintage) for v in kept] == [row[1] for row in wanted if row[1] >= "2018"], "a span's end is no vintage"
+        assert [str(v.vintage) for v in kept] == [row[1] for row in wanted if row[1] >= "2018"], (
+            "a span's end is no vintage"
+        )
         assert all(v.value == 1.0 for v in of(given, name))
     assert len([v for v in of(given, "NFCI") if v.value not in (None, 7.0)]) == 1_999
 
@@ -109,7 +119,10 @@ def test_what_is_older_than_the_archive_is_backfilled_and_what_precedes_its_obse
 
 
 def test_a_release_a_day_late_counts_from_its_own_day() -> None:
-    (found,) = of(ask(Alfred(UNRATE=[("2024-05-01", "2024-06-08", "9999-12-31", "4.0")]), date(2024, 6, 1), date(2024, 6, 9)), "UNRATE")
+    (found,) = of(
+        ask(Alfred(UNRATE=[("2024-05-01", "2024-06-08", "9999-12-31", "4.0")]), date(2024, 6, 1), date(2024, 6, 9)),
+        "UNRATE",
+    )
     assert found.known == datetime(2024, 6, 8, 12, 30, tzinfo=UTC)
 
 
@@ -118,7 +131,10 @@ def test_without_a_key_nothing_is_asked_and_a_refused_key_is_one_sentence_for_ea
     assert ask(Alfred(), date(2024, 6, 1), date(2024, 6, 9), key="").missing == dict.fromkeys(names, fred.NO_KEY)
     refused = ask(Alfred(), date(2024, 6, 1), date(2024, 6, 9), key="0" * 32)
     assert refused.missing.keys() == names and not refused.failed
-    assert "FRED refuses the key (Bad Request.  The value for variable api_key is not registered.)" in refused.missing["GDP"]
+    assert (
+        "FRED refuses the key (Bad Request.  The value for variable api_key is not registered.)"
+        in refused.missing["GDP"]
+    )
     assert "run again later" in refused.missing["GDP"], "a new key takes a while to be active"
 
 

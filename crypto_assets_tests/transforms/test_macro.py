@@ -47,7 +47,10 @@ def test_a_day_begins_with_the_reading_in_force_and_a_publication_begins_a_new_o
     levels = [100.0 + n * n for n in range(4, 24)]
     assert after["zscore_20"] == pytest.approx((levels[-1] - statistics.mean(levels)) / statistics.stdev(levels))
     assert after["surprise"] == 23**2 - 22**2
-    assert (before["next_release_at"], after["next_release_at"]) == (after["ts"], datetime(2024, 2, 2, 13, 30, tzinfo=UTC))
+    assert (before["next_release_at"], after["next_release_at"]) == (
+        after["ts"],
+        datetime(2024, 2, 2, 13, 30, tzinfo=UTC),
+    )
     assert before["released_at"] == datetime(2023, 12, 5, 13, 30, tzinfo=UTC)
     assert before["observation_date"] == date(2023, 11, 1)
 
@@ -71,7 +74,10 @@ def test_a_value_that_was_withdrawn_leaves_the_one_before_and_backfilled_ones_do
         row("UNRATE", date(2024, 4, 1), datetime(2024, 5, 10, 12, 30, tzinfo=UTC), None),
         row("UNRATE", date(2020, 1, 1), datetime(2024, 5, 1, 12, 30, tzinfo=UTC), 9.9, "backfilled"),
     ]
-    found = {r["ts"].date(): (r["level"], r["change_1"]) for r in readings(frame(*rows), "UNRATE", date(2024, 5, 1), date(2024, 5, 12))}
+    found = {
+        r["ts"].date(): (r["level"], r["change_1"])
+        for r in readings(frame(*rows), "UNRATE", date(2024, 5, 1), date(2024, 5, 12))
+    }
     assert found[date(2024, 5, 2)] == (3.8, None)
     assert found[date(2024, 5, 9)] == (3.9, pytest.approx(0.1))
     assert found[date(2024, 5, 12)] == (3.8, None)
@@ -105,7 +111,18 @@ def test_net_liquidity_is_in_millions_and_known_once_each_part_is() -> None:
 
 
 def test_days_on_which_banks_are_open() -> None:
-    closed = [date(2024, 5, 27), date(2024, 3, 29), date(2023, 1, 2), date(2024, 11, 28), date(2024, 6, 19), date(2024, 6, 8)]
-    assert not any(map(is_business_day, closed)) and is_business_day(date(2021, 6, 18)) and is_business_day(date(2022, 12, 30))
+    closed = [
+        date(2024, 5, 27),
+        date(2024, 3, 29),
+        date(2023, 1, 2),
+        date(2024, 11, 28),
+        date(2024, 6, 19),
+        date(2024, 6, 8),
+    ]
+    assert (
+        not any(map(is_business_day, closed))
+        and is_business_day(date(2021, 6, 18))
+        and is_business_day(date(2022, 12, 30))
+    )
     assert next_business_day(date(2024, 3, 28)) == date(2024, 4, 1)
     assert published(date(2024, 1, 5), None) == datetime(2024, 1, 6, tzinfo=UTC)
