@@ -69,6 +69,8 @@ class Settings:
     stablecoins_base_url: str
     yields_base_url: str
     fear_greed_base_url: str
+    blockchain_base_url: str
+    mempool_base_url: str
     fred_api_key: SecretStr | None
     fred_base_url: str
     cboe_base_url: str
@@ -156,6 +158,8 @@ class Settings:
             stablecoins_base_url=llama if text("DEFILLAMA_BASE_URL", "") else "https://stablecoins.llama.fi",
             yields_base_url=llama if text("DEFILLAMA_BASE_URL", "") else "https://yields.llama.fi",
             fear_greed_base_url=url("FEAR_GREED_BASE_URL", "https://api.alternative.me"),
+            blockchain_base_url=url("BLOCKCHAIN_BASE_URL", "https://api.blockchain.info"),
+            mempool_base_url=url("MEMPOOL_BASE_URL", "https://mempool.space"),
             **_macro(secret, url),
             news_feeds=_feeds(text("NEWS_FEEDS", DEFAULT_FEEDS)),
             rate_limits=_rate_limits(text("RATE_LIMITS", "")),

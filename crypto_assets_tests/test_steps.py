@@ -23,7 +23,7 @@ from crypto_assets.features import price as price_family
 from crypto_assets.features import technical
 from crypto_assets.features.all_features import FEATURES
 from crypto_assets.monitoring import watch
-from crypto_assets.sandbox import derivatives, macro, others, prices, snapshots
+from crypto_assets.sandbox import derivatives, macro, network, others, prices, snapshots
 from crypto_assets.sandbox.generator import Generator
 from crypto_assets.sandbox.server import PREFIXES
 from crypto_assets.settings import Settings
@@ -107,7 +107,7 @@ def test_every_table_of_a_provider_meets_every_fault() -> None:
 
 def test_the_sandbox_has_the_route_of_every_table() -> None:
     backend = Generator()
-    served = [route for part in (prices, derivatives, macro, others, snapshots) for route in part.routes(backend)]
+    served = [route for part in (prices, derivatives, macro, network, others, snapshots) for route in part.routes(backend)]
 
     def is_served(path: str) -> bool:
         scope = {"type": "http", "method": "GET", "path": path, "headers": []}

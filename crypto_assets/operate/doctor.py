@@ -21,6 +21,7 @@ from crypto_assets.sources.binance_statistics import archive_path
 from crypto_assets.sources.client.http import Client
 from crypto_assets.sources.client.limits import PREMIUM_PLANS, PROVIDERS, limit_of, plan_of
 from crypto_assets.sources.client.quota import QuotaStore, open_quota_store
+from crypto_assets.sources.network import FEE_RATES
 from crypto_assets.sources.coingecko_context import fetch_ids, fetch_key
 
 
@@ -190,6 +191,8 @@ def _probes(client: Client, settings: Settings) -> dict[str, Coroutine[Any, Any,
             "&start_timestamp=1704067200000&end_timestamp=1704070800000",
         ),
         "kraken": ("kraken", f"{settings.kraken_base_url}/OHLC?pair=XBTUSD&interval=60"),
+        "blockchain": ("blockchain", f"{settings.blockchain_base_url}/charts/difficulty?timespan=5days&format=json"),
+        "mempool": ("mempool", f"{settings.mempool_base_url}{FEE_RATES}"),
         "cboe": ("cboe", f"{settings.cboe_base_url}{cboe.ROUTE}"),
         "nyfed": (
             "nyfed",

@@ -25,6 +25,10 @@ NEWS_DAYS = 60
 FEEDS = ("coindesk", "cointelegraph", "decrypt", "bitcoinmagazine", "theblock")
 LEVELS = {"BTC": 60_000.0, "ETH": 2_800.0, "BNB": 550.0, "SOL": 140.0, "XRP": 0.9, "ADA": 0.6, "DOGE": 0.15}
 SUPPLIES = {"BTC": 19.7e6, "ETH": 120e6, "BNB": 150e6, "SOL": 460e6, "XRP": 55e9, "ADA": 35e9, "DOGE": 145e9}
+NETWORK_LEVELS = {
+    "n-transactions": 4e5, "n-unique-addresses": 6e5, "estimated-transaction-volume-usd": 5e9, "transaction-fees-usd": 6e5,
+    "miners-revenue": 4.5e7, "hash-rate": 8e8, "difficulty": 1.2e14, "fee-rates": 4.0,
+}  # fmt: skip
 CHAINS = frozenset({"all", *(coin.defillama for coin in all_coins() if coin.defillama)})
 HEADLINES = (
     ("{name} rallies as institutional inflows reach a record", "Traders point to steady buying of {symbol}."),
@@ -204,6 +208,13 @@ class Generator:
     def macro(self, series: str, today: date) -> list[Stood] | None:
         """Return what stood of a macro series by a day; None for an unknown series."""
         return list(generated(self._seed, series, today)) if series in LEVELS_OF_MACRO else None
+
+    def network(self, name: str) -> dict[date, float] | None:
+        """Return day -> value of a chart of Bitcoin, or of a chain's volume or fees; None if unknown."""
+        chain = name.partition("/")[2]
+        if name not in NETWORK_LEVELS and (chain not in CHAINS or name.partition("/")[0] not in ("dexs", "fees")):
+            return None
+        return self._daily_level(f"network/{name}", NETWORK_LEVELS.get(name, 1e8))
 
     def feeds(self) -> dict[str, list[Item]]:
         """Return about 30 articles a day in five feeds, for the newest ``NEWS_DAYS`` days."""

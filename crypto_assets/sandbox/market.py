@@ -76,5 +76,8 @@ class Backend(Protocol):
     def macro(self, series: str, today: date) -> list[Stood] | None:
         """Return what stood of a macro series by a day, by observation and vintage; None for an unknown series."""
 
+    def network(self, name: str) -> dict[date, float] | None:
+        """Return day -> value of a chart, of ``fee-rates`` or of ``dexs/CHAIN``; None if unknown."""
+
     def feeds(self) -> dict[str, list[Item]]:
         """Return feed name -> items."""

@@ -4,7 +4,7 @@ The layout of the folder: ``ohlcv_hourly/*.parquet`` (spot markets before others
 Binance named it then), ``coinmetrics_daily*.parquet``,
 ``sentiment/fear_greed*.csv*``, ``tvl/defillama_total_tvl*.csv*``, ``tvl/defillama_stablecoin_supply*.csv*``,
 ``news/cryptonews*.csv*``, ``news/cryptolin*.csv*``, ``macro/fred_vintages*.parquet``, ``macro/fred_latest*.parquet``,
-``vix/*.csv*``; futures as ``recorded_futures.py`` says. Data that is not recorded is answered as by a provider that does
+``vix/*.csv*``, ``blockchain_charts/*.parquet``; futures as ``recorded_futures.py`` says. Data that is not recorded is answered as by a provider that does
 not have it.
 """
 
@@ -24,6 +24,7 @@ from crypto_assets.sandbox import names
 from crypto_assets.sandbox.futures import Futures
 from crypto_assets.sandbox.macro import Stood, recorded
 from crypto_assets.sandbox.market import HOUR_S, Bars, Item
+from crypto_assets.sandbox.network import recorded as recorded_chart
 from crypto_assets.sandbox.recorded_futures import RecordedFutures
 
 DAY = timedelta(days=1)
@@ -181,6 +182,11 @@ class Replay:
     def macro(self, series: str, today: date) -> list[Stood] | None:
         """Return what stood of a recorded macro series; None where it is not recorded."""
         return self._macro(series)
+
+    @lru_cache(maxsize=64)
+    def network(self, name: str) -> dict[date, float] | None:
+        """Return day -> value of a recorded chart; None where it is not recorded."""
+        return recorded_chart(self.folder, name)
 
     @lru_cache(maxsize=1)
     def feeds(self) -> dict[str, list[Item]]:

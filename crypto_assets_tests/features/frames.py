@@ -18,7 +18,7 @@ HOUR, DAY, DELAY = timedelta(hours=1), timedelta(days=1), timedelta(minutes=5)
 TABLES = (
     "prices", "ohlc", "onchain_base", "onchain_enhanced", "market_sentiment", "defi_metrics", "narratives",
     "derivatives", "social_metrics", "developer_activity", "funding_rates", "open_interest", "perpetual_bars",
-    "implied_volatility", "macro_indicators",
+    "implied_volatility", "macro_indicators", "network_metrics",
 )  # fmt: skip
 Inputs = dict[str, pl.DataFrame]
 
@@ -119,6 +119,8 @@ def messy(seed: int, start: date, days: int, *, history: int = 45, gaps: float =
                 )  # fmt: skip
         rows["onchain_base"] += _daily(rng, schemas.ONCHAIN_BASE, {"symbol": symbol}, first, history + days)
         rows["onchain_enhanced"] += _daily(rng, schemas.ONCHAIN_ENHANCED, {"symbol": symbol}, first, history + days)
+        for row in _daily(rng, schemas.NETWORK_METRICS, {"symbol": symbol}, first, history + days):
+            rows["network_metrics"].append(row | {"available_at": at(row["date"], 30)})
         for name in ("social_metrics", "developer_activity"):
             for row in _daily(rng, schemas.CONTRACTS[name], {"symbol": symbol}, first, history + days):
                 rows[name].append(row | {"available_at": at(row["date"], 24 + 35 / 60)})

@@ -25,6 +25,7 @@ from crypto_assets.sources import (
     derivatives,
     kraken,
     macro,
+    network,
     ohlc,
     rss,
 )
@@ -263,6 +264,16 @@ def _rates(_: Request) -> Any:
     return {"refRates": [{**row, "effectiveDate": f"2023-12-{day}"} for day in (29, 28, 27)]}
 
 
+def _charts(request: Request) -> Any:
+    """The charts of Bitcoin; mempool.space and DefiLlama give good answers."""
+    stamps = [MIDNIGHT - 86400, MIDNIGHT, MIDNIGHT + 86400]
+    if request.path.startswith("/mempool"):
+        return Reply([{"timestamp": stamp + 9, "avgFee_50": 12} for stamp in stamps])
+    if "/overview/" in request.path:
+        return Reply({"totalDataChart": [[stamp, 1e6] for stamp in stamps]})
+    return {"status": "ok", "values": [{"x": stamp, "y": 300_000.5} for stamp in stamps]}
+
+
 def _macro(name: str) -> Callable[[Client, Settings], Awaitable[Fetched]]:
     """One provider of macro series alone; a series that it does not give is an error."""
 
@@ -331,6 +342,9 @@ ROUTES = [
           lambda c, s: alternative_me.fetch_fear_greed(c, s, DAY, DAY, NOW), may_be_zero=True),
     Route("fred observations", "macro_series", _fred, lambda b: b["observations"], "value", "date",
           ("fred", "/series/observations", "2024-01-02"), _macro("fred"), env={"FRED_API_KEY": "0" * 32}, may_be_zero=True),
+    Route("blockchain charts", "network_metrics", _charts, lambda b: b["values"], "y", "x",
+          ("blockchain", "charts", "BTC", "2024-01-02"), lambda c, s: network.fetch_network(c, s, BTC, DAY, DAY, NOW),
+          may_be_zero=True),
     Route("nyfed rates", "macro_series", _rates, lambda b: b["refRates"], "percentRate", "effectiveDate",
           ("nyfed", "search.json", "2024-01-02"), _macro("nyfed"), may_be_zero=True),
     Route("news feeds", "news_articles", _feed, lambda b: b, None, None, ("news", "one"), _articles),

@@ -97,6 +97,12 @@ PLANS: dict[str, dict[str, Plan]] = {
     "ecb": {
         "public": Plan(60, 60, None, None, "data-api.ecb.europa.eu", "https://data.ecb.europa.eu/help/api/overview"),
     },
+    "blockchain": {  # no limit is documented; this one is our choice
+        "public": Plan(60, 60, None, None, "api.blockchain.info", "https://www.blockchain.com/explorer/api/charts_api"),
+    },
+    "mempool": {  # a limit is not disclosed, and going on after a 429 ends in a ban; this one is our choice
+        "public": Plan(10, 60, None, None, "mempool.space", "https://mempool.space/docs/faq#rate-limits"),
+    },
     "alternative_me": {
         "public": Plan(60, 60, None, None, "api.alternative.me", "https://alternative.me/crypto/fear-and-greed-index/#api"),
     },
