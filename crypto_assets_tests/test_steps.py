@@ -107,7 +107,9 @@ def test_every_table_of_a_provider_meets_every_fault() -> None:
 
 def test_the_sandbox_has_the_route_of_every_table() -> None:
     backend = Generator()
-    served = [route for part in (prices, derivatives, macro, network, others, snapshots) for route in part.routes(backend)]
+    served = [
+        route for part in (prices, derivatives, macro, network, others, snapshots) for route in part.routes(backend)
+    ]
 
     def is_served(path: str) -> bool:
         scope = {"type": "http", "method": "GET", "path": path, "headers": []}

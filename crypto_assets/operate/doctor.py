@@ -21,8 +21,8 @@ from crypto_assets.sources.binance_statistics import archive_path
 from crypto_assets.sources.client.http import Client
 from crypto_assets.sources.client.limits import PREMIUM_PLANS, PROVIDERS, limit_of, plan_of
 from crypto_assets.sources.client.quota import QuotaStore, open_quota_store
-from crypto_assets.sources.network import FEE_RATES
 from crypto_assets.sources.coingecko_context import fetch_ids, fetch_key
+from crypto_assets.sources.network import FEE_RATES
 
 
 @dataclass(frozen=True)
@@ -191,6 +191,22 @@ def _probes(client: Client, settings: Settings) -> dict[str, Coroutine[Any, Any,
             "&start_timestamp=1704067200000&end_timestamp=1704070800000",
         ),
         "kraken": ("kraken", f"{settings.kraken_base_url}/OHLC?pair=XBTUSD&interval=60"),
+        **_keyless(settings, day),
+        "defillama": ("defillama", f"{settings.defillama_base_url}/v2/historicalChainTvl"),
+        "fear_greed": ("alternative_me", f"{settings.fear_greed_base_url}/fng/?limit=1"),
+        **{f"news:{name}": ("rss", url) for name, url in settings.news_feeds.items()},
+    }
+    return {
+        **{name: _reach(client, settings, name, *where) for name, where in addresses.items()},
+        "fred": _fred(client, settings),
+        "catalogue": _coingecko(client, settings),
+        "ollama": _ollama(settings),
+    }
+
+
+def _keyless(settings: Settings, day: str) -> dict[str, tuple[str, str]]:
+    """Return name -> (provider, address) of the providers of macro series and chain data that need no key."""
+    return {
         "blockchain": ("blockchain", f"{settings.blockchain_base_url}/charts/difficulty?timespan=5days&format=json"),
         "mempool": ("mempool", f"{settings.mempool_base_url}{FEE_RATES}"),
         "cboe": ("cboe", f"{settings.cboe_base_url}{cboe.ROUTE}"),
@@ -206,15 +222,6 @@ def _probes(client: Client, settings: Settings) -> dict[str, Coroutine[Any, Any,
             "ecb",
             f"{settings.ecb_base_url}/service/data/{ecb.FLOWS['DEXUSEU']}?startPeriod=2024-01-02&endPeriod=2024-01-02&format=jsondata",
         ),
-        "defillama": ("defillama", f"{settings.defillama_base_url}/v2/historicalChainTvl"),
-        "fear_greed": ("alternative_me", f"{settings.fear_greed_base_url}/fng/?limit=1"),
-        **{f"news:{name}": ("rss", url) for name, url in settings.news_feeds.items()},
-    }
-    return {
-        **{name: _reach(client, settings, name, *where) for name, where in addresses.items()},
-        "fred": _fred(client, settings),
-        "catalogue": _coingecko(client, settings),
-        "ollama": _ollama(settings),
     }
 
 

@@ -32,7 +32,9 @@ def recorded(folder: Path, name: str) -> dict[date, float] | None:
     if not paths:
         return None
     rows = pl.concat([pl.read_parquet(path) for path in paths]).filter(pl.col("chart") == name)
-    days = rows.select(pl.col("date").str.slice(0, 10).str.to_date(), "value").unique("date", keep="first", maintain_order=True)
+    days = rows.select(pl.col("date").str.slice(0, 10).str.to_date(), "value").unique(
+        "date", keep="first", maintain_order=True
+    )
     return dict(days.sort("date").rows()) or None
 
 
@@ -52,7 +54,9 @@ def routes(backend: Backend) -> list[Route]:
         if found is None:
             return JSONResponse({"status": "not-found"}, 404)
         shown = found if request.query_params.get("sampled") == "false" else found[:: max(1, len(found) // 1500)]
-        return JSONResponse({"status": "ok", "name": name, "period": "day", "values": [{"x": x, "y": y} for x, y in shown]})
+        return JSONResponse(
+            {"status": "ok", "name": name, "period": "day", "values": [{"x": x, "y": y} for x, y in shown]}
+        )
 
     def fee_rates(request: Request) -> Response:
         found = points("fee-rates")

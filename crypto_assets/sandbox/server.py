@@ -123,7 +123,9 @@ class Sandbox:
         self.model = model or Rule()
         self.backend: Backend = Replay(data) if data is not None else Generator(seed, now)
         self.requests: Counter[str] = Counter()
-        providers = [r for part in (prices, derivatives, macro, network, others, snapshots) for r in part.routes(self.backend)]
+        providers = [
+            r for part in (prices, derivatives, macro, network, others, snapshots) for r in part.routes(self.backend)
+        ]
         app = Starlette(routes=[*providers, *model_routes(self.model)])
         self.faults = Faults(parse(fault), seed)
         lines = None if log is None else RotatingFileHandler(log, maxBytes=LOG_BYTES, backupCount=1, encoding="utf-8")

@@ -24,7 +24,13 @@ from crypto_assets.settings import Settings
 from crypto_assets.sources.cells import CONTRADICTED, NO_OBJECT, UNREADABLE_TIME, Cells, require_readable, summary
 from crypto_assets.sources.client.http import Answer, Client, ResponseError
 from crypto_assets.sources.fetched import Fetched, SetAsideLog, about, named, number, require_days, source_name, utc
-from crypto_assets.tables.schemas import COINMETRICS_LAG, COINMETRICS_METRICS, COINMETRICS_PLAUSIBLE, ONCHAIN_BASE
+from crypto_assets.tables.schemas import (
+    COINMETRICS_LAG,
+    COINMETRICS_METRICS,
+    COINMETRICS_PAID,
+    COINMETRICS_PLAUSIBLE,
+    ONCHAIN_BASE,
+)
 
 NAME = "coinmetrics"
 ENDPOINT = "/timeseries/asset-metrics"
@@ -35,7 +41,6 @@ _TIME = re.compile(r"(\d{4}-\d\d-\d\d)T00:00:00(?:\.0+)?Z")
 _UNKNOWN = re.compile(r"Bad parameter 'assets'\. Value '([^']+)' is not supported")
 _COLUMNS = ["symbol", "date", "available_at", "source", *COINMETRICS_METRICS]
 _EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
-_ASKED = (*COINMETRICS_METRICS.values(), COMPLETION)
 _REFUSED = (400, 403)  # the request names a metric that does not exist or that the key may not have
 OTHER_ASSET = "of an asset that was not asked for"
 METRIC_REFUSED = "the provider refuses the metric"
@@ -163,6 +168,12 @@ def _require_published(
         )
 
 
+def _asked(settings: Settings) -> tuple[str, ...]:
+    """Return the metrics to ask for: what is sold only, with a key only."""
+    paid = settings.coinmetrics_api_key is not None
+    return (*(metric for metric in COINMETRICS_METRICS.values() if paid or metric not in COINMETRICS_PAID), COMPLETION)
+
+
 async def _fetch_batch(
     client: Client, settings: Settings, batch: Mapping[str, str], start: date, last: date, found: _Harvest
 ) -> None:
@@ -172,7 +183,7 @@ async def _fetch_batch(
     a metric that it retired or removed from the plan: it refuses the request and names the metric. The assets that it
     names are asked for again without that metric.
     """
-    waiting: dict[tuple[str, ...], dict[str, str]] = {_ASKED: dict(batch)}
+    waiting: dict[tuple[str, ...], dict[str, str]] = {_asked(settings): dict(batch)}
     while waiting:
         metrics = next(iter(waiting))
         asked = waiting.pop(metrics)

@@ -92,12 +92,19 @@ async def fetch_network(
         calls[f"{BITCOIN} median_fee_rate"] = partial(_fee_rates, client, settings, found)
     for coin in coins:
         if coin.defillama:
-            calls |= {f"{coin.symbol} {name}": partial(_overview, client, settings, coin, name, found) for name in DIMENSIONS}
+            calls |= {
+                f"{coin.symbol} {name}": partial(_overview, client, settings, coin, name, found) for name in DIMENSIONS
+            }
     _, failures = await each(calls, missing)
     failed = {name.partition(" ")[0]: why for name, why in failures.items()}
     _require_bitcoin(found, calls.keys() - failures.keys() - missing.keys(), start, last)
     return Fetched(
-        found.frame(), tuple(found.digests), missing, client.calls - before, failed=failed, set_aside=found.log.records()
+        found.frame(),
+        tuple(found.digests),
+        missing,
+        client.calls - before,
+        failed=failed,
+        set_aside=found.log.records(),
     )
 
 
@@ -121,7 +128,9 @@ async def _chart(client: Client, settings: Settings, column: str, found: _Column
     )
     rows = rows_of(answer.body.get("values") if isinstance(answer.body, dict) else answer.body, what)
     points = [(row.get("x"), row.get("y")) if isinstance(row, dict) else (None, None) for row in rows]
-    found.add(BITCOIN, column, answer, NAME, by_day(points, NETWORK_METRICS, column, BITCOIN, found.window, what, found.log))
+    found.add(
+        BITCOIN, column, answer, NAME, by_day(points, NETWORK_METRICS, column, BITCOIN, found.window, what, found.log)
+    )
 
 
 async def _fee_rates(client: Client, settings: Settings, found: _Columns) -> None:

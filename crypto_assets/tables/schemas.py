@@ -30,6 +30,7 @@ from crypto_assets.tables.news import THEME_TRENDS as THEME_TRENDS
 from crypto_assets.tables.news import THEMES as THEMES
 from crypto_assets.tables.onchain import COINMETRICS_LAG as COINMETRICS_LAG
 from crypto_assets.tables.onchain import COINMETRICS_METRICS as COINMETRICS_METRICS
+from crypto_assets.tables.onchain import COINMETRICS_PAID as COINMETRICS_PAID
 from crypto_assets.tables.onchain import COINMETRICS_PLAUSIBLE as COINMETRICS_PLAUSIBLE
 from crypto_assets.tables.onchain import ONCHAIN_BASE as ONCHAIN_BASE
 from crypto_assets.tables.onchain import ONCHAIN_ENHANCED as ONCHAIN_ENHANCED

@@ -81,6 +81,21 @@ def test_the_request_is_the_documented_one():
     }  # fmt: skip
 
 
+def test_transfers_of_large_value_are_asked_for_with_a_key_only() -> None:
+    body = page(row("btc", D1, PriceUSD="29374.1", TxTfrValAbUSD1MCnt="4211", AssetEODCompletionTime="1609561800"))
+    for env, value in (({}, None), ({"COINMETRICS_API_KEY": "planted"}, 4211.0)):
+        seen: list[Request] = []
+
+        def answer(request: Request, seen: list[Request] = seen, paid: bool = value is not None) -> Any:
+            seen.append(request)
+            return body if paid else page(row("btc", D1, PriceUSD="29374.1", AssetEODCompletionTime="1609561800"))
+
+        with serve(answer) as server:
+            rows = ONCHAIN_BASE.validate(get(server, **env).frame)
+        assert ("TxTfrValAbUSD1MCnt" in seen[0].query["metrics"]) == (value is not None)
+        assert rows["transfers_above_1m_usd"].to_list() == [value]
+
+
 def test_pages_are_followed_to_the_last_partial_one():
     rows = [
         row(asset, day, TxCnt=str(n))

@@ -24,7 +24,11 @@ S2 = S1 + 86_400
 
 def answer(request: Request) -> Any:
     if "fee-rates" in request.path:
-        return [{"timestamp": S1 + 60, "avgFee_50": 10}, {"timestamp": S1 + 70_000, "avgFee_50": 14}, {"timestamp": "x"}]
+        return [
+            {"timestamp": S1 + 60, "avgFee_50": 10},
+            {"timestamp": S1 + 70_000, "avgFee_50": 14},
+            {"timestamp": "x"},
+        ]
     if "/overview/" in request.path:
         if "Bitcoin" in request.path:
             return Reply({"message": "Chain not found"}, 404)
