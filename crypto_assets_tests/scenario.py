@@ -170,7 +170,10 @@ def economy(until: datetime | None = None) -> dict[str, pd.DataFrame]:
     months = [date(2019 + n // 12, n % 12 + 1, 1) for n in range(26)]
     released = {month: (month + DAY * 35).replace(day=5) for month in months}
     jobs = [("PAYEMS", str(m), str(released[m]), 140_000.0 + 90 * n + 50 * (n % 3)) for n, m in enumerate(months)]
-    jobs += [("PAYEMS", str(m), str(released[m] + DAY * 28), row[3] + 7) for m, row in zip(months[:-1], jobs[:-1], strict=True)]
+    jobs += [
+        ("PAYEMS", str(m), str(released[m] + DAY * 28), row[3] + 7)
+        for m, row in zip(months[:-1], jobs[:-1], strict=True)
+    ]
     jobs[-1] = (*jobs[-1][:2], "2021-03-05", jobs[-1][3])
     first = date(2021, 1, 11)
     weekdays = [day for n in range(55) if (day := first + DAY * n).weekday() < 5]

@@ -29,7 +29,8 @@ def dagster_modules() -> list[ModuleType]:
         onchain,
         operations,
         prices,
+        social,
         universe,
     )
 
-    return [prices, universe, derivatives, onchain, context, macro, news, ml, operations, derived]
+    return [prices, universe, derivatives, onchain, context, macro, news, social, ml, operations, derived]

@@ -36,7 +36,7 @@ RECORDS = registry.records()
 SNAPSHOTS = registry.snapshots()
 BY_COIN = registry.each_coin()
 # Snapshots of which a past day cannot be requested at all.
-PRESENT_ONLY = tuple(name for name in SNAPSHOTS if name not in registry.settles_after())
+PRESENT_ONLY = tuple(n for n in SNAPSHOTS if n in registry.provider_tables() and n not in registry.settles_after())
 
 # The states of the days of a range, and of freshness.
 FAILED, EMPTY, GAPS, WHOLE, NOT_DUE, NOT_SHOWN = "failed", "empty", "gaps", "whole", "none due", "not shown"

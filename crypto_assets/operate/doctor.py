@@ -195,6 +195,7 @@ def _probes(client: Client, settings: Settings) -> dict[str, Coroutine[Any, Any,
         "defillama": ("defillama", f"{settings.defillama_base_url}/v2/historicalChainTvl"),
         "fear_greed": ("alternative_me", f"{settings.fear_greed_base_url}/fng/?limit=1"),
         **{f"news:{name}": ("rss", url) for name, url in settings.news_feeds.items()},
+        **{f"social:{name}": ("rss", url) for name, url in settings.social_feeds.items()},
     }
     return {
         **{name: _reach(client, settings, name, *where) for name, where in addresses.items()},

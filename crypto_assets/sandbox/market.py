@@ -73,6 +73,9 @@ class Backend(Protocol):
     def fear_greed(self) -> list[tuple[date, int]]:
         """Return the Fear & Greed index (0 to 100) by day, in order of time."""
 
+    def posts(self) -> list[Item]:
+        """Return the posts of a forum, newest first; empty where none are there."""
+
     def macro(self, series: str, today: date) -> list[Stood] | None:
         """Return what stood of a macro series by a day, by observation and vintage; None for an unknown series."""
 

@@ -4,7 +4,7 @@ The layout of the folder: ``ohlcv_hourly/*.parquet`` (spot markets before others
 Binance named it then), ``coinmetrics_daily*.parquet``,
 ``sentiment/fear_greed*.csv*``, ``tvl/defillama_total_tvl*.csv*``, ``tvl/defillama_stablecoin_supply*.csv*``,
 ``news/cryptonews*.csv*``, ``news/cryptolin*.csv*``, ``macro/fred_vintages*.parquet``, ``macro/fred_latest*.parquet``,
-``vix/*.csv*``, ``blockchain_charts/*.parquet``; futures as ``recorded_futures.py`` says. Data that is not recorded is answered as by a provider that does
+``vix/*.csv*``, ``social/reddit_crypto_titles*.csv*``, ``blockchain_charts/*.parquet``; futures as ``recorded_futures.py`` says. Data that is not recorded is answered as by a provider that does
 not have it.
 """
 
@@ -174,6 +174,19 @@ class Replay:
         """Return the recorded index by day, in order of time."""
         found = self._daily("sentiment/fear_greed*.csv*", day="date") or {}
         return [(day, int(value)) for day, value in sorted(found.items())]
+
+    @lru_cache(maxsize=1)
+    def posts(self) -> list[Item]:
+        """Return the recorded posts, newest first; empty where none are recorded."""
+        frame = self._table("social/reddit_crypto_titles*.csv*")
+        if frame is None:
+            return []
+        times = pd.to_datetime(frame["created_utc"], utc=True, format="ISO8601")
+        items = [
+            Item(str(title), "", f"https://posts.example/{n}", at.to_pydatetime())
+            for n, (title, at) in enumerate(zip(frame["title"], times, strict=True))
+        ]
+        return sorted(items, key=lambda item: item.published, reverse=True)
 
     @lru_cache(maxsize=64)
     def _macro(self, series: str) -> list[Stood] | None:

@@ -141,6 +141,7 @@ class Sandbox:
             **{name: f"{self.url}{prefix}" for name, prefix in PREFIXES.items()},
             "FRED_API_KEY": macro.KEY,
             "NEWS_FEEDS": feeds or f"none={self.url}/rss/none",
+            **({"SOCIAL_FEEDS": f"forum={self.url}/posts/forum"} if self.backend.posts() else {}),
             "OLLAMA_HOST": self.url,
             "OLLAMA_MODEL": self.model.name,
         }

@@ -23,6 +23,7 @@ from crypto_assets.dates import DAY
 from crypto_assets.errors import SourceError
 from crypto_assets.settings import Settings
 from crypto_assets.sources.cells import UNREADABLE_TIME, require_readable
+from crypto_assets.sources.client.hidden_key import MASK, hidden
 from crypto_assets.sources.client.http import Answer, Client, ResponseError
 from crypto_assets.sources.fetched import NeverListedError, each, rows_of, source_name
 from crypto_assets.sources.vintages import Given, Vintage
@@ -180,16 +181,16 @@ async def get(client: Client, settings: Settings, route: str, subject: str, **as
         NeverListedError: FRED does not have the series.
         SourceError: the answer cannot be had or read.
     """
-    key = settings.fred_api_key.get_secret_value() if settings.fred_api_key else ""
+    key = settings.fred_api_key.get_secret_value() if settings.fred_api_key else "no key"
     query = {**{name: str(value) for name, value in asked.items()}, "file_type": "json", "api_key": key}
     try:
-        return await client.get_json(NAME, f"{settings.fred_base_url}{route}", params=query, subject=subject)
+        with hidden(key):
+            return await client.get_json(NAME, f"{settings.fred_base_url}{route}", params=query, subject=subject)
     except SourceError as error:
-        error.args = tuple(str(text).replace(key, "***") if key else text for text in error.args)
         message = (
             error.body.get("error_message") if isinstance(error, ResponseError) and isinstance(error.body, dict) else ""
         )
-        said = str(message or "").replace(key or " ", "***" if key else " ")
+        said = str(message or "").replace(key, MASK)
         if error.status in (401, 403) or "variable api_key" in said:
             raise KeyRefusedError(
                 f"{NAME} {route} for {subject}: FRED refuses the key ({said.partition('Read http')[0].strip() or f'HTTP {error.status}'}); a new key "

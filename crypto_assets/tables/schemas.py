@@ -46,4 +46,6 @@ from crypto_assets.tables.prices import OHLC as OHLC
 from crypto_assets.tables.prices import PRICES as PRICES
 from crypto_assets.tables.registry import CONTRACTS as CONTRACTS
 from crypto_assets.tables.shared_columns import DECISION_DELAY as DECISION_DELAY
+from crypto_assets.tables.social import SOCIAL_POSTS as SOCIAL_POSTS
+from crypto_assets.tables.social import SOCIAL_SENTIMENT as SOCIAL_SENTIMENT
 from crypto_assets.tables.universe import UNIVERSE as UNIVERSE

@@ -19,6 +19,7 @@ TABLES = (
     "prices", "ohlc", "onchain_base", "onchain_enhanced", "market_sentiment", "defi_metrics", "narratives",
     "derivatives", "social_metrics", "developer_activity", "funding_rates", "open_interest", "perpetual_bars",
     "implied_volatility", "macro_indicators", "network_metrics",
+    "social_sentiment",
 )  # fmt: skip
 Inputs = dict[str, pl.DataFrame]
 
@@ -111,6 +112,14 @@ def messy(seed: int, start: date, days: int, *, history: int = 45, gaps: float =
                      "article_count_24h": int(rng.integers(0, 9)), "sentiment_24h": float(rng.uniform(-1, 1)),
                      **{f"theme_{theme}_share_24h": float(rng.random()) for theme in schemas.THEMES}}
                 )  # fmt: skip
+            if rng.random() < 0.9:
+                cells = {
+                    c: _value(rng, schemas.SOCIAL_SENTIMENT.by_name[c].upper)
+                    for c in schemas.SOCIAL_SENTIMENT.value_columns
+                }
+                rows["social_sentiment"].append(
+                    {"symbol": symbol, "ts": ts, "available_at": ts, "pit_quality": "final", **cells}
+                )
             if rng.random() < 0.8:
                 rows["derivatives"].append(
                     {"symbol": symbol, "ts": ts, "available_at": ts + timedelta(minutes=float(rng.uniform(0, 59))),

@@ -5,12 +5,13 @@ from __future__ import annotations
 import csv
 import io
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import date, datetime, timedelta, timezone
 from typing import Any
 
 from crypto_assets.catalog import by_symbol
 from crypto_assets.errors import SourceError
+from crypto_assets.narratives.mentions import find_symbols
 from crypto_assets.narratives.tagging import tag_articles
 from crypto_assets.settings import Settings
 from crypto_assets.sources import (
@@ -28,6 +29,7 @@ from crypto_assets.sources import (
     network,
     ohlc,
     rss,
+    social,
 )
 from crypto_assets.sources.binance_statistics import COLUMNS
 from crypto_assets.sources.client.http import Client
@@ -238,6 +240,11 @@ async def _articles(client: Client, settings: Settings) -> Fetched:
     return Fetched(tag_articles(fetched.frame, BTC, DAY, DAY), fetched.digests, fetched.missing)
 
 
+async def _posts(client: Client, settings: Settings) -> Fetched:
+    named = replace(settings, social_feeds=settings.news_feeds)
+    return await social.fetch_posts(client, named, DAY, DAY, NOW, find_symbols, BTC)
+
+
 async def _newest(client: Client, settings: Settings) -> Fetched:
     marks = coingecko_today.marks(NOW.date(), NOW)
     return await coingecko_today.fetch_today(client, settings, BTC, NOW.date(), NOW, {"BTC": set(marks[:-1])})
@@ -340,6 +347,7 @@ ROUTES = [
     Route("alternative_me fng", "market_sentiment", _greed, lambda b: b["data"], "value", "timestamp",
           ("alternative_me", "/fng/", "2024-01-02"),
           lambda c, s: alternative_me.fetch_fear_greed(c, s, DAY, DAY, NOW), may_be_zero=True),
+    Route("social feeds", "social_posts", _feed, lambda b: b, None, None, ("news", "one"), _posts),
     Route("fred observations", "macro_series", _fred, lambda b: b["observations"], "value", "date",
           ("fred", "/series/observations", "2024-01-02"), _macro("fred"), env={"FRED_API_KEY": "0" * 32}, may_be_zero=True),
     Route("blockchain charts", "network_metrics", _charts, lambda b: b["values"], "y", "x",

@@ -8,7 +8,6 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import json
-import logging
 import math
 import random
 import ssl
@@ -115,8 +114,6 @@ class Client:
         quota: QuotaStore | None = None,
         say: Say | None = None,
     ) -> None:
-        for name in ("httpx", "httpcore"):  # they log whole addresses, and FRED's has the key in it
-            logging.getLogger(name).setLevel(logging.WARNING)
         self._waits = Waits(say)
         self._timeout = httpx.Timeout(read_timeout, connect=connect_timeout)
         self._answer_timeout = answer_timeout
