@@ -21,7 +21,6 @@ from crypto_assets.features.macro_columns import SINCE, UNTIL
 from crypto_assets.features.windows import ratio
 
 MARKET = "MARKET"  # the symbol of tables without coins
-NO_SOURCE = tuple(name for name, feature in FEATURES.items() if feature.coins.name == "NONE")
 # Quotients of a joined column: feature -> numerator and denominator, each a table's column or a feature at ts.
 QUOTIENTS = {
     "market_cap_to_tvl": ("market_cap_usd", "defi_metrics[chain].tvl_usd"),
@@ -52,7 +51,7 @@ class Context:
             Column -> coins x hours.
         """
         count = coins.stop - coins.start
-        out: Arrays = {name: np.full((count, self.grid.hours), np.nan) for name in NO_SOURCE}
+        out: Arrays = {}
         for feature in LOOKED_UP:
             if feature.name in self.market:
                 out[feature.name] = np.broadcast_to(self.market[feature.name], (count, self.grid.hours))

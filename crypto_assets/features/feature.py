@@ -44,7 +44,6 @@ class Coins(Enum):
     BITCOIN = "Bitcoin"
     CHAIN = "native coins of a chain that DefiLlama lists"
     EVERY = "every coin"
-    NONE = "no coin: no source gives it"
 
     def has(self, coin: Coin) -> bool:
         """Whether the column is expected for a coin.
@@ -68,7 +67,6 @@ class Coins(Enum):
             Coins.BITCOIN: coin.symbol == "BTC",
             Coins.CHAIN: bool(coin.defillama),
             Coins.EVERY: True,
-            Coins.NONE: False,
         }
         return rules[self]
 

@@ -33,8 +33,8 @@ def by_day(
     """
     listed, cells = list(points), Cells(contract, log)
     days = [_day(at) for at, _ in listed]
-    for index, day in place(days, *window).items():
-        log.add(subject, day, UNREADABLE_TIME, listed[index], column)
+    for index, placed in place(days, *window).items():
+        log.add(subject, placed, UNREADABLE_TIME, listed[index], column)
     unreadable = days.count(None)
     require_readable(unreadable, len(days), what, "its instants are not seconds")
     found: dict[date, float] = {}

@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import math
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import date, datetime, timezone
 from pathlib import Path
@@ -32,7 +32,12 @@ NAME, FILE = "social", "file"
 TEXT_CHARS = 2000
 LATIN = 0.5  # share of the letters of a text that must be Latin for it to be read as English
 HANDLE = re.compile(r"(?<![\w/])(?:@\w{1,40}|/?u/[\w-]{1,40})")
-READERS = {".csv": pl.read_csv, ".gz": pl.read_csv, ".jsonl": pl.read_ndjson, ".parquet": pl.read_parquet}
+READERS: dict[str, Callable[[Path], pl.DataFrame]] = {
+    ".csv": pl.read_csv,
+    ".gz": pl.read_csv,
+    ".jsonl": pl.read_ndjson,
+    ".parquet": pl.read_parquet,
+}
 NO_TIME_ZONE = "its time has no offset from UTC"
 
 
@@ -63,7 +68,8 @@ async def fetch_posts(
     if settings.social_feeds:
         try:
             listed = await rss.fetch_articles(client, replace(settings, news_feeds=settings.social_feeds), now)
-            rows += [_of_item(item) for item in listed.frame[listed.frame["dated"]].to_dict("records")]
+            dated = listed.frame[listed.frame["dated"]]
+            rows += [_of_item({str(name): cell for name, cell in item.items()}) for item in dated.to_dict("records")]
             missing, digests = dict(listed.missing), listed.digests
             for record in listed.set_aside:
                 log.add(record.subject, record.day, record.reason, record.example, record.column, record.count)
