@@ -11,6 +11,7 @@ from datetime import date, time, timedelta
 from enum import Enum
 
 FRED, CBOE, NYFED, TREASURY, ECB, COMBINED = "fred", "cboe", "nyfed", "treasury", "ecb", "combined"
+IMPLAUSIBLE = -4.9  # percent a year; no rate of these was ever near it
 PERCENT, MILLIONS, BILLIONS = "percent a year", "millions of USD", "billions of USD"
 
 
@@ -66,6 +67,11 @@ class MacroSeries:
     relative: bool = False
     release: int | None = None
     parts: tuple[tuple[float, str], ...] = ()
+
+    @property
+    def lowest(self) -> float | None:
+        """The value that an observation must not be below: 0 for counts, amounts and prices; None for what may be negative."""
+        return IMPLAUSIBLE if self.unit in (PERCENT, "points") else None if self.unit == "index" else 0.0
 
     @property
     def reach(self) -> timedelta:

@@ -22,7 +22,7 @@ from crypto_assets.catalog.macro import MacroSeries, of_provider
 from crypto_assets.dates import DAY
 from crypto_assets.errors import SourceError
 from crypto_assets.settings import Settings
-from crypto_assets.sources.cells import UNREADABLE_TIME, require_readable
+from crypto_assets.sources.cells import CONTRADICTED, UNREADABLE_TIME, require_readable
 from crypto_assets.sources.client.hidden_key import MASK, hidden
 from crypto_assets.sources.client.http import Answer, Client, ResponseError
 from crypto_assets.sources.fetched import NeverListedError, each, rows_of, source_name
@@ -78,7 +78,7 @@ async def _series(
 ) -> None:
     """Ask for one series span by span, and add its vintages."""
     first = start - series.reach
-    stood: dict[date, list[tuple[date, date, object]]] = {}
+    stood: dict[date, _Standing] = {}
     begin = first
     while begin <= last:
         until = min(begin + SPAN - DAY, last)
@@ -89,15 +89,37 @@ async def _series(
         what = f"{NAME} {OBSERVATIONS} for {series.name} {begin} to {until}"
         require_readable(parsed.count(None), len(rows), what, "no date, realtime_start and realtime_end")
         for observed, since, to, value in filter(None, parsed):
-            periods = stood.setdefault(observed, [])
-            # A span ends a value's standing, and the next one begins it again: that is no revision.
-            if periods and periods[-1][1] + DAY == since == begin and periods[-1][2] == value:
-                since = periods.pop()[0]
-            periods.append((since, to, value))
+            stood.setdefault(observed, _Standing()).add(since, to, value, begin)
         begin = until + DAY
-    for observed, periods in sorted(stood.items()):
-        for vintage in _vintages(series, observed, sorted(periods, key=lambda p: p[0]), last, given):
+    if not stood:
+        given.missing[series.name] = f"{NAME} {OBSERVATIONS} for {series.name} {first} to {last} has no observation"
+    for observed, standing in sorted(stood.items()):
+        for since in standing.contradicted:
+            given.log.add(series.name, since, CONTRADICTED, f"{observed} in the vintage of {since}", "value")
+        for vintage in _vintages(series, observed, standing.periods(), last, given):
             given.add(vintage)
+
+
+class _Standing:
+    """From when to when each value of one observation stood."""
+
+    def __init__(self) -> None:
+        self.found: dict[date, tuple[date, object]] = {}  # since -> (to, value)
+        self.contradicted: set[date] = set()
+
+    def add(self, since: date, to: date, value: object, begin: date) -> None:
+        """Take up a row of a span of vintages that begins at ``begin``."""
+        # A span ends a value's standing, and the next one begins it again: that is no revision.
+        again = [s for s, (end, raw) in self.found.items() if since == begin == end + DAY and raw == value]
+        since = again[0] if again else since
+        known = self.found.get(since)
+        if known is not None and known[1] != value:
+            self.contradicted.add(since)
+        self.found[since] = (to if known is None else max(known[0], to), value)
+
+    def periods(self) -> list[tuple[date, date, object]]:
+        """Return (since, to, value) in order; None for a value that was given twice with different numbers."""
+        return [(s, to, None if s in self.contradicted else raw) for s, (to, raw) in sorted(self.found.items())]
 
 
 def _vintages(
@@ -106,7 +128,7 @@ def _vintages(
     """Turn the periods in which values of one observation stood into what was published."""
     found = []
     for n, (since, to, raw) in enumerate(periods):
-        value = None if raw == "." else given.read(raw, series, observed)
+        value = None if raw in (".", None) else given.read(raw, series, observed)
         old = n == 0 and since - observed > series.frequency.late
         quality = BACKFILLED if old else VINTAGE
         found.append(Vintage(series, observed, since, published(since, series.published), value, quality))
@@ -199,6 +221,6 @@ async def get(client: Client, settings: Settings, route: str, subject: str, **as
             ) from None
         if "does not exist" in said or error.status == 404:
             raise NeverListedError(
-                f"{NAME} does not have {subject} ({said or 'HTTP 404'})", status=error.status
+                f"{NAME} {route} does not have {subject} ({said or 'HTTP 404'})", status=error.status
             ) from error
         raise

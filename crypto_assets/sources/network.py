@@ -115,7 +115,7 @@ def _require_bitcoin(found: _Columns, answered: set[str], start: date, last: dat
     absent = [day for n in range((last - start).days + 1) if (day := start + n * DAY) not in given] if charts else []
     if absent:
         raise ShortAnswerError(
-            f"{NAME} /charts gave no value of Bitcoin for {absent[0]} in {start} to {last}; nothing was written; try again later",
+            f"{NAME} /charts gave no value of {BITCOIN} for {absent[0]} in {start} to {last}; nothing was written; try again later",
             [day.isoformat() for day in absent],
         )
 

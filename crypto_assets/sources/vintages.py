@@ -62,8 +62,12 @@ class Given:
     log: SetAsideLog = field(default_factory=SetAsideLog)
 
     def read(self, raw: object, series: MacroSeries, observed: date) -> float | None:
-        """Read a value; what is no number is logged and None."""
-        return Cells(MACRO_SERIES, self.log).read(raw, "value", series.name, observed)
+        """Read a value; what is no number, or below what the series can be, is logged and None."""
+        value = Cells(MACRO_SERIES, self.log).read(raw, "value", series.name, observed)
+        if value is not None and series.lowest is not None and value < series.lowest:
+            self.log.add(series.name, observed, f"below {series.lowest:g}", raw, "value")
+            return None
+        return value
 
     def add(self, vintage: Vintage) -> None:
         """Keep a value, unless it was published before its observation began."""

@@ -72,18 +72,17 @@ def test_the_vintage_is_the_first_day_on_which_a_value_stood_and_its_hour_that_o
     ]
     assert of(given, "DFII10")[0].known == datetime(2024, 6, 5, tzinfo=UTC), "no hour is documented: the next midnight"
     assert {v.quality for v in given.vintages} == {"vintage"}
-    assert given.missing["UNRATE"].startswith("fred does not have UNRATE") and not given.failed
+    assert given.missing["UNRATE"].startswith("fred /series/observations does not have UNRATE") and not given.failed
     assert given.releases == {50: [date(2024, 7, 5)]}, "the calendars of the releases that were found"
 
 
 def test_ten_thousand_vintages_are_asked_for_in_spans_of_two_thousand_days_and_merged() -> None:
     first = date(2018, 1, 1)
     often = [(str(first), str(first + n * DAY), str(first + n * DAY), f"{n + 100}") for n in range(1, 2_000)]
-    long = [("2018-01-01", "2018-01-05", "9999-12-31", "7"), *often]
     rows = [
         (f"20{y:02}-{m:02}-01", f"20{y:02}-{m:02}-28", "9999-12-31", "1") for y in range(12, 24) for m in range(1, 13)
     ]
-    server = Alfred(M2SL=rows, GDPC1=rows[::3], NFCI=long)
+    server = Alfred(M2SL=rows, GDPC1=rows[::3], NFCI=often)
     given = ask(server, date(2018, 1, 1), date(2024, 6, 1))
     for name, wanted in (("M2SL", rows), ("GDPC1", rows[::3])):
         kept = [v for v in of(given, name) if v.vintage >= date(2018, 1, 1)]
@@ -91,7 +90,7 @@ def test_ten_thousand_vintages_are_asked_for_in_spans_of_two_thousand_days_and_m
             "a span's end is no vintage"
         )
         assert all(v.value == 1.0 for v in of(given, name))
-    assert len([v for v in of(given, "NFCI") if v.value not in (None, 7.0)]) == 1_999
+    assert len([v for v in of(given, "NFCI") if v.value is not None]) == 1_999
 
 
 def test_a_point_is_null_and_a_value_that_stands_no_longer_was_withdrawn() -> None:

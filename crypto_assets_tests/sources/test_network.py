@@ -60,7 +60,7 @@ def test_each_provider_fills_its_columns_and_a_null_stays_null() -> None:
 
 
 def test_a_day_that_bitcoin_lacks_is_an_error_once_it_is_due() -> None:
-    with pytest.raises(ShortAnswerError, match="no value of Bitcoin for 2024-01-04"):
+    with pytest.raises(ShortAnswerError, match="no value of BTC for 2024-01-04"):
         ask(end=date(2024, 1, 4), now=datetime(2024, 1, 5, 7, tzinfo=UTC))
     assert not ask(end=date(2024, 1, 4), now=datetime(2024, 1, 5, 5, tzinfo=UTC)).frame.empty, "not due before 06:00"
     assert ask(start=date(2024, 1, 5), end=date(2024, 1, 5)).calls == 0
