@@ -17,6 +17,7 @@ from crypto_assets.dates import DAY, days, midnight, runs_of
 from crypto_assets.tables.contract import Contract
 from crypto_assets.tables.registry import CONTRACTS, TABLES
 from crypto_assets.tables.spec import (
+    BusinessDays,
     DaysOf,
     DaysWithRows,
     EachCoin,
@@ -209,6 +210,11 @@ def _each_day(due: EachDay, table: str, scope: Scope, present: pl.DataFrame, clo
 
 def _days_with_rows(due: DaysWithRows, table: str, scope: Scope, present: pl.DataFrame, closed: int) -> Counted:
     return closed, present["date"].n_unique(), due.note
+
+
+def _business_days(due: BusinessDays, table: str, scope: Scope, present: pl.DataFrame, closed: int) -> Counted:
+    wanted = state.days_due(table, None, scope.start, scope.end, scope.now, scope.settings)
+    return len(wanted), len(set(wanted) & set(present["date"])), due.note
 
 
 def _days_of(due: DaysOf, table: str, scope: Scope, present: pl.DataFrame, closed: int) -> Counted:
@@ -412,6 +418,7 @@ _KINDS: dict[type, Callable[..., Counted]] = {
     RowsOf: _rows_of,
     EachDay: _each_day,
     DaysWithRows: _days_with_rows,
+    BusinessDays: _business_days,
     DaysOf: _days_of,
     HoursOf: _hours_of,
 }
