@@ -1,0 +1,122 @@
+"""What a model is: its kind, horizon, window, parameters, and the hash that names exactly this."""
+
+from __future__ import annotations
+
+import difflib
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, fields
+from typing import Any
+
+from crypto_assets.errors import ModelError
+
+KINDS = {
+    "ridge": "linear regression on ranks with a penalty on the square of the coefficients: the baseline to beat",
+    "lightgbm": "gradient boosted trees, regression on the rank of the forward return within its hour",
+    "lambdarank": "gradient boosted trees that learn the order within the hour",
+    "barrier": "gradient boosted trees that classify which barrier is touched first",
+    "ensemble": "the mean of the ranks of ridge and lightgbm",
+}
+RULES = {
+    "momentum": ("return_7d", 1.0),
+    "reversal": ("return_24h", -1.0),
+    "low_volatility": ("volatility_7d", -1.0),
+    "low_beta": ("beta_btc_30d", -1.0),
+}
+
+
+@dataclass(frozen=True)
+class ModelConfig:
+    """A model that can be trained each month.
+
+    Attributes:
+        name: of the model in tables and commands.
+        kind: one of ``KINDS``, or of ``RULES`` for a rule of one feature that needs no training.
+        horizon_hours: how far its label looks ahead.
+        window_days: length of the training window; 0: all that is known.
+        embargo_hours: time between the last label of the training and the first prediction.
+        least_rows: labelled rows below which no training takes place.
+        least_known: share of the training rows in which a feature must be known to be used.
+        parameters: of the learner; unknown names are refused.
+    """
+
+    name: str
+    kind: str
+    horizon_hours: int = 24
+    window_days: int = 730
+    embargo_hours: int = 0
+    least_rows: int = 1000
+    least_known: float = 0.5
+    parameters: Mapping[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        """Refuse a kind, a span or a parameter that does not exist."""
+        if self.kind not in KINDS | RULES:
+            raise ModelError(f"model {self.name!r} has kind {self.kind!r}{suggestion(self.kind, KINDS | RULES)}")
+        known = DEFAULTS.get(self.kind, {})
+        for name in self.parameters:
+            if name not in known:
+                raise ModelError(f"model {self.name!r} has parameter {name!r}{suggestion(name, known)}")
+        if self.horizon_hours < 1 or self.window_days < 0 or self.embargo_hours < 0:
+            raise ModelError(f"model {self.name!r}: a horizon is one hour or more, and spans are not negative")
+
+    @classmethod
+    def parse(cls, text: Mapping[str, Any]) -> ModelConfig:
+        """Read a configuration from JSON or TOML values.
+
+        Raises:
+            ModelError: a key that does not exist, or a missing one.
+        """
+        names = [item.name for item in fields(cls)]
+        for key in text:
+            if key not in names:
+                raise ModelError(f"a model has no setting {key!r}{suggestion(key, names)}")
+        try:
+            return cls(**text)
+        except TypeError as error:
+            raise ModelError(f"a model's settings are incomplete: {error}") from error
+
+    @property
+    def all_parameters(self) -> dict[str, Any]:
+        """The learner's parameters, defaults included."""
+        return DEFAULTS.get(self.kind, {}) | dict(self.parameters)
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 of all settings, defaults included."""
+        settings = asdict(self) | {"parameters": self.all_parameters}
+        return digest(settings)
+
+
+def digest(value: Any) -> str:
+    """Return the SHA-256 of a value as canonical JSON: sorted keys, no blanks."""
+    return hashlib.sha256(json.dumps(value, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
+
+
+def suggestion(name: str, known: Mapping[str, Any] | list[str]) -> str:
+    """Return the end of a sentence that names the nearest known name, or all."""
+    near = difflib.get_close_matches(name, list(known), 1)
+    return (
+        f", which does not exist; did you mean {near[0]!r}?" if near else f", which does not exist: {', '.join(known)}"
+    )
+
+
+_TREES = {
+    "trees": 300,
+    "leaves": 31,
+    "learning_rate": 0.05,
+    "least_rows_a_leaf": 200,
+    "feature_fraction": 0.7,
+    "row_fraction": 0.7,
+    "l2": 1.0,
+    "seed": 7,
+    "threads": 2,
+}
+DEFAULTS: dict[str, dict[str, Any]] = {
+    "ridge": {"penalty": 0.01},
+    "lightgbm": _TREES,
+    "lambdarank": _TREES | {"grades": 10},
+    "barrier": _TREES,
+    "ensemble": _TREES | {"penalty": 0.01},
+}
