@@ -41,6 +41,7 @@ from crypto_assets.tables.pit_quality import PIT_QUALITY
 
 METRICS = ("in_sample_rank_ic", "out_of_fold_rank_ic", "out_of_fold_error", "out_of_fold_sharpe")
 RULE = WeightRule()
+READ_WHOLE = {"trained_models", "predictions"}
 LAZY = dg.PythonObjectDagsterType(pl.LazyFrame, name="PolarsLazyFrame")
 Row = dict[str, Any]
 
@@ -65,14 +66,15 @@ def configs_of(settings: Settings) -> tuple[ModelConfig, ...]:
     return parse_models(text, str(settings.models))
 
 
-def _inputs(table: str, *lazy: str) -> Mapping[str, dg.AssetIn]:
+def _inputs(table: str) -> Mapping[str, dg.AssetIn]:
+    """Return the inputs: large tables as plans, from which an asset reads the columns that it needs."""
     return {
-        name: given._replace(dagster_type=LAZY if name in lazy else derived.TYPES[pl.DataFrame])
+        name: given._replace(dagster_type=derived.TYPES[pl.DataFrame] if name in READ_WHOLE else LAZY)
         for name, given in shell.inputs_of(table).items()
     }
 
 
-@dg.asset(**shell.asset_kwargs("trained_models"), ins=_inputs("trained_models", "ml_features", "prices"))
+@dg.asset(**shell.asset_kwargs("trained_models"), ins=_inputs("trained_models"))
 def trained_models(
     context: dg.AssetExecutionContext, providers: Providers, ml_features: pl.LazyFrame, prices: pl.LazyFrame
 ) -> pl.DataFrame:
@@ -271,7 +273,7 @@ def shelf_of(warehouse: Warehouse, trained: pl.DataFrame) -> serving.Shelf:
     return serving.Shelf(trained, reader(warehouse), timedelta(days=SERVES_DAYS))
 
 
-@dg.asset(**shell.asset_kwargs("predictions"), ins=_inputs("predictions", "ml_features"))
+@dg.asset(**shell.asset_kwargs("predictions"), ins=_inputs("predictions"))
 def predictions(
     context: dg.AssetExecutionContext, providers: Providers, ml_features: pl.LazyFrame, trained_models: pl.DataFrame
 ) -> pl.DataFrame:
@@ -320,17 +322,20 @@ def _say_unreadable(context: dg.AssetExecutionContext, shelf: serving.Shelf) -> 
     context.add_output_metadata({"models_not_read": dg.MetadataValue.json(shelf.unreadable)})
 
 
-@dg.asset(**shell.asset_kwargs("signals"), ins=_inputs("signals", "ml_features"))
+@dg.asset(**shell.asset_kwargs("signals"), ins=_inputs("signals"))
 def _signals(
     context: dg.AssetExecutionContext,
     providers: Providers,
     predictions: pl.DataFrame,
     ml_features: pl.LazyFrame,
-    trained_models: pl.DataFrame,
 ) -> pl.DataFrame:
     """Turn the scores of the best model that serves into target weights, with the features that moved them."""
     start, end = shell.days_of(context)
-    chosen = _chosen(predictions, trained_models)
+    warehouse = of_settings(providers.settings())
+    trained = warehouse.read(TRAINED_MODELS).filter(
+        pl.col("model_id").is_in(predictions["model_id"].unique().to_list())
+    )
+    chosen = _chosen(predictions, trained)
     if chosen.filter(pl.col("date") >= start).is_empty():
         return SIGNALS.empty()
     spread = _features(ml_features, start - DAY * DAMPED_DAYS, end, [signals.VOLATILITY])
@@ -338,11 +343,10 @@ def _signals(
     weights = signals.weights(scored, RULE)
     rows = chosen.join(weights, on=["symbol", "ts"]).filter(pl.col("date") >= start)
     rows = rows.with_columns(strength=signals.strength(pl.col("weight"), RULE))
-    shelf = shelf_of(of_settings(providers.settings()), trained_models)
+    shelf = shelf_of(warehouse, trained)
     why = pl.concat([_reasons(shelf, ml_features, part) for part in rows.partition_by("model_id", maintain_order=True)])
     rows = rows.join(why, on=["symbol", "ts"]).select(SIGNALS.given_names)
-    inputs = {"predictions": predictions, "ml_features": spread, "trained_models": trained_models}
-    return shell.with_worst("signals", rows, inputs)
+    return shell.with_worst("signals", rows, {"predictions": predictions, "ml_features": spread})
 
 
 def _chosen(predictions: pl.DataFrame, trained: pl.DataFrame) -> pl.DataFrame:
