@@ -4,6 +4,7 @@ import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import date, timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ from crypto_assets.assets.model_rows import features_of, labelled_rows
 from crypto_assets.assets.providers import Providers
 from crypto_assets.dates import DAY, days, midnight, months
 from crypto_assets.errors import CryptoAssetsError, ModelError
-from crypto_assets.models import artefact, serving, signals, training
+from crypto_assets.models import serving, signals, training
 from crypto_assets.models.artefact import CODE_VERSION
 from crypto_assets.models.config import DEFAULT_MODELS, ModelConfig, digest, parse_models
 from crypto_assets.models.portfolio import WeightRule
@@ -253,19 +254,8 @@ def _of_rows(prepared: Prepared) -> Row:
 
 
 def reader(warehouse: Warehouse) -> serving.Read:
-    """Return the function that reads the artefact of a row of ``trained_models``.
-
-    It raises WarehouseError where the file is missing, and ModelError where it was altered or is of another version.
-    """
-
-    def read(row: Mapping[str, object]) -> artefact.Artefact:
-        place, sha256 = str(row["artefact"]), str(row["artefact_sha256"])
-        try:
-            return artefact.read(artefacts.read(warehouse, place), sha256)
-        except ModelError as error:
-            raise ModelError(f"model {place} of {row['model']} {row['date']:%Y-%m}: {error}") from error
-
-    return read
+    """Return the function that reads the artefact of a row of ``trained_models`` from a warehouse."""
+    return serving.reader(partial(artefacts.read, warehouse))
 
 
 def shelf_of(warehouse: Warehouse, trained: pl.DataFrame) -> serving.Shelf:
