@@ -356,4 +356,4 @@ def _reasons(shelf: serving.Shelf, ml_features: pl.LazyFrame, rows: pl.DataFrame
     return found.select("symbol", "ts").with_columns(serving.reasons(found, model))
 
 
-ASSETS = [trained_models, predictions, _signals]
+ASSETS = [trained_models, predictions, _signals, shell.external_asset("model_trials")]
