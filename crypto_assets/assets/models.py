@@ -18,7 +18,7 @@ from crypto_assets.dates import DAY, days, midnight, months
 from crypto_assets.errors import CryptoAssetsError, ModelError
 from crypto_assets.models import serving, signals, training
 from crypto_assets.models.artefact import CODE_VERSION
-from crypto_assets.models.config import DEFAULT_MODELS, ModelConfig, digest, parse_models
+from crypto_assets.models.config import DEFAULT_MODELS, DEMO_MODELS, ModelConfig, digest, parse_models
 from crypto_assets.models.portfolio import WeightRule
 from crypto_assets.models.training import Labelled, Prepared, Training
 from crypto_assets.settings import Settings
@@ -50,6 +50,8 @@ Row = dict[str, Any]
 def configs_of(settings: Settings) -> tuple[ModelConfig, ...]:
     """Return the models to train: those of the file that ``CRYPTO_ASSETS_MODELS`` names, else ridge and LightGBM.
 
+    In a demo's home both are small.
+
     Args:
         settings: names the file.
 
@@ -57,7 +59,7 @@ def configs_of(settings: Settings) -> tuple[ModelConfig, ...]:
         ModelError: the file cannot be read, or a setting is wrong.
     """
     if settings.models is None:
-        return DEFAULT_MODELS
+        return DEFAULT_MODELS if settings.demo is None else DEMO_MODELS
     try:
         text = Path(settings.models).read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:

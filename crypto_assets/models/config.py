@@ -133,6 +133,11 @@ DEFAULTS: dict[str, dict[str, Any]] = {
 }
 
 DEFAULT_MODELS = (ModelConfig("ridge", "ridge"), ModelConfig("lightgbm", "lightgbm"))
+# A demo's generated market holds no edge: small trees show the work, and its reader does not wait for large ones.
+DEMO_MODELS = (
+    ModelConfig("ridge", "ridge", window_days=90),
+    ModelConfig("lightgbm", "lightgbm", window_days=90, parameters={"trees": 50, "leaves": 15}),
+)
 
 
 def parse_models(text: str, where: str) -> tuple[ModelConfig, ...]:
