@@ -86,6 +86,7 @@ class Settings:
     ollama_set: bool = False  # a server or a model was configured: warn if it is absent
     ollama_timeout_s: float = 120.0
     ollama_concurrency: int = 2
+    signal_changes: bool = False  # whether changes of signals are sent as alerts
     models: Path | None = None  # TOML file of the models to train; None: ridge and LightGBM
     demo: DemoHome | None = None  # what a demo's home remembers; None for an ordinary home
 
@@ -161,8 +162,15 @@ class Settings:
             alert_runbooks=text("ALERT_RUNBOOKS", "docs/runbooks"),
             docs=text("CRYPTO_ASSETS_DOCS", "docs").rstrip("/"),
             metrics_host=text("CRYPTO_ASSETS_METRICS_HOST", "127.0.0.1"),
+            signal_changes=_switch("SIGNAL_CHANGES", text("SIGNAL_CHANGES", "off")),
             models=Path(models) if (models := text("CRYPTO_ASSETS_MODELS", "")) else None,
         )
+
+
+def _switch(name: str, value: str) -> bool:
+    if value not in ("on", "off"):
+        raise UsageError(f"{name} {value!r} is neither on nor off; write one of these")
+    return value == "on"
 
 
 def variable(name: str, env: Mapping[str, str] | None = None) -> str:
