@@ -162,15 +162,9 @@ class Settings:
             alert_runbooks=text("ALERT_RUNBOOKS", "docs/runbooks"),
             docs=text("CRYPTO_ASSETS_DOCS", "docs").rstrip("/"),
             metrics_host=text("CRYPTO_ASSETS_METRICS_HOST", "127.0.0.1"),
-            signal_changes=_switch("SIGNAL_CHANGES", text("SIGNAL_CHANGES", "off")),
+            signal_changes=_switch("SIGNAL_CHANGES", text("SIGNAL_CHANGES", "no")),
             models=Path(models) if (models := text("CRYPTO_ASSETS_MODELS", "")) else None,
         )
-
-
-def _switch(name: str, value: str) -> bool:
-    if value not in ("on", "off"):
-        raise UsageError(f"{name} {value!r} is neither on nor off; write one of these")
-    return value == "on"
 
 
 def variable(name: str, env: Mapping[str, str] | None = None) -> str:

@@ -50,10 +50,10 @@ def test_it_is_off_unless_asked_for(
 ) -> None:
     fill(put)
     monkeypatch.setenv("CRYPTO_ASSETS_WAREHOUSE", warehouse.uri)
-    for value, count in ((None, 0), ("off", 0), ("on", 4)):
+    for value, count in ((None, 0), ("no", 0), ("yes", 4)):
         monkeypatch.setenv("SIGNAL_CHANGES", value) if value else monkeypatch.delenv("SIGNAL_CHANGES", raising=False)
         context = WatchContext(None, Settings.from_env(), NOW)  # type: ignore[arg-type]
         assert len(WATCHER.observe(context)[0]) == count
-    monkeypatch.setenv("SIGNAL_CHANGES", "yes")
-    with pytest.raises(UsageError, match="SIGNAL_CHANGES 'yes' is neither on nor off"):
+    monkeypatch.setenv("SIGNAL_CHANGES", "on")
+    with pytest.raises(UsageError, match="SIGNAL_CHANGES 'on' is not yes or no"):
         Settings.from_env()

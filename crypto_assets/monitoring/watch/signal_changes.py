@@ -1,4 +1,4 @@
-"""Coins whose signal changed its sign or strength with the newest hour. Off unless ``SIGNAL_CHANGES`` is ``on``."""
+"""Coins whose signal changed its sign or strength with the newest hour. Off unless ``SIGNAL_CHANGES`` is ``yes``."""
 
 from __future__ import annotations
 
@@ -64,6 +64,6 @@ def _said(row: dict[str, object], end: str) -> str:
 WATCHER = Watcher.of_state(
     "signal_change",
     300,
-    "Signals whose sign or strength changed with the newest hour. Off unless SIGNAL_CHANGES is on.",
+    "Signals whose sign or strength changed with the newest hour. Off unless SIGNAL_CHANGES is yes.",
     lambda context: signal_changes(context.warehouse, context.now) if context.settings.signal_changes else [],
 )
