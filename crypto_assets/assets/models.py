@@ -37,6 +37,7 @@ from crypto_assets.tables.models import (
     STARTED,
     TRAINED,
     TRAINED_MODELS,
+    WEAK,
 )
 from crypto_assets.tables.pit_quality import PIT_QUALITY
 
@@ -350,12 +351,14 @@ def _chosen(predictions: pl.DataFrame, trained: pl.DataFrame) -> pl.DataFrame:
 
 
 def _reasons(shelf: serving.Shelf, ml_features: pl.LazyFrame, rows: pl.DataFrame) -> pl.DataFrame:
-    """Return symbol, ts, reasons of rows that one model scored."""
+    """Return symbol, ts, reasons of rows that one model scored; none of weak signals, because they cost the most time."""
     row = shelf.trained.filter(pl.col("model_id") == rows["model_id"][0]).row(0, named=True)
     model = shelf.read(row)
     first, last = rows["date"].min(), rows["date"].max()
     found = _features(ml_features, first, last, list(model.features))  # type: ignore[arg-type]
-    return found.select("symbol", "ts").with_columns(serving.reasons(found, model))
+    named = rows.filter(pl.col("strength") != WEAK).select("symbol", "ts", pl.lit(value=True).alias("named"))
+    wanted = found.select("symbol", "ts").join(named, on=["symbol", "ts"], how="left", maintain_order="left")["named"]
+    return found.select("symbol", "ts").with_columns(serving.reasons(found, model, wanted.is_not_null().to_numpy()))
 
 
 ASSETS = [trained_models, predictions, _signals, shell.external_asset("model_trials")]
