@@ -20,6 +20,7 @@ from crypto_assets.monitoring.watch import (
     failed_runs,
     late_tables,
     model_server,
+    signal_changes,
     suspected_changes,
 )
 from crypto_assets.monitoring.watch.watcher import WatchContext, Watcher
@@ -35,6 +36,7 @@ WATCHERS: dict[str, Watcher] = {
         model_server,
         call_budgets,
         suspected_changes,
+        signal_changes,
     )
 }
 
