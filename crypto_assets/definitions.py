@@ -11,7 +11,7 @@ from crypto_assets import assets, automation, monitoring, serving
 from crypto_assets.assets.providers import Providers
 from crypto_assets.assets.shell import DAILY
 from crypto_assets.automation import schedules
-from crypto_assets.checks import all_checks
+from crypto_assets.checks.shells import all_checks
 from crypto_assets.settings import Settings
 from crypto_assets.storage.io_manager import DeltaIOManager
 from crypto_assets.storage.warehouse import of_settings

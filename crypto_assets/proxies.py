@@ -9,12 +9,14 @@ from __future__ import annotations
 
 import ipaddress
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
 from crypto_assets.settings import variable
 
+PROXIES = ("http_proxy", "https_proxy", "all_proxy")
 LOOPBACK = ("localhost", "127.0.0.1", "::1")
 
 
@@ -109,5 +111,19 @@ def spare_loopback() -> None:
             os.environ[name] = ",".join([*filter(None, entries), *missing])
 
 
+@contextmanager
+def hidden() -> Iterator[None]:
+    """Hide the proxies from what runs inside, such as a package that makes a client of its own while it is imported.
+
+    The variables are back afterwards. Such a client raises where the proxy's scheme is one that it cannot use.
+    """
+    names = [spelt for name in PROXIES for spelt in (name, name.upper()) if spelt in os.environ]
+    kept = {name: os.environ.pop(name) for name in names}
+    try:
+        yield
+    finally:
+        os.environ.update(kept)
+
+
 def _is_proxied() -> bool:
-    return any(_either(name, None)[1] for name in ("http_proxy", "https_proxy", "all_proxy"))
+    return any(_either(name, None)[1] for name in PROXIES)

@@ -26,6 +26,7 @@ else:
     pydantic = lazy("pydantic")
 
 OHLC_SOURCES = ("binance", "kraken", "coingecko")
+DERIVATIVE_SOURCES = ("binance", "bybit")
 ALERT_FORMATS = ("json", "slack")
 PLANS = ("public", "demo", "basic", "analyst", "lite", "enterprise")
 _NO_BUCKET = re.compile(r"s3a?:(?!//)|(?!file:)[a-z][a-z0-9+.-]*://(?:/|$)", re.IGNORECASE)
@@ -59,6 +60,11 @@ class Settings:
     kraken_base_url: str
     binance_base_url: str
     ohlc_sources: tuple[str, ...]
+    binance_futures_base_url: str
+    binance_archive_base_url: str
+    bybit_base_url: str
+    deribit_base_url: str
+    derivative_sources: tuple[str, ...]
     defillama_base_url: str
     stablecoins_base_url: str
     yields_base_url: str
@@ -137,7 +143,8 @@ class Settings:
             ),
             kraken_base_url=url("KRAKEN_BASE_URL", "https://api.kraken.com/0/public"),
             binance_base_url=url("BINANCE_BASE_URL", "https://api.binance.com/api/v3"),
-            ohlc_sources=_ohlc_sources(text("OHLC_SOURCES", ",".join(OHLC_SOURCES))),
+            ohlc_sources=_order("OHLC_SOURCES", text("OHLC_SOURCES", ""), OHLC_SOURCES),
+            **_derivatives(text, url),
             defillama_base_url=llama,
             # Stablecoins and yields have their own hosts; a replaced base address serves all.
             stablecoins_base_url=llama if text("DEFILLAMA_BASE_URL", "") else "https://stablecoins.llama.fi",
@@ -199,11 +206,12 @@ def _number(name: str, value: str, low: float, high: float) -> float:
     return found
 
 
-def _ohlc_sources(text: str) -> tuple[str, ...]:
-    names = tuple(name.strip().lower() for name in text.split(",") if name.strip())
-    unknown = [name for name in names if name not in OHLC_SOURCES]
+def _order(variable_name: str, text: str, known: tuple[str, ...]) -> tuple[str, ...]:
+    """Read an order of preference; all known names in their own order where nothing is set."""
+    names = tuple(name.strip().lower() for name in (text or ",".join(known)).split(",") if name.strip())
+    unknown = [name for name in names if name not in known]
     if unknown or not names or len(set(names)) != len(names):
-        raise UsageError(f"OHLC_SOURCES {text!r} is not a list of distinct names from {', '.join(OHLC_SOURCES)}")
+        raise UsageError(f"{variable_name} {text!r} is not a list of distinct names from {', '.join(known)}")
     return names
 
 
@@ -265,6 +273,17 @@ def _api_budgets(text: str) -> dict[str, int]:
         if not value.isdecimal():
             raise UsageError(f"API_BUDGETS has {provider}={value!r}; write e.g. {example}")
     return {provider: int(value) for provider, value in found.items()}
+
+
+def _derivatives(text: Callable[[str, str], str], url: Callable[[str, str], str]) -> dict[str, Any]:
+    """Read the venues of derivatives: their addresses, and in which order they are preferred."""
+    return {
+        "binance_futures_base_url": url("BINANCE_FUTURES_BASE_URL", "https://fapi.binance.com"),
+        "binance_archive_base_url": url("BINANCE_ARCHIVE_BASE_URL", "https://data.binance.vision"),
+        "bybit_base_url": url("BYBIT_BASE_URL", "https://api.bybit.com"),
+        "deribit_base_url": url("DERIBIT_BASE_URL", "https://www.deribit.com"),
+        "derivative_sources": _order("DERIVATIVE_SOURCES", text("DERIVATIVE_SOURCES", ""), DERIVATIVE_SOURCES),
+    }
 
 
 def _home(text: Callable[[str, str], str]) -> dict[str, Any]:

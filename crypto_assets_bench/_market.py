@@ -31,7 +31,9 @@ def tables(first: date = START, last: date = END) -> dict[str, pl.DataFrame]:
 def table(name: str, first: date, last: date) -> pl.DataFrame:
     """One of them."""
     made = {"prices": _prices, "ohlc": _bars, "narratives": _narratives, "derivatives": _derivatives}
-    return made.get(name, _daily)(schemas.CONTRACTS[name], first - timedelta(days=LOOKBACK_DAYS[name]), last)
+    contract = schemas.CONTRACTS[name]
+    hourly = _of_venues if "venue" in contract.key else _volatility if "ts" in contract.key else _daily
+    return made.get(name, hourly)(schemas.CONTRACTS[name], first - timedelta(days=LOOKBACK_DAYS[name]), last)
 
 
 def _random(name: str) -> np.random.Generator:
@@ -50,7 +52,10 @@ def _hours(first: date, last: date, symbols: list[str]) -> tuple[pl.DataFrame, i
 
 def _finish(contract: Contract, keys: pl.DataFrame, columns: Columns, late: timedelta) -> pl.DataFrame:
     given = keys.with_columns(**columns).with_columns(
-        date=pl.col("ts").dt.date(), available_at=pl.col("ts") + late, source=pl.lit("bench")
+        date=pl.col("ts").dt.date(),
+        available_at=pl.col("ts") + late,
+        pit_quality=pl.lit(contract.pit_quality.unsaid),
+        source=pl.lit("bench"),
     )
     absent = {c.name: pl.lit(None, c.dtype) for c in contract.columns if c.name not in given.columns}
     return given.with_columns(**absent).select(contract.names)
@@ -102,6 +107,28 @@ def _derivatives(contract: Contract, first: date, last: date) -> pl.DataFrame:
     return _finish(contract, keys, columns | {"contracts": np.full(keys.height, 3)}, timedelta(minutes=3))
 
 
+def _of_venues(contract: Contract, first: date, last: date) -> pl.DataFrame:
+    """Numbers of contracts at two venues; settlements every 8 hours, other rows every hour."""
+    one, _ = _hours(first, last, SYMBOLS)
+    if contract.table == "funding_rates":
+        one = one.filter(pl.col("ts").dt.hour() % 8 == 0)
+    keys = pl.concat([one.with_columns(venue=pl.lit(venue)) for venue in ("binance", "bybit")])
+    random = _random(contract.table)
+    columns: Columns = {
+        c: np.round(random.uniform(1e-5, contract.by_name[c].upper or 1e6, keys.height), DECIMALS)
+        for c in contract.value_columns
+    }
+    known = timedelta(hours=1) if contract.table == "perpetual_bars" else timedelta()
+    return _finish(contract, keys, columns, known)
+
+
+def _volatility(contract: Contract, first: date, last: date) -> pl.DataFrame:
+    keys, _ = _hours(first, last, ["BTC"])
+    close = np.round(_random(contract.table).uniform(30, 90, keys.height), 2)
+    columns: Columns = {"open": close, "high": close, "low": close, "close": close}
+    return _finish(contract, keys, columns, timedelta(hours=1))
+
+
 def _daily(contract: Contract, first: date, last: date) -> pl.DataFrame:
     """A row a day for each coin, for the whole market, or for all chains together, known a few hours after its day."""
     days = pl.DataFrame({"date": pl.date_range(first, last, eager=True)})
@@ -115,4 +142,5 @@ def _daily(contract: Contract, first: date, last: date) -> pl.DataFrame:
         for c in contract.value_columns
     }
     known = (pl.col("date") + timedelta(days=1)).cast(TIMESTAMP) + timedelta(hours=2)
-    return days.with_columns(**columns, available_at=known, source=pl.lit("bench")).select(contract.names)
+    metadata = {"available_at": known, "pit_quality": pl.lit(contract.pit_quality.unsaid), "source": pl.lit("bench")}
+    return days.with_columns(**columns, **metadata).select(contract.names)

@@ -66,7 +66,7 @@ def _joined(inputs: dict[str, pl.DataFrame]) -> pd.DataFrame:
         "symbol", (pl.col("ts") + pl.duration(hours=1)).alias("ts"), "open", "high", "low", "close", "volume"
     )
     rows = inputs["prices"].filter(pl.col("date") >= _market.START).join(bars, on=["symbol", "ts"]).sort("symbol", "ts")
-    return rows.drop("date", "available_at", "source").to_pandas()
+    return rows.drop("date", "available_at", "pit_quality", "source").to_pandas()
 
 
 def _compare(name: str, ours: pl.DataFrame, theirs: np.ndarray) -> None:

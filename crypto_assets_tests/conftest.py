@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
+import shutil
+import sys
 import uuid
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
+from typing import Any
 
 import psycopg2
 import pytest
@@ -19,13 +23,17 @@ from crypto_assets.settings import Settings
 from crypto_assets_tests import scenario
 from crypto_assets_tests.object_store import ObjectStore
 from crypto_assets_tests.platform import Platform, open_platform
+from crypto_assets_tests.turns import LongestFirst, turn
 
 # Seconds are for the benchmarks: on a busy machine an example may take any time.
 settings.register_profile("untimed", deadline=None)
 settings.load_profile("untimed")
 
-# What takes longest begins first: at the end of a session on several cores none waits for one.
-FIRST = ("runtime/kubernetes/test_production.py", "test_rules.py::test_rule_3", "operate/test_backfill.py::test_a_late")
+# Tests start hundreds of Pythons. Where none keeps its bytecode, each compiles all that it imports: five seconds of work.
+sys.dont_write_bytecode = False
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+
+_DISCONNECT = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '{name}'"
 SHARED = Path(os.environ.get("CRYPTO_ASSETS_SHARED") or Path(__file__).parent.parent.parent / "shared")
 
 
@@ -40,7 +48,12 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    items.sort(key=lambda item: not any(part in item.nodeid for part in FIRST))
+    items.sort(key=lambda item: turn(item.nodeid))
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> LongestFirst | None:
+    return LongestFirst(config, log) if config.getoption("dist") == "loadfile" else None
 
 
 @pytest.fixture(scope="session")
@@ -52,11 +65,18 @@ def shared() -> Path:
 
 
 @pytest.fixture(scope="session")
-def postgres_url(tmp_path_factory: pytest.TempPathFactory) -> str:
-    """A real Postgres that every worker of this session shares."""
+def session_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder that every worker of this session shares."""
     base = tmp_path_factory.getbasetemp()
-    root = base.parent if os.environ.get("PYTEST_XDIST_WORKER") else base
-    return ensure_postgres(Settings.from_env({"CRYPTO_ASSETS_HOME": str(root / "shared_home")}))
+    return base.parent if os.environ.get("PYTEST_XDIST_WORKER") else base
+
+
+@pytest.fixture(scope="session")
+def postgres_url(session_folder: Path) -> str:
+    """A real Postgres that every worker of this session shares. No test cuts its power, so nothing waits for the disk."""
+    url = ensure_postgres(Settings.from_env({"CRYPTO_ASSETS_HOME": str(session_folder / "shared_home")}))
+    _execute(url, "ALTER SYSTEM SET fsync = off", "ALTER SYSTEM SET full_page_writes = off", "SELECT pg_reload_conf()")
+    return url
 
 
 @pytest.fixture(scope="session")
@@ -75,23 +95,25 @@ def bucket(object_store: ObjectStore) -> str:
     return object_store.bucket()
 
 
-def _create_database(postgres_url: str, name: str, template: str = "template1") -> str:
-    """Its URL. What is committed need not reach the disk before the test goes on: no test cuts this server's power."""
+def _execute(postgres_url: str, *statements: str) -> None:
+    """Run statements that no transaction may hold."""
     connection = psycopg2.connect(postgres_url.replace("+psycopg2", ""))
     connection.autocommit = True
-    cursor = connection.cursor()
-    cursor.execute(f"CREATE DATABASE {name} TEMPLATE {template}")
-    cursor.execute(f"ALTER DATABASE {name} SET synchronous_commit = off")
+    with connection.cursor() as cursor:
+        for statement in statements:
+            cursor.execute(statement)
     connection.close()
+
+
+def _create_database(postgres_url: str, name: str, template: str = "template1") -> str:
+    """Its URL."""
+    _execute(postgres_url, f"CREATE DATABASE {name} TEMPLATE {template}")
     return postgres_url.rsplit("/", 1)[0] + f"/{name}"
 
 
 def _drop_database(postgres_url: str, name: str) -> None:
     """Drop it with the connections that stay open to it: a session has some thousand tests, and the server 100 places."""
-    connection = psycopg2.connect(postgres_url.replace("+psycopg2", ""))
-    connection.autocommit = True
-    connection.cursor().execute(f"DROP DATABASE IF EXISTS {name} WITH (FORCE)")
-    connection.close()
+    _execute(postgres_url, f"DROP DATABASE IF EXISTS {name} WITH (FORCE)")
 
 
 def _open_instance(home: Path, url: str, patch: pytest.MonkeyPatch) -> DagsterInstance:
@@ -117,13 +139,13 @@ def with_tables(postgres_url: str, tmp_path_factory: pytest.TempPathFactory) -> 
 @pytest.fixture
 def new_instance(
     postgres_url: str, with_tables: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> Iterator[Callable[[], DagsterInstance]]:
-    """Makes Dagster instances, each on a database of its own."""
+) -> Iterator[Callable[..., DagsterInstance]]:
+    """Makes Dagster instances, each on a database of its own: ``new_instance(template=…)``."""
     with ExitStack() as stack:
 
-        def make() -> DagsterInstance:
+        def make(template: str = with_tables) -> DagsterInstance:
             name = f"test_{uuid.uuid4().hex}"
-            url = _create_database(postgres_url, name, with_tables)
+            url = _create_database(postgres_url, name, template)
             stack.callback(_drop_database, postgres_url, name)
             return stack.enter_context(_open_instance(tmp_path / name, url, monkeypatch))
 
@@ -143,9 +165,34 @@ def url(instance: DagsterInstance) -> str:
     return found.get_secret_value()
 
 
+@pytest.fixture(scope="session")
+def whole_scenario(postgres_url: str, with_tables: str, session_folder: Path) -> tuple[str, Path]:
+    """The database and the home of a platform on which the scenario was backfilled in one run, to be copied.
+
+    It takes as long as many tests, so the first worker makes it for all of them.
+    """
+    folder = session_folder / "whole_scenario"
+    with (session_folder / "whole_scenario.lock").open("a") as lock, pytest.MonkeyPatch.context() as patch:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not folder.exists():
+            name, making = f"whole_{uuid.uuid4().hex}", session_folder / uuid.uuid4().hex
+            url = _create_database(postgres_url, name, with_tables)
+            recording = scenario.write(making / "home" / "recording")
+            with (
+                _open_instance(making / "instance", url, patch) as instance,
+                open_platform(instance, making / "home", recording, patch) as platform,
+            ):
+                assert platform.backfill(scenario.START, scenario.END).ok
+            # A database is copied while nobody is connected to it.
+            _execute(postgres_url, f"ALTER DATABASE {name} ALLOW_CONNECTIONS false", _DISCONNECT.format(name=name))
+            (making / "database").write_text(name, encoding="utf-8")
+            making.rename(folder)
+    return (folder / "database").read_text(encoding="utf-8"), folder / "home"
+
+
 @pytest.fixture
 def platforms(
-    new_instance: Callable[[], DagsterInstance], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    new_instance: Callable[..., DagsterInstance], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[Callable[..., Platform]]:
     """Makes platforms on the scenario, each isolated: ``platforms(until=…, fault=…)``."""
     with ExitStack() as stack:
@@ -161,3 +208,18 @@ def platforms(
 @pytest.fixture
 def platform(platforms: Callable[..., Platform]) -> Platform:
     return platforms()
+
+
+@pytest.fixture
+def filled(
+    whole_scenario: tuple[str, Path],
+    new_instance: Callable[..., DagsterInstance],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> Iterator[Platform]:
+    """A platform of its own on which the scenario was backfilled in one run."""
+    database, home = whole_scenario
+    mine = tmp_path / "filled"
+    shutil.copytree(home, mine)
+    with open_platform(new_instance(database), mine, mine / "recording", monkeypatch) as found:
+        yield found

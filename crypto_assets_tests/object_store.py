@@ -11,7 +11,7 @@ from types import TracebackType
 from typing import Any
 from urllib.parse import urlsplit
 
-from moto.server import DomainDispatcherApplication, create_backend_app
+from moto.server import create_backend_app
 from werkzeug.serving import make_server
 
 HOST = "127.0.0.1"
@@ -22,7 +22,7 @@ class ObjectStore:
 
     def __init__(self) -> None:
         logging.getLogger("werkzeug").setLevel(logging.ERROR)
-        application = DomainDispatcherApplication(create_backend_app)
+        application = create_backend_app("s3")
         self._turn = threading.Lock()
         self.requests = 0
 

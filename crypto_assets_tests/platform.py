@@ -16,8 +16,11 @@ from crypto_assets.operate import graph
 from crypto_assets.operate.backfill import BackfillReport, backfill
 from crypto_assets.sandbox.server import Sandbox
 from crypto_assets.settings import Settings
+from crypto_assets.sources.client.http import Client
 from crypto_assets.storage.warehouse import Warehouse
 from crypto_assets_tests import scenario
+
+BACKOFF_S = 0.02  # seconds between the first two attempts of a request; no provider is to be spared
 
 
 @dataclass
@@ -58,6 +61,7 @@ def open_platform(
     monkeypatch: pytest.MonkeyPatch,
     fault: str | None = None,
 ) -> Iterator[Platform]:
+    monkeypatch.setitem(Client.__init__.__kwdefaults__, "backoff", BACKOFF_S)
     with Sandbox(data=recording, fault=fault) as sandbox:
         env = {**sandbox.env(), "CRYPTO_ASSETS_HOME": str(home), "CRYPTO_ASSETS_COINS": scenario.COINS}
         yield Platform(instance, env, monkeypatch)

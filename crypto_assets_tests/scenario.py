@@ -5,6 +5,8 @@
 - BTC: three hours are missing on the 3rd (05:00 to 07:00); the on-chain day of the 3rd completes only on the 5th.
 - ETH: one bar of the 2nd comes twice; on the 4th at 12:00 the price spikes by half and falls back.
 - UNI: lists on the 3rd at 14:00.
+- Derivatives: settlements of BTC and ETH every 8 hours, of ETH every hour from the 4th at 16:00 on; hourly statistics and
+  bars of both; DVOL of BTC.
 - News: one article about each coin, one about none, one that two feeds carry.
 
 ``write(folder)`` makes the recording; ``until`` forgets everything that became known later.
@@ -112,6 +114,53 @@ ARTICLES = pd.DataFrame(
 ).assign(sentiment="{}", subject="bitcoin", text=lambda frame: frame["title"] + ".")
 
 
+SETTLED_HOURLY_FROM = datetime(2021, 3, 4, 16, tzinfo=timezone.utc)
+
+
+def _hours() -> list[datetime]:
+    return [datetime(2021, 2, 27, tzinfo=timezone.utc) + HOUR * n for n in range(8 * 24)]
+
+
+def _settles(symbol: str, ts: datetime) -> bool:
+    return ts.hour % 8 == 0 or (symbol == "ETH" and ts > SETTLED_HOURLY_FROM)
+
+
+def derivatives(until: datetime | None = None) -> dict[str, pd.DataFrame]:
+    """Recordings of derivatives by file name below the folder; ``until`` forgets what was settled or closed later."""
+    rows: dict[str, list[dict]] = {"funding": [], "interest": [], "bars": [], "dvol": []}
+    for n, ts in enumerate(_hours()):
+        known, closed = until is None or ts <= until, until is None or ts + HOUR <= until
+        for symbol in ("BTC", "ETH"):
+            contract, wave = f"{symbol}USDT", math.sin(n / 9 + len(symbol))
+            if known and _settles(symbol, ts):
+                stamp = ts + timedelta(milliseconds=n % 7)
+                rows["funding"].append({"symbol": contract, "funding_time": stamp, "funding_rate": 1e-4 * (1 + wave)})
+            if until is None or ts + timedelta(minutes=5) <= until:
+                interest = {"sum_open_interest": 30_000.0 + 900 * wave, "sum_open_interest_value": 1e9 + 1e7 * wave}
+                ratios = {"count_long_short_ratio": 1.2 + wave / 9, "sum_taker_long_short_vol_ratio": 1 + wave / 7}
+                rows["interest"].append({"symbol": contract, "ts": ts, **interest, **ratios})
+            if closed:
+                index = level(symbol, ts + HOUR)
+                close = index * (1 + 1e-4 * wave)
+                rows["bars"].append(
+                    {"symbol": contract, "ts": ts, "close": close, "index_close": index, "volume": 500.0 + n}
+                )
+        if closed:
+            value = 80 + 5 * math.cos(n / 11)
+            rows["dvol"].append(
+                {"currency": "BTC", "ts": ts, "open": value, "high": value + 1, "low": value - 1, "close": value}
+            )
+    names = {
+        "funding": "funding/binance_perp_funding_2021.parquet", "interest": "open_interest/binance_perp_oi_1h_2021.parquet",
+        "bars": "perpetual_hourly/binance_2021.parquet", "dvol": "dvol/deribit_dvol_2021.parquet",
+    }  # fmt: skip
+    found = {names[kind]: pd.DataFrame(listed) for kind, listed in rows.items()}
+    for frame in found.values():
+        for column in {"ts", "funding_time"} & set(frame.columns):
+            frame[column] = frame[column].astype("datetime64[us, UTC]")
+    return found
+
+
 def _daily(column: str, values: dict[date, float]) -> pd.DataFrame:
     return pd.DataFrame({column: [str(day) for day in values], "value": list(values.values()), "status": "ok"})
 
@@ -124,6 +173,10 @@ def write(folder: Path, until: datetime | None = None) -> Path:
     if until is not None:
         spot = spot[spot["ts"] + HOUR <= until]
         chain = chain[chain["AssetEODCompletionTime"] <= until.timestamp()]
+    for path, frame in derivatives(until).items():
+        (folder / path).parent.mkdir(parents=True, exist_ok=True)
+        if len(frame):
+            frame.to_parquet(folder / path)
     for name in ("ohlcv_hourly", "news", "sentiment", "tvl"):
         (folder / name).mkdir(parents=True, exist_ok=True)
     spot.to_parquet(folder / "ohlcv_hourly" / "binance_spot_1h_2020-12_2021-07.parquet")

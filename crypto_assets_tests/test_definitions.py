@@ -22,7 +22,7 @@ from crypto_assets.tables.schemas import CONTRACTS
 from crypto_assets_tests.forgotten import nothing_forgotten
 
 SPECS = {spec.key.to_user_string(): spec for spec in defs.resolve_all_asset_specs()}
-GROUPS = {"prices", "onchain", "context", "news", "ml", "operations"}
+GROUPS = {"prices", "onchain", "context", "derivatives", "news", "ml", "operations"}
 RECORDS = {
     "api_usage",
     "quarantine",
@@ -209,3 +209,18 @@ def test_every_page_that_is_linked_is_there() -> None:
     for name, anchor in {str(one.value).removeprefix("docs/").partition("#")[::2] for one in linked if one is not None}:
         text = (docs / name).read_text(encoding="utf-8")
         assert not anchor or f"## {anchor}" in text or f"## `{anchor}`" in text, (name, anchor)
+
+
+def test_descriptions_are_written_for_the_ui_and_not_for_readers_of_the_code() -> None:
+    """The lists of the UI show the first line as it is, without its markup."""
+    repository = defs.get_repository_def()
+    shown = {f"asset {name}": spec.description for name, spec in SPECS.items()}
+    graph_of = defs.resolve_asset_graph()
+    shown |= {f"check {key.to_user_string()}": graph_of.get(key).description for key in graph_of.asset_check_keys}
+    shown |= {f"schedule {one.name}": one.description for one in repository.schedule_defs}
+    shown |= {f"sensor {one.name}": one.description for one in repository.sensor_defs}
+    shown |= {f"job {one.name}": one.description for one in repository.get_all_jobs() if not one.name.startswith("__")}
+    for what, text in shown.items():
+        assert text and text.strip() == text, what
+        assert "`" not in text.splitlines()[0], f"{what}: {text.splitlines()[0]}"
+        assert ".py" not in text, f"{what} names a file of the code: {text}"

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import http.server
+import os
 import socket
+import subprocess
+import sys
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -159,6 +162,21 @@ def test_a_proxy_that_cannot_be_used_is_named(address: str, monkeypatch: pytest.
     monkeypatch.setenv("ALL_PROXY", address)
     with pytest.raises(CryptoAssetsError, match="through the proxy of ALL_PROXY "):
         asyncio.run(_get("http://provider.example/x"))
+
+
+@pytest.mark.parametrize("address", ["socks5://127.0.0.1:1", "ftp://127.0.0.1:1", "nonsense://x"])
+def test_a_proxy_that_cannot_be_used_does_not_keep_a_local_model_away(address: str) -> None:
+    """In a process of its own: the client's package reads the variables only while it is imported."""
+    script = (
+        "import os\n"
+        "from crypto_assets.narratives.llm.client import Ollama\n"
+        "from crypto_assets.settings import Settings\n"
+        "Ollama(Settings.from_env())\n"
+        "print(os.environ['ALL_PROXY'])"
+    )
+    env = {**os.environ, "ALL_PROXY": address}
+    done = subprocess.run([sys.executable, "-c", script], env=env, capture_output=True, text=True)
+    assert (done.returncode, done.stdout.strip()) == (0, address), done.stderr
 
 
 @pytest.mark.parametrize(

@@ -26,41 +26,38 @@ def assert_same_tables(one: Platform, other: Platform) -> None:
         assert_frame_equal(*frames, rel_tol=1e-9, abs_tol=0)
 
 
-def test_rule_1_nothing_is_made_up(platform: Platform) -> None:
+def test_rule_1_nothing_is_made_up(filled: Platform) -> None:
     """Only what the recording holds is there: gaps stay gaps, unknown is null, the source says sandbox."""
-    assert platform.backfill(START, END).ok
-    ohlc = platform.read("ohlc")
+    ohlc = filled.read("ohlc")
     btc = set(ohlc.filter(pl.col("symbol") == "BTC")["ts"])
     assert not btc & set(scenario.GAP)
     assert ohlc.filter(pl.col("symbol") == "UNI")["ts"].min() == scenario.LISTING
-    base = platform.read("onchain_base")
+    base = filled.read("onchain_base")
     assert base.filter(pl.col("symbol") == "ETH")["realized_cap_usd"].null_count() == 6
     assert base["hash_rate"].null_count() == base.height
     assert "UNI" not in set(base["symbol"])
-    features = platform.read("ml_features")
+    features = filled.read("ml_features")
     assert features["onchain_whale_transactions"].null_count() == features.height
     for table in CONTRACTS:
-        assert platform.read(table)["source"].str.starts_with("sandbox").all(), table
+        assert filled.read(table)["source"].str.starts_with("sandbox").all(), table
 
 
-def test_rule_2_no_look_ahead(platform: Platform, platforms) -> None:
+def test_rule_2_no_look_ahead(filled: Platform, platforms) -> None:
     """Forget everything that became known after t, recompute, and every row decided by t is the same."""
-    assert platform.backfill(START, END).ok
     for moment in (datetime(2021, 3, 4, 12, 20, tzinfo=timezone.utc), datetime(2021, 3, 5, 9, 59, tzinfo=timezone.utc)):
         truncated = platforms(until=moment)
         truncated.backfill(START, moment.date())
         for table in ("onchain_enhanced", "narratives", "theme_trends", "theme_digests", "ml_features"):
             known = [
                 p.read(table).filter(pl.col("available_at") <= moment).drop(CAPS, strict=False)
-                for p in (platform, truncated)
+                for p in (filled, truncated)
             ]
             assert known[0].height > 0
             assert_frame_equal(*known, rel_tol=1e-9, abs_tol=0)
 
 
-def test_rule_2_a_late_onchain_value_changes_only_hours_that_could_have_seen_it(platform: Platform) -> None:
-    platform.backfill(START, END)
-    btc = platform.read("ml_features").filter(pl.col("symbol") == "BTC")
+def test_rule_2_a_late_onchain_value_changes_only_hours_that_could_have_seen_it(filled: Platform) -> None:
+    btc = filled.read("ml_features").filter(pl.col("symbol") == "BTC")
     seen = dict(btc.select("ts", "transaction_count_24h").rows())
     late = 300_000.0 + 500 * 2  # the recording's TxCnt of the 3rd, known on the 5th at 10:00
     before, after = (datetime(2021, 3, 5, hour, tzinfo=timezone.utc) for hour in (9, 10))
@@ -70,32 +67,37 @@ def test_rule_2_a_late_onchain_value_changes_only_hours_that_could_have_seen_it(
 
 
 @pytest.mark.parametrize("order", ["by day", "shuffled"])
-def test_rule_3_chunking_does_not_show(platform: Platform, platforms, order: str) -> None:
+def test_rule_3_chunking_does_not_show(filled: Platform, platform: Platform, order: str) -> None:
     """One run, a run a day, and a run a day in random order give the same tables."""
-    assert platform.backfill(START, END).ok
-    chunked = platforms()
     found = days(START, END)
     if order == "shuffled":
         random.Random(4).shuffle(found)
     for day in found:
-        assert chunked.backfill(day, day).ok
-    assert_same_tables(platform, chunked)
+        assert platform.backfill(day, day).ok
+    assert_same_tables(filled, platform)
 
 
-def test_rule_4_idempotent(platform: Platform) -> None:
+def test_rule_4_idempotent(filled: Platform) -> None:
     """The second run with the same responses changes nothing, not even a table version."""
-    assert platform.backfill(START, END).ok
-    before = {table: (platform.warehouse.version(table), platform.read(table)) for table in CONTRACTS}
-    assert platform.backfill(START, END).ok
+    before = {table: (filled.warehouse.version(table), filled.read(table)) for table in CONTRACTS}
+    assert filled.backfill(START, END).ok
     for table, (version, frame) in before.items():
-        assert platform.warehouse.version(table) == version, table
-        assert_frame_equal(platform.read(table), frame)
+        assert filled.warehouse.version(table) == version, table
+        assert_frame_equal(filled.read(table), frame)
         assert frame.unique(list(CONTRACTS[table].key)).height == frame.height, table
 
 
 @pytest.mark.parametrize(
     ("route", "table"),
-    [("market_chart", "prices"), ("klines", "ohlc"), ("asset-metrics", "onchain_base"), ("fng", "market_sentiment")],
+    [
+        ("market_chart", "prices"),
+        ("klines", "ohlc"),
+        ("asset-metrics", "onchain_base"),
+        ("fng", "market_sentiment"),
+        ("fundingRate", "funding_rates"),
+        ("fapi/v1/klines", "perpetual_bars"),
+        ("get_volatility_index_data", "implied_volatility"),
+    ],
 )
 @pytest.mark.parametrize("fault", ["status=403", "html=1", "malformed=1"])
 def test_rule_5_a_failed_fetch_writes_nothing(platforms, route: str, table: str, fault: str) -> None:
@@ -120,23 +122,21 @@ def test_rule_5_a_shorter_answer_never_overwrites(platform: Platform, tmp_path, 
         assert_frame_equal(platform.read(table), frame)
 
 
-def test_rule_6_validate_before_the_write(platform: Platform) -> None:
+def test_rule_6_validate_before_the_write(filled: Platform) -> None:
     """A frame that breaks its contract leaves the table as it was, version and all."""
     from crypto_assets.errors import ContractError
 
-    assert platform.backfill(START, END).ok
-    version, rows = platform.warehouse.version("ml_features"), platform.read("ml_features")
+    version, rows = filled.warehouse.version("ml_features"), filled.read("ml_features")
     bad = rows.with_columns(rsi_14=pl.lit(101.0))
     with pytest.raises(ContractError, match="rsi_14"):
-        platform.warehouse.write(ML_FEATURES, bad, days(START, END))
-    assert platform.warehouse.version("ml_features") == version
-    assert_frame_equal(platform.read("ml_features"), rows)
+        filled.warehouse.write(ML_FEATURES, bad, days(START, END))
+    assert filled.warehouse.version("ml_features") == version
+    assert_frame_equal(filled.read("ml_features"), rows)
 
 
-def test_features_wait_for_their_decision_time(platform: Platform) -> None:
+def test_features_wait_for_their_decision_time(filled: Platform) -> None:
     """Each features row decides at ts + 5 minutes, and the price in it was known by then."""
-    platform.backfill(START, END)
-    features, prices = platform.read("ml_features"), platform.read("prices")
+    features, prices = filled.read("ml_features"), filled.read("prices")
     assert (features["available_at"] - features["ts"] == timedelta(minutes=5)).all()
     joined = features.join(prices, on=["symbol", "ts"], suffix="_observed").drop_nulls("price_usd")
     assert (joined["available_at_observed"] <= joined["available_at"]).all()

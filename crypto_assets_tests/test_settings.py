@@ -15,7 +15,8 @@ from pydantic import SecretStr
 
 import crypto_assets
 from crypto_assets.errors import UsageError
-from crypto_assets.settings import Settings
+from crypto_assets.settings import DERIVATIVE_SOURCES, Settings
+from crypto_assets.tables.derivatives import VENUES
 
 README = Path(crypto_assets.__file__).parent.parent / "README.md"
 SECRETS = {
@@ -37,6 +38,11 @@ READ: dict[str, tuple[str, str, Any]] = {
     "BINANCE_BASE_URL": ("http://h/4", "binance_base_url", "http://h/4"),
     "DEFILLAMA_BASE_URL": ("http://h/5", "defillama_base_url", "http://h/5"),
     "FEAR_GREED_BASE_URL": ("http://h/6", "fear_greed_base_url", "http://h/6"),
+    "BINANCE_FUTURES_BASE_URL": ("http://h/7/", "binance_futures_base_url", "http://h/7"),
+    "BINANCE_ARCHIVE_BASE_URL": ("http://h/8", "binance_archive_base_url", "http://h/8"),
+    "BYBIT_BASE_URL": ("http://h/9", "bybit_base_url", "http://h/9"),
+    "DERIBIT_BASE_URL": ("http://h/10", "deribit_base_url", "http://h/10"),
+    "DERIVATIVE_SOURCES": ("Bybit, binance", "derivative_sources", ("bybit", "binance")),
     "OHLC_SOURCES": ("Kraken, binance", "ohlc_sources", ("kraken", "binance")),
     "NEWS_FEEDS": ("a=http://h/?q=1", "news_feeds", {"a": "http://h/?q=1"}),
     "RATE_LIMITS": ("Kraken=1/2.5, x=30/60", "rate_limits", {"kraken": (1, 2.5), "x": (30, 60.0)}),
@@ -201,6 +207,9 @@ def test_values_are_read() -> None:
         ("KRAKEN_BASE_URL", "ftp://x"),
         ("OHLC_SOURCES", "binance,binance"),
         ("OHLC_SOURCES", "coinbase"),
+        ("DERIVATIVE_SOURCES", "binance,okx"),
+        ("DERIVATIVE_SOURCES", "bybit,bybit"),
+        ("DERIBIT_BASE_URL", "deribit.com"),
         ("NEWS_FEEDS", "a"),
         ("NEWS_FEEDS", "a=http://h,a=http://i"),
         ("NEWS_FEEDS", "a=ftp://h"),
@@ -257,3 +266,8 @@ def test_a_refusal_does_not_tell_the_key() -> None:
     with pytest.raises(UsageError, match="COINGECKO_PLAN") as caught:
         Settings.from_env({"COINGECKO_API_KEY": "planted", "COINGECKO_PLAN": "gold"})
     assert "planted" not in str(caught.value)
+
+
+def test_the_venues_that_features_prefer_by_default_are_those_that_are_asked() -> None:
+    """Two rooms that may not import each other name the venues: settings, and the tables."""
+    assert DERIVATIVE_SOURCES == VENUES

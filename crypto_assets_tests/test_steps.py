@@ -23,7 +23,7 @@ from crypto_assets.features import price as price_family
 from crypto_assets.features import technical
 from crypto_assets.features.all_features import FEATURES
 from crypto_assets.monitoring import watch
-from crypto_assets.sandbox import others, prices, snapshots
+from crypto_assets.sandbox import derivatives, others, prices, snapshots
 from crypto_assets.sandbox.generator import Generator
 from crypto_assets.sandbox.server import PREFIXES
 from crypto_assets.settings import Settings
@@ -33,6 +33,7 @@ from crypto_assets.tables.registry import GROUPS, TABLES, provider_tables
 from crypto_assets.tables.spec import DerivedFrom
 from crypto_assets_tests.forgotten import nothing_forgotten
 from crypto_assets_tests.sources.fault_providers import ROUTES, Route
+from crypto_assets_tests.sources.faults import good_answer
 from crypto_assets_tests.sources.wire_server import serve
 
 TESTS = Path(__file__).parent
@@ -64,7 +65,7 @@ def asked_by(route: Route) -> set[str]:
         async with Client(max_attempts=1) as client:
             await route.fetch(client, settings)
 
-    with serve(route.good) as server:
+    with serve(good_answer(route)) as server:
         asyncio.run(fetched(server.settings(**route.env)))
         return {request.path for request in server.requests}
 
@@ -106,7 +107,7 @@ def test_every_table_of_a_provider_meets_every_fault() -> None:
 
 def test_the_sandbox_has_the_route_of_every_table() -> None:
     backend = Generator()
-    served = [route for part in (prices, others, snapshots) for route in part.routes(backend)]
+    served = [route for part in (prices, derivatives, others, snapshots) for route in part.routes(backend)]
 
     def is_served(path: str) -> bool:
         scope = {"type": "http", "method": "GET", "path": path, "headers": []}

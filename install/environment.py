@@ -4,10 +4,9 @@ The Makefile calls it. It needs nothing but Python, and installs with ``uv``; wh
 way a package's hash must be the one in the lock file, nothing is compiled, and a command that was interrupted goes on
 where it stopped. ``CRYPTO_ASSETS_INSTALLER=pip`` leaves uv out.
 
-It must start on any Python 3.7, so that an unsupported version is refused in one sentence.
+It must start on any Python 3.6, so that an unsupported version is refused in one sentence: annotations that are newer stand
+in quotes.
 """
-
-from __future__ import annotations
 
 import os
 import re
@@ -24,6 +23,11 @@ ROOT = HERE.parent
 VENV = ROOT / ".venv"
 PYTHON = VENV / "bin" / "python"
 AGAIN = "then run the same command again: it goes on where it stopped"
+
+WHAT_RUNS = (
+    "import crypto_assets.definitions, crypto_assets.cli.main, crypto_assets.operate.demo, crypto_assets.sandbox.server, "
+    "dagster._daemon, dagster._grpc.server, dagster_webserver.app"
+)
 
 # What an installer's output says -> what to do about it; the first that is found counts.
 CAUSES = (
@@ -50,12 +54,12 @@ class Refusal(Exception):
     """The installation cannot go on; the message is one sentence."""
 
 
-def supported(version: tuple[int, ...]) -> bool:
+def supported(version: "tuple[int, ...]") -> bool:
     """Whether a Python of this version may run crypto_assets."""
     return OLDEST <= version[:2] <= NEWEST
 
 
-def check_python(version: tuple[int, ...], where: str) -> None:
+def check_python(version: "tuple[int, ...]", where: str) -> None:
     """Refuse a Python that was not tested, and name one of this machine that was.
 
     Raises:
@@ -71,12 +75,27 @@ def check_python(version: tuple[int, ...], where: str) -> None:
     )
 
 
-def _works(name: str) -> str | None:
+def check_checkout(root: Path) -> None:
+    """Refuse a checkout without its symbolic links, as Git for Windows makes it: Dagster would read the link's text.
+
+    Raises:
+        Refusal: a link of the repository is a file.
+    """
+    link = root / "crypto_assets" / "runtime" / "dagster.yaml"
+    if link.is_file() and link.read_text(encoding="utf-8").startswith("../"):
+        raise Refusal(
+            f"{link} is a file where the repository has a link, as Git for Windows leaves it; clone the project again inside "
+            "WSL, in a folder of its own file system such as ~, not under /mnt"
+        )
+
+
+def _works(name: str) -> "str | None":
     """Return the name if it starts a Python of that version; a version manager's stand-in may not."""
     asked = [name, "-c", "import sys; print(*sys.version_info[:2], sep='.')"]
     if shutil.which(name) is None:
         return None
-    done = subprocess.run(asked, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
+    # ``text`` is newer than 3.6.
+    done = subprocess.run(asked, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, universal_newlines=True)  # noqa: UP021
     return name if done.stdout.strip() == name[len("python") :] else None
 
 
@@ -121,7 +140,7 @@ def _state() -> str:
     return "whole" if done.returncode == 0 or shutil.which("uv") else "unfinished"
 
 
-def find_uv() -> str | None:
+def find_uv() -> "str | None":
     """Return the uv to use: the environment's, the machine's, or one that pip can fetch. None: use pip."""
     if os.environ.get("CRYPTO_ASSETS_INSTALLER") == "pip":
         return None
@@ -137,12 +156,12 @@ def find_uv() -> str | None:
     return found
 
 
-def _pip() -> list[str]:
+def _pip() -> "list[str]":
     quiet = ["--quiet", "--disable-pip-version-check", "--no-input"]
     return [str(PYTHON), "-m", "pip", "install", *quiet, "--require-hashes", "--only-binary", ":all:"]
 
 
-def as_pip_is_set(environment: dict[str, str]) -> dict[str, str]:
+def as_pip_is_set(environment: "dict[str, str]") -> "dict[str, str]":
     """Return the environment for uv, with the index, certificate and proxy that pip is set up to use.
 
     uv does not read pip's files and variables. What is set for uv itself stays.
@@ -190,9 +209,21 @@ def install(what: str) -> None:
         run([*head, "--no-deps", "--requirement", str(HERE / "requirements-build.txt")], environment)
         plain = [part for part in head if part not in ("--require-hashes", "--only-binary", ":all:")]
         run([*plain, *offline, "--no-deps", "--no-build-isolation", "--editable", str(ROOT)], environment)
+        if sys.dont_write_bytecode:
+            compile_what_runs()
 
 
-def run(command: list[str], environment: dict[str, str]) -> None:
+def compile_what_runs() -> None:
+    """Import what the platform loads, once, in a process that may write bytecode.
+
+    uv installs sources only, and Python compiles a module when it is first imported. With PYTHONDONTWRITEBYTECODE set it
+    keeps nothing, and each process of the platform compiles some 2,500 modules for itself, five seconds of it.
+    """
+    environment = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
+    subprocess.call([str(PYTHON), "-c", WHAT_RUNS], env=environment, stderr=subprocess.DEVNULL)
+
+
+def run(command: "list[str]", environment: "dict[str, str]") -> None:
     """Run an installer.
 
     Raises:
@@ -220,13 +251,14 @@ def say(sentence: str) -> None:
     sys.stderr.flush()
 
 
-def main(arguments: list[str]) -> int:
+def main(arguments: "list[str]") -> int:
     """Install what the one argument names; return the exit code."""
     if len(arguments) != 1 or arguments[0] not in LOCKS:
         say("usage: python3 install/environment.py {}".format("|".join(LOCKS)))
         return 2
     try:
         check_python(sys.version_info[:3], sys.executable)
+        check_checkout(ROOT)
         make_venv()
         install(arguments[0])
     except Refusal as refusal:

@@ -19,6 +19,6 @@ warnings.filterwarnings("ignore", message=".*varying BackfillPolicies.*")
 
 def dagster_modules() -> list[ModuleType]:
     """Return the modules of this package that define assets."""
-    from crypto_assets.assets import context, derived, ml, news, onchain, operations, prices
+    from crypto_assets.assets import context, derivatives, derived, ml, news, onchain, operations, prices, universe
 
-    return [prices, onchain, context, news, ml, operations, derived]
+    return [prices, universe, derivatives, onchain, context, news, ml, operations, derived]

@@ -12,7 +12,6 @@ from crypto_assets.settings import Settings
 from crypto_assets.sources import alternative_me, coingecko_context, defillama, defillama_snapshots
 from crypto_assets.sources.client.http import Client
 from crypto_assets.sources.fetched import Fetched
-from crypto_assets.sources.screen import screen
 from crypto_assets.storage.warehouse import Warehouse
 from crypto_assets.tables import schemas
 
@@ -97,7 +96,7 @@ def community(context: dg.AssetExecutionContext, providers: Providers) -> Iterat
     failed = Fetched(schemas.DEVELOPER_ACTIVITY.empty().to_pandas(), failed=first.failed)
     tables = (schemas.SOCIAL_METRICS, schemas.DEVELOPER_ACTIVITY)
     for contract, unscreened in zip(tables, found or [first, failed], strict=True):
-        table, fetched = contract.table, screen(contract, unscreened)
+        table, fetched = contract.table, shell.screened(contract, unscreened, now)
         if table in context.selected_output_names:
             shell.note(context, fetched, output=table)
             yield dg.Output(fetched.frame, output_name=table)

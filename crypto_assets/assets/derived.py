@@ -72,7 +72,7 @@ def asset_of(spec: TableSpec) -> dg.AssetsDefinition:
     def derive(context: dg.AssetExecutionContext, **frames: Any) -> Any:
         start, end = shell.days_of(context)
         shell.show_lineage(context)
-        return transform(**frames, start=start, end=end)
+        return shell.with_worst(spec.table, transform(**frames, start=start, end=end), frames)
 
     return derive
 

@@ -34,7 +34,7 @@ def news_articles(context: dg.AssetExecutionContext, providers: Providers) -> pd
     known: list[str] = []
     if not fetched.frame["dated"].all():  # an item without a date belongs to the day on which it was first listed
         known = warehouse.read(schemas.NEWS_ARTICLES, columns=["article_id", "date"])["article_id"].to_list()
-    return tagging.tag_articles(
+    rows = tagging.tag_articles(
         fetched.frame,
         all_coins(),
         start,
@@ -44,6 +44,7 @@ def news_articles(context: dg.AssetExecutionContext, providers: Providers) -> pd
         seen_at=seen_at,
         known=known,
     )
+    return shell.with_quality(schemas.NEWS_ARTICLES, rows, seen_at)
 
 
 @dg.asset(**shell.asset_kwargs("article_narratives"))
@@ -55,7 +56,7 @@ def article_narratives(
     shell.show_lineage(context)
     frame, metadata = analysis.analyse(providers, news_articles, start, end, context.log.info)
     context.add_output_metadata(metadata)
-    return frame
+    return shell.with_worst("article_narratives", frame, {"news_articles": news_articles})
 
 
 @dg.asset(**shell.asset_kwargs("narratives"), ins=shell.inputs_of("narratives"))
@@ -71,7 +72,9 @@ def narratives(
     frame = aggregates.aggregate(news_articles, article_narratives, symbols(providers.coins()), start, end)
     frame = frame[frame["ts"] <= providers.now()]  # hours in the future have no row
     plots.show(context, "sentiment", lambda: plots.sentiment(frame))
-    return frame
+    return shell.with_worst(
+        "narratives", frame, {"news_articles": news_articles, "article_narratives": article_narratives}
+    )
 
 
 @dg.asset(**shell.asset_kwargs("theme_trends"), ins=shell.inputs_of("theme_trends"))
@@ -95,7 +98,8 @@ def theme_trends(
         "theme_shares",
         lambda: plots.line_chart(shares, title="Themes, share of the day's stories", unit="%"),
     )
-    return frame
+    inputs = {"news_articles": news_articles, "article_narratives": article_narratives}
+    return shell.with_worst("theme_trends", frame, inputs)
 
 
 @dg.asset(**shell.asset_kwargs("theme_digests"), ins=shell.inputs_of("theme_digests"))
@@ -107,7 +111,7 @@ def theme_digests(
     frame = digests.theme_digests(theme_trends, news_articles)
     newest = frame[frame["date"] == frame["date"].max()] if len(frame) else frame
     plots.show(context, "newest_digest", lambda: digests.as_markdown(newest))
-    return frame
+    return shell.with_worst("theme_digests", frame, {"theme_trends": theme_trends, "news_articles": news_articles})
 
 
 ASSETS = [news_articles, article_narratives, narratives, theme_trends, theme_digests]

@@ -14,14 +14,18 @@ from typing import TypeAlias
 import dagster as dg
 import pandas as pd
 
+from crypto_assets.settings import Settings
+
 LINES, POINTS = 6, 240  # of a chart: more cannot be distinguished
+TICKS = 6  # of an axis, at most: each takes as long to place and draw as all the lines
 Series: TypeAlias = Mapping[str, tuple[Sequence[date | datetime], Sequence[float | None]]]
 
 
 def show(context: dg.AssetExecutionContext, name: str, markdown: Callable[[], str]) -> None:
     """Put a picture or a text into the metadata of the run's last day.
 
-    Ticks of the day in progress show none, and neither does a dry run: drawing takes longer than they do.
+    Ticks of the day in progress show none, and neither does a dry run: drawing takes longer than they do. Nor does the
+    history of a demo, which lies before the first partition that the UI shows.
 
     Args:
         context: the asset's.
@@ -31,6 +35,8 @@ def show(context: dg.AssetExecutionContext, name: str, markdown: Callable[[], st
     keys = context.partition_key_range
     today = datetime.now(timezone.utc).date().isoformat()
     if keys.start == keys.end == today or not hasattr(context, "_step_execution_context"):
+        return
+    if date.fromisoformat(keys.end) < Settings.from_env().start:
         return
     context.add_asset_metadata({name: dg.MetadataValue.md(markdown())}, partition_key=keys.end)
 
@@ -92,7 +98,7 @@ def line_chart(series: Series, *, title: str, unit: str) -> str:
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.dates import AutoDateLocator, ConciseDateFormatter
     from matplotlib.figure import Figure
-    from matplotlib.ticker import PercentFormatter
+    from matplotlib.ticker import MaxNLocator, PercentFormatter
 
     figure = Figure(figsize=(8, 3.2), layout="constrained")
     FigureCanvasAgg(figure)
@@ -100,9 +106,10 @@ def line_chart(series: Series, *, title: str, unit: str) -> str:
     for name, (times, values) in series.items():
         numbers = [float("nan") if value is None else value for value in values]
         axes.plot(times, numbers, label=name, linewidth=1.4, marker="." if len(numbers) < 40 else "")  # type: ignore[arg-type]
-    locator = AutoDateLocator()
+    locator = AutoDateLocator(minticks=3, maxticks=TICKS)
     axes.xaxis.set_major_locator(locator)
     axes.xaxis.set_major_formatter(ConciseDateFormatter(locator))
+    axes.yaxis.set_major_locator(MaxNLocator(TICKS))
     if unit == "%":
         axes.yaxis.set_major_formatter(PercentFormatter(1.0))
     else:

@@ -142,6 +142,6 @@ def release(warehouse: Warehouse, symbol: str, ts: datetime) -> float:
         )
     row = held.row(0, named=True)
     warehouse.write(QUARANTINE, held.with_columns(released_at=pl.lit(datetime.now(timezone.utc))), days(day, day))
-    names = [name for name in PRICES.names if name in held.columns]
+    names = [name for name in PRICES.given_names if name in held.columns]  # a price has the quality of prices
     warehouse.write(PRICES, held.select(*names, price_usd=pl.col("value_usd")), days(day, day))
     return float(row["value_usd"])

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Iterable, Mapping
-from datetime import date, timedelta
-from typing import Any
+from dataclasses import replace
+from datetime import date, datetime, timedelta
+from typing import Any, TypeVar
 
 import dagster as dg
 import pandas as pd
+import polars as pl
 
 from crypto_assets.assets import set_aside
 from crypto_assets.assets.calendar import daily
@@ -24,13 +26,18 @@ from crypto_assets.sources.screen import screen
 from crypto_assets.storage.io_manager import LOOK_BACK_DAYS
 from crypto_assets.storage.warehouse import Warehouse
 from crypto_assets.tables.contract import Contract
-from crypto_assets.tables.registry import CONTRACTS, TABLES
+from crypto_assets.tables.pit_quality import PIT_QUALITY, SeenInTime, WorstOfInputs
+from crypto_assets.tables.registry import CONTRACTS, LOOK_BACK, TABLES
 from crypto_assets.tables.spec import DerivedFrom, FromProvider, TableSpec, Unpartitioned
+from crypto_assets.tables.worst_quality import Input, backfilled_inputs, with_worst_quality
 
+DerivedRows = TypeVar("DerivedRows", pd.DataFrame, pl.DataFrame)
 DAILY = daily(Settings.from_env().start, Settings.from_env().last_day)
 COINS_TAG = "crypto_assets/coins"  # run tag: fetch these coins only
 LINEAGE = "dagster/column_lineage"
 FAILED_COINS = "failed_coins"  # metadata of a materialisation: coins whose rows it lacks, and why
+
+BACKFILLED_INPUTS = "backfilled_inputs"  # metadata of a derived day: the inputs that have backfilled rows for it
 
 MOST_DAYS = Settings.from_env().chunk_days  # of any run: CRYPTO_ASSETS_CHUNK_DAYS
 
@@ -127,7 +134,7 @@ def _about(said: TableSpec) -> dict[str, Any]:
         "kinds": set(said.kinds),
         "owners": [said.owner],
         "tags": {"layer": said.layer},
-        "description": f"{contract.description}\n\nOne row is {contract.grain}. Known from: {contract.available_at_rule}.",
+        "description": f"{contract.description}\n\nOne row per {contract.grain}. Known from: {contract.available_at_rule}.",
         "freshness_policy": _freshness_policy(said),
         "metadata": {
             "dagster/column_schema": column_schema(contract),
@@ -274,15 +281,103 @@ def fetch(
     """
     only = context.run.tags.get(COINS_TAG)
     if only is None:
-        return screen(contract, providers.fetch(source, context.log.info))
+        return screened(contract, providers.fetch(source, context.log.info), providers.now())
     token = ALONE.set(True)
     try:
-        return screen(contract, providers.fetch(source, context.log.info))
+        return screened(contract, providers.fetch(source, context.log.info), providers.now())
     except (SourceError, dg.Failure) as error:
         reason = str(error.description if isinstance(error, dg.Failure) else error)
         return Fetched(contract.empty().to_pandas(), failed=dict.fromkeys(only.split(","), reason))
     finally:
         ALONE.reset(token)
+
+
+def screened(contract: Contract, fetched: Fetched, seen_at: datetime) -> Fetched:
+    """Screen the rows of a fetch (:func:`~crypto_assets.sources.screen.screen`), and say how they are known.
+
+    Args:
+        contract: The contract of the table.
+        fetched: The rows.
+        seen_at: The instant of the fetch, UTC.
+
+    Returns:
+        The rows that keep the contract.
+
+    Raises:
+        SourceError: Most rows would be left out.
+    """
+    kept = screen(contract, fetched)
+    return replace(kept, frame=with_quality(contract, kept.frame, seen_at))
+
+
+def with_quality(contract: Contract, rows: pd.DataFrame, seen_at: datetime) -> pd.DataFrame:
+    """Add ``pit_quality`` to rows of a provider.
+
+    Args:
+        contract: The contract of the table.
+        rows: Its rows, with ``available_at``.
+        seen_at: The instant of the fetch, UTC.
+
+    Returns:
+        The rows. Where the contract gives all rows the same quality, the write adds it, and they are returned unchanged.
+    """
+    rule = contract.pit_quality
+    if not isinstance(rule, SeenInTime) or PIT_QUALITY in rows.columns or "available_at" not in rows.columns:
+        return rows
+    quality = pl.from_pandas(rows[["available_at"]]).select(rule.of_rows(seen_at)).to_series()
+    return rows.assign(**{PIT_QUALITY: pd.Series(quality.to_list(), index=rows.index, dtype=object)})
+
+
+def with_worst(table: str, rows: DerivedRows, inputs: Mapping[str, pd.DataFrame | pl.DataFrame]) -> DerivedRows:
+    """Add ``pit_quality`` to the rows of a derived table: the worst of the input rows that they may rest on.
+
+    Args:
+        table: The derived table.
+        rows: Its rows, of the kind that is returned.
+        inputs: Input table -> its rows over the look-back.
+
+    Returns:
+        The rows.
+    """
+    rule = CONTRACTS[table].pit_quality
+    if not isinstance(rule, WorstOfInputs):
+        return rows
+    given = _quality_of_inputs(table, inputs, rule.by)
+    found = with_worst_quality(rule, _said(rows, rule.by), given)[PIT_QUALITY]
+    if isinstance(rows, pl.DataFrame):
+        return rows.with_columns(found)
+    return rows.assign(**{PIT_QUALITY: pd.Series(found.to_list(), index=rows.index, dtype=object)})
+
+
+def show_backfilled(
+    context: dg.AssetExecutionContext, table: str, inputs: Mapping[str, pd.DataFrame | pl.DataFrame]
+) -> None:
+    """Name, in the metadata of each day of the run, the inputs that have backfilled rows in the day's look-back.
+
+    A dry run does not, because it materialises nothing.
+
+    Args:
+        context: The run.
+        table: The derived table.
+        inputs: Input table -> its rows over the look-back.
+    """
+    if not hasattr(context, "_step_execution_context"):
+        return
+    found = backfilled_inputs(_quality_of_inputs(table, inputs, None), days(*days_of(context)))
+    by_day = {day.isoformat(): {BACKFILLED_INPUTS: dg.MetadataValue.json(names)} for day, names in found.items()}
+    add_by_partition(context.op_execution_context.get_step_execution_context(), dg.AssetKey(table), by_day)
+
+
+def _quality_of_inputs(
+    table: str, inputs: Mapping[str, pd.DataFrame | pl.DataFrame], by: str | None
+) -> dict[str, Input]:
+    return {name: Input(CONTRACTS[name], _said(inputs[name], by), back) for name, back in LOOK_BACK[table].items()}
+
+
+def _said(rows: pd.DataFrame | pl.DataFrame, by: str | None) -> pl.DataFrame:
+    """Return the columns that decide the quality."""
+    names = [name for name in (by, "date", "available_at", PIT_QUALITY) if name in rows.columns]
+    return rows.select(names) if isinstance(rows, pl.DataFrame) else pl.from_pandas(rows[names].reset_index(drop=True))
 
 
 def note(context: dg.AssetExecutionContext, fetched: Fetched, output: str | None = None, **more: Any) -> None:

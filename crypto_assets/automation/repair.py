@@ -124,7 +124,8 @@ def refill_gaps(context: dg.ScheduleEvaluationContext) -> list[dg.RunRequest] | 
     target=dg.AssetSelection.assets(*LOOK_BACK),
     minimum_interval_seconds=LATE_INTERVAL_S,
     default_status=DefaultSensorStatus.RUNNING,  # it calls no provider
-    description=late_values.__doc__,
+    description="Late values: an input was written after a derived partition had read it. Only days whose rows would change "
+    "are derived again. It makes no provider calls.",
     **documented("training.md"),
 )
 def late_values_sensor(context: dg.SensorEvaluationContext) -> dg.SensorResult | dg.SkipReason:
@@ -159,7 +160,8 @@ def late_values_sensor(context: dg.SensorEvaluationContext) -> dg.SensorResult |
     request_job=refill_job,
     default_status=DefaultSensorStatus.RUNNING,
     minimum_interval_seconds=REST_INTERVAL_S,
-    description=rest_of_run.__doc__,
+    description="After a failed run: what can be derived without the table that failed is derived. Columns from that table "
+    "stay null until its rows are there. It makes no provider calls.",
     metadata={"docs": page(OPERATIONS)},
 )
 def derive_without_what_failed(context: dg.RunFailureSensorContext) -> dg.SensorResult | dg.SkipReason:

@@ -12,8 +12,6 @@ from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
 
-from crypto_assets.errors import UsageError, suggestion
-
 
 @dataclass(frozen=True)
 class Coin:
@@ -25,6 +23,9 @@ class Coin:
     coinmetrics: str | None  # "btc"
     kraken: str | None  # altname of the USD pair, "XBTUSD"
     binance: str | None  # USDT spot pair, "BTCUSDT"
+    binance_perpetual: str | None  # USD-M perpetual contract, "BTCUSDT"; "1000SHIBUSDT" is of a thousand coins
+    bybit_perpetual: str | None  # linear perpetual contract, "BTCUSDT"; "SHIB1000USDT" is of a thousand coins
+    deribit: str | None  # currency of the volatility index, "BTC"
     defillama: str | None  # chain name as DefiLlama spells it, where the coin is a chain's native coin: "Ethereum"
     consensus: str  # "pow", "pos", "token", "stable" or "other"
     aliases: tuple[str, ...]  # other names in the news: ("ether",)
@@ -47,6 +48,9 @@ def all_coins() -> tuple[Coin, ...]:
                 coinmetrics=row["coinmetrics"] or None,
                 kraken=row["kraken"] or None,
                 binance=row["binance"] or None,
+                binance_perpetual=row["binance_perpetual"] or None,
+                bybit_perpetual=row["bybit_perpetual"] or None,
+                deribit=row["deribit"] or None,
                 defillama=row["defillama"] or None,
                 consensus=row["consensus"],
                 aliases=tuple(filter(None, row["aliases"].split("|"))),
@@ -61,37 +65,6 @@ def all_coins() -> tuple[Coin, ...]:
 def by_symbol() -> dict[str, Coin]:
     """Return symbol -> coin for the whole catalogue."""
     return {coin.symbol: coin for coin in all_coins()}
-
-
-def select(spec: str) -> tuple[Coin, ...]:
-    """Choose coins.
-
-    Args:
-        spec: ``BTC,ETH``, ``top:N`` or ``all``.
-
-    Returns:
-        The coins, without duplicates.
-
-    Raises:
-        UsageError: a coin is not in the catalogue, none is named, or N is not from 1 to the number of coins.
-    """
-    spec = spec.strip()
-    if spec.lower() == "all":
-        return all_coins()
-    if spec.lower().startswith("top:"):
-        count = spec[4:].strip()
-        if not count.isdigit() or not 1 <= int(count) <= len(all_coins()):
-            raise UsageError(f"CRYPTO_ASSETS_COINS {spec!r}: N must be a whole number from 1 to {len(all_coins())}")
-        return all_coins()[: int(count)]
-    symbols = [part.strip().upper() for part in spec.split(",") if part.strip()]
-    unknown = [symbol for symbol in symbols if symbol not in by_symbol()]
-    if unknown or not symbols:
-        raise UsageError(
-            f"CRYPTO_ASSETS_COINS names {', '.join(unknown) or 'no coin'}, not in the catalogue"
-            f"{suggestion(unknown, by_symbol())}; "
-            "use symbols such as BTC,ETH, or top:N, or all (the coins are in crypto_assets/catalog/coins.csv)"
-        )
-    return tuple(by_symbol()[symbol] for symbol in dict.fromkeys(symbols))
 
 
 def symbols(coins: Sequence[Coin]) -> list[str]:

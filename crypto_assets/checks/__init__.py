@@ -3,7 +3,3 @@
 A check is a function of the stored rows and a range of days, so that the UI and ``status`` show the same result.
 What does not belong here: the validation before a write (``tables/contract.py``) and alerts (``monitoring/``).
 """
-
-from crypto_assets.checks.shells import all_checks
-
-__all__ = ["all_checks"]

@@ -43,7 +43,8 @@ def judge(table: str, check: str, measure: Measure, scope: Scope) -> Judged:
 
     Returns:
         The outcome of the range, and day -> outcome. A day is judged by its rows, also where the platform is live: what
-        the present says is in the outcome of the range.
+        the present says is in the outcome of the range. Days before the first partition have none: they are the history
+        of a demo, and no page shows them.
 
     Raises:
         WarehouseError: a table cannot be read.
@@ -59,7 +60,11 @@ def _each_day(measure: Measure, scope: Scope) -> dict[date, Outcome]:
     if isinstance(held, SnapshotWarehouse):
         held = DaysInMemory(held, scope.start, scope.end)
     one = replace(scope, warehouse=held, live=False)
-    return {day: _small(measure(replace(one, start=day, end=day))) for day in days(scope.start, scope.end)}
+    return {day: _small(measure(replace(one, start=day, end=day))) for day in _partitions(scope)}
+
+
+def _partitions(scope: Scope) -> list[date]:
+    return days(max(scope.start, scope.settings.start), scope.end)
 
 
 def _small(outcome: Outcome) -> Outcome:
@@ -78,14 +83,14 @@ def _contract(table: str, measure: Measure, scope: Scope) -> Judged:
     if not whole.passed:
         return whole, _each_day(measure, scope)
     counted = scope.warehouse.days_with_rows(CONTRACTS[table].table, scope.start, scope.end)
-    return whole, {day: measures.contract_outcome([], counted.get(day, 0)) for day in days(scope.start, scope.end)}
+    return whole, {day: measures.contract_outcome([], counted.get(day, 0)) for day in _partitions(scope)}
 
 
 def _population(table: str, measure: Measure, scope: Scope) -> Judged:
     """The cells are counted by day anyway, and what is expected of them rests on days before."""
     found = population.measure_population(scope)
     return population.outcome_of(found, scope), {
-        day: population.outcome_of_day(found, day) for day in days(scope.start, scope.end)
+        day: population.outcome_of_day(found, day) for day in _partitions(scope)
     }
 
 

@@ -84,17 +84,23 @@ def expectations(scope: Scope, coins: Sequence[Coin]) -> Expectations:
         for feature in FEATURES.values():
             if feature.coins not in having:
                 continue
-            known = []
-            for place in INPUTS[feature.name]:
-                moment = moments[place]
+            known = [moments[place] for place in INPUTS[feature.name]]
+            instead = [moments[place] for place in INSTEAD[feature.name]]
+            begins = [_last(found) for found in (known, instead) if found or not feature.inputs]
+            begun = [moment for moment in begins if moment is not None]
+            if begun:
+                due[feature.name] = min(begun) + _WARMUP[feature.name]
+            for place, moment in zip(INPUTS[feature.name], known, strict=True) if not begun else ():
                 if moment is None:
                     absent.setdefault(place[0], {})[coin.symbol] = None
-                else:
-                    known.append(moment)
-            if len(known) == len(INPUTS[feature.name]):
-                due[feature.name] = max(known, default=_NEVER_LATE) + _WARMUP[feature.name]
     found.not_given = {source: list(names) for source, names in sorted(absent.items())}
     return found
+
+
+def _last(moments: Sequence[datetime | None]) -> datetime | None:
+    """When all inputs are there; None while one is not."""
+    known = [moment for moment in moments if moment is not None]
+    return max(known, default=_NEVER_LATE) if len(known) == len(moments) else None
 
 
 def spans(symbols: pl.Series) -> Iterator[tuple[str, slice]]:
@@ -139,13 +145,16 @@ def inputs_of(feature: Feature) -> tuple[tuple[str, timedelta], ...]:
 
 
 INPUTS = {name: inputs_of(feature) for name, feature in FEATURES.items()}
-_PLACES = tuple(dict.fromkeys(place for places in INPUTS.values() for place in places))
+INSTEAD = {name: tuple((source, timedelta()) for source in feature.instead) for name, feature in FEATURES.items()}
+_PLACES = tuple(dict.fromkeys(place for named in (INPUTS, INSTEAD) for places in named.values() for place in places))
 _WARMUP = {name: feature.first_hours * HOUR for name, feature in FEATURES.items()}
 
 
 def _moment(source: str, span: timedelta, coin: Coin, first: First) -> datetime | None:
     table, entity = table_of(source), entity_of(source)
     name = coin.defillama if entity == "chain" else entity or coin.symbol
+    if entity and "venue" in CONTRACTS[table].key:
+        name = _at_venue(coin.symbol, entity)
     moment = first.get((table, name if name and _owner(table) else "", column_of(source)))
     return None if moment is None else moment + span + HOURLY.get(table, 0) * HOUR  # a bar stands at its close
 
@@ -171,13 +180,17 @@ def _first_known(scope: Scope, sources: Iterable[str]) -> First:
     for table, names in columns.items():
         owner = _owner(table)
         instant = "ts" if table in HOURLY else "available_at"  # others are joined as of when they were known
-        wanted = sorted({*names, instant, *([owner] if owner else [])})
+        venue = ["venue"] if "venue" in CONTRACTS[table].key else []
+        wanted = sorted({*names, instant, *venue, *([owner] if owner else [])})
         rows = scope.warehouse.read(table, start=scope.start - _history(table), end=scope.end, columns=wanted)
         rows = rows if owner else rows.with_columns(pl.lit("").alias("owner"))
-        firsts = rows.group_by(owner or "owner").agg(
-            pl.col(instant).filter(pl.col(name).is_not_null()).min().alias(name) for name in sorted(names)
-        )
-        for row in firsts.iter_rows(named=True):
-            name = row.pop(owner or "owner")
-            found |= {(table, name, column): moment for column, moment in row.items() if moment is not None}
+        begins = [pl.col(instant).filter(pl.col(name).is_not_null()).min().alias(name) for name in sorted(names)]
+        for keys in ([owner or "owner"], [owner or "owner", *venue]):
+            for row in rows.group_by(keys).agg(begins).iter_rows(named=True):
+                name = _at_venue(*(row.pop(key) for key in keys))
+                found |= {(table, name, column): moment for column, moment in row.items() if moment is not None}
     return found
+
+
+def _at_venue(symbol: str, venue: str = "") -> str:
+    return f"{symbol} {venue}" if venue else symbol

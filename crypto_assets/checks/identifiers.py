@@ -6,10 +6,8 @@ from datetime import date
 
 import polars as pl
 
-from crypto_assets.assets.quarantine import second_source_bars
 from crypto_assets.catalog import by_symbol
 from crypto_assets.checks.outcome import Outcome, Scope
-from crypto_assets.transforms.outliers import HOUR
 
 LEAST_HOURS = 3  # fewer contradicted hours of a day are single outliers
 SUSPECT_SHARE = 0.5  # of the hours of a day that both sources have
@@ -59,6 +57,10 @@ def suspected(scope: Scope) -> pl.DataFrame:
     if days.is_empty():
         return days.with_columns(compared=pl.lit(0, pl.Int64))
     symbols = days["symbol"].unique().to_list()
+    # Suspects are rare, and these load Dagster and pandas.
+    from crypto_assets.assets.quarantine import second_source_bars
+    from crypto_assets.transforms.outliers import HOUR
+
     bars = second_source_bars(scope.warehouse, scope.start, end, symbols).with_columns(pl.col("ts") + HOUR)
     both = (
         scope.warehouse.read("prices", start=scope.start, end=end, columns=["symbol", "ts", "date"], symbols=symbols)

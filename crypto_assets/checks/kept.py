@@ -6,9 +6,10 @@ from datetime import date, timedelta
 
 import polars as pl
 
-from crypto_assets.catalog import select
+from crypto_assets.catalog import by_symbol, select
+from crypto_assets.catalog.listings import untraded
 from crypto_assets.checks.outcome import Measure, Outcome, Scope
-from crypto_assets.dates import DAY
+from crypto_assets.dates import DAY, midnight
 from crypto_assets.tables.contract import Contract
 from crypto_assets.tables.registry import CONTRACTS, each_coin
 
@@ -29,9 +30,13 @@ def coins_kept(table: Contract) -> Measure:
         last = scope.now.date() if live else scope.end  # a backfill of old days is judged by its range
         since = min(last, yesterday) - DAY * (SILENT_DAYS - 1)
         before = _coins(scope, table, since - DAY * MONTH_DAYS, since - DAY)
-        lost = sorted(before - _coins(scope, table, since, last))
+        absent = sorted(before - _coins(scope, table, since, last))
+        ended = [coin for coin in absent if _ended(table, coin, since, last)]
+        lost = [coin for coin in absent if coin not in ended]
         named = ", ".join(f"{coin} (last {_last_day(scope, table, coin, since)})" for coin in lost[:8])
-        text = f"all {len(before)} coin(s) with rows from {since - DAY * MONTH_DAYS} to {since - DAY} have rows since"
+        text = f"all {len(before) - len(ended)} coin(s) with rows from {since - DAY * MONTH_DAYS} to {since - DAY} have rows since"
+        if ended:
+            text += f"; delisted as the catalogue says: {', '.join(ended)}"
         if lost:
             text = (
                 f"{len(lost)} of {len(before)} coin(s) have no row since {since} and had some in the {MONTH_DAYS} days "
@@ -49,6 +54,13 @@ def _coins(scope: Scope, table: Contract, first: date, last: date) -> set[str]:
     configured = {coin.symbol for coin in select(scope.settings.coins)}
     rows = scope.warehouse.read(table, start=first, end=last, columns=["symbol"])
     return configured & set(rows["symbol"].unique())
+
+
+def _ended(table: Contract, coin: str, first: date, last: date) -> bool:
+    """Whether dated rows say that the table's venue did not trade the coin in any hour of these days."""
+    venue = each_coin()[table.table].ends_at
+    span = (midnight(first), midnight(last + DAY))
+    return venue is not None and untraded(by_symbol()[coin], venue, *span) == [span]
 
 
 def _last_day(scope: Scope, table: Contract, coin: str, before: date) -> object:

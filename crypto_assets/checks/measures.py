@@ -8,7 +8,8 @@ from typing import TypeAlias
 
 import polars as pl
 
-from crypto_assets.catalog import select
+from crypto_assets.catalog import by_symbol, select
+from crypto_assets.catalog.listings import untraded
 from crypto_assets.checks import state
 from crypto_assets.checks.outcome import Measure, Outcome, Scope
 from crypto_assets.checks.state import FRESHNESS, KEPT_DAYS, RECORDS
@@ -20,6 +21,7 @@ from crypto_assets.tables.spec import (
     DaysWithRows,
     EachCoin,
     EachDay,
+    EachSeries,
     FromFirstRow,
     HoursOf,
     OnTheHour,
@@ -137,7 +139,29 @@ def rule_of(table: TableSpec) -> RowRule:
 
 
 def _each_coin(due: EachCoin, table: str, scope: Scope, present: pl.DataFrame, closed: int) -> Counted:
-    return _by_coin(scope, present, per_day=due.rows_per_day, source=due.identifier)
+    return _by_coin(scope, present, per_day=due.rows_per_day, source=due.identifier, ends_at=due.ends_at)
+
+
+def _each_series(due: EachSeries, table: str, scope: Scope, present: pl.DataFrame, closed: int) -> Counted:
+    """Rows of each coin (and venue) from its first row in the range on; a day counts with what it owes at most."""
+    if present.is_empty():
+        return 0, 0, "no row in the range"
+    series = [name for name in TABLES[table].contract.key if name != "ts"]
+    per_day = due.rows_per_day
+    last = min(scope.end, (scope.now - DAY).date())
+    rows = present.group_by(*series, "date").agg(
+        there=pl.min_horizontal(pl.len(), per_day).cast(pl.Int64), hour=pl.col("ts").min().dt.hour().cast(pl.Int64)
+    )
+    whole = rows.group_by(series).agg(
+        first=pl.col("date").min(), hour=pl.col("hour").sort_by("date").first(), there=pl.col("there").sum()
+    )
+    owing = whole.with_columns(
+        owed=((pl.lit(last) - pl.col("first")).dt.total_days() + 1) * per_day - pl.col("hour") * per_day // 24
+    )
+    behind = owing.filter(pl.col("there") < pl.col("owed")).with_columns(gap=pl.col("owed") - pl.col("there"))
+    worst = behind.sort("gap", *series, descending=[True, *(False for _ in series)]).head(3)
+    named = ", ".join(f"{' '.join(row[:-1])} {row[-1]}" for row in worst.select(*series, "gap").rows())
+    return int(owing["owed"].sum()), int(owing["there"].sum()), f"most missing: {named}" if named else ""
 
 
 def _from_first_row(due: FromFirstRow, table: str, scope: Scope, present: pl.DataFrame, closed: int) -> Counted:
@@ -194,11 +218,19 @@ def _rows(scope: Scope, table: str) -> int:
     return sum(scope.warehouse.days_with_rows(table, scope.start, last).values())
 
 
-def _by_coin(scope: Scope, present: pl.DataFrame, *, per_day: int, source: str | None) -> tuple[int, int, str]:
-    """Count by coin, from the first day of each in the range on. A coin without any row is named and is no gap."""
+def _by_coin(
+    scope: Scope, present: pl.DataFrame, *, per_day: int, source: str | None, ends_at: str | None
+) -> tuple[int, int, str]:
+    """Count by coin, from the first day of each in the range on. A coin without any row is named and is no gap.
+
+    Hours in which the catalogue says that ``ends_at`` did not trade the coin are due only where they have a row.
+    """
     coins = coins_of(scope, source)
     seen = first_seen(present.filter(pl.col("symbol").is_in(coins)))
-    due = with_rows_due(seen, min(scope.end, (scope.now - DAY).date()), per_day)
+    last = min(scope.end, (scope.now - DAY).date())
+    due = with_rows_due(seen, last, per_day)
+    if ends_at is not None:
+        due = _without_untraded(due, present, ends_at, last)
     unseen = sorted(set(coins) - set(due["symbol"]))
     worst = (
         due.with_columns(gap=pl.col("due") - pl.col("rows"))
@@ -211,6 +243,19 @@ def _by_coin(scope: Scope, present: pl.DataFrame, *, per_day: int, source: str |
     if unseen:
         notes.append(f"{len(unseen)} coin(s) without any row: {', '.join(unseen[:8])}{'…' if len(unseen) > 8 else ''}")
     return int(due["due"].sum()), int(due["rows"].sum()), "; ".join(notes)
+
+
+def _without_untraded(due: pl.DataFrame, present: pl.DataFrame, venue: str, last: date) -> pl.DataFrame:
+    """Take off ``due`` the hours after a coin's first row in which the venue did not trade it and no other gave a row."""
+    fewer = {}
+    for symbol, first, hour in due.select("symbol", "first", "hour").rows():
+        gaps = untraded(by_symbol()[symbol], venue, midnight(first) + timedelta(hours=hour), midnight(last + DAY))
+        if gaps:
+            ts = present.filter(pl.col("symbol") == symbol)["ts"]
+            there = sum(int(((ts >= begin) & (ts < end)).sum()) for begin, end in gaps)
+            fewer[symbol] = sum(int((end - begin) / timedelta(hours=1)) for begin, end in gaps) - there
+    off = pl.col("symbol").replace_strict(fewer, default=0, return_dtype=pl.Int64) if fewer else pl.lit(0, pl.Int64)
+    return due.with_columns(due=pl.col("due") - off)
 
 
 def coins_of(scope: Scope, source: str | None) -> list[str]:
@@ -335,6 +380,7 @@ def no_failed_partitions(table: Contract) -> Measure:
 
 _KINDS: dict[type, Callable[..., Counted]] = {
     EachCoin: _each_coin,
+    EachSeries: _each_series,
     FromFirstRow: _from_first_row,
     RowsOf: _rows_of,
     EachDay: _each_day,

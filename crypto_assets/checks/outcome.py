@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from datetime import date, datetime
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from crypto_assets.dagster_internals.known_states import KnownStates
 from crypto_assets.settings import Settings
 from crypto_assets.storage.snapshot import SnapshotWarehouse
 from crypto_assets.storage.warehouse import Warehouse
@@ -37,7 +38,7 @@ class Scope:
     end: date
     now: datetime
     live: bool = False
-    instance: DagsterInstance | None = None
+    instance: DagsterInstance | KnownStates | None = None
     # What several checks of one scope need, computed by the first: name -> value.
     memo: dict[str, Any] = field(default_factory=dict, compare=False, repr=False)
 

@@ -12,21 +12,10 @@ import dagster as dg
 from crypto_assets.assets.documented import CHECK_FAILED, page
 from crypto_assets.assets.providers import Providers
 from crypto_assets.assets.shell import DAILY
-from crypto_assets.checks import (
-    analysis_health,
-    calls,
-    enhanced_rows,
-    freshness,
-    health,
-    identifiers,
-    kept,
-    measures,
-    service,
-    set_aside,
-    sources,
-)
+from crypto_assets.checks import freshness, health, kept, measures, set_aside
 from crypto_assets.checks.by_day import Judged, judge, judges_days
 from crypto_assets.checks.day_reports import Reporter, as_result
+from crypto_assets.checks.every_measure import every_measure
 from crypto_assets.checks.outcome import Measure, Outcome, Scope
 from crypto_assets.dagster_internals.core import (
     ASSET_PARTITION_RANGE_END_TAG,
@@ -44,25 +33,6 @@ STEP_OF_CHECKS = "checks_of_"
 BROKEN_CHECKS = "broken_checks"  # metadata of a failed step: the checks that raised an error
 # A check that is started without a partition (from the checks page) covers this much of the recent past.
 RECENT = timedelta(days=30)
-
-
-def every_measure() -> dict[str, dict[str, Measure]]:
-    """Return table -> name of the check -> its function."""
-    more = (
-        analysis_health.MEASURES,
-        calls.MEASURES,
-        enhanced_rows.MEASURES,
-        freshness.MEASURES,
-        service.MEASURES,
-        sources.MEASURES,
-        set_aside.MEASURES,
-        identifiers.MEASURES,
-        kept.MEASURES,
-    )
-    return {
-        table: {**measures.MEASURES[table], **{n: m for found in more for n, m in found.get(table, {}).items()}}
-        for table in CONTRACTS
-    }
 
 
 def all_checks() -> list[dg.AssetChecksDefinition]:

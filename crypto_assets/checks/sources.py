@@ -65,7 +65,7 @@ def agreement(scope: Scope) -> Outcome:
 
 
 def nothing_held(scope: Scope) -> Outcome:
-    """Count the rows in quarantine that are not released, including today's. WARN: ``prices`` lacks them."""
+    """Count the rows in quarantine that are not released, including today's. WARN: the table prices lacks them."""
     end = max(scope.end, scope.now.date()) if scope.live else scope.end
     rows = scope.warehouse.read("quarantine", start=scope.start, end=end)
     held = rows.filter(pl.col("released_at").is_null())

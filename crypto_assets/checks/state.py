@@ -8,17 +8,20 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
+from typing import TYPE_CHECKING
 
 import polars as pl
-from dagster import DagsterInstance
 
-from crypto_assets.assets.partition_states import left_failed
 from crypto_assets.catalog import select
+from crypto_assets.dagster_internals.known_states import KnownStates
 from crypto_assets.dates import DAY, days, midnight
 from crypto_assets.settings import Settings
 from crypto_assets.storage.warehouse import Warehouse
 from crypto_assets.tables import registry
 from crypto_assets.tables.registry import CONTRACTS, TABLES
+
+if TYPE_CHECKING:
+    from dagster import DagsterInstance
 
 KEPT_DAYS = 40  # a table without a row of the last 40 days is not kept up to date
 REPLAY = "sandbox-replay"  # the start of ``source`` in recorded data that the sandbox replays
@@ -105,20 +108,51 @@ def freshness_of(warehouse: Warehouse, table: str, now: datetime) -> TableFreshn
         return TableFreshness(table, now, None, limit)
     old = now - newest > DAY * KEPT_DAYS
     mark = "sandbox" if old else REPLAY  # old rows of the sandbox come from a demo
-    return TableFreshness(table, now, newest, limit, recorded=bool(sources.str.starts_with(mark).any()))
+    return TableFreshness(table, now, newest, limit, recorded=any(source.startswith(mark) for source in sources))
 
 
-def _newest_known(warehouse: Warehouse, table: str, now: datetime) -> tuple[datetime | None, pl.Series]:
-    """Return the newest ``available_at`` up to ``now``, and the sources of the rows around it."""
+def _newest_known(warehouse: Warehouse, table: str, now: datetime) -> tuple[datetime | None, frozenset[str]]:
+    """Return the newest ``available_at`` up to ``now``, and the sources of the rows around it.
+
+    An alert asks it of every table every few minutes, and nearly always nothing was written since. Where the newest
+    commit and the folders of the days that were read are the same, and all rows were known then, the answer is too.
+    """
+    place, mark = (warehouse.uri, table), warehouse.commit_mark(table)
+    kept = _NEWEST.get(place)
+    if kept and mark and kept.at <= now and (kept.commit, kept.folders) == (mark, _folders(warehouse, table, kept.day)):
+        return kept.newest, kept.sources
     written = sorted(warehouse.days_with_rows(table, date.min, now.date() + DAY), reverse=True)
     columns = ["available_at", *(["source"] if "source" in CONTRACTS[table].by_name else [])]
     for day in written:  # the newest day may only have rows that become known later; nearly always it is enough
+        folders = _folders(warehouse, table, day)  # before the read: what vanishes meanwhile is noticed next time
         rows = warehouse.read(table, start=day - NEIGHBOURS, end=day, columns=columns)
         known = rows.filter(pl.col("available_at") <= now)
         newest = known["available_at"].max()
         if isinstance(newest, datetime):
-            return newest, known["source"] if "source" in known.columns else pl.Series([], dtype=pl.String)
-    return None, pl.Series([], dtype=pl.String)
+            sources = (
+                frozenset(known["source"].drop_nulls().unique().to_list()) if "source" in known.columns else frozenset()
+            )
+            if mark and day == written[0] and known.height == rows.height:
+                _NEWEST[place] = _Newest(mark, folders, day, now, newest, sources)
+            return newest, sources
+    return None, frozenset()
+
+
+def _folders(warehouse: Warehouse, table: str, day: date) -> tuple[tuple[int, int] | None, ...]:
+    return tuple(warehouse.folder_mark(table, one) for one in days(day - NEIGHBOURS, day))
+
+
+@dataclass(frozen=True)
+class _Newest:
+    commit: tuple[str, int, int]
+    folders: tuple[tuple[int, int] | None, ...]
+    day: date
+    at: datetime
+    newest: datetime
+    sources: frozenset[str]
+
+
+_NEWEST: dict[tuple[str, str], _Newest] = {}  # (warehouse, table) -> what was read last
 
 
 def newest_in(warehouse: Warehouse, table: str, start: date, end: date, now: datetime) -> datetime | None:
@@ -186,9 +220,22 @@ def _listed(table: str, settings: Settings) -> bool:
     return source is None or any(getattr(coin, source) for coin in select(settings.coins))
 
 
-def failed_days(instance: DagsterInstance, table: str, start: date, end: date) -> list[date]:
+def failed_days(instance: DagsterInstance | KnownStates, table: str, start: date, end: date) -> list[date]:
     """Return the days of start..end (both included) whose newest finished run failed, in order."""
+    if isinstance(instance, KnownStates):
+        return sorted(day for day in instance.failed[table] if start <= day <= end)
+    from crypto_assets.assets.partition_states import left_failed  # loads Dagster
+
     return sorted(left_failed(instance, table, start, end)) if start <= end else []
+
+
+def materialized_days(instance: DagsterInstance | KnownStates, table: str, start: date, end: date) -> set[date]:
+    """Return the days of start..end (both included) that are materialised, and neither failed nor run again since."""
+    if isinstance(instance, KnownStates):
+        return {day for day in instance.materialized[table] - instance.failed[table] if start <= day <= end}
+    from crypto_assets.assets.partition_states import states_of  # loads Dagster
+
+    return {day for day, found in states_of(instance, table, start, end).items() if found == "MATERIALIZED"}
 
 
 @dataclass(frozen=True)
@@ -235,7 +282,7 @@ def state_of(
     start: date,
     end: date,
     now: datetime,
-    instance: DagsterInstance | None = None,
+    instance: DagsterInstance | KnownStates | None = None,
 ) -> TableState:
     """Determine the state of a range of days.
 

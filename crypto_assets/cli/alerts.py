@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from crypto_assets.cli import Positive, configured, examples
+from crypto_assets.cli import Positive, configured, examples, home_option
 from crypto_assets.errors import CryptoAssetsError, UsageError
 from crypto_assets.monitoring.alerts.incidents import Incident, Sighting
 from crypto_assets.monitoring.alerts.kinds import KINDS
@@ -22,9 +22,13 @@ if TYPE_CHECKING:
 LONGEST = 200  # characters of a pattern or a reason
 
 
-@click.command(epilog=examples("alerts", "alerts --test"))
+@click.command(
+    short_help="Show open incidents, messages not delivered yet, and silences.",
+    epilog=examples("alerts", "alerts --test"),
+)
 @click.option("--test", "test", is_flag=True, help="Send a test message and its recovery first.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document on stdout and nothing else.")
+@home_option
 def alerts(test: bool, as_json: bool) -> None:
     """Show open incidents, messages not yet delivered, and active silences."""
     ledger, settings, now = _open()
@@ -43,15 +47,17 @@ def alerts(test: bool, as_json: bool) -> None:
 
 
 @click.command(
+    short_help="Hold back messages about incidents that match PATTERN.",
     epilog=examples(
         "silence 'staleness:news_*' --for 12 --reason 'the feed moves house'", "silence 'staleness:news_*' --lift"
-    )
+    ),
 )
 @click.argument("pattern")
 @click.option("--for", "hours", type=Positive(24 * 90), default=2.0, show_default=True,
               help="Hours until it ends by itself.")  # fmt: skip
 @click.option("--reason", default="", help="Why; shown beside the silence.")
 @click.option("--lift", is_flag=True, help="End the silence now.")
+@home_option
 def silence(pattern: str, hours: float, reason: str, lift: bool) -> None:
     """Hold back messages about incidents that match PATTERN: a kind, KIND:SUBJECT, * for any text.
 

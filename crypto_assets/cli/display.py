@@ -4,19 +4,24 @@ from __future__ import annotations
 
 import json
 import math
+import shlex
+import shutil
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import date, timedelta
 from datetime import time as clock
 from decimal import Decimal
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 import polars as pl
 import polars.selectors as cs
+from rich import box
 from rich.console import Console
+from rich.measure import Measurement
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.table import Column, Table
 from rich.text import Text
@@ -24,6 +29,9 @@ from rich.text import Text
 if TYPE_CHECKING:
     from crypto_assets.operate.backfill import BackfillReport
     from crypto_assets.operate.doctor import Finding
+
+
+_ANY_WIDTH = 100_000  # to measure what a table needs
 
 
 def _console() -> Console:
@@ -81,35 +89,40 @@ def backfill_table(report: BackfillReport) -> None:
     _console().print(table)
 
 
+# Columns of ``status`` that a narrow terminal does without, in this order.
+_LEFT_OUT_FIRST = ("newest known", "failed", "partitions", "rows", "coverage")
+
+# States that do not say by themselves what they mean, as in docs/operations.md. Neither is trouble.
+_MEANINGS = {
+    "not shown": "the provider shows no days before the table's first row, so none is due and there is no coverage",
+    "none due": "no day of the range is over, or the provider lists no configured coin",
+}
+
+
 def status_table(document: dict[str, Any]) -> None:
-    """Print the document of ``status``: one line per asset."""
-    table = Table(title=f"Status {document['start']} to {document['end']}", title_justify="left")
-    for name in ("asset", "state", "partitions", "coverage", "failed", "rows", "newest known", "fresh", "checks"):
-        table.add_column(name, justify="left" if name in ("asset", "state", "checks", "newest known") else "right")
-    for asset, found in document["assets"].items():
-        partitions = found["partitions"]
-        broken = [f"{name} ({c['severity']})" for name, c in found["checks"].items() if not c["passed"]]
-        table.add_row(
-            asset,
-            found["state"],
-            f"{partitions['materialized']}/{partitions['expected']}",
-            _covered(found),
-            str(partitions["failed"]),
-            f"{found['rows']:,}",
-            (found["newest_available_at"] or "-")[:16].replace("T", " "),
-            {True: "yes", False: "[red]no[/red]", None: "-"}[found["fresh"]],
-            f"[yellow]{', '.join(broken)}[/yellow]"
-            if broken
-            else "all pass"
-            if found["rows"]
-            else "none fails; no rows",
-        )
-    console = _console()
+    """Print the document of ``status``: one line per asset. A narrow terminal gets fewer columns and the names of the others."""
+    rows = [_status_row(asset, found) for asset, found in document["assets"].items()]
+    console, title, left_out = _console(), f"Status {document['start']} to {document['end']}", 0
+    table = _fitting(title, rows, ())
+    while Measurement.get(console, console.options.update(max_width=_ANY_WIDTH), table).maximum > console.width:
+        if left_out == len(_LEFT_OUT_FIRST):
+            break
+        left_out += 1
+        table = _fitting(title, rows, _LEFT_OUT_FIRST[:left_out])
     console.print(table)
+    if left_out:
+        lacking = ", ".join(_LEFT_OUT_FIRST[:left_out])
+        console.print(f"Left out at this width: {lacking}. A wider terminal or --json shows them.", soft_wrap=True)
+    states = {found["state"] for found in document["assets"].values()}
+    for state, meaning in _MEANINGS.items():
+        if state in states:
+            console.print(f"{state}: {meaning}.", soft_wrap=True)
     for asset, found in document["assets"].items():
         for name, check in found["checks"].items():
             if not check["passed"]:
                 console.print(_as_it_is(f"{check['severity']} {asset}.{name}: {check['description']}"), soft_wrap=True)
+    for symbol, end in document["delisted"].items():  # no fault, and what a reader of the table must know
+        console.print(_as_it_is(f"{symbol} was delisted on {end['on']}: {end['why']}."), soft_wrap=True)
     population = document["population"]
     empty = [name for name, share in population["columns"].items() if share == 0]
     console.print(
@@ -118,6 +131,65 @@ def status_table(document: dict[str, Any]) -> None:
         + f". Enhanced over base: {document['enhanced_over_base']:.1%}.",
         soft_wrap=True,
     )
+
+
+def _status_row(asset: str, found: dict[str, Any]) -> dict[str, str]:
+    """Return what ``status`` shows of an asset, by column."""
+    partitions, newline = found["partitions"], "\n"
+    broken = [f"{name} ({check['severity']})" for name, check in found["checks"].items() if not check["passed"]]
+    return {
+        "asset": asset,
+        "state": found["state"],
+        "partitions": f"{partitions['materialized']}/{partitions['expected']}",
+        "coverage": _covered(found),
+        "failed": str(partitions["failed"]),
+        "rows": f"{found['rows']:,}",
+        "newest known": (found["newest_available_at"] or "-")[:16].replace("T", " "),
+        "fresh": {True: "yes", False: "[red]no[/red]", None: "-"}[found["fresh"]],
+        "checks": f"[yellow]{newline.join(broken)}[/yellow]"
+        if broken
+        else "all pass"
+        if found["rows"]
+        else "none fails; no rows",
+    }
+
+
+def _fitting(title: str, rows: list[dict[str, str]], without: Sequence[str]) -> Table:
+    """Make the table of ``status`` without some columns; a table that lacks some has no lines."""
+    table = Table(title=title, title_justify="left", box=None if without else box.HEAVY_HEAD, pad_edge=not without)
+    names = [name for name in rows[0] if name not in without] if rows else ["asset"]
+    for name in names:
+        left = name in ("asset", "state", "checks", "newest known")
+        table.add_column(name, justify="left" if left else "right", no_wrap=name != "checks")
+    for row in rows:
+        table.add_row(*(row[name] for name in names))
+    return table
+
+
+def next_steps(home: Path, start: date, end: date) -> None:
+    """Say on stderr what can be done with a home after its demo.
+
+    Args:
+        home: the home folder.
+        start: the first day that it holds.
+        end: the last one.
+    """
+    where = "" if home == Path(".crypto_assets").resolve() else f" --home {shlex.quote(str(home))}"
+    query = "select symbol, ts, price_usd, rsi_14 from ml_features order by ts desc, symbol limit 5"
+    steps = {
+        "the graph, its partitions and checks in a browser": "dev",
+        "the tables in SQL": f'sql "{query}"',
+        "features and labels for a notebook (pandas.read_parquet)": f"dataset --start {start} --end {end} --out train.parquet",
+        "the data quality page": "report",
+    }
+    if end - start < timedelta(days=2):  # no row has its label yet
+        del steps["features and labels for a notebook (pandas.read_parquet)"]
+    lines = ["", "What next:", *(f"  crypto-assets {step}{where}\n      {what}" for what, step in steps.items())]
+    if shutil.which("crypto-assets") is None:
+        lines.append(
+            f"The command is not on your PATH: export PATH={shlex.quote(str(Path(sys.executable).parent))}:$PATH"
+        )
+    click.echo("\n".join(lines), err=True)
 
 
 def _covered(found: dict[str, Any]) -> str:
@@ -133,7 +205,8 @@ def result_table(frame: pl.DataFrame, form: str) -> None:
         frame: the rows.
         form: ``json``: an array of objects. Numbers are numbers (decimals and 128-bit integers too; those that are not
             finite are null), times are ISO 8601 (with their zone where they have one), lists and structs are arrays and
-            objects. ``csv``: the items of a list are joined by a bar. Otherwise a table.
+            objects. ``csv``: the items of a list are joined by a bar. Otherwise a table; where its words would not fit into
+            the width, one line a cell, row by row.
     """
     if form == "json":
         click.echo(
@@ -156,7 +229,26 @@ def result_table(frame: pl.DataFrame, form: str) -> None:
             table.add_column(_as_it_is(name))
         for row in frame.iter_rows():
             table.add_row(*("" if value is None else _as_it_is(str(value)) for value in row))
-        _console().print(table)
+        console = _console()
+        if Measurement.get(console, console.options.update(max_width=_ANY_WIDTH), table).minimum <= console.width:
+            console.print(table)
+        else:
+            _row_by_row(console, frame)
+
+
+def _row_by_row(console: Console, frame: pl.DataFrame) -> None:
+    """Print each row as lines of name and value, for results that are too wide for a table."""
+    widest = max(map(len, frame.columns))
+    for number, row in enumerate(frame.iter_rows(named=True), 1):
+        console.print(f"[bold]row {number}[/bold]")
+        for name, value in row.items():
+            shown = _as_it_is("" if value is None else str(value))
+            console.print(Text.assemble(_as_it_is(f"  {name:{widest}}  "), shown), soft_wrap=True)
+    if frame.is_empty():
+        console.print(_as_it_is(f"no rows of {', '.join(frame.columns)}"), soft_wrap=True)
+    click.echo(
+        f"{len(frame.columns)} columns are too wide for a table here; --format csv and json are for programs", err=True
+    )
 
 
 def plain(cell: Any) -> Any:

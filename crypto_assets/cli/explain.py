@@ -6,12 +6,13 @@ import json
 
 import click
 
-from crypto_assets.cli import configured, examples
+from crypto_assets.cli import configured, examples, home_option
 
 
-@click.command(epilog=examples("explain 3f0c9a5e"))
+@click.command(short_help="Say why the run RUN_ID started.", epilog=examples("explain 3f0c9a5e"))
 @click.argument("run_id")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document on stdout and nothing else.")
+@home_option
 def explain(run_id: str, as_json: bool) -> None:
     """Say why the run RUN_ID started: the reason, who asked, tables, days, coins, attempts, inputs."""
     settings = configured()

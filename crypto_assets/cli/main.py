@@ -10,8 +10,10 @@ if __name__ == "__main__":  # before the modules below, which take a second or t
 
     quiet()
 
+import atexit
 import json
 import logging
+import os
 import signal
 import sys
 import threading
@@ -39,6 +41,8 @@ if TYPE_CHECKING:
     from dagster import DagsterInstance
 
 STOPPED = "stopped by the user; what was written is whole, run the same command again to go on"
+INTERRUPTED = 130  # 128 + SIGINT
+_interrupted = threading.Event()
 _json = click.option("--json", "as_json", is_flag=True, help="Print one JSON document on stdout and nothing else.")
 
 
@@ -47,10 +51,11 @@ def main() -> None:
     warnings.filterwarnings("ignore")
     logging.getLogger("httpx").setLevel(logging.WARNING)
     stopped = _stop_on_signals()
+    atexit.register(_end_as_interrupted)  # before all others, so that it runs after them
     try:
         cli.main(standalone_mode=False)
     except (click.exceptions.Abort, KeyboardInterrupt):
-        _fail(STOPPED, 130)
+        _fail(STOPPED, INTERRUPTED)
     except click.ClickException as error:
         _fail(error.format_message(), 2)
     except click.exceptions.Exit as error:
@@ -63,7 +68,7 @@ def main() -> None:
         sys.exit(1)
     except Exception:
         if stopped.is_set():  # a library made another error of the interrupt, as pydantic does while modules load
-            _fail(STOPPED, 130)
+            _fail(STOPPED, INTERRUPTED)
         raise
 
 
@@ -80,7 +85,22 @@ def _stop_on_signals() -> threading.Event:
     return stopped
 
 
+def _end_as_interrupted() -> None:
+    """End with 130 after an interrupt.
+
+    CPython ends a module by the signal itself once an interrupt has left code executed from text, as dataclasses and named
+    tuples do it while modules load, even where the interrupt was caught later.
+    """
+    if _interrupted.is_set():
+        logging.shutdown()
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(INTERRUPTED)
+
+
 def _fail(sentence: str, code: int) -> None:
+    if code == INTERRUPTED:
+        _interrupted.set()
     print(f"crypto-assets: {' '.join(sentence.split())}", file=sys.stderr)
     sys.exit(code)
 
@@ -148,6 +168,10 @@ def demo(count: int, end_text: str | None, data: Path | None, as_json: bool) -> 
                 document = measure(instance, configured(), plan.start, plan.end, recorded=data is not None)
     _show_status(document, as_json)
     _raise_failures(report.failures)
+    if not as_json:
+        from crypto_assets.cli.display import next_steps
+
+        next_steps(settings.home, plan.start, plan.end)
 
 
 @cli.command(
@@ -197,9 +221,10 @@ def backfill(start_text: str, end_text: str, selection: str | None, missing: boo
         )
 
 
-@cli.command(epilog=examples("release BTC 2024-01-02T15:00"))
+@cli.command(short_help="Trust a price that is held in quarantine.", epilog=examples("release BTC 2024-01-02T15:00"))
 @click.argument("symbol")
 @click.argument("ts")
+@home_option
 def release(symbol: str, ts: str) -> None:
     """Trust a price that is held in quarantine: SYMBOL at the hour mark TS (2024-01-02T15:00, UTC)."""
     settings = configured()
@@ -212,7 +237,10 @@ def release(symbol: str, ts: str) -> None:
     click.echo(f"derive from it: crypto-assets backfill --start {moment.date()} --end {moment.date()}", err=True)
 
 
-@cli.command(epilog=examples("status", "status --start 2024-01-01 --end 2024-01-31", "status --json"))
+@cli.command(
+    short_help="Show coverage, rows, freshness and checks per asset.",
+    epilog=examples("status", "status --start 2024-01-01 --end 2024-01-31", "status --json"),
+)
 @click.option("--start", "start_text", help="First day; default: CRYPTO_ASSETS_START, in a demo's home its first day.")
 @click.option("--end", "end_text", help="Last day; default: yesterday, or the last day of a demo's recordings.")
 @home_option
@@ -225,10 +253,9 @@ def status(start_text: str | None, end_text: str | None, as_json: bool) -> None:
     end = parse_day(end_text, "--end") if end_text else max(last, start)
     check_range(start, end, settings.start)
     _known_coins(settings)
-    from crypto_assets.operate.status import status as measure
+    from crypto_assets.operate.status import status_of_home
 
-    with _instance(settings) as instance:
-        document = measure(instance, settings, start, end)
+    document = status_of_home(settings, start, end)
     _show_status(document, as_json)
 
 
@@ -255,7 +282,9 @@ def sql(query: str, form: str, as_of_text: str | None) -> None:
     result_table(run_query(warehouse_at(settings.warehouse, as_of), query), form)
 
 
-@cli.command(epilog=examples("doctor", "doctor --json"))
+@cli.command(
+    short_help="Check configuration, storage and sources; say what to do.", epilog=examples("doctor", "doctor --json")
+)
 @home_option
 @_json
 def doctor(as_json: bool) -> None:
@@ -296,7 +325,7 @@ def sandbox(port: int, data: Path | None, seed: int, fault: str | None, model: s
     serve(port=port, data=data, seed=seed, fault=fault, model=model)
 
 
-@cli.command(epilog=examples("dev", "dev --port 3001"))
+@cli.command(short_help="Run the UI and the daemon on 127.0.0.1.", epilog=examples("dev", "dev --port 3001"))
 @click.option("--port", default=3000, show_default=True, type=click.IntRange(1, 65535))
 @home_option
 def dev(port: int) -> None:

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import click
 
-from crypto_assets.cli import configured, examples
+from crypto_assets.cli import configured, examples, home_option
 from crypto_assets.errors import CryptoAssetsError
 
 
-@click.command(epilog=examples("metrics", "metrics --port 9100 --host 0.0.0.0"))
+@click.command(
+    short_help="Serve freshness, service level and incidents to Prometheus.",
+    epilog=examples("metrics", "metrics --port 9100 --host 0.0.0.0"),
+)
 @click.option("--port", default=9464, show_default=True, type=click.IntRange(1, 65535))
 @click.option("--host", help="Address to listen on; default: CRYPTO_ASSETS_METRICS_HOST, else 127.0.0.1.")
+@home_option
 def metrics(port: int, host: str | None) -> None:
     """Serve freshness, service level and incidents for Prometheus, by default only to this machine."""
     from dataclasses import replace

@@ -6,12 +6,13 @@ import re
 
 import click
 
-from crypto_assets.cli import configured, examples
+from crypto_assets.cli import configured, examples, home_option
 from crypto_assets.errors import CryptoAssetsError, UsageError
 from crypto_assets.settings import place
 
 
-@click.command(epilog=examples("migrate"))
+@click.command(short_help="Create or migrate Dagster's tables in Postgres.", epilog=examples("migrate"))
+@home_option
 def migrate() -> None:
     """Create or migrate Dagster's tables in Postgres; safe to repeat, also while pods run."""
     from crypto_assets.runtime.home import open_instance
@@ -20,8 +21,12 @@ def migrate() -> None:
         click.echo(f"Dagster's tables are up to date; {instance.get_runs_count()} run(s) are kept")
 
 
-@click.command(epilog=examples("ready", "ready --code crypto-assets-code:4000"))
+@click.command(
+    short_help="Exit 0 if all that this process needs can be reached.",
+    epilog=examples("ready", "ready --code crypto-assets-code:4000"),
+)
 @click.option("--code", help="HOST:PORT of the code location that this process needs.")
+@home_option
 def ready(code: str | None) -> None:
     """Exit 0 if everything that this process needs can be reached; else say what is missing. For readiness probes."""
     from crypto_assets.operate.ready import missing
@@ -32,10 +37,14 @@ def ready(code: str | None) -> None:
     click.echo("ready")
 
 
-@click.command(epilog=examples("backup --to ~/backups/crypto", "backup --to s3://my-backups/crypto"))
+@click.command(
+    short_help="Copy the whole warehouse to a folder or s3:// address.",
+    epilog=examples("backup --to ~/backups/crypto", "backup --to s3://my-backups/crypto"),
+)
 @click.option(
     "--to", "target", required=True, help="Folder or s3:// address; an earlier backup there is brought up to date."
 )
+@home_option
 def backup(target: str) -> None:
     """Copy the whole warehouse, consistent while it is written to; existing files are not copied again."""
     from crypto_assets.storage.copies import copy_tables
@@ -49,8 +58,9 @@ def backup(target: str) -> None:
     click.echo(f"{len(done.versions)} table(s), {done.files} file(s), {done.bytes} bytes copied to {target}")
 
 
-@click.command(epilog=examples("restore --from ~/backups/crypto"))
+@click.command(short_help="Copy a backup into an empty warehouse.", epilog=examples("restore --from ~/backups/crypto"))
 @click.option("--from", "source", required=True, help="Folder or s3:// address of a backup.")
+@home_option
 def restore(source: str) -> None:
     """Copy a backup into the warehouse, which must not hold any of its tables."""
     from crypto_assets.storage.copies import copy_tables
@@ -61,8 +71,11 @@ def restore(source: str) -> None:
     click.echo(f"{len(done.versions)} table(s), {done.files} file(s), {done.bytes} bytes restored to {target.uri}")
 
 
-@click.command(epilog=examples("unpin training.parquet"))
+@click.command(
+    short_help="Stop keeping the table versions that DATASET rests on.", epilog=examples("unpin training.parquet")
+)
 @click.argument("dataset")
+@home_option
 def unpin(dataset: str) -> None:
     """Let go of the table versions that DATASET (the file that `dataset` wrote) rests on.
 

@@ -8,15 +8,16 @@ from pathlib import Path
 
 import click
 
-from crypto_assets.cli import configured, examples
+from crypto_assets.cli import configured, examples, home_option
 from crypto_assets.errors import CryptoAssetsError, free_space_note
 
 
-@click.command(epilog=examples("report", "report --out quality.html --json"))
+@click.command(short_help="Write the data quality page.", epilog=examples("report", "report --out quality.html --json"))
 @click.option(
     "--out", type=click.Path(dir_okay=False, path_type=Path), help="File; default: reports/ in the home folder."
 )
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document on stdout and nothing else.")
+@home_option
 def report(out: Path | None, as_json: bool) -> None:
     """Write the data quality page: coverage, freshness, population, agreement, calls, narratives, service level."""
     from crypto_assets.monitoring.quality import figures

@@ -47,6 +47,7 @@ from dagster._core.storage.tags import (
     ASSET_PARTITION_RANGE_END_TAG,
     ASSET_PARTITION_RANGE_START_TAG,
     BACKFILL_ID_TAG,
+    GRPC_INFO_TAG,
     PARENT_RUN_ID_TAG,
     PARTITION_NAME_TAG,
     SCHEDULE_NAME_TAG,
@@ -76,14 +77,15 @@ _AT_FIRST_USE = {
     "LocalComputeLogManager": "dagster._core.storage.local_compute_log_manager",
 }
 
-# The module of the daemon: its command ``dagster-daemon`` need not be beside the Python that runs.
-DAEMON = "dagster._daemon"
+# The module of the daemon (``daemon.py``): its command ``dagster-daemon`` need not be beside the Python that runs.
+DAEMON = "crypto_assets.dagster_internals.daemon"
 
 __all__ = [
     "ASSET_PARTITION_RANGE_END_TAG",
     "ASSET_PARTITION_RANGE_START_TAG",
     "BACKFILL_ID_TAG",
     "DAEMON",
+    "GRPC_INFO_TAG",
     "IO_TYPE_EXTENSION",
     "PARENT_RUN_ID_TAG",
     "PARTITION_NAME_TAG",
@@ -108,6 +110,7 @@ __all__ = [
     "add_by_partition",
     "check_reports",
     "instance_of",
+    "is_executing",
     "newest_materialisations",
     "partition_windows",
     "reports_of_ranges",
@@ -182,6 +185,29 @@ def instance_of(launcher: RunLauncher[Any]) -> dg.DagsterInstance:
         dagster.DagsterInvariantViolationError: it is registered with none.
     """
     return launcher._instance
+
+
+def is_executing(server: Mapping[str, Any], run_id: str, timeout_s: int) -> bool | None:
+    """Ask a code server whether one of its processes executes a run: it is their parent, so it knows.
+
+    Args:
+        server: ``host`` and ``port``, as the run's tag ``GRPC_INFO_TAG`` has them.
+        run_id: the run.
+        timeout_s: seconds to wait for the answer.
+
+    Returns:
+        Whether it does; also False while the run is being cancelled. None where the server does not answer.
+    """
+    from dagster._core.errors import DagsterUserCodeUnreachableError
+    from dagster._grpc.client import DagsterGrpcClient  # brings gRPC
+    from dagster._grpc.types import CanCancelExecutionRequest, CanCancelExecutionResult
+
+    client = DagsterGrpcClient(host=server["host"], port=server["port"], use_ssl=bool(server.get("use_ssl")))
+    try:
+        answer = client.can_cancel_execution(CanCancelExecutionRequest(run_id=run_id), timeout=timeout_s)
+    except DagsterUserCodeUnreachableError:
+        return None
+    return dg.deserialize_value(answer, CanCancelExecutionResult).can_cancel
 
 
 def add_by_partition(step: Any, asset: dg.AssetKey, found: Mapping[str, Mapping[str, Any]]) -> None:

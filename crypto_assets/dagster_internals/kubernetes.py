@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from dagster import DagsterRun
+from collections.abc import Callable
+from typing import Any
+
+from dagster import DagsterRun, Executor
 from dagster_k8s import K8sRunLauncher
 
 # What the client raises when the API server refuses or stays away: the launcher lets it through.
@@ -26,6 +29,7 @@ __all__ = [
     "client_of",
     "get_user_defined_k8s_config",
     "job_name_of",
+    "replace_creation",
 ]
 
 
@@ -37,3 +41,15 @@ def client_of(launcher: K8sRunLauncher) -> DagsterKubernetesClient:
 def job_name_of(launcher: K8sRunLauncher, run: DagsterRun) -> str:
     """Return the name of the Job that works on a run now: a run that was resumed has one for each attempt."""
     return get_job_name_from_run_id(run.run_id, resume_attempt_number=launcher._get_resume_attempt_number(run))
+
+
+def replace_creation(executor: Executor, make: Callable[[Callable[..., None]], Callable[..., None]]) -> None:
+    """Replace how an executor with a pod a step makes its Jobs.
+
+    Args:
+        executor: what ``k8s_job_executor`` made.
+        make: takes the stock function (keyword arguments ``body`` and ``namespace``) and returns the new one.
+    """
+    handler: Any = executor
+    client = handler._step_handler._api_client
+    client.create_namespaced_job_with_retries = make(client.create_namespaced_job_with_retries)

@@ -12,6 +12,7 @@ from crypto_assets.features.context_columns import (
     SOCIAL_FEATURES,
 )
 from crypto_assets.features.feature import Change, Coins, Feature
+from crypto_assets.features.futures_columns import FUTURES_FEATURES, VOLATILITY_FEATURES
 from crypto_assets.features.news_columns import NEWS_FEATURES
 from crypto_assets.features.onchain_columns import DERIVED, ONCHAIN_FEATURES
 from crypto_assets.features.price_columns import MARKET_FEATURES, PRICE_FEATURES
@@ -23,7 +24,8 @@ GROUPS: dict[str, tuple[Feature, ...]] = {
     "technical": TECHNICAL_FEATURES,
     "onchain": ONCHAIN_FEATURES,
     "context": CONTEXT_FEATURES,
-    "derivatives": DERIVATIVES_FEATURES,
+    "derivatives": (*DERIVATIVES_FEATURES, *FUTURES_FEATURES),
+    "volatility": VOLATILITY_FEATURES,
     "social": SOCIAL_FEATURES,
     "developer": DEVELOPER_FEATURES,
     "news": NEWS_FEATURES,

@@ -11,6 +11,7 @@ import numpy as np
 import polars as pl
 
 from crypto_assets.features import context as surroundings
+from crypto_assets.features import futures as perpetuals
 from crypto_assets.features import news, price, technical
 from crypto_assets.features.all_features import FEATURES, GROUPS
 from crypto_assets.features.columns import series_of
@@ -28,17 +29,25 @@ from crypto_assets.features.grid import (
     panel,
 )
 from crypto_assets.features.lookback import HOURLY, LOOKBACK_DAYS, window
+from crypto_assets.features.seams import each_side_alone
 from crypto_assets.tables.contract import TIMESTAMP
+from crypto_assets.tables.derivatives import VENUES
 from crypto_assets.tables.derived_source import derived_source
+from crypto_assets.tables.ml import WORST
+from crypto_assets.tables.pit_quality import PIT_QUALITY
 from crypto_assets.tables.schemas import CONTRACTS, DECISION_DELAY, ML_FEATURES
+from crypto_assets.tables.worst_quality import Input, with_worst_quality
 
 BTC = "BTC"
+FUTURES = ("derivatives", "volatility")
+PRICE_KERNEL = each_side_alone(price.price_features, (*price.PRICE_COLUMNS, price.END), "price_usd")
+BAR_KERNEL = each_side_alone(technical.technical_features, technical.BAR_COLUMNS, "close", "open")
 AROUND = ("onchain", "context", "derivatives", "social", "developer")  # groups that are joined as-of
 
 
 def build_features(
     *, symbols: Sequence[str], start: date, end: date, tables: Mapping[str, pl.DataFrame] | None = None,
-    columns: Sequence[str] | None = None,
+    columns: Sequence[str] | None = None, venues: Sequence[str] = VENUES,
     **named: pl.DataFrame,
 ) -> pl.DataFrame:  # fmt: skip
     """Compute ``ml_features`` of the days ``start``..``end``: one row per coin and hour with a price or a closing bar.
@@ -53,6 +62,7 @@ def build_features(
         tables: table name -> input, which follows its contract and reaches back :data:`LOOKBACK_DAYS`; a missing table
             counts as empty.
         columns: only these feature columns; groups without any of them are not computed. None for all.
+        venues: the venues of derivatives in the order of preference.
         **named: further inputs, by table name.
 
     Returns:
@@ -70,11 +80,14 @@ def build_features(
     grid = Grid(names, hour_of(start), max(0, (end - start).days + 1) * HOURS_A_DAY)
     if not names or not grid.hours:
         return ML_FEATURES.empty()
-    laid = _lay_out(grid, inputs, [name for name in FEATURES if columns is None or name in columns])
+    laid = _lay_out(grid, inputs, [name for name in FEATURES if columns is None or name in columns], venues)
     width = max(laid.prices.exists.shape[1], laid.bars.exists.shape[1])
     with ThreadPoolExecutor(pl.thread_pool_size()) as workers:
         frames = list(workers.map(laid.block, _blocks(len(names), max(1, BLOCK_CELLS // width))))
-    return _with_metadata(pl.concat(frames), derived_source(*inputs.values()))
+    rows = _with_metadata(pl.concat(frames), derived_source(*inputs.values()))
+    return _with_quality(rows, inputs).select(
+        name for name in ML_FEATURES.names if name in (*rows.columns, PIT_QUALITY)
+    )
 
 
 def _reaching_back(grid: Grid, table: str, *extra: str) -> Grid:
@@ -96,6 +109,7 @@ class _LaidOut:
     bars: Panel
     news: Panel  # the last row is the market's
     around: surroundings.Context
+    futures: perpetuals.Futures
     beside: Arrays  # rank and dominance: coins x output hours
     calendar: Arrays  # one row of output hours
     wanted: list[str]  # feature columns, in table order
@@ -117,17 +131,22 @@ class _LaidOut:
             **{name: np.broadcast_to(row, (count, grid.hours)) for name, row in self.calendar.items()},
         }
         with np.errstate(invalid="ignore", divide="ignore"):  # NaN means unknown
-            if self._any("price", "market"):
-                arrays |= as_known(beside_btc, price.price_features, window("prices"), back["prices"])
+            if self._any("price", "market", *FUTURES):
+                arrays |= as_known(beside_btc, PRICE_KERNEL, window("prices"), back["prices"])
             if self._any("technical"):
-                arrays |= as_known([bars], technical.technical_features, window("ohlc"), back["ohlc"])
+                arrays |= as_known([bars], BAR_KERNEL, window("ohlc"), back["ohlc"])
             if self._any("news"):
                 own_news = [self.news.coins(coins)]
                 arrays |= as_known(own_news, news.news_features, window("narratives"), back["narratives"])
                 arrays |= news.market_news(self._market_news(back["narratives"]), count)
+            cap, volume = (prices.at_own_hour(n)[:, back["prices"] :] for n in ("market_cap_usd", "volume_24h_usd"))
             if self._any(*AROUND):
-                cap = prices.at_own_hour("market_cap_usd")[:, back["prices"] :]
                 arrays |= self.around.arrays(coins, {"market_cap_usd": cap})
+            if self._any(*FUTURES):
+                at_ts = {"volume_24h_usd": volume, "volatility_30d": arrays["volatility_30d"]}
+                futures = self.futures.arrays(coins, at_ts)
+                arrays |= perpetuals.with_history(arrays, futures, cap) if self._any("derivatives") else {}
+                arrays |= futures
         absent = [name for name in self.wanted if name not in arrays]
         if absent:
             raise TypeError(
@@ -141,7 +160,7 @@ class _LaidOut:
         return {name: market.at_own_hour(name)[:, first:] for name in market.values}
 
 
-def _lay_out(grid: Grid, inputs: Mapping[str, pl.DataFrame], wanted: list[str]) -> _LaidOut:
+def _lay_out(grid: Grid, inputs: Mapping[str, pl.DataFrame], wanted: list[str], venues: Sequence[str]) -> _LaidOut:
     prices = price.price_panel(inputs["prices"], _reaching_back(grid, "prices"))
     caps = prices.at_own_hour("market_cap_usd")[:, LOOKBACK_DAYS["prices"] * HOURS_A_DAY :]
     looked_up = {table: frame for table, frame in inputs.items() if table not in HOURLY}
@@ -153,6 +172,7 @@ def _lay_out(grid: Grid, inputs: Mapping[str, pl.DataFrame], wanted: list[str]) 
             inputs["narratives"], "narratives", _reaching_back(grid, "narratives", news.MARKET), news.NEWS_COLUMNS
         ),
         around=surroundings.context(grid, looked_up),
+        futures=perpetuals.lay_out(inputs, lambda table: _reaching_back(grid, table), venues, grid),
         beside=price.beside_market(caps),
         calendar=_calendar(grid),
         wanted=wanted,
@@ -184,4 +204,9 @@ def _with_metadata(rows: pl.DataFrame, source: str) -> pl.DataFrame:
         date=pl.col("ts").dt.date(),
         available_at=pl.col("ts") + DECISION_DELAY,
         source=pl.lit(source),
-    ).select(name for name in ML_FEATURES.names if name in rows.columns or name in ML_FEATURES.metadata_columns)
+    )
+
+
+def _with_quality(rows: pl.DataFrame, inputs: Mapping[str, pl.DataFrame]) -> pl.DataFrame:
+    given = {table: Input(CONTRACTS[table], frame, LOOKBACK_DAYS[table]) for table, frame in inputs.items()}
+    return with_worst_quality(WORST, rows, given)

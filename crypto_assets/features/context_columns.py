@@ -61,18 +61,28 @@ CONTEXT_FEATURES = (
 
 _FUNDING = ("derivatives.funding_rate",)
 _INTEREST = ("derivatives.open_interest_usd",)
-_NOTHING: dict[str, Any] = {}
+_VENUE_INTEREST = ("open_interest.open_interest_usd",)
+
+
+def _served(*instead: str, **more: Any) -> dict[str, Any]:
+    """What else defines a column of the snapshot of all venues, and the inputs that serve where it has no value."""
+    return {"instead": instead, **more}
+
+
 DERIVATIVES_FEATURES = tuple(
     Feature(name, unit, formula, inputs, coins=Coins.PRICED, **{"stale": SNAPSHOT_STALENESS, **more})
     for name, unit, formula, inputs, more in (
-        ("funding_rate", "fraction per funding interval", "Mean funding rate over contracts, weighted by open interest.", _FUNDING, _NOTHING),
-        ("open_interest_usd", "USD", "Open interest of perpetual futures over all venues.", _INTEREST, {"lower": 0}),
+        ("funding_rate", "fraction per funding interval", "Mean funding rate over contracts, weighted by open interest.", _FUNDING,
+         _served("funding_rates.funding_rate")),
+        ("open_interest_usd", "USD", "Open interest of perpetual futures over all venues.", _INTEREST, _served(*_VENUE_INTEREST, lower=0)),
         ("open_interest_change_24h", "fraction", "Open interest as known at ts / as known 24 hours before - 1.", _INTEREST,
-         {"needs": ends(_INTEREST, DAY_HOURS), "change": Change.RELATIVE, "lower": -1}),
+         _served(*_VENUE_INTEREST, needs=ends(_INTEREST, DAY_HOURS), change=Change.RELATIVE, lower=-1)),
         ("open_interest_to_market_cap", "ratio", "open_interest_usd / market_cap_usd at ts.", (*_INTEREST, "prices.market_cap_usd"),
-         {"lower": 0}),
-        ("futures_basis", "fraction of the index", "(futures - index) / index, weighted by open interest.", ("derivatives.basis",), _NOTHING),
-        ("futures_volume_24h_usd", "USD", "Volume of perpetual futures in 24 hours.", ("derivatives.volume_24h_usd",), {"lower": 0}),
+         _served(*_VENUE_INTEREST, "prices.market_cap_usd", lower=0)),
+        ("futures_basis", "fraction of the index", "(futures - index) / index, weighted by open interest.", ("derivatives.basis",),
+         _served("perpetual_bars.basis")),
+        ("futures_volume_24h_usd", "USD", "Volume of perpetual futures in 24 hours.", ("derivatives.volume_24h_usd",),
+         _served("perpetual_bars.volume_usd", lower=0)),
     )
 )  # fmt: skip
 

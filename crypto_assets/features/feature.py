@@ -37,6 +37,10 @@ class Coins(Enum):
     TRADED = "coins with a pair at a venue that gives volume (Binance, Kraken)"
     ONCHAIN = "coins that Coin Metrics covers"
     MINED = "proof-of-work coins that Coin Metrics covers"
+    PERPETUAL = "coins with a perpetual contract at Binance or Bybit"
+    BINANCE_PERPETUAL = "coins with a perpetual contract at Binance"
+    TWO_VENUES = "coins with a perpetual contract at Binance and at Bybit"
+    OPTIONS = "coins with a volatility index at Deribit"
     CHAIN = "native coins of a chain that DefiLlama lists"
     EVERY = "every coin"
     NONE = "no coin: no source gives it"
@@ -56,6 +60,10 @@ class Coins(Enum):
             Coins.TRADED: bool(coin.binance or coin.kraken),
             Coins.ONCHAIN: bool(coin.coinmetrics),
             Coins.MINED: bool(coin.coinmetrics) and coin.consensus == "pow",
+            Coins.PERPETUAL: bool(coin.binance_perpetual or coin.bybit_perpetual),
+            Coins.BINANCE_PERPETUAL: bool(coin.binance_perpetual),
+            Coins.TWO_VENUES: bool(coin.binance_perpetual and coin.bybit_perpetual),
+            Coins.OPTIONS: bool(coin.deribit),
             Coins.CHAIN: bool(coin.defillama),
             Coins.EVERY: True,
             Coins.NONE: False,
@@ -159,6 +167,7 @@ class Feature:
         needs: the inputs that a value needs; by default every input at the row itself.
         memory: hour marks that a value uses, where a recursive mean uses more than it needs.
         stale: the value is joined as-of, and serves this long after it became available.
+        instead: where these inputs give no value, the inputs that serve in their place, all of one venue.
         where: the rows that are expected to have it, as an SQL condition on columns of the table; empty for all.
     """
 
@@ -175,11 +184,12 @@ class Feature:
     upper: float | None = None
     reference: str = ""
     where: str = ""
+    instead: tuple[str, ...] = ()
 
     @property
     def tables(self) -> set[str]:
         """The tables of the inputs."""
-        return {table_of(name) for name in self.inputs}
+        return {table_of(name) for name in (*self.inputs, *self.instead)}
 
     def __post_init__(self) -> None:
         if not self.needs and self.inputs:
@@ -208,6 +218,8 @@ class Feature:
         said = [self.formula]
         if self.inputs:
             said.append(f"From {', '.join(self.inputs)}{', as-of' if self.stale else ''}.")
+        if self.instead:
+            said.append(f"Where there is none, from {', '.join(self.instead)} of the first venue that has it.")
         noun = "bar" if self.tables == {"ohlc"} else "hour"
         said += filter(None, (need.said(noun) for need in self.needs))
         if self.memory > 1:

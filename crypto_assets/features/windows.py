@@ -41,6 +41,14 @@ def earlier(array: Floats, columns: int) -> Floats:
     return out
 
 
+def carried(array: Floats, hours: int) -> Floats:
+    """Fill each hour with the newest value that is less than ``hours`` old; NaN where there is none."""
+    column = np.arange(array.shape[1])
+    last = np.maximum.accumulate(np.where(np.isnan(array), -1, column), axis=1)
+    found = np.take_along_axis(array, np.maximum(last, 0), axis=1)
+    return np.where((last >= 0) & (column - last < hours), found, np.nan)
+
+
 def unbroken(position: Ints) -> bool:
     """Whether every row is one run from the first column to the last. In this common case no mask is needed."""
     width = position.shape[1]

@@ -9,9 +9,9 @@ from __future__ import annotations
 import json
 import os
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from datetime import date, datetime
 from pathlib import Path
 
@@ -19,17 +19,21 @@ import polars as pl
 import pyarrow as arrow
 from pyarrow import parquet
 
-from crypto_assets.catalog import by_symbol
+from crypto_assets.catalog.listings import resolve
 from crypto_assets.dates import DAY, chunks
 from crypto_assets.errors import CryptoAssetsError, UsageError, WarehouseError, free_space_note, suggestion
+from crypto_assets.operate import backfilled
 from crypto_assets.storage import versions
 from crypto_assets.storage.warehouse import Warehouse
+from crypto_assets.tables.pit_quality import PIT_QUALITY
 from crypto_assets.tables.registry import LOOK_BACK
 from crypto_assets.tables.schemas import ML_FEATURES
+from crypto_assets.tables.universe import LISTED, UNIVERSE
 from crypto_assets.transforms import labels
 from crypto_assets.transforms.labels import Horizon
 
 FEATURES, PRICES = ML_FEATURES.table, "prices"
+MEMBERS = UNIVERSE.table  # which coins there were on a day
 CHUNK_DAYS = 31  # days in memory at once: about 250 MB for 300 coins
 LONGEST_HORIZON_HOURS = 24 * 366
 ALWAYS = (*ML_FEATURES.key, *ML_FEATURES.metadata_columns)
@@ -50,7 +54,11 @@ class Request:
     symbols: tuple[str, ...] | None = None
     columns: tuple[str, ...] | None = None  # features; None: all
     as_of: int | datetime | None = None  # version of ml_features, or an instant; None: newest
+    top: int | None = None  # only coins that ranked so on the day before, as universe has it; None: all
     without_empty: bool = False  # whether features that no row has a value of are left out
+    allow_backfilled: bool = (
+        False  # whether features stay that rest on backfilled rows of a table added since pit_quality
+    )
 
 
 @dataclass(frozen=True)
@@ -64,6 +72,8 @@ class Built:
         versions: Version of every input table.
         empty: Feature columns of the file that no row has a value of.
         left_out: Such columns that were left out.
+        backfilled: Input table with backfilled rows -> feature columns of the file that rest on it.
+        left_out_backfilled: Feature columns that were left out, because they rest on such a table.
     """
 
     rows: int
@@ -72,6 +82,8 @@ class Built:
     versions: dict[str, int | None]
     empty: tuple[str, ...] = ()
     left_out: tuple[str, ...] = ()
+    backfilled: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    left_out_backfilled: tuple[str, ...] = ()
 
 
 def parse_horizon(text: str) -> Horizon:
@@ -110,17 +122,18 @@ def build(warehouse: Warehouse, request: Request, out: Path) -> Built:
     """
     if request.end <= request.start:
         raise UsageError(f"--end ({request.end:%Y-%m-%d %H:%M}) is not after --start ({request.start:%Y-%m-%d %H:%M})")
-    if unknown := sorted(set(request.symbols or ()) - set(by_symbol())):
-        raise UsageError(
-            f"--symbols: {', '.join(unknown)} not in the catalogue{suggestion(unknown, by_symbol())}; "
-            "the coins are in crypto_assets/catalog/coins.csv"
-        )
-    versions = _versions(warehouse, request.as_of)
+    if request.symbols is not None:
+        symbols = resolve(request.symbols, "--symbols", request.start.date(), request.end.date())
+        request = replace(request, symbols=symbols)
+    versions = _versions(warehouse, request.as_of, {MEMBERS} if request.top else set())
     names = _columns(warehouse, versions[FEATURES], request.columns)
+    resting = _resting(warehouse, request, versions, names)
+    names = [name for name in names if name not in resting.left_out]
     left_out: tuple[str, ...] = ()
     if request.without_empty:  # which columns these are is known only when every row was seen
         left_out = _empty(part for part, _ in _parts(warehouse, request, versions, names))
         names = [name for name in names if name not in left_out]
+        resting = resting.without(left_out)
     rows = unlabelled = 0
     empty: set[str] = {name for name in names if name not in ALWAYS}
     with _whole(out) as draft:
@@ -129,7 +142,10 @@ def build(warehouse: Warehouse, request: Request, out: Path) -> Built:
             empty &= set(_empty([found]))
             table = found.to_arrow(compat_level=pl.CompatLevel.oldest())
             if writer is None:
-                writer = _writer(draft, table.schema.with_metadata(_metadata(request, versions)))
+                writer = _writer(
+                    draft,
+                    table.schema.with_metadata(_metadata(request, versions, resting if PIT_QUALITY in names else None)),
+                )
             writer.write_table(table.cast(writer.schema))
             rows, unlabelled = rows + found.height, unlabelled + without_label
         if writer is not None:
@@ -137,7 +153,32 @@ def build(warehouse: Warehouse, request: Request, out: Path) -> Built:
         if rows == 0:
             raise CryptoAssetsError(_nothing(request, versions, unlabelled))
     features = [name for name in names if name not in ALWAYS]
-    return Built(rows, unlabelled, len(features), versions, tuple(n for n in features if n in empty), left_out)
+    wholly_empty = tuple(n for n in features if n in empty)
+    return Built(rows, unlabelled, len(features), versions, wholly_empty, left_out, resting.kept, resting.left_out)
+
+
+def _resting(
+    warehouse: Warehouse, request: Request, versions: dict[str, int | None], names: Sequence[str]
+) -> backfilled.Resting:
+    """Find what rests on backfilled rows, as the tables were at these versions.
+
+    Raises:
+        UsageError: A column that was asked for by name would be left out.
+    """
+
+    def read(table: str, start: date, end: date, columns: Sequence[str], symbols: Sequence[str] | None) -> pl.DataFrame:
+        return _read(warehouse, table, versions, start, end, columns, symbols)
+
+    there = [table for table, version in versions.items() if version is not None]
+    tables = backfilled.backfilled_tables(there, read, request.start.date(), request.end, request.symbols)
+    features = [name for name in names if name not in ALWAYS]
+    found = backfilled.resting(features, tables, allow=request.allow_backfilled)
+    if asked := [name for name in found.left_out if name in (request.columns or ())]:
+        raise UsageError(
+            f"--columns: {', '.join(asked)} rest on backfilled rows, which their provider may have revised since; add "
+            "--allow-backfilled to have them all the same"
+        )
+    return found
 
 
 def _empty(parts: Iterable[pl.DataFrame]) -> tuple[str, ...]:
@@ -150,8 +191,11 @@ def _empty(parts: Iterable[pl.DataFrame]) -> tuple[str, ...]:
     return tuple(empty or ())
 
 
-def _versions(warehouse: Warehouse, as_of: int | datetime | None) -> dict[str, int | None]:
-    """Return table -> version at the commit of the wanted version of ml_features, for all tables behind the features."""
+def _versions(warehouse: Warehouse, as_of: int | datetime | None, more: set[str]) -> dict[str, int | None]:
+    """Return table -> version at the commit of the wanted version of ml_features, for all tables behind the features.
+
+    ``more`` names further tables.
+    """
     if as_of is None:
         version = warehouse.version(FEATURES)
     elif isinstance(as_of, int):
@@ -164,7 +208,9 @@ def _versions(warehouse: Warehouse, as_of: int | datetime | None) -> dict[str, i
             f"{FEATURES} did not exist{when} in {warehouse.uri}; materialise it with crypto-assets backfill"
         )
     moment = versions.committed_at(warehouse, FEATURES, version)
-    others = {name: versions.version_at(warehouse, name, moment) for name in sorted(_inputs(FEATURES) | {PRICES})}
+    others = {
+        name: versions.version_at(warehouse, name, moment) for name in sorted(_inputs(FEATURES) | {PRICES} | more)
+    }
     return {FEATURES: version, **others}
 
 
@@ -201,6 +247,10 @@ def _parts(
     for first, until in chunks(request.start.date(), last, CHUNK_DAYS):  # type: ignore[arg-type]
         rows = _read(warehouse, FEATURES, versions, first, until, [*names, labels.VOLATILITY], request.symbols)
         rows = rows.filter(pl.col("ts").is_between(request.start, request.end))
+        if request.top is not None:
+            rows = rows.join(
+                _members(warehouse, request.top, versions, first, until), on=["symbol", "date"], how="semi"
+            )
         if rows.is_empty():
             continue
         prices = _read(
@@ -209,6 +259,14 @@ def _parts(
         )  # fmt: skip
         found = labels.label(rows, prices, request.horizon, barrier=request.barrier, known_by=request.end)
         yield found.select(*names, *request.horizon.columns), rows.height - found.height
+
+
+def _members(warehouse: Warehouse, top: int, versions: dict[str, int | None], first: date, last: date) -> pl.DataFrame:
+    """Return symbol, date: the largest listed coins of the day before, which was known when the day began."""
+    columns = ["symbol", "date", "state", "rank"]
+    rows = _read(warehouse, MEMBERS, versions, first - DAY, last - DAY, columns, None)
+    members = rows.filter(pl.col("state") == LISTED, pl.col("rank") <= top)
+    return members.select("symbol", pl.col("date") + pl.duration(days=1))
 
 
 def _read(
@@ -237,10 +295,13 @@ def _read(
         ) from error
 
 
-def _metadata(request: Request, versions: dict[str, int | None]) -> dict[bytes, bytes]:
+def _metadata(
+    request: Request, versions: dict[str, int | None], resting: backfilled.Resting | None
+) -> dict[bytes, bytes]:
     """Describe how to make this file again.
 
-    It holds no time or place of the call, so that equal calls give equal bytes.
+    It holds no time or place of the call, so that equal calls give equal bytes. ``resting`` is None for a version of
+    ``ml_features`` without ``pit_quality``, whose files keep their bytes.
     """
     call = {
         "start": request.start.isoformat(),
@@ -249,7 +310,10 @@ def _metadata(request: Request, versions: dict[str, int | None]) -> dict[bytes, 
         "barrier": request.barrier,
         "symbols": list(request.symbols) if request.symbols is not None else None,
         "columns": list(request.columns) if request.columns is not None else None,
+        **({"top": request.top} if request.top else {}),
         **({"without_empty": True} if request.without_empty else {}),  # absent otherwise: older files keep their bytes
+        **({"allow_backfilled": True} if request.allow_backfilled else {}),
+        **({"backfilled": resting.kept, "left_out_backfilled": resting.left_out} if resting is not None else {}),
         "as_of": versions[FEATURES],
         "delta_versions": versions,
         "labels": request.horizon.columns,

@@ -22,7 +22,7 @@ from crypto_assets.sandbox.replay import Replay, overlap
 from crypto_assets.settings import DEFAULT_START, Settings, variable
 from crypto_assets.storage.origin import LIVE, SANDBOX
 from crypto_assets.storage.warehouse import Warehouse
-from crypto_assets.tables.registry import demo_warm_up, look_back
+from crypto_assets.tables.registry import demo_history
 
 if TYPE_CHECKING:
     from dagster import DagsterInstance
@@ -30,16 +30,14 @@ if TYPE_CHECKING:
     from crypto_assets.operate.backfill import BackfillReport, Progress
 
 SEED = 7  # of the generated market
-# History that the features of the first demo day need: the longest look-back of a derived table.
-WARM_UP_DAYS = max(reach for inputs in look_back().values() for reach in inputs.values())
-WARM_UP_TABLES = demo_warm_up()
+HISTORY = demo_history()  # table -> days before the first demo day, whose features need them
 
 ASKED_BY = "crypto-assets demo"  # in the tags of its runs
 
 
 @dataclass(frozen=True)
 class DemoDays:
-    """The days of the demo, and the day from which it fetches history for them.
+    """The days of the demo, and the first day of the history that it fetches for them.
 
     ``last_day`` is the last one that the recordings know; None for a generated market.
     """
@@ -82,7 +80,7 @@ def choose_days(first: date, count: int, end: date | None, data: Path | None) ->
         last_day = max(end, newest)
     end = end or today()
     start = max(end - DAY * (count - 1), first)
-    return DemoDays(start, end, max(start - DAY * WARM_UP_DAYS, first), last_day)
+    return DemoDays(start, end, max(start - DAY * max(HISTORY.values()), first), last_day)
 
 
 def alone(settings: Settings) -> AbstractContextManager[None]:
@@ -177,12 +175,14 @@ def run(
     # The calendar of this process has begun by now; reports and checks look at the home's own days.
     os.environ["CRYPTO_ASSETS_START"] = home.first_day.isoformat()
     warehouse = Warehouse(settings.warehouse)
-    if not _whole(instance, WARM_UP_TABLES, chosen.warm_up, chosen.start - DAY):
+    for first, tables in _history_ranges(chosen):
+        if _whole(instance, tables, first, chosen.start - DAY):
+            continue
         history = backfill(
             instance,
             warehouse,
-            WARM_UP_TABLES,
-            chosen.warm_up,
+            tables,
+            first,
             chosen.start - DAY,
             missing_only=True,
             progress=progress,
@@ -198,6 +198,14 @@ def run(
     if not _whole(instance, graph.tables(), home.first_day, chosen.start - DAY):  # days that no demo filled lie between
         replace(home, first_day=chosen.start).write(settings.home)
     return report
+
+
+def _history_ranges(chosen: DemoDays) -> list[tuple[date, list[str]]]:
+    """First day of a history, and the tables that have it; the longest, which the others read, comes first."""
+    found: dict[date, list[str]] = {}
+    for table, count in HISTORY.items():
+        found.setdefault(max(chosen.start - DAY * count, chosen.warm_up), []).append(table)
+    return sorted(found.items())
 
 
 def _whole(instance: DagsterInstance, tables: Sequence[str], start: date, end: date) -> bool:

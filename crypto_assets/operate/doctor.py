@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
 from dataclasses import asdict, dataclass
-from datetime import timedelta
+from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,7 @@ from crypto_assets.narratives.llm.examine import examine_model
 from crypto_assets.operate import doctor_deployment
 from crypto_assets.settings import Settings, variable
 from crypto_assets.sources import coingecko
+from crypto_assets.sources.binance_statistics import archive_path
 from crypto_assets.sources.client.http import Client
 from crypto_assets.sources.client.limits import PREMIUM_PLANS, PROVIDERS, limit_of, plan_of
 from crypto_assets.sources.client.quota import QuotaStore, open_quota_store
@@ -169,6 +170,23 @@ def _probes(client: Client, settings: Settings) -> dict[str, Coroutine[Any, Any,
             f"?assets=btc&metrics=PriceUSD&frequency=1d&start_time={day}&end_time={day}",
         ),
         "binance": ("binance", f"{settings.binance_base_url}/klines?symbol=BTCUSDT&interval=1h&limit=1"),
+        "binance_futures": (
+            "binance_funding",
+            f"{settings.binance_futures_base_url}/fapi/v1/fundingRate?symbol=BTCUSDT&limit=1",
+        ),
+        "binance_archive": (
+            "binance_archive",
+            f"{settings.binance_archive_base_url}{archive_path('BTCUSDT', date(2024, 1, 1))}.CHECKSUM",
+        ),
+        "bybit": (
+            "bybit",
+            f"{settings.bybit_base_url}/v5/market/funding/history?category=linear&symbol=BTCUSDT&limit=1",
+        ),
+        "deribit": (
+            "deribit",
+            f"{settings.deribit_base_url}/api/v2/public/get_volatility_index_data?currency=BTC&resolution=3600"
+            "&start_timestamp=1704067200000&end_timestamp=1704070800000",
+        ),
         "kraken": ("kraken", f"{settings.kraken_base_url}/OHLC?pair=XBTUSD&interval=60"),
         "defillama": ("defillama", f"{settings.defillama_base_url}/v2/historicalChainTvl"),
         "fear_greed": ("alternative_me", f"{settings.fear_greed_base_url}/fng/?limit=1"),
@@ -233,6 +251,8 @@ async def _reach(client: Client, settings: Settings, name: str, provider: str, u
     try:
         if provider == "rss":
             await client.get_bytes(provider, url, subject=name, endpoint=name.removeprefix("news:"))
+        elif provider == "binance_archive":  # a file, and no JSON
+            await client.get_bytes(provider, url)
         else:
             await client.get_json(provider, url, headers=headers)
     except CryptoAssetsError as error:

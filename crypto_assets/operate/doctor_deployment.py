@@ -56,13 +56,18 @@ def kubernetes(settings: Settings) -> tuple[bool, str]:
         InstanceError: the API does not serve us.
     """
     from crypto_assets.runtime.kubernetes import sweep
-    from crypto_assets.runtime.kubernetes.api import Cluster
+    from crypto_assets.runtime.kubernetes.api import Cluster, labels
 
     assert settings.kube_namespace is not None
     api = Cluster(settings.kube_namespace, settings.kube_selector)
-    found = sweep.plan(api.jobs(), api.pods(), {}, datetime.now(timezone.utc))
+    jobs, pods = api.jobs(), api.pods()
+    every = {labels(one)[sweep.RUN_LABEL]: sweep.Run(None) for one in [*jobs, *pods] if sweep.RUN_LABEL in labels(one)}
+    events = api.refusals() if sweep.needs_events(jobs, pods) else []
+    found = sweep.plan(jobs, pods, every, datetime.now(timezone.utc), events=events)
     text = f"namespace {settings.kube_namespace}: {found.seen['jobs']} Job(s) and {found.seen['pods']} pod(s) of ours"
+    if found.lasting:
+        text += f", {len(found.lasting)} ending for too long, e.g. {found.ending[found.lasting[0]]}"
     if not found.stuck:
-        return True, f"{text}, none stuck"
+        return not found.lasting, f"{text}, none stuck"
     example = next(iter(found.examples.values()))
     return False, f"{text}, {found.stuck} stuck, e.g. {example}"

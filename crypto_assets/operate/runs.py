@@ -143,16 +143,16 @@ def _execute(
                 step(event.step_key, True)
 
     instance.add_event_listener(run_id, heard)
-    job = graph.job().get_subset(
-        asset_selection={AssetKey(table) for table in tables},
-        asset_check_selection=None if checks is None else {*checks},
-    )
+    job, keys = graph.job(), [AssetKey(table) for table in tables]
+    if checks is not None:
+        job = job.get_subset(asset_selection={*keys}, asset_check_selection={*checks})
     return job.execute_in_process(
         instance=instance,
         run_id=run_id,
         run_config=_QUIET,
         tags={PROCESS_TAG: _process(), **tags},
         raise_on_error=False,
+        asset_selection=keys if checks is None else None,  # the run bears it: the UI's list of runs shows it as target
     )
 
 

@@ -2,24 +2,52 @@
 
 from __future__ import annotations
 
+import os
+from contextlib import AbstractContextManager, nullcontext
 from datetime import date, datetime, timezone
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from dagster import DagsterInstance
-
-from crypto_assets.assets.partition_states import one_look
 from crypto_assets.catalog import select
-from crypto_assets.checks import enhanced_rows, freshness, population, state
+from crypto_assets.checks import enhanced_rows, freshness, population, state, universe
+from crypto_assets.checks.every_measure import every_measure
 from crypto_assets.checks.outcome import Scope
-from crypto_assets.checks.shells import every_measure
-from crypto_assets.operate import graph, runs
-from crypto_assets.operate.backfill import partition_statuses
+from crypto_assets.dagster_internals.known_states import KnownStates, known_states
+from crypto_assets.runtime.home import open_instance, prepare
 from crypto_assets.settings import Settings
 from crypto_assets.storage.snapshot import SnapshotWarehouse
+from crypto_assets.tables.registry import TABLES
+
+if TYPE_CHECKING:
+    from dagster import DagsterInstance
+
+BY_DAY = tuple(name for name, spec in TABLES.items() if spec.by_day and spec.is_asset)
+
+
+def status_of_home(settings: Settings, start: date, end: date) -> dict[str, Any]:
+    """Build the document of ``status --json``, without loading Dagster where nothing happened since it was last asked.
+
+    Args:
+        settings: the home and the warehouse.
+        start: the first UTC day.
+        end: the last UTC day, included.
+
+    Returns:
+        The document.
+
+    Raises:
+        InstanceError: Dagster's Postgres cannot be reached or used.
+        WarehouseError: a table cannot be read.
+    """
+    prepare(settings)
+    states = known_states(os.environ["DAGSTER_POSTGRES_URL"], BY_DAY)
+    if states is not None:
+        return status(states, settings, start, end)
+    with open_instance(settings) as instance:
+        return status(instance, settings, start, end)
 
 
 def status(
-    instance: DagsterInstance,
+    instance: DagsterInstance | KnownStates,
     settings: Settings,
     start: date,
     end: date,
@@ -30,7 +58,7 @@ def status(
     """Build the document of ``status --json``.
 
     Args:
-        instance: knows the partitions.
+        instance: knows the partitions. Known states know of no run that is unfinished.
         settings: the warehouse.
         start: the first UTC day.
         end: the last UTC day, included.
@@ -40,12 +68,11 @@ def status(
     Returns:
         The document.
     """
-    runs.fail_dead_runs(instance)
     now = now or datetime.now(timezone.utc)
     # Each table's commit log is read once, and Dagster is asked once.
     scope = Scope(SnapshotWarehouse(settings.warehouse), settings, start, end, now, instance=instance)
-    with one_look(instance, graph.tables()):
-        assets = {table: _asset(instance, scope, table, recorded) for table in graph.tables()}
+    with _one_look(instance):
+        assets = {table: _asset(instance, scope, table, recorded) for table in BY_DAY}
     filled = population.measure_population(scope)
     enhanced, base = enhanced_rows.enhanced_ratio(scope)
     return {
@@ -64,13 +91,28 @@ def status(
             "rows": filled.rows,
         },
         "enhanced_over_base": enhanced / base if base else 0.0,
+        "delisted": {
+            symbol: {"on": day.isoformat(), "why": why}
+            for symbol, (day, why) in sorted(universe.delisted(scope).items())
+        },
     }
 
 
-def _asset(instance: DagsterInstance, scope: Scope, table: str, recorded: bool) -> dict[str, Any]:
+def _one_look(instance: DagsterInstance | KnownStates) -> AbstractContextManager[None]:
+    """Let Dagster be asked about all tables at once, after runs have ended whose process is gone."""
+    if isinstance(instance, KnownStates):
+        return nullcontext()
+    from crypto_assets.assets.partition_states import one_look  # loads Dagster
+    from crypto_assets.operate.runs import fail_dead_runs
+
+    fail_dead_runs(instance)
+    return one_look(instance, BY_DAY)
+
+
+def _asset(instance: DagsterInstance | KnownStates, scope: Scope, table: str, recorded: bool) -> dict[str, Any]:
     found = state.state_of(scope.warehouse, scope.settings, table, scope.start, scope.end, scope.now, instance)
     # The day in progress is on the calendar, but not expected yet.
-    partitions = partition_statuses(instance, table, found.closed)
+    materialized = state.materialized_days(instance, table, scope.start, scope.end) & set(found.closed)
     newest = state.newest_in(scope.warehouse, table, scope.start, scope.end, scope.now)
     checks = {}
     for name, measure in every_measure()[table].items():
@@ -85,7 +127,7 @@ def _asset(instance: DagsterInstance, scope: Scope, table: str, recorded: bool) 
         "state": found.status,
         "partitions": {
             "expected": len(found.closed),
-            "materialized": sum(status == "MATERIALIZED" for status in partitions.values()),
+            "materialized": len(materialized),
             "failed": len(set(found.failed or ()) & set(found.closed)),
         },
         "coverage": found.coverage,

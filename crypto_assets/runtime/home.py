@@ -6,16 +6,25 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from alembic.util.exc import CommandError
-from dagster import DagsterInstance
-from sqlalchemy import create_engine, exc, pool, text
-
-from crypto_assets.dagster_internals.postgres import DagsterPostgresException
 from crypto_assets.errors import InstanceError, first_line, free_space_note
+from crypto_assets.lazy import lazy
 from crypto_assets.proxies import spare_loopback
 from crypto_assets.runtime.postgres import ensure_postgres
 from crypto_assets.settings import Settings
+
+if TYPE_CHECKING:
+    import alembic.util.exc as alembic_errors
+    import dagster
+    import sqlalchemy
+
+    from crypto_assets.dagster_internals import postgres as internals
+else:
+    alembic_errors = lazy("alembic.util.exc")
+    dagster = lazy("dagster")
+    sqlalchemy = lazy("sqlalchemy")
+    internals = lazy("crypto_assets.dagster_internals.postgres")
 
 TEMPLATE = Path(__file__).parent / "dagster.yaml"  # in a checkout, a link to the top-level file
 SCHEMA_LOCK = 0x63_61_73_73_65_74  # a number that no other program locks on the same Postgres
@@ -58,7 +67,7 @@ def _refresh(path: Path, text: str) -> None:
 
 
 @contextmanager
-def open_instance(settings: Settings) -> Iterator[DagsterInstance]:
+def open_instance(settings: Settings) -> Iterator[dagster.DagsterInstance]:
     """Open the Dagster instance of this home, with its tables created or migrated.
 
     Args:
@@ -74,7 +83,11 @@ def open_instance(settings: Settings) -> Iterator[DagsterInstance]:
     with _instance() as instance:
         try:
             yield instance
-        except (exc.OperationalError, exc.InternalError, DagsterPostgresException) as error:  # stopped, full, read-only
+        except (
+            sqlalchemy.exc.OperationalError,
+            sqlalchemy.exc.InternalError,
+            internals.DagsterPostgresException,
+        ) as error:  # stopped, full, read-only
             raise InstanceError(
                 f"Dagster's Postgres failed in the middle ({_reason(error)}); what was written to the tables is whole; "
                 f"see that it runs and has space on its disk ({settings.home} where it is the embedded one), then run the "
@@ -82,17 +95,17 @@ def open_instance(settings: Settings) -> Iterator[DagsterInstance]:
             ) from error
 
 
-def _instance() -> DagsterInstance:
+def _instance() -> dagster.DagsterInstance:
     try:
         with _one_at_a_time(os.environ["DAGSTER_POSTGRES_URL"]):
-            instance = DagsterInstance.get()
+            instance = dagster.DagsterInstance.get()
             _bring_up_to_date(instance)
-    except CommandError as error:
+    except alembic_errors.CommandError as error:
         raise InstanceError(
             "the tables in Dagster's Postgres were made by another version of Dagster and cannot be brought up to date "
             f"({error}); install that version or point DAGSTER_POSTGRES_URL at an empty database"
         ) from error
-    except (exc.SQLAlchemyError, DagsterPostgresException) as error:
+    except (sqlalchemy.exc.SQLAlchemyError, internals.DagsterPostgresException) as error:
         raise InstanceError(
             f"Dagster's tables in Postgres cannot be used ({_reason(error)}); "
             "give the user of DAGSTER_POSTGRES_URL the right to create tables, or start the server again"
@@ -101,7 +114,7 @@ def _instance() -> DagsterInstance:
 
 
 def _reason(error: BaseException) -> str:
-    if isinstance(error, DagsterPostgresException) and error.__cause__ is not None:
+    if isinstance(error, internals.DagsterPostgresException) and error.__cause__ is not None:
         error = error.__cause__  # Dagster's own error says only that it tried often
     return first_line(getattr(error, "orig", None) or error)
 
@@ -109,13 +122,13 @@ def _reason(error: BaseException) -> str:
 @contextmanager
 def _one_at_a_time(url: str) -> Iterator[None]:
     """Hold a lock, so that two first commands, even on two machines, do not both create the tables."""
-    engine = create_engine(url, poolclass=pool.NullPool)
+    engine = sqlalchemy.create_engine(url, poolclass=sqlalchemy.pool.NullPool)
     with engine.connect() as connection:  # the lock ends with the connection, however this process ends
-        connection.execute(text("SELECT pg_advisory_lock(:number)"), {"number": SCHEMA_LOCK})
+        connection.execute(sqlalchemy.text("SELECT pg_advisory_lock(:number)"), {"number": SCHEMA_LOCK})
         yield
 
 
-def _bring_up_to_date(instance: DagsterInstance) -> None:
+def _bring_up_to_date(instance: dagster.DagsterInstance) -> None:
     stores = (instance.run_storage, instance.event_log_storage, instance.schedule_storage)
     revisions = [store.alembic_version() for store in stores if store is not None]
     if any(found != wanted for found, wanted in filter(None, revisions)):

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
 from urllib.parse import quote
 
-from sqlalchemy import create_engine, exc, pool
-from sqlalchemy.engine import URL, make_url
-
 from crypto_assets.errors import InstanceError, free_space_note
+from crypto_assets.lazy import lazy
 from crypto_assets.runtime import embedded_postgres
 from crypto_assets.settings import Settings
+
+if TYPE_CHECKING:
+    import sqlalchemy
+else:
+    sqlalchemy = lazy("sqlalchemy")
 
 DIALECT = "postgresql+psycopg2://"
 
@@ -57,8 +61,8 @@ def _external(given: str) -> str:
     try:
         if not url.startswith(DIALECT):
             raise ValueError("another dialect")
-        parsed = make_url(url)
-    except (exc.ArgumentError, ValueError):  # the cause would show the address with the password
+        parsed = sqlalchemy.make_url(url)
+    except (sqlalchemy.exc.ArgumentError, ValueError):  # the cause would show the address with the password
         raise InstanceError(
             "DAGSTER_POSTGRES_URL is not the address of a Postgres; write postgresql+psycopg2://USER:PASSWORD@HOST/NAME"
         ) from None
@@ -72,14 +76,14 @@ def _external(given: str) -> str:
     return url
 
 
-def _silence(url: URL) -> str | None:
+def _silence(url: sqlalchemy.URL) -> str | None:
     """Return None if a connection can be made, else the reason in a few words, without a secret."""
-    engine = create_engine(
-        url, poolclass=pool.NullPool, connect_args={"connect_timeout": embedded_postgres.CONNECT_TIMEOUT_S}
+    engine = sqlalchemy.create_engine(
+        url, poolclass=sqlalchemy.pool.NullPool, connect_args={"connect_timeout": embedded_postgres.CONNECT_TIMEOUT_S}
     )
     try:
         engine.connect().close()
-    except exc.DBAPIError as error:
+    except sqlalchemy.exc.DBAPIError as error:
         lines = str(error.orig).strip().splitlines()
     else:
         return None

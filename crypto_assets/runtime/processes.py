@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -27,19 +28,20 @@ from crypto_assets.errors import InstanceError
 from crypto_assets.runtime.home import open_instance
 from crypto_assets.runtime.lock import only_one
 from crypto_assets.runtime.postgres import ensure_postgres, is_embedded
-from crypto_assets.settings import Settings
+from crypto_assets.settings import Settings, variable
 
 MODULE = LOCATION = "crypto_assets.definitions"  # the module, not workspace.yaml, so that it works from any folder
 STOP_S = 5.0  # seconds to stop by themselves; the next start continues work that a kill interrupts
 LAST_WORDS_S = 0.5  # seconds until the last output of a child has arrived
 POSTGRES_EVERY_S = 5.0
+COLOUR = re.compile(rb"\x1b\[[0-9;]*m")
 CODE_SERVER = ["dagster", "code-server", "start", "-m", MODULE, "--location-name", LOCATION, "--log-level", "warning"]
 
 
 def dev(settings: Settings, port: int = 3000, host: str = "127.0.0.1") -> None:
     """Run the UI and the daemon until SIGINT or SIGTERM. When one process ends by itself, stop the others.
 
-    The embedded Postgres is started again if it is killed.
+    The address of the UI is printed when it answers. The embedded Postgres is started again if it is killed.
 
     Args:
         settings: the home folder.
@@ -60,10 +62,7 @@ def dev(settings: Settings, port: int = 3000, host: str = "127.0.0.1") -> None:
         # The socket is in a folder that only we may enter, because anyone who reaches a code server can start any code.
         socket_file, workspace = Path(folder) / "code", Path(folder) / "workspace.yaml"
         workspace.write_text(json.dumps({"load_from": [{"grpc_server": _server(socket_file)}]}), encoding="utf-8")
-        commands = {
-            "webserver": ["dagster_webserver", "-h", host, "-p", str(port), "-w", str(workspace)],
-            "daemon": [DAEMON, "run", "-w", str(workspace)],
-        }
+        print("starting the UI and the daemon; the address follows when it answers", file=sys.stderr, flush=True)
         ended, lifeline = os.pipe()
         voice = _Voice()
         children: dict[str, subprocess.Popen[bytes]] = {}
@@ -71,12 +70,14 @@ def dev(settings: Settings, port: int = 3000, host: str = "127.0.0.1") -> None:
             children["code server"] = _spawn(ended, voice, [*CODE_SERVER, "-s", str(socket_file)])
             dead = _watch(children, stopped, lambda: _listens(socket_file))
             if dead is None and not stopped.is_set():
-                for name, arguments in commands.items():
+                for name, arguments in _commands(workspace, host, port).items():
                     children[name] = _spawn(ended, voice, arguments)
-                print(f"UI on http://{host}:{port} (stop with Ctrl-C)", file=sys.stderr, flush=True)
                 embedded = is_embedded(settings)  # no child would start it again
                 revive = _now_and_then(POSTGRES_EVERY_S, lambda: ensure_postgres(settings)) if embedded else None
-                dead = _watch(children, stopped, meanwhile=revive)
+                dead = _watch(children, stopped, lambda: _answers(host, port), revive)
+                if dead is None and not stopped.is_set():
+                    print(f"UI on http://{host}:{port} (stop with Ctrl-C)", file=sys.stderr, flush=True)
+                    dead = _watch(children, stopped, meanwhile=revive)
         finally:
             if stopped.is_set():
                 print("stopping", file=sys.stderr, flush=True)
@@ -91,18 +92,32 @@ def dev(settings: Settings, port: int = 3000, host: str = "127.0.0.1") -> None:
         raise InstanceError(f"the {dead} ended by itself; read its messages above, then start again")
 
 
+def _commands(workspace: Path, host: str, port: int) -> dict[str, list[str]]:
+    """Return what runs beside the code server: module and arguments, by name. Both print warnings only."""
+    at = ["-w", str(workspace)]
+    return {
+        "webserver": ["dagster_webserver", "-h", host, "-p", str(port), *at, "--dagster-log-level", "warning"],
+        "daemon": [DAEMON, "run", *at, "--log-level", "warning"],
+    }
+
+
 class _Voice:
-    """Passes the output of the children on to stderr, until it is asked to stop."""
+    """Passes the output of the children on to stderr, until it is asked to stop.
+
+    The daemon colours its lines whatever it writes to. Where no colour is wanted, it is removed here.
+    """
 
     def __init__(self) -> None:
+        self._coloured = sys.stderr.isatty() and not variable("NO_COLOR")
         self._heard, self.end = os.pipe()
         self._hushed = threading.Event()
         threading.Thread(target=self._pass_on, daemon=True).start()
 
     def _pass_on(self) -> None:
-        with open(self._heard, "rb", buffering=0) as heard:
-            while said := heard.read(65536):
+        with open(self._heard, "rb") as heard:
+            for line in heard:
                 if not self._hushed.is_set():
+                    said = line if self._coloured else COLOUR.sub(b"", line)
                     with contextlib.suppress(OSError, ValueError):  # stderr is closed, and the children must not wait
                         os.write(sys.stderr.fileno(), said)
 
@@ -176,6 +191,13 @@ def check_port(port: int, host: str = "127.0.0.1") -> None:
 
 def _server(socket_file: Path) -> dict[str, str]:
     return {"socket": str(socket_file), "location_name": LOCATION}
+
+
+def _answers(host: str, port: int) -> bool:
+    """Whether something accepts connections there; the webserver listens once it can answer."""
+    with contextlib.suppress(OSError), socket.create_connection((host, port), timeout=1):
+        return True
+    return False
 
 
 def _listens(socket_file: Path) -> bool:

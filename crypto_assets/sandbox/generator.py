@@ -14,6 +14,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from crypto_assets.catalog import Coin, all_coins, by_symbol
+from crypto_assets.sandbox.futures import Futures, GeneratedFutures
 from crypto_assets.sandbox.market import HOUR_S, Bars, Item
 
 FIRST = datetime(2017, 1, 1, tzinfo=timezone.utc)
@@ -45,6 +46,7 @@ class Generator:
     def __init__(self, seed: int = 7, now: datetime | None = None) -> None:
         self._seed = seed
         self._fixed_now = now
+        self.futures: Futures = GeneratedFutures(self)
 
     def now(self) -> datetime:
         """Return the current time of the market: the fixed one where there is one."""

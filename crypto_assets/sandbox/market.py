@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import date, datetime
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
+
+if TYPE_CHECKING:
+    from crypto_assets.sandbox.futures import Futures
 
 HOUR_S = 3600
 
@@ -43,6 +46,7 @@ class Backend(Protocol):
     """A market. ``mark`` goes into the response header that names the origin of the data."""
 
     mark: str
+    futures: Futures
 
     def now(self) -> datetime:
         """Return the current time of the market, UTC."""

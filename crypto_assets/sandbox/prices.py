@@ -11,7 +11,8 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from crypto_assets.catalog import Coin, all_coins
+from crypto_assets.catalog import Coin, all_coins, by_symbol
+from crypto_assets.sandbox import names
 from crypto_assets.sandbox.market import HOUR_S, Backend, Bars
 
 KRAKEN_WINDOW = 720
@@ -22,13 +23,13 @@ AUTO_HOURLY_DAYS = 90  # without ``interval``: hourly up to this many days, dail
 def routes(backend: Backend) -> list[Route]:
     """Return the routes: CoinGecko under ``/api/v3``, Binance under ``/binance/api/v3``, Kraken under ``/0/public``."""
     by_id = {coin.coingecko: coin for coin in all_coins() if coin.coingecko}
-    by_pair = {coin.binance: coin for coin in all_coins() if coin.binance}
+    ids, pairs = names.at("coingecko"), names.at("binance")
     by_altname = {coin.kraken: coin for coin in all_coins() if coin.kraken}
 
     def coin_of(request: Request) -> tuple[Coin, Bars] | None:
-        coin = by_id.get(request.path_params["id"])
-        bars = backend.bars(coin.symbol) if coin else None
-        return (coin, bars) if coin and bars else None
+        spans = ids.get(request.path_params["id"], [])
+        bars = names.bars(backend, spans)
+        return (by_symbol()[spans[0].symbol], bars) if bars else None
 
     def market_chart(request: Request) -> Response:
         found, first, last = coin_of(request), *_window(request)
@@ -60,8 +61,7 @@ def routes(backend: Backend) -> list[Route]:
         return JSONResponse([{"id": c.coingecko, "symbol": c.symbol.lower(), "name": c.name} for c in by_id.values()])
 
     def klines(request: Request) -> Response:
-        coin = by_pair.get(request.query_params.get("symbol", ""))
-        bars = backend.bars(coin.symbol) if coin else None
+        bars = names.bars(backend, pairs.get(request.query_params.get("symbol", ""), []))
         if bars is None:
             return JSONResponse({"code": -1121, "msg": "Invalid symbol."}, 400)
         if request.query_params.get("interval", "1h") != "1h":
@@ -69,7 +69,7 @@ def routes(backend: Backend) -> list[Route]:
         first = int(request.query_params.get("startTime", 0)) / 1000
         last = int(request.query_params.get("endTime", 10**13)) / 1000
         limit = min(int(request.query_params.get("limit", 500)), 1000)
-        return JSONResponse(_klines(bars.between(first, last), limit))
+        return JSONResponse(kline_rows(bars.between(first, last), limit))
 
     def kraken_ohlc(request: Request) -> Response:
         pair = request.query_params.get("pair", "")
@@ -160,7 +160,8 @@ def _market(backend: Backend, coin: Coin) -> dict[str, Any] | None:
     }
 
 
-def _klines(bars: Bars, limit: int) -> list[list[Any]]:
+def kline_rows(bars: Bars, limit: int) -> list[list[Any]]:
+    """Write the first bars as Binance does, at most ``limit``."""
     rows = []
     for n in range(min(limit, len(bars.ts))):
         opened, close, volume = int(bars.ts[n]) * 1000, float(bars.close[n]), float(bars.volume[n])

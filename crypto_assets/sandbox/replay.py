@@ -1,8 +1,9 @@
 """Recorded real data as a back end: the wire formats around numbers that a provider once gave.
 
-The layout of the folder: ``ohlcv_hourly/*.parquet`` (spot markets before others), ``coinmetrics_daily*.parquet``,
+The layout of the folder: ``ohlcv_hourly/*.parquet`` (spot markets before others), ``traps_klines/*.parquet`` (by pair, as
+Binance named it then), ``coinmetrics_daily*.parquet``,
 ``sentiment/fear_greed*.csv*``, ``tvl/defillama_total_tvl*.csv*``, ``tvl/defillama_stablecoin_supply*.csv*``,
-``news/cryptonews*.csv*``, ``news/cryptolin*.csv*``. Data that is not recorded is answered as by a provider that does
+``news/cryptonews*.csv*``, ``news/cryptolin*.csv*``; futures as ``recorded_futures.py`` says. Data that is not recorded is answered as by a provider that does
 not have it.
 """
 
@@ -18,9 +19,13 @@ import polars as pl
 
 from crypto_assets.catalog import by_symbol
 from crypto_assets.errors import UsageError
+from crypto_assets.sandbox import names
+from crypto_assets.sandbox.futures import Futures
 from crypto_assets.sandbox.market import HOUR_S, Bars, Item
+from crypto_assets.sandbox.recorded_futures import RecordedFutures
 
 DAY = timedelta(days=1)
+ROWS = ["symbol", "ts", "rank", "open", "high", "low", "close", "volume"]
 
 
 class Replay:
@@ -34,9 +39,11 @@ class Replay:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
+        self.futures: Futures = RecordedFutures(folder)
         if not folder.is_dir():
             raise UsageError(f"--data {folder} is not a folder; name the folder of the recordings")
-        if self._bars.is_empty() and self._chain.is_empty():
+        futures = any(any(folder.glob(pattern)) for pattern in ("funding/*", "open_interest/*", "dvol/*"))
+        if self._bars.is_empty() and self._chain.is_empty() and not futures:
             raise UsageError(
                 f"--data {folder} holds no recording that is known; the layout is in crypto_assets/sandbox/replay.py"
             )
@@ -63,6 +70,8 @@ class Replay:
                     *(pl.col(c).cast(pl.Float64) for c in ("open", "high", "low", "close", "volume")),
                 )
             )  # fmt: skip
+        if (named := self._by_pair()) is not None:
+            frames.append(named.with_columns(rank=pl.lit(len(frames))).select(frames[0].columns if frames else ROWS))
         if not frames:
             return pl.DataFrame()
         kept = frames[:1]
@@ -71,6 +80,28 @@ class Replay:
             outside = ~pl.col("ts").is_between("first", "last") | pl.col("first").is_null()
             kept.append(frame.join(spans, on="symbol", how="left").filter(outside).drop("first", "last"))
         return pl.concat(kept).sort("symbol", "ts", "rank").unique(["symbol", "ts"], keep="first", maintain_order=True)
+
+    def _by_pair(self) -> pl.DataFrame | None:
+        """Bars that were recorded by pair, as those of the coin that had the pair at that hour, in its unit of today."""
+        paths = sorted(self.folder.glob("traps_klines/*.parquet"))
+        if not paths:
+            return None
+        spans = pl.DataFrame(
+            [
+                (one.symbol, one.ticker, int(one.since.timestamp()), int(one.until.timestamp()), one.factor)
+                for meant in names.at("binance").values()
+                for one in meant
+            ],
+            schema={"coin": pl.String, "symbol": pl.String, "since": pl.Int64, "until": pl.Int64, "factor": pl.Float64},
+            orient="row",
+        )
+        rows = pl.concat([pl.read_parquet(path) for path in paths]).with_columns(pl.col("ts").dt.epoch("s"))
+        rows = rows.join(spans, on="symbol").filter(pl.col("ts") >= pl.col("since"), pl.col("ts") < pl.col("until"))
+        return rows.with_columns(
+            pl.col("open", "high", "low", "close") / pl.col("factor"),
+            pl.col("volume") * pl.col("factor"),
+            symbol="coin",
+        )
 
     @lru_cache(maxsize=256)
     def bars(self, symbol: str) -> Bars | None:

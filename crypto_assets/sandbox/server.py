@@ -20,7 +20,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from crypto_assets.errors import InstanceError
-from crypto_assets.sandbox import others, prices, snapshots
+from crypto_assets.sandbox import derivatives, others, prices, snapshots
 from crypto_assets.sandbox.faults import Faults, parse
 from crypto_assets.sandbox.generator import Generator
 from crypto_assets.sandbox.llm import LanguageModel, Rule
@@ -39,6 +39,10 @@ PREFIXES = {
     "COINMETRICS_BASE_URL": "/v4",
     "KRAKEN_BASE_URL": "/0/public",
     "BINANCE_BASE_URL": "/binance/api/v3",
+    "BINANCE_FUTURES_BASE_URL": "/binance-futures",
+    "BINANCE_ARCHIVE_BASE_URL": "/binance-archive",
+    "BYBIT_BASE_URL": "/bybit",
+    "DERIBIT_BASE_URL": "/deribit",
     "DEFILLAMA_BASE_URL": "",
     "FEAR_GREED_BASE_URL": "",
 }
@@ -112,7 +116,7 @@ class Sandbox:
         self.model = model or Rule()
         self.backend: Backend = Replay(data) if data is not None else Generator(seed, now)
         self.requests: Counter[str] = Counter()
-        providers = [r for part in (prices, others, snapshots) for r in part.routes(self.backend)]
+        providers = [r for part in (prices, derivatives, others, snapshots) for r in part.routes(self.backend)]
         app = Starlette(routes=[*providers, *model_routes(self.model)])
         self.faults = Faults(parse(fault), seed)
         lines = None if log is None else RotatingFileHandler(log, maxBytes=LOG_BYTES, backupCount=1, encoding="utf-8")

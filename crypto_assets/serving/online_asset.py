@@ -39,7 +39,9 @@ def _said() -> dict[str, Any]:
     **_said(),
     name=online.TABLE,
     deps=["ml_features"],
-    description=f"{online.__doc__}\n\nOne row is coin: its newest row of ml_features.",
+    description="The newest features row of each coin, in Postgres, for consumers that need current values.\n\nIt is the "
+    f"table online.{online.TABLE} of Dagster's database, with the columns of ml_features; nothing is computed here. One row "
+    "per coin.",
 )
 def ml_features_latest(providers: Providers) -> dg.MaterializeResult[None]:
     """Copy the newest features row of each coin to Postgres."""

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import date, datetime, timezone
 from functools import partial
 from typing import Any
@@ -17,6 +18,7 @@ from typing import Any
 import pandas as pd
 
 from crypto_assets.catalog import Coin
+from crypto_assets.catalog.listings import dated, listed_in
 from crypto_assets.dates import DAY, chunks, midnight
 from crypto_assets.errors import SourceError
 from crypto_assets.settings import Settings
@@ -158,7 +160,7 @@ async def fetch_prices(
     ended: dict[str, str] = {}
 
     async def one(coin: Coin) -> tuple[list[pd.DataFrame], list[str]]:
-        found, hashes, empty = await _prices_of(client, settings, coin, start, end, now, readings[coin.symbol])
+        found, hashes, empty = await _prices_by_name(client, settings, coin, start, end, now, readings[coin.symbol])
         if not found:
             missing[coin.symbol] = await _why_empty(client, settings, coin, start, end, now)
         elif empty is not None and now - midnight(empty) >= 2 * HOUR:
@@ -179,6 +181,29 @@ async def fetch_prices(
     what = f"coingecko market_chart/range of {named(coins)}"
     require_days(frame["date"], start, end, now, what, missing={**failed, **missing}, set_aside=set_aside)
     return Fetched(frame, tuple(digests), missing, client.calls - before, failed, set_aside=set_aside, surplus=surplus)
+
+
+async def _prices_by_name(
+    client: Client, settings: Settings, coin: Coin, start: date, end: date, now: datetime, reading: Reading
+) -> tuple[list[pd.DataFrame], list[str], date | None]:
+    """Ask for each identifier that the coin had in the range; the result is that of :func:`_prices_of`, in today's unit."""
+    found: list[pd.DataFrame] = []
+    digests, empty = [], None
+    first, last = midnight(start), midnight(end + DAY)
+    for listing in listed_in(coin, NAME, first, last):
+        begin, stop = max(first, listing.since), min(last, listing.until)
+        named_then = replace(coin, coingecko=listing.ticker)
+        frames, hashes, empty = await _prices_of(
+            client, settings, named_then, begin.date(), (stop - HOUR).date(), now, reading
+        )
+        digests += hashes
+        if not dated(coin, NAME):  # nearly every coin: the frames stay as they are
+            found += frames
+            continue
+        for frame in frames:
+            inside = frame[(frame["ts"] >= begin) & (frame["ts"] < stop)]
+            found.append(inside.assign(price_usd=inside["price_usd"] / listing.factor))
+    return found, digests, empty
 
 
 async def _why_empty(client: Client, settings: Settings, coin: Coin, start: date, end: date, now: datetime) -> str:

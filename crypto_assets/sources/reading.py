@@ -75,6 +75,12 @@ class Reading:
         if count:
             self.surplus[reason] += count
 
+    def include(self, part: Reading) -> None:
+        """Count what another reading of the same coin, of some of these days, set aside or found spare."""
+        for one in part.log.records():
+            self.log.add(one.subject, one.day, one.reason, one.example, one.column, one.count)
+        self.surplus += part.surplus
+
     def judge(self, what: str, rows: int, must: str) -> None:
         """Refuse an answer of which more than half of the rows cannot be trusted, because the rest is doubtful as well.
 
@@ -213,12 +219,14 @@ class Bars:
         ended: the hour from which the source has no bars and will have none; the next source is asked from there. None
             where the pair has not ended.
         why: what the source answered, where it has no bars in the whole range.
+        failed: why a later source could not be asked for the hours that an earlier one lacks; empty where none failed.
     """
 
     rows: list[tuple[Any, ...]]
     digests: list[str]
     ended: datetime | None = None
     why: str = ""
+    failed: str = ""
 
 
 @dataclass

@@ -16,6 +16,7 @@ from crypto_assets.errors import UsageError, WarehouseError
 from crypto_assets.storage.object_store import reason
 from crypto_assets.storage.warehouse import Warehouse
 from crypto_assets.tables.contract import TIMESTAMP, Contract
+from crypto_assets.tables.pit_quality import PIT_QUALITY
 from crypto_assets.tables.schemas import CONTRACTS
 
 _MISSING = re.compile(r'Table with name "?(\w+)"? does not exist')
@@ -150,13 +151,27 @@ def _view(connection: duckdb.DuckDBPyConnection, warehouse: Warehouse, contract:
         connection.execute(_bare_view(contract, "false"))
         return
     if not warehouse.is_local:
-        connection.register(contract.table, warehouse.dataset(contract))
+        connection.register(f"_{contract.table}", warehouse.dataset(contract))
+        columns = ", ".join(_as_stored(contract, name) for name in contract.names)
+        connection.execute(f"CREATE VIEW {contract.table} AS SELECT {columns} FROM _{contract.table}")
         return
     quoted = ", ".join("'" + f"{warehouse.path(contract.table)}/{path}".replace("'", "''") + "'" for path in paths)
     reader = f"read_parquet([{quoted}], hive_partitioning=true, hive_types={{'date': DATE}}, union_by_name=true)"
     stored = {row[0] for row in connection.execute(f"DESCRIBE SELECT * FROM {reader}").fetchall()}
-    columns = ", ".join(f'"{name}"' if name in stored else _null(contract, name) for name in contract.names)
+    columns = ", ".join(
+        _as_stored(contract, name) if name in stored else _absent(contract, name) for name in contract.names
+    )
     connection.execute(f"CREATE VIEW {contract.table} AS SELECT {columns} FROM {reader}")
+
+
+def _as_stored(contract: Contract, name: str) -> str:
+    """Return the column; in files of an older version ``pit_quality`` is the contract's own (see the warehouse)."""
+    return f'coalesce("{name}", \'{contract.pit_quality.unsaid}\') AS "{name}"' if name == PIT_QUALITY else f'"{name}"'
+
+
+def _absent(contract: Contract, name: str) -> str:
+    """Return a column that no file has."""
+    return f"'{contract.pit_quality.unsaid}' AS \"{name}\"" if name == PIT_QUALITY else _null(contract, name)
 
 
 def _bare_view(contract: Contract, condition: str) -> str:

@@ -7,6 +7,7 @@ commit. Delta detects a concurrent commit to the same days, and the write starts
 from __future__ import annotations
 
 import hashlib
+import os
 import random
 import time
 from collections.abc import Mapping, Sequence
@@ -26,6 +27,7 @@ from crypto_assets.settings import Settings
 from crypto_assets.storage import object_store, origin
 from crypto_assets.storage.memory import give_back
 from crypto_assets.tables.contract import Contract, Frame, WriteMode
+from crypto_assets.tables.pit_quality import PIT_QUALITY, SeenInTime
 from crypto_assets.tables.schemas import CONTRACTS
 
 if TYPE_CHECKING:
@@ -287,6 +289,44 @@ class Warehouse:
         snapshot = self.snapshot(table)
         return None if snapshot is None else snapshot.version()
 
+    def commit_mark(self, table: str) -> tuple[str, int, int] | None:
+        """Identify the newest commit of a table in a folder, without opening its log.
+
+        Args:
+            table: the table's name.
+
+        Returns:
+            Name, inode and modification time (ns) of its file: another commit, or another table in its place, has
+            another mark. None in an object store, for a read of the past, and where there is no commit.
+        """
+        if not self.is_local or self.as_of is not None:
+            return None
+        try:
+            with os.scandir(f"{self.path(table)}/_delta_log") as entries:
+                newest = max((entry for entry in entries if entry.name.endswith(".json")), key=lambda entry: entry.name)
+                found = newest.stat()
+        except (OSError, ValueError):  # ValueError: a log without a commit
+            return None
+        return newest.name, found.st_ino, found.st_mtime_ns
+
+    def folder_mark(self, table: str, day: date) -> tuple[int, int] | None:
+        """Identify the files of a day in a folder: inode and modification time (ns) of the day's folder.
+
+        Args:
+            table: the table's name.
+            day: the partition.
+
+        Returns:
+            Another mark once a file is added or removed; None in an object store and where the folder is not there.
+        """
+        if not self.is_local:
+            return None
+        try:
+            found = os.stat(f"{self.path(table)}/date={day.isoformat()}")
+        except OSError:
+            return None
+        return found.st_ino, found.st_mtime_ns
+
     def versions(self) -> dict[str, int | None]:
         """Return table -> newest version for every contract; None where the table does not exist."""
         return {table: self.version(table) for table in CONTRACTS}
@@ -444,7 +484,8 @@ class Warehouse:
         )
         if contract.write_mode is WriteMode.MERGE:
             kept = stored.join(data, on=list(contract.key), how="anti", nulls_equal=True)
-            data = pl.concat([kept, _as_first_stored(contract, data, stored)]).sort(contract.key)
+            data = _as_first_known(contract, _as_first_stored(contract, data, stored), stored)
+            data = pl.concat([kept, data]).sort(contract.key)
         elif contract.write_mode is WriteMode.KEEP:
             fresh = data.join(stored, on=list(contract.key), how="anti", nulls_equal=True)
             data = pl.concat([stored, fresh]).sort(contract.key)
@@ -585,9 +626,29 @@ def _as_first_stored(contract: Contract, data: pl.DataFrame, stored: pl.DataFram
     return pl.concat([known, data.join(first, on=key, how="anti", nulls_equal=True)])
 
 
+def _as_first_known(contract: Contract, data: pl.DataFrame, stored: pl.DataFrame) -> pl.DataFrame:
+    """Return the new rows; one with exactly the stored values keeps its stored ``pit_quality``.
+
+    That a later fetch gives the same values does not make them less known.
+    """
+    if not isinstance(contract.pit_quality, SeenInTime) or contract.keeps or stored.is_empty():
+        return data
+    values = [name for name in contract.names if name != PIT_QUALITY]
+    known = data.join(stored, on=values, how="left", nulls_equal=True, suffix="_stored")
+    return known.with_columns(pl.coalesce(f"{PIT_QUALITY}_stored", PIT_QUALITY).alias(PIT_QUALITY)).select(
+        contract.names
+    )
+
+
 def _as_in(contract: Contract, name: str, stored: pl.Schema) -> pl.Expr:
-    """Return a column in the contract's type; one that was added to the contract later is null in older files."""
+    """Return a column in the contract's type; one that was added to the contract later is null in older files.
+
+    ``pit_quality`` is never null: in older files each row has the one that the contract gives rows that do not say it.
+    """
     wanted = contract.polars_schema[name]
+    if name == PIT_QUALITY:
+        unsaid = pl.lit(contract.pit_quality.unsaid)
+        return pl.col(name).fill_null(unsaid) if name in stored else unsaid.alias(name)
     if name not in stored:
         return pl.lit(None, wanted).alias(name)
     return pl.col(name) if stored[name] == wanted else pl.col(name).cast(wanted)  # filters pass a cast less often

@@ -11,6 +11,7 @@ import polars as pl
 
 from crypto_assets.features.feature import DAILY_STALENESS
 from crypto_assets.tables.contract import Column, Contract, WriteMode
+from crypto_assets.tables.pit_quality import FIRST_SEEN, Always, SeenInTime
 from crypto_assets.tables.shared_columns import available_at, day, key, source, symbol, value
 from crypto_assets.tables.spec import (
     COINGECKO_RANGE_DAYS,
@@ -52,6 +53,9 @@ DEFI_METRICS = Contract(
         ),
     ),
     available_at_rule="the day's end plus 1 hour",
+    pit_quality=SeenInTime(
+        timedelta(days=1), "DefiLlama revises its history when it adds or corrects a protocol", trained_on=True
+    ),
     write_mode=WriteMode.MERGE,
     reference="https://api-docs.defillama.com (historicalChainTvl, stablecoincharts)",
     time_column=None,
@@ -72,6 +76,9 @@ MARKET_SENTIMENT = Contract(
         ),
     ),
     available_at_rule="the stamped midnight plus 15 minutes",
+    pit_quality=SeenInTime(
+        timedelta(days=1), "alternative.me does not say whether it computes past days again", trained_on=True
+    ),
     write_mode=WriteMode.MERGE,
     reference="https://alternative.me/crypto/fear-and-greed-index/#api",
     time_column=None,
@@ -100,6 +107,9 @@ SOCIAL_METRICS = Contract(
         _count("facebook_likes", "accounts", "Likes."),
     ),
     available_at_rule="35 minutes after the end of the day",
+    pit_quality=SeenInTime(
+        timedelta(days=1), "CoinGecko does not say whether it corrects the counts of past days", trained_on=True
+    ),
     write_mode=WriteMode.MERGE,
     reference="https://docs.coingecko.com/reference/coins-id-history (community_data)",
     time_column=None,
@@ -127,6 +137,9 @@ DEVELOPER_ACTIVITY = Contract(
         _count("commits_4w", "commits", "Commits in four weeks."),
     ),
     available_at_rule="35 minutes after the end of the day",
+    pit_quality=SeenInTime(
+        timedelta(days=1), "CoinGecko does not say whether it corrects the counts of past days", trained_on=True
+    ),
     write_mode=WriteMode.MERGE,
     reference="https://docs.coingecko.com/reference/coins-id-history (developer_data)",
     time_column=None,
@@ -148,6 +161,7 @@ DEFI_PROTOCOLS = Contract(
         value("tvl_usd", "USD", "Value locked.", nullable=False, lower=1e6),
     ),
     available_at_rule="the instant of the snapshot",
+    pit_quality=Always(FIRST_SEEN, "the provider shows the present only, and the first snapshot of a day stays"),
     write_mode=WriteMode.KEEP,
     reference="https://api-docs.defillama.com (protocols)",
     time_column=None,
@@ -172,6 +186,7 @@ DEFI_YIELDS = Contract(
         Column("stablecoin", pl.Boolean, "yes or no", "Whether only stablecoins are deposited."),
     ),
     available_at_rule="the instant of the snapshot",
+    pit_quality=Always(FIRST_SEEN, "the provider shows the present only, and the first snapshot of a day stays"),
     write_mode=WriteMode.KEEP,
     reference="https://api-docs.defillama.com (yields/pools)",
     time_column=None,

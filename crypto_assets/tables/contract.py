@@ -17,6 +17,7 @@ import polars as pl
 
 from crypto_assets.errors import ContractError
 from crypto_assets.lazy import lazy
+from crypto_assets.tables.pit_quality import PIT_QUALITY, PitQuality
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -101,17 +102,26 @@ class Column:
         return tuple(rules)
 
 
+def _quality_column(quality: PitQuality) -> Column:
+    return Column(
+        PIT_QUALITY, pl.String, "name", f"How the row is known. {quality.said}", nullable=False, allowed=quality.allowed
+    )
+
+
 @dataclass(frozen=True)
 class Contract:
-    """What the rows of one table are. Every table has ``date`` (the partition, a UTC day) and ``available_at``.
+    """What the rows of one table are.
+
+    Every table has ``date`` (the partition, a UTC day), ``available_at`` and, from ``pit_quality``, a column of that name.
 
     Attributes:
         table: The name; also the asset key.
         description: One or two sentences for the UI and the data dictionary.
         grain: What one row is, for example ``coin x hour``.
         key: The columns that identify a row.
-        columns: All columns, in table order.
+        columns: All columns, in table order; ``pit_quality`` is added after ``available_at``.
         available_at_rule: When a row becomes known, in words.
+        pit_quality: Whether its values are those that were known then, and why.
         write_mode: What a materialisation does with stored rows.
         reference: The provider's documentation.
         time_column: The timestamp whose UTC day is ``date``; None where ``date`` is the time of the key.
@@ -126,15 +136,23 @@ class Contract:
     key: tuple[str, ...]
     columns: tuple[Column, ...]
     available_at_rule: str
+    pit_quality: PitQuality = field(default=None)  # type: ignore[assignment]  # refused below, by the table's name
     write_mode: WriteMode = WriteMode.REPLACE
     reference: str = ""
     time_column: str | None = "ts"
-    metadata_columns: tuple[str, ...] = field(default=("date", "available_at", "source"))
+    metadata_columns: tuple[str, ...] = field(default=("date", "available_at", PIT_QUALITY, "source"))
     keeps: tuple[str, ...] = ()
     ordered: tuple[tuple[str, str], ...] = ()
 
     def __post_init__(self) -> None:
-        """Raises TypeError where the contract names a column that it does not have."""
+        """Add ``pit_quality``. Raises TypeError where it is not declared, or the contract names a column that it lacks."""
+        if self.pit_quality is None:
+            raise TypeError(
+                f"{self.table}: its contract does not say pit_quality; crypto_assets/tables/pit_quality.py has the choices"
+            )
+        own = [column for column in self.columns if column.name != PIT_QUALITY]
+        place = next((n + 1 for n, column in enumerate(own) if column.name == "available_at"), len(own))
+        object.__setattr__(self, "columns", (*own[:place], _quality_column(self.pit_quality), *own[place:]))
         named = {
             "key": self.key,
             "time_column": () if self.time_column is None else (self.time_column,),
@@ -159,6 +177,11 @@ class Contract:
         return [column.name for column in self.columns]
 
     @cached_property
+    def given_names(self) -> list[str]:
+        """The names of the columns that a source or a transform gives: all but ``pit_quality``, which the asset adds."""
+        return [name for name in self.names if name != PIT_QUALITY]
+
+    @cached_property
     def value_columns(self) -> list[str]:
         """The columns that are neither key nor metadata. Population counts these."""
         return [n for n in self.names if n not in self.key and n not in self.metadata_columns]
@@ -176,7 +199,8 @@ class Contract:
         """Bring a frame into the shape of the contract. NaN becomes null, because unknown is null.
 
         Args:
-            frame: The rows, as pandas or Polars. Nullable columns may be absent; they become null.
+            frame: The rows, as pandas or Polars. Nullable columns may be absent; they become null. A row that does not say its
+                ``pit_quality`` has the one that the contract gives such rows.
 
         Returns:
             The rows with the contract's columns, types and order, sorted by key.
@@ -185,6 +209,7 @@ class Contract:
             ContractError: A column is missing, a column is not in the contract, or a value does not fit its type.
         """
         data = frame if isinstance(frame, pl.DataFrame) else pl.from_pandas(frame.reset_index(drop=True))
+        data = self._with_quality(data)
         surplus = [name for name in data.columns if name not in self.by_name]
         missing = [c.name for c in self.columns if c.name not in data.columns and not c.nullable]
         if surplus or missing:
@@ -206,6 +231,13 @@ class Contract:
                 "parse it in the source"
             ) from error
         return self._sorted(_without_nan(data))
+
+    def _with_quality(self, data: pl.DataFrame) -> pl.DataFrame:
+        """Give rows that do not say their ``pit_quality`` the one of the contract."""
+        unsaid = pl.lit(self.pit_quality.unsaid)
+        if PIT_QUALITY not in data.columns:
+            return data.with_columns(unsaid.alias(PIT_QUALITY))
+        return data.with_columns(pl.col(PIT_QUALITY).cast(pl.String).fill_null(unsaid))
 
     def _sorted(self, data: pl.DataFrame) -> pl.DataFrame:
         """Sort the rows by key. Rows that are sorted already are not copied."""

@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 
 from crypto_assets.tables.contract import Column, Contract, WriteMode
+from crypto_assets.tables.pit_quality import MEANINGS, QUALITIES
 from crypto_assets.tables.registry import CONTRACTS
 
 PATH = Path(__file__).parents[2] / "docs" / "data-dictionary.md"
@@ -13,13 +14,19 @@ HEAD = """# Data dictionary
 
 Generated from the specs in `crypto_assets/tables/` by `make docs`; do not edit. Timestamps are UTC, in microseconds. `date` is
 the partition. Empty cells are null: no source gave the value.
+
+`pit_quality` says whether a row has the values that were known at its `available_at`
+([decisions/pit-quality.md](decisions/pit-quality.md)), from best to worst: {qualities}.
 """
 
 
 def render() -> str:
     """Render the whole document as Markdown."""
     contents = "\n".join(f"- [{name}](#{name}): {contract.description}" for name, contract in CONTRACTS.items())
-    return "\n".join([HEAD, contents, "", *(_table(contract) for contract in CONTRACTS.values())])
+    qualities = "; ".join(f"`{quality}` ({MEANINGS[quality]})" for quality in QUALITIES)
+    return "\n".join(
+        [HEAD.format(qualities=qualities), contents, "", *(_table(contract) for contract in CONTRACTS.values())]
+    )
 
 
 _WRITES = {
@@ -31,7 +38,7 @@ _WRITES = {
 
 def _table(contract: Contract) -> str:
     facts = [
-        f"One row is {contract.grain}; key: {', '.join(f'`{name}`' for name in contract.key)}.",
+        f"One row per {contract.grain}; key: {', '.join(f'`{name}`' for name in contract.key)}.",
         f"Known from: {contract.available_at_rule}.",
         f"A materialisation {_WRITES[contract.write_mode]} its partitions.",
     ]
@@ -53,7 +60,7 @@ def _row(column: Column) -> str:
         if bound is not None
     ]
     if column.allowed:
-        bounds.append("one of " + ", ".join(column.allowed))
+        bounds.append(("one of " if len(column.allowed) > 1 else "always ") + ", ".join(column.allowed))
     stale = f"{column.max_staleness.days} d" if column.max_staleness else ""
     text = column.description + (f" The provider's `{column.placeholder}` is null." if column.placeholder else "")
     cells = (f"`{column.name}`", str(column.dtype), column.unit, "yes" if column.nullable else "no", ", ".join(bounds))

@@ -6,9 +6,12 @@ from crypto_assets.features.all_features import FEATURE_COLUMNS, FEATURES
 from crypto_assets.features.feature import column_of, table_of
 from crypto_assets.features.lookback import LOOKBACK_DAYS
 from crypto_assets.tables.contract import Contract
+from crypto_assets.tables.pit_quality import WorstOfInputs
 from crypto_assets.tables.prices import EVERY_COIN_HOURLY
 from crypto_assets.tables.shared_columns import available_at, day, source, symbol, ts
 from crypto_assets.tables.spec import OWNER, Chunk, DerivedFrom, HoursOf, TableSpec, When
+
+WORST = WorstOfInputs(by="symbol")
 
 ML_FEATURES = Contract(
     table="ml_features",
@@ -24,6 +27,7 @@ ML_FEATURES = Contract(
         *FEATURE_COLUMNS,
     ),
     available_at_rule="ts + 5 minutes",
+    pit_quality=WORST,
 )
 
 # Ten on-chain columns that the population report names one by one.

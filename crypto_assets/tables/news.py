@@ -7,6 +7,7 @@ from datetime import timedelta
 import polars as pl
 
 from crypto_assets.tables.contract import TEXTS, TIMESTAMP, Column, Contract, WriteMode
+from crypto_assets.tables.pit_quality import SeenInTime, WorstOfInputs
 from crypto_assets.tables.prices import HOURLY, SETTLES_AFTER
 from crypto_assets.tables.shared_columns import available_at, day, key, source, symbol, ts, value
 from crypto_assets.tables.spec import (
@@ -74,9 +75,13 @@ NEWS_ARTICLES = Contract(
         ),
     ),
     available_at_rule=_FIRST_KNOWN,
+    pit_quality=SeenInTime(
+        timedelta(hours=1), "a feed shows the present text of an article, which may have changed since", trained_on=True
+    ),
     write_mode=WriteMode.MERGE,
     keeps=(
         "date", "available_at", "source", "published_at", "first_seen_at", "feed", "language", "title", "summary", "url",
+        "pit_quality",
     ),
     reference="RSS 2.0, Atom (RFC 4287)",
     time_column="published_at",
@@ -118,6 +123,7 @@ ARTICLE_NARRATIVES = Contract(
     ),
     available_at_rule="that of the article: an analysis is a function of its text and the model, and uses nothing "
     "later; analyzed_at says when it was made",
+    pit_quality=WorstOfInputs(by="article_id"),
     time_column=None,
 )  # fmt: skip
 
@@ -178,6 +184,7 @@ NARRATIVES = Contract(
         ),
     ),
     available_at_rule="ts",
+    pit_quality=WorstOfInputs(by=None),
 )
 
 _DAY_END = "the day's end: articles with available_at in [date, date + 1 day) count"
@@ -215,6 +222,7 @@ THEME_TRENDS = Contract(
         Column("top_articles", TEXTS, "article_id", "At most 5 stories, the most confident first.", nullable=False),
     ),
     available_at_rule=_DAY_END,
+    pit_quality=WorstOfInputs(by=None),
     time_column=None,
 )
 
@@ -235,6 +243,7 @@ THEME_DIGESTS = Contract(
         Column("links", TEXTS, "address", "Their addresses, in the same order; empty where a feed gave none.", nullable=False),
     ),
     available_at_rule="that of theme_trends: the day's end",
+    pit_quality=WorstOfInputs(by=None),
     time_column=None,
 )  # fmt: skip
 

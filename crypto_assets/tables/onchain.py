@@ -8,6 +8,7 @@ from crypto_assets.features.feature import DAILY_STALENESS
 from crypto_assets.features.onchain_columns import DERIVED
 from crypto_assets.features.onchain_columns import LOOKBACK_DAYS as ENHANCED_LOOKBACK_DAYS
 from crypto_assets.tables.contract import Contract, WriteMode
+from crypto_assets.tables.pit_quality import SeenInTime, WorstOfInputs
 from crypto_assets.tables.shared_columns import available_at, day, source, symbol, value
 from crypto_assets.tables.spec import (
     COINGECKO_RANGE_DAYS,
@@ -91,6 +92,11 @@ ONCHAIN_BASE = Contract(
         ),
     ),
     available_at_rule=_ONCHAIN_AVAILABLE,
+    pit_quality=SeenInTime(
+        timedelta(days=1),
+        "Coin Metrics computes past days again when its methods, tags of addresses or prices change",
+        trained_on=True,
+    ),
     write_mode=WriteMode.MERGE,
     reference="https://docs.coinmetrics.io/api/v4 (timeseries/asset-metrics)",
     time_column=None,
@@ -112,6 +118,7 @@ ONCHAIN_ENHANCED = Contract(
         ),
     ),
     available_at_rule="that of the base row",
+    pit_quality=WorstOfInputs(by="symbol"),
     reference="https://docs.coinmetrics.io/asset-metrics (NVT, MVRV); Kalichkin 2018 (NVT signal)",
     time_column=None,
 )

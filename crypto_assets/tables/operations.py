@@ -7,6 +7,7 @@ from datetime import timedelta
 import polars as pl
 
 from crypto_assets.tables.contract import TIMESTAMP, Column, Contract, WriteMode
+from crypto_assets.tables.pit_quality import FIRST_SEEN, Always
 from crypto_assets.tables.shared_columns import available_at, day, key, source, symbol, ts, value
 from crypto_assets.tables.spec import (
     OWNER,
@@ -20,6 +21,8 @@ from crypto_assets.tables.spec import (
     When,
     WrittenAlongside,
 )
+
+OWN_RECORD = Always(FIRST_SEEN, "this platform records what it sees, when it sees it")
 
 
 def _count(name: str, description: str, unit: str = "calls") -> Column:
@@ -46,6 +49,7 @@ API_USAGE = Contract(
         _count("bytes", "Received, as transferred.", "bytes"),
     ),
     available_at_rule="the end of the hour; of the hour in progress when the quota store was read",
+    pit_quality=OWN_RECORD,
     reference="counted by this platform before and after each request",
 )
 
@@ -71,6 +75,7 @@ QUARANTINE = Contract(
         Column("released_at", TIMESTAMP, "UTC", "When a person released the row; null while it is held."),
     ),
     available_at_rule="that of the row",
+    pit_quality=OWN_RECORD,
     write_mode=WriteMode.MERGE,
 )
 
@@ -92,6 +97,7 @@ SET_ASIDE = Contract(
         Column("example", pl.String, "text", "The first of them as given, at most 80 characters."),
     ),
     available_at_rule="when it was first seen",
+    pit_quality=OWN_RECORD,
     write_mode=WriteMode.MERGE,
     keeps=("available_at",),
     reference="noted by this platform while it reads the answers",
@@ -119,6 +125,7 @@ FRESHNESS_OBSERVATIONS = Contract(
         value("late_after_s", "seconds", "The limit (the freshness of its TableSpec).", nullable=False, above=0),
     ),
     available_at_rule="the time of the observation",
+    pit_quality=OWN_RECORD,
     write_mode=WriteMode.KEEP,
     reference="measured by this platform",
 )  # fmt: skip
@@ -145,6 +152,7 @@ SLO_REPORT = Contract(
         value("error_budget_left", "fraction", "1 − (slots not fresh) ÷ (slots that the target allows); negative when overspent.", nullable=False, upper=1),
     ),
     available_at_rule="when the report was made",
+    pit_quality=OWN_RECORD,
     write_mode=WriteMode.MERGE,
     reference="computed from freshness_observations",
 )  # fmt: skip
@@ -172,6 +180,7 @@ HISTORY_REPORT = Contract(
         value("share_rows", "fraction", "rows_present ÷ rows_expected; of onchain_enhanced this is enhanced over base. Null where none are expected.", lower=0),
     ),
     available_at_rule="when the report was made",
+    pit_quality=OWN_RECORD,
     write_mode=WriteMode.MERGE,
     reference="counted by this platform",
 )  # fmt: skip

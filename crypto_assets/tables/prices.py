@@ -7,6 +7,7 @@ from datetime import timedelta
 import polars as pl
 
 from crypto_assets.tables.contract import Column, Contract, WriteMode
+from crypto_assets.tables.pit_quality import FINAL, FIRST_SEEN, Always
 from crypto_assets.tables.shared_columns import available_at, day, source, symbol, ts, value
 from crypto_assets.tables.spec import (
     COINGECKO_RANGE_DAYS,
@@ -44,6 +45,7 @@ PRICES = Contract(
         value("volume_24h_usd", "USD", "Volume of the last 24 hours over all venues.", above=0, placeholder="0"),
     ),
     available_at_rule="the provider's own instant of the observation",
+    pit_quality=Always(FINAL, "CoinGecko serves the point of a past hour as it was observed"),
     write_mode=WriteMode.MERGE,
     reference="https://docs.coingecko.com/reference/coins-id-market-chart-range",
 )
@@ -64,8 +66,17 @@ OHLC = Contract(
         value("low", "quote", "Lowest price.", nullable=False, above=0),
         value("close", "quote", "Last price.", nullable=False, above=0),
         value("volume", "base units", "Volume in the bar; null where the source has none (CoinGecko).", lower=0),
+        value(
+            "factor",
+            "units of today",
+            "How many of today's units of the coin the venue's unit was: 1, or another number "
+            "before a redenomination. The venue's own prices are the prices here times it, its volume is the volume here "
+            "divided by it.",
+            above=0,
+        ),
     ),
     available_at_rule="the bar's close",
+    pit_quality=Always(FINAL, "a venue does not change a bar that is closed"),
     ordered=(("low", "open"), ("low", "close"), ("open", "high"), ("close", "high")),
     write_mode=WriteMode.MERGE,
     reference="https://developers.binance.com/docs/binance-spot-api-docs/rest-api/market-data-endpoints",
@@ -91,6 +102,7 @@ KRAKEN_OHLC = Contract(
         Column("trades", pl.Int64, "trades", "Number of trades.", lower=0),
     ),
     available_at_rule="the bar's close",
+    pit_quality=Always(FINAL, "a venue does not change a bar that is closed"),
     ordered=(("low", "open"), ("low", "close"), ("open", "high"), ("close", "high")),
     write_mode=WriteMode.MERGE,
     reference="https://docs.kraken.com/api/docs/rest-api/get-ohlc-data",
@@ -118,6 +130,7 @@ DERIVATIVES = Contract(
         ),
     ),
     available_at_rule="the instant of the snapshot",
+    pit_quality=Always(FIRST_SEEN, "the provider shows the present only, and the first snapshot of an hour stays"),
     write_mode=WriteMode.KEEP,
     reference="https://docs.coingecko.com/reference/derivatives-tickers",
 )
@@ -153,7 +166,7 @@ SPECS = (
         rows_from=FromProvider(pool="ohlc", settles_after=SETTLES_AFTER, history=FULL_HISTORY, newest_only=False),
         when=TICKS,
         freshness=EVERY_COIN_HOURLY,
-        expected=EachCoin(rows_per_day=24, identifier=None, kept=True),
+        expected=EachCoin(rows_per_day=24, identifier=None, kept=True, ends_at="binance"),
         chunk=CHUNK,
         read_by_features=OnTheHour(delay_hours=1),
         own_pod_from_days=None,

@@ -10,9 +10,11 @@ from collections.abc import Iterable
 from datetime import timedelta
 from types import ModuleType
 
-from crypto_assets.tables import context, ml, news, onchain, operations, prices
+from crypto_assets.tables import context, derivatives, ml, news, onchain, operations, prices, universe
 from crypto_assets.tables.contract import Contract
+from crypto_assets.tables.pit_quality import BACKFILLED, SeenInTime
 from crypto_assets.tables.spec import (
+    COINGECKO_RANGE_DAYS,
     DerivedFrom,
     EachCoin,
     Freshness,
@@ -24,7 +26,7 @@ from crypto_assets.tables.spec import (
     When,
 )
 
-GROUPS: tuple[ModuleType, ...] = (prices, onchain, context, news, ml, operations)
+GROUPS: tuple[ModuleType, ...] = (prices, universe, derivatives, onchain, context, news, ml, operations)
 
 
 def in_order(specs: Iterable[TableSpec]) -> dict[str, TableSpec]:
@@ -130,6 +132,12 @@ def each_coin() -> dict[str, EachCoin]:
     return {name: spec.expected for name, spec in TABLES.items() if isinstance(spec.expected, EachCoin)}
 
 
+def wide_chunks() -> dict[str, int]:
+    """Table of a provider -> days of one run, where a longer run than those of the others makes fewer requests."""
+    days = {n: s.chunk.days for n, s in TABLES.items() if s.chunk is not None and isinstance(s.rows_from, FromProvider)}
+    return {name: longest for name, longest in days.items() if longest is not None and longest > COINGECKO_RANGE_DAYS}
+
+
 def newest_only() -> tuple[str, ...]:
     """Tables of providers whose answers hold the newest rows only."""
     return tuple(n for n, s in TABLES.items() if isinstance(s.rows_from, FromProvider) and s.rows_from.newest_only)
@@ -139,6 +147,22 @@ def enhanced() -> dict[str, str]:
     """Enhanced table -> base table: the enhanced table has the same key, and a row for each row of the base table."""
     bases = {name: spec.expected.table for name, spec in TABLES.items() if isinstance(spec.expected, RowsOf)}
     return {name: base for name, base in bases.items() if CONTRACTS[name].key == CONTRACTS[base].key}
+
+
+def may_be_backfilled(table: str) -> bool:
+    """Whether rows of a table may have the quality ``backfilled``."""
+    return BACKFILLED in CONTRACTS[table].pit_quality.allowed
+
+
+def trained_on(table: str) -> bool:
+    """Whether training sets keep features of a table by default, also where its rows are backfilled.
+
+    A derived table is kept if each of its inputs that may be backfilled is.
+    """
+    rule, rows = CONTRACTS[table].pit_quality, TABLES[table].rows_from
+    if isinstance(rows, DerivedFrom):
+        return all(trained_on(name) for name in rows.inputs)
+    return rule.trained_on if isinstance(rule, SeenInTime) else not may_be_backfilled(table)
 
 
 def snapshots() -> tuple[str, ...]:
@@ -151,9 +175,20 @@ def records() -> tuple[str, ...]:
     return tuple(name for name, spec in TABLES.items() if isinstance(spec.expected, NothingDue))
 
 
-def demo_warm_up() -> tuple[str, ...]:
-    """Return the tables for which the demo also fetches the history that the features of its first day need."""
-    return tuple(name for name, spec in TABLES.items() if spec.demo_warm_up)
+def demo_history() -> dict[str, int]:
+    """Return table -> days before its own first day for which the demo fetches rows, inputs first.
+
+    These are the days that the derived tables look back from the demo's days, and from the history that they have
+    themselves. Tables that are not read further back than the features read share one range: one run fetches them.
+    """
+    needed = {name: 0 for name, spec in TABLES.items() if spec.demo_warm_up}
+    shared = 0
+    for derived, inputs in reversed(look_back().items()):
+        for table in inputs.keys() & needed.keys():
+            needed[table] = max(needed[table], inputs[table] + needed.get(derived, 0))
+            if derived not in needed:
+                shared = max(shared, inputs[table])
+    return {table: max(days, shared) for table, days in needed.items()}
 
 
 def own_pods() -> dict[str, int]:

@@ -1,7 +1,7 @@
 """Every table's contract by its name, for code that reads or writes one table.
 
-The contracts are declared with all else about their tables in the files of the groups (``prices.py``, ``onchain.py``,
-``context.py``, ``news.py``, ``ml.py``, ``operations.py``). Code about many tables reads ``registry.py``.
+The contracts are declared with all else about their tables in the files of the groups (``prices.py``, ``universe.py``, ``derivatives.py``,
+``onchain.py``, ``context.py``, ``news.py``, ``ml.py``, ``operations.py``). Code about many tables reads ``registry.py``.
 """
 
 from crypto_assets.tables.context import COMMUNITY_LAG as COMMUNITY_LAG
@@ -13,6 +13,10 @@ from crypto_assets.tables.context import DEVELOPER_ACTIVITY as DEVELOPER_ACTIVIT
 from crypto_assets.tables.context import FEAR_GREED_LAG as FEAR_GREED_LAG
 from crypto_assets.tables.context import MARKET_SENTIMENT as MARKET_SENTIMENT
 from crypto_assets.tables.context import SOCIAL_METRICS as SOCIAL_METRICS
+from crypto_assets.tables.derivatives import FUNDING_RATES as FUNDING_RATES
+from crypto_assets.tables.derivatives import IMPLIED_VOLATILITY as IMPLIED_VOLATILITY
+from crypto_assets.tables.derivatives import OPEN_INTEREST as OPEN_INTEREST
+from crypto_assets.tables.derivatives import PERPETUAL_BARS as PERPETUAL_BARS
 from crypto_assets.tables.ml import ML_FEATURES as ML_FEATURES
 from crypto_assets.tables.ml import TEN_ONCHAIN_FIELDS as TEN_ONCHAIN_FIELDS
 from crypto_assets.tables.news import ARTICLE_NARRATIVES as ARTICLE_NARRATIVES
@@ -38,3 +42,4 @@ from crypto_assets.tables.prices import OHLC as OHLC
 from crypto_assets.tables.prices import PRICES as PRICES
 from crypto_assets.tables.registry import CONTRACTS as CONTRACTS
 from crypto_assets.tables.shared_columns import DECISION_DELAY as DECISION_DELAY
+from crypto_assets.tables.universe import UNIVERSE as UNIVERSE

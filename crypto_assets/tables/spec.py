@@ -14,10 +14,14 @@ from enum import Enum
 from typing import Any, Self, TypeAlias
 
 from crypto_assets.tables.contract import Contract
+from crypto_assets.tables.pit_quality import WorstOfInputs
 
 OWNER = "team:market-data"
 
 FULL_HISTORY, NO_HISTORY = None, timedelta()  # how far back a provider shows a table
+# It shows a past that begins with each contract's listing, which no list says: the last month is due, and what is older
+# from the first stored row on.
+FROM_FIRST_ROW = timedelta(days=30)
 COINGECKO_RANGE_DAYS = 100  # CoinGecko's hourly range limit, so that one coin is one call
 
 
@@ -156,11 +160,14 @@ class EachCoin(_Declared):
         rows_per_day: Rows of a coin on a day.
         identifier: A field of the catalogue; the table lacks coins without it. None: the table has every coin.
         kept: Whether to report a coin as lost if it had rows and has none for two closed days.
+        ends_at: A field of the catalogue: no row is due of hours in which the dated rows of this venue say that it did not
+            trade the coin. None: the table has the coin all the same.
     """
 
     rows_per_day: int
     identifier: str | None
     kept: bool
+    ends_at: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -187,6 +194,16 @@ class DaysWithRows(_Declared):
     """
 
     note: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class EachSeries:
+    """Each coin, at each venue where the key names one, has at least so many rows a day, from its first row on.
+
+    ``rows_per_day``: more rows than that make up for no other day.
+    """
+
+    rows_per_day: int
 
 
 @dataclass(frozen=True)
@@ -240,7 +257,9 @@ class NothingDue:
     """No rows are due, because the table is the platform's own record."""
 
 
-Expected: TypeAlias = EachCoin | EachDay | DaysWithRows | FromFirstRow | RowsOf | DaysOf | HoursOf | NothingDue
+Expected: TypeAlias = (
+    EachCoin | EachSeries | EachDay | DaysWithRows | FromFirstRow | RowsOf | DaysOf | HoursOf | NothingDue
+)
 
 
 # How features read it ------------------------------------------------------------------------------------------------
@@ -355,12 +374,16 @@ def _rules(spec: TableSpec) -> list[tuple[str, bool, str]]:
     }
     inputs = set(rows.inputs) if isinstance(rows, DerivedFrom) else set()
     snapshot = provider and spec.history == NO_HISTORY
+    worst = spec.contract.pit_quality
     return [
         ("kinds", bool(spec.kinds), "give at least one"),
         ("rows_from", not derived or bool(inputs), "a derived table has inputs"),
         ("rows_from", not derived or bool(rows.required), "any one of `required` gives it its rows"),  # type: ignore[union-attr]
         ("rows_from", not needs, f"`required` names {', '.join(sorted(needs))}, which `inputs` does not"),
         ("rows_from", not strange, f"`columns` names {', '.join(sorted(strange))}, which the contract does not have"),
+        ("contract", isinstance(worst, WorstOfInputs) == derived, "pit_quality is WorstOfInputs in derived tables, and only there"),
+        ("contract", not isinstance(worst, WorstOfInputs) or worst.by in (None, *spec.contract.names),
+         "pit_quality.by is a column of the contract"),
         ("when", bool(spec.when) == spec.by_day, "a table with days is filled by a schedule, one without has none"),
         ("when", When.NOON not in spec.when or When.SETTLE in spec.when, "NOON follows SETTLE"),
         ("freshness", (spec.freshness is not None) == spec.by_day, "a table with days is late at some time, another is not"),
@@ -368,7 +391,7 @@ def _rules(spec: TableSpec) -> list[tuple[str, bool, str]]:
         ("expected", isinstance(due, NothingDue) == (spec.layer == "operations"), "rows are due of all but the platform's own"),
         ("expected", isinstance(due, FromFirstRow) == snapshot, "FromFirstRow is for a provider that shows no past"),
         ("expected", rests_on <= inputs, f"it counts {', '.join(sorted(rests_on - inputs))}, which is no input"),
-        ("expected", not isinstance(due, EachCoin) or "symbol" in key, "EachCoin needs symbol in the key"),
+        ("expected", not isinstance(due, EachCoin | EachSeries) or "symbol" in key, "it needs symbol in the key"),
         ("chunk", (spec.chunk is not None) == spec.by_day, "a table with days says what one run makes at most"),
         ("read_by_features", spec.read_by_features is None or provider or derived, "features read no platform record"),
     ]  # fmt: skip

@@ -15,6 +15,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from crypto_assets.features.feature import NEAR_MARK
+from crypto_assets.features.seams import seams_of
 from crypto_assets.tables.contract import TIMESTAMP
 
 HOUR = timedelta(hours=1)
@@ -56,7 +57,7 @@ def label(
 
     The return is simple, between the prices at ``ts`` and exactly ``ts`` + horizon. A missing hour gives no label. A
     price that was observed more than ``NEAR_MARK`` after its hour mark counts as missing, as in the returns among the
-    features.
+    features. Nor does a return reach over a seam (:mod:`crypto_assets.features.seams`).
 
     The barriers lie ``barrier`` x volatility_24h x sqrt(hours) above and below p(ts), with the volatility known at ts.
     The third barrier is at ts + horizon (see ``REFERENCE``). An hour that is missing before the first touch makes the
@@ -84,6 +85,7 @@ def label(
         .with_columns((pl.col("_then") / pl.col("_now") - 1).alias(returned))
         .sort("ts", "symbol")
     )
+    found = _on_one_side(found, seams_of(known, "price_usd"), horizon)
     width = found[VOLATILITY].cast(pl.Float64).to_numpy() * math.sqrt(horizon.hours) * barrier
     side, hours, seen = _first_touches(found, known, horizon.hours, width)
     there = pl.Series(seen, dtype=pl.Boolean)
@@ -91,6 +93,23 @@ def label(
         pl.when(there).then(pl.Series(side, dtype=pl.Int8)).alias(barriers),
         pl.when(there).then((pl.col("ts") + pl.Series(hours) * HOUR).cast(TIMESTAMP)).alias(decided),
     ).select(*rows.columns, returned, barriers, decided, known_from)
+
+
+def _on_one_side(rows: pl.DataFrame, seams: pl.DataFrame, horizon: Horizon) -> pl.DataFrame:
+    """Return the rows between whose ``ts`` and the end of the horizon no seam of their coin lies."""
+    if seams.is_empty():
+        return rows
+    following = seams.select("symbol", _seam="ts").sort("_seam")
+    joined = rows.join_asof(
+        following,
+        left_on="ts",
+        right_on="_seam",
+        by="symbol",
+        strategy="forward",
+        allow_exact_matches=False,
+        check_sortedness=False,  # both are in order of time, which Polars does not see within groups
+    )
+    return joined.filter((pl.col("_seam") > pl.col("ts") + horizon.span).fill_null(value=True)).drop("_seam")
 
 
 def _first_touches(

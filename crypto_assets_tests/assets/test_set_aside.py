@@ -71,7 +71,7 @@ def test_the_same_answers_change_nothing_and_a_healed_cell_leaves(warehouse: War
     before, version = warehouse.read(SET_ASIDE), warehouse.version("set_aside")
     assert before.row(0, named=True) == {
         "table_name": "onchain_base", "subject": "BTC", "date": D2, "column_name": "fees_usd", "reason": "below 0",
-        "available_at": NOW, "source": "platform", "count": 1, "example": "-1",
+        "available_at": NOW, "pit_quality": "first_seen", "source": "platform", "count": 1, "example": "-1",
     }  # fmt: skip
     assert note(warehouse, ONCHAIN_BASE, bad, now=NOW + timedelta(hours=5)) == 1
     assert warehouse.version("set_aside") == version and warehouse.read(SET_ASIDE).equals(before)

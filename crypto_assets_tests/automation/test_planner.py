@@ -48,6 +48,7 @@ SPECS = Specs(
     days_at_most={"chain": 5, "news": 5, "present": 5, **dict.fromkeys(("daily", "digest", "features", "signals"), 9)},
     days_in_memory={"features": 3},
 )
+WIDE = replace(SPECS, wide={"news": 12})  # 12 days in a run of its own, beside runs of 5 days
 KINDS = [LATE_VALUES, REFILL, REST_OF_RUN, MODEL_IS_BACK, COMMAND, HEALING]
 TABLES = [*SPECS.kept_up]
 DAYS = st.integers(0, 40).map(lambda n: FIRST + DAY * n)
@@ -117,10 +118,10 @@ def test_no_run_is_larger_than_its_bounds(found: list[WantedDay], rules: Rules) 
         assert length <= 3 or "features" not in run.tables
 
 
-@given(wanted_days, st.sampled_from(KINDS))
-def test_inputs_come_before_what_rests_on_them(found: list[WantedDay], rules: Rules) -> None:
+@given(wanted_days, st.sampled_from(KINDS), st.sampled_from([SPECS, WIDE]))
+def test_inputs_come_before_what_rests_on_them(found: list[WantedDay], rules: Rules, specs: Specs) -> None:
     """Of the same day whatever the order; where it is not the newest first, of all days that are looked back on."""
-    made = plan(found, replace(rules, most_runs=None), SPECS, now=NOW)
+    made = plan(found, replace(rules, most_runs=None), specs, now=NOW)
     place = {key: number for number, run in enumerate(made.runs) for key in keys(run)}
     for (table, day), number in place.items():
         for name, far in SPECS.look_back.get(table, {}).items():
@@ -262,3 +263,28 @@ def test_gaps_are_looked_for_on_the_calendar_only() -> None:
     assert gaps.window_of(replace(SPECS, last_day=yesterday - DAY * 2), NOW) == whole[:-2]
     assert gaps.window_of(replace(SPECS, first_day=yesterday - DAY), NOW) == whole[-2:]
     assert gaps.window_of(replace(SPECS, last_day=FIRST), NOW) == []
+
+
+def test_a_wide_run_comes_before_a_shorter_one_that_begins_before_it() -> None:
+    """Runs of features end at days 4, 9 and 14; those of news at 11 and 23: the second is needed from day 12 on."""
+    last = FIRST + DAY * 20
+    wished = [WantedDay(table, day, "asked") for table in ("chain", "news", "daily") for day in days(FIRST, last)]
+    found = plan(wished, COMMAND, WIDE, now=NOW).all_runs
+    place = {key: number for number, run in enumerate(found) for key in keys(run)}
+    assert all(place["news", day] < place["daily", day] for day in days(FIRST, last))
+
+
+def test_a_table_that_asks_less_in_longer_runs_has_them_alone_over_a_long_span_and_shares_a_short_one() -> None:
+    wished = [
+        WantedDay(table, day, "asked")
+        for table in ("chain", "news", "features")
+        for day in days(FIRST, FIRST + DAY * 13)
+    ]
+    found = plan(wished, COMMAND, WIDE, now=NOW).all_runs
+    alone = [(run.first, run.last) for run in found if "news" in run.tables]
+    assert alone == [(FIRST, FIRST + DAY * 11), (FIRST + DAY * 12, FIRST + DAY * 13)]
+    assert found[0].tables == ("news",), "features of these days rest on it"
+    covered = Counter((table, day) for run in found for table in run.tables for day in days(run.first, run.last))
+    assert set(covered.values()) == {1} and len(covered) == 3 * 14
+    short = plan([wanted for wanted in wished if wanted.day < FIRST + DAY * 3], COMMAND, WIDE, now=NOW).all_runs
+    assert [run.tables for run in short] == [("chain", "news", "features")]

@@ -215,3 +215,14 @@ def test_rows_that_appear_while_a_step_judges_are_the_next_steps(platform: Platf
     assert [outcome.passed for outcome in each.values()] == [True, False]
     _, later = judge("market_sentiment", "rows_expected", measure, scope_of(tags, platform.settings))
     assert [outcome.passed for outcome in later.values()] == [True, True]
+
+
+def test_days_before_the_first_partition_have_no_report_and_leave_nothing_planned(
+    platform: Platform, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The history that a demo fetches: its home's calendar begins later, while the process of the demo reaches it."""
+    monkeypatch.setitem(platform.env, "CRYPTO_ASSETS_START", str(START + DAY))
+    assert platform.backfill(START, START + DAY, tables=["market_sentiment"]).ok
+    assert history(platform.instance, "market_sentiment", "rows_expected", START) == []
+    assert reported(platform.instance, "market_sentiment", "rows_expected", START + DAY).passed
+    assert reported(platform.instance, "market_sentiment", "rows_expected", None).metadata["rows"].value == 2

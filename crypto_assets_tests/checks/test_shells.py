@@ -117,7 +117,7 @@ def test_every_check_of_the_room_is_one_of_dagsters() -> None:
     known = {(key.asset_key.to_user_string(), key.name) for step in all_checks() for key in step.check_keys}
     nothing_forgotten(
         f"{table}: its check {name} is in MEASURES of {module.__name__.replace('.', '/')}.py and runs nowhere; name the file "
-        "in every_measure in crypto_assets/checks/shells.py"
+        "in crypto_assets/checks/every_measure.py"
         for module in modules
         for table, named in getattr(module, "MEASURES", {}).items()
         for name in (named if isinstance(named, dict) else ())

@@ -6,6 +6,7 @@ say is counted here from the description of each state, day by day, and not with
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import date, datetime, time, timedelta, timezone
@@ -25,6 +26,7 @@ from crypto_assets.checks.measures import ROW_RULES, rule_of
 from crypto_assets.checks.outcome import Scope
 from crypto_assets.checks.shells import RANGE, every_measure, scope_of
 from crypto_assets.dates import DAY, today
+from crypto_assets.errors import WarehouseError
 from crypto_assets.monitoring import history_report, slo
 from crypto_assets.monitoring.metrics import ServiceCollector
 from crypto_assets.monitoring.page import render
@@ -43,6 +45,7 @@ TODAY = date(2024, 5, 10)
 START = TODAY - timedelta(days=45)
 MINUTE = timedelta(minutes=1)
 KRAKEN_SHOWS = timedelta(hours=720)
+MONTH_SHOWN = {"kraken_ohlc", "funding_rates", "open_interest", "perpetual_bars", "implied_volatility"}
 OWN_PAST_ONLY = {"derivatives", "social_metrics", "developer_activity", "defi_protocols", "defi_yields", "api_usage"}
 
 
@@ -166,8 +169,8 @@ def due_by_hand(table: str, made: Made, start: date, end: date) -> list[date]:
     while day <= end:
         over = end_of(day) <= NOW
         begun = bool(stored) and day >= stored[0]
-        shown = table == "kraken_ohlc" and NOW - datetime.combine(day, time(), timezone.utc) <= KRAKEN_SHOWS
-        if over and (table not in OWN_PAST_ONLY | {"kraken_ohlc"} or begun or shown):
+        shown = table in MONTH_SHOWN and NOW - datetime.combine(day, time(), timezone.utc) <= KRAKEN_SHOWS
+        if over and (table not in OWN_PAST_ONLY | MONTH_SHOWN or begun or shown):
             found.append(day)
         day += timedelta(days=1)
     return found
@@ -278,7 +281,7 @@ def test_every_reader_says_the_same_of_a_table(
         assert (word == "failed") == bool([day for day in failed if day <= yesterday]), where
         if not failed or word != "failed":
             if covered is None:
-                assert word == ("not shown" if table in OWN_PAST_ONLY | {"kraken_ohlc"} else "none due"), where
+                assert word == ("not shown" if table in OWN_PAST_ONLY | MONTH_SHOWN else "none due"), where
             else:
                 assert word == ("empty" if covered == 0 else "whole" if covered == 1 else "gaps"), where
         if covered == 0 and table in ROW_RULES:
@@ -355,3 +358,37 @@ def test_the_first_day_is_today(
     assert "none due" in render(report)
     look: Callable[..., Any] = history_report.count_history
     assert set(look(instance, settings, now)[0]["share_with_rows"]) <= {None}
+
+
+def test_freshness_is_remembered_only_while_the_files_are_the_same(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    warehouse, reads = Warehouse(str(tmp_path / "warehouse")), []
+    table, yesterday = "prices", TODAY - DAY
+
+    def newest(now: datetime = NOW) -> datetime | None:
+        return state.freshness_of(warehouse, table, now).newest
+
+    read = Warehouse.read
+    monkeypatch.setattr(Warehouse, "read", lambda *a, **k: reads.append(a) or read(*a, **k))
+    write(warehouse, table, Made([(yesterday, NOW - timedelta(hours=2))]))
+    assert newest() == newest(NOW + MINUTE) == NOW - timedelta(hours=2)
+    assert len(reads) == 1
+    assert newest(NOW - timedelta(hours=3)) is None  # an earlier instant is asked anew
+    write(warehouse, table, Made([(TODAY, NOW + MINUTE * 5)]))
+    assert newest() == NOW - timedelta(hours=2)  # a row that becomes known later is not remembered as all there is
+    assert newest(NOW + MINUTE * 6) == NOW + MINUTE * 5
+
+    (replaced := tmp_path / "replaced").mkdir()
+    other = Warehouse(str(replaced))
+    for _ in range(2):  # as many commits as the table has
+        write(other, table, Made([(TODAY, NOW - MINUTE)]))
+        write(other, table, Made([(TODAY, NOW - MINUTE * 2)]))
+    shutil.rmtree(tmp_path / "warehouse" / table)
+    shutil.copytree(replaced / table, tmp_path / "warehouse" / table)
+    assert newest(NOW + MINUTE * 7) == NOW - MINUTE * 2
+
+    for path in (tmp_path / "warehouse" / table).glob("date=*/*.parquet"):
+        path.unlink()
+    with pytest.raises(WarehouseError):
+        newest(NOW + MINUTE * 8)

@@ -70,3 +70,16 @@ def test_the_console_script_answers_the_completion() -> None:
     code = "import sys; sys.argv[0] = 'crypto-assets'; from crypto_assets.cli.entry import main; main()"
     found = subprocess.run([sys.executable, "-c", code], env=env, capture_output=True, text=True, check=False)
     assert {line.partition(",")[2] for line in found.stdout.split()} == {"backfill", "backup"}, found.stderr
+
+
+def test_the_list_of_commands_cuts_no_sentence() -> None:
+    listed = CliRunner().invoke(cli, ["--help"], terminal_width=80).output
+    assert all(name in listed for name in cli.commands)
+    cut = [line for line in listed.partition("Commands:")[2].splitlines() if line.endswith("...")]
+    assert not cut, "give the command a short_help of one line"
+
+
+@pytest.mark.parametrize("name", sorted(cli.commands.keys() - {"sandbox", "completion"}))
+def test_every_command_that_reads_the_state_takes_a_home(name: str) -> None:
+    options = {option for parameter in cli.commands[name].params for option in parameter.opts}
+    assert "--home" in options

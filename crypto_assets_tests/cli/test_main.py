@@ -8,7 +8,6 @@ import re
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import polars as pl
@@ -21,12 +20,10 @@ from crypto_assets.sandbox.server import Sandbox
 from crypto_assets.storage.warehouse import Warehouse
 from crypto_assets.tables.schemas import CONTRACTS
 from crypto_assets_tests import scenario
+from crypto_assets_tests.runtime.conftest import wait_for
+from crypto_assets_tests.warm import run
 
 START, END = scenario.START.isoformat(), scenario.END.isoformat()
-
-
-def run(env: dict[str, str], *args: str, timeout: float = 600) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(command(*args), env=env, capture_output=True, text=True, timeout=timeout)
 
 
 def command(*args: str) -> list[str]:
@@ -151,7 +148,7 @@ BAD = [
 @pytest.mark.parametrize(("args", "more", "code", "words"), BAD, ids=lambda value: str(value)[:40])
 def test_bad_input_is_one_sentence_and_writes_nothing(tmp_path: Path, args, more, code: int, words: str) -> None:
     env = environment(tmp_path / "home", **more)
-    done = run(env, *args)
+    done = subprocess.run(command(*args), env=env, capture_output=True, text=True, timeout=600)
     assert done.returncode == code, done.stderr
     last = done.stderr.strip().splitlines()[-1]
     assert words in last
@@ -195,21 +192,29 @@ def test_what_is_held_is_said_and_what_was_stored_stays(tmp_path: Path, recordin
 
 
 def test_a_killed_backfill_leaves_no_trace_once_it_is_run_again(tmp_path: Path, recording: Path, filled) -> None:
-    """``kill -9`` at several instants, then the same command: every table equals the undisturbed run's."""
-    undisturbed = Warehouse(filled[0]["CRYPTO_ASSETS_HOME"] + "/warehouse")
+    """``kill -9`` at several instants, then the same command: every table equals the undisturbed run's.
+
+    At the first request, in the middle of the tables, and near the last ones.
+    """
+    undisturbed, disturbed = (Warehouse(f"{home}/warehouse") for home in (filled[0]["CRYPTO_ASSETS_HOME"], tmp_path))
+    tables = filled[1]["partitions"]
+
+    def written() -> int:
+        return len(list(tmp_path.glob("warehouse/*/_delta_log/00000000000000000000.json")))
+
     with Sandbox(data=recording) as sandbox:
         env = environment(tmp_path, CRYPTO_ASSETS_COINS=scenario.COINS, **sandbox.env())
-        for seconds in (5.0, 7.0, 9.0):
+        moments = (lambda: sandbox.requests, lambda: written() > len(tables) / 2, lambda: written() > len(tables) * 0.8)
+        for moment in moments:
             process = subprocess.Popen(
                 command("backfill", "--start", START, "--end", END), env=env,
                 stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
             )  # fmt: skip
-            time.sleep(seconds)
+            assert wait_for(moment, 300)
             process.send_signal(signal.SIGKILL)
-            process.wait()
+            assert process.wait() == -signal.SIGKILL, "it was still at work"
         done = run(env, "backfill", "--start", START, "--end", END, "--json")
         assert done.returncode == 0, done.stderr[-2000:]
-    disturbed = Warehouse(str(tmp_path / "warehouse"))
     for table in json.loads(done.stdout)["partitions"]:
         hashes = [w.content_hash(table, scenario.START, scenario.END) for w in (undisturbed, disturbed)]
         assert hashes[0] == hashes[1], table

@@ -15,6 +15,7 @@ from sqlalchemy import text
 
 from crypto_assets.dagster_internals import core
 from crypto_assets.runtime.launcher import LocalRunLauncher
+from crypto_assets_tests.ports import free_port
 
 CALENDAR = dg.DailyPartitionsDefinition("2025-01-01", timezone="UTC")
 
@@ -25,6 +26,7 @@ CALENDAR = dg.DailyPartitionsDefinition("2025-01-01", timezone="UTC")
         ("ASSET_PARTITION_RANGE_START_TAG", "dagster/asset_partition_range_start"),
         ("ASSET_PARTITION_RANGE_END_TAG", "dagster/asset_partition_range_end"),
         ("BACKFILL_ID_TAG", "dagster/backfill"),
+        ("GRPC_INFO_TAG", ".dagster/grpc_info"),
         ("PARENT_RUN_ID_TAG", "dagster/parent_run_id"),
         ("PARTITION_NAME_TAG", "dagster/partition"),
         ("SCHEDULED_EXECUTION_TIME_TAG", ".dagster/scheduled_execution_time"),
@@ -229,3 +231,8 @@ def test_partitions_get_metadata_of_their_own_and_reports_of_checks_are_batched(
     assert core.reports_of_ranges(instance, str(whole.storage_id), 10) == []
     partitions = {report.partition for report in result.get_asset_check_evaluations()}
     assert partitions == {*days, None}
+
+
+def test_a_code_server_that_is_not_there_says_nothing_of_a_run() -> None:
+    """What one that is there says: ``runtime/test_launcher_containers.py``."""
+    assert core.is_executing({"host": "127.0.0.1", "port": free_port()}, "a-run", 5) is None

@@ -10,6 +10,7 @@ import dagster as dg
 import pytest
 import yaml
 from dagster import DagsterInstance, DagsterRun
+from dagster._core.definitions.job_base import InMemoryJob
 from dagster_k8s import K8sRunLauncher
 
 from crypto_assets.dagster_internals import kubernetes
@@ -76,6 +77,23 @@ def test_a_refusal_has_the_answer_of_the_api_server(kind: Callable[..., Any]) ->
     more = {"max_retries": 3} if kind is kubernetes.DagsterK8sAPIRetryLimitExceeded else {}
     error = kind("why", k8s_api_exception=answer, original_exc_info=(ValueError, answer, None), **more)
     assert error.k8s_api_exception is answer
+
+
+def test_an_executor_with_a_pod_a_step_makes_its_jobs_by_one_function(
+    launcher: K8sRunLauncher, instance: DagsterInstance
+) -> None:
+    from dagster_k8s import k8s_job_executor
+
+    config = {"load_incluster_config": False, "kubeconfig_file": launcher.kubeconfig_file, "retries": {"enabled": {}}}
+    context = dg.InitExecutorContext(
+        InMemoryJob(dg.GraphDefinition(name="j").to_job()), k8s_job_executor, config, instance
+    )
+    assert k8s_job_executor.executor_creation_fn is not None
+    made = k8s_job_executor.executor_creation_fn(context)
+    stock: list[Callable[..., None]] = []
+    kubernetes.replace_creation(made, lambda found: stock.append(found) or print)
+    assert stock[0].__name__ == "create_namespaced_job_with_retries"
+    assert made._step_handler._api_client.create_namespaced_job_with_retries is print  # type: ignore[attr-defined]
 
 
 def test_the_executors_read_one_configuration(launcher: K8sRunLauncher) -> None:

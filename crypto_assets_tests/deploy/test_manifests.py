@@ -114,7 +114,7 @@ def test_no_secret_anywhere() -> None:
     assert not [
         p for p in every if ("://" in (t := p.read_text(encoding="utf-8")) and ":hunter" in t) or p.name == ".env"
     ]
-    assert (KUSTOMIZE / "helm-companion" / "settings.env").read_text(encoding="utf-8") == settings
+    assert [p.name for p in KUSTOMIZE.rglob("*.env")] == ["settings.env"], "one for the manifests and the chart"
 
 
 def images() -> list[str]:
@@ -228,15 +228,16 @@ def test_the_settings_are_settings() -> None:
     assert Settings.from_env(env).kube_namespace == env["CRYPTO_ASSETS_KUBE_NAMESPACE"] == "crypto-assets"
 
 
-def test_the_chart_launches_runs_as_the_manifests_do() -> None:
+def test_the_chart_has_no_instance_settings_of_its_own() -> None:
+    """Its pods mount the ConfigMap of the plain manifests (test_helm.py renders them)."""
     values = yaml.safe_load((DEPLOY / "helm" / "values.yaml").read_text(encoding="utf-8"))
-    launcher = values["runLauncher"]["config"]["customRunLauncher"]
-    plain = instance()["run_launcher"]
-    assert (launcher["module"], launcher["class"]) == (plain["module"], plain["class"])
-    expected = yaml.safe_load(yaml.safe_dump(plain["config"]).replace("crypto-assets-instance", "dagster-instance"))
-    assert launcher["config"] == expected
-    assert values["postgresql"]["enabled"] is False
-    assert "postgresqlPassword" not in str(values)
+    assert not {"runLauncher", "concurrency", "retention", "additionalInstanceConfig"} & values.keys()
+    assert not {"runCoordinator", "runMonitoring", "runRetries"} & values["dagsterDaemon"].keys()
+    companion, plain = rendered("helm-companion"), rendered("overlays/external")
+    of_the_chart = {(d["kind"], d["metadata"]["name"]) for d in plain if d["kind"] == "Deployment"}
+    of_the_chart.add(("Service", "crypto-assets-code"))
+    assert [d for d in plain if (d["kind"], d["metadata"]["name"]) not in of_the_chart] == list(companion)
+    assert values["postgresql"] == {"enabled": False}
 
 
 def test_the_compose_file_is_one_and_holds_the_rules() -> None:
@@ -246,7 +247,7 @@ def test_the_compose_file_is_one_and_holds_the_rules() -> None:
     with pytest.raises(ValueError, match="nonsense"):
         PyCompose.from_yaml(merged + "nonsense: 1\n")
     services = yaml.safe_load(text)["services"]
-    assert {"postgres", "migrate", "code", "webserver", "daemon", "ollama", "metrics"} == set(services)
+    assert {"postgres", "migrate", "code", "webserver", "daemon", "ollama", "metrics", "proxy"} == set(services)
     assert services["metrics"]["profiles"] == ["metrics"], "only where somebody scrapes"
     for name, service in services.items():
         assert service["cap_drop"] == ["ALL"], name
@@ -254,6 +255,11 @@ def test_the_compose_file_is_one_and_holds_the_rules() -> None:
         for dependency in service.get("depends_on", {}):
             assert dependency in services
         for volume in service.get("volumes", ()):
+            if isinstance(
+                volume, dict
+            ):  # the user's own file: without it nothing may start, nor a folder be made for it
+                assert volume["bind"]["create_host_path"] is False
+                continue
             source = volume.split(":")[0]
             assert source in yaml.safe_load(text)["volumes"] or (DEPLOY / "compose" / source).resolve().is_file(), (
                 volume

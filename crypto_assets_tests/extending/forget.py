@@ -1,7 +1,7 @@
 """In a copy in which docs/extending.md was carried out: forget one step after the other, and print what the guards say.
 
 Reads cases as JSON from stdin, ``[{"name", "edits": {file: text or null}, "guard"}]``, and prints ``{name: output}``. Each case
-runs in a fork of this process, which has imported the large libraries once: alone each would take eight seconds more.
+runs in a fork of this process, which has imported the libraries once: alone each would take eight seconds more.
 """
 
 from __future__ import annotations
@@ -11,10 +11,9 @@ import os
 import sys
 from pathlib import Path
 
-import dagster  # noqa: F401 - see above
-import pandas  # noqa: F401
-import polars  # noqa: F401
 import pytest
+
+from crypto_assets_tests.libraries import OF_ITS_TESTS, OF_THE_PACKAGE, load
 
 
 def said_without(edits: dict[str, str | None], guard: str, output: Path) -> str:
@@ -43,6 +42,6 @@ def said_without(edits: dict[str, str | None], guard: str, output: Path) -> str:
 
 
 if __name__ == "__main__":
-    sys.dont_write_bytecode = True
+    load(*OF_THE_PACKAGE, *OF_ITS_TESTS)
     cases = json.load(sys.stdin)
     print(json.dumps({c["name"]: said_without(c["edits"], c["guard"], Path("said.txt")) for c in cases}))

@@ -16,7 +16,8 @@ from crypto_assets.tables.contract import Contract
 HOUR, DAY, DELAY = timedelta(hours=1), timedelta(days=1), timedelta(minutes=5)
 TABLES = (
     "prices", "ohlc", "onchain_base", "onchain_enhanced", "market_sentiment", "defi_metrics", "narratives",
-    "derivatives", "social_metrics", "developer_activity",
+    "derivatives", "social_metrics", "developer_activity", "funding_rates", "open_interest", "perpetual_bars",
+    "implied_volatility",
 )  # fmt: skip
 Inputs = dict[str, pl.DataFrame]
 
@@ -120,6 +121,7 @@ def messy(seed: int, start: date, days: int, *, history: int = 45, gaps: float =
         for name in ("social_metrics", "developer_activity"):
             for row in _daily(rng, schemas.CONTRACTS[name], {"symbol": symbol}, first, history + days):
                 rows[name].append(row | {"available_at": at(row["date"], 24 + 35 / 60)})
+    rows |= futures(rng, first, hours, gaps=gaps, late=late)
     rows["narratives"] += [
         {"symbol": "MARKET", "ts": at(first, hour), "available_at": at(first, hour), "article_count_24h": hour % 11,
          "sentiment_24h": float(rng.uniform(-1, 1))}
@@ -132,6 +134,49 @@ def messy(seed: int, start: date, days: int, *, history: int = 45, gaps: float =
         if row["fear_greed_index"] is not None:
             rows["market_sentiment"].append(row | {"available_at": at(row["date"], 0.25)})
     return inputs(**rows)
+
+
+CONTRACTS = (("BTC", "binance"), ("BTC", "bybit"), ("SHIB", "binance"), ("NEW", "bybit"))
+
+
+def futures(rng: np.random.Generator, first: date, hours: int, *, gaps: float, late: float) -> dict[str, list[dict]]:
+    """Rows of derivatives at two venues: gaps, late rows, flat rates, an interval that changes from 8 hours to 1 and to 4."""
+    rows: dict[str, list[dict]] = {
+        "funding_rates": [], "open_interest": [], "perpetual_bars": [], "implied_volatility": [],
+    }  # fmt: skip
+    for symbol, venue in CONTRACTS:
+        where = {"symbol": symbol, "venue": venue}
+        for hour in range(hours):
+            ts = at(first, hour)
+            interval = 8 if hour < hours - 90 else 1 if hour < hours - 50 else 4
+            if hour % interval == 0 and rng.random() >= gaps * 2:
+                rate = float(rng.normal(1e-4, 2e-4)) if rng.random() < 0.7 else 1e-4
+                delay = _lateness(rng, late) - timedelta(seconds=9)
+                rows["funding_rates"].append(
+                    {**where, "ts": ts, "available_at": ts + delay, "funding_rate": rate,
+                     "interval_hours": float(interval), "funding_rate_hourly": rate / interval}
+                )  # fmt: skip
+            if rng.random() >= gaps:
+                amount = float(rng.gamma(9.0)) * 1e3
+                ratios = {n: float(rng.gamma(4.0)) for n in ("long_short_ratio", "taker_buy_sell_ratio")}
+                delay = timedelta(minutes=10 if hour > hours - 40 else 5)
+                more = ratios | {"open_interest_usd": amount * 20} if venue == "binance" else {}
+                rows["open_interest"].append(
+                    {**where, "ts": ts, "available_at": ts + delay, "open_interest": amount, **more}
+                )
+            if rng.random() >= gaps and venue == "binance":
+                delay = _lateness(rng, late) - timedelta(seconds=9)
+                rows["perpetual_bars"].append(
+                    {**where, "ts": ts, "available_at": ts + HOUR + delay, "close": 5.0, "index_close": 5.0,
+                     "basis": float(rng.normal(0, 1e-3)), "volume": 1.0, "volume_usd": float(rng.gamma(9.0)) * 1e6}
+                )  # fmt: skip
+            if symbol == "BTC" and venue == "binance" and rng.random() >= gaps:
+                level = float(rng.uniform(40, 90))
+                rows["implied_volatility"].append(
+                    {"symbol": symbol, "ts": ts, "available_at": ts + HOUR, "open": level, "high": level + 1,
+                     "low": level - 1, "close": level}
+                )  # fmt: skip
+    return rows
 
 
 def _daily(rng: np.random.Generator, contract: Contract, key: dict, first: date, days: int) -> list[dict]:

@@ -272,4 +272,5 @@ def test_doubled_or_crooked_keys_are_refused():
 
 def test_look_back_covers_every_input_of_the_function():
     assert set(LOOKBACK_DAYS) == set(inputs())
-    assert LOOKBACK_DAYS["prices"] == 30 and LOOKBACK_DAYS["onchain_base"] == 10 and LOOKBACK_DAYS["narratives"] == 7
+    # 745 hours: volatility_30d as it stood at a value of DVOL that is up to a day old
+    assert LOOKBACK_DAYS["prices"] == 31 and LOOKBACK_DAYS["onchain_base"] == 10 and LOOKBACK_DAYS["narratives"] == 7

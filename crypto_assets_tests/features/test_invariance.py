@@ -113,7 +113,7 @@ def test_a_few_columns_alone_are_those_of_the_whole_table(data, whole):
     columns = ["adx_14", "onchain_nupl", "market_cap_to_tvl", "news_count_change_7d", "beta_btc_7d", "hour_sin"]
     for name in columns:
         alone = build_features(tables=data, symbols=COINS, start=START, end=END, columns=[name])
-        assert set(alone.columns) == {"symbol", "ts", "date", "available_at", "source", name}
+        assert set(alone.columns) == {"symbol", "ts", "date", "available_at", "pit_quality", "source", name}
         assert_frame_equal(alone.select("symbol", "ts", name), whole.select("symbol", "ts", name), check_exact=True)
 
 

@@ -13,12 +13,15 @@ import pytest
 
 from crypto_assets.catalog import by_symbol
 from crypto_assets.features.all_features import DERIVED, FEATURES
-from crypto_assets.features.feature import Need, column_of, entity_of, table_of
+from crypto_assets.features.feature import Feature, Need, column_of, entity_of, table_of
+from crypto_assets.features.lookback import HOURLY
 from crypto_assets.tables import schemas
+from crypto_assets.tables.derivatives import VENUES
 from crypto_assets.transforms.onchain import enhance
 from crypto_assets_tests.features.frames import DAY, DELAY, HOUR, Inputs, at, features, messy
 
 START = date(2022, 1, 1)
+SERVES = {"open_interest": 8, "implied_volatility": 24}  # hours that a value serves, its own included
 There = Callable[[str, int], bool]
 
 
@@ -39,10 +42,11 @@ def holes(seed: int, share: float) -> Inputs:
 class Stored:
     """Which cells of the inputs a row of one coin finds."""
 
-    def __init__(self, data: Inputs, symbol: str, ts: datetime) -> None:
-        self.symbol, self.ts = symbol, ts
+    def __init__(self, data: Inputs, symbol: str, ts: datetime, venue: str = "binance") -> None:
+        self.symbol, self.ts, self.venue = symbol, ts, venue
         self.known = {n: f.filter(pl.col("available_at") <= ts + DELAY) for n, f in data.items()}
         self.marks: dict[str, set[datetime]] = {}
+        self.settled: dict[str, list[tuple]] = {}
         self.bars = {r["ts"] + HOUR: r for r in self._own("ohlc").iter_rows(named=True)}
 
     @cached_property
@@ -56,6 +60,9 @@ class Stored:
 
     def _own(self, table: str, entity: str | None = None) -> pl.DataFrame:
         frame = self.known[table]
+        if "venue" in frame.columns:
+            venue = entity or self.venue
+            return frame.filter(pl.col("symbol") == self.symbol, pl.col("venue") == venue)
         if "entity" in frame.columns:
             return frame.filter(
                 pl.col("entity") == (by_symbol()[self.symbol].defillama if entity == "chain" else entity)
@@ -76,10 +83,26 @@ class Stored:
         return row is not None and hole + edge <= 24 and row[column] is not None
 
     def hourly(self, name: str, age: int) -> bool:
+        if table_of(name) == "funding_rates":
+            return self.in_force(name, age)
         if name not in self.marks:
             rows = self._own(table_of(name), entity_of(name)).filter(pl.col(column_of(name)).is_not_null())
-            self.marks[name] = set(rows["ts"])
-        return self.ts - age * HOUR in self.marks[name]
+            late = (pl.col("available_at") > pl.col("ts") + DELAY) & (table_of(name) == "open_interest")
+            delay = HOURLY[table_of(name)] * HOUR
+            self.marks[name] = set(
+                rows.select(pl.col("ts") + delay + pl.when(late).then(HOUR).otherwise(0 * HOUR))["ts"]
+            )
+        serves = SERVES.get(table_of(name), 1)
+        return any(self.ts - (age + n) * HOUR in self.marks[name] for n in range(serves))
+
+    def in_force(self, name: str, age: int) -> bool:
+        """Whether the newest settlement by that hour is there, and no older than its interval and two hours."""
+        mark = self.ts - age * HOUR
+        if name not in self.settled:
+            rows = self._own("funding_rates", entity_of(name)).sort("ts")
+            self.settled[name] = list(rows.select("ts", hours="interval_hours", value=column_of(name)).rows())
+        newest = next((row for row in reversed(self.settled[name]) if row[0] <= mark), None)
+        return newest is not None and newest[2] is not None and mark - newest[0] < ((newest[1] or 8) + 2) * HOUR
 
     def looked_up(self, data: Inputs, name: str, age: int, stale: timedelta) -> bool:
         then = self.ts - age * HOUR + DELAY
@@ -96,11 +119,20 @@ def is_met(need: Need, name: str, stored: Stored, data: Inputs) -> bool:
                 cell == "ohlc.close" and len(need.cells) > 1
             )  # whether it traded is seen by its volume
             return stored.bar(column_of(cell), age, flat, name != "bars_filled_7d")
-        if feature.stale is not None and table_of(cell) != "prices":
+        if feature.stale is not None and table_of(cell) not in HOURLY:
             return stored.looked_up(data, cell, age, feature.stale)
         return stored.hourly(cell, age)
 
     return need.met(there)
+
+
+def expected(feature: Feature, stored: Stored, data: Inputs) -> bool:
+    """Whether one venue alone has all that the feature needs, or all that serves where its own inputs give nothing."""
+    if all(is_met(need, feature.name, stored, data) for need in feature.needs):
+        return True
+    ages = {"open_interest_change_24h": (0, 24), "futures_volume_24h_usd": range(24)}.get(feature.name, (0,))
+    served = [stored.hourly(name, age) for name in feature.instead for age in (ages if "prices" not in name else (0,))]
+    return bool(served) and all(served)
 
 
 @pytest.mark.parametrize(("seed", "share"), [(1, 0.0), (2, 0.001), (3, 0.03), (4, 0.15), (5, 0.25)])
@@ -111,11 +143,11 @@ def test_a_value_is_null_exactly_where_its_needs_are_not_met(seed: int, share: f
     seen: dict[str, set[bool]] = {}
     for index in rng.choice(got.height, size=5, replace=False):
         row = got.row(int(index), named=True)
-        stored = Stored(data, row["symbol"], row["ts"])
+        venues = [Stored(data, row["symbol"], row["ts"], venue) for venue in VENUES]
         for name, feature in FEATURES.items():
             if feature.coins.name == "NONE" or not feature.inputs:
                 continue
-            met = all(is_met(need, name, stored, data) for need in feature.needs)
+            met = any(expected(feature, stored, data) for stored in venues)
             value = row[name]
             if met and value is None and name in NULL_BY_VALUE:
                 continue  # a window without range, volume or movement: its formula says so
@@ -128,6 +160,7 @@ def test_a_value_is_null_exactly_where_its_needs_are_not_met(seed: int, share: f
 NULL_BY_VALUE = {
     "stoch_k", "stoch_d", "stoch_slow_d", "williams_r_24", "donchian_position_20", "cci_20", "bb_percent_b", "mfi_14",
     "cmf_20", "vwap_24h", "close_to_vwap_24h", "obv_share_24h", "ultimate_oscillator",
+    "hours_to_funding",  # the next settlement is due, and not known yet
 }  # fmt: skip
 
 

@@ -14,6 +14,20 @@ import pytest
 from crypto_assets_tests.install import FOLDER, script
 
 environment = script("environment")
+PYENV = Path(os.environ.get("PYENV_ROOT") or Path.home() / ".pyenv") / "versions"
+
+
+def starts(python: str) -> bool:
+    """Whether it is a Python; a version manager's stand-in may not be."""
+    return subprocess.run([python, "-c", ""], capture_output=True).returncode == 0
+
+
+OLD_PYTHONS = [
+    python
+    for minor in range(6, 11)
+    for python in (shutil.which(f"python3.{minor}"), *map(str, PYENV.glob(f"3.{minor}.*/bin/python3")))
+    if python is not None and starts(python)
+]
 
 
 @pytest.fixture
@@ -43,7 +57,27 @@ def test_only_tested_versions_of_python_go_on(version: tuple[int, int], fine: bo
 
 
 def test_an_old_python_can_read_the_script_that_refuses_it() -> None:
-    ast.parse((FOLDER / "environment.py").read_text(encoding="utf-8"), feature_version=(3, 7))
+    ast.parse((FOLDER / "environment.py").read_text(encoding="utf-8"), feature_version=(3, 6))
+
+
+@pytest.mark.skipif(not OLD_PYTHONS, reason="no Python before 3.11 is on this machine")
+def test_an_old_python_refuses_itself_in_one_sentence(checkout: Path) -> None:
+    for old in OLD_PYTHONS:
+        done = subprocess.run([old, "install/environment.py", "run"], cwd=checkout, capture_output=True, text=True)
+        assert (done.returncode, done.stderr.count("\n")) == (1, 1), done.stderr
+        assert "is not supported, nothing was installed" in done.stderr
+    assert not (checkout / ".venv").exists()
+
+
+def test_a_checkout_of_git_for_windows_is_one_sentence(checkout: Path) -> None:
+    link = checkout / "crypto_assets" / "runtime" / "dagster.yaml"
+    link.parent.mkdir(parents=True, exist_ok=True)
+    link.unlink(missing_ok=True)
+    link.write_text("../../dagster.yaml", encoding="utf-8")
+    done = run(checkout)
+    assert (done.returncode, done.stderr.count("\n")) == (1, 1), done.stderr
+    assert "clone the project again inside WSL" in done.stderr
+    assert not (checkout / ".venv").exists()
 
 
 def test_a_refused_python_leaves_nothing(checkout: Path, monkeypatch: pytest.MonkeyPatch, capsys) -> None:
@@ -132,3 +166,13 @@ def test_an_installers_words_become_what_to_do(output: str, words: str) -> None:
 def test_what_to_install_must_be_named(capsys: pytest.CaptureFixture[str]) -> None:
     assert environment.main([]) == 2
     assert "run|test|model" in capsys.readouterr().err
+
+
+def test_what_runs_is_compiled_where_processes_may_not(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(environment, "PYTHON", sys.executable)
+    monkeypatch.setenv("PYTHONDONTWRITEBYTECODE", "1")
+    monkeypatch.setenv("PYTHONPYCACHEPREFIX", str(tmp_path))
+    environment.compile_what_runs()
+    compiled = {path.relative_to(tmp_path).as_posix() for path in tmp_path.rglob("*.pyc")}
+    for module in ("crypto_assets/definitions", "crypto_assets/operate/demo", "dagster_webserver/app"):
+        assert any(f"/{module}." in path for path in compiled), module

@@ -9,9 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from crypto_assets.dates import DAY
+from crypto_assets.dates import DAY, midnight
 from crypto_assets.monitoring.watch.call_budgets import call_budgets
 from crypto_assets.monitoring.watch.late_tables import consequence_of, late_tables
+from crypto_assets.monitoring.watch.suspected_changes import suspected_changes
 from crypto_assets.settings import Settings
 from crypto_assets.sources.client.limits import PROVIDERS, limit_of
 from crypto_assets.sources.client.quota import CallStats, PostgresQuotaStore
@@ -67,3 +68,26 @@ def test_a_provider_over_its_budget_is_seen_and_the_others_are_well(url: str, tm
     assert seen == dict.fromkeys(set(PROVIDERS) - {"coingecko"})
     more = dataclasses.replace(settings, api_budgets={"coingecko": 1_000_000})
     assert {s.subject: s.trouble for s in call_budgets(more, now)} == dict.fromkeys(PROVIDERS), "its incident ends"
+
+
+def test_a_coin_that_nobody_explains_is_seen_until_a_row_of_the_catalogue_does(
+    warehouse: Warehouse, put: Callable[..., None]
+) -> None:
+    assert suspected_changes(warehouse, ["XMR"]) == [], "without a row nothing is known, and nothing is over"
+
+    def day(symbol: str, days_ago: int, state: str, evidence: str) -> None:
+        date = NOW.date() - DAY * days_ago
+        named = {"venues": ["binance"], "tickers": [f"binance:{symbol}USDT"], "factor": 1.0, "evidence": evidence}
+        put("universe", symbol=symbol, date=date, available_at=midnight(date + DAY), state=state, **named)
+
+    day("BTC", 3, "listed", "bars")
+    day("XMR", 3, "suspected", "silence since 2026-02-28")
+    day("XMR", 2, "suspected", "silence since 2026-02-28, for 8 days")
+    day("SUN", 400, "suspected", "a jump by 1000")  # history that was backfilled counts too
+    seen = suspected_changes(warehouse, ["SUN", "MKR"])
+    assert {one.subject: one.trouble for one in seen} == {
+        "SUN": "SUN: a jump by 1000",
+        "XMR": "XMR: silence since 2026-02-28, for 8 days",
+        "MKR": None,  # explained
+    }
+    assert next(one for one in seen if one.subject == "XMR").since == midnight(NOW.date() - DAY * 3)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime, timedelta, timezone
 
+import dagster as dg
 import polars as pl
 import pytest
 from polars.testing import assert_frame_equal
@@ -127,6 +128,8 @@ def test_progress_ends_at_its_total(platform: Platform) -> None:
     )
     assert seen[0][1] == 0
     assert seen[-1][1] == seen[-1][2] == 2
+    run = platform.instance.get_runs(limit=1)[0]
+    assert run.asset_selection == {dg.AssetKey("market_sentiment")}, "the target in the UI's list of runs"
 
 
 def test_progress_moves_within_a_run_table_by_table(platform: Platform) -> None:

@@ -12,8 +12,10 @@ from pathlib import Path
 
 import pytest
 
+from crypto_assets.cli.main import STOPPED
 from crypto_assets.sandbox.server import Sandbox
 from crypto_assets.storage.warehouse import Warehouse
+from crypto_assets_tests import warm
 from crypto_assets_tests.runtime.conftest import wait_for
 
 ARGS = [
@@ -45,12 +47,7 @@ def test_stopped_in_the_middle_and_resumed(tmp_path: Path, number: signal.Signal
         assert [line for line in said.splitlines() if not line.startswith(("crypto-assets: ", "["))] == []
         stored = warehouse.days_with_rows("onchain_base", date(2024, 3, 1), date(2024, 3, 10))
         assert stored == {}, "all of a run's days or none"
-        again = subprocess.run(
-            [sys.executable, "-m", "crypto_assets.cli.main", *ARGS, "--missing"],
-            env=env,
-            capture_output=True,
-            text=True,
-        )
+        again = warm.run(env, *ARGS, "--missing")
     assert again.returncode == 0, again.stderr
     stored = warehouse.days_with_rows("onchain_base", date(2024, 3, 1), date(2024, 3, 10))
     assert set(stored.values()) == {2}
@@ -81,3 +78,20 @@ def test_stopped_at_any_moment_of_its_start_is_one_sentence(tmp_path: Path, star
             lines = [line for line in said.splitlines() if not line.startswith(("[", "crypto-assets: a new, empty"))]
             assert len(lines) == 1, said
             assert lines[0].startswith("crypto-assets: stopped by the user")
+
+
+def test_an_interrupt_in_code_executed_from_text_ends_with_130(tmp_path: Path) -> None:
+    """CPython would end a module by the signal, although the interrupt is caught."""
+    (tmp_path / "waiting.py").write_text(
+        "import sys\n"
+        "from crypto_assets.cli import main\n"
+        "@main.cli.command()\n"
+        "def wait():\n"
+        "    exec('import os, signal, time; os.kill(os.getpid(), signal.SIGINT); time.sleep(9)')\n"
+        "sys.argv = ['crypto-assets', 'wait']\n"
+        "main.main()\n"
+    )
+    command, env = [sys.executable, "-m", "waiting"], {**os.environ, "PYTHONPATH": str(tmp_path)}
+    ended = subprocess.run(command, env=env, capture_output=True, text=True, timeout=120)
+    assert ended.returncode == 130, ended
+    assert ended.stderr.splitlines() == [f"crypto-assets: {STOPPED}"]

@@ -19,9 +19,12 @@ from pyarrow import parquet
 from crypto_assets.cli.dataset import dataset
 from crypto_assets.dates import DAY, days
 from crypto_assets.errors import CryptoAssetsError, UsageError, WarehouseError
+from crypto_assets.features.all_features import FEATURES
 from crypto_assets.features.build import build_features
 from crypto_assets.storage.warehouse import Warehouse
-from crypto_assets.tables.schemas import CONTRACTS, ML_FEATURES, PRICES
+from crypto_assets.tables.pit_quality import SeenInTime
+from crypto_assets.tables.registry import trained_on
+from crypto_assets.tables.schemas import CONTRACTS, ML_FEATURES, ONCHAIN_BASE, PRICES
 from crypto_assets_tests import scenario
 
 START, END = scenario.START, scenario.END
@@ -31,7 +34,17 @@ HOUR = timedelta(hours=1)
 def prices_at(factor: float = 1.0) -> pl.DataFrame:
     midnight = datetime(2021, 3, 1, tzinfo=timezone.utc)
     rows = [
-        (coin, ts, ts.date(), ts + timedelta(seconds=20), "test", scenario.level(coin, ts) * factor, None, None)
+        (
+            coin,
+            ts,
+            ts.date(),
+            ts + timedelta(seconds=20),
+            "final",
+            "test",
+            scenario.level(coin, ts) * factor,
+            None,
+            None,
+        )
         for coin in ("BTC", "ETH")
         for ts in (midnight + HOUR * n for n in range(6 * 24))
         if not (coin == "BTC" and ts in scenario.GAP)
@@ -131,7 +144,8 @@ def test_coins_columns_and_horizon_are_chosen(warehouse: Warehouse, tmp_path: Pa
     found = pl.read_parquet(tmp_path / "a.parquet")
     assert found["symbol"].unique().to_list() == ["ETH"]
     assert found.columns == [
-        *("symbol", "ts", "date", "available_at", "source", "price_usd", "return_24h", "forward_return_2d"),
+        *("symbol", "ts", "date", "available_at", "pit_quality", "source", "price_usd", "return_24h"),
+        "forward_return_2d",
         *("triple_barrier_2d", "triple_barrier_2d_ts", "label_available_at"),
     ]
     assert set(found["triple_barrier_2d"].drop_nulls()) <= {-1, 0, 1}
@@ -150,6 +164,94 @@ def test_wholly_empty_columns_are_named_and_can_be_left_out(warehouse: Warehouse
     again = make(tmp_path / "c.parquet", "--without-empty", "--as-of", str(less["as_of"]))
     assert again["left_out"] == less["left_out"]
     assert (tmp_path / "b.parquet").read_bytes() == (tmp_path / "c.parquet").read_bytes()
+
+
+def onchain(quality: str, *, lag: timedelta = 6 * HOUR) -> pl.DataFrame:
+    """Two coins' on-chain days, known this long after their end."""
+    rows = [
+        {
+            "symbol": coin, "date": day, "source": "test", "pit_quality": quality, "transaction_count": 5.0,
+            "available_at": datetime(day.year, day.month, day.day, tzinfo=timezone.utc) + DAY + lag,
+        }
+        for coin in ("BTC", "ETH")
+        for day in days(START, END)
+    ]  # fmt: skip
+    return pl.DataFrame(rows, schema_overrides={"available_at": ONCHAIN_BASE.polars_schema["available_at"]})
+
+
+ON_BASE = [name for name, feature in FEATURES.items() if "onchain_base" in feature.tables]
+
+
+def said_of(out: Path) -> dict:
+    return json.loads(parquet.read_schema(out).metadata[b"crypto_assets"])
+
+
+def test_what_rests_on_backfilled_rows_is_kept_and_named(warehouse: Warehouse, tmp_path: Path) -> None:
+    """The tables of today: their columns stay, as before, and the set says which may have been revised."""
+    out = tmp_path / "a.parquet"
+    assert make(out)["backfilled"] == {}
+    for factor, quality, named in ((1.1, "first_seen", {}), (1.2, "backfilled", {"onchain_base": ON_BASE})):
+        warehouse.forget(ONCHAIN_BASE, onchain(quality).select("symbol", "date"))
+        warehouse.write(ONCHAIN_BASE, onchain(quality), days(START, END))
+        fill(warehouse, factor)
+        said = make(out)
+        assert said["backfilled"] == said_of(out)["backfilled"] == named
+        assert said["left_out_backfilled"] == said_of(out)["left_out_backfilled"] == []
+        assert set(ON_BASE) <= set(pl.read_parquet_schema(out))
+    assert make(out, "--columns", "rsi_14")["backfilled"] == {}, "it rests on bars"
+    assert make(out, "--columns", f"rsi_14,{ON_BASE[0]}")["backfilled"] == {"onchain_base": [ON_BASE[0]]}
+    assert make(out, "--without-empty")["backfilled"] == {}, "no feature has a value here"
+    assert make(out, "--symbols", "BTC")["backfilled"] == {"onchain_base": ON_BASE}
+
+
+def test_rows_that_no_feature_of_the_range_could_rest_on_do_not_count(warehouse: Warehouse, tmp_path: Path) -> None:
+    late = onchain("backfilled", lag=DAY * 30)
+    warehouse.write(ONCHAIN_BASE, late, days(START, END))
+    fill(warehouse, 1.1)
+    assert make(tmp_path / "a.parquet")["backfilled"] == {}, "known after the end"
+    warehouse.write(ONCHAIN_BASE, onchain("backfilled").filter(pl.col("symbol") == "ETH"), days(START, END))
+    fill(warehouse, 1.2)
+    assert make(tmp_path / "a.parquet", "--symbols", "BTC")["backfilled"] == {}, "of the other coin"
+    assert make(tmp_path / "a.parquet", "--symbols", "ETH")["backfilled"] == {"onchain_base": ON_BASE}
+
+
+def test_of_a_later_table_they_are_left_out_unless_asked_for(
+    warehouse: Warehouse, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A table that says trained_on=False, as each new one does."""
+    rule = ONCHAIN_BASE.pit_quality
+    assert isinstance(rule, SeenInTime)
+    later = replace(ONCHAIN_BASE, pit_quality=replace(rule, trained_on=False))
+    monkeypatch.setitem(CONTRACTS, ONCHAIN_BASE.table, later)
+    out = tmp_path / "a.parquet"
+    warehouse.write(later, onchain("first_seen"), days(START, END))
+    fill(warehouse, 1.1)
+    assert make(out)["left_out_backfilled"] == []
+    warehouse.write(later, onchain("backfilled").with_columns(transaction_count=6.0), days(START, END))
+    fill(warehouse, 1.2)
+    said = make(out)
+    assert said["left_out_backfilled"] == said_of(out)["left_out_backfilled"] == ON_BASE
+    assert said["backfilled"] == {}
+    assert not set(ON_BASE) & set(pl.read_parquet_schema(out))
+    assert said["features"] == len(FEATURES) - len(ON_BASE)
+    asked = make(out, "--allow-backfilled")
+    assert (asked["left_out_backfilled"], asked["backfilled"]) == ([], {"onchain_base": ON_BASE})
+    assert said_of(out)["allow_backfilled"] is True
+    assert set(ON_BASE) <= set(pl.read_parquet_schema(out))
+    refuse(tmp_path / "b.parquet", UsageError, "add --allow-backfilled", "--columns", f"rsi_14,{ON_BASE[0]}")
+    assert make(out, "--columns", "rsi_14")["left_out_backfilled"] == []
+    done = CliRunner().invoke(dataset, ["--start", "2021-03-02", "--end", "2021-03-06T12:00", "--out", str(out)])
+    assert f"left out, because they rest on backfilled rows: {', '.join(ON_BASE)}" in done.stderr
+
+
+def test_a_derived_table_is_later_if_one_of_its_inputs_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert all(trained_on(table) for table in CONTRACTS), "today's sets keep every column that they have"
+    rule = ONCHAIN_BASE.pit_quality
+    assert isinstance(rule, SeenInTime)
+    later = replace(ONCHAIN_BASE, pit_quality=replace(rule, trained_on=False))
+    monkeypatch.setitem(CONTRACTS, ONCHAIN_BASE.table, later)
+    assert not {table for table in ("onchain_base", "onchain_enhanced", "ml_features") if trained_on(table)}
+    assert trained_on("narratives")
 
 
 def refuse(out: Path, kind: type[CryptoAssetsError], words: str, *more: str, **span: str) -> None:

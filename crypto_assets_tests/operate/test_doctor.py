@@ -48,6 +48,14 @@ def test_all_is_well_but_the_model(findings) -> None:
     assert "ollama serve" in found["ollama"][1]
 
 
+def test_the_venues_of_derivatives_are_looked_at_each_on_its_own(findings, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DERIBIT_BASE_URL", "http://127.0.0.1:9/deribit")
+    found = findings()
+    assert found["binance_futures"][0] == found["bybit"][0] == "ok"
+    assert found["deribit"][0] == "warn"
+    assert found["binance_archive"][0] == "warn", "the recording has no file of that day"
+
+
 def test_a_source_that_is_away_is_named(findings, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("BINANCE_BASE_URL", "http://127.0.0.1:9/binance/api/v3")
     state, text = findings()["binance"]

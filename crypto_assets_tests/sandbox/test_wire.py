@@ -240,7 +240,9 @@ def test_requests_are_counted_by_path_and_env_names_every_provider() -> None:
         read(own, "ohlc", OHLC_SOURCES="kraken")
         assert own.requests == {KRAKEN: len(COINS)}
         config = settings(own)
-    assert json.dumps(own.env()).count(own.url) == 7 + len(config.news_feeds)  # six providers, Ollama, the feeds
+    assert json.dumps(own.env()).count(own.url) == 11 + len(
+        config.news_feeds
+    )  # ten addresses of providers, Ollama, the feeds
     assert config.stablecoins_base_url == config.defillama_base_url == own.url
 
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import csv
+import io
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
-from datetime import date, datetime, timezone
+from datetime import date, datetime, timedelta, timezone
 from typing import Any
 
 from crypto_assets.catalog import by_symbol
@@ -18,19 +20,24 @@ from crypto_assets.sources import (
     coinmetrics,
     defillama,
     defillama_snapshots,
+    deribit,
+    derivatives,
     kraken,
     ohlc,
     rss,
 )
+from crypto_assets.sources.binance_statistics import COLUMNS
 from crypto_assets.sources.client.http import Client
 from crypto_assets.sources.fetched import Fetched
 from crypto_assets.tables.contract import Contract
 from crypto_assets.tables.schemas import CONTRACTS
-from crypto_assets_tests.sources.wire_server import Request
+from crypto_assets_tests.sources.venues import checksum, zipped
+from crypto_assets_tests.sources.wire_server import Reply, Request
 
 DAY, NOW = date(2024, 1, 2), datetime(2024, 1, 4, 12, 3, tzinfo=timezone.utc)
 MIDNIGHT = int(datetime(2024, 1, 2, tzinfo=timezone.utc).timestamp())
 HOURS = [MIDNIGHT + 3600 * n for n in range(24)]
+LATER = datetime(2024, 6, 1, tzinfo=timezone.utc)  # when the API does not show the day any more, and the file does
 BTC = (by_symbol()["BTC"],)
 PRO = {"COINGECKO_API_KEY": "planted", "COINGECKO_PLAN": "analyst", "RATE_LIMITS": "coingecko=100000/1"}
 
@@ -51,6 +58,7 @@ class Route:
     says: tuple[str, ...]
     fetch: Callable[[Client, Settings], Awaitable[Fetched]]
     unit: int = 1  # of the times, in a second
+    wire: Callable[[Request, Any], Any] = lambda _, body: body  # the answer's rows as the provider writes them
     may_be_zero: bool = False
     env: dict[str, str] = field(default_factory=dict, hash=False)
 
@@ -90,6 +98,89 @@ def _history(_: Request) -> Any:
 def _klines(request: Request) -> Any:
     rows = [[1000 * h, "10", "12", "9", "11", "5", 1000 * h + 3599999, "55", 9, "0", "0", "0"] for h in HOURS]
     return [row for row in rows if row[0] >= int(request.query["startTime"])]
+
+
+STAMPS = [MIDNIGHT + 8 * 3600 * n for n in range(-1, 5)]
+
+
+def _within(request: Request, stamp: int, first: str = "startTime", last: str = "endTime") -> bool:
+    return int(request.query[first]) <= 1000 * stamp <= int(request.query[last])
+
+
+def _funding(request: Request) -> Any:
+    row = {"symbol": "BTCUSDT", "fundingRate": "0.0001", "markPrice": "42000.5"}
+    return [{**row, "fundingTime": 1000 * s + 3} for s in STAMPS if _within(request, s)]
+
+
+def _perpetual(request: Request) -> Any:
+    close = "11" if "index" in request.path else "11.5"
+    return [[1000 * h, "10", "12", "9", close, "5", 1000 * h + 3599999, "55", 9, "0", "0", "0"] for h in HOURS]
+
+
+def _bybit(request: Request) -> Any:
+    row = {"symbol": "BTCUSDT", "fundingRate": "0.0001"}
+    rows = [{**row, "fundingRateTimestamp": str(1000 * s)} for s in reversed(STAMPS) if _within(request, s)]
+    return {"retCode": 0, "retMsg": "OK", "result": {"category": "linear", "list": rows}}
+
+
+def _statistics(request: Request) -> Any:
+    """The last month of Binance's statistics; no day has a file yet. The faults are those of the first route.
+
+    The first request is for the file of the day before, which the errors then name.
+    """
+    if "/daily/metrics/" in request.path:
+        return Reply(b"<Error><Code>NoSuchKey</Code></Error>", 404)
+    stamps = [str(1000 * hour) for hour in HOURS if _within(request, hour)]
+    if request.path.endswith("/openInterestHist"):
+        return [{"sumOpenInterest": "90000.5", "sumOpenInterestValue": "9e9", "timestamp": at} for at in stamps]
+    name = "longShortRatio" if request.path.endswith("/globalLongShortAccountRatio") else "buySellRatio"
+    return Reply([{name: "1.5", "timestamp": at} for at in stamps])
+
+
+def _metrics(request: Request) -> Any:
+    """The rows of a daily file that are labelled with an hour; the last label is the next midnight."""
+    if "/daily/metrics/" not in request.path:
+        return Reply({"code": -1121, "msg": "Invalid symbol."}, 400)
+    opened = datetime.fromisoformat(request.path[request.path.index("metrics-") + 8 :][:10])
+    values = dict.fromkeys(COLUMNS.values(), "90000.5")
+    stamps = [opened + timedelta(hours=n + 1) for n in range(24)]
+    return [{"create_time": f"{stamp:%Y-%m-%d %H:%M:%S}", "symbol": "BTCUSDT", **values} for stamp in stamps]
+
+
+def _zipped(request: Request, body: Any) -> Any:
+    """A daily file of these rows, or its checksum."""
+    if isinstance(body, Reply):
+        return body
+    text = io.StringIO()
+    if isinstance(body, list) and body and all(isinstance(row, dict) for row in body):
+        sheet = csv.DictWriter(text, list(dict.fromkeys(name for row in body for name in row)))
+        sheet.writeheader()
+        sheet.writerows(body)
+    else:
+        text.write(str(body))
+    file = zipped(text.getvalue())
+    return checksum(file) if request.path.endswith(".CHECKSUM") else file
+
+
+def _bybit_bars(request: Request) -> Any:
+    """Bars of the contract, in which the faults are, beside those of the index."""
+    stamps = [str(1000 * h) for h in reversed(HOURS) if _within(request, h, "start", "end")]
+    index = "index" in request.path
+    rows = [[at, "10", "12", "9", "11"] if index else [at, "10", "12", "9", "11.5", "5", "55"] for at in stamps]
+    body = {"retCode": 0, "retMsg": "OK", "result": {"symbol": "BTCUSDT", "category": "linear", "list": rows}}
+    return Reply(body) if index else body
+
+
+def _bybit_interest(request: Request) -> Any:
+    rows = [{"openInterest": "90000.5", "timestamp": str(1000 * h)} for h in reversed(HOURS) if _within(request, h)]
+    return {"retCode": 0, "retMsg": "OK", "result": {"symbol": "BTCUSDT", "category": "linear", "list": rows}}
+
+
+def _dvol(_: Request) -> Any:
+    return {
+        "jsonrpc": "2.0",
+        "result": {"data": [[1000 * h, 55.1, 56.2, 54.3, 55.4] for h in HOURS], "continuation": None},
+    }
 
 
 def _kraken(_: Request) -> Any:
@@ -168,6 +259,29 @@ ROUTES = [
           may_be_zero=True),
     Route("binance klines", "ohlc", _klines, lambda b: b, 4, 0, ("binance", "klines", "BTC", "2024-01-02"),
           lambda c, s: ohlc.fetch_ohlc(c, s, BTC, DAY, DAY, NOW), unit=1000, env={"OHLC_SOURCES": "binance"}),
+    Route("binance fundingRate", "funding_rates", _funding, lambda b: b, "fundingRate", "fundingTime",
+          ("binance", "fundingRate", "BTC", "2024-01-02"),
+          lambda c, s: derivatives.fetch_funding(c, s, BTC, DAY, DAY, NOW), unit=1000, may_be_zero=True,
+          env={"DERIVATIVE_SOURCES": "binance"}),
+    Route("bybit funding", "funding_rates", _bybit, lambda b: b["result"]["list"], "fundingRate", "fundingRateTimestamp",
+          ("bybit", "BTC", "2024-01-02"), lambda c, s: derivatives.fetch_funding(c, s, BTC, DAY, DAY, NOW), unit=1000,
+          may_be_zero=True, env={"DERIVATIVE_SOURCES": "bybit"}),
+    Route("binance openInterestHist", "open_interest", _statistics, lambda b: b, "sumOpenInterest", "timestamp",
+          ("binance", "BTC", "2024-01-0"), lambda c, s: derivatives.fetch_open_interest(c, s, BTC, DAY, DAY, NOW), unit=1000,
+          may_be_zero=True, env={"DERIVATIVE_SOURCES": "binance"}),
+    Route("binance metrics files", "open_interest", _metrics, lambda b: b, "sum_open_interest", "create_time",
+          ("binance", "BTC", "2024-01-0"), lambda c, s: derivatives.fetch_open_interest(c, s, BTC, DAY, DAY, LATER),
+          may_be_zero=True, env={"DERIVATIVE_SOURCES": "binance"}, wire=_zipped),
+    Route("bybit open-interest", "open_interest", _bybit_interest, lambda b: b["result"]["list"], "openInterest",
+          "timestamp", ("bybit", "BTC", "2024-01-02"),
+          lambda c, s: derivatives.fetch_open_interest(c, s, BTC, DAY, DAY, NOW), unit=1000, may_be_zero=True,
+          env={"DERIVATIVE_SOURCES": "bybit"}),
+    Route("binance perpetual klines", "perpetual_bars", _perpetual, lambda b: b, 4, 0, ("binance", "lines", "BTC", "2024-01-02"),
+          lambda c, s: derivatives.fetch_bars(c, s, BTC, DAY, DAY, NOW), unit=1000, env={"DERIVATIVE_SOURCES": "binance"}),
+    Route("bybit klines", "perpetual_bars", _bybit_bars, lambda b: b["result"]["list"], 4, 0, ("bybit", "line", "BTC", "2024-01-02"),
+          lambda c, s: derivatives.fetch_bars(c, s, BTC, DAY, DAY, NOW), unit=1000, env={"DERIVATIVE_SOURCES": "bybit"}),
+    Route("deribit DVOL", "implied_volatility", _dvol, lambda b: b["result"]["data"], 4, 0, ("deribit", "BTC", "2024-01-02"),
+          lambda c, s: deribit.fetch_volatility(c, s, BTC, DAY, DAY, NOW), unit=1000),
     Route("kraken OHLC", "kraken_ohlc", _kraken, lambda b: b["result"]["XXBTZUSD"], 4, 0,
           ("kraken", "OHLC", "BTC", "2024-01-02"), lambda c, s: kraken.fetch_kraken(c, s, BTC, DAY, DAY, NOW)),
     Route("coinmetrics asset-metrics", "onchain_base", _asset_metrics, lambda b: b["data"], "PriceUSD", "time",

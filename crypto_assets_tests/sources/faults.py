@@ -239,21 +239,38 @@ def run(
         return Outcome(frame, None, asked())
 
 
+def good_answer(route: Route) -> Answer:
+    return lambda request: route.wire(request, route.good(request))
+
+
 def edited(route: Route, edit: Edit) -> Answer:
-    return lambda request: edit(route, copy.deepcopy(route.good(request)))
+    """The good rows with the fault in them; an error status among the good answers (no such file) stays as it is."""
+
+    def answer(request: Request) -> Any:
+        body = copy.deepcopy(route.good(request))
+        return body if isinstance(body, Reply) else route.wire(request, edit(route, body))
+
+    return answer
 
 
 def as_text(route: Route, change: Callable[[bytes], bytes]) -> Answer:
-    return lambda request: Reply(change(json.dumps(route.good(request)).encode()))
+    def answer(request: Request) -> Any:
+        body = route.wire(request, route.good(request))
+        if isinstance(body, Reply):
+            return body
+        return Reply(change(body if isinstance(body, bytes) else json.dumps(body).encode()))
+
+    return answer
 
 
 def once(route: Route, reply: Reply) -> Answer:
     """The fault for the first request to each path, then the good answer."""
     seen: set[str] = set()
+    good = good_answer(route)
 
     def answer(request: Request) -> Any:
         if request.path in seen:
-            return route.good(request)
+            return good(request)
         seen.add(request.path)
         return reply
 

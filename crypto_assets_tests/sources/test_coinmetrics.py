@@ -170,7 +170,7 @@ def test_other_refusals_are_errors():
 
 
 def test_a_coin_without_a_name_there_is_missing_and_costs_no_call():
-    nameless = Coin("ZZZ", "Zzz", None, None, None, None, None, "other", (), False, False)
+    nameless = Coin("ZZZ", "Zzz", None, None, None, None, None, None, None, None, "other", (), False, False)
     with serve(lambda request: page()) as server:
         result = get(server, coins=(nameless,))
         assert server.requests == []

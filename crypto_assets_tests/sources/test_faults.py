@@ -41,7 +41,7 @@ ONCE = ", once"
 
 @cache
 def good(route: Route) -> pd.DataFrame:
-    outcome = run(route, route.good)
+    outcome = run(route, faults.good_answer(route))
     assert outcome.frame is not None, outcome.error
     route.contract.validate(outcome.frame)
     assert len(outcome.frame) > 0
@@ -51,16 +51,17 @@ def good(route: Route) -> pd.DataFrame:
 @cache
 def outcomes(route: Route) -> dict[str, Outcome]:
     """Every fault's outcome; those that wait wait together."""
-    with faults.serve(route.good) as plain, faults.deaf() as deaf, ThreadPoolExecutor(4) as pool:
+    good_answer = faults.good_answer(route)
+    with faults.serve(good_answer) as plain, faults.deaf() as deaf, ThreadPoolExecutor(4) as pool:
         tls = plain.url.replace("http://", "https://")
         waits = {
             "a read time-out": pool.submit(run, route, lambda _: HEALING["a read time-out"], None, 0.5),
             f"a read time-out{ONCE}": pool.submit(
                 run, route, faults.once(route, HEALING["a read time-out"]), None, 0.9
             ),
-            "a connect time-out": pool.submit(run, route, route.good, deaf, connect_timeout=0.2),
-            "connection refused": pool.submit(run, route, route.good, faults.closed()),
-            "a TLS error": pool.submit(run, route, route.good, tls),
+            "a connect time-out": pool.submit(run, route, good_answer, deaf, connect_timeout=0.2),
+            "connection refused": pool.submit(run, route, good_answer, faults.closed()),
+            "a TLS error": pool.submit(run, route, good_answer, tls),
         }
         found = {
             name: run(route, lambda _, reply=reply: reply)

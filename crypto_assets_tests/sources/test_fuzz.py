@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import copy
+import hashlib
 import json
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -15,9 +16,10 @@ from hypothesis import strategies as st
 from crypto_assets.errors import SourceError
 from crypto_assets.settings import Settings
 from crypto_assets.sources import coingecko_context, kraken
-from crypto_assets.sources.client.http import Answer, Client
+from crypto_assets.sources.client.http import Answer, Client, ResponseError
 from crypto_assets_tests.sources.fault_providers import PRO, ROUTES, Route
-from crypto_assets_tests.sources.wire_server import Request
+from crypto_assets_tests.sources.faults import edited
+from crypto_assets_tests.sources.wire_server import Reply, Request
 
 JSON = st.recursive(
     st.none()
@@ -52,10 +54,17 @@ class Canned(Client):
     async def get_json(self, provider: str, url: str, *, params: Mapping[str, Any] | None = None, **_: Any) -> Answer:
         self.calls += 1
         query = {name: str(value) for name, value in (params or {}).items()}
-        return Answer(self._body_of(Request(url, query, {})), "digest", None)
+        return self._answer(Request(url, query, {}))
 
     async def get_bytes(self, provider: str, url: str, **_: Any) -> Answer:
-        return Answer(self._body_of(Request(url, {}, {})), "digest", None)
+        return self._answer(Request(url, {}, {}))
+
+    def _answer(self, request: Request) -> Answer:
+        body = self._body_of(request)
+        if isinstance(body, Reply) and body.status >= 400:
+            raise ResponseError(f"{request.path} answered HTTP {body.status}", status=body.status)
+        body = body.body if isinstance(body, Reply) else body
+        return Answer(body, hashlib.sha256(body).hexdigest() if isinstance(body, bytes) else "digest", None)
 
 
 @st.composite
@@ -102,7 +111,7 @@ def test_a_broken_answer_is_rows_that_keep_their_contract_or_our_error(
     @LIGHT
     @given(breaking())
     def check(change: Callable[[Any], Any]) -> None:
-        client = Canned(lambda request: json.loads(json.dumps(change(json.loads(json.dumps(route.good(request)))))))
+        client = Canned(edited(route, lambda _, body: json.loads(json.dumps(change(json.loads(json.dumps(body)))))))
         try:
             fetched = asyncio.run(route.fetch(client, settings_of))
         except SourceError as error:

@@ -34,6 +34,8 @@ def good(column: Column, n: int) -> Any:
         return True
     low = column.lower if column.lower is not None else column.above if column.above is not None else 0.0
     value = low + 1 + n
+    if column.upper is not None and column.dtype == pl.Float64:
+        value = low + (column.upper - low) * (n + 1) / 10
     return int(value) if column.dtype == pl.Int64 else float(value)
 
 

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import os
-import subprocess
-import sys
 from pathlib import Path
 
 import psycopg2
@@ -13,7 +11,7 @@ import pytest
 from crypto_assets.sandbox.server import Sandbox
 from crypto_assets.settings import Settings
 from crypto_assets.storage.warehouse import Warehouse
-from crypto_assets_tests import scenario
+from crypto_assets_tests import scenario, warm
 
 GECKO, METRICS = "CG-plantedGeckoKey7f3a9", "cm-plantedMetricsKey51bd0"
 # Refusals, time-outs that heal, HTML, cut bodies, and an answer that a parser refuses: every place where errors are made.
@@ -42,13 +40,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
         printed = []
         day = scenario.START.isoformat()
         for command in (["backfill", "--start", day, "--end", day, "--json"], ["doctor"]):
-            done = subprocess.run(
-                [sys.executable, "-m", "crypto_assets.cli.main", *command],
-                env=env,
-                capture_output=True,
-                text=True,
-                timeout=600,
-            )
+            done = warm.run(env, *command)
             printed.append(done.stdout + done.stderr)
         assert "403" in printed[0] or "401" in printed[0], "the faults did happen"
         assert sandbox.requests["/v4/timeseries/asset-metrics"] > 0

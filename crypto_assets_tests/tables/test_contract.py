@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 
 from crypto_assets.errors import ContractError
 from crypto_assets.tables.contract import Column, Contract
+from crypto_assets.tables.pit_quality import QUALITIES, WorstOfInputs
 from crypto_assets.tables.schemas import CONTRACTS, OHLC, PRICES
 
 ROW = {
@@ -23,12 +24,14 @@ ROW = {
     "ts": datetime(2024, 1, 1, 5, tzinfo=timezone.utc),
     "date": date(2024, 1, 1),
     "available_at": datetime(2024, 1, 1, 6, tzinfo=timezone.utc),
+    "pit_quality": "final",
     "source": "binance_usdt",
     "open": 10.0,
     "high": 12.0,
     "low": 9.0,
     "close": 11.0,
     "volume": 3.0,
+    "factor": 1.0,
 }
 
 
@@ -242,6 +245,7 @@ _EVERY_RULE = Contract(
         Column("free", pl.Float64, "", ""),
     ),
     available_at_rule="",
+    pit_quality=WorstOfInputs(by=None),
     time_column=None,
 )
 _FLOATS = st.sampled_from([None, -1.0, 0.0, 0.5, 1.0, 1.5, float("inf"), float("-inf")])
@@ -250,14 +254,23 @@ _FLOATS = st.sampled_from([None, -1.0, 0.0, 0.5, 1.0, 1.5, float("inf"), float("
 @settings(max_examples=200, deadline=None)
 @given(
     st.lists(
-        st.tuples(st.sampled_from(["a", "b", "b", "c", None]), st.integers(-1, 6), _FLOATS, _FLOATS, _FLOATS),
+        st.tuples(
+            st.sampled_from(["a", "b", "b", "c", None]),
+            st.integers(-1, 6),
+            _FLOATS,
+            _FLOATS,
+            _FLOATS,
+            st.sampled_from(["final", "backfilled", "guessed", None]),
+        ),
         max_size=4,
     )
 )
 def test_exactly_the_broken_rules_are_named_and_counted(rows):
     """The rules once more, row by row in plain Python."""
     expected = Counter()
-    for k, n, bounded, above, free in rows:
+    for k, n, bounded, above, free, quality in rows:
+        expected["pit_quality breaks not_nullable"] += quality is None
+        expected[f"pit_quality breaks isin({QUALITIES})"] += quality == "guessed"
         expected["k breaks not_nullable"] += k is None
         expected["k breaks isin(('a', 'b'))"] += k == "c"
         expected["n breaks greater_than_or_equal_to(0)"] += n < 0

@@ -143,7 +143,7 @@ def test_each_list_follows_from_the_specs() -> None:
     try:
         for listed in (
             registry.provider_tables(), registry.settles_after(), registry.freshness(), registry.filled(When.TICK),
-            registry.each_coin(), registry.demo_warm_up(),
+            registry.each_coin(), registry.demo_history(),
         ):  # fmt: skip
             assert ("prices" in listed) and ("prices_again" in listed)
         for other in (

@@ -150,12 +150,15 @@ def _ordered(wanted: Wanted, rules: Rules, specs: Specs) -> list[PlannedRun]:
     """Sort the runs by the rules. Runs for single coins come before runs of the same days, which may use their rows."""
     chunked = list(_chunked(wanted, rules, specs))
     whole = [run for run in chunked if not run.coins]
-    placed = [(_position(run, rules, specs), 1, run) for run in whole]
-    for run in chunked:
-        if run.coins:
-            meets = (other for other in whole if other.first <= run.last and run.first <= other.last)
-            place = min(_position(other, rules, specs) for other in (run, *meets))
-            placed.append((place, 0, run))
+    shared = [run for run in whole if rules.order == "graph" or run.tables[0] not in specs.wide]
+    placed = [(_position(run, rules, specs), 1, run) for run in shared]
+    # A table in wide runs of its own, like single coins, comes before every run that has one of its days and may rest on it.
+    for run in (run for run in chunked if run not in shared):
+        meets = (
+            other for other in (whole if run.coins else shared) if other.first <= run.last and run.first <= other.last
+        )
+        place = min(_position(other, rules, specs) for other in (run, *meets))
+        placed.append((place, 0, run))
     placed.sort(key=lambda item: (item[0], item[1], item[2].first, item[2].tables, item[2].coins))
     return [part for _, _, run in placed for part in _fitting_memory(run, rules, specs)]
 
@@ -181,9 +184,14 @@ def _chunked(wanted: Wanted, rules: Rules, specs: Specs) -> Iterator[PlannedRun]
     groups |= {(specs.in_order(tables), ()): found for tables, found in by_set.items()}
     for (named, coins), found in groups.items():
         size = min(specs.chunk_days(named), rules.most_days or specs.chunk_days(named))
-        for span in runs_of(found):
-            for first, last in chunks(*span, size):
-                yield PlannedRun(named, first, last, coins)
+        for begin, end in runs_of(found):
+            wide = [table for table in named if table in specs.wide and len(named) > 1 and (end - begin).days >= size]
+            for table in wide:  # fewer requests in runs of its own; a short span is one run for all
+                for first, last in chunks(begin, end, specs.wide[table]):
+                    yield PlannedRun((table,), first, last, coins)
+            rest = tuple(table for table in named if table not in wide)
+            for first, last in chunks(begin, end, size) if rest else ():
+                yield PlannedRun(rest, first, last, coins)
 
 
 def _fitting_memory(run: PlannedRun, rules: Rules, specs: Specs) -> list[PlannedRun]:

@@ -6,14 +6,14 @@ This is the only file of the planner that reads the declarations. All others tak
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import date, timedelta
 
 from crypto_assets.assets.shell import DAILY, days_at_most, days_in_memory
 from crypto_assets.automation.schedules import FRESHNESS, SETTLES_AFTER
 from crypto_assets.catalog import select
 from crypto_assets.settings import Settings
-from crypto_assets.tables.registry import LOOK_BACK, REQUIRED_INPUTS, TABLES
+from crypto_assets.tables.registry import LOOK_BACK, REQUIRED_INPUTS, TABLES, wide_chunks
 
 
 @dataclass(frozen=True)
@@ -29,6 +29,7 @@ class Specs:
         days_at_most: Table -> the most days that one run of it covers, regardless of memory.
         days_in_memory: Large table -> the most days of it that fit the memory of one run.
         last_day: The last day of the calendar, where a demo's recordings end; None where days go on.
+        wide: Table of a provider that makes fewer requests in longer runs -> days of such a run.
     """
 
     look_back: Mapping[str, Mapping[str, int]]
@@ -39,6 +40,7 @@ class Specs:
     days_at_most: Mapping[str, int]
     days_in_memory: Mapping[str, int]
     last_day: date | None = None
+    wide: Mapping[str, int] = field(default_factory=dict)
 
     def rank(self, table: str) -> int:
         """Return the position in the graph: 0 for fetched tables; an input is lower than the tables derived from it."""
@@ -77,4 +79,5 @@ def current() -> Specs:
             if table.chunk is not None and table.chunk.hourly_rows is not None
         },
         last_day=Settings.from_env().last_day,
+        wide={name: days_at_most(TABLES[name]) for name in wide_chunks()},
     )

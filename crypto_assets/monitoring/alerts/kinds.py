@@ -35,6 +35,9 @@ KINDS: dict[str, Kind] = {
              "at this rate the month's error budget is used up before the month ends", "slo-burn.md"),
         Kind("llm_down", "LLM does not answer", "ticket",
              "new articles get no narrative from the model until it is back", "llm-down.md"),
+        Kind("suspected_change", "Coin ended or changed its unit", "ticket",
+             "features and labels leave the jump out; bars and prices before it may be of another unit or coin",
+             "suspected-change.md"),
         Kind("test", "Test message", "ticket", "none: this is a test of the delivery", "alerting.md"),
     )
 }  # fmt: skip

@@ -20,6 +20,7 @@ from crypto_assets.monitoring.watch import (
     failed_runs,
     late_tables,
     model_server,
+    suspected_changes,
 )
 from crypto_assets.monitoring.watch.watcher import WatchContext, Watcher
 from crypto_assets.settings import Settings
@@ -33,6 +34,7 @@ WATCHERS: dict[str, Watcher] = {
         error_budgets,
         model_server,
         call_budgets,
+        suspected_changes,
     )
 }
 

@@ -17,6 +17,7 @@ from urllib.parse import urlsplit
 
 from pydantic import ValidationError
 
+from crypto_assets import proxies
 from crypto_assets.errors import CryptoAssetsError
 from crypto_assets.lazy import lazy
 from crypto_assets.narratives.llm import prompt
@@ -89,7 +90,9 @@ class Ollama:
         self.where = shown(settings.ollama_host)
         self.calls = 0
         self._sandbox = False
-        self._client = ollama.AsyncClient(
+        with proxies.hidden():  # the first use imports the package, which then makes a client that nobody uses
+            make_client = ollama.AsyncClient
+        self._client = make_client(
             settings.ollama_host,
             timeout=httpx.Timeout(settings.ollama_timeout_s, connect=CONNECT_S),
             transport=transport.Transport(trust()),

@@ -6,9 +6,11 @@ Objects are the API's JSON, because the client's models cost 10 ms each to build
 
 from __future__ import annotations
 
+import copy
 import json
 import os
-from collections.abc import Iterator, Mapping
+import re
+from collections.abc import Mapping
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -23,7 +25,10 @@ from crypto_assets.settings import variable
 
 PAGE = 250  # objects per list call
 CHOSEN = 40  # runs per delete call: their ids fit in a URL that every proxy accepts
-TIMEOUT_S = 20.0
+TIMEOUT_S = (3.05, 20.0)  # to connect, and to answer
+BACKOFF_S = 0.2
+RESTARTS = 3  # of a list whose next page is not to be had any more
+LONGEST_WAIT_S = 10.0  # that a busy server may ask for: a sweep and run monitoring must go on
 
 
 class Cluster:
@@ -32,18 +37,51 @@ class Cluster:
     Every method raises :class:`InstanceError` when the API does not serve us.
     """
 
-    def __init__(self, namespace: str, selector: str) -> None:
+    def __init__(
+        self, namespace: str, selector: str, configuration: kubernetes.client.Configuration | None = None
+    ) -> None:
         self.namespace, self.selector = namespace, selector
-        self._api = kubernetes.client.ApiClient(_configuration(namespace))
+        found = copy.deepcopy(configuration) if configuration is not None else _configuration(namespace)
+        found.retries = _Retry(2, backoff_factor=BACKOFF_S, redirect=0, raise_on_status=False)
+        self._api = kubernetes.client.ApiClient(found)
         self._batch, self._core = kubernetes.client.BatchV1Api(self._api), kubernetes.client.CoreV1Api(self._api)
 
     def jobs(self) -> list[dict[str, Any]]:
         """List the Jobs."""
-        return list(self._pages(self._batch.list_namespaced_job))
+        return self._listed(self._batch.list_namespaced_job, label_selector=self.selector)
 
     def pods(self) -> list[dict[str, Any]]:
         """List the pods."""
-        return list(self._pages(self._core.list_namespaced_pod))
+        return self._listed(self._core.list_namespaced_pod, label_selector=self.selector)
+
+    def refusals(self) -> list[dict[str, Any]]:
+        """List the events about Jobs whose pod was refused: by its quota, its standard, its service account."""
+        chosen = "involvedObject.kind=Job,reason=FailedCreate"
+        return self._listed(self._core.list_namespaced_event, field_selector=chosen)
+
+    def job(self, name: str) -> dict[str, Any] | None:
+        """Read a Job.
+
+        Args:
+            name: its name.
+
+        Returns:
+            The Job; None only if the API itself says that there is none of this name.
+        """
+        with self._sentences("read"):
+            try:
+                answer = self._batch.read_namespaced_job_status(
+                    name, self.namespace, _preload_content=False, _request_timeout=TIMEOUT_S
+                )
+            except ApiException as error:
+                if _is_absent(error, name):
+                    return None
+                raise
+            return dict(json.loads(answer.data))
+
+    def pods_of(self, job_name: str) -> list[dict[str, Any]]:
+        """List the pods of a Job."""
+        return self._listed(self._core.list_namespaced_pod, label_selector=f"job-name={job_name}")
 
     def delete_jobs_of(self, run_ids: list[str]) -> None:
         """Delete every Job (with its pods) and left-over pod of these runs, many runs per call."""
@@ -72,23 +110,34 @@ class Cluster:
                 lambda: self._core.delete_namespaced_pod(name, self.namespace, _request_timeout=TIMEOUT_S)
             )
 
-    def _pages(self, call: Any) -> Iterator[dict[str, Any]]:
+    def _listed(self, call: Any, **chosen: str) -> list[dict[str, Any]]:
+        """Read a list page by page, and from its start again when the server has forgotten the next page (410)."""
+        with self._sentences("list"):
+            for _ in range(RESTARTS):
+                try:
+                    return self._pages(call, chosen)
+                except ApiException as error:
+                    if error.status != 410:
+                        raise
+            return self._pages(call, chosen)
+
+    def _pages(self, call: Any, chosen: Mapping[str, str]) -> list[dict[str, Any]]:
+        found: list[dict[str, Any]] = []
         token = None
         while True:
-            with self._sentences("list"):
-                answer = call(
-                    self.namespace,
-                    label_selector=self.selector,
-                    limit=PAGE,
-                    _continue=token,
-                    _preload_content=False,
-                    _request_timeout=TIMEOUT_S,
-                )
-                page = json.loads(answer.data)
-            yield from page["items"]
+            answer = call(
+                self.namespace,
+                limit=PAGE,
+                _continue=token,
+                _preload_content=False,
+                _request_timeout=TIMEOUT_S,
+                **chosen,
+            )
+            page = json.loads(answer.data)
+            found += page["items"]
             token = page["metadata"].get("continue")
             if not token:
-                return
+                return found
 
     def _gone_is_fine(self, call: Any) -> None:
         try:
@@ -111,7 +160,7 @@ class _Sentences:
         return None
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> None:
-        if isinstance(error, ApiException | urllib3.exceptions.HTTPError):
+        if isinstance(error, ApiException | urllib3.exceptions.HTTPError | ValueError):  # the last: no JSON
             raise InstanceError(f"{self._where}: cannot {self._doing}: {sentence(error)}") from error
 
 
@@ -120,20 +169,60 @@ def sentence(error: BaseException) -> str:
     if isinstance(error, urllib3.exceptions.HTTPError):
         reason = getattr(error, "reason", None) or error
         return f"the API server cannot be reached ({_last(reason)}); check its address and the network policies"
+    if isinstance(error, ValueError):
+        return "its answer is not the API's JSON; look at what stands between here and the API server"
     if not isinstance(error, ApiException):
         return " ".join(str(error).split())[:200]
     message = _message(error)
-    if error.status == 401:
-        return (
-            "the API server does not accept the token (expired or of another cluster); renew the kubeconfig or Secret"
-        )
-    if error.status == 403 and "because it is being terminated" not in message:
-        return f"{message}; grant it by the Role of deploy/kustomize/rbac/rbac.yaml"
-    if error.status == 404:
-        return f"{message}; create it, or correct CRYPTO_ASSETS_KUBE_NAMESPACE"
-    if error.status in (413, 422) or "exceeded quota" in message:
-        return f"{message}; correct the run's Kubernetes configuration or raise the quota"
+    match error.status:
+        case 401:
+            return (
+                "the API server does not accept the token (expired or of another cluster); renew the kubeconfig or "
+                "Secret"
+            )
+        case 403 if "exceeded quota" in message:
+            return f"{message}; raise the quota of the namespace, or lower max_concurrent_runs"
+        case 403 if _NO_RIGHT.search(message):
+            return f"{message}; grant it by the Role of deploy/kustomize/rbac/rbac.yaml"
+        case 403:
+            return f"the API server refused it: {message}"
+        case 404:
+            return f"{message}; create it, or correct CRYPTO_ASSETS_KUBE_NAMESPACE"
+        case 410:
+            return "the list changes faster than it can be read; the next try reads it again"
+        case 413 | 422:
+            return f"{message}; correct the run's Kubernetes configuration"
+        case 429:
+            return "the API server is too busy (429); the next try may be served"
     return f"the API server answered {error.status}: {message}"
+
+
+def passes(error: BaseException) -> bool:
+    """Whether the same call may be served a little later: the server is away, starts, or is too busy."""
+    if isinstance(error, ApiException):
+        return error.status in (429, 500, 502, 503, 504)
+    return isinstance(error, urllib3.exceptions.HTTPError)
+
+
+_NO_RIGHT = re.compile(r"cannot \w+ resource")  # the words of the authoriser; other 403s are not about rights
+
+
+def _is_absent(error: ApiException, name: str) -> bool:
+    """Whether the API says that this object does not exist: a proxy's 404, or a starting server's, says nothing of it."""
+    try:
+        said = json.loads(error.body or "")
+    except ValueError:
+        return False
+    known = isinstance(said, dict) and said.get("reason") == "NotFound"
+    return bool(error.status == 404 and known and (said.get("details") or {}).get("name") == name)
+
+
+class _Retry(urllib3.Retry):
+    """The client's retries; a wait that the server asks for (Retry-After) has a limit."""
+
+    def get_retry_after(self, response: Any) -> float | None:
+        found = super().get_retry_after(response)
+        return None if found is None else min(found, LONGEST_WAIT_S)
 
 
 def _message(error: ApiException) -> str:
@@ -162,7 +251,6 @@ def _configuration(namespace: str) -> kubernetes.client.Configuration:
         raise InstanceError(no_configuration(namespace, error)) from error
     if is_loopback(urlsplit(found.host).hostname or ""):
         found.proxy = None
-    found.retries = urllib3.Retry(2, backoff_factor=0.2, redirect=0)
     return found
 
 

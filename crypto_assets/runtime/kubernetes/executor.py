@@ -5,6 +5,7 @@ that need more memory than the run's pod. A run's tag ``crypto_assets/steps`` de
 it, a run of several steps gives each its own pod as soon as one of them covers enough days.
 """
 
+from collections.abc import Callable
 from datetime import date
 from typing import Any
 
@@ -12,9 +13,12 @@ import dagster as dg
 from dagster_k8s import k8s_job_executor
 
 from crypto_assets.dagster_internals.core import ASSET_PARTITION_RANGE_END_TAG, ASSET_PARTITION_RANGE_START_TAG
+from crypto_assets.dagster_internals.kubernetes import replace_creation
+from crypto_assets.runtime.kubernetes.creation import until_served
 from crypto_assets.tables.registry import own_pods
 
 STEPS_TAG = "crypto_assets/steps"
+STEP_PATIENCE_S = 600.0  # of a step's launch while the API is away; the steps before it would be done again
 EARNS_FROM_DAYS = own_pods()  # step -> days of a run from which it earns a pod of its own
 
 
@@ -40,8 +44,22 @@ class _Choice(dg.Executor):
     def execute(self, plan_context: Any, execution_plan: Any) -> Any:
         """Yield the events of the run."""
         pods = in_pods(plan_context.dagster_run.tags, execution_plan.step_keys_to_execute)
-        chosen = _made(k8s_job_executor, self._context) if pods else self._in_process
+        chosen = _in_pods(self._context) if pods else self._in_process
         yield from chosen.execute(plan_context, execution_plan)
+
+
+def _in_pods(context: dg.InitExecutorContext) -> dg.Executor:
+    """The stock executor with a pod a step; its client waits for an API that is away."""
+    made = _made(k8s_job_executor, context)
+    replace_creation(made, _patient)
+    return made
+
+
+def _patient(stock: Callable[..., None]) -> Callable[..., None]:
+    def create(**job: Any) -> None:
+        until_served(lambda: stock(**job), STEP_PATIENCE_S)
+
+    return create
 
 
 def _made(stock: dg.ExecutorDefinition, context: dg.InitExecutorContext) -> dg.Executor:

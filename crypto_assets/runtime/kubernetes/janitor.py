@@ -9,6 +9,7 @@ import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone
+from typing import Any
 
 import dagster as dg
 from dagster import DagsterInstance, RunsFilter
@@ -16,6 +17,7 @@ from dagster import DagsterInstance, RunsFilter
 from crypto_assets.errors import CryptoAssetsError, InstanceError
 from crypto_assets.runtime.kubernetes import sweep as logic
 from crypto_assets.runtime.kubernetes.api import Cluster, labels
+from crypto_assets.runtime.kubernetes.installation import installation_id
 from crypto_assets.runtime.kubernetes.launcher import NO_RETRY
 from crypto_assets.settings import Settings
 
@@ -23,6 +25,7 @@ HEALTH = dg.AssetKey("cluster_health")
 CHECK = "zero_stuck_jobs"
 EVERY_S = 30
 RUNS_A_QUERY = 250
+EXAMPLES = 10  # of what is being deleted, in the metadata
 SINGLE_DELETES = 200  # the limit of single calls per sweep; the next sweep continues
 SAY_AGAIN = timedelta(hours=1)  # how often an unchanged result is reported, so that the event log stays small
 
@@ -40,8 +43,14 @@ class Sweep:
 
     @property
     def counts(self) -> dict[str, int]:
-        """Reason -> number of problems, and the numbers of failed runs and postponed deletions."""
-        return {**dict(self.plan.found), "failed_runs": self.failed, "left": self.left}
+        """Reason -> number of problems, and the numbers of failed runs, postponed and lasting deletions."""
+        found = {"failed_runs": self.failed, "left": self.left, "lasting": len(self.plan.lasting)}
+        return {**dict(self.plan.found), **found}
+
+    @property
+    def well(self) -> bool:
+        """Whether nothing is stuck, and no deletion has lasted for too long."""
+        return not self.plan.stuck and not self.plan.lasting
 
     def sentence(self) -> str:
         """The sweep in one sentence."""
@@ -51,6 +60,11 @@ class Sweep:
             text += ": " + ", ".join(f"{reason} {count}" for reason, count in sorted(self.plan.found.items()))
         did = "would fail" if self.dry_run else "failed"
         text += f"; {did} {self.failed} run(s), {'would delete' if self.dry_run else 'deleted'} {self.deleted}"
+        if self.plan.ending:
+            text += f"; {len(self.plan.ending)} ending"
+        if self.plan.lasting:
+            example = self.plan.ending[self.plan.lasting[0]]
+            text += f", {len(self.plan.lasting)} of them for too long, e.g. {example}"
         return text + (f"; {self.trouble}" if self.trouble else "")
 
 
@@ -72,11 +86,15 @@ def sweep(instance: DagsterInstance, cluster: Cluster, *, dry_run: bool, rules: 
     now = datetime.now(timezone.utc)
     jobs, pods = cluster.jobs(), cluster.pods()
     run_ids = sorted({labels(found)[logic.RUN_LABEL] for found in [*jobs, *pods] if logic.RUN_LABEL in labels(found)})
-    made = logic.plan(jobs, pods, known_runs(instance, run_ids), now, rules)
+    events, trouble = _events(cluster) if logic.needs_events(jobs, pods) else ([], None)
+    runs, own = known_runs(instance, run_ids), installation_id(instance)
+    made = logic.plan(jobs, pods, runs, now, rules, events=events, installation=own)
     doing = len(made.runs) + len(made.jobs) + len(made.pods)
     if dry_run:
-        return Sweep(made, len(made.fail), doing, doing, dry_run)
+        return Sweep(made, len(made.fail), doing, doing, dry_run, trouble)
     failed = sum(_fail(instance, run_id, problem) for run_id, problem in made.fail.items())
+    for run_id, problem in made.explain.items():
+        _explain(instance, run_id, problem)
     single_jobs, single_pods = made.jobs[:SINGLE_DELETES], made.pods[:SINGLE_DELETES]
     try:
         if made.runs:
@@ -88,7 +106,15 @@ def sweep(instance: DagsterInstance, cluster: Cluster, *, dry_run: bool, rules: 
     except InstanceError as error:
         return Sweep(made, failed, 0, doing, dry_run, str(error))
     done = len(made.runs) + len(single_jobs) + len(single_pods)
-    return Sweep(made, failed, done, doing - done, dry_run)
+    return Sweep(made, failed, done, doing - done, dry_run, trouble)
+
+
+def _events(cluster: Cluster) -> tuple[list[dict[str, Any]], str | None]:
+    """Read why pods were refused; a Role of before this was asked must not stop the sweep."""
+    try:
+        return cluster.refusals(), None
+    except InstanceError as error:
+        return [], str(error)
 
 
 def known_runs(instance: DagsterInstance, run_ids: Sequence[str]) -> dict[str, logic.Run]:
@@ -119,6 +145,13 @@ def _fail(instance: DagsterInstance, run_id: str, problem: logic.Problem) -> boo
         instance.add_run_tags(run_id, NO_RETRY)
     instance.report_run_failed(run, f"{problem.reason}: {problem.sentence}")
     return True
+
+
+def _explain(instance: DagsterInstance, run_id: str, problem: logic.Problem) -> None:
+    """Add the reason to a run that failed before it was known."""
+    run = instance.get_run_by_id(run_id)
+    if run is not None and run.status is dg.DagsterRunStatus.FAILURE:
+        instance.report_engine_event(f"What became of its pod: {problem.reason}: {problem.sentence}", run)
 
 
 def sweep_as_configured(instance: DagsterInstance) -> Sweep:
@@ -154,6 +187,9 @@ def report(done: Sweep) -> tuple[dict[str, dg.MetadataValue], dg.AssetCheckEvalu
         "stuck": dg.MetadataValue.int(done.plan.stuck),
         "reasons": dg.MetadataValue.json(dict(done.plan.found)),
         "examples": dg.MetadataValue.json(done.plan.examples),
+        "ending": dg.MetadataValue.int(len(done.plan.ending)),
+        "ending_examples": dg.MetadataValue.json(list(done.plan.ending.values())[:EXAMPLES]),
+        "ending_too_long": dg.MetadataValue.int(len(done.plan.lasting)),
         "seen": dg.MetadataValue.json(dict(done.plan.seen)),
         "failed_runs": dg.MetadataValue.int(done.failed),
         "deleted": dg.MetadataValue.int(done.deleted),
@@ -164,7 +200,7 @@ def report(done: Sweep) -> tuple[dict[str, dg.MetadataValue], dg.AssetCheckEvalu
     check = dg.AssetCheckEvaluation(
         asset_key=HEALTH,
         check_name=CHECK,
-        passed=done.plan.stuck == 0,
+        passed=done.well,
         severity=severity,
         description=done.sentence(),
         metadata={"examples": dg.MetadataValue.json(done.plan.examples)},
@@ -179,7 +215,11 @@ def report(done: Sweep) -> tuple[dict[str, dg.MetadataValue], dg.AssetCheckEvalu
     owners=["team:market-data"],
     tags={"layer": "operations"},
     description="Jobs and pods of ours in the cluster: how many are stuck and why, and what the janitor did about them.",
-    check_specs=[dg.AssetCheckSpec(CHECK, asset=HEALTH, description="No Job or pod of ours is stuck or left behind.")],
+    check_specs=[
+        dg.AssetCheckSpec(
+            CHECK, asset=HEALTH, description="No Job or pod of ours is stuck, left behind, or ends for ever."
+        )
+    ],
 )
 def cluster_health(context: dg.AssetExecutionContext) -> Iterator[dg.MaterializeResult]:
     """Sweep the cluster, and record the result."""

@@ -38,6 +38,8 @@ class Plan:
 
 _GECKO = "https://www.coingecko.com/en/api/pricing"
 _PRO, _PUBLIC = "pro-api.coingecko.com", "api.coingecko.com"
+_FAPI = "fapi.binance.com"
+_USDM = "https://developers.binance.com/docs/derivatives/usds-margined-futures/market-data/rest-api"
 PLANS: dict[str, dict[str, Plan]] = {
     "coingecko": {
         "public": Plan(5, 60, None, 365, _PUBLIC, "https://docs.coingecko.com/v3.0.1/docs/common-errors-rate-limit"),
@@ -53,6 +55,25 @@ PLANS: dict[str, dict[str, Plan]] = {
     },
     "binance": {  # 6,000 weight a minute; klines of 1,000 rows weigh 2
         "public": Plan(3_000, 60, None, None, "api.binance.com", "https://developers.binance.com/docs/binance-spot-api-docs/rest-api/limits"),
+    },
+    # Binance's futures host counts its routes apart, so that each has a name of its own here.
+    "binance_funding": {
+        "public": Plan(500, 300, None, None, _FAPI, f"{_USDM}/Get-Funding-Rate-History"),
+    },
+    "binance_statistics": {
+        "public": Plan(1_000, 300, None, 30, _FAPI, f"{_USDM}/Open-Interest-Statistics"),
+    },
+    "binance_perpetual": {  # 2,400 weight a minute; klines of 1,001 to 1,500 rows weigh 10
+        "public": Plan(240, 60, None, None, _FAPI, f"{_USDM}/Kline-Candlestick-Data"),
+    },
+    "binance_archive": {  # no limit is documented for the files; this one is our choice
+        "public": Plan(3_000, 60, None, None, "data.binance.vision", "https://github.com/binance/binance-public-data"),
+    },
+    "bybit": {
+        "public": Plan(600, 5, None, None, "api.bybit.com", "https://bybit-exchange.github.io/docs/v5/rate-limit"),
+    },
+    "deribit": {  # 500 credits a request, 10,000 credits a second with a key; half of it without one is our choice
+        "public": Plan(10, 1, None, None, "www.deribit.com", "https://docs.deribit.com/articles/rate-limits"),
     },
     "kraken": {
         "public": Plan(1, 1, None, 30, "api.kraken.com", "https://docs.kraken.com/api/docs/guides/spot-rest-ratelimits"),
@@ -148,5 +169,6 @@ def _digest(key: SecretStr) -> str:
 
 def _base(provider: str, settings: Settings) -> str:
     """Read the provider's address: the setting that has its name, except where the variable is called after the data."""
-    name = {"alternative_me": "fear_greed"}.get(provider, provider)
+    usdm = dict.fromkeys(("binance_funding", "binance_statistics", "binance_perpetual"), "binance_futures")
+    name = {"alternative_me": "fear_greed", **usdm}.get(provider, provider)
     return str(getattr(settings, f"{name}_base_url"))

@@ -28,7 +28,7 @@ JobMaker = Callable[..., dict[str, Any]]
 
 @pytest.fixture
 def submit(cluster: Cluster) -> JobMaker:
-    """Puts a Job into the double: ``submit(name, run_id, args=…, image=…, ours=…)``."""
+    """Puts a Job into the double as the server would take it: ``submit(name, run_id, args=…, container=…, pod=…, ours=…)``."""
 
     def make(name: str, run_id: str, *args: str, ours: bool = True, **spec: Any) -> dict[str, Any]:
         labels = {"dagster/run-id": run_id, "app.kubernetes.io/component": "run_worker"}
@@ -44,11 +44,13 @@ def submit(cluster: Cluster) -> JobMaker:
             "metadata": {"name": name, "labels": labels},
             "spec": {
                 "backoffLimit": 0,
-                "template": {"metadata": {"labels": labels}, "spec": {"containers": [container]}},
+                "template": {
+                    "metadata": {"labels": labels},
+                    "spec": {"restartPolicy": "Never", "containers": [container], **spec.pop("pod", {})},
+                },
                 **spec,
             },
         }
-        with cluster.store.lock:
-            return cluster.store.add("jobs", NAMESPACE, body)
+        return cluster.create("jobs", NAMESPACE, body)
 
     return make

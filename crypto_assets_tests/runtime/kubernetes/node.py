@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import subprocess
@@ -13,11 +14,13 @@ from pathlib import Path
 from typing import Any
 
 Pod = dict[str, Any]
+GRACE_S = 5.0  # between TERM and KILL, where a real pod has its terminationGracePeriodSeconds
 KEPT_ENV = ("PATH", "HOME", "LD_LIBRARY_PATH", "TMPDIR", "PYTHONPATH")
 
 
-def stamp() -> str:
-    return datetime.now(timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")
+def stamp(at: datetime | None = None) -> str:
+    """An instant (now) as the API writes it."""
+    return (at or datetime.now(timezone.utc)).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 class Node:
@@ -31,8 +34,11 @@ class Node:
         self.secrets: dict[str, dict[str, str]] = {}
         self.kubeconfigs: dict[str, Path] = {}  # of a service account
         self.hang_next = 0  # so many pods from now on never leave ContainerCreating
+        self.refuse_next: list[tuple[str, str]] = []  # reason and message with which the kubelet refuses its next pods
+        self.silent = False  # True: the kubelet neither starts nor ends anything, nor says what became of its pods
         self._processes: dict[str, subprocess.Popen[bytes]] = {}
         self._doomed: dict[str, dict[str, Any]] = {}  # pod -> the status that its end will have
+        self._ending: dict[str, float] = {}  # pod -> when its process is killed
 
     # What the kubelet does
 
@@ -40,8 +46,12 @@ class Node:
         """Bring a pod that was bound to this node to its first status."""
         container = pod["spec"]["containers"][0]
         image, policy = container["image"], container.get("imagePullPolicy", "IfNotPresent")
-        pod["status"] = {"phase": "Pending", "startTime": stamp(), "conditions": []}
-        if self.hang_next:
+        scheduled = pod["status"].get("conditions", [])
+        pod["status"] = {"phase": "Pending", "startTime": stamp(), "conditions": scheduled}
+        if self.refuse_next:
+            reason, message = self.refuse_next.pop(0)
+            pod["status"] |= {"phase": "Failed", "reason": reason, "message": message}
+        elif self.hang_next:
             self.hang_next -= 1
             self._waiting(pod, "ContainerCreating", None)
         elif policy == "Never" and image not in self.local:
@@ -60,15 +70,24 @@ class Node:
 
     def poll(self, pod: Pod) -> None:
         """Let time pass for one pod."""
+        if self.silent:
+            return
         name = pod["metadata"]["name"]
         state = (pod["status"].get("containerStatuses") or [{}])[0].get("state", {})
         if state.get("waiting", {}).get("reason") == "ErrImagePull":
             image = pod["spec"]["containers"][0]["image"]
             self._waiting(pod, "ImagePullBackOff", f'Back-off pulling image "{image}"')
         process = self._processes.get(name)
-        if process is None or (code := process.poll()) is None:
+        if process is None:
+            if "deletionTimestamp" in pod["metadata"] and pod["status"]["phase"] == "Pending":
+                pod["status"]["phase"] = "Failed"  # it never ran, so there is nothing to wait for
+            return
+        if "deletionTimestamp" in pod["metadata"]:
+            self._end(name, process)
+        if (code := process.poll()) is None:
             return
         del self._processes[name]
+        self._ending.pop(name, None)
         doom = self._doomed.pop(name, {})
         code = 128 - code if code < 0 else code
         reason = doom.pop("container_reason", "Completed" if code == 0 else "Error")
@@ -76,11 +95,25 @@ class Node:
         pod["status"] |= {"phase": "Succeeded" if code == 0 else "Failed", **doom}
         self._container(pod, {"terminated": ended})
 
-    def stop(self, pod: Pod) -> None:
-        """Deletion: the process must be gone when this returns."""
-        process = self._processes.pop(pod["metadata"]["name"], None)
-        if process is not None:
-            _end(process)
+    def stop(self, pod: Pod, *, now: bool = False) -> None:
+        """Deletion: TERM, and KILL after a grace (``poll``). ``now``: the process must be gone when this returns."""
+        name = pod["metadata"]["name"]
+        process = self._processes.get(name)
+        if process is None or (self.silent and not now):
+            return
+        if now:
+            del self._processes[name]
+            _signal(process, signal.SIGKILL)
+            process.wait()
+        else:
+            self._end(name, process)
+
+    def _end(self, name: str, process: subprocess.Popen[bytes]) -> None:
+        if name not in self._ending:
+            self._ending[name] = time.monotonic() + GRACE_S
+            _signal(process, signal.SIGTERM)
+        elif time.monotonic() > self._ending[name]:
+            _signal(process, signal.SIGKILL)
 
     # What befalls pods
 
@@ -90,7 +123,8 @@ class Node:
 
     def evict(self, name: str) -> None:
         message = "The node was low on resource: memory. Threshold quantity: 100Mi, available: 12Mi."
-        self._doomed[name] = {"reason": "Evicted", "message": message}
+        why = {"type": "DisruptionTarget", "status": "True", "reason": "TerminationByKubelet", "message": message}
+        self._doomed[name] = {"reason": "Evicted", "message": message, "conditions": [why]}
         self.kill(name)
 
     def kill(self, name: str) -> None:
@@ -106,7 +140,14 @@ class Node:
 
     def close(self) -> None:
         for process in self._processes.values():
-            _end(process)
+            _signal(process, signal.SIGTERM)
+        deadline = time.monotonic() + GRACE_S
+        for process in self._processes.values():
+            try:
+                process.wait(max(deadline - time.monotonic(), 0.01))
+            except subprocess.TimeoutExpired:
+                _signal(process, signal.SIGKILL)
+                process.wait()
 
     def _run(self, pod: Pod, container: Mapping[str, Any], env: dict[str, str]) -> None:
         name = pod["metadata"]["name"]
@@ -164,15 +205,7 @@ class Node:
         ]
 
 
-def _end(process: subprocess.Popen[bytes]) -> None:
-    """TERM to the group, KILL after a moment: what a kubelet does, with a shorter grace."""
-    for number, patience in ((signal.SIGTERM, 5.0), (signal.SIGKILL, 5.0)):
-        try:
-            os.killpg(process.pid, number)
-        except ProcessLookupError:
-            return
-        deadline = time.monotonic() + patience
-        while time.monotonic() < deadline:
-            if process.poll() is not None:
-                return
-            time.sleep(0.02)
+def _signal(process: subprocess.Popen[bytes], number: signal.Signals) -> None:
+    """To the group, as a container's end reaches all its processes."""
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(process.pid, number)

@@ -21,6 +21,7 @@ from typing import Any
 import yaml
 from dagster import AssetKey, DagsterInstance, DagsterRun, DagsterRunStatus, RunsFilter
 
+from crypto_assets.dagster_internals.core import DAEMON
 from crypto_assets_tests.ports import free_port
 from crypto_assets_tests.runtime.kubernetes.double import Cluster
 from crypto_assets_tests.runtime.kubernetes.objects import wait_for
@@ -84,7 +85,7 @@ class Production:
             "daemon": ["-daemon", "run", "-w", str(workspace)],
             "webserver": ["-webserver", "-h", "127.0.0.1", "-p", str(self.ports[name]), "-w", str(workspace)],
         }[name]
-        module = {"code": "dagster", "daemon": "dagster._daemon", "webserver": "dagster_webserver"}[name]
+        module = {"code": "dagster", "daemon": DAEMON, "webserver": "dagster_webserver"}[name]
         arguments = [part for part in arguments if not part.startswith(("-daemon", "-webserver"))]
         env = {**os.environ, **self.env, "KUBECONFIG": str(self.cluster.node.kubeconfigs[f"crypto-assets-{name}"])}
         with (self.home / f"{name}.log").open("ab") as log:
@@ -230,6 +231,7 @@ def open_production(
     env = {**env, "CRYPTO_ASSETS_KUBE_NAMESPACE": NAMESPACE, "CRYPTO_ASSETS_IMAGE": IMAGE}
     with ExitStack() as stack:
         cluster = stack.enter_context(Cluster(home, NAMESPACE, rights(), {IMAGE}))
+        cluster.store.admission.restricted = True
         cluster.node.config_maps["crypto-assets"] = {k: v for k, v in env.items() if k not in secret_names}
         cluster.node.secrets["crypto-assets"] = {k: v for k, v in env.items() if k in secret_names}
         os.environ.update({**env, "KUBECONFIG": str(cluster.node.kubeconfigs["crypto-assets-daemon"])})

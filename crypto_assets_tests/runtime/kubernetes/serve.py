@@ -13,14 +13,18 @@ HOST = "127.0.0.1"
 
 
 class Background:
+    """The server as a context manager. Left and entered again it has the same port, so that it can be away for a while."""
+
     def __init__(self, config: uvicorn.Config) -> None:
-        self._server = uvicorn.Server(config)
-        self._socket = socket.socket()
-        self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        self._socket.bind((HOST, 0))
-        self.url = f"http://{HOST}:{self._socket.getsockname()[1]}"
+        self._config = config
+        self._socket = _bound(0)
+        self._port = self._socket.getsockname()[1]
+        self.url = f"http://{HOST}:{self._port}"
 
     def __enter__(self) -> Background:
+        if self._socket.fileno() == -1:
+            self._socket = _bound(self._port)
+        self._server = uvicorn.Server(self._config)
         self._thread = threading.Thread(target=self._server.run, args=([self._socket],), daemon=True)
         self._thread.start()
         while not self._server.started:
@@ -33,3 +37,16 @@ class Background:
         self._server.force_exit = True
         self._thread.join(10)
         self._socket.close()
+
+    def deaf(self) -> socket.socket:
+        """A socket at the same port that takes connections and never answers: close it, or leave its context."""
+        made = _bound(self._port)
+        made.listen(100)
+        return made
+
+
+def _bound(port: int) -> socket.socket:
+    made = socket.socket()
+    made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    made.bind((HOST, port))
+    return made

@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import time
+import types
 import uuid
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from pathlib import Path
 
+import dagster as dg
 import pytest
 import yaml
 from dagster import AssetKey, DagsterInstance, DagsterRun, DagsterRunStatus
 from dagster._core.code_pointer import ModuleCodePointer
+from dagster._core.definitions.job_base import InMemoryJob
 from dagster._core.launcher import LaunchRunContext
 from dagster._core.launcher.base import WorkerStatus
 from dagster._core.origin import JobPythonOrigin, RepositoryPythonOrigin
@@ -17,12 +23,16 @@ from dagster._core.storage.tags import ASSET_PARTITION_RANGE_END_TAG, ASSET_PART
 from dagster_k8s.job import get_job_name_from_run_id
 
 from crypto_assets.errors import InstanceError
+from crypto_assets.runtime.kubernetes import creation
+from crypto_assets.runtime.kubernetes import executor as executor_module
+from crypto_assets.runtime.kubernetes import launcher as launcher_module
 from crypto_assets.runtime.kubernetes.executor import in_pods
+from crypto_assets.runtime.kubernetes.installation import installation_id
 from crypto_assets.runtime.kubernetes.launcher import RunPods
 from crypto_assets_tests.runtime.kubernetes.conftest import JobMaker
 from crypto_assets_tests.runtime.kubernetes.double import Cluster
 from crypto_assets_tests.runtime.kubernetes.objects import wait_for
-from crypto_assets_tests.runtime.kubernetes.production import NAMESPACE, instance_yaml
+from crypto_assets_tests.runtime.kubernetes.production import IMAGE, NAMESPACE, instance_yaml
 
 
 @pytest.fixture
@@ -100,6 +110,109 @@ def test_health_is_the_pods_and_not_the_counters(
     assert not cluster.rights.refused
 
 
+def launchable(instance: DagsterInstance, *tables: str) -> DagsterRun:
+    """A run with what a launcher needs of it."""
+    repository = RepositoryPythonOrigin("python", ModuleCodePointer("crypto_assets.definitions", "defs"))
+    selection = frozenset(AssetKey(table) for table in tables) or None
+    origin = JobPythonOrigin("j", repository)
+    run = DagsterRun("j", run_id=str(uuid.uuid4()), job_code_origin=origin, asset_selection=selection)
+    instance.run_storage.add_run(run)
+    return run
+
+
+def test_the_job_of_a_launch_is_taken_by_a_strict_server(
+    cluster: Cluster, launcher: RunPods, instance: DagsterInstance
+) -> None:
+    """Its schema and rules, the restricted standard, an account that exists; and its labels say whose it is."""
+    cluster.store.admission.restricted = True
+    run = launchable(instance, "ml_features")
+    launcher.launch_run(LaunchRunContext(run, workspace=None))
+    (job,) = cluster.jobs()
+    pod = wait_for(lambda: next(iter(cluster.pods()), None))
+    assert cluster.store.events == []
+    own = installation_id(instance)
+    for labels in (job["metadata"]["labels"], pod["metadata"]["labels"]):
+        assert labels["crypto-assets/owner"] == "crypto-assets"
+        assert labels["crypto-assets/installation"] == own
+        assert labels["dagster/run-id"] == run.run_id
+    assert job["spec"]["podFailurePolicy"]["rules"][0]["action"] == "FailJob"
+
+
+@pytest.fixture
+def hurried(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The stock client waits ten seconds between its tries; here some hundredths."""
+    slept = types.SimpleNamespace(sleep=lambda _: time.sleep(0.02), time=time.time)
+    monkeypatch.setattr("dagster_k8s.client.time", slept)
+    monkeypatch.setattr(creation, "AGAIN_S", 0.05)
+
+
+@pytest.mark.parametrize("trouble", ["away", "busy", "starting"])
+def test_a_launch_waits_for_an_api_that_is_away_or_busy(
+    cluster: Cluster, launcher: RunPods, instance: DagsterInstance, hurried: None, trouble: str
+) -> None:
+    run = launchable(instance)
+    with ThreadPoolExecutor() as threads, ExitStack() as until:
+        if trouble == "away":
+            until.enter_context(cluster.away())
+        elif trouble == "busy":
+            cluster.busy(6, 1, "create")
+        else:
+            cluster.fail(503, "ServiceUnavailable", "apiserver not ready", 6, "create")
+        launch = threads.submit(launcher.launch_run, LaunchRunContext(run, workspace=None))
+        time.sleep(0.5)
+        assert not launch.done() or trouble != "away"
+        until.close()
+        launch.result(60)
+    assert [job["metadata"]["labels"]["dagster/run-id"] for job in cluster.jobs()] == [run.run_id]
+
+
+def test_a_launch_whose_answer_was_lost_is_a_launch(
+    cluster: Cluster, launcher: RunPods, instance: DagsterInstance, submit: JobMaker
+) -> None:
+    run = launchable(instance)
+    submit(get_job_name_from_run_id(run.run_id), run.run_id)
+    launcher.launch_run(LaunchRunContext(run, workspace=None))
+    assert len(cluster.jobs()) == 1
+
+
+def test_a_run_that_is_cancelled_while_it_waits_is_not_launched(
+    cluster: Cluster, launcher: RunPods, instance: DagsterInstance, hurried: None
+) -> None:
+    run = launchable(instance)
+    instance.report_run_canceling(run)
+    with cluster.away(), pytest.raises(InstanceError, match="cannot be reached"):
+        launcher.launch_run(LaunchRunContext(run, workspace=None))
+    assert cluster.jobs() == []
+
+
+def test_a_launch_does_not_wait_for_ever(
+    cluster: Cluster, launcher: RunPods, instance: DagsterInstance, hurried: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(launcher_module, "LAUNCH_SHARE", 0.01)  # of 30 s
+    with cluster.away(), pytest.raises(InstanceError, match=r"no run pod can be made .* cannot be reached"):
+        launcher.launch_run(LaunchRunContext(launchable(instance), workspace=None))
+
+
+def test_a_launch_that_a_quota_refuses_is_not_a_matter_of_rights(
+    cluster: Cluster, launcher: RunPods, instance: DagsterInstance
+) -> None:
+    cluster.store.admission.quota["count/jobs.batch"] = 0
+    with pytest.raises(InstanceError, match=r"exceeded quota: crypto-quota, requested: count/jobs\.batch=1") as caught:
+        launcher.launch_run(LaunchRunContext(launchable(instance), workspace=None))
+    assert str(caught.value).endswith("raise the quota of the namespace, or lower max_concurrent_runs")
+    assert "Role" not in str(caught.value)
+
+
+def test_a_run_that_waits_for_its_pod_tells_why_when_its_start_times_out(
+    cluster: Cluster, launcher: RunPods, instance: DagsterInstance, submit: JobMaker
+) -> None:
+    cluster.store.admission.quota["pods"] = 0
+    run = stored(instance, "prices")
+    submit(get_job_name_from_run_id(run.run_id), run.run_id)
+    wait_for(lambda: cluster.store.events)
+    assert "exceeded quota: crypto-quota" in str(launcher.get_run_worker_debug_info(run)).splitlines()[0]
+
+
 def test_no_kubeconfig_is_one_sentence(tmp_path: Path) -> None:
     with pytest.raises(InstanceError, match=r"no way to the Kubernetes API of namespace crypto .*set KUBECONFIG"):
         RunPods(
@@ -131,6 +244,28 @@ def test_steps_get_pods_where_they_earn_them(tags: dict[str, str], steps: list[s
     assert in_pods(tags, steps) is pods
 
 
+def test_a_step_waits_for_an_api_that_is_away(
+    cluster: Cluster, instance: DagsterInstance, monkeypatch: pytest.MonkeyPatch, hurried: None
+) -> None:
+    """The client of the stock executor, as the run's pod has it."""
+    config = {
+        "load_incluster_config": False,
+        "kubeconfig_file": str(cluster.node.kubeconfigs["crypto-assets-run"]),
+        "job_namespace": NAMESPACE,
+        "retries": {"enabled": {}},
+    }
+    job = InMemoryJob(dg.GraphDefinition(name="j").to_job())
+    context = dg.InitExecutorContext(job, executor_module.pods_where_earned, config, instance)
+    made = executor_module._in_pods(context)
+    client = made._step_handler._api_client  # type: ignore[attr-defined]
+    container = {"name": "c", "image": IMAGE, "args": ["sleep", "1"]}
+    body = {"metadata": {"name": "step"}, "spec": {"template": {"spec": {"containers": [container]}}}}
+    body["spec"]["template"]["spec"]["restartPolicy"] = "Never"  # type: ignore[index]
+    cluster.busy(3, 1, "create")
+    client.create_namespaced_job_with_retries(body=body, namespace=NAMESPACE)
+    assert [job["metadata"]["name"] for job in cluster.jobs()] == ["step"]
+
+
 def test_another_word_is_refused() -> None:
     with pytest.raises(Exception, match="write pods or process"):
         in_pods({"crypto_assets/steps": "maybe"}, ["prices"])
@@ -150,9 +285,7 @@ def test_a_run_that_cannot_be_launched_says_why(
     kubeconfig = str(cluster.node.kubeconfigs[account])
     launcher = RunPods(**{**config, "job_namespace": namespace, "job_image": "x", "kubeconfig_file": kubeconfig})
     launcher.register_instance(instance)
-    repository = RepositoryPythonOrigin("python", ModuleCodePointer("crypto_assets.definitions", "defs"))
-    run = DagsterRun("j", run_id=str(uuid.uuid4()), job_code_origin=JobPythonOrigin("j", repository))
-    instance.run_storage.add_run(run)
+    run = launchable(instance)
     with pytest.raises(InstanceError, match=f"no run pod can be made in namespace {namespace}") as caught:
         launcher.launch_run(LaunchRunContext(run, workspace=None))
     assert words in str(caught.value)

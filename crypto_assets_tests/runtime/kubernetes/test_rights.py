@@ -53,7 +53,7 @@ def test_the_daemon_and_the_webserver(
     daemon.check_run_worker_health(run)
     assert "kubectl describe pod" in str(daemon.get_run_worker_debug_info(run)), "pods, their log and events"
     assert daemon.terminate(run.run_id)
-    assert cluster.pods() == []
+    wait_for(lambda: cluster.pods() == [])
     daemon.get_run_worker_debug_info(run)  # without a pod the Job is looked for
     client = daemon._api_client
     client.create_namespaced_job_with_retries(body=_job("made-by-the-daemon"), namespace=NAMESPACE)
@@ -80,9 +80,12 @@ def test_the_code_location_and_a_run(
     for account in ("crypto-assets-code", "crypto-assets-run"):  # the janitor: as a sensor, and as a job
         monkeypatch.setenv("KUBECONFIG", str(cluster.node.kubeconfigs[account]))
         api = Api(NAMESPACE, KUBE_SELECTOR)
-        submit("dead", str(uuid.uuid4()), container={"image": "built-here:1", "imagePullPolicy": "Never"})
-        wait_for(lambda: "ErrImageNeverPull" in str(cluster.pods()))
+        run = DagsterRun("j", status=DagsterRunStatus.STARTING)
+        instance.run_storage.add_run(run)
+        submit("dead", run.run_id, pod={"serviceAccountName": "nobody"})
+        wait_for(lambda: "FailedCreate" in str(cluster.store.events))
         assert janitor.sweep(instance, api, dry_run=False).deleted == 1
+        cluster.store.events.clear()
         api.delete_job("single")
         api.delete_pod("single")
     _exactly(cluster, "crypto-assets-code", "crypto-assets-run")
@@ -90,7 +93,10 @@ def test_the_code_location_and_a_run(
 
 def _job(name: str) -> dict[str, object]:
     container = {"name": "dagster", "image": "x", "args": ["sleep", "1"]}
-    return {"metadata": {"name": name}, "spec": {"template": {"spec": {"containers": [container]}}}}
+    return {
+        "metadata": {"name": name},
+        "spec": {"template": {"spec": {"restartPolicy": "Never", "containers": [container]}}},
+    }
 
 
 def _exactly(cluster: Cluster, *accounts: str) -> None:

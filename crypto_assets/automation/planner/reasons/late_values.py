@@ -1,7 +1,7 @@
 """Reason: late values. An input was written after a derived partition had read it, and would change the partition.
 
-The commit logs show which days of which inputs are new. The look-back gives the derived days that use them. ``dry_run.py``
-finds the days whose rows would change, and only these are wanted. No provider is called.
+The commit logs show which days of which inputs are new. The look-back gives the derived days that use them. A dry run
+(``automation/dry_run.py``) finds the days whose rows would change, and only these are wanted. No provider is called.
 """
 
 from __future__ import annotations

@@ -1,0 +1,56 @@
+"""``status`` says the same whether Dagster was asked or not, and does not load Dagster where it need not ask."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from datetime import datetime, timezone
+from typing import Any
+
+from dagster import AssetKey, AssetMaterialization
+
+from crypto_assets.dagster_internals.known_states import known_states
+from crypto_assets.dates import DAY
+from crypto_assets.operate import graph
+from crypto_assets.operate.status import BY_DAY, status
+from crypto_assets_tests import scenario
+from crypto_assets_tests.platform import Platform
+
+START, END = scenario.START, scenario.END
+WHAT_IS_LOADED = "import sys; from crypto_assets.cli.entry import main\ntry: main()\nfinally: print('dagster' in sys.modules, file=sys.stderr)"
+
+
+def test_it_has_the_tables_that_a_run_can_fill() -> None:
+    assert sorted(BY_DAY) == sorted(graph.tables())
+
+
+def test_it_says_the_same_without_dagster(platforms: Any) -> None:
+    broken = platforms(fault="route=fng,status=403,rate=1")
+    assert not broken.backfill(START, START + DAY).ok
+    now = datetime.now(timezone.utc)
+    asked = status(broken.instance, broken.settings, START, END, now=now)
+    states = known_states(os.environ["DAGSTER_POSTGRES_URL"], BY_DAY)
+    assert states is not None
+    assert status(states, broken.settings, START, END, now=now) == asked
+    assert asked["assets"]["market_sentiment"]["partitions"]["failed"] == 2
+    assert asked["assets"]["ohlc"]["partitions"]["materialized"] == 2
+
+
+def test_the_command_loads_dagster_only_where_something_happened(platform: Platform) -> None:
+    def loads_dagster() -> bool:
+        arguments = ["status", "--start", str(START), "--end", str(END), "--json"]
+        environment = {**os.environ, **platform.env}
+        done = subprocess.run(
+            [sys.executable, "-c", WHAT_IS_LOADED, *arguments], env=environment, capture_output=True, text=True
+        )
+        assert done.returncode == 0, done.stderr
+        assert json.loads(done.stdout)["assets"]["ohlc"]["partitions"]["materialized"] > 0
+        return done.stderr.strip().splitlines()[-1] == "True"
+
+    assert platform.backfill(START, START + DAY).ok
+    loads_dagster()  # keeps what it says
+    assert not loads_dagster()
+    platform.instance.report_runless_asset_event(AssetMaterialization(AssetKey("ohlc"), partition=str(START + DAY * 2)))
+    assert [loads_dagster(), loads_dagster()] == [True, False]
