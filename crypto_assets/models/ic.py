@@ -35,9 +35,7 @@ def hourly_ic(rows: pl.DataFrame, *, fewest: int = FEWEST_COINS) -> pl.DataFrame
     known = _known(rows)
     hours, (scores, outcomes) = grid.by_hour(known["ts"], known["score"].to_numpy(), known["outcome"].to_numpy())
     found = coefficients(scores, outcomes, fewest=fewest)
-    return pl.DataFrame(
-        {"ts": hours, "coins": found.coins, "ic": found.ic, "rank_ic": found.rank_ic}, nan_to_null=True
-    )
+    return pl.DataFrame({"ts": hours, "coins": found.coins, "ic": found.ic, "rank_ic": found.rank_ic}, nan_to_null=True)
 
 
 def _known(rows: pl.DataFrame) -> pl.DataFrame:
