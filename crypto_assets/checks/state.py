@@ -33,6 +33,7 @@ HISTORY: dict[str, timedelta | None] = {table: TABLES[table].history for table i
 RECORDS = registry.records()
 SNAPSHOTS = registry.snapshots()
 BY_COIN = registry.each_coin()
+_OF_PROVIDERS = registry.provider_tables()
 # Snapshots of which a past day cannot be requested at all.
 PRESENT_ONLY = tuple(name for name in SNAPSHOTS if name not in registry.settles_after())
 
@@ -184,6 +185,11 @@ def closed_days(start: date, end: date, now: datetime) -> list[date]:
     return days(start, min(end, now.date() - DAY))
 
 
+def closed_partitions(table: str, start: date, end: date, now: datetime) -> list[date]:
+    """Return the closed days of start..end on which a partition of the table begins: all, or the first of each month."""
+    return [day for day in closed_days(start, end, now) if TABLES[table].cadence.has(day)]
+
+
 def first_day(warehouse: Warehouse, table: str, now: datetime) -> date | None:
     """Return the first stored day with rows; None without any."""
     return min(warehouse.days_with_rows(table, date.min, now.date()), default=None)
@@ -204,9 +210,9 @@ def days_due(
 
     Returns:
         All closed days. For a provider that does not show the past: the days that it shows now, and those from the
-        first row on.
+        first row on. For a table that is due from its first row on, these. For a table of months: first days of months.
     """
-    closed = closed_days(start, end, now)
+    closed = closed_partitions(table, start, end, now)
     if settings is not None and not _listed(table, settings):
         return []
     shown = HISTORY[table]
@@ -223,7 +229,8 @@ def _listed(table: str, settings: Settings) -> bool:
 def failed_days(instance: DagsterInstance | KnownStates, table: str, start: date, end: date) -> list[date]:
     """Return the days of start..end (both included) whose newest finished run failed, in order."""
     if isinstance(instance, KnownStates):
-        return sorted(day for day in instance.failed[table] if start <= day <= end)
+        cadence = TABLES[table].cadence
+        return sorted(day for day in instance.failed[table] if start <= day <= end and cadence.has(day))
     from crypto_assets.assets.partition_states import left_failed  # loads Dagster
 
     return sorted(left_failed(instance, table, start, end)) if start <= end else []
@@ -232,7 +239,8 @@ def failed_days(instance: DagsterInstance | KnownStates, table: str, start: date
 def materialized_days(instance: DagsterInstance | KnownStates, table: str, start: date, end: date) -> set[date]:
     """Return the days of start..end (both included) that are materialised, and neither failed nor run again since."""
     if isinstance(instance, KnownStates):
-        return {day for day in instance.materialized[table] - instance.failed[table] if start <= day <= end}
+        known, cadence = instance.materialized[table] - instance.failed[table], TABLES[table].cadence
+        return {day for day in known if start <= day <= end and cadence.has(day)}
     from crypto_assets.assets.partition_states import states_of  # loads Dagster
 
     return {day for day, found in states_of(instance, table, start, end).items() if found == "MATERIALIZED"}
@@ -269,7 +277,11 @@ class TableState:
         if self.failed:
             return FAILED
         if not self.due:
-            return NOT_SHOWN if self.closed and HISTORY[self.table] is not None else NOT_DUE
+            return (
+                NOT_SHOWN
+                if self.closed and self.table in _OF_PROVIDERS and HISTORY[self.table] is not None
+                else NOT_DUE
+            )
         if not self.with_rows:
             return EMPTY
         return GAPS if len(self.with_rows) < len(self.due) else WHOLE
@@ -305,7 +317,7 @@ def state_of(
     due = days_due(table, first_day(warehouse, table, now), start, end, now, settings)
     return TableState(
         table,
-        closed_days(start, end, now),
+        closed_partitions(table, start, end, now),
         due,
         [day for day in due if day in stored],
         sum(stored.values()),

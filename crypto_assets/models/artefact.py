@@ -22,6 +22,7 @@ from crypto_assets.models.learners import Learner
 from crypto_assets.models.preparation import Matrix
 
 FORMAT = 1  # of the artefact; a reader refuses others
+BLOCK = 65_536  # rows
 CODE_VERSION = "1"  # raise it when the same rows and configuration give another model
 
 
@@ -114,7 +115,9 @@ def content_hash(symbols: pl.Series, instants: pl.Series, matrix: Matrix, return
     found = hashlib.sha256()
     found.update("\n".join(symbols.to_list()).encode())
     found.update(instants.dt.epoch("us").to_numpy().tobytes())
-    clean = np.where(np.isnan(matrix), np.float32("nan"), matrix + np.float32(0))
-    found.update(np.ascontiguousarray(clean, dtype=np.float32).tobytes())
+    for start in range(0, len(matrix), BLOCK):  # a copy of a block at a time
+        block = matrix[start : start + BLOCK]
+        clean = np.where(np.isnan(block), np.float32("nan"), block + np.float32(0))
+        found.update(np.ascontiguousarray(clean, dtype=np.float32).tobytes())
     found.update(np.ascontiguousarray(returns + 0.0, dtype=np.float64).tobytes())
     return found.hexdigest()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 import hashlib
 import json
+import tomllib
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
 from typing import Any
@@ -38,6 +39,8 @@ class ModelConfig:
         embargo_hours: time between the last label of the training and the first prediction.
         least_rows: labelled rows below which no training takes place.
         least_known: share of the training rows in which a feature must be known to be used.
+        features: columns of ``ml_features`` that it may use; empty: all.
+        allow_backfilled: whether features stay that rest on rows which their provider may have revised.
         parameters: of the learner; unknown names are refused.
     """
 
@@ -48,6 +51,8 @@ class ModelConfig:
     embargo_hours: int = 0
     least_rows: int = 1000
     least_known: float = 0.5
+    features: tuple[str, ...] = ()
+    allow_backfilled: bool = False
     parameters: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -55,6 +60,7 @@ class ModelConfig:
         if self.kind not in KINDS | RULES:
             raise ModelError(f"model {self.name!r} has kind {self.kind!r}{suggestion(self.kind, KINDS | RULES)}")
         known = DEFAULTS.get(self.kind, {})
+        object.__setattr__(self, "features", tuple(self.features))
         for name in self.parameters:
             if name not in known:
                 raise ModelError(f"model {self.name!r} has parameter {name!r}{suggestion(name, known)}")
@@ -83,10 +89,15 @@ class ModelConfig:
         return DEFAULTS.get(self.kind, {}) | dict(self.parameters)
 
     @property
+    def settings(self) -> dict[str, Any]:
+        """All settings as JSON values, defaults included. The number of threads is left out: it changes no model."""
+        parameters = {name: value for name, value in self.all_parameters.items() if name != "threads"}
+        return asdict(self) | {"features": list(self.features), "parameters": parameters}
+
+    @property
     def digest(self) -> str:
-        """SHA-256 of all settings, defaults included."""
-        settings = asdict(self) | {"parameters": self.all_parameters}
-        return digest(settings)
+        """SHA-256 of all settings."""
+        return digest(self.settings)
 
 
 def digest(value: Any) -> str:
@@ -120,3 +131,31 @@ DEFAULTS: dict[str, dict[str, Any]] = {
     "barrier": _TREES,
     "ensemble": _TREES | {"penalty": 0.01},
 }
+
+DEFAULT_MODELS = (ModelConfig("ridge", "ridge"), ModelConfig("lightgbm", "lightgbm"))
+
+
+def parse_models(text: str, where: str) -> tuple[ModelConfig, ...]:
+    """Read the models of a TOML file: one table ``[[model]]`` for each, with the settings of :class:`ModelConfig`.
+
+    Args:
+        text: of the file.
+        where: its name, for errors.
+
+    Raises:
+        ModelError: it is no TOML, a setting does not exist, or two models have one name.
+    """
+    try:
+        found = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise ModelError(f"{where} is no TOML ({error}): correct it; nothing was trained") from error
+    for key in found:
+        if key != "model":
+            raise ModelError(f"{where} has {key!r}{suggestion(key, ['model'])}; write [[model]] for each model")
+    models = tuple(ModelConfig.parse(one) for one in found.get("model", []))
+    names = [model.name for model in models]
+    if not models or len(set(names)) < len(names):
+        raise ModelError(
+            f"{where} names {', '.join(names) or 'no model'}: give one or more [[model]], each its own name"
+        )
+    return models

@@ -12,6 +12,7 @@ LambdaRank to LambdaMART, 2010; Lundberg et al., Nature Machine Intelligence 2 (
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -145,7 +146,8 @@ class Trees:
         rows, target, options, group = _task(kind, outcomes, parameters)
         data = engine.Dataset(matrix if rows is None else matrix[rows], target, group=group, params=options)
         booster = engine.train(options, data, num_boost_round=parameters["trees"])
-        return cls(booster.model_to_string(), classes=kind == "barrier")
+        text = re.sub(r"\[num_threads: \d+\]", "[num_threads: 0]", booster.model_to_string())  # they change nothing
+        return cls(text, classes=kind == "barrier")
 
     def score(self, matrix: Matrix) -> Floats:
         """Return the predicted rank or order, or P(up) - P(down)."""

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from crypto_assets.errors import ModelError
 
 Matrix = NDArray[np.float32]
+BLOCK = 65_536  # rows
 CUT = 0.01  # share of the training values beyond each limit
 
 
@@ -86,10 +87,15 @@ class Scaling:
 
 def usable(matrix: Matrix, features: Sequence[str], share: float) -> list[str]:
     """Return the features that vary and are known in at least a share of the training rows, in their order."""
-    known = ~np.isnan(matrix)
-    lowest = np.where(known, matrix, np.inf).min(axis=0, initial=np.inf)
-    highest = np.where(known, matrix, -np.inf).max(axis=0, initial=-np.inf)
-    keep = (known.mean(axis=0) >= share) & (highest > lowest) if len(matrix) else np.zeros(len(features), dtype=bool)
+    counts = np.zeros(len(features))
+    lowest, highest = np.full(len(features), np.inf), np.full(len(features), -np.inf)
+    for start in range(0, len(matrix), BLOCK):  # a copy of a block at a time
+        block = matrix[start : start + BLOCK]
+        known = ~np.isnan(block)
+        counts += known.sum(axis=0)
+        lowest = np.minimum(lowest, np.where(known, block, np.inf).min(axis=0))
+        highest = np.maximum(highest, np.where(known, block, -np.inf).max(axis=0))
+    keep = (counts >= share * max(len(matrix), 1)) & (highest > lowest)
     return [feature for feature, kept in zip(features, keep, strict=True) if kept]
 
 

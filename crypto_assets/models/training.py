@@ -42,7 +42,10 @@ class Labelled:
         return cls(ordered, preparation.ranked(ordered, features), tuple(features))
 
     def take(self, places: np.ndarray) -> Labelled:
-        """Return some of the rows, by position."""
+        """Return some of the rows, by ascending position. Neighbouring rows are not copied."""
+        if places.size and places[-1] - places[0] + 1 == places.size:
+            part = slice(int(places[0]), int(places[-1]) + 1)
+            return Labelled(self.rows[part], self.matrix[part], self.features)
         return Labelled(self.rows[places], self.matrix[places], self.features)
 
     def outcomes(self) -> Outcomes:
@@ -55,6 +58,35 @@ class Labelled:
 
 
 @dataclass(frozen=True)
+class Prepared:
+    """What a training learns from, and the id of the model that will come of it.
+
+    Attributes:
+        config: of the model.
+        used: rows of the window with the features that are known often enough.
+        rows_hash: of the training rows by content.
+        model_id: hash of configuration, code version, features and training rows.
+        trained_until: newest ``label_available_at`` among the rows.
+    """
+
+    config: ModelConfig
+    used: Labelled
+    rows_hash: str
+    model_id: str
+    trained_until: datetime
+
+    @property
+    def coins(self) -> int:
+        """Distinct coins among the rows."""
+        return self.used.rows["symbol"].n_unique()
+
+    @property
+    def first(self) -> datetime:
+        """First decision among the rows."""
+        return self.used.rows["available_at"].min()  # type: ignore[return-value]
+
+
+@dataclass(frozen=True)
 class Training:
     """A trained model and what it showed.
 
@@ -62,7 +94,7 @@ class Training:
         artefact: the model.
         rows: training rows.
         coins: distinct coins among them.
-        first: newest instant before which no row was decided: the first decision of the window.
+        first: the first decision of the window.
         metrics: rank IC in the sample, and out of fold on the newest quarter by a model of the rest.
     """
 
@@ -74,7 +106,7 @@ class Training:
 
 
 def train(labelled: Labelled, config: ModelConfig, at: datetime) -> Training:
-    """Train on what was known at an instant.
+    """Train on what was known at an instant: :func:`prepare`, then :func:`fit`.
 
     Args:
         labelled: rows of at least the window.
@@ -84,19 +116,47 @@ def train(labelled: Labelled, config: ModelConfig, at: datetime) -> Training:
     Raises:
         ModelError: too few rows or coins, no feature that is known often enough, or labels that do not vary.
     """
+    return fit(prepare(labelled, config, at))
+
+
+def prepare(labelled: Labelled, config: ModelConfig, at: datetime) -> Prepared:
+    """Choose the rows and features of a training.
+
+    Args:
+        labelled: rows of at least the window.
+        config: of the model.
+        at: UTC instant before which every label of the training was known.
+
+    Raises:
+        ModelError: too few rows or coins, or no feature that is known often enough.
+    """
     window = _window(labelled, config, at)
     features = _features(window, config)
     places = [window.features.index(feature) for feature in features]
-    used = Labelled(window.rows, np.ascontiguousarray(window.matrix[:, places]), tuple(features))
-    learner = learners.fit(config, used.matrix, used.outcomes())
-    rows = used.rows
+    same = len(places) == len(window.features)
+    matrix = window.matrix if same else np.ascontiguousarray(window.matrix[:, places])
+    used, rows = Labelled(window.rows, matrix, tuple(features)), window.rows
+    known = content_hash(rows["symbol"], rows["ts"], matrix, rows["forward_return"].to_numpy())
     until = rows["label_available_at"].max()
-    identity = model_id(
-        config, features, content_hash(rows["symbol"], rows["ts"], used.matrix, rows["forward_return"].to_numpy())
-    )
-    artefact = Artefact(identity, config.kind, tuple(features), until.isoformat(), learner)  # type: ignore[union-attr]
-    metrics = {f"{IN_SAMPLE}_rank_ic": _rank_ic(rows, learner.score(used.matrix))} | _out_of_fold(used, config)
-    return Training(artefact, rows.height, rows["symbol"].n_unique(), rows["available_at"].min(), metrics)  # type: ignore[arg-type]
+    return Prepared(config, used, known, model_id(config, features, known), until)  # type: ignore[arg-type]
+
+
+def fit(prepared: Prepared) -> Training:
+    """Train on prepared rows.
+
+    Args:
+        prepared: as :func:`prepare` gave it.
+
+    Raises:
+        ModelError: the labels do not vary, or LightGBM cannot be loaded.
+    """
+    config, used = prepared.config, prepared.used
+    learner = learners.fit(config, used.matrix, used.outcomes())
+    until = prepared.trained_until.isoformat()
+    artefact = Artefact(prepared.model_id, config.kind, used.features, until, learner)
+    in_sample = {f"{IN_SAMPLE}_rank_ic": _rank_ic(used.rows, learner.score(used.matrix))}
+    metrics = in_sample | _out_of_fold(used, config)
+    return Training(artefact, used.rows.height, prepared.coins, prepared.first, metrics)
 
 
 def _window(labelled: Labelled, config: ModelConfig, at: datetime) -> Labelled:
@@ -143,14 +203,26 @@ def _out_of_fold(used: Labelled, config: ModelConfig) -> dict[str, float]:
     older = np.flatnonzero((used.rows["label_available_at"] < begin).to_numpy())
     newer = np.flatnonzero((decided >= begin).to_numpy())
     if older.size < max(config.least_rows // 2, 1) or not newer.size:
-        return {f"{OUT_OF_FOLD}_rank_ic": float("nan"), f"{OUT_OF_FOLD}_error": float("nan")}
+        return {f"{OUT_OF_FOLD}_{name}": float("nan") for name in ("rank_ic", "error", "sharpe")}
     older_rows, newer_rows = used.take(older), used.take(newer)
     learner = learners.fit(config, older_rows.matrix, older_rows.outcomes())
-    hourly = _hourly(newer_rows.rows, learner.score(newer_rows.matrix))
+    scores = learner.score(newer_rows.matrix)
+    hourly = _hourly(newer_rows.rows, scores)
     return {
+        f"{OUT_OF_FOLD}_sharpe": _spread_sharpe(newer_rows.rows, scores, config.horizon_hours),
         f"{OUT_OF_FOLD}_rank_ic": float(hourly.mean()) if hourly.size else float("nan"),
         f"{OUT_OF_FOLD}_error": ic.newey_west_error(hourly, config.horizon_hours - 1),
     }
+
+
+def _spread_sharpe(rows: pl.DataFrame, scores: np.ndarray, horizon: int) -> float:
+    """Return the Sharpe ratio a horizon of the best fifth less the worst fifth, over horizons that do not overlap."""
+    judged = rows.select("ts", outcome="forward_return").with_columns(pl.Series("score", scores).fill_nan(None))
+    place = (pl.col("score").rank("average") - 0.5) / pl.col("score").count()
+    best, worst = (pl.col("outcome").filter(chosen).mean() for chosen in (place > 0.8, place < 0.2))
+    spread = judged.group_by("ts").agg(spread=best - worst).sort("ts")["spread"].gather_every(horizon).drop_nulls()
+    deviation = spread.std()
+    return float(spread.mean() / deviation) if isinstance(deviation, float) and deviation > 0 else float("nan")  # type: ignore[operator]
 
 
 def _rank_ic(rows: pl.DataFrame, scores: np.ndarray) -> float:

@@ -13,7 +13,7 @@ from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from crypto_assets.dates import DAY, days, parse_day, today
+from crypto_assets.dates import DAY, parse_day, today
 from crypto_assets.demo_home import DemoHome
 from crypto_assets.errors import CryptoAssetsError, InstanceError
 from crypto_assets.runtime.lock import only_one
@@ -210,7 +210,7 @@ def _history_ranges(chosen: DemoDays) -> list[tuple[date, list[str]]]:
 
 def _whole(instance: DagsterInstance, tables: Sequence[str], start: date, end: date) -> bool:
     """Whether each day of each table is materialised; also true of no days."""
-    from crypto_assets.operate.backfill import partition_statuses
+    from crypto_assets.operate.backfill import partition_statuses, partitions_of
 
-    found = [partition_statuses(instance, table, days(start, end)) for table in tables]
+    found = [partition_statuses(instance, table, partitions_of(table, start, end)) for table in tables]
     return all(status == "MATERIALIZED" for statuses in found for status in statuses.values())

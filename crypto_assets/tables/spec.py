@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import MISSING, Field, dataclass, fields
-from datetime import timedelta
+from datetime import date, timedelta
 from enum import Enum
 from typing import Any, Self, TypeAlias
 
@@ -31,6 +31,18 @@ class When(Enum):
     TICK = "the day in progress every 15 minutes, and once more right after midnight"
     SETTLE = "the closed day once more in the morning, when its provider has the whole day"
     NOON = "the closed day at noon too, for rows that were missing in the morning"
+    MONTH = "the month that has begun, each day at 13:00 until it is there"
+
+
+class Cadence(Enum):
+    """How much time one partition of a table covers."""
+
+    DAY = "a UTC day"
+    MONTH = "a UTC month; its date is the first day, and its window of inputs ends before that day"
+
+    def has(self, day: date) -> bool:
+        """Return whether a partition begins on this day."""
+        return self is Cadence.DAY or day.day == 1
 
 
 class _Declared:
@@ -115,6 +127,8 @@ class DerivedFrom(_Declared):
             input as a keyword argument of the table's name, and ``start`` and ``end``; it returns the rows of these days.
         pool: Dagster's concurrency pool, where a model or a service does the work.
         columns: Column -> the input columns (``table.column``) that it is computed from, for the lineage in the UI.
+        cadence: How much time one partition covers.
+        from_first_row: Whether days are due only from the first stored row on, because no rule says when the first row can be.
     """
 
     inputs: Mapping[str, int]
@@ -123,6 +137,18 @@ class DerivedFrom(_Declared):
     columns: Mapping[str, tuple[str, ...]]
     transform: str | None = None
     pool: str | None = None
+    cadence: Cadence = Cadence.DAY
+    from_first_row: bool = False
+
+    def window(self, name: str, day: date) -> tuple[date, date]:
+        """Return the first and last day of an input that the partition of a day may rest on.
+
+        Args:
+            name: The input.
+            day: The partition.
+        """
+        last = day if self.cadence is Cadence.DAY else day - timedelta(days=1)
+        return day - timedelta(days=self.inputs[name]), last
 
 
 @dataclass(frozen=True)
@@ -252,13 +278,26 @@ class HoursOf(_Declared):
     tables: tuple[str, ...]
 
 
+@dataclass(frozen=True, kw_only=True)
+class ScoresOf(_Declared):
+    """From the first stored hour on, one row for each row of another table, and for each of its models where it has several.
+
+    Attributes:
+        table: The other table.
+        models: Column of the model; None where an hour has one row for a coin.
+    """
+
+    table: str
+    models: str | None
+
+
 @dataclass(frozen=True)
 class NothingDue:
     """No rows are due, because the table is the platform's own record."""
 
 
 Expected: TypeAlias = (
-    EachCoin | EachSeries | EachDay | DaysWithRows | FromFirstRow | RowsOf | DaysOf | HoursOf | NothingDue
+    EachCoin | EachSeries | EachDay | DaysWithRows | FromFirstRow | RowsOf | DaysOf | HoursOf | ScoresOf | NothingDue
 )
 
 
@@ -355,11 +394,18 @@ class TableSpec(_Declared):
         return not isinstance(self.rows_from, WrittenAlongside)
 
     @property
+    def cadence(self) -> Cadence:
+        """How much time one partition covers."""
+        return self.rows_from.cadence if isinstance(self.rows_from, DerivedFrom) else Cadence.DAY
+
+    @property
     def history(self) -> timedelta | None:
         """How far back rows can be obtained: ``FULL_HISTORY``, ``NO_HISTORY`` or a span before now."""
         if isinstance(self.rows_from, FromProvider):
             return self.rows_from.history
-        return FULL_HISTORY if isinstance(self.rows_from, DerivedFrom) else NO_HISTORY
+        if isinstance(self.rows_from, DerivedFrom) and not self.rows_from.from_first_row:
+            return FULL_HISTORY
+        return NO_HISTORY
 
 
 def _rules(spec: TableSpec) -> list[tuple[str, bool, str]]:
@@ -369,7 +415,7 @@ def _rules(spec: TableSpec) -> list[tuple[str, bool, str]]:
     needs = set(rows.required) - set(rows.inputs) if isinstance(rows, DerivedFrom) else set()
     strange = set(rows.columns) - set(spec.contract.by_name) if isinstance(rows, DerivedFrom) else set()
     rests_on = {
-        *([due.table] if isinstance(due, RowsOf | DaysOf) else []),
+        *([due.table] if isinstance(due, RowsOf | DaysOf | ScoresOf) else []),
         *(due.tables if isinstance(due, HoursOf) else ()),
     }
     inputs = set(rows.inputs) if isinstance(rows, DerivedFrom) else set()
@@ -386,6 +432,7 @@ def _rules(spec: TableSpec) -> list[tuple[str, bool, str]]:
          "pit_quality.by is a column of the contract"),
         ("when", bool(spec.when) == spec.by_day, "a table with days is filled by a schedule, one without has none"),
         ("when", When.NOON not in spec.when or When.SETTLE in spec.when, "NOON follows SETTLE"),
+        ("when", (spec.when == {When.MONTH}) == (spec.cadence is Cadence.MONTH), "MONTH fills tables of months, and these alone"),
         ("freshness", (spec.freshness is not None) == spec.by_day, "a table with days is late at some time, another is not"),
         ("freshness", not (spec.freshness and spec.freshness.by_coin) or "symbol" in key, "by_coin needs symbol in the key"),
         ("expected", isinstance(due, NothingDue) == (spec.layer == "operations"), "rows are due of all but the platform's own"),
