@@ -28,8 +28,9 @@ from crypto_assets_bench import _qlib_walk
 from crypto_assets_bench.factors_vs_qlib import _last_line, interpreter
 from crypto_assets_bench.result import Result, peak_mb
 
-COINS, FEATURES, HOURS = 20, 100, 24 * 270
+COINS, FEATURES, HOURS = 20, 100, 24 * 270 + 1
 WINDOW, STEP, HORIZON = 24 * 180, 24 * 30, 24
+BEGIN = 1  # hour of the first training row: Qlib's generator refuses a segment that begins with its calendar
 TREES = 50
 RUN_S = 3_600
 DAY_ONE, HOUR_ONE = date(2000, 1, 1), datetime(2024, 1, 1, tzinfo=timezone.utc)
@@ -124,7 +125,7 @@ def ours_from(folder: Path) -> dict[str, float]:
     )
     decided, known = (labelled.rows[name].dt.replace_time_zone(None).to_numpy() for name in ("available_at", "label_available_at"))
     known = np.where(np.isnan(labelled.rows["forward_return"].to_numpy()), np.datetime64("NaT"), known)
-    starts = [HOUR_ONE + timedelta(hours=hour) for hour in (*range(WINDOW, HOURS, STEP), HOURS)]
+    starts = [HOUR_ONE + timedelta(hours=hour) for hour in (*range(BEGIN + WINDOW, HOURS, STEP), HOURS)]
     parts = []
     for fold in splits.walk_forward(splits.Times(decided, known), starts, window=timedelta(hours=WINDOW)):
         training = labelled.take(fold.train)
@@ -189,7 +190,8 @@ def _task() -> dict[str, Any]:
         },
     }  # fmt: skip
     # Both ends count. The generator takes ``trunc_days`` from the training's end, so that no label reaches the test.
-    segments = {"train": [_day(0), _day(WINDOW - 1)], "test": [_day(WINDOW), _day(WINDOW + STEP - 1)]}
+    tested = BEGIN + WINDOW
+    segments = {"train": [_day(BEGIN), _day(tested - 1)], "test": [_day(tested), _day(HOURS - 1)]}
     dataset = {"class": "DatasetH", "module_path": "qlib.data.dataset", "kwargs": {"handler": handler, "segments": segments}}
     record = [{"class": "SignalRecord", "module_path": "qlib.workflow.record_temp", "kwargs": {"model": "<MODEL>", "dataset": "<DATASET>"}}]
     return {"task": {"model": model, "dataset": dataset, "record": record}, "step": STEP, "trunc_days": HORIZON + 1}
@@ -200,7 +202,8 @@ def _write_qlib(panel: pl.DataFrame, root: Path) -> None:
     days = [_day(hour) for hour in range(HOURS)]
     for name in ("calendars", "instruments", "features"):
         (root / name).mkdir(parents=True)
-    (root / "calendars" / "day.txt").write_text("\n".join(days) + "\n", encoding="utf-8")
+    # One day without data after the last: the generator looks where the next test would begin.
+    (root / "calendars" / "day.txt").write_text("\n".join([*days, _day(HOURS)]) + "\n", encoding="utf-8")
     names = panel["symbol"].unique().sort().to_list()
     lines = [f"{name}\t{days[0]}\t{days[-1]}" for name in names]
     (root / "instruments" / "all.txt").write_text("\n".join(lines) + "\n", encoding="utf-8")
