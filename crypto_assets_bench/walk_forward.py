@@ -55,7 +55,13 @@ def run() -> Result:
         try:
             theirs = qlib(panel, folder)
         except (OSError, subprocess.SubprocessError) as error:
-            return Result(round(outside, 2), None, None, round(ours["peak_mb"]), notes | {"why": f"Qlib is not there: {_last_line(error)}"})
+            return Result(
+                round(outside, 2),
+                None,
+                None,
+                round(ours["peak_mb"]),
+                notes | {"why": f"Qlib is not there: {_last_line(error)}"},
+            )
         both = _together(folder)
         notes |= {
             "qlib_total_s": round(theirs["seconds"], 1), "qlib_peak_mb": round(theirs["peak_mb"]), "qlib": theirs["version"],
@@ -123,7 +129,9 @@ def ours_from(folder: Path) -> dict[str, float]:
         ),
         NAMES,
     )
-    decided, known = (labelled.rows[name].dt.replace_time_zone(None).to_numpy() for name in ("available_at", "label_available_at"))
+    decided, known = (
+        labelled.rows[name].dt.replace_time_zone(None).to_numpy() for name in ("available_at", "label_available_at")
+    )
     known = np.where(np.isnan(labelled.rows["forward_return"].to_numpy()), np.datetime64("NaT"), known)
     starts = [HOUR_ONE + timedelta(hours=hour) for hour in (*range(BEGIN + WINDOW, HOURS, STEP), HOURS)]
     parts = []
@@ -144,7 +152,9 @@ def qlib(panel: pl.DataFrame, folder: Path) -> dict[str, Any]:
     _write_qlib(panel, folder / "qlib")
     (folder / "task.json").write_text(json.dumps(_task()), encoding="utf-8")
     side = str(Path(_qlib_walk.__file__))
-    found = said_by([str(python), side, str(folder / "qlib"), str(folder / "task.json"), str(folder / "theirs.parquet")])
+    found = said_by(
+        [str(python), side, str(folder / "qlib"), str(folder / "task.json"), str(folder / "theirs.parquet")]
+    )
     theirs = pl.read_parquet(folder / "theirs.parquet")
     hour = (theirs["datetime"].dt.date() - DAY_ONE).dt.total_days()
     theirs.select(
@@ -175,7 +185,10 @@ def _task() -> dict[str, Any]:
                 },
             },
             "infer_processors": [{"class": "CSRankNorm", "kwargs": {"fields_group": "feature"}}],
-            "learn_processors": [{"class": "DropnaLabel"}, {"class": "CSRankNorm", "kwargs": {"fields_group": "label"}}],
+            "learn_processors": [
+                {"class": "DropnaLabel"},
+                {"class": "CSRankNorm", "kwargs": {"fields_group": "label"}},
+            ],
         },
     }
     model = {
@@ -192,8 +205,18 @@ def _task() -> dict[str, Any]:
     # Both ends count. The generator takes ``trunc_days`` from the training's end, so that no label reaches the test.
     tested = BEGIN + WINDOW
     segments = {"train": [_day(BEGIN), _day(tested - 1)], "test": [_day(tested), _day(HOURS - 1)]}
-    dataset = {"class": "DatasetH", "module_path": "qlib.data.dataset", "kwargs": {"handler": handler, "segments": segments}}
-    record = [{"class": "SignalRecord", "module_path": "qlib.workflow.record_temp", "kwargs": {"model": "<MODEL>", "dataset": "<DATASET>"}}]
+    dataset = {
+        "class": "DatasetH",
+        "module_path": "qlib.data.dataset",
+        "kwargs": {"handler": handler, "segments": segments},
+    }
+    record = [
+        {
+            "class": "SignalRecord",
+            "module_path": "qlib.workflow.record_temp",
+            "kwargs": {"model": "<MODEL>", "dataset": "<DATASET>"},
+        }
+    ]
     return {"task": {"model": model, "dataset": dataset, "record": record}, "step": STEP, "trunc_days": HORIZON + 1}
 
 
@@ -216,9 +239,17 @@ def _write_qlib(panel: pl.DataFrame, root: Path) -> None:
 
 def _rank_ic(scores: Path, panel: pl.DataFrame) -> float:
     """Return the mean hourly rank IC of scores, by one computation for both sides."""
-    ahead = pl.col("close").cast(pl.Float64).shift(-HORIZON).over("symbol", order_by="ts") / pl.col("close").cast(pl.Float64) - 1
+    ahead = (
+        pl.col("close").cast(pl.Float64).shift(-HORIZON).over("symbol", order_by="ts")
+        / pl.col("close").cast(pl.Float64)
+        - 1
+    )
     outcomes = panel.select("symbol", "ts", outcome=ahead)
-    judged = pl.read_parquet(scores).with_columns(pl.col("ts").cast(pl.Datetime("us", "UTC"))).join(outcomes, on=["symbol", "ts"])
+    judged = (
+        pl.read_parquet(scores)
+        .with_columns(pl.col("ts").cast(pl.Datetime("us", "UTC")))
+        .join(outcomes, on=["symbol", "ts"])
+    )
     return float(ic.hourly_ic(judged)["rank_ic"].mean())  # type: ignore[arg-type]
 
 

@@ -13,8 +13,8 @@ from crypto_assets.dates import check_range, parse_day
 from crypto_assets.errors import CryptoAssetsError
 
 if TYPE_CHECKING:
-    from crypto_assets.monitoring.model_quality import ModelQuality
     from crypto_assets.monitoring.model_proofs import Proof
+    from crypto_assets.monitoring.model_quality import ModelQuality
 
 
 @click.command(
@@ -27,7 +27,9 @@ if TYPE_CHECKING:
 )
 @click.option("--start", "start_text", required=True, help="First day, YYYY-MM-DD.")
 @click.option("--end", "end_text", required=True, help="Last day, YYYY-MM-DD, included.")
-@click.option("--proofs", "with_proofs", is_flag=True, help="Train on shuffled labels, planted leaks and truncated tables too.")
+@click.option(
+    "--proofs", "with_proofs", is_flag=True, help="Train on shuffled labels, planted leaks and truncated tables too."
+)
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document on stdout and nothing else.")
 @home_option
 def evaluate(start_text: str, end_text: str, with_proofs: bool, as_json: bool) -> None:
@@ -57,7 +59,9 @@ def _show(found: ModelQuality, proved: list[Proof]) -> None:
 
     evaluation_table(found.comparison)
     for one in proved:
-        click.echo(f"{'not judged' if one.holds is None else 'holds' if one.holds else 'FAILS'}  {one.name}: {one.sentence}")
+        click.echo(
+            f"{'not judged' if one.holds is None else 'holds' if one.holds else 'FAILS'}  {one.name}: {one.sentence}"
+        )
     click.echo(UNIVERSE, err=True)
     if found.generated:
         click.echo(GENERATED, err=True)

@@ -70,7 +70,9 @@ def _of_training(warehouse: Warehouse, newest: Mapping[str, Any], now: datetime)
     days = (first - DAY * WINDOW_DAYS, first - DAY)
     names = list(newest["features"])
     tables = {name: warehouse.scan(name) for name in ("ml_features", "prices")}
-    labelled = labelled_rows(tables["ml_features"], tables["prices"], names, config.horizon_hours, days, midnight(first))
+    labelled = labelled_rows(
+        tables["ml_features"], tables["prices"], names, config.horizon_hours, days, midnight(first)
+    )
     steps = (
         (NAMES[0], lambda: _shuffled(labelled, config, midnight(first))),
         (NAMES[1], lambda: _planted(labelled, config)),
@@ -92,7 +94,9 @@ def _shuffled(labelled: Labelled, config: ModelConfig, at: datetime) -> Proof:
         f"{LEAST_INSIDE} are needed"
     )
     worst = max(abs(one.rank_ic) for one in found)
-    return Proof(NAMES[0], inside >= LEAST_INSIDE, sentence, {"inside": inside, "seeds": SEEDS, "largest_rank_ic": worst})
+    return Proof(
+        NAMES[0], inside >= LEAST_INSIDE, sentence, {"inside": inside, "seeds": SEEDS, "largest_rank_ic": worst}
+    )
 
 
 def _planted(labelled: Labelled, config: ModelConfig) -> Proof:
@@ -129,7 +133,9 @@ def _truncated(tables: Mapping[str, pl.LazyFrame], names: list[str], config: Mod
 def _in_time(warehouse: Warehouse, names: list[str], settings: Mapping[str, Any], days: tuple[date, date]) -> Proof:
     late = sorted(set(names) - set(features_of(names, False, warehouse, days)))
     if late and settings.get("allow_backfilled"):
-        return Proof(NAMES[3], None, f"asked for, though they rest on backfilled rows: {', '.join(late)}", {"late": late})
+        return Proof(
+            NAMES[3], None, f"asked for, though they rest on backfilled rows: {', '.join(late)}", {"late": late}
+        )
     sentence = (
         f"features rest on rows that their provider may have revised: {', '.join(late)}"
         if late
