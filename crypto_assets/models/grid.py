@@ -6,6 +6,7 @@ Statistics of an hour are then operations along a row, over all hours at once.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import polars as pl
@@ -43,8 +44,46 @@ def lay_out(rows: pl.DataFrame, column: str, first: np.datetime64, hours: int, c
     return found
 
 
+@dataclass(frozen=True)
+class Layout:
+    """Where each row of a table lies in an array with a line for each hour, whose rows lie from the left.
+
+    Attributes:
+        hours: one a line, ascending.
+        width: the most rows of an hour.
+        place: of each row in the flat array.
+    """
+
+    hours: pl.Series
+    width: int
+    place: Ints
+
+    @classmethod
+    def of(cls, ts: pl.Series) -> Layout:
+        """Lay out rows by their hours; rows of one hour need not lie together."""
+        order = ts.arg_sort().to_numpy()
+        ordered = ts.gather(order)
+        starts = np.flatnonzero((ordered != ordered.shift(1)).fill_null(value=True).to_numpy())
+        sizes = np.diff(np.append(starts, len(order)))
+        width = int(sizes.max(initial=0))
+        place = np.empty(len(order), dtype=np.int64)
+        place[order] = np.arange(len(order)) + np.repeat(np.arange(len(starts)) * width - starts, sizes)
+        return cls(ordered.gather(starts), width, place)
+
+    def lay(self, values: Floats) -> Floats:
+        """Return one value a row as hours x width; NaN where an hour has no more rows."""
+        laid = np.full(len(self.hours) * self.width, np.nan)
+        laid[self.place] = values
+        return laid.reshape(len(self.hours), self.width)
+
+    def pick(self, laid: Floats) -> Floats:
+        """Return an array of hours x width as one value a row."""
+        picked: Floats = laid.reshape(-1)[self.place]
+        return picked
+
+
 def by_hour(ts: pl.Series, *columns: Floats) -> tuple[pl.Series, tuple[Floats, ...]]:
-    """Lay out rows of any coins hour by hour, each hour's rows from the left.
+    """Lay out rows of any coins hour by hour.
 
     Args:
         ts: hour of each row; rows of one hour need not lie together.
@@ -53,18 +92,8 @@ def by_hour(ts: pl.Series, *columns: Floats) -> tuple[pl.Series, tuple[Floats, .
     Returns:
         The hours, ascending, and each column as hours x the most rows of an hour, NaN where an hour has no more.
     """
-    order = ts.arg_sort().to_numpy()
-    ordered = ts.gather(order)
-    starts = np.flatnonzero((ordered != ordered.shift(1)).fill_null(value=True).to_numpy())
-    sizes = np.diff(np.append(starts, len(order)))
-    row = np.repeat(np.arange(len(starts)), sizes)
-    place = np.arange(len(order)) - np.repeat(starts, sizes)
-    found = []
-    for column in columns:
-        laid = np.full((len(starts), int(sizes.max(initial=0))), np.nan)
-        laid[row, place] = column[order]
-        found.append(laid)
-    return ordered.gather(starts), tuple(found)
+    layout = Layout.of(ts)
+    return layout.hours, tuple(layout.lay(column) for column in columns)
 
 
 def row_ranks(values: Floats) -> Floats:
@@ -75,13 +104,17 @@ def row_ranks(values: Floats) -> Floats:
     ordered = np.take_along_axis(values, order, axis=1)
     width = values.shape[1]
     changes = ordered[:, 1:] != ordered[:, :-1]
-    edge = np.ones((len(values), 1), dtype=bool)
     place = np.arange(width)
-    first = np.maximum.accumulate(np.where(np.hstack([edge, changes]), place, 0), axis=1)
-    last = np.where(np.hstack([changes, edge]), place, width - 1)
-    last = np.minimum.accumulate(last[:, ::-1], axis=1)[:, ::-1]
+    if changes.all():  # no ties, as almost always
+        mean = np.broadcast_to(place, values.shape)
+    else:
+        edge = np.ones((len(values), 1), dtype=bool)
+        first = np.maximum.accumulate(np.where(np.hstack([edge, changes]), place, 0), axis=1)
+        last = np.where(np.hstack([changes, edge]), place, width - 1)
+        last = np.minimum.accumulate(last[:, ::-1], axis=1)[:, ::-1]
+        mean = (first + last) / 2
     ranks = np.empty(values.shape)
-    np.put_along_axis(ranks, order, (first + last) / 2 + 1, axis=1)
+    ranks.reshape(-1)[(order + np.arange(len(values))[:, None] * width).reshape(-1)] = (mean + 1).reshape(-1)
     ranks[np.isnan(values)] = np.nan
     return ranks
 

@@ -136,7 +136,9 @@ def test_the_page_says_in_red_that_a_rule_does_as_well(found: ModelQuality, prov
 def test_the_asset_writes_the_page_its_figures_and_its_checks(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(model_proofs, "SEEDS", 3)
     monkeypatch.setattr(model_proofs, "LEAST_INSIDE", 2)
-    done = dg.materialize([*model_report.ASSETS, *_sources()], resources={"providers": Providers()}, selection=["model_report"])
+    done = dg.materialize(
+        [*model_report.ASSETS, *_sources()], resources={"providers": Providers()}, selection=["model_report"]
+    )
     (event,) = done.asset_materializations_for_node("model_report")
     assert event.metadata["rank_ic/ridge"].value > 0.05
     assert event.metadata["trials"].value >= 8
