@@ -4,6 +4,7 @@ import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import date, timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ from crypto_assets.assets.model_rows import features_of, labelled_rows
 from crypto_assets.assets.providers import Providers
 from crypto_assets.dates import DAY, days, midnight, months
 from crypto_assets.errors import CryptoAssetsError, ModelError
-from crypto_assets.models import artefact, serving, signals, training
+from crypto_assets.models import serving, signals, training
 from crypto_assets.models.artefact import CODE_VERSION
 from crypto_assets.models.config import DEFAULT_MODELS, ModelConfig, digest, parse_models
 from crypto_assets.models.portfolio import WeightRule
@@ -41,6 +42,7 @@ from crypto_assets.tables.pit_quality import PIT_QUALITY
 
 METRICS = ("in_sample_rank_ic", "out_of_fold_rank_ic", "out_of_fold_error", "out_of_fold_sharpe")
 RULE = WeightRule()
+READ_WHOLE = {"trained_models", "predictions"}
 LAZY = dg.PythonObjectDagsterType(pl.LazyFrame, name="PolarsLazyFrame")
 Row = dict[str, Any]
 
@@ -65,14 +67,15 @@ def configs_of(settings: Settings) -> tuple[ModelConfig, ...]:
     return parse_models(text, str(settings.models))
 
 
-def _inputs(table: str, *lazy: str) -> Mapping[str, dg.AssetIn]:
+def _inputs(table: str) -> Mapping[str, dg.AssetIn]:
+    """Return the inputs: large tables as plans, from which an asset reads the columns that it needs."""
     return {
-        name: given._replace(dagster_type=LAZY if name in lazy else derived.TYPES[pl.DataFrame])
+        name: given._replace(dagster_type=derived.TYPES[pl.DataFrame] if name in READ_WHOLE else LAZY)
         for name, given in shell.inputs_of(table).items()
     }
 
 
-@dg.asset(**shell.asset_kwargs("trained_models"), ins=_inputs("trained_models", "ml_features", "prices"))
+@dg.asset(**shell.asset_kwargs("trained_models"), ins=_inputs("trained_models"))
 def trained_models(
     context: dg.AssetExecutionContext, providers: Providers, ml_features: pl.LazyFrame, prices: pl.LazyFrame
 ) -> pl.DataFrame:
@@ -251,19 +254,8 @@ def _of_rows(prepared: Prepared) -> Row:
 
 
 def reader(warehouse: Warehouse) -> serving.Read:
-    """Return the function that reads the artefact of a row of ``trained_models``.
-
-    It raises WarehouseError where the file is missing, and ModelError where it was altered or is of another version.
-    """
-
-    def read(row: Mapping[str, object]) -> artefact.Artefact:
-        place, sha256 = str(row["artefact"]), str(row["artefact_sha256"])
-        try:
-            return artefact.read(artefacts.read(warehouse, place), sha256)
-        except ModelError as error:
-            raise ModelError(f"model {place} of {row['model']} {row['date']:%Y-%m}: {error}") from error
-
-    return read
+    """Return the function that reads the artefact of a row of ``trained_models`` from a warehouse."""
+    return serving.reader(partial(artefacts.read, warehouse))
 
 
 def shelf_of(warehouse: Warehouse, trained: pl.DataFrame) -> serving.Shelf:
@@ -271,7 +263,7 @@ def shelf_of(warehouse: Warehouse, trained: pl.DataFrame) -> serving.Shelf:
     return serving.Shelf(trained, reader(warehouse), timedelta(days=SERVES_DAYS))
 
 
-@dg.asset(**shell.asset_kwargs("predictions"), ins=_inputs("predictions", "ml_features"))
+@dg.asset(**shell.asset_kwargs("predictions"), ins=_inputs("predictions"))
 def predictions(
     context: dg.AssetExecutionContext, providers: Providers, ml_features: pl.LazyFrame, trained_models: pl.DataFrame
 ) -> pl.DataFrame:
@@ -320,17 +312,20 @@ def _say_unreadable(context: dg.AssetExecutionContext, shelf: serving.Shelf) -> 
     context.add_output_metadata({"models_not_read": dg.MetadataValue.json(shelf.unreadable)})
 
 
-@dg.asset(**shell.asset_kwargs("signals"), ins=_inputs("signals", "ml_features"))
+@dg.asset(**shell.asset_kwargs("signals"), ins=_inputs("signals"))
 def _signals(
     context: dg.AssetExecutionContext,
     providers: Providers,
     predictions: pl.DataFrame,
     ml_features: pl.LazyFrame,
-    trained_models: pl.DataFrame,
 ) -> pl.DataFrame:
     """Turn the scores of the best model that serves into target weights, with the features that moved them."""
     start, end = shell.days_of(context)
-    chosen = _chosen(predictions, trained_models)
+    warehouse = of_settings(providers.settings())
+    trained = warehouse.read(TRAINED_MODELS).filter(
+        pl.col("model_id").is_in(predictions["model_id"].unique().to_list())
+    )
+    chosen = _chosen(predictions, trained)
     if chosen.filter(pl.col("date") >= start).is_empty():
         return SIGNALS.empty()
     spread = _features(ml_features, start - DAY * DAMPED_DAYS, end, [signals.VOLATILITY])
@@ -338,11 +333,10 @@ def _signals(
     weights = signals.weights(scored, RULE)
     rows = chosen.join(weights, on=["symbol", "ts"]).filter(pl.col("date") >= start)
     rows = rows.with_columns(strength=signals.strength(pl.col("weight"), RULE))
-    shelf = shelf_of(of_settings(providers.settings()), trained_models)
+    shelf = shelf_of(warehouse, trained)
     why = pl.concat([_reasons(shelf, ml_features, part) for part in rows.partition_by("model_id", maintain_order=True)])
     rows = rows.join(why, on=["symbol", "ts"]).select(SIGNALS.given_names)
-    inputs = {"predictions": predictions, "ml_features": spread, "trained_models": trained_models}
-    return shell.with_worst("signals", rows, inputs)
+    return shell.with_worst("signals", rows, {"predictions": predictions, "ml_features": spread})
 
 
 def _chosen(predictions: pl.DataFrame, trained: pl.DataFrame) -> pl.DataFrame:
@@ -362,4 +356,4 @@ def _reasons(shelf: serving.Shelf, ml_features: pl.LazyFrame, rows: pl.DataFrame
     return found.select("symbol", "ts").with_columns(serving.reasons(found, model))
 
 
-ASSETS = [trained_models, predictions, _signals]
+ASSETS = [trained_models, predictions, _signals, shell.external_asset("model_trials")]

@@ -12,6 +12,7 @@ from crypto_assets.checks import (
     kept,
     measures,
     model_drift,
+    models,
     pit_quality,
     service,
     set_aside,
@@ -38,6 +39,7 @@ def every_measure() -> dict[str, dict[str, Measure]]:
         pit_quality.MEASURES,
         universe.MEASURES,
         model_drift.MEASURES,
+        models.MEASURES,
     )
     return {
         table: {**measures.MEASURES[table], **{n: m for found in more for n, m in found.get(table, {}).items()}}

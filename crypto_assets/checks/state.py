@@ -18,7 +18,7 @@ from crypto_assets.dates import DAY, days, midnight
 from crypto_assets.settings import Settings
 from crypto_assets.storage.warehouse import Warehouse
 from crypto_assets.tables import registry
-from crypto_assets.tables.registry import CONTRACTS, TABLES
+from crypto_assets.tables.registry import CONTRACTS, REQUIRED_INPUTS, TABLES
 
 if TYPE_CHECKING:
     from dagster import DagsterInstance
@@ -34,6 +34,8 @@ RECORDS = registry.records()
 SNAPSHOTS = registry.snapshots()
 BY_COIN = registry.each_coin()
 _OF_PROVIDERS = registry.provider_tables()
+# Derived tables that are due from their first row on, e.g. predictions: nothing says when a first model is there.
+FROM_FIRST_ROW = tuple(name for name in REQUIRED_INPUTS if HISTORY.get(name) is not None)
 # Snapshots of which a past day cannot be requested at all.
 PRESENT_ONLY = tuple(name for name in SNAPSHOTS if name not in registry.settles_after())
 
@@ -63,6 +65,11 @@ class TableFreshness:
     readable: bool = True
 
     @property
+    def due(self) -> bool:
+        """Whether a row is due: of a table that is due from its first row on, only once it has one."""
+        return self.newest is not None or self.table not in FROM_FIRST_ROW
+
+    @property
     def age(self) -> timedelta | None:
         """The time since the newest row was known; None without one."""
         return None if self.newest is None else self.at - self.newest
@@ -74,9 +81,9 @@ class TableFreshness:
 
     @property
     def status(self) -> str:
-        """One of fresh, late, not kept up, no rows, recorded."""
+        """One of fresh, late, not kept up, no rows, recorded, none due."""
         if self.newest is None or self.age is None:
-            return NO_ROWS
+            return NO_ROWS if self.due else NOT_DUE
         if self.recorded:
             return RECORDED
         if self.age <= self.late_after:
@@ -85,8 +92,8 @@ class TableFreshness:
 
     @property
     def fresh(self) -> bool | None:
-        """Whether the table is fresh; None for recorded data, which is never late."""
-        return None if self.status == RECORDED else self.status == FRESH
+        """Whether the table is fresh; None for recorded data, which is never late, and where no row is due."""
+        return None if self.status in (RECORDED, NOT_DUE) else self.status == FRESH
 
 
 def freshness_of(warehouse: Warehouse, table: str, now: datetime) -> TableFreshness:
@@ -277,11 +284,8 @@ class TableState:
         if self.failed:
             return FAILED
         if not self.due:
-            return (
-                NOT_SHOWN
-                if self.closed and self.table in _OF_PROVIDERS and HISTORY[self.table] is not None
-                else NOT_DUE
-            )
+            shown = HISTORY[self.table] is None or self.table not in _OF_PROVIDERS
+            return NOT_DUE if shown or not self.closed else NOT_SHOWN
         if not self.with_rows:
             return EMPTY
         return GAPS if len(self.with_rows) < len(self.due) else WHOLE

@@ -33,6 +33,7 @@ from crypto_assets.cli.dataset import dataset
 from crypto_assets.cli.evaluate import evaluate
 from crypto_assets.cli.explain import explain
 from crypto_assets.cli.metrics import metrics
+from crypto_assets.cli.models import models, signals, train
 from crypto_assets.cli.report import report
 from crypto_assets.dates import check_range, parse_day, parse_moment, yesterday
 from crypto_assets.errors import CryptoAssetsError, UsageError, suggestion
@@ -400,6 +401,9 @@ def _raise_failures(failures: dict[str, str]) -> None:
 
 
 cli.add_command(dataset)
+cli.add_command(train)
+cli.add_command(models)
+cli.add_command(signals)
 cli.add_command(alerts)
 cli.add_command(silence)
 cli.add_command(report)

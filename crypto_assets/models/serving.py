@@ -9,12 +9,32 @@ from datetime import date, datetime, timedelta
 import numpy as np
 import polars as pl
 
-from crypto_assets.errors import CryptoAssetsError
+from crypto_assets.errors import CryptoAssetsError, ModelError
+from crypto_assets.models import artefact
 from crypto_assets.models.artefact import Artefact
 from crypto_assets.models.learners import hour_ranks
 
 Read = Callable[[Mapping[str, object]], Artefact]  # reads the artefact of a row of trained_models
 REASONS = 3  # features that a signal names
+
+
+def reader(read_text: Callable[[str], str]) -> Read:
+    """Return the function that reads the artefact of a row of ``trained_models``.
+
+    It raises what ``read_text`` raises, and ModelError where the file was altered or is of another version.
+
+    Args:
+        read_text: place of a file -> its text.
+    """
+
+    def read(row: Mapping[str, object]) -> Artefact:
+        place = str(row["artefact"])
+        try:
+            return artefact.read(read_text(place), str(row["artefact_sha256"]))
+        except ModelError as error:
+            raise ModelError(f"model {place} of {row['model']} {row['date']:%Y-%m}: {error}") from error
+
+    return read
 
 
 @dataclass(frozen=True)
@@ -113,17 +133,17 @@ def predict(rows: pl.DataFrame, served: Mapping[str, Served]) -> pl.DataFrame:
     return pl.concat(found)
 
 
-def reasons(rows: pl.DataFrame, artefact: Artefact) -> pl.Series:
+def reasons(rows: pl.DataFrame, model: Artefact) -> pl.Series:
     """Return, for each row, the features that moved its score most, each with its effect: ``volatility_7d -0.0123``.
 
     Args:
         rows: ts and the features, sorted by ts, symbol; all coins of each hour.
-        artefact: the model.
+        model: the model.
     """
-    effects = artefact.learner.contributions(artefact.matrix(rows))
+    effects = model.learner.contributions(model.matrix(rows))
     count = min(REASONS, effects.shape[1])
     order = np.argsort(-np.abs(np.nan_to_num(effects)), axis=1, kind="stable")[:, :count]
-    said = [[_reason(artefact.features, effects[row], place) for place in places] for row, places in enumerate(order)]
+    said = [[_reason(model.features, effects[row], place) for place in places] for row, places in enumerate(order)]
     return pl.Series("reasons", said, dtype=pl.List(pl.String))
 
 
