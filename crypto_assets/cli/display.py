@@ -27,7 +27,7 @@ from rich.table import Column, Table
 from rich.text import Text
 
 if TYPE_CHECKING:
-    from crypto_assets.models.comparison import Comparison
+    from crypto_assets.monitoring.model_quality import ModelQuality
     from crypto_assets.operate.backfill import BackfillReport
     from crypto_assets.operate.doctor import Finding
 
@@ -276,8 +276,9 @@ def _as_it_is(text: str) -> Text:
     return Text("".join(c if c.isprintable() or c == "\n" else "\N{REPLACEMENT CHARACTER}" for c in text))
 
 
-def evaluation_table(found: Comparison) -> None:
+def evaluation_table(judged: ModelQuality) -> None:
     """Print models, rules and holding side by side, then what is left of each model."""
+    found = judged.comparison
     table = Table(
         "",
         *(

@@ -57,7 +57,7 @@ def _show(found: ModelQuality, proved: list[Proof]) -> None:
     from crypto_assets.cli.display import evaluation_table
     from crypto_assets.monitoring.model_quality import GENERATED, UNIVERSE
 
-    evaluation_table(found.comparison)
+    evaluation_table(found)
     for one in proved:
         click.echo(
             f"{'not judged' if one.holds is None else 'holds' if one.holds else 'FAILS'}  {one.name}: {one.sentence}"

@@ -95,8 +95,8 @@ def write(settings: Settings, now: datetime, out: Path | None = None) -> Written
     owners=[OWNER],
     kinds={"html"},
     tags={"layer": "operations"},
-    deps=["predictions", "trained_models", "prices"],
-    check_specs=[dg.AssetCheckSpec(name, asset=NAME, description=text) for name, text in PROOFS.items()],
+    deps=["predictions", "trained_models"],
+    check_specs=[dg.AssetCheckSpec(name, asset=NAME, description=text, metadata={"docs": page(DOCS)}) for name, text in PROOFS.items()],
     metadata={"docs": page(DOCS)},
     description="One page about the models: rank IC, portfolio after costs, deflated Sharpe ratio, overfitting, beside one-line rules and "
     "holding; in red where a model does not beat the best single feature. The same figures are metadata, the proofs are checks.",

@@ -149,7 +149,7 @@ def test_the_asset_writes_the_page_its_figures_and_its_checks(home: Path, monkey
 
 
 def _sources() -> list[dg.AssetSpec]:
-    return [dg.AssetSpec(name) for name in ("predictions", "trained_models", "prices")]
+    return [dg.AssetSpec(name) for name in ("predictions", "trained_models")]
 
 
 def test_nothing_to_judge_is_said_and_fails_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
