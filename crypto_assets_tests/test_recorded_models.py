@@ -44,12 +44,11 @@ def recorded(shared: Path) -> pl.DataFrame:
     folder = shared / "series" / "ohlcv_hourly"
     if not folder.is_dir():
         pytest.skip("no recorded bars beside the repository")
-    pairs = {coin.binance: coin.symbol for coin in all_coins() if coin.binance}
-    rows = pl.concat([pl.read_parquet(path) for path in sorted(folder.glob("*.parquet"))], how="vertical_relaxed")
-    ts = pl.col("ts").cast(pl.Datetime("us")).dt.replace_time_zone("UTC")
-    rows = rows.with_columns(ts, pair=pl.col("symbol").str.replace_all("[/_-]", ""))
-    rows = rows.filter(pl.col("pair").is_in(list(pairs)), pl.col("ts").is_between(midnight(FIRST), midnight(LAST + DAY * 9)))
-    rows = rows.with_columns(symbol=pl.col("pair").replace_strict(pairs, default=None))
+    rows = pl.concat([pl.read_parquet(path) for path in sorted(folder.glob("*.parquet"))])
+    rows = rows.filter(
+        pl.col("symbol").is_in([coin.symbol for coin in all_coins()]),
+        pl.col("ts").is_between(midnight(FIRST), midnight(LAST + DAY * 9)),
+    )
     most = rows.group_by("symbol").len().sort("len", "symbol", descending=[True, False])["symbol"][:COUNT]
     found = rows.filter(pl.col("symbol").is_in(most.to_list())).unique(["symbol", "ts"])
     return found.select("symbol", "ts", "open", "high", "low", "close", "volume").sort("symbol", "ts")
@@ -94,7 +93,11 @@ def test_recorded_bars_become_models_whose_report_pandas_confirms(
     assert (rows["trained_until"] - rows["train_start"]).min() >= timedelta(days=178)
 
     found = gather(warehouse, settings, TRAINED, LAST, midnight(LAST + DAY * 10))
-    prices = bars.with_columns(pl.col("ts") + timedelta(hours=1)).to_pandas().pivot(index="ts", columns="symbol", values="close")
+    prices = (
+        bars.with_columns(pl.col("ts") + timedelta(hours=1))
+        .to_pandas()
+        .pivot(index="ts", columns="symbol", values="close")
+    )
     prices = prices.reindex(pd.date_range(prices.index[0], prices.index[-1], freq="1h"))
     forward = prices.shift(-24) / prices - 1
     exported = warehouse.read("predictions").to_pandas()

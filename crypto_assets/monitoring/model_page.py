@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from crypto_assets.checks.model_drift import Drift
 from crypto_assets.models.evaluation import Evaluation
 from crypto_assets.monitoring import svg_charts as draw
-from crypto_assets.monitoring.model_proofs import Proof
+from crypto_assets.monitoring.model_proofs import VERDICT, Proof
 from crypto_assets.monitoring.model_quality import GENERATED, UNIVERSE, ModelQuality
 from crypto_assets.monitoring.page import Body, Card, Cell, Table, Tile, document
 
@@ -60,11 +60,7 @@ class _Page:
 def _notices(found: ModelQuality, proved: Sequence[Proof]) -> dict[str, list[str]]:
     """Return what stands in red above everything else."""
     beaten = [verdict.sentence + "." for verdict in found.comparison.verdicts if verdict.beats is False]
-    broken = [
-        f"{proof.name}: {proof.sentence}."
-        for proof in proved
-        if proof.holds is False and proof.name != "beats_best_feature"
-    ]
+    broken = [f"{proof.name}: {proof.sentence}." for proof in proved if proof.holds is False and proof.name != VERDICT]
     failed = [
         f"{model} {day:%Y-%m}: {reason}."
         for day, model, reason in found.failed.select("date", "model", "reason").rows()

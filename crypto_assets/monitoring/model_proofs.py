@@ -23,7 +23,8 @@ from crypto_assets.storage.warehouse import Warehouse
 WINDOW_DAYS = 90  # of rows that the proofs train on: twenty trainings of ridge take seconds
 SEEDS, LEAST_INSIDE = 20, 17
 LEAKS, INSTANTS = 10, 3
-NAMES = ("shuffled_labels", "planted_leak", "truncation", "known_in_time", "no_suspect_feature", "beats_best_feature")
+VERDICT = "beats_best_feature"
+NAMES = ("shuffled_labels", "planted_leak", "truncation", "known_in_time", "no_suspect_feature", VERDICT)
 
 
 @dataclass(frozen=True)

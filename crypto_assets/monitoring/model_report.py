@@ -1,6 +1,6 @@
 """Asset ``model_report``: a page about what the models are worth, with its figures as metadata and its proofs as checks."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 from pathlib import Path
@@ -79,14 +79,29 @@ def write(settings: Settings, now: datetime, out: Path | None = None) -> Written
     except ModelError as error:
         return Written(path, None, why=str(error))
     proved, drift = tuple(model_proofs.prove(warehouse, found, now)), tuple(drift_of(warehouse, stored[-1], now))
+    write_page(path, found, proved, drift)
+    return Written(path, found, proved, drift)
+
+
+def write_page(path: Path, found: ModelQuality, proved: Sequence[Proof], drift: Sequence[Drift]) -> None:
+    """Render the page, and replace the file atomically.
+
+    Args:
+        path: the file.
+        found: the judged models.
+        proved: the proofs.
+        drift: of each model.
+
+    Raises:
+        OSError: the file cannot be written.
+    """
     # Drawing is slow to import, and each run imports this module.
     from crypto_assets.monitoring.model_page import render
 
     path.parent.mkdir(parents=True, exist_ok=True)
-    fresh = path.with_name(f".{path.name}.{now:%H%M%S%f}")
+    fresh = path.with_name(f".{path.name}.{found.made_at:%H%M%S%f}")
     fresh.write_text(render(found, proved, drift), encoding="utf-8")
     fresh.replace(path)
-    return Written(path, found, proved, drift)
 
 
 @dg.asset(
@@ -96,7 +111,10 @@ def write(settings: Settings, now: datetime, out: Path | None = None) -> Written
     kinds={"html"},
     tags={"layer": "operations"},
     deps=["predictions", "trained_models"],
-    check_specs=[dg.AssetCheckSpec(name, asset=NAME, description=text, metadata={"docs": page(DOCS)}) for name, text in PROOFS.items()],
+    check_specs=[
+        dg.AssetCheckSpec(name, asset=NAME, description=text, metadata={"docs": page(DOCS)})
+        for name, text in PROOFS.items()
+    ],
     metadata={"docs": page(DOCS)},
     description="One page about the models: rank IC, portfolio after costs, deflated Sharpe ratio, overfitting, beside one-line rules and "
     "holding; in red where a model does not beat the best single feature. The same figures are metadata, the proofs are checks.",

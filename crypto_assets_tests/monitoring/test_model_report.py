@@ -169,7 +169,9 @@ def test_the_command_prints_the_same_figures(home: Path, found: ModelQuality) ->
     assert ridge["rank_ic"] == pytest.approx(found.comparison.models[0].figures["rank_ic"], abs=1e-12)
     assert [row["date"] for row in ridge["by_day"]] == [str(day) for day in found.comparison.models[0].by_day["date"]]
     assert document["method"]["ridge"]["costs"]["fee"] == 0.0005
-    table = CliRunner().invoke(cli, ["evaluate", "--start", str(START), "--end", str(END)])
+    page = home / "page.html"
+    table = CliRunner().invoke(cli, ["evaluate", "--start", str(START), "--end", str(END), "--page", str(page)])
+    assert "best single feature" in page.read_text() and "shuffled_labels" in table.stdout
     assert table.exit_code == 0 and "equal-weight hold" in table.stdout and "best single feature" in table.stdout
     assert "delisted" in table.stderr
 
