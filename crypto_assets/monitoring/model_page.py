@@ -6,7 +6,7 @@ This module decides what the page says. A model that does not beat the best sing
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from crypto_assets.checks.model_drift import Drift
 from crypto_assets.models.evaluation import Evaluation
@@ -29,7 +29,8 @@ def render(found: ModelQuality, proved: Sequence[Proof], drift: Sequence[Drift])
     """
     judged = [*found.comparison.models, *found.comparison.features]
     cards = [
-        Card("Models beside one-line rules", "Rank IC with the forward return; then the portfolio of the documented rule after fee, half-spread, impact and funding.", _table(found), wide=True),
+        Card("Models beside one-line rules", "How well scores order the forward returns of an hour's coins. Red: does not beat the best single feature after costs.", _order(found), wide=True),
+        Card("Portfolios after costs", "The portfolio of the documented rule by each score: fee, half-spread, impact and funding are charged.", _earned(found), wide=True),
         Card("Rank IC by day", "Mean of the hours' Spearman correlations of score and forward return.", _days(found.comparison.models), wide=False),
         Card("Value after costs", "Sum of daily returns, fractions of the capital.", _course(judged), wide=False),
         Card("Decay by horizon", "Rank IC with the return over the next 1 hour to 7 days.", _horizons(judged), wide=False),
@@ -101,7 +102,8 @@ def _percent(value: float | None, digits: int = 1) -> str:
     return "–" if value is None or math.isnan(value) else f"{value:.{digits}%}"
 
 
-_COLUMNS = (
+Columns = Sequence[tuple[str, str, Callable[[float], str]]]
+_ORDER: Columns = (
     ("rank IC", "rank_ic", lambda value: _number(value, 4)),
     ("ICIR", "rank_icir", lambda value: _number(value, 3)),
     ("t NW", "t_newey_west", lambda value: _number(value, 1)),
@@ -109,6 +111,8 @@ _COLUMNS = (
     ("IC", "ic", lambda value: _number(value, 4)),
     ("coins", "coins", lambda value: _number(value, 1)),
     ("spread", "quantile_spread", lambda value: _percent(value, 2)),
+)
+_EARNINGS: Columns = (
     ("gross a year", "gross_a_year", _percent),
     ("costs", "cost_a_year", _percent),
     ("funding", "funding_a_year", _percent),
@@ -121,25 +125,33 @@ _COLUMNS = (
 )
 
 
-def _table(found: ModelQuality) -> Body:
-    beaten = {verdict.model for verdict in found.comparison.verdicts if verdict.beats is False}
-    rows: list[list[str | Cell]] = []
-    for one in (*found.comparison.models, *found.comparison.features):
-        cells: list[str | Cell] = [show(one.figures[name]) for _, name, show in _COLUMNS]
-        if one.name in beaten:
-            cells = [Cell(str(cell), "bad") for cell in cells]
-        rows.append([one.name, *cells])
+def _order(found: ModelQuality) -> Body:
+    return Body(table=_side_by_side(found, _ORDER))
+
+
+def _earned(found: ModelQuality) -> Body:
+    table = _side_by_side(found, _EARNINGS)
     hold = found.comparison.hold
-    rows.append([HOLD, *(show(hold[name]) if name in hold else "" for _, name, show in _COLUMNS)])
+    rows = [*table.rows, [HOLD, *(show(hold[name]) for _, name, show in _EARNINGS)]]
     method = next(iter(found.methods.values()))
     costs = method.costs
     note = (
         f"Costs: fee {costs.fee:.2%} and half-spread {costs.half_spread:.2%} of each trade, impact {costs.impact:g} × √(share of the "
         f"hour's volume) with a capital of {costs.capital_usd:,.0f} USD; funding of perpetuals is "
-        f"{'charged' if method.perpetuals else 'not charged'}. Trades follow the decision by {method.delay} h. Red: does not beat the "
-        "best single feature after costs."
+        f"{'charged' if method.perpetuals else 'not charged'}. Trades follow the decision by {method.delay} h."
     )
-    return Body(table=Table(["", *(title for title, *_ in _COLUMNS)], rows), note=note)
+    return Body(table=Table(table.head, rows), note=note)
+
+
+def _side_by_side(found: ModelQuality, columns: Columns) -> Table:
+    """Return models and single features in rows; a model that does not beat the best single feature is red."""
+    beaten = {verdict.model for verdict in found.comparison.verdicts if verdict.beats is False}
+    rows: list[list[str | Cell]] = []
+    for one in (*found.comparison.models, *found.comparison.features):
+        shown = [show(one.figures[name]) for _, name, show in columns]
+        cells: list[str | Cell] = [Cell(text, "bad") for text in shown] if one.name in beaten else [*shown]
+        rows.append([one.name, *cells])
+    return Table(["", *(title for title, *_ in columns)], rows)
 
 
 def _days(models: Sequence[Evaluation]) -> Body:
@@ -213,7 +225,7 @@ def _proofs(proved: Sequence[Proof]) -> Body:
     if not proved:
         return Body(missing="Not carried out.")
     states = {True: Cell("holds", "good"), False: Cell("fails", "bad"), None: Cell("not judged", "warn")}
-    rows = [[proof.name.replace("_", " "), states[proof.holds], proof.sentence] for proof in proved]
+    rows = [[proof.name.replace("_", " "), states[proof.holds], Cell(proof.sentence, "said")] for proof in proved]
     return Body(table=Table(["proof", "", ""], rows))
 
 
@@ -222,7 +234,7 @@ def _drift(drift: Sequence[Drift]) -> Body:
         return Body(missing="No model serves, or no day was predicted yet.")
     rows = [
         [one.model, Cell(_number(one.rank_ic, 4), "bad" if one.below_band else "none"), f"{_number(one.low, 4)} to {_number(one.high, 4)}",
-         f"{len(one.moved)}", ", ".join(one.moved[:5]), f"{len(one.missing)}", ", ".join(one.missing[:5]), _percent(one.scored)]
+         f"{len(one.moved)}", Cell(", ".join(one.moved[:5]), "said"), f"{len(one.missing)}", Cell(", ".join(one.missing[:5]), "said"), _percent(one.scored)]
         for one in drift
     ]  # fmt: skip
     head = [

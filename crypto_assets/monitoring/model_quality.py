@@ -166,9 +166,13 @@ def read_panel(
 
 
 def _volume(warehouse: Warehouse, first: date, last: date) -> pl.DataFrame:
-    """Return the value traded in the hour that ends at ``ts``."""
+    """Return the value traded in the hour that ends at ``ts``: of the venue's bar, else an hour's share of the last day's."""
     bars = warehouse.read("ohlc", start=first, end=last, columns=["symbol", "ts", "close", "volume"])
-    return bars.select("symbol", pl.col("ts") + HOUR, volume_usd=pl.col("close") * pl.col("volume"))
+    of_bars = bars.select("symbol", pl.col("ts") + HOUR, volume_usd=pl.col("close") * pl.col("volume"))
+    all_venues = warehouse.read("prices", start=first, end=last, columns=["symbol", "ts", "volume_24h_usd"])
+    shares = all_venues.select("symbol", "ts", volume_usd=pl.col("volume_24h_usd") / 24)
+    both = pl.concat([of_bars, shares]).drop_nulls()
+    return both.unique(["symbol", "ts"], keep="first", maintain_order=True)
 
 
 def _funding(warehouse: Warehouse, settings: Settings, first: date, last: date) -> pl.DataFrame:
