@@ -18,7 +18,7 @@ from crypto_assets.dates import DAY, days, midnight, months
 from crypto_assets.errors import CryptoAssetsError, ModelError
 from crypto_assets.models import serving, signals, training
 from crypto_assets.models.artefact import CODE_VERSION
-from crypto_assets.models.config import DEFAULT_MODELS, ModelConfig, digest, parse_models
+from crypto_assets.models.config import DEFAULT_MODELS, DEMO_MODELS, ModelConfig, digest, parse_models
 from crypto_assets.models.portfolio import WeightRule
 from crypto_assets.models.training import Labelled, Prepared, Training
 from crypto_assets.settings import Settings
@@ -37,6 +37,7 @@ from crypto_assets.tables.models import (
     STARTED,
     TRAINED,
     TRAINED_MODELS,
+    WEAK,
 )
 from crypto_assets.tables.pit_quality import PIT_QUALITY
 
@@ -50,6 +51,8 @@ Row = dict[str, Any]
 def configs_of(settings: Settings) -> tuple[ModelConfig, ...]:
     """Return the models to train: those of the file that ``CRYPTO_ASSETS_MODELS`` names, else ridge and LightGBM.
 
+    In a demo's home both are small.
+
     Args:
         settings: names the file.
 
@@ -57,7 +60,7 @@ def configs_of(settings: Settings) -> tuple[ModelConfig, ...]:
         ModelError: the file cannot be read, or a setting is wrong.
     """
     if settings.models is None:
-        return DEFAULT_MODELS
+        return DEFAULT_MODELS if settings.demo is None else DEMO_MODELS
     try:
         text = Path(settings.models).read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
@@ -348,12 +351,14 @@ def _chosen(predictions: pl.DataFrame, trained: pl.DataFrame) -> pl.DataFrame:
 
 
 def _reasons(shelf: serving.Shelf, ml_features: pl.LazyFrame, rows: pl.DataFrame) -> pl.DataFrame:
-    """Return symbol, ts, reasons of rows that one model scored."""
+    """Return symbol, ts, reasons of rows that one model scored; none of weak signals, because they cost the most time."""
     row = shelf.trained.filter(pl.col("model_id") == rows["model_id"][0]).row(0, named=True)
     model = shelf.read(row)
     first, last = rows["date"].min(), rows["date"].max()
     found = _features(ml_features, first, last, list(model.features))  # type: ignore[arg-type]
-    return found.select("symbol", "ts").with_columns(serving.reasons(found, model))
+    named = rows.filter(pl.col("strength") != WEAK).select("symbol", "ts", pl.lit(value=True).alias("named"))
+    wanted = found.select("symbol", "ts").join(named, on=["symbol", "ts"], how="left", maintain_order="left")["named"]
+    return found.select("symbol", "ts").with_columns(serving.reasons(found, model, wanted.is_not_null().to_numpy()))
 
 
 ASSETS = [trained_models, predictions, _signals, shell.external_asset("model_trials")]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from datetime import datetime, timezone
 from typing import Any
 
@@ -38,6 +39,9 @@ def train(text: str | None, as_json: bool) -> None:
     first = operations.parse_month(text) if text else (settings.last_day or today()).replace(day=1)
     if first > today():
         raise UsageError(f"--month {first:%Y-%m} is in the future; choose an earlier month")
+    if first < settings.start and settings.demo is not None:  # its models rest on the history before its first day
+        os.environ["CRYPTO_ASSETS_START"] = first.isoformat()
+        settings = configured()
     if first < settings.start:
         raise UsageError(f"{first:%Y-%m} begins before the first partition ({settings.start}); choose a later --month")
     from crypto_assets.cli.display import progress

@@ -37,6 +37,8 @@ class ModelConfig:
         horizon_hours: how far its label looks ahead.
         window_days: length of the training window; 0: all that is known.
         embargo_hours: time between the last label of the training and the first prediction.
+        sample_hours: it learns from every n-th hour, counted in UTC. Labels of neighbouring hours overlap, so that few
+            hours tell nearly as much; a number that does not divide 24 meets every hour of the day.
         least_rows: labelled rows below which no training takes place.
         least_known: share of the training rows in which a feature must be known to be used.
         features: columns of ``ml_features`` that it may use; empty: all.
@@ -49,6 +51,7 @@ class ModelConfig:
     horizon_hours: int = 24
     window_days: int = 730
     embargo_hours: int = 0
+    sample_hours: int = 1
     least_rows: int = 1000
     least_known: float = 0.5
     features: tuple[str, ...] = ()
@@ -64,8 +67,10 @@ class ModelConfig:
         for name in self.parameters:
             if name not in known:
                 raise ModelError(f"model {self.name!r} has parameter {name!r}{suggestion(name, known)}")
-        if self.horizon_hours < 1 or self.window_days < 0 or self.embargo_hours < 0:
-            raise ModelError(f"model {self.name!r}: a horizon is one hour or more, and spans are not negative")
+        if min(self.horizon_hours, self.sample_hours) < 1 or self.window_days < 0 or self.embargo_hours < 0:
+            raise ModelError(
+                f"model {self.name!r}: a horizon is one hour or more, as is sample_hours, and spans are not negative"
+            )
 
     @classmethod
     def parse(cls, text: Mapping[str, Any]) -> ModelConfig:
@@ -82,6 +87,11 @@ class ModelConfig:
             return cls(**text)
         except TypeError as error:
             raise ModelError(f"a model's settings are incomplete: {error}") from error
+
+    @property
+    def overlapping(self) -> int:
+        """How many sampled hours in a row have labels that overlap: the horizon in sampled hours, rounded up."""
+        return -(-self.horizon_hours // self.sample_hours)
 
     @property
     def all_parameters(self) -> dict[str, Any]:
@@ -132,7 +142,15 @@ DEFAULTS: dict[str, dict[str, Any]] = {
     "ensemble": _TREES | {"penalty": 0.01},
 }
 
-DEFAULT_MODELS = (ModelConfig("ridge", "ridge"), ModelConfig("lightgbm", "lightgbm"))
+DEFAULT_MODELS = (
+    ModelConfig("ridge", "ridge", sample_hours=5),
+    ModelConfig("lightgbm", "lightgbm", sample_hours=5),
+)
+# A demo's generated market holds no edge: small trees show the work, and its reader does not wait for large ones.
+DEMO_MODELS = (
+    ModelConfig("ridge", "ridge", window_days=90, sample_hours=5),
+    ModelConfig("lightgbm", "lightgbm", window_days=90, sample_hours=5, parameters={"trees": 50, "leaves": 15}),
+)
 
 
 def parse_models(text: str, where: str) -> tuple[ModelConfig, ...]:

@@ -8,6 +8,7 @@ from datetime import date, datetime, timedelta
 
 import numpy as np
 import polars as pl
+from numpy.typing import NDArray
 
 from crypto_assets.errors import CryptoAssetsError, ModelError
 from crypto_assets.models import artefact
@@ -133,17 +134,21 @@ def predict(rows: pl.DataFrame, served: Mapping[str, Served]) -> pl.DataFrame:
     return pl.concat(found)
 
 
-def reasons(rows: pl.DataFrame, model: Artefact) -> pl.Series:
+def reasons(rows: pl.DataFrame, model: Artefact, wanted: NDArray[np.bool_]) -> pl.Series:
     """Return, for each row, the features that moved its score most, each with its effect: ``volatility_7d -0.0123``.
 
     Args:
         rows: ts and the features, sorted by ts, symbol; all coins of each hour.
         model: the model.
+        wanted: rows that get reasons; the others get an empty list.
     """
-    effects = model.learner.contributions(model.matrix(rows))
-    count = min(REASONS, effects.shape[1])
-    order = np.argsort(-np.abs(np.nan_to_num(effects)), axis=1, kind="stable")[:, :count]
-    said = [[_reason(model.features, effects[row], place) for place in places] for row, places in enumerate(order)]
+    said: list[list[str]] = [[] for _ in range(rows.height)]
+    places = np.flatnonzero(wanted)
+    if places.size:
+        effects = model.learner.contributions(model.matrix(rows)[places])
+        order = np.argsort(-np.abs(np.nan_to_num(effects)), axis=1, kind="stable")[:, :REASONS]
+        for place, moved, most in zip(places, effects, order, strict=True):
+            said[place] = [_reason(model.features, moved, feature) for feature in most]
     return pl.Series("reasons", said, dtype=pl.List(pl.String))
 
 

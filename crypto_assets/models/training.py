@@ -162,6 +162,8 @@ def fit(prepared: Prepared) -> Training:
 def _window(labelled: Labelled, config: ModelConfig, at: datetime) -> Labelled:
     """Return the rows whose label was known before ``at`` and that were decided within the window."""
     known = pl.col("label_available_at") < at - timedelta(hours=config.embargo_hours)
+    if config.sample_hours > 1:
+        known &= pl.col("ts").dt.epoch("s") // 3600 % config.sample_hours == 0
     if config.window_days:
         known &= pl.col("available_at") >= at - timedelta(days=config.window_days)
     places = np.flatnonzero(labelled.rows.select(known.fill_null(value=False)).to_series().to_numpy())
@@ -209,9 +211,9 @@ def _out_of_fold(used: Labelled, config: ModelConfig) -> dict[str, float]:
     scores = learner.score(newer_rows.matrix)
     hourly = _hourly(newer_rows.rows, scores)
     return {
-        f"{OUT_OF_FOLD}_sharpe": _spread_sharpe(newer_rows.rows, scores, config.horizon_hours),
+        f"{OUT_OF_FOLD}_sharpe": _spread_sharpe(newer_rows.rows, scores, config.overlapping),
         f"{OUT_OF_FOLD}_rank_ic": float(hourly.mean()) if hourly.size else float("nan"),
-        f"{OUT_OF_FOLD}_error": ic.newey_west_error(hourly, config.horizon_hours - 1),
+        f"{OUT_OF_FOLD}_error": ic.newey_west_error(hourly, config.overlapping - 1),
     }
 
 

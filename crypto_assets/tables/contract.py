@@ -159,7 +159,8 @@ class Contract:
             "key": self.key,
             "time_column": () if self.time_column is None else (self.time_column,),
             "keeps": self.keeps,
-            "ordered": tuple(name for pair in (*self.ordered, *self.before) for name in pair),
+            "ordered": tuple(name for pair in self.ordered for name in pair),
+            "before": tuple(name for pair in self.before for name in pair),
         }
         for what, columns in named.items():
             if absent := [name for name in columns if name not in {column.name for column in self.columns}]:

@@ -27,7 +27,7 @@ from crypto_assets.tables.spec import (
 )
 
 TRAINED, FAILED, STARTED = "trained", "failed", "started"
-STRENGTHS = ("weak", "medium", "strong")
+STRENGTHS = WEAK, MEDIUM, STRONG = ("weak", "medium", "strong")
 SERVES_AFTER = timedelta(days=1)  # from the month's beginning: the time that a training has, live as in a backfill
 LONGEST_WINDOW_DAYS = 1098  # three years: what a training may look back on; its configuration may say less
 SERVES_DAYS = 366  # a model that is older than this predicts nothing any more
@@ -157,7 +157,7 @@ SIGNALS = Contract(
         Column("trained_until", TIMESTAMP, "UTC", "Newest label that the model was trained on.", nullable=False),
         value("score", "the model's own", "Score of the hour.", nullable=False),
         value("rank", "fraction", "Place of the score among the coins of the hour.", nullable=False, above=0, upper=1),
-        Column("reasons", TEXTS, "feature and effect", "The three features that moved the score most, each with its effect on it.", nullable=False),
+        Column("reasons", TEXTS, "feature and effect", "The three features that moved the score most, each with its effect on it; empty where the signal is weak.", nullable=False),
     ),
     available_at_rule=_DECIDED,
     pit_quality=WorstOfInputs(by="symbol"),

@@ -10,7 +10,11 @@ import polars as pl
 import pytest
 from dagster import DagsterInstance
 
+from crypto_assets.checks.every_measure import every_measure
+from crypto_assets.checks.outcome import Scope
 from crypto_assets.dates import DAY, days, midnight
+from crypto_assets.errors import InstanceError, ModelError
+from crypto_assets.operate import models as operations
 from crypto_assets.operate.backfill import BackfillReport, backfill
 from crypto_assets.settings import Settings
 from crypto_assets.storage.warehouse import Warehouse
@@ -32,6 +36,9 @@ kind = "lightgbm"
 features = ["return_24h", "rsi_14", "volatility_7d"]
 parameters = { trees = 10, leaves = 7, least_rows_a_leaf = 20, threads = 1 }
 """
+
+
+RIDGE = CONFIG.rsplit("[[model]]", 1)[0]
 
 
 def market(warehouse: Warehouse, last: date = END, seed: int = 5) -> None:
@@ -122,3 +129,78 @@ def test_a_backfill_is_the_walk_forward(instance: DagsterInstance, open_home) ->
     again = {table: warehouse.version(table) for table in (*TABLES, "model_trials")}
     assert run(instance, warehouse).ok
     assert {table: warehouse.version(table) for table in again} == again
+
+
+def test_the_future_reaches_no_prediction(instance: DagsterInstance, open_home) -> None:
+    """Rule 13: everything after an instant is deleted, all is computed again month by month, and nothing before it differs."""
+    whole = open_home("whole")
+    market(whole)
+    assert run(instance, whole).ok
+    kept = {table: whole.read(table) for table in TABLES}
+    until = date(2021, 3, 10)
+    cut = open_home("cut")
+    market(cut, last=until)
+    for first, last in ((date(2021, 3, 1), until), (BEGIN, date(2021, 2, 28))):  # in the other order
+        assert run(instance, cut, first, last).ok
+    for table in TABLES:
+        frame = kept[table].filter(pl.col("date") <= until)
+        assert frame.height > 0
+        assert cut.read(table).equals(frame), table  # to the byte: model ids and hashes of the artefacts are among them
+
+
+def test_a_file_that_is_altered_or_gone_is_refused_and_the_former_model_serves(
+    instance: DagsterInstance, open_home, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    warehouse = open_home("altered", RIDGE)
+    market(warehouse)
+    assert run(instance, warehouse).ok
+    trained = warehouse.read(TRAINED_MODELS).sort("date")
+    march, april = (trained.filter(pl.col("date") == first).row(0, named=True) for first in MONTHS[2:])
+    path = Path(warehouse.uri) / april["artefact"]
+    whole = path.read_text()
+    scope = Scope(warehouse, Settings.from_env(), BEGIN, END, midnight(END + DAY))
+    assert every_measure()["trained_models"]["models_readable"](scope).passed
+    for spoil in (lambda: path.write_text(whole.replace("0.", "1.")), path.unlink):
+        spoil()
+        found = every_measure()["trained_models"]["models_readable"](scope)
+        assert (found.passed, found.severity) == (False, "ERROR")
+        assert "2021-04" in found.description or "missing" in found.description
+        assert backfill(instance, warehouse, ("predictions",), END, END).ok
+        assert set(warehouse.read(PREDICTIONS, start=END, end=END)["model_id"]) == {march["model_id"]}
+    assert run(instance, warehouse, MONTHS[3], END).ok  # trained again, with the same bytes
+    assert path.read_text() == whole
+    assert set(warehouse.read(PREDICTIONS, start=END, end=END)["model_id"]) == {april["model_id"]}
+
+
+def test_a_training_that_fails_is_registered_and_the_former_model_goes_on(instance: DagsterInstance, open_home) -> None:
+    warehouse = open_home("failing")
+    market(warehouse)
+    assert run(instance, warehouse, BEGIN, date(2021, 3, 5)).ok
+    open_home("failing", CONFIG.replace('kind = "ridge"', 'kind = "ridge"\nleast_rows = 1000000'))
+    assert run(instance, warehouse, MONTHS[3], END).ok
+    row = warehouse.read(TRAINED_MODELS, start=MONTHS[3]).filter(pl.col("model") == "ridge").row(0, named=True)
+    assert row["status"] == "failed"
+    assert "needs 1000000" in row["reason"]
+    served = (
+        warehouse.read(PREDICTIONS, start=END, end=END).filter(pl.col("model") == "ridge")["trained_until"].unique()
+    )
+    assert served[0] < midnight(MONTHS[2])
+    scope = Scope(warehouse, Settings.from_env(), BEGIN, END, midnight(END + DAY))
+    found = every_measure()["trained_models"]["models_trained"](scope)
+    assert not found.passed
+    assert "the model of 2021-03 goes on, 36 days old" in found.description
+    with pytest.raises(ModelError, match="the model of 2021-03 goes on, 36 days old"):
+        operations.trained_in(warehouse, MONTHS[3], midnight(END + DAY))
+    trials = warehouse.read(MODEL_TRIALS)
+    assert trials.filter(pl.col("status") == "failed").height == 1
+    outcome = every_measure()["signals"]["signal_outcomes"](scope)
+    assert outcome.numbers["hours"] > 48
+    assert outcome.passed, outcome.description
+
+
+def test_one_training_of_a_month_at_a_time(open_home) -> None:
+    open_home("two")
+    settings = Settings.from_env()
+    refused = pytest.raises(InstanceError, match=r"crypto-assets train runs over .* training of 2021-02")
+    with operations.alone(settings, MONTHS[1]), operations.alone(settings, MONTHS[2]), refused:
+        operations.alone(settings, MONTHS[1]).__enter__()

@@ -21,6 +21,7 @@ from crypto_assets.monitoring.watch import (
     late_tables,
     model_drift,
     model_server,
+    signal_changes,
     suspected_changes,
 )
 from crypto_assets.monitoring.watch.watcher import WatchContext, Watcher
@@ -37,6 +38,7 @@ WATCHERS: dict[str, Watcher] = {
         call_budgets,
         suspected_changes,
         model_drift,
+        signal_changes,
     )
 }
 
