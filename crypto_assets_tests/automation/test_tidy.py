@@ -12,11 +12,9 @@ import pytest
 from click.testing import CliRunner
 from dagster import AssetKey, DagsterInstance
 from deltalake import DeltaTable
-from sqlalchemy import text
 
 from crypto_assets.assets.failures import sentence
-from crypto_assets.automation.staleness import newest_metadata
-from crypto_assets.automation.tidy import prune, tidy_up
+from crypto_assets.automation.tidy import tidy_up
 from crypto_assets.cli.main import cli
 from crypto_assets.errors import UsageError, WarehouseError
 from crypto_assets.monitoring.alerts.incidents import Sighting
@@ -137,49 +135,6 @@ def test_a_day_of_many_files_becomes_one(warehouse: Warehouse) -> None:
 
 def test_no_table_nothing_to_do(tmp_path: Path) -> None:
     assert tidy(Warehouse(str(tmp_path)), TABLE, timedelta(0), ()) is None
-
-
-def run_of(instance: DagsterInstance, first: str, last: str, *, fails: bool = False) -> None:
-    @dg.asset(partitions_def=CALENDAR, backfill_policy=dg.BackfillPolicy.single_run())
-    def prices(context: dg.AssetExecutionContext) -> dg.MaterializeResult:
-        if fails:
-            raise RuntimeError("refused")
-        return dg.MaterializeResult(metadata={"run": context.run_id})
-
-    tags = {"dagster/asset_partition_range_start": first, "dagster/asset_partition_range_end": last}
-    dg.materialize([prices], instance=instance, tags=tags, raise_on_error=False)
-
-
-def coverage(instance: DagsterInstance) -> dict[str, str | None]:
-    instance.wipe_asset_cached_status([AssetKey("prices")])  # from the events alone
-    found = instance.get_status_by_partition(AssetKey("prices"), KEYS, CALENDAR) or {}
-    return {key: status.value if status else None for key, status in found.items()}
-
-
-def test_coverage_is_the_same_after_pruning(instance: DagsterInstance) -> None:
-    """Days materialised twice, days that failed last, days never asked for; then everything old is pruned."""
-    run_of(instance, KEYS[0], KEYS[3])
-    run_of(instance, KEYS[0], KEYS[2])
-    run_of(instance, KEYS[2], KEYS[4], fails=True)
-    first, last = date.fromisoformat(KEYS[0]), date.fromisoformat(KEYS[-1])
-    before, notes = coverage(instance), newest_metadata(instance, "prices", first, last)
-    assert set(before.values()) == {"MATERIALIZED", "FAILED", None}
-    assert prune(instance, datetime.now(timezone.utc) - timedelta(days=1)) == {"superseded": 0, "story": 0, "checks": 0}
-    deleted = prune(instance, datetime.now(timezone.utc) + timedelta(minutes=1))
-    assert deleted["superseded"] > 0
-    assert deleted["story"] > 0
-    assert coverage(instance) == before
-    assert newest_metadata(instance, "prices", first, last) == notes
-    assert len(instance.get_runs()) == 3, "that they ran is kept"
-    run_of(instance, KEYS[4], KEYS[5])
-    assert coverage(instance) == {**before, KEYS[4]: "MATERIALIZED", KEYS[5]: "MATERIALIZED"}
-
-
-def test_a_run_that_goes_on_keeps_its_story(instance: DagsterInstance) -> None:
-    run_of(instance, KEYS[0], KEYS[1])
-    with instance.run_storage.connect() as connection:  # type: ignore[attr-defined]
-        connection.execute(text("UPDATE runs SET status = 'STARTED'"))
-    assert prune(instance, datetime.now(timezone.utc) + timedelta(minutes=1))["story"] == 0
 
 
 def test_the_job_notes_what_is_left_and_goes_on_past_a_broken_table(
