@@ -34,7 +34,7 @@ RECORDS = {
     "model_trials",
 }  # the platform's own: no rows are expected of them
 
-PAGES = {"data_quality_report", "ml_features_latest", "signals_latest"}  # a page, and copies in Postgres: no tables
+PAGES = {"data_quality_report", "model_report", "ml_features_latest", "signals_latest"}  # no tables
 WRITTEN_ALONGSIDE = {"quarantine", "set_aside", "model_trials"}  # rows get there while other tables are materialised
 UNPARTITIONED = {*WRITTEN_ALONGSIDE, *OBSERVATIONS}  # an observation of the present cannot be backfilled
 
