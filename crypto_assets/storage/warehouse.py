@@ -674,7 +674,7 @@ def _schema_mode(data: pl.DataFrame, snapshot: DeltaTable) -> Literal["merge"] |
 
 
 def _schema(snapshot: DeltaTable) -> pl.Schema:
-    return pl.DataFrame(arrow.schema(snapshot.schema()).empty_table()).schema
+    return pl.Schema(snapshot.schema())  # through pyarrow's tables it would load pandas too
 
 
 def _adds(snapshot: DeltaTable) -> pl.DataFrame:
