@@ -78,6 +78,4 @@ def _row(warehouse: Warehouse, settings: Settings, spec: TableSpec, now: datetim
 def _coverage(warehouse: Warehouse, settings: Settings, spec: TableSpec, now: datetime) -> float | None:
     if spec.contract.table not in state.HISTORY:
         return None
-    return state.state_of(
-        warehouse, settings, spec.contract.table, settings.start, now.date() - DAY, now
-    ).coverage
+    return state.state_of(warehouse, settings, spec.contract.table, settings.start, now.date() - DAY, now).coverage

@@ -53,10 +53,7 @@ def historical_features(
         WarehouseError: the table cannot be read.
     """
     asked = _asked(entities, columns)
-    parts = [
-        _join(warehouse, part, columns, version, max_age)
-        for part in _by_days(asked)
-    ]
+    parts = [_join(warehouse, part, columns, version, max_age) for part in _by_days(asked)]
     answers = pl.concat(parts) if parts else _nothing(columns)
     given = asked.drop(_COIN, _AT)
     return given.join(answers, on=_PLACE, how="left", maintain_order="left").drop(_PLACE)
@@ -113,7 +110,7 @@ def _asked(entities: Frame, columns: Sequence[str]) -> pl.DataFrame:
     if twice := [name for name in (*columns, ROW_TS, ROW_KNOWN) if name in frame.columns]:
         raise UsageError(f"entities: {', '.join(twice)} would be there twice; rename or drop them")
     moments = _instants(frame["ts"])
-    if missing := moments.is_null().sum() + frame["symbol"].is_null().sum():
+    if missing := moments.null_count() + frame["symbol"].null_count():
         raise UsageError(f"entities: {missing} row(s) without a symbol or ts; leave them out")
     placed = frame.with_row_index(_PLACE).with_columns(moments.alias(_AT))
     days = placed.select("symbol", pl.col(_AT).dt.date().alias("_day")).unique()

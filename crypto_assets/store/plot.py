@@ -58,9 +58,15 @@ def line_plot(contract: Contract, rows: pl.DataFrame, column: str) -> Plot:
     time = contract.time_column or "date"
     rows = rows.filter(pl.col(column).is_not_null())
     if rows.is_empty():
-        raise UsageError(f"no row of {contract.table} has {column} there, so there is nothing to draw; choose other days")
+        raise UsageError(
+            f"no row of {contract.table} has {column} there, so there is nothing to draw; choose other days"
+        )
     names = [name for name in contract.key if name != time] if time in contract.key else []
-    lines = rows.with_columns(pl.concat_str([pl.col(name).cast(pl.String) for name in names] or [pl.lit(column)], separator=" ").alias("_line"))
+    lines = rows.with_columns(
+        pl.concat_str([pl.col(name).cast(pl.String) for name in names] or [pl.lit(column)], separator=" ").alias(
+            "_line"
+        )
+    )
     drawn = lines["_line"].unique(maintain_order=True)[:LINES].to_list()
     figure = Figure(figsize=(9, 3.6), layout="constrained")
     axes = figure.add_subplot()

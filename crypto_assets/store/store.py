@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import tempfile
 from collections.abc import Sequence
-from datetime import datetime, timedelta, timezone
+from datetime import date, datetime, timedelta, timezone
 from html import escape
 from pathlib import Path
 
@@ -64,9 +64,7 @@ class Store:
             UsageError: there is no such table.
         """
         if name not in CONTRACTS:
-            raise UsageError(
-                f"there is no table {name!r}{suggestion([name], CONTRACTS)}; store.tables lists them"
-            )
+            raise UsageError(f"there is no table {name!r}{suggestion([name], CONTRACTS)}; store.tables lists them")
         return Table(self._tables, CONTRACTS[name])
 
     def catalog(self) -> pl.DataFrame:
@@ -137,7 +135,9 @@ class Store:
         version = None if as_of is None else self.table(ML_FEATURES.table).version(as_of)
         return historical_features(self._tables, entities, wanted, version=version, max_age=max_age)
 
-    def latest(self, symbols: str | Sequence[str] | None = None, columns: str | Sequence[str] | None = None) -> pl.DataFrame:
+    def latest(
+        self, symbols: str | Sequence[str] | None = None, columns: str | Sequence[str] | None = None
+    ) -> pl.DataFrame:
         """Return the newest features row of each coin, from the files.
 
         Args:
@@ -152,12 +152,11 @@ class Store:
             UsageError: a coin or a feature does not exist.
             WarehouseError: the table cannot be read.
         """
-        days = self._tables.files(ML_FEATURES.table).filter(pl.col("rows") > 0)["day"]
-        newest = days.max()
-        names = [*ML_FEATURES.key, "available_at", *(feature_columns(columns))]
-        rows = self.table(ML_FEATURES.table).read(
-            None if newest is None else newest - LATEST_WITHIN, newest, symbols, names
-        )  # type: ignore[operator,arg-type]
+        stored = self._tables.days_with_rows(ML_FEATURES.table, date.min, date.max)
+        names = [*ML_FEATURES.key, "available_at", *feature_columns(columns)]
+        newest = max(stored, default=date.min)
+        first = newest - LATEST_WITHIN if stored else newest
+        rows = self.table(ML_FEATURES.table).read(first, newest, symbols, names)
         kept = list(dict.fromkeys(names))
         return rows.group_by("symbol").agg(pl.all().sort_by("ts").last()).sort("symbol").select(kept)
 
