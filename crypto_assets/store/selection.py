@@ -51,14 +51,15 @@ class Selection:
         """The columns to read: those to return, and those that its conditions look at."""
         return list(dict.fromkeys([*self.columns, self.contract.time_column or "date", "available_at"]))
 
-    def of(self, rows: pl.LazyFrame) -> pl.LazyFrame:
+    def of(self, rows: pl.LazyFrame, columns: Sequence[str] | None = None) -> pl.LazyFrame:
         """Keep the rows and columns of the selection.
 
         Args:
             rows: rows of the table, with the columns of :attr:`read`.
+            columns: the columns to keep; None for those of the selection.
 
         Returns:
-            The rows that meet every condition, with the columns of the selection.
+            The rows that meet every condition.
         """
         name = self.contract.time_column
         time = pl.col("date").cast(TIMESTAMP) if name is None else pl.col(name)
@@ -68,7 +69,7 @@ class Selection:
             rows = rows.filter(time <= self.end)
         if self.known_at is not None:
             rows = rows.filter(pl.col("available_at") <= self.known_at)
-        return rows.select(self.columns)
+        return rows.select(self.columns if columns is None else columns)
 
 
 def select(
