@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from datetime import date, datetime, timezone
+from datetime import datetime, timezone
 from typing import Annotated, Any
 
 import polars as pl
@@ -17,6 +17,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from starlette.exceptions import HTTPException
 
 from crypto_assets import __version__
+from crypto_assets.dates import parse_day
 from crypto_assets.errors import CryptoAssetsError, InstanceError, UsageError, WarehouseError, suggestion
 from crypto_assets.gateway import answers
 from crypto_assets.gateway.access import LOOPBACK, Caller, Gate
@@ -34,8 +35,11 @@ from crypto_assets.tables.registry import TABLES
 from crypto_assets.tables.schemas import CONTRACTS, ML_FEATURES
 
 LARGEST_ENTITIES = 100_000
-Text = Annotated[str | None, Query(max_length=20_000)]
+Text = Annotated[str | None, Query()]
 """A list of names with commas between them, or an instant."""
+Day = Annotated[
+    str | None, Query(alias="date", pattern=r"^\d{4}-\d{2}-\d{2}$", description="A UTC day; the newest one without it.")
+]
 
 
 class Entity(BaseModel):
@@ -297,10 +301,10 @@ def _features(app: FastAPI) -> None:
         return Response(b"".join(form.write(found.clear(), [found])), media_type=form.media_type)
 
     @app.get("/v1/narratives/digest", tags=["news"], summary="What the news of a day was about, by theme")
-    def digest(gateway: Shared, caller: Asked, day: Annotated[date | None, Query(alias="date")] = None) -> Response:
+    def digest(gateway: Shared, caller: Asked, day: Day = None) -> Response:
         caller.check([DIGESTS])
         table = gateway.store.table(DIGESTS)
-        chosen_day = day or gateway.current.newest_day(gateway.store, DIGESTS)
+        chosen_day = parse_day(day, "date") if day else gateway.current.newest_day(gateway.store, DIGESTS)
         rows = table.read(chosen_day, chosen_day) if chosen_day else table.contract.empty()
         gateway.gate.count_rows(caller, rows.height)
         shown = "null" if chosen_day is None else f'"{chosen_day.isoformat()}"'
