@@ -22,7 +22,7 @@ from crypto_assets.tables.schemas import CONTRACTS
 from crypto_assets_tests.forgotten import nothing_forgotten
 
 SPECS = {spec.key.to_user_string(): spec for spec in defs.resolve_all_asset_specs()}
-GROUPS = {"prices", "onchain", "context", "derivatives", "news", "ml", "operations"}
+GROUPS = {"prices", "onchain", "context", "derivatives", "macro", "news", "ml", "operations"}
 RECORDS = {
     "api_usage",
     "quarantine",

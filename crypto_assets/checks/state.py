@@ -13,12 +13,14 @@ from typing import TYPE_CHECKING
 import polars as pl
 
 from crypto_assets.catalog import select
+from crypto_assets.catalog.business_days import is_business_day
 from crypto_assets.dagster_internals.known_states import KnownStates
 from crypto_assets.dates import DAY, days, midnight
 from crypto_assets.settings import Settings
 from crypto_assets.storage.warehouse import Warehouse
 from crypto_assets.tables import registry
 from crypto_assets.tables.registry import CONTRACTS, TABLES
+from crypto_assets.tables.spec import BusinessDays
 
 if TYPE_CHECKING:
     from dagster import DagsterInstance
@@ -34,7 +36,7 @@ RECORDS = registry.records()
 SNAPSHOTS = registry.snapshots()
 BY_COIN = registry.each_coin()
 # Snapshots of which a past day cannot be requested at all.
-PRESENT_ONLY = tuple(name for name in SNAPSHOTS if name not in registry.settles_after())
+PRESENT_ONLY = tuple(n for n in SNAPSHOTS if n in registry.provider_tables() and n not in registry.settles_after())
 
 # The states of the days of a range, and of freshness.
 FAILED, EMPTY, GAPS, WHOLE, NOT_DUE, NOT_SHOWN = "failed", "empty", "gaps", "whole", "none due", "not shown"
@@ -203,12 +205,14 @@ def days_due(
         settings: The configured coins. If the provider lists none of them, no day is due. None: coins do not matter.
 
     Returns:
-        All closed days. For a provider that does not show the past: the days that it shows now, and those from the
-        first row on.
+        All closed days; only business days of a table that owes no others. For a provider that does not show the past:
+        the days that it shows now, and those from the first row on.
     """
     closed = closed_days(start, end, now)
     if settings is not None and not _listed(table, settings):
         return []
+    if isinstance(TABLES[table].expected, BusinessDays):
+        closed = [day for day in closed if is_business_day(day)]
     shown = HISTORY[table]
     if shown is None:
         return closed

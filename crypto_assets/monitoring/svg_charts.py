@@ -16,6 +16,7 @@ from markupsafe import Markup, escape
 from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.dates import AutoDateLocator, ConciseDateFormatter
 from matplotlib.figure import Figure
+from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.ticker import MaxNLocator, PercentFormatter
 
 if TYPE_CHECKING:
@@ -57,9 +58,10 @@ def drawn(title: str, draw: Callable[[Axes], None], size: Size) -> Markup:
         An ``<svg>`` element.
     """
     with matplotlib.rc_context(_STYLE):
-        figure = Figure(figsize=size, layout="constrained")
+        figure = Figure(figsize=size, dpi=72)
         FigureCanvasSVG(figure)
         draw(figure.add_subplot())
+        ConstrainedLayoutEngine().execute(figure)  # as layout="constrained" does, with a second drawing of the figure
         out = io.StringIO()
         figure.savefig(out, format="svg", metadata={"Date": None, "Creator": None})
     return _inline(out.getvalue(), title)

@@ -114,6 +114,7 @@ class DerivedFrom(_Declared):
         transform: ``package.module:function``, for a table whose asset needs no code of its own. The function takes each
             input as a keyword argument of the table's name, and ``start`` and ``end``; it returns the rows of these days.
         pool: Dagster's concurrency pool, where a model or a service does the work.
+        history: How far back its inputs have rows; ``NO_HISTORY``: from the first stored row on.
         columns: Column -> the input columns (``table.column``) that it is computed from, for the lineage in the UI.
     """
 
@@ -123,6 +124,7 @@ class DerivedFrom(_Declared):
     columns: Mapping[str, tuple[str, ...]]
     transform: str | None = None
     pool: str | None = None
+    history: timedelta | None = FULL_HISTORY
 
 
 @dataclass(frozen=True)
@@ -197,6 +199,17 @@ class DaysWithRows(_Declared):
 
 
 @dataclass(frozen=True, kw_only=True)
+class BusinessDays(_Declared):
+    """Each closed business day of the United States has at least one row; other days may have rows and owe none.
+
+    Attributes:
+        note: Remark for the check's report.
+    """
+
+    note: str
+
+
+@dataclass(frozen=True, kw_only=True)
 class EachSeries:
     """Each coin, at each venue where the key names one, has at least so many rows a day, from its first row on.
 
@@ -258,7 +271,16 @@ class NothingDue:
 
 
 Expected: TypeAlias = (
-    EachCoin | EachSeries | EachDay | DaysWithRows | FromFirstRow | RowsOf | DaysOf | HoursOf | NothingDue
+    EachCoin
+    | EachSeries
+    | EachDay
+    | BusinessDays
+    | DaysWithRows
+    | FromFirstRow
+    | RowsOf
+    | DaysOf
+    | HoursOf
+    | NothingDue
 )
 
 
@@ -357,9 +379,7 @@ class TableSpec(_Declared):
     @property
     def history(self) -> timedelta | None:
         """How far back rows can be obtained: ``FULL_HISTORY``, ``NO_HISTORY`` or a span before now."""
-        if isinstance(self.rows_from, FromProvider):
-            return self.rows_from.history
-        return FULL_HISTORY if isinstance(self.rows_from, DerivedFrom) else NO_HISTORY
+        return self.rows_from.history if isinstance(self.rows_from, FromProvider | DerivedFrom) else NO_HISTORY
 
 
 def _rules(spec: TableSpec) -> list[tuple[str, bool, str]]:
@@ -373,7 +393,7 @@ def _rules(spec: TableSpec) -> list[tuple[str, bool, str]]:
         *(due.tables if isinstance(due, HoursOf) else ()),
     }
     inputs = set(rows.inputs) if isinstance(rows, DerivedFrom) else set()
-    snapshot = provider and spec.history == NO_HISTORY
+    snapshot = (provider or derived) and spec.history == NO_HISTORY
     worst = spec.contract.pit_quality
     return [
         ("kinds", bool(spec.kinds), "give at least one"),
@@ -389,7 +409,7 @@ def _rules(spec: TableSpec) -> list[tuple[str, bool, str]]:
         ("freshness", (spec.freshness is not None) == spec.by_day, "a table with days is late at some time, another is not"),
         ("freshness", not (spec.freshness and spec.freshness.by_coin) or "symbol" in key, "by_coin needs symbol in the key"),
         ("expected", isinstance(due, NothingDue) == (spec.layer == "operations"), "rows are due of all but the platform's own"),
-        ("expected", isinstance(due, FromFirstRow) == snapshot, "FromFirstRow is for a provider that shows no past"),
+        ("expected", isinstance(due, FromFirstRow) == snapshot, "FromFirstRow is for what has no past"),
         ("expected", rests_on <= inputs, f"it counts {', '.join(sorted(rests_on - inputs))}, which is no input"),
         ("expected", not isinstance(due, EachCoin | EachSeries) or "symbol" in key, "it needs symbol in the key"),
         ("chunk", (spec.chunk is not None) == spec.by_day, "a table with days says what one run makes at most"),
