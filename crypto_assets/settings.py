@@ -177,7 +177,6 @@ class Settings:
             alert_format=_alert_format(text("ALERT_FORMAT", "json").lower()),
             alert_runbooks=text("ALERT_RUNBOOKS", "docs/runbooks"),
             docs=text("CRYPTO_ASSETS_DOCS", "docs").rstrip("/"),
-            history_days=_history_days(text("CRYPTO_ASSETS_HISTORY_DAYS", "2")),
             metrics_host=text("CRYPTO_ASSETS_METRICS_HOST", "127.0.0.1"),
         )
 
@@ -347,12 +346,13 @@ def _ollama(text: Callable[[str, str], str]) -> dict[str, Any]:
 
 
 def _cluster(text: Callable[[str, str], str]) -> dict[str, Any]:
-    """Read where runs go, and how large they are."""
+    """Read where runs go, how large they are, and how long what they leave is kept."""
     return {
         "kube_namespace": text("CRYPTO_ASSETS_KUBE_NAMESPACE", "") or None,
         "kube_selector": _selector(text("CRYPTO_ASSETS_KUBE_SELECTOR", KUBE_SELECTOR)),
         "kube_dry_run": _switch("CRYPTO_ASSETS_KUBE_DRY_RUN", text("CRYPTO_ASSETS_KUBE_DRY_RUN", "no")),
         "chunk_days": _count("CRYPTO_ASSETS_CHUNK_DAYS", text("CRYPTO_ASSETS_CHUNK_DAYS", "366")),
+        "history_days": _history_days(text("CRYPTO_ASSETS_HISTORY_DAYS", "2")),
     }
 
 
