@@ -27,6 +27,7 @@ from crypto_assets.tables.spec import (
     HoursOf,
     OnTheHour,
     RowsOf,
+    ScoresOf,
     TableSpec,
 )
 
@@ -91,7 +92,7 @@ def rows_expected(table: Contract) -> Measure:
     def measure(scope: Scope) -> Outcome:
         frame = scope.warehouse.read(table, start=scope.start, end=scope.end, columns=sorted({*table.key, "date"}))
         duplicates = frame.height - frame.unique(list(table.key)).height
-        closed = state.closed_days(scope.start, scope.end, scope.now)
+        closed = state.closed_partitions(table.table, scope.start, scope.end, scope.now)
         first = state.first_day(scope.warehouse, table.table, scope.now)
         due = state.days_due(table.table, first, scope.start, scope.end, scope.now, scope.settings)
         present = frame.filter(pl.col("date").is_in(closed))
@@ -122,6 +123,8 @@ def rows_expected(table: Contract) -> Measure:
 def _why_none_is_due(table: str, closed: list[date]) -> str:
     if not closed:
         return "none is over"
+    if TABLES[table].layer == "derived" and state.HISTORY[table] is not None:
+        return "no row was ever due"
     return "no coin is listed there" if state.HISTORY[table] is None else "the provider does not show them"
 
 
@@ -243,6 +246,24 @@ def _hours_of(due: HoursOf, table: str, scope: Scope, present: pl.DataFrame, clo
         )
     )
     return wanted.height, wanted.join(present, on=["symbol", "ts"], how="semi").height, ""
+
+
+def _scores_of(due: ScoresOf, table: str, scope: Scope, present: pl.DataFrame, closed: int) -> Counted:
+    """Expect the rows of the other table from the first hour in which this one has a row, once for each model of the day."""
+    if present.is_empty():
+        return 0, 0, "no row in the range"
+    last = min(scope.end, (scope.now - DAY).date())
+    names = ["symbol", "ts", "date"]
+    rows = scope.warehouse.read(due.table, start=present["date"].min(), end=last, columns=names)  # type: ignore[arg-type]
+    wanted = rows.filter(pl.col("ts") >= present["ts"].min())
+    if due.models is None:
+        return wanted.height, present.join(wanted, on=["symbol", "ts"], how="semi").height, ""
+    models = present.select("date", due.models).unique()
+    return (
+        wanted.join(models, on="date", how="inner").height,
+        present.join(wanted, on=["symbol", "ts"], how="semi").height,
+        "",
+    )
 
 
 def _rows(scope: Scope, table: str) -> int:
@@ -421,6 +442,7 @@ _KINDS: dict[type, Callable[..., Counted]] = {
     BusinessDays: _business_days,
     DaysOf: _days_of,
     HoursOf: _hours_of,
+    ScoresOf: _scores_of,
 }
 ROW_RULES: dict[str, RowRule] = {name: rule_of(spec) for name, spec in TABLES.items() if name not in RECORDS}
 

@@ -32,9 +32,12 @@ from crypto_assets.cli import configured, examples, home_option, parse_as_of, pr
 from crypto_assets.cli.alerts import alerts, silence
 from crypto_assets.cli.completion import completion
 from crypto_assets.cli.dataset import dataset
+from crypto_assets.cli.evaluate import evaluate
 from crypto_assets.cli.explain import explain
 from crypto_assets.cli.metrics import metrics
+from crypto_assets.cli.models import models, signals, train
 from crypto_assets.cli.report import report
+from crypto_assets.cli.serve import serve, token
 from crypto_assets.dates import check_range, parse_day, parse_moment, yesterday
 from crypto_assets.errors import CryptoAssetsError, UsageError, suggestion
 from crypto_assets.settings import Settings
@@ -409,12 +412,18 @@ def _raise_failures(failures: dict[str, str]) -> None:
 
 
 cli.add_command(dataset)
+cli.add_command(train)
+cli.add_command(models)
+cli.add_command(signals)
 cli.add_command(alerts)
 cli.add_command(silence)
 cli.add_command(report)
 cli.add_command(explain)
+cli.add_command(evaluate)
 cli.add_command(metrics)
 cli.add_command(completion)
+cli.add_command(serve)
+cli.add_command(token)
 for command in production.COMMANDS:
     cli.add_command(command)
 

@@ -148,6 +148,7 @@ class Contract:
         metadata_columns: Columns that describe the row and are no values.
         keeps: Columns that keep their first stored value under ``MERGE``, because it is what was known then.
         ordered: Pairs of columns; the first is never above the second.
+        before: Pairs of instants; the first is always before the second.
     """
 
     table: str
@@ -163,6 +164,7 @@ class Contract:
     metadata_columns: tuple[str, ...] = field(default=("date", "available_at", PIT_QUALITY, "source"))
     keeps: tuple[str, ...] = ()
     ordered: tuple[tuple[str, str], ...] = ()
+    before: tuple[tuple[str, str], ...] = ()
 
     def __post_init__(self) -> None:
         """Add ``pit_quality``. Raises TypeError where it is not declared, or the contract names a column that it lacks."""
@@ -178,6 +180,7 @@ class Contract:
             "time_column": () if self.time_column is None else (self.time_column,),
             "keeps": self.keeps,
             "ordered": tuple(name for pair in self.ordered for name in pair),
+            "before": tuple(name for pair in self.before for name in pair),
         }
         for what, columns in named.items():
             if absent := [name for name in columns if name not in {column.name for column in self.columns}]:
@@ -364,6 +367,10 @@ class Contract:
             crossed = data.filter(pl.col(low) > pl.col(high))
             if not crossed.is_empty():
                 yield Violation(f"{low} is above {high}", crossed.height, str(crossed.row(0)[:2]))
+        for early, late in self.before:
+            wrong = data.filter(pl.col(early) >= pl.col(late))
+            if not wrong.is_empty():
+                yield Violation(f"{early} is not before {late}", wrong.height, str(wrong.row(0)[:2]))
 
 
 def _broken(where: str, rule: str, count: int, example: object) -> Violation:
