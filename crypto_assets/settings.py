@@ -175,9 +175,7 @@ class Settings:
             api_budgets=_api_budgets(text("API_BUDGETS", "")),
             **_cluster(text),
             **_ollama(text),
-            alert_webhook_url=_webhook(secret("ALERT_WEBHOOK_URL")),
-            alert_format=_alert_format(text("ALERT_FORMAT", "json").lower()),
-            alert_runbooks=text("ALERT_RUNBOOKS", "docs/runbooks"),
+            **_alerts(text, secret),
             docs=text("CRYPTO_ASSETS_DOCS", "docs").rstrip("/"),
             metrics_host=text("CRYPTO_ASSETS_METRICS_HOST", "127.0.0.1"),
             signal_changes=_switch("SIGNAL_CHANGES", text("SIGNAL_CHANGES", "no")),
@@ -235,6 +233,15 @@ def _order(variable_name: str, text: str, known: tuple[str, ...]) -> tuple[str, 
     if unknown or not names or len(set(names)) != len(names):
         raise UsageError(f"{variable_name} {text!r} is not a list of distinct names from {', '.join(known)}")
     return names
+
+
+def _alerts(text: Callable[[str, str], str], secret: Callable[[str], SecretStr | None]) -> dict[str, Any]:
+    """Read where messages about incidents go, and in which form."""
+    return {
+        "alert_webhook_url": _webhook(secret("ALERT_WEBHOOK_URL")),
+        "alert_format": _alert_format(text("ALERT_FORMAT", "json").lower()),
+        "alert_runbooks": text("ALERT_RUNBOOKS", "docs/runbooks"),
+    }
 
 
 def _webhook(url: SecretStr | None) -> SecretStr | None:
