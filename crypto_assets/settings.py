@@ -178,8 +178,7 @@ class Settings:
             **_alerts(text, secret),
             docs=text("CRYPTO_ASSETS_DOCS", "docs").rstrip("/"),
             metrics_host=text("CRYPTO_ASSETS_METRICS_HOST", "127.0.0.1"),
-            signal_changes=_switch("SIGNAL_CHANGES", text("SIGNAL_CHANGES", "no")),
-            models=Path(models) if (models := text("CRYPTO_ASSETS_MODELS", "")) else None,
+            **_models(text),
         )
 
 
@@ -233,6 +232,15 @@ def _order(variable_name: str, text: str, known: tuple[str, ...]) -> tuple[str, 
     if unknown or not names or len(set(names)) != len(names):
         raise UsageError(f"{variable_name} {text!r} is not a list of distinct names from {', '.join(known)}")
     return names
+
+
+def _models(text: Callable[[str, str], str]) -> dict[str, Any]:
+    """Read where trained models lie, and whether changed signals are reported."""
+    folder = text("CRYPTO_ASSETS_MODELS", "")
+    return {
+        "signal_changes": _switch("SIGNAL_CHANGES", text("SIGNAL_CHANGES", "no")),
+        "models": Path(folder) if folder else None,
+    }
 
 
 def _alerts(text: Callable[[str, str], str], secret: Callable[[str], SecretStr | None]) -> dict[str, Any]:

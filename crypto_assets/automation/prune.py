@@ -135,8 +135,11 @@ def _alone(url: str) -> Iterator[Cursor | None]:
             with connection.cursor() as cursor:
                 cursor.execute("SELECT pg_try_advisory_lock(%s)", (LOCK,))
                 yield cursor if cursor.fetchone() == (True,) else None
+                cursor.execute(
+                    "SELECT pg_advisory_unlock_all()"
+                )  # now: the server sees a closed connection a moment later
         finally:
-            connection.close()  # and the lock with it
+            connection.close()  # after an error, and the lock with it
     except psycopg2.Error as error:
         raise InstanceError(
             f"old runs and events could not be deleted from Dagster's Postgres ({first_line(error)}); nothing that counts is "
