@@ -23,7 +23,7 @@ from crypto_assets.tables.spec import Cadence
 from crypto_assets_tests.forgotten import nothing_forgotten
 
 SPECS = {spec.key.to_user_string(): spec for spec in defs.resolve_all_asset_specs()}
-GROUPS = {"prices", "onchain", "context", "derivatives", "news", "ml", "models", "operations"}
+GROUPS = {"prices", "onchain", "context", "derivatives", "macro", "news", "ml", "models", "operations"}
 RECORDS = {
     "api_usage",
     "quarantine",
@@ -34,7 +34,7 @@ RECORDS = {
     "model_trials",
 }  # the platform's own: no rows are expected of them
 
-PAGES = {"data_quality_report", "ml_features_latest", "signals_latest"}  # a page, and copies in Postgres: no tables
+PAGES = {"data_quality_report", "model_report", "ml_features_latest", "signals_latest"}  # no tables
 WRITTEN_ALONGSIDE = {"quarantine", "set_aside", "model_trials"}  # rows get there while other tables are materialised
 UNPARTITIONED = {*WRITTEN_ALONGSIDE, *OBSERVATIONS}  # an observation of the present cannot be backfilled
 

@@ -22,9 +22,11 @@ SETTLED_TABLES = registry.filled(When.SETTLE)
 LATE_TABLES = registry.filled(When.NOON)
 MONTHLY_TABLES = registry.filled(When.MONTH)
 LATE_HOUR = 12
-# Assets without partitions: they show the present, so nothing is backfilled or settled. The last three are no tables,
-# but a page and copies in Postgres.
-UNPARTITIONED = (*registry.unpartitioned(), "data_quality_report", "ml_features_latest", "signals_latest")
+# Assets without partitions: they show the present, so nothing is backfilled or settled. The last four are no tables, but
+# two pages and copies in Postgres.
+UNPARTITIONED = (
+    *registry.unpartitioned(), "data_quality_report", "model_report", "ml_features_latest", "signals_latest"
+)  # fmt: skip
 
 PRIORITY = {"dagster/priority": "10"}  # ticks come before backfills and refills in the queue
 UNFINISHED = [

@@ -11,6 +11,7 @@ from crypto_assets.checks import (
     identifiers,
     kept,
     measures,
+    model_drift,
     models,
     pit_quality,
     service,
@@ -37,6 +38,7 @@ def every_measure() -> dict[str, dict[str, Measure]]:
         kept.MEASURES,
         pit_quality.MEASURES,
         universe.MEASURES,
+        model_drift.MEASURES,
         models.MEASURES,
     )
     return {

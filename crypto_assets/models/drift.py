@@ -28,6 +28,13 @@ def shares(values: Floats, edges: Floats) -> Floats:
     return counts / known.size if known.size else np.full(edges.size + 1, np.nan)
 
 
+def shares_and_unknown(values: Floats, edges: Floats) -> Floats:
+    """Return the share of values in each bin and, last, of unknown ones; all NaN where there is no row."""
+    counts = np.bincount(np.searchsorted(edges, values[~np.isnan(values)], side="right"), minlength=edges.size + 1)
+    rows = max(values.size, 1)
+    return np.append(counts, np.isnan(values).sum()) / rows if values.size else np.full(edges.size + 2, np.nan)
+
+
 def stability_index(training: Floats, now: Floats) -> float:
     """Return the population stability index of shares by bin: sum of (now - then) ln(now / then).
 

@@ -7,14 +7,17 @@ Econometrica 55 (1987) 703 (standard errors of a mean of serially correlated val
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 
 import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
 from crypto_assets.errors import ModelError
+from crypto_assets.models import grid
 
 Floats = NDArray[np.float64]
+Ints = NDArray[np.int64]
 FEWEST_COINS = 5  # a rank correlation of fewer is one of a handful of values
 
 
@@ -29,21 +32,48 @@ def hourly_ic(rows: pl.DataFrame, *, fewest: int = FEWEST_COINS) -> pl.DataFrame
         One row an hour, ascending: ts, coins, ic (Pearson), rank_ic (Spearman; ties share their mean rank). Null where
         there are too few coins or all scores or all outcomes are equal.
     """
-    known = rows.select("ts", pl.col("score", "outcome").cast(pl.Float64).fill_nan(None)).drop_nulls()
-    ranks = [pl.col(name).rank("average").over("ts").alias(f"_{name}") for name in ("score", "outcome")]
-    found = (
-        known.with_columns(*ranks)
-        .group_by("ts")
-        .agg(
-            pl.len().cast(pl.Int64).alias("coins"),
-            pl.corr("score", "outcome").alias("ic"),
-            pl.corr("_score", "_outcome").alias("rank_ic"),
-            ((pl.col("score").n_unique() > 1) & (pl.col("outcome").n_unique() > 1)).alias("_varies"),
-        )
-        .sort("ts")
-    )
-    enough = (pl.col("coins") >= fewest) & pl.col("_varies")
-    return found.with_columns(pl.when(enough).then(pl.col("ic", "rank_ic").fill_nan(None))).drop("_varies")
+    known = _known(rows)
+    hours, (scores, outcomes) = grid.by_hour(known["ts"], known["score"].to_numpy(), known["outcome"].to_numpy())
+    found = coefficients(scores, outcomes, fewest=fewest)
+    return pl.DataFrame({"ts": hours, "coins": found.coins, "ic": found.ic, "rank_ic": found.rank_ic}, nan_to_null=True)
+
+
+def _known(rows: pl.DataFrame) -> pl.DataFrame:
+    """Return the rows that have a score and an outcome."""
+    return rows.select("ts", pl.col("score", "outcome").cast(pl.Float64).fill_nan(None)).drop_nulls()
+
+
+@dataclass(frozen=True)
+class Coefficients:
+    """Coefficients of each hour.
+
+    Attributes:
+        coins: coins with a score and an outcome.
+        ic: Pearson's; NaN where there are too few coins or one side does not vary.
+        rank_ic: Spearman's; NaN as for ``ic``.
+    """
+
+    coins: Ints
+    ic: Floats
+    rank_ic: Floats
+
+
+def coefficients(scores: Floats, outcomes: Floats, *, fewest: int = FEWEST_COINS) -> Coefficients:
+    """Correlate scores with outcomes hour by hour.
+
+    Args:
+        scores: hours x coins; NaN: no score.
+        outcomes: forward returns, hours x coins, fractions; NaN: not known.
+        fewest: hours with fewer coins have no coefficient.
+    """
+    there = ~(np.isnan(scores) | np.isnan(outcomes))
+    coins = there.sum(axis=1)
+    scores, outcomes = np.where(there, scores, np.nan), np.where(there, outcomes, np.nan)
+    ic = grid.row_correlations(scores, outcomes)
+    rank_ic = grid.row_correlations(grid.row_ranks(scores), grid.row_ranks(outcomes))
+    few = coins < fewest
+    ic[few], rank_ic[few] = np.nan, np.nan
+    return Coefficients(coins, ic, rank_ic)
 
 
 def newey_west_error(values: Floats, lags: int) -> float:
@@ -117,19 +147,43 @@ def quantile_spread(rows: pl.DataFrame, quantiles: int = 5) -> pl.DataFrame:
         quantiles: how many; hours with fewer coins than these are left out.
 
     Returns:
-        ts, quantile (1: the lowest scores), coins, outcome (the mean). The spread of an hour is the last less the
-        first.
+        ts, quantile (1: the lowest scores), coins, outcome (the mean; no row where a quantile has no coin). The spread of
+        an hour is the last less the first.
     """
-    known = rows.select("ts", pl.col("score", "outcome").cast(pl.Float64).fill_nan(None)).drop_nulls()
-    place = (pl.col("score").rank("ordinal").over("ts") - 1) * quantiles // pl.len().over("ts") + 1
-    return (
-        known.sort("ts", "score", "outcome")
-        .filter(pl.len().over("ts") >= quantiles)
-        .with_columns(place.cast(pl.Int64).alias("quantile"))
-        .group_by("ts", "quantile")
-        .agg(pl.len().cast(pl.Int64).alias("coins"), pl.col("outcome").mean())
-        .sort("ts", "quantile")
+    known = _known(rows)
+    hours, (scores, outcomes) = grid.by_hour(known["ts"], known["score"].to_numpy(), known["outcome"].to_numpy())
+    coins, means = quantile_outcomes(scores, outcomes, quantiles)
+    hour, place = np.nonzero(coins)
+    return pl.DataFrame(
+        {
+            "ts": hours.gather(hour),
+            "quantile": place + 1,
+            "coins": coins[hour, place],
+            "outcome": means[hour, place],
+        },
+        schema_overrides={"quantile": pl.Int64, "coins": pl.Int64, "outcome": pl.Float64},
     )
+
+
+def quantile_outcomes(scores: Floats, outcomes: Floats, quantiles: int) -> tuple[Ints, Floats]:
+    """Return coins and mean outcome of each quantile of the score: hours x quantiles, lowest scores first.
+
+    Equal scores lie in one quantile, by their mean rank: an order among them could only come from what followed.
+
+    Args:
+        scores: hours x coins; NaN: no score.
+        outcomes: hours x coins; NaN: not known.
+        quantiles: how many; hours with fewer coins than these have none.
+    """
+    there = ~(np.isnan(scores) | np.isnan(outcomes))
+    count = there.sum(axis=1)
+    there &= (count >= quantiles)[:, None]
+    ranks = grid.row_ranks(np.where(there, scores, np.nan))
+    place = np.floor((ranks - 0.5) * quantiles / np.maximum(count, 1)[:, None])
+    members = [there & (place == number) for number in range(quantiles)]
+    coins = np.stack([member.sum(axis=1) for member in members], axis=1)
+    sums = np.stack([np.where(member, outcomes, 0.0).sum(axis=1) for member in members], axis=1)
+    return coins, np.divide(sums, coins, out=np.full(sums.shape, np.nan), where=coins > 0)
 
 
 def _ratio(value: float, unit: float) -> float:

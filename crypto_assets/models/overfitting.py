@@ -52,24 +52,21 @@ def overfitting(returns: Floats, parts: int = 16) -> Overfitting:
         )
     blocks = returns[periods % parts :].reshape(parts, -1, trials)
     sums, squares, length = blocks.sum(axis=1), (blocks**2).sum(axis=1), blocks.shape[1] * parts // 2
-    logits, inside, outside = [], [], []
-    for chosen in combinations(range(parts), parts // 2):
-        mask = np.zeros(parts, dtype=bool)
-        mask[list(chosen)] = True
-        within, beyond = (_sharpes(sums[part], squares[part], length) for part in (mask, ~mask))
-        best = int(within.argmax())
-        rank = (beyond < beyond[best]).sum() + ((beyond == beyond[best]).sum() + 1) / 2
-        share = rank / (trials + 1)
-        logits.append(np.log(share / (1 - share)))
-        inside.append(within[best])
-        outside.append(beyond[best])
+    chosen = np.array(list(combinations(range(parts), parts // 2)))
+    mask = np.zeros((len(chosen), parts))
+    np.put_along_axis(mask, chosen, 1.0, axis=1)
+    within, beyond = (_sharpes(part @ sums, part @ squares, length) for part in (mask, 1 - mask))
+    every, best = np.arange(len(chosen)), within.argmax(axis=1)
+    inside, outside = within[every, best], beyond[every, best]
+    rank = (beyond < outside[:, None]).sum(axis=1) + ((beyond == outside[:, None]).sum(axis=1) + 1) / 2
+    share = rank / (trials + 1)
+    logits = np.log(share / (1 - share))
     slope = float(np.polyfit(inside, outside, 1)[0]) if np.ptp(inside) > 0 else float("nan")
-    judged = np.array(logits)
-    return Overfitting(float((judged <= 0).mean()), judged, slope, float((np.array(outside) < 0).mean()))
+    return Overfitting(float((logits <= 0).mean()), logits, slope, float((outside < 0).mean()))
 
 
 def _sharpes(sums: Floats, squares: Floats, length: int) -> Floats:
-    """Return each trial's Sharpe ratio over parts whose sums and squares are known; zero where nothing moves."""
-    mean = sums.sum(axis=0) / length
-    variance = np.maximum(squares.sum(axis=0) / length - mean**2, 0.0) * length / (length - 1)
+    """Return each trial's Sharpe ratio over periods whose sum and sum of squares are known; zero where nothing moves."""
+    mean = sums / length
+    variance = np.maximum(squares / length - mean**2, 0.0) * length / (length - 1)
     return np.divide(mean, np.sqrt(variance), out=np.zeros_like(mean), where=variance > 0)

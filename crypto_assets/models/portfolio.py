@@ -59,16 +59,32 @@ def target_weights(scores: Floats, volatilities: Floats, rule: WeightRule) -> Fl
         One weight a coin in [-per_coin, per_coin]; each side sums to at most half of ``gross`` (all of it if
         ``long_only``). All zero where fewer than two coins can be held.
     """
-    weights = np.zeros(scores.size)
-    known = np.flatnonzero(~np.isnan(scores) & (volatilities > 0))
-    if known.size < 2:
-        return weights
-    order = known[np.argsort(scores[known], kind="stable")]
-    count = max(1, int(known.size * rule.share))
-    sides = [(order[-count:], 1.0)] if rule.long_only else [(order[-count:], 1.0), (order[:count], -1.0)]
-    for coins, sign in sides:
-        strength = (1 + np.arange(count) if sign > 0 else count - np.arange(count)) / volatilities[coins]
-        weights[coins] = sign * _capped(strength, rule.gross / len(sides), rule.per_coin)
+    return target_weights_by_hour(scores[None], volatilities[None], rule)[0]
+
+
+def target_weights_by_hour(scores: Floats, volatilities: Floats, rule: WeightRule) -> Floats:
+    """Return the weights of many hours before turnover is damped, each as ``target_weights`` says.
+
+    Args:
+        scores: hours x coins.
+        volatilities: hours x coins.
+        rule: shares and caps.
+    """
+    with np.errstate(invalid="ignore"):
+        known = ~np.isnan(scores) & (volatilities > 0)
+    coins = known.sum(axis=1)
+    order = np.argsort(np.where(known, scores, np.nan), axis=1, kind="stable")  # unknown ones go last
+    place = np.empty(order.shape, dtype=np.int64)
+    np.put_along_axis(place, order, np.broadcast_to(np.arange(order.shape[1]), order.shape), axis=1)
+    held = np.where(coins < 2, 0, np.maximum(1, (coins * rule.share).astype(np.int64)))[:, None]
+    lowest_bought = coins[:, None] - held
+    inverse = np.divide(1.0, volatilities, out=np.zeros(scores.shape), where=known)
+    total = rule.gross if rule.long_only else rule.gross / 2
+    bought = np.where(known & (place >= lowest_bought), (place - lowest_bought + 1) * inverse, 0.0)
+    weights = _capped(bought, total, rule.per_coin)
+    if not rule.long_only:
+        sold = np.where(known & (place < held), (held - place) * inverse, 0.0)
+        weights -= _capped(sold, total, rule.per_coin)
     return weights
 
 
@@ -77,18 +93,29 @@ def damped(former: Floats, target: Floats, rule: WeightRule) -> Floats:
     return np.where(np.isnan(target), 0.0, former + rule.trade * (np.nan_to_num(target) - former))
 
 
+def damped_by_hour(target: Floats, rule: WeightRule) -> Floats:
+    """Return the weights of consecutive hours that begin with none and follow ``damped``: hours x coins."""
+    weights, former = np.empty(target.shape), np.zeros(target.shape[1])
+    for hour, wanted in enumerate(target):
+        former = damped(former, wanted, rule)
+        weights[hour] = former
+    return weights
+
+
 def _capped(strength: Floats, total: float, cap: float) -> Floats:
-    """Share a total in proportion to strength with no share above the cap; what does not fit is not held."""
-    weights, free = np.zeros(strength.size), np.ones(strength.size, dtype=bool)
-    left = total
-    while free.any() and left > 0:
-        weights[free] = strength[free] / strength[free].sum() * left
-        over = free & (weights > cap)
-        if not over.any():
-            break
-        weights[over] = cap
-        free &= ~over
-        left = total - weights[~free].sum()
+    """Share a total in proportion to strength, row by row, with no share above the cap; what does not fit is not held."""
+    weights, free = np.zeros(strength.shape), strength > 0
+    left = np.full((len(strength), 1), total)
+    rows = np.flatnonzero(free.any(axis=1))
+    while rows.size:
+        open_, power = free[rows], np.where(free[rows], strength[rows], 0.0)
+        wanted = power / power.sum(axis=1, keepdims=True) * left[rows]
+        over = open_ & (wanted > cap)
+        weights[rows] = np.where(over, cap, np.where(open_, wanted, weights[rows]))
+        free[rows] = open_ & ~over
+        left[rows] = total - np.where(free[rows], 0.0, weights[rows]).sum(axis=1, keepdims=True)
+        again = over.any(axis=1) & free[rows].any(axis=1) & (left[rows, 0] > 0)
+        rows = rows[again]
     return np.minimum(weights, cap)
 
 

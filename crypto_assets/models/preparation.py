@@ -14,6 +14,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from crypto_assets.errors import ModelError
+from crypto_assets.models.grid import Layout, row_ranks
 
 Matrix = NDArray[np.float32]
 BLOCK = 65_536  # rows
@@ -31,9 +32,13 @@ def ranked(rows: pl.DataFrame, features: Sequence[str]) -> Matrix:
         rows x features, float32: (rank - 1/2) / known - 1/2, so from above -0.5 to below 0.5 with mean 0 in each hour;
         ties share their mean rank; NaN where the feature is unknown.
     """
-    known = rows.select("ts", pl.col(features).cast(pl.Float64).fill_nan(None))
-    place = (pl.col(features).rank("average") - 0.5) / pl.col(features).count() - 0.5
-    return _matrix(known.select(place.over("ts")))
+    layout = Layout.of(rows["ts"])
+    found = np.empty((rows.height, len(features)), dtype=np.float32)
+    for number, feature in enumerate(features):
+        laid = layout.lay(rows[feature].cast(pl.Float64).fill_null(float("nan")).to_numpy())
+        known = np.maximum((~np.isnan(laid)).sum(axis=1, keepdims=True), 1)
+        found[:, number] = layout.pick((row_ranks(laid) - 0.5) / known - 0.5)
+    return found
 
 
 def raw(rows: pl.DataFrame, features: Sequence[str]) -> Matrix:

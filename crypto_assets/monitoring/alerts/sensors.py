@@ -19,6 +19,7 @@ from crypto_assets.monitoring.watch import (
     failed_checks,
     failed_runs,
     late_tables,
+    model_drift,
     model_server,
     signal_changes,
     suspected_changes,
@@ -36,6 +37,7 @@ WATCHERS: dict[str, Watcher] = {
         model_server,
         call_budgets,
         suspected_changes,
+        model_drift,
         signal_changes,
     )
 }
