@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import datetime, timezone
@@ -31,8 +31,9 @@ from crypto_assets.settings import Settings
 from crypto_assets.store.selection import feature_columns, select
 from crypto_assets.store.store import Store
 from crypto_assets.store.table import Table
+from crypto_assets.tables.contract import Contract
 from crypto_assets.tables.registry import TABLES
-from crypto_assets.tables.schemas import CONTRACTS, ML_FEATURES
+from crypto_assets.tables.schemas import CONTRACTS, ML_FEATURES, SIGNALS
 
 LARGEST_ENTITIES = 100_000
 Text = Annotated[str | None, Query()]
@@ -277,10 +278,12 @@ def _features(app: FastAPI) -> None:
             "available_at",
             *(name for name in feature_columns(columns) if name not in ML_FEATURES.key),
         ]
-        count, body = gateway.current.latest(names, wanted)
-        gateway.measured.rows(ML_FEATURES.table, count)
-        gateway.gate.count_rows(caller, count)
-        return _json(f'{{"rows":{body}}}')
+        return _newest(gateway, caller, ML_FEATURES, names, wanted)
+
+    @app.get("/v1/signals/latest", tags=["features"], summary="The newest signal of each coin, from Postgres")
+    def signals(gateway: Shared, caller: Asked, symbols: Text = None) -> Response:
+        caller.check([SIGNALS.table])
+        return _newest(gateway, caller, SIGNALS, SIGNALS.names, select(SIGNALS, symbols=symbols).symbols)
 
     @app.post("/v1/features/historical", tags=["features"], summary="Features as they were known at any instants")
     def historical(request: Request, gateway: Shared, caller: Asked, asked: Historical) -> Response:
@@ -312,6 +315,16 @@ def _features(app: FastAPI) -> None:
 
 
 DIGESTS = "theme_digests"
+
+
+def _newest(
+    gateway: Gateway, caller: Caller, contract: Contract, columns: Sequence[str], symbols: Sequence[str] | None
+) -> Response:
+    """Answer with the newest row of each coin of a table, and count the rows."""
+    count, body = gateway.current.latest(contract, columns, symbols)
+    gateway.measured.rows(contract.table, count)
+    gateway.gate.count_rows(caller, count)
+    return _json(f'{{"rows":{body}}}')
 
 
 def _utc(moment: datetime) -> datetime:

@@ -20,6 +20,8 @@ from crypto_assets.serving.online import LatestRows
 from crypto_assets.settings import Settings
 from crypto_assets.storage.warehouse import Warehouse
 from crypto_assets.store.store import Store
+from crypto_assets.tables.contract import Contract
+from crypto_assets.tables.schemas import ML_FEATURES
 
 CATALOG_S, STATUS_S = 15.0, 60.0
 T = TypeVar("T")
@@ -52,20 +54,21 @@ class Current:
         self._catalog: _Kept[pl.DataFrame] = _Kept(CATALOG_S)
         self._status: _Kept[dict[str, Any]] = _Kept(STATUS_S)
 
-    @property
-    def _rows(self) -> LatestRows:
+    def _rows(self, contract: Contract) -> LatestRows:
         if not hasattr(self._local, "rows"):
-            self._local.rows = LatestRows(self._url)
-        found: LatestRows = self._local.rows
-        return found
+            self._local.rows = {}
+        known: dict[str, LatestRows] = self._local.rows
+        if contract.table not in known:
+            known[contract.table] = LatestRows(self._url, contract)
+        return known[contract.table]
 
-    def latest(self, columns: Sequence[str], symbols: Sequence[str] | None) -> tuple[int, str]:
+    def latest(self, contract: Contract, columns: Sequence[str], symbols: Sequence[str] | None) -> tuple[int, str]:
         """Return the newest row of each coin: how many, and the rows as a JSON array.
 
         Raises:
             InstanceError: Postgres does not answer.
         """
-        return self._rows.as_json(columns, symbols)
+        return self._rows(contract).as_json(columns, symbols)
 
     def warehouse(self, uri: str) -> Warehouse:
         """Return the warehouse to read rows from."""
@@ -94,4 +97,4 @@ class Current:
             InstanceError: Postgres does not answer.
         """
         store.table("prices").version()
-        self._rows.check()
+        self._rows(ML_FEATURES).check()

@@ -22,8 +22,8 @@ from crypto_assets.store.historical import MAX_AGE, historical_features
 from crypto_assets.store.selection import feature_columns, names_of
 from crypto_assets.store.table import Table
 from crypto_assets.store.times import AsOf, When, first_instant, past_instant
-from crypto_assets.tables.contract import Frame
-from crypto_assets.tables.schemas import CONTRACTS, ML_FEATURES
+from crypto_assets.tables.contract import Contract, Frame
+from crypto_assets.tables.schemas import CONTRACTS, ML_FEATURES, SIGNALS
 
 LATEST_WITHIN = DAY * 7  # before the newest day of the table; a coin that is silent for longer has no current row
 
@@ -152,11 +152,29 @@ class Store:
             UsageError: a coin or a feature does not exist.
             WarehouseError: the table cannot be read.
         """
-        stored = self._tables.days_with_rows(ML_FEATURES.table, date.min, date.max)
-        names = [*ML_FEATURES.key, "available_at", *feature_columns(columns)]
+        return self._newest(ML_FEATURES, symbols, [*ML_FEATURES.key, "available_at", *feature_columns(columns)])
+
+    def signals(self, symbols: str | Sequence[str] | None = None) -> pl.DataFrame:
+        """Return the newest signal of each coin, from the files.
+
+        Args:
+            symbols: coins; None for all.
+
+        Returns:
+            The columns of ``signals``, sorted by symbol: the target weight in [-1, 1], the model, why. Empty while no model
+            is trained.
+
+        Raises:
+            UsageError: a coin does not exist.
+            WarehouseError: the table cannot be read.
+        """
+        return self._newest(SIGNALS, symbols, SIGNALS.names)
+
+    def _newest(self, contract: Contract, symbols: str | Sequence[str] | None, names: Sequence[str]) -> pl.DataFrame:
+        stored = self._tables.days_with_rows(contract.table, date.min, date.max)
         newest = max(stored, default=date.min)
         first = newest - LATEST_WITHIN if stored else newest
-        rows = self.table(ML_FEATURES.table).read(first, newest, symbols, names)
+        rows = self.table(contract.table).read(first, newest, symbols, names)
         kept = list(dict.fromkeys(names))
         return rows.group_by("symbol").agg(pl.all().sort_by("ts").last()).sort("symbol").select(kept)
 

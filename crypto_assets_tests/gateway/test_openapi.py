@@ -23,7 +23,7 @@ CHECKS = [
 ]  # fmt: skip
 ROUTES = [
     "/healthz", "/metrics", "/readyz", "/v1/catalog", "/v1/features/historical", "/v1/features/latest",
-    "/v1/narratives/digest", "/v1/status", "/v1/tables/{table}", "/v1/tables/{table}/rows",
+    "/v1/narratives/digest", "/v1/signals/latest", "/v1/status", "/v1/tables/{table}", "/v1/tables/{table}/rows",
 ]  # fmt: skip
 
 

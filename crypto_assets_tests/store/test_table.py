@@ -203,6 +203,7 @@ def test_the_newest_row_of_each_coin(store: Store) -> None:
     found = store.latest(columns="price_usd")
     assert found.columns == ["symbol", "ts", "available_at", "price_usd"]
     assert found.select("symbol", "price_usd").rows() == [("BTC", float(HOURS)), ("ETH", 1000.0 + HOURS)]
+    assert store.signals().is_empty() and "weight" in store.signals("BTC").columns
     assert store.latest("eth")["symbol"].to_list() == ["ETH"]
     empty = ca.open(warehouse=str(Path(store.warehouse) / "prices"))  # a folder without tables
     assert empty.latest().is_empty()
