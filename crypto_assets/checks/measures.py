@@ -13,7 +13,7 @@ from crypto_assets.catalog.listings import untraded
 from crypto_assets.checks import state
 from crypto_assets.checks.outcome import Measure, Outcome, Scope
 from crypto_assets.checks.state import FRESHNESS, KEPT_DAYS, RECORDS
-from crypto_assets.dates import DAY, days, midnight, runs_of
+from crypto_assets.dates import DAY, chunks, days, midnight, runs_of
 from crypto_assets.tables.contract import Contract
 from crypto_assets.tables.registry import CONTRACTS, TABLES
 from crypto_assets.tables.spec import (
@@ -34,6 +34,7 @@ from crypto_assets.tables.spec import (
 # Exchanges miss a few hours a year. A smaller share means that the provider or the platform lost rows.
 ROWS_THRESHOLD = 0.98
 RECENT_DAYS = 7
+YEAR_DAYS = 366
 ROWS_AT_ONCE = 200_000  # of all columns: of features some 350 MB
 
 
@@ -239,25 +240,29 @@ def _days_of(due: DaysOf, table: str, scope: Scope, present: pl.DataFrame, close
 
 
 def _hours_of(due: HoursOf, table: str, scope: Scope, present: pl.DataFrame, closed: int) -> Counted:
-    """Expect a row for each coin and hour mark for which one of the tables has a row."""
-    hours = []
-    for name in due.tables:
-        how = TABLES[name].read_by_features
-        delay = how.delay_hours if isinstance(how, OnTheHour) else 0
-        first = scope.start - DAY if delay else scope.start
-        rows = scope.warehouse.read(name, start=first, end=scope.end, columns=["symbol", "ts"])
-        hours.append(rows.with_columns(pl.col("ts") + timedelta(hours=delay)))
+    """Expect a row for each coin and hour mark for which one of the tables has a row; a year is in memory at a time."""
     coins = [coin.symbol for coin in select(scope.settings.coins)]
-    wanted = (
-        pl.concat(hours)
-        .unique()
-        .filter(
-            pl.col("symbol").is_in(coins),
-            pl.col("ts").dt.date().is_between(scope.start, scope.end),
-            pl.col("ts").dt.date() < scope.now.date(),
+    expected = found = 0
+    for start, end in chunks(scope.start, scope.end, YEAR_DAYS):
+        hours = []
+        for name in due.tables:
+            how = TABLES[name].read_by_features
+            delay = how.delay_hours if isinstance(how, OnTheHour) else 0
+            first = start - DAY if delay else start
+            rows = scope.warehouse.read(name, start=first, end=end, columns=["symbol", "ts"])
+            hours.append(rows.with_columns(pl.col("ts") + timedelta(hours=delay)))
+        wanted = (
+            pl.concat(hours)
+            .unique()
+            .filter(
+                pl.col("symbol").is_in(coins),
+                pl.col("ts").dt.date().is_between(start, end),
+                pl.col("ts").dt.date() < scope.now.date(),
+            )
         )
-    )
-    return wanted.height, wanted.join(present, on=["symbol", "ts"], how="semi").height, ""
+        expected += wanted.height
+        found += wanted.join(present, on=["symbol", "ts"], how="semi").height
+    return expected, found, ""
 
 
 def _scores_of(due: ScoresOf, table: str, scope: Scope, present: pl.DataFrame, closed: int) -> Counted:
