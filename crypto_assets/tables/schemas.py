@@ -1,7 +1,7 @@
 """Every table's contract by its name, for code that reads or writes one table.
 
 The contracts are declared with all else about their tables in the files of the groups (``prices.py``, ``universe.py``, ``derivatives.py``,
-``onchain.py``, ``network.py``, ``context.py``, ``macro.py``, ``news.py``, ``ml.py``, ``operations.py``). Code about many tables reads ``registry.py``.
+``onchain.py``, ``network.py``, ``context.py``, ``macro.py``, ``news.py``, ``ml.py``, ``models.py``, ``operations.py``). Code about many tables reads ``registry.py``.
 """
 
 from crypto_assets.tables.context import COMMUNITY_LAG as COMMUNITY_LAG
@@ -21,6 +21,10 @@ from crypto_assets.tables.macro import MACRO_INDICATORS as MACRO_INDICATORS
 from crypto_assets.tables.macro import MACRO_SERIES as MACRO_SERIES
 from crypto_assets.tables.ml import ML_FEATURES as ML_FEATURES
 from crypto_assets.tables.ml import TEN_ONCHAIN_FIELDS as TEN_ONCHAIN_FIELDS
+from crypto_assets.tables.models import MODEL_TRIALS as MODEL_TRIALS
+from crypto_assets.tables.models import PREDICTIONS as PREDICTIONS
+from crypto_assets.tables.models import SIGNALS as SIGNALS
+from crypto_assets.tables.models import TRAINED_MODELS as TRAINED_MODELS
 from crypto_assets.tables.network import NETWORK_METRICS as NETWORK_METRICS
 from crypto_assets.tables.news import ARTICLE_NARRATIVES as ARTICLE_NARRATIVES
 from crypto_assets.tables.news import NARRATIVES as NARRATIVES
