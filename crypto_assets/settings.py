@@ -172,9 +172,7 @@ class Settings:
             api_budgets=_api_budgets(text("API_BUDGETS", "")),
             **_cluster(text),
             **_ollama(text),
-            alert_webhook_url=_webhook(secret("ALERT_WEBHOOK_URL")),
-            alert_format=_alert_format(text("ALERT_FORMAT", "json").lower()),
-            alert_runbooks=text("ALERT_RUNBOOKS", "docs/runbooks"),
+            **_alerts(text, secret),
             docs=text("CRYPTO_ASSETS_DOCS", "docs").rstrip("/"),
             history_days=_history_days(text("CRYPTO_ASSETS_HISTORY_DAYS", "2")),
             metrics_host=text("CRYPTO_ASSETS_METRICS_HOST", "127.0.0.1"),
@@ -307,6 +305,15 @@ def _derivatives(text: Callable[[str, str], str], url: Callable[[str, str], str]
         "bybit_base_url": url("BYBIT_BASE_URL", "https://api.bybit.com"),
         "deribit_base_url": url("DERIBIT_BASE_URL", "https://www.deribit.com"),
         "derivative_sources": _order("DERIVATIVE_SOURCES", text("DERIVATIVE_SOURCES", ""), DERIVATIVE_SOURCES),
+    }
+
+
+def _alerts(text: Callable[[str, str], str], secret: Callable[[str], SecretStr | None]) -> dict[str, Any]:
+    """Read where alerts go, in which form, and where their runbooks are."""
+    return {
+        "alert_webhook_url": _webhook(secret("ALERT_WEBHOOK_URL")),
+        "alert_format": _alert_format(text("ALERT_FORMAT", "json").lower()),
+        "alert_runbooks": text("ALERT_RUNBOOKS", "docs/runbooks"),
     }
 
 
