@@ -165,12 +165,9 @@ class Settings:
             stablecoins_base_url=llama if text("DEFILLAMA_BASE_URL", "") else "https://stablecoins.llama.fi",
             yields_base_url=llama if text("DEFILLAMA_BASE_URL", "") else "https://yields.llama.fi",
             fear_greed_base_url=url("FEAR_GREED_BASE_URL", "https://api.alternative.me"),
-            blockchain_base_url=url("BLOCKCHAIN_BASE_URL", "https://api.blockchain.info"),
-            mempool_base_url=url("MEMPOOL_BASE_URL", "https://mempool.space"),
             **_macro(secret, url),
             news_feeds=_feeds(text("NEWS_FEEDS", DEFAULT_FEEDS)),
-            social_feeds=_feeds(text("SOCIAL_FEEDS", ""), "SOCIAL_FEEDS") if text("SOCIAL_FEEDS", "") else {},
-            social_folder=Path(text("SOCIAL_FOLDER", "")).expanduser() if text("SOCIAL_FOLDER", "") else None,
+            **_social(text),
             rate_limits=_rate_limits(text("RATE_LIMITS", "")),
             api_budgets=_api_budgets(text("API_BUDGETS", "")),
             **_cluster(text),
@@ -327,9 +324,29 @@ def _derivatives(text: Callable[[str, str], str], url: Callable[[str, str], str]
     }
 
 
-def _macro(secret: Callable[[str], SecretStr | None], url: Callable[[str, str], str]) -> dict[str, Any]:
-    """Read the providers of macro series: their addresses, and the key of FRED."""
+def _alerts(text: Callable[[str, str], str], secret: Callable[[str], SecretStr | None]) -> dict[str, Any]:
+    """Read where alerts go, in which form, and where their runbooks are."""
     return {
+        "alert_webhook_url": _webhook(secret("ALERT_WEBHOOK_URL")),
+        "alert_format": _alert_format(text("ALERT_FORMAT", "json").lower()),
+        "alert_runbooks": text("ALERT_RUNBOOKS", "docs/runbooks"),
+    }
+
+
+def _social(text: Callable[[str, str], str]) -> dict[str, Any]:
+    """Read where posts are: feeds, and a folder of files; nothing by default."""
+    feeds, folder = text("SOCIAL_FEEDS", ""), text("SOCIAL_FOLDER", "")
+    return {
+        "social_feeds": _feeds(feeds, "SOCIAL_FEEDS") if feeds else {},
+        "social_folder": Path(folder).expanduser() if folder else None,
+    }
+
+
+def _macro(secret: Callable[[str], SecretStr | None], url: Callable[[str, str], str]) -> dict[str, Any]:
+    """Read the providers of macro series and chain data: their addresses, and the key of FRED."""
+    return {
+        "blockchain_base_url": url("BLOCKCHAIN_BASE_URL", "https://api.blockchain.info"),
+        "mempool_base_url": url("MEMPOOL_BASE_URL", "https://mempool.space"),
         "fred_api_key": secret("FRED_API_KEY"),
         "fred_base_url": url("FRED_BASE_URL", "https://api.stlouisfed.org/fred"),
         "cboe_base_url": url("CBOE_BASE_URL", "https://cdn.cboe.com/api/global/us_indices"),

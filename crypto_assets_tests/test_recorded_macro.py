@@ -143,7 +143,7 @@ def differing(got: pd.DataFrame, rows: pd.DataFrame) -> tuple[int, int, int]:
             mine = row[f"macro_{BY_NAME[name].feature}{suffix}"]
             cells += 1
             absent += bool(mine != mine)
-            wrong += mine == mine and mine != pytest.approx(value, rel=1e-9, abs=1e-9)
+            wrong += int(bool(mine == mine and mine != pytest.approx(value, rel=1e-9, abs=1e-9)))
     return wrong, cells, absent
 
 

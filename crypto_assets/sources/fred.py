@@ -82,11 +82,12 @@ async def _series(
     begin = first
     while begin <= last:
         until = min(begin + SPAN - DAY, last)
-        rows = await _rows(client, settings, series, first, begin, until, given)
+        subject = f"{series.name} {start} to {last}, vintages {begin} to {until}"
+        rows = await _rows(client, settings, series, first, begin, until, subject, given)
         parsed = [_parsed(row) for row in rows]
         for row in (row for row, found in zip(rows, parsed, strict=True) if found is None):
             given.log.add(series.name, start, UNREADABLE_TIME, row)
-        what = f"{NAME} {OBSERVATIONS} for {series.name} {begin} to {until}"
+        what = f"{NAME} {OBSERVATIONS} for {subject}"
         require_readable(parsed.count(None), len(rows), what, "no date, realtime_start and realtime_end")
         for observed, since, to, value in filter(None, parsed):
             stood.setdefault(observed, _Standing()).add(since, to, value, begin)
@@ -148,7 +149,14 @@ def _parsed(row: object) -> tuple[date, date, date, object] | None:
 
 
 async def _rows(
-    client: Client, settings: Settings, series: MacroSeries, first: date, begin: date, until: date, given: Given
+    client: Client,
+    settings: Settings,
+    series: MacroSeries,
+    first: date,
+    begin: date,
+    until: date,
+    subject: str,
+    given: Given,
 ) -> list[Any]:
     """Return the rows of one span of vintages, page by page."""
     rows: list[Any] = []
@@ -156,7 +164,6 @@ async def _rows(
         "series_id": series.name, "observation_start": first, "realtime_start": begin, "realtime_end": until, "limit": PAGE,
     }  # fmt: skip
     while True:
-        subject = f"{series.name} {begin} to {until}"
         answer = await get(client, settings, OBSERVATIONS, subject, **asked, offset=len(rows))
         body = answer.body if isinstance(answer.body, dict) else {}
         page = rows_of(body.get("observations"), f"{NAME} {OBSERVATIONS} for {subject}")

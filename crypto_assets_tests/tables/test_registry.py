@@ -54,7 +54,7 @@ def test_an_enhanced_table_has_the_key_of_its_base_and_its_rows() -> None:
 
 
 def test_only_a_feed_shows_the_newest_rows_alone() -> None:
-    assert registry.newest_only() == ("news_articles",)
+    assert registry.newest_only() == ("news_articles", "social_posts")
 
 
 def _rows(**changed: Any) -> DerivedFrom:
