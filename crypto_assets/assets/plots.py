@@ -120,7 +120,9 @@ def line_chart(series: Series, *, title: str, unit: str) -> str:
     axes.spines[["top", "right"]].set_visible(False)
     if series:
         axes.legend(loc="center left", bbox_to_anchor=(1.0, 0.5), frameon=False, fontsize=8)
-    ConstrainedLayoutEngine().execute(figure)  # as layout="constrained" does, which draws the whole figure once more for it
+    ConstrainedLayoutEngine().execute(
+        figure
+    )  # as layout="constrained" does, which draws the whole figure once more for it
     picture = io.BytesIO()
     figure.savefig(picture, format="png")
     return f"![{title}](data:image/png;base64,{base64.b64encode(picture.getvalue()).decode()})"
