@@ -71,7 +71,17 @@ class Settings:
     stablecoins_base_url: str
     yields_base_url: str
     fear_greed_base_url: str
+    blockchain_base_url: str
+    mempool_base_url: str
+    fred_api_key: SecretStr | None
+    fred_base_url: str
+    cboe_base_url: str
+    nyfed_base_url: str
+    treasury_base_url: str
+    ecb_base_url: str
     news_feeds: Mapping[str, str] = field(default_factory=dict)
+    social_feeds: Mapping[str, str] = field(default_factory=dict)
+    social_folder: Path | None = None
     rate_limits: Mapping[str, tuple[int, float]] = field(default_factory=dict)  # provider -> (calls, seconds)
     api_budgets: Mapping[str, int] = field(default_factory=dict)  # provider -> calls a month
     kube_namespace: str | None = None  # where run pods live; None: not in a cluster
@@ -155,7 +165,12 @@ class Settings:
             stablecoins_base_url=llama if text("DEFILLAMA_BASE_URL", "") else "https://stablecoins.llama.fi",
             yields_base_url=llama if text("DEFILLAMA_BASE_URL", "") else "https://yields.llama.fi",
             fear_greed_base_url=url("FEAR_GREED_BASE_URL", "https://api.alternative.me"),
+            blockchain_base_url=url("BLOCKCHAIN_BASE_URL", "https://api.blockchain.info"),
+            mempool_base_url=url("MEMPOOL_BASE_URL", "https://mempool.space"),
+            **_macro(secret, url),
             news_feeds=_feeds(text("NEWS_FEEDS", DEFAULT_FEEDS)),
+            social_feeds=_feeds(text("SOCIAL_FEEDS", ""), "SOCIAL_FEEDS") if text("SOCIAL_FEEDS", "") else {},
+            social_folder=Path(text("SOCIAL_FOLDER", "")).expanduser() if text("SOCIAL_FOLDER", "") else None,
             rate_limits=_rate_limits(text("RATE_LIMITS", "")),
             api_budgets=_api_budgets(text("API_BUDGETS", "")),
             **_cluster(text),
@@ -235,18 +250,22 @@ def _alert_format(text: str) -> str:
     return text
 
 
-def _feeds(text: str) -> dict[str, str]:
+def _feeds(text: str, variable_name: str = "NEWS_FEEDS") -> dict[str, str]:
     """Read feeds by name from ``name=url,name=url``. Raises :class:`UsageError` for an invalid or repeated entry."""
     feeds: dict[str, str] = {}
     for item in filter(None, (part.strip() for part in text.split(","))):
         name, equals, address = (part.strip() for part in item.partition("="))
         if not name or not equals or not address.lower().startswith(("http://", "https://")):
-            raise UsageError(f"NEWS_FEEDS has {item!r}; write name=url,name=url with distinct names and http(s) urls")
+            raise UsageError(
+                f"{variable_name} has {item!r}; write name=url,name=url with distinct names and http(s) urls"
+            )
         if name in feeds:
-            raise UsageError(f"NEWS_FEEDS names the feed {name!r} twice; give each feed a name of its own")
+            raise UsageError(f"{variable_name} names the feed {name!r} twice; give each feed a name of its own")
         feeds[name] = address
     if not feeds:
-        raise UsageError("NEWS_FEEDS names no feed; write name=url,name=url, or leave it unset for the default feeds")
+        raise UsageError(
+            f"{variable_name} names no feed; write name=url,name=url, or leave it unset for the default feeds"
+        )
     return feeds
 
 
@@ -291,6 +310,18 @@ def _derivatives(text: Callable[[str, str], str], url: Callable[[str, str], str]
         "bybit_base_url": url("BYBIT_BASE_URL", "https://api.bybit.com"),
         "deribit_base_url": url("DERIBIT_BASE_URL", "https://www.deribit.com"),
         "derivative_sources": _order("DERIVATIVE_SOURCES", text("DERIVATIVE_SOURCES", ""), DERIVATIVE_SOURCES),
+    }
+
+
+def _macro(secret: Callable[[str], SecretStr | None], url: Callable[[str, str], str]) -> dict[str, Any]:
+    """Read the providers of macro series: their addresses, and the key of FRED."""
+    return {
+        "fred_api_key": secret("FRED_API_KEY"),
+        "fred_base_url": url("FRED_BASE_URL", "https://api.stlouisfed.org/fred"),
+        "cboe_base_url": url("CBOE_BASE_URL", "https://cdn.cboe.com/api/global/us_indices"),
+        "nyfed_base_url": url("NYFED_BASE_URL", "https://markets.newyorkfed.org"),
+        "treasury_base_url": url("TREASURY_BASE_URL", "https://home.treasury.gov"),
+        "ecb_base_url": url("ECB_BASE_URL", "https://data-api.ecb.europa.eu"),
     }
 
 

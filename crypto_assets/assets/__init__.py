@@ -23,13 +23,15 @@ def dagster_modules() -> list[ModuleType]:
         context,
         derivatives,
         derived,
+        macro,
         ml,
         models,
         news,
         onchain,
         operations,
         prices,
+        social,
         universe,
     )
 
-    return [prices, universe, derivatives, onchain, context, news, ml, models, operations, derived]
+    return [prices, universe, derivatives, onchain, context, macro, news, social, ml, models, operations, derived]

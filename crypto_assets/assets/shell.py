@@ -398,7 +398,8 @@ def note(context: dg.AssetExecutionContext, fetched: Fetched, output: str | None
     """Record a fetch: metadata of the materialisation, and rows of ``set_aside``.
 
     The metadata has the hashes of the responses, the number of calls, what the provider did not have, and failed coins.
-    Each day's materialisation has what was set aside of that day; counts of the whole run end in ``_of_run``.
+    Each day's materialisation has what was set aside of that day, and of the responses about single days its own; counts
+    of the whole run end in ``_of_run``.
 
     Args:
         context: The run.
@@ -412,7 +413,6 @@ def note(context: dg.AssetExecutionContext, fetched: Fetched, output: str | None
     metadata: Mapping[str, Any] = {
         **more,
         FAILED_COINS: dg.MetadataValue.json(dict(fetched.failed)),
-        "response_sha256": dg.MetadataValue.json(sorted(fetched.digests)),
         "requests_of_run": fetched.calls,
         "not_given": dg.MetadataValue.json(dict(fetched.missing)),
         "not_given_count": len(fetched.missing),
@@ -421,7 +421,14 @@ def note(context: dg.AssetExecutionContext, fetched: Fetched, output: str | None
     providers: Providers = context.resources.providers
     contract = CONTRACTS[output or context.asset_key.to_user_string()]
     start, end = days_of(context)
-    by_day = {day: {**of_day, **metadata} for day, of_day in _set_aside_by_day(fetched.set_aside, start, end).items()}
+    by_day = {
+        day: {
+            **of_day,
+            **metadata,
+            "response_sha256": dg.MetadataValue.json(fetched.digests_of(date.fromisoformat(day))),
+        }
+        for day, of_day in _set_aside_by_day(fetched.set_aside, start, end).items()
+    }
     add_by_partition(context.op_execution_context.get_step_execution_context(), dg.AssetKey(contract.table), by_day)
     warehouse = Warehouse(providers.settings().warehouse)
     seen = set_aside.record(warehouse, contract, fetched, start, end, providers.now())

@@ -13,12 +13,14 @@ from typing import TYPE_CHECKING
 import polars as pl
 
 from crypto_assets.catalog import select
+from crypto_assets.catalog.business_days import is_business_day
 from crypto_assets.dagster_internals.known_states import KnownStates
 from crypto_assets.dates import DAY, days, midnight
 from crypto_assets.settings import Settings
 from crypto_assets.storage.warehouse import Warehouse
 from crypto_assets.tables import registry
 from crypto_assets.tables.registry import CONTRACTS, REQUIRED_INPUTS, TABLES
+from crypto_assets.tables.spec import BusinessDays
 
 if TYPE_CHECKING:
     from dagster import DagsterInstance
@@ -37,7 +39,7 @@ _OF_PROVIDERS = registry.provider_tables()
 # Derived tables that are due from their first row on, e.g. predictions: nothing says when a first model is there.
 FROM_FIRST_ROW = tuple(name for name in REQUIRED_INPUTS if HISTORY.get(name) is not None)
 # Snapshots of which a past day cannot be requested at all.
-PRESENT_ONLY = tuple(name for name in SNAPSHOTS if name not in registry.settles_after())
+PRESENT_ONLY = tuple(n for n in SNAPSHOTS if n in registry.provider_tables() and n not in registry.settles_after())
 
 # The states of the days of a range, and of freshness.
 FAILED, EMPTY, GAPS, WHOLE, NOT_DUE, NOT_SHOWN = "failed", "empty", "gaps", "whole", "none due", "not shown"
@@ -216,12 +218,15 @@ def days_due(
         settings: The configured coins. If the provider lists none of them, no day is due. None: coins do not matter.
 
     Returns:
-        All closed days. For a provider that does not show the past: the days that it shows now, and those from the
-        first row on. For a table that is due from its first row on, these. For a table of months: first days of months.
+        All closed days; only business days of a table that owes no others. For a provider that does not show the past:
+        the days that it shows now, and those from the first row on. For a table that is due from its first row on, these.
+        For a table of months: first days of months.
     """
     closed = closed_partitions(table, start, end, now)
     if settings is not None and not _listed(table, settings):
         return []
+    if isinstance(TABLES[table].expected, BusinessDays):
+        closed = [day for day in closed if is_business_day(day)]
     shown = HISTORY[table]
     if shown is None:
         return closed

@@ -16,6 +16,8 @@ from numpy.typing import NDArray
 
 from crypto_assets.catalog import Coin, all_coins, by_symbol
 from crypto_assets.sandbox.futures import Futures, GeneratedFutures
+from crypto_assets.sandbox.macro import LEVELS as LEVELS_OF_MACRO
+from crypto_assets.sandbox.macro import Stood, generated
 from crypto_assets.sandbox.market import HOUR_S, Bars, Item
 
 FIRST = datetime(2017, 1, 1, tzinfo=timezone.utc)
@@ -25,6 +27,16 @@ COMPLETION = "AssetEODCompletionTime"  # epoch seconds, a metric like the others
 FEEDS = ("coindesk", "cointelegraph", "decrypt", "bitcoinmagazine", "theblock")
 LEVELS = {"BTC": 60_000.0, "ETH": 2_800.0, "BNB": 550.0, "SOL": 140.0, "XRP": 0.9, "ADA": 0.6, "DOGE": 0.15}
 SUPPLIES = {"BTC": 19.7e6, "ETH": 120e6, "BNB": 150e6, "SOL": 460e6, "XRP": 55e9, "ADA": 35e9, "DOGE": 145e9}
+NETWORK_LEVELS = {
+    "n-transactions": 4e5, "n-unique-addresses": 6e5, "estimated-transaction-volume-usd": 5e9, "transaction-fees-usd": 6e5,
+    "miners-revenue": 4.5e7, "hash-rate": 8e8, "difficulty": 1.2e14, "fee-rates": 4.0,
+}  # fmt: skip
+POST_DAYS = 45
+BOT = "Join our channel for BTC signals"
+POSTS = (
+    "{name} looks strong today", "I sold all my ${symbol}, this is going down", "Anyone else buying {name}?",
+    "{name} fees are terrible", "Great news for {name} holders", "{name} wallet hacked, funds gone",
+)  # fmt: skip
 CHAINS = frozenset({"all", *(coin.defillama for coin in all_coins() if coin.defillama)})
 HEADLINES = (
     ("{name} rallies as institutional inflows reach a record", "Traders point to steady buying of {symbol}."),
@@ -220,6 +232,33 @@ class Generator:
         """Return the index (5 to 95) by day, in order of time."""
         weekly = np.convolve(self._market, np.ones(168), "full")[: self._capacity][::24]
         return [(day, int(np.clip(50 + 180 * weekly[n], 5, 95))) for n, day in enumerate(self._days())]
+
+    def posts(self) -> list[Item]:
+        """Return some twenty posts a day about the largest coins, newest first; a bot repeats one of them every day."""
+        now, coins = self.now(), list(by_symbol().values())[:10]
+        found = []
+        for back in range(POST_DAYS):
+            opened = datetime.combine(now.date() - timedelta(days=back), datetime.min.time(), timezone.utc)
+            random = self._random("posts", opened.isoformat())
+            for n, second in enumerate(sorted(random.integers(0, 86_400, 20))):
+                coin, saying = coins[int(len(coins) * random.random() ** 2)], POSTS[int(random.integers(len(POSTS)))]
+                text = BOT if n % 5 == 0 else saying.format(name=coin.name, symbol=coin.symbol)
+                at = opened + timedelta(seconds=int(second))
+                found += (
+                    [Item(text, "", f"https://sandbox.example/posts/{opened:%Y-%m-%d}/{n}", at)] if at <= now else []
+                )
+        return sorted(found, key=lambda item: item.published, reverse=True)
+
+    def macro(self, series: str, today: date) -> list[Stood] | None:
+        """Return what stood of a macro series by a day; None for an unknown series."""
+        return list(generated(self._seed, series, today)) if series in LEVELS_OF_MACRO else None
+
+    def network(self, name: str) -> dict[date, float] | None:
+        """Return day -> value of a chart of Bitcoin, or of a chain's volume or fees; None if unknown."""
+        chain = name.partition("/")[2]
+        if name not in NETWORK_LEVELS and (chain not in CHAINS or name.partition("/")[0] not in ("dexs", "fees")):
+            return None
+        return self._daily_level(f"network/{name}", NETWORK_LEVELS.get(name, 1e8))
 
     def feeds(self) -> dict[str, list[Item]]:
         """Return about 30 articles a day in five feeds, for the newest ``NEWS_DAYS`` days."""

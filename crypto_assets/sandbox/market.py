@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 if TYPE_CHECKING:
     from crypto_assets.sandbox.futures import Futures
+    from crypto_assets.sandbox.macro import Stood
 
 HOUR_S = 3600
 
@@ -74,6 +75,15 @@ class Backend(Protocol):
 
     def fear_greed(self) -> list[tuple[date, int]]:
         """Return the Fear & Greed index (0 to 100) by day, in order of time."""
+
+    def posts(self) -> list[Item]:
+        """Return the posts of a forum, newest first; empty where none are there."""
+
+    def macro(self, series: str, today: date) -> list[Stood] | None:
+        """Return what stood of a macro series by a day, by observation and vintage; None for an unknown series."""
+
+    def network(self, name: str) -> dict[date, float] | None:
+        """Return day -> value of a chart, of ``fee-rates`` or of ``dexs/CHAIN``; None if unknown."""
 
     def feeds(self) -> dict[str, list[Item]]:
         """Return feed name -> items."""

@@ -72,6 +72,10 @@ def routes(backend: Backend) -> list[Route]:
         Route("/stablecoincharts/{chain}", stablecoins),
         Route("/fng/", fear_greed),
         Route("/rss/{feed}", feed),
+        Route(
+            "/posts/forum",
+            lambda request: Response(_rss("forum", backend.posts()[:FEED_ITEMS]), media_type="application/xml"),
+        ),
     ]
 
 

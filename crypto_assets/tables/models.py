@@ -13,6 +13,7 @@ from crypto_assets.tables.pit_quality import WorstOfInputs
 from crypto_assets.tables.prices import EVERY_COIN_HOURLY
 from crypto_assets.tables.shared_columns import available_at, day, key, source, symbol, ts, value
 from crypto_assets.tables.spec import (
+    NO_HISTORY,
     OWNER,
     Cadence,
     Chunk,
@@ -180,7 +181,7 @@ SPECS = (
             columns={},
             pool="training",
             cadence=Cadence.MONTH,
-            from_first_row=True,
+            history=NO_HISTORY,
         ),
         when=frozenset({When.MONTH}),
         freshness=Freshness(warn_after=timedelta(days=33), late_after=timedelta(days=34), by_coin=False),
@@ -200,7 +201,7 @@ SPECS = (
             required=("ml_features",),
             dry_run=False,
             columns={},
-            from_first_row=True,
+            history=NO_HISTORY,
         ),
         when=_TICKS,
         freshness=EVERY_COIN_HOURLY,
@@ -220,7 +221,7 @@ SPECS = (
             required=("predictions",),
             dry_run=False,
             columns={},
-            from_first_row=True,
+            history=NO_HISTORY,
         ),
         when=_TICKS,
         freshness=EVERY_COIN_HOURLY,

@@ -10,7 +10,20 @@ from collections.abc import Iterable
 from datetime import timedelta
 from types import ModuleType
 
-from crypto_assets.tables import context, derivatives, ml, models, news, onchain, operations, prices, universe
+from crypto_assets.tables import (
+    context,
+    derivatives,
+    macro,
+    ml,
+    models,
+    network,
+    news,
+    onchain,
+    operations,
+    prices,
+    social,
+    universe,
+)
 from crypto_assets.tables.contract import Contract
 from crypto_assets.tables.pit_quality import BACKFILLED, SeenInTime
 from crypto_assets.tables.spec import (
@@ -27,7 +40,20 @@ from crypto_assets.tables.spec import (
     When,
 )
 
-GROUPS: tuple[ModuleType, ...] = (prices, universe, derivatives, onchain, context, news, ml, models, operations)
+GROUPS: tuple[ModuleType, ...] = (
+    prices,
+    universe,
+    derivatives,
+    onchain,
+    network,
+    context,
+    macro,
+    news,
+    social,
+    ml,
+    models,
+    operations,
+)
 
 
 def in_order(specs: Iterable[TableSpec]) -> dict[str, TableSpec]:

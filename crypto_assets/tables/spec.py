@@ -126,9 +126,10 @@ class DerivedFrom(_Declared):
         transform: ``package.module:function``, for a table whose asset needs no code of its own. The function takes each
             input as a keyword argument of the table's name, and ``start`` and ``end``; it returns the rows of these days.
         pool: Dagster's concurrency pool, where a model or a service does the work.
+        history: How far back its inputs have rows; ``NO_HISTORY``: days are due from the first stored row on, where no rule
+            says when it can be.
         columns: Column -> the input columns (``table.column``) that it is computed from, for the lineage in the UI.
         cadence: How much time one partition covers.
-        from_first_row: Whether days are due only from the first stored row on, because no rule says when the first row can be.
     """
 
     inputs: Mapping[str, int]
@@ -137,8 +138,8 @@ class DerivedFrom(_Declared):
     columns: Mapping[str, tuple[str, ...]]
     transform: str | None = None
     pool: str | None = None
+    history: timedelta | None = FULL_HISTORY
     cadence: Cadence = Cadence.DAY
-    from_first_row: bool = False
 
     def window(self, name: str, day: date) -> tuple[date, date]:
         """Return the first and last day of an input that the partition of a day may rest on.
@@ -223,6 +224,17 @@ class DaysWithRows(_Declared):
 
 
 @dataclass(frozen=True, kw_only=True)
+class BusinessDays(_Declared):
+    """Each closed business day of the United States has at least one row; other days may have rows and owe none.
+
+    Attributes:
+        note: Remark for the check's report.
+    """
+
+    note: str
+
+
+@dataclass(frozen=True, kw_only=True)
 class EachSeries:
     """Each coin, at each venue where the key names one, has at least so many rows a day, from its first row on.
 
@@ -297,7 +309,17 @@ class NothingDue:
 
 
 Expected: TypeAlias = (
-    EachCoin | EachSeries | EachDay | DaysWithRows | FromFirstRow | RowsOf | DaysOf | HoursOf | ScoresOf | NothingDue
+    EachCoin
+    | EachSeries
+    | EachDay
+    | BusinessDays
+    | DaysWithRows
+    | FromFirstRow
+    | RowsOf
+    | DaysOf
+    | HoursOf
+    | ScoresOf
+    | NothingDue
 )
 
 
@@ -401,11 +423,7 @@ class TableSpec(_Declared):
     @property
     def history(self) -> timedelta | None:
         """How far back rows can be obtained: ``FULL_HISTORY``, ``NO_HISTORY`` or a span before now."""
-        if isinstance(self.rows_from, FromProvider):
-            return self.rows_from.history
-        if isinstance(self.rows_from, DerivedFrom) and not self.rows_from.from_first_row:
-            return FULL_HISTORY
-        return NO_HISTORY
+        return self.rows_from.history if isinstance(self.rows_from, FromProvider | DerivedFrom) else NO_HISTORY
 
 
 def _rules(spec: TableSpec) -> list[tuple[str, bool, str]]:
@@ -419,7 +437,7 @@ def _rules(spec: TableSpec) -> list[tuple[str, bool, str]]:
         *(due.tables if isinstance(due, HoursOf) else ()),
     }
     inputs = set(rows.inputs) if isinstance(rows, DerivedFrom) else set()
-    snapshot = provider and spec.history == NO_HISTORY
+    past = spec.history != NO_HISTORY
     worst = spec.contract.pit_quality
     return [
         ("kinds", bool(spec.kinds), "give at least one"),
@@ -436,7 +454,8 @@ def _rules(spec: TableSpec) -> list[tuple[str, bool, str]]:
         ("freshness", (spec.freshness is not None) == spec.by_day, "a table with days is late at some time, another is not"),
         ("freshness", not (spec.freshness and spec.freshness.by_coin) or "symbol" in key, "by_coin needs symbol in the key"),
         ("expected", isinstance(due, NothingDue) == (spec.layer == "operations"), "rows are due of all but the platform's own"),
-        ("expected", isinstance(due, FromFirstRow) == snapshot, "FromFirstRow is for a provider that shows no past"),
+        ("expected", not (isinstance(due, FromFirstRow) and past), "FromFirstRow is for what has no past"),
+        ("expected", isinstance(due, FromFirstRow) or past or not provider, "a provider that shows no past needs FromFirstRow"),
         ("expected", rests_on <= inputs, f"it counts {', '.join(sorted(rests_on - inputs))}, which is no input"),
         ("expected", not isinstance(due, EachCoin | EachSeries) or "symbol" in key, "it needs symbol in the key"),
         ("chunk", (spec.chunk is not None) == spec.by_day, "a table with days says what one run makes at most"),

@@ -11,7 +11,7 @@ import polars as pl
 import pytest
 from click.testing import CliRunner
 from dagster import AssetKey, DagsterInstance
-from deltalake import DeltaTable
+from deltalake import DeltaTable, write_deltalake
 
 from crypto_assets.assets.failures import sentence
 from crypto_assets.automation.tidy import tidy_up
@@ -25,6 +25,7 @@ from crypto_assets.storage.warehouse import Warehouse
 from crypto_assets.tables.schemas import MARKET_SENTIMENT
 
 TABLE, DAY = "market_sentiment", date(2024, 5, 1)
+CROWDED = [date(2024, 5, 1), date(2024, 5, 2), date(2024, 5, 4)]
 CALENDAR = dg.DailyPartitionsDefinition("2025-01-01", end_date="2025-01-08")
 KEYS = CALENDAR.get_partition_keys()
 
@@ -38,11 +39,11 @@ def warehouse(tmp_path: Path) -> Warehouse:
     return found
 
 
-def write(warehouse: Warehouse, value: int) -> None:
-    moment = datetime(2024, 5, 1, 0, 15, tzinfo=timezone.utc)
-    row = {"date": DAY, "available_at": moment, "source": "test", "fear_greed_index": value}
+def write(warehouse: Warehouse, value: int, day: date = DAY) -> None:
+    moment = datetime(day.year, day.month, day.day, 0, 15, tzinfo=timezone.utc)
+    row = {"date": day, "available_at": moment, "source": "test", "fear_greed_index": value}
     schema = {name: MARKET_SENTIMENT.polars_schema[name] for name in row}
-    warehouse.write(MARKET_SENTIMENT, pl.DataFrame([row], schema=schema), [DAY])
+    warehouse.write(MARKET_SENTIMENT, pl.DataFrame([row], schema=schema), [day])
 
 
 def value(warehouse: Warehouse, version: int | None = None) -> int:
@@ -122,8 +123,6 @@ def test_versions_of_the_last_days_stay(warehouse: Warehouse) -> None:
 
 def test_a_day_of_many_files_becomes_one(warehouse: Warehouse) -> None:
     """As a stranger's appends leave it."""
-    from deltalake import write_deltalake
-
     row = warehouse.read(TABLE).with_columns(source=pl.lit("stranger")).to_arrow()
     write_deltalake(warehouse.path(TABLE), row, mode="append")
     assert warehouse.files(TABLE).height == 2
@@ -131,6 +130,47 @@ def test_a_day_of_many_files_becomes_one(warehouse: Warehouse) -> None:
     assert done is not None
     assert (done.joined_days, done.files) == (1, 1)
     assert warehouse.read(TABLE).height == 2
+
+
+def crowd(warehouse: Warehouse, days: list[date]) -> None:
+    """Two files a day."""
+    for day in days:
+        write(warehouse, 10, day)
+    more = warehouse.read(TABLE).with_columns(source=pl.lit("stranger")).to_arrow()
+    write_deltalake(warehouse.path(TABLE), more, mode="append")
+    assert warehouse.files(TABLE).height == 2 * len(days)
+
+
+def test_the_days_of_many_files_are_joined_in_one_commit(tmp_path: Path) -> None:
+    warehouse = Warehouse(str(tmp_path / "warehouse"))
+    crowd(warehouse, CROWDED)
+    before = warehouse.version(TABLE)
+    done = tidy(warehouse, TABLE, timedelta(days=7), ())
+    assert done is not None
+    assert (done.joined_days, done.files) == (3, 3)
+    assert [commit["operation"] for commit in DeltaTable(warehouse.path(TABLE)).history()].count("OPTIMIZE") == 1
+    assert before is not None and warehouse.read(TABLE).equals(warehouse.read(TABLE, version=before))
+
+
+def test_a_day_that_is_being_written_leaves_the_other_days_to_be_joined(tmp_path: Path) -> None:
+    class Disturbed(Warehouse):
+        """Another writer commits one of the days after tidying has looked for what to join."""
+
+        disturbed = False
+
+        def files(self, table: str, version: int | None = None) -> pl.DataFrame:
+            found = super().files(table, version)
+            if not self.disturbed:
+                self.disturbed = True
+                write(Warehouse(self.uri), 77, CROWDED[1])
+            return found
+
+    warehouse = Disturbed(str(tmp_path / "warehouse"))
+    crowd(Warehouse(warehouse.uri), CROWDED)
+    done = tidy(warehouse, TABLE, timedelta(days=7), ())
+    assert done is not None and done.files == 3
+    assert warehouse.read(TABLE, start=CROWDED[1], end=CROWDED[1])["fear_greed_index"].to_list() == [77]
+    assert warehouse.read(TABLE).height == 5, "two rows of the other days each"
 
 
 def test_no_table_nothing_to_do(tmp_path: Path) -> None:
