@@ -164,7 +164,7 @@ def qlib(panel: pl.DataFrame, folder: Path) -> dict[str, Any]:
         [str(python), side, str(folder / "qlib"), str(folder / "task.json"), str(folder / "theirs.parquet")]
     )
     theirs = pl.read_parquet(folder / "theirs.parquet")
-    hour = (theirs["datetime"].dt.date() - DAY_ONE).dt.total_days()
+    hour = (pl.col("datetime").dt.date() - DAY_ONE).dt.total_days()
     theirs.select(
         symbol=pl.col("instrument").str.to_uppercase(), ts=pl.lit(HOUR_ONE) + pl.duration(hours=hour), score="score"
     ).write_parquet(folder / "qlib.parquet")

@@ -139,13 +139,10 @@ def _number(row: Mapping[str, Any], name: str) -> float:
 
 def _rank_ic(warehouse: Warehouse, predicted: pl.DataFrame, horizon: int, now: datetime) -> tuple[float, float]:
     """Return the mean rank IC of predictions whose label is known, and its Newey-West error."""
-    first, last = predicted["ts"].min(), predicted["ts"].max() + timedelta(hours=horizon)  # type: ignore[operator]
-    prices = warehouse.read(
-        "prices",
-        start=first.date(),
-        end=last.date(),
-        columns=["symbol", "ts", "price_usd", "available_at"],  # type: ignore[union-attr]
-    )
+    marks: list[datetime] = [predicted["ts"].min(), predicted["ts"].max()]  # type: ignore[list-item]
+    until = (marks[1] + timedelta(hours=horizon)).date()
+    columns = ["symbol", "ts", "price_usd", "available_at"]
+    prices = warehouse.read("prices", start=marks[0].date(), end=until, columns=columns)
     # Barriers are not asked for: an unknown volatility leaves them out.
     rows = predicted.with_columns(pl.lit(None, pl.Float64).alias(labels.VOLATILITY))
     wanted = Horizon(horizon, "label")

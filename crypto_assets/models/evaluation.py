@@ -184,7 +184,7 @@ def by_day(held: Backtest, panel: Panel, span: slice) -> pl.DataFrame:
         "turnover": held.turnover,
     }
     frame = pl.DataFrame({"date": pl.Series(panel.hours[span]).dt.date(), **parts})
-    return frame.group_by("date").agg(pl.all().sum()).sort("date")
+    return frame.group_by("date", maintain_order=True).agg(pl.all().sum())  # in order: the same sum to the bit
 
 
 def portfolio_figures(held: Backtest, daily: pl.DataFrame) -> dict[str, float]:
@@ -217,8 +217,8 @@ def _padded(array: Floats, hours: int) -> Floats:
 
 def _grouped(hourly: pl.DataFrame, by: pl.Expr) -> pl.DataFrame:
     """Average the hours that have a rank IC by a part of time."""
-    found = hourly.filter(pl.col("rank_ic").is_not_null()).group_by(by)
-    return found.agg(pl.len().alias("hours"), pl.col("coins", "ic", "rank_ic").mean()).sort(pl.nth(0))
+    found = hourly.filter(pl.col("rank_ic").is_not_null()).group_by(by, maintain_order=True)
+    return found.agg(pl.len().alias("hours"), pl.col("coins", "ic", "rank_ic").mean())
 
 
 def _by_month(hourly: pl.DataFrame, lags: int) -> pl.DataFrame:

@@ -105,8 +105,9 @@ def row_ranks(values: Floats) -> Floats:
     width = values.shape[1]
     changes = ordered[:, 1:] != ordered[:, :-1]
     place = np.arange(width)
+    mean: Floats
     if changes.all():  # no ties, as almost always
-        mean = np.broadcast_to(place, values.shape)
+        mean = np.broadcast_to(place.astype(np.float64), values.shape)
     else:
         edge = np.ones((len(values), 1), dtype=bool)
         first = np.maximum.accumulate(np.where(np.hstack([edge, changes]), place, 0), axis=1)

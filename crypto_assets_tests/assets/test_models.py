@@ -203,6 +203,6 @@ def test_a_training_that_fails_is_registered_and_the_former_model_goes_on(instan
 def test_one_training_of_a_month_at_a_time(open_home) -> None:
     open_home("two")
     settings = Settings.from_env()
-    refused = pytest.raises(InstanceError, match=r"crypto-assets train runs over .* training of 2021-02")
+    refused = pytest.raises(InstanceError, match=r"crypto-assets train runs over .* already \(training of 2021-02\)")
     with operations.alone(settings, MONTHS[1]), operations.alone(settings, MONTHS[2]), refused:
         operations.alone(settings, MONTHS[1]).__enter__()

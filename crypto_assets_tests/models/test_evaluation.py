@@ -62,7 +62,7 @@ def test_daily_rank_ic_is_that_of_pandas(panel: Panel, good: evaluation.Evaluati
     both = scores.notna() & forward.notna()
     ranks = scores.where(both).rank(axis=1), forward.where(both).rank(axis=1)
     hourly = ranks[0].corrwith(ranks[1], axis=1)
-    expected = hourly.groupby(hourly.index.date).mean()
+    expected = hourly.groupby(pd.DatetimeIndex(hourly.index).date).mean()
     assert good.by_day["date"].to_list() == list(expected.index)
     np.testing.assert_allclose(good.by_day["rank_ic"].to_numpy(), expected.to_numpy(), atol=1e-12)
     assert good.figures["rank_ic"] == pytest.approx(hourly.mean(), abs=1e-12)

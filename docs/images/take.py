@@ -84,6 +84,9 @@ def main() -> None:
             for name, dark in (("quality.png", False), ("quality-dark.png", True)):
                 profile = Path(folder) / name
                 photograph(chromium, report.as_uri(), HERE / name, 1300, 1900, profile, dark=dark)
+            models = Path(folder) / "home" / "reports" / "models.html"  # written by the demo, where it has predictions
+            for name, dark in (("models.png", False), ("models-dark.png", True)) if models.is_file() else ():
+                photograph(chromium, models.as_uri(), HERE / name, 1300, 2700, Path(folder) / name, dark=dark)
         finally:
             dev.terminate()
             dev.wait(60)
