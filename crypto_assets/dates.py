@@ -88,6 +88,11 @@ def days(start: date, end: date) -> list[date]:
     return [start + DAY * n for n in range((end - start).days + 1)]
 
 
+def months(start: date, end: date) -> list[date]:
+    """Return the first day of every month that begins in start..end, both included."""
+    return [day for day in days(start, end) if day.day == 1]
+
+
 def chunks(start: date, end: date, size: int) -> Iterator[tuple[date, date]]:
     """Split a range of days.
 
@@ -114,6 +119,18 @@ def runs_of(dates: Iterable[date]) -> list[tuple[date, date]]:
         else:
             found.append((day, day))
     return found
+
+
+def runs_of_months(firsts: Iterable[date], size: int) -> list[tuple[date, date]]:
+    """Group first days of months into ranges of at most ``size`` consecutive months, in order."""
+    found: list[list[date]] = []
+    for first in sorted(set(firsts)):
+        follows = bool(found) and (found[-1][-1] + DAY * 31).replace(day=1) == first
+        if follows and len(found[-1]) < size:
+            found[-1].append(first)
+        else:
+            found.append([first])
+    return [(group[0], group[-1]) for group in found]
 
 
 def midnight(day: date) -> datetime:

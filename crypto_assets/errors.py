@@ -50,6 +50,10 @@ class ContractError(CryptoAssetsError):
     """Rows break their table's contract; nothing was written."""
 
 
+class ModelError(CryptoAssetsError):
+    """A model cannot be trained, judged or read: too few rows, a wrong setting, an artefact that was altered."""
+
+
 class WarehouseError(CryptoAssetsError):
     """The warehouse cannot be read or written."""
 

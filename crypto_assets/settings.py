@@ -42,6 +42,8 @@ DEFAULT_FEEDS = (
     "theblock=https://www.theblock.co/rss.xml"
 )
 
+HISTORY_DAYS_LEAST = 1
+
 
 @dataclass(frozen=True)
 class Settings:
@@ -69,13 +71,24 @@ class Settings:
     stablecoins_base_url: str
     yields_base_url: str
     fear_greed_base_url: str
+    blockchain_base_url: str
+    mempool_base_url: str
+    fred_api_key: SecretStr | None
+    fred_base_url: str
+    cboe_base_url: str
+    nyfed_base_url: str
+    treasury_base_url: str
+    ecb_base_url: str
     news_feeds: Mapping[str, str] = field(default_factory=dict)
+    social_feeds: Mapping[str, str] = field(default_factory=dict)
+    social_folder: Path | None = None
     rate_limits: Mapping[str, tuple[int, float]] = field(default_factory=dict)  # provider -> (calls, seconds)
     api_budgets: Mapping[str, int] = field(default_factory=dict)  # provider -> calls a month
     kube_namespace: str | None = None  # where run pods live; None: not in a cluster
     kube_selector: str = KUBE_SELECTOR  # the label of our objects there
     kube_dry_run: bool = False  # the janitor only reports
     chunk_days: int = 366  # the largest number of days per run
+    history_days: int = 2  # how long all that runs left is kept
     ollama_host: str = DEFAULT_OLLAMA
     ollama_model: str = "llama3.2:3b"
     alert_webhook_url: SecretStr | None = None
@@ -86,6 +99,8 @@ class Settings:
     ollama_set: bool = False  # a server or a model was configured: warn if it is absent
     ollama_timeout_s: float = 120.0
     ollama_concurrency: int = 2
+    signal_changes: bool = False  # whether changes of signals are sent as alerts
+    models: Path | None = None  # TOML file of the models to train; None: ridge and LightGBM
     demo: DemoHome | None = None  # what a demo's home remembers; None for an ordinary home
 
     @property
@@ -150,7 +165,12 @@ class Settings:
             stablecoins_base_url=llama if text("DEFILLAMA_BASE_URL", "") else "https://stablecoins.llama.fi",
             yields_base_url=llama if text("DEFILLAMA_BASE_URL", "") else "https://yields.llama.fi",
             fear_greed_base_url=url("FEAR_GREED_BASE_URL", "https://api.alternative.me"),
+            blockchain_base_url=url("BLOCKCHAIN_BASE_URL", "https://api.blockchain.info"),
+            mempool_base_url=url("MEMPOOL_BASE_URL", "https://mempool.space"),
+            **_macro(secret, url),
             news_feeds=_feeds(text("NEWS_FEEDS", DEFAULT_FEEDS)),
+            social_feeds=_feeds(text("SOCIAL_FEEDS", ""), "SOCIAL_FEEDS") if text("SOCIAL_FEEDS", "") else {},
+            social_folder=Path(text("SOCIAL_FOLDER", "")).expanduser() if text("SOCIAL_FOLDER", "") else None,
             rate_limits=_rate_limits(text("RATE_LIMITS", "")),
             api_budgets=_api_budgets(text("API_BUDGETS", "")),
             **_cluster(text),
@@ -159,7 +179,10 @@ class Settings:
             alert_format=_alert_format(text("ALERT_FORMAT", "json").lower()),
             alert_runbooks=text("ALERT_RUNBOOKS", "docs/runbooks"),
             docs=text("CRYPTO_ASSETS_DOCS", "docs").rstrip("/"),
+            history_days=_history_days(text("CRYPTO_ASSETS_HISTORY_DAYS", "2")),
             metrics_host=text("CRYPTO_ASSETS_METRICS_HOST", "127.0.0.1"),
+            signal_changes=_switch("SIGNAL_CHANGES", text("SIGNAL_CHANGES", "no")),
+            models=Path(models) if (models := text("CRYPTO_ASSETS_MODELS", "")) else None,
         )
 
 
@@ -227,18 +250,22 @@ def _alert_format(text: str) -> str:
     return text
 
 
-def _feeds(text: str) -> dict[str, str]:
+def _feeds(text: str, variable_name: str = "NEWS_FEEDS") -> dict[str, str]:
     """Read feeds by name from ``name=url,name=url``. Raises :class:`UsageError` for an invalid or repeated entry."""
     feeds: dict[str, str] = {}
     for item in filter(None, (part.strip() for part in text.split(","))):
         name, equals, address = (part.strip() for part in item.partition("="))
         if not name or not equals or not address.lower().startswith(("http://", "https://")):
-            raise UsageError(f"NEWS_FEEDS has {item!r}; write name=url,name=url with distinct names and http(s) urls")
+            raise UsageError(
+                f"{variable_name} has {item!r}; write name=url,name=url with distinct names and http(s) urls"
+            )
         if name in feeds:
-            raise UsageError(f"NEWS_FEEDS names the feed {name!r} twice; give each feed a name of its own")
+            raise UsageError(f"{variable_name} names the feed {name!r} twice; give each feed a name of its own")
         feeds[name] = address
     if not feeds:
-        raise UsageError("NEWS_FEEDS names no feed; write name=url,name=url, or leave it unset for the default feeds")
+        raise UsageError(
+            f"{variable_name} names no feed; write name=url,name=url, or leave it unset for the default feeds"
+        )
     return feeds
 
 
@@ -286,6 +313,18 @@ def _derivatives(text: Callable[[str, str], str], url: Callable[[str, str], str]
     }
 
 
+def _macro(secret: Callable[[str], SecretStr | None], url: Callable[[str, str], str]) -> dict[str, Any]:
+    """Read the providers of macro series: their addresses, and the key of FRED."""
+    return {
+        "fred_api_key": secret("FRED_API_KEY"),
+        "fred_base_url": url("FRED_BASE_URL", "https://api.stlouisfed.org/fred"),
+        "cboe_base_url": url("CBOE_BASE_URL", "https://cdn.cboe.com/api/global/us_indices"),
+        "nyfed_base_url": url("NYFED_BASE_URL", "https://markets.newyorkfed.org"),
+        "treasury_base_url": url("TREASURY_BASE_URL", "https://home.treasury.gov"),
+        "ecb_base_url": url("ECB_BASE_URL", "https://data-api.ecb.europa.eu"),
+    }
+
+
 def _home(text: Callable[[str, str], str]) -> dict[str, Any]:
     """Read the home and what is in it; a variable goes before what a demo's home remembers."""
     home = Path(text("CRYPTO_ASSETS_HOME", ".crypto_assets")).expanduser().resolve()
@@ -319,6 +358,16 @@ def _cluster(text: Callable[[str, str], str]) -> dict[str, Any]:
         "kube_dry_run": _switch("CRYPTO_ASSETS_KUBE_DRY_RUN", text("CRYPTO_ASSETS_KUBE_DRY_RUN", "no")),
         "chunk_days": _count("CRYPTO_ASSETS_CHUNK_DAYS", text("CRYPTO_ASSETS_CHUNK_DAYS", "366")),
     }
+
+
+def _history_days(text: str) -> int:
+    """Read how long all that runs left is kept: at least as long as alerts look back."""
+    if not text.isdecimal() or int(text) < HISTORY_DAYS_LEAST:
+        raise UsageError(
+            f"CRYPTO_ASSETS_HISTORY_DAYS {text!r} is not a number of days from {HISTORY_DAYS_LEAST} on (alerts look a day back); "
+            "write e.g. 7"
+        )
+    return int(text)
 
 
 def _selector(text: str) -> str:

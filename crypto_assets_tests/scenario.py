@@ -7,6 +7,7 @@
 - UNI: lists on the 3rd at 14:00.
 - Derivatives: settlements of BTC and ETH every 8 hours, of ETH every hour from the 4th at 16:00 on; hourly statistics and
   bars of both; DVOL of BTC.
+- The economy: payrolls are published on the 5th and revise January; VIX each weekday. Two charts of Bitcoin's chain each day.
 - News: one article about each coin, one about none, one that two feeds carry.
 
 ``write(folder)`` makes the recording; ``until`` forgets everything that became known later.
@@ -161,6 +162,37 @@ def derivatives(until: datetime | None = None) -> dict[str, pd.DataFrame]:
     return found
 
 
+def economy(until: datetime | None = None) -> dict[str, pd.DataFrame]:
+    """Recordings of the economy and of Bitcoin's chain by file name; ``until`` forgets what was published later.
+
+    Payrolls of February are published on 2021-03-05 at 13:30 UTC, and January is revised then.
+    """
+    months = [date(2019 + n // 12, n % 12 + 1, 1) for n in range(26)]
+    released = {month: (month + DAY * 35).replace(day=5) for month in months}
+    jobs = [("PAYEMS", str(m), str(released[m]), 140_000.0 + 90 * n + 50 * (n % 3)) for n, m in enumerate(months)]
+    jobs += [
+        ("PAYEMS", str(m), str(released[m] + DAY * 28), row[3] + 7)
+        for m, row in zip(months[:-1], jobs[:-1], strict=True)
+    ]
+    jobs[-1] = (*jobs[-1][:2], "2021-03-05", jobs[-1][3])
+    first = date(2021, 1, 11)
+    weekdays = [day for n in range(55) if (day := first + DAY * n).weekday() < 5]
+    vix = [(str(day), 20 + n % 7, 21 + n % 7, 19 + n % 7, 20.5 + n % 7) for n, day in enumerate(weekdays)]
+    charts = [(chart, f"{START - DAY * 12 + DAY * n} 00:00", 300_000.0 + 700 * n)
+              for chart in ("n-transactions", "hash-rate") for n in range(18)]  # fmt: skip
+    if until is not None:
+        jobs = [row for row in jobs if datetime.fromisoformat(f"{row[2]}T13:30:00+00:00") <= until]
+        vix = [row for row in vix if datetime.fromisoformat(f"{row[0]}T00:00:00+00:00") + DAY <= until]
+        charts = [row for row in charts if datetime.fromisoformat(f"{row[1]}:00+00:00") + HOUR * 30 <= until]
+    return {
+        "macro/fred_vintages_2021.parquet": pd.DataFrame(
+            jobs, columns=["series_id", "observation_date", "first_seen_vintage", "value"]
+        ),
+        "vix/cboe_vix_2021.csv.gz": pd.DataFrame(vix, columns=["date", "open", "high", "low", "close"]),
+        "blockchain_charts/btc_2021.parquet": pd.DataFrame(charts, columns=["chart", "date", "value"]),
+    }
+
+
 def _daily(column: str, values: dict[date, float]) -> pd.DataFrame:
     return pd.DataFrame({column: [str(day) for day in values], "value": list(values.values()), "status": "ok"})
 
@@ -177,6 +209,9 @@ def write(folder: Path, until: datetime | None = None) -> Path:
         (folder / path).parent.mkdir(parents=True, exist_ok=True)
         if len(frame):
             frame.to_parquet(folder / path)
+    for path, frame in economy(until).items():
+        (folder / path).parent.mkdir(parents=True, exist_ok=True)
+        frame.to_csv(folder / path, index=False) if path.endswith(".csv.gz") else frame.to_parquet(folder / path)
     for name in ("ohlcv_hourly", "news", "sentiment", "tvl"):
         (folder / name).mkdir(parents=True, exist_ok=True)
     spot.to_parquet(folder / "ohlcv_hourly" / "binance_spot_1h_2020-12_2021-07.parquet")

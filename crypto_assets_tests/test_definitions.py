@@ -17,12 +17,13 @@ from crypto_assets.automation.schedules import UNPARTITIONED as OBSERVATIONS
 from crypto_assets.definitions import build_defs, defs
 from crypto_assets.demo_home import DemoHome
 from crypto_assets.operate import graph
-from crypto_assets.tables.registry import LOOK_BACK
+from crypto_assets.tables.registry import LOOK_BACK, TABLES
 from crypto_assets.tables.schemas import CONTRACTS
+from crypto_assets.tables.spec import Cadence
 from crypto_assets_tests.forgotten import nothing_forgotten
 
 SPECS = {spec.key.to_user_string(): spec for spec in defs.resolve_all_asset_specs()}
-GROUPS = {"prices", "onchain", "context", "derivatives", "news", "ml", "operations"}
+GROUPS = {"prices", "onchain", "context", "derivatives", "macro", "news", "ml", "models", "operations"}
 RECORDS = {
     "api_usage",
     "quarantine",
@@ -30,10 +31,11 @@ RECORDS = {
     "freshness_observations",
     "slo_report",
     "history_report",
+    "model_trials",
 }  # the platform's own: no rows are expected of them
 
-PAGES = {"data_quality_report", "ml_features_latest"}  # a page, and a copy in Postgres: no tables of their own
-WRITTEN_ALONGSIDE = {"quarantine", "set_aside"}  # rows get there while other tables are materialised
+PAGES = {"data_quality_report", "model_report", "ml_features_latest", "signals_latest"}  # no tables
+WRITTEN_ALONGSIDE = {"quarantine", "set_aside", "model_trials"}  # rows get there while other tables are materialised
 UNPARTITIONED = {*WRITTEN_ALONGSIDE, *OBSERVATIONS}  # an observation of the present cannot be backfilled
 
 
@@ -65,13 +67,21 @@ def test_an_asset_tells_what_it_is(table: str) -> None:
         assert spec.freshness_policy is not None
         assert CONTRACTS[table].grain in spec.description
     if table not in UNPARTITIONED:
-        assert isinstance(spec.partitions_def, dg.DailyPartitionsDefinition)
+        monthly = TABLES[table].cadence is Cadence.MONTH
+        assert isinstance(
+            spec.partitions_def, dg.MonthlyPartitionsDefinition if monthly else dg.DailyPartitionsDefinition
+        )
     columns = {column.name for column in spec.metadata["dagster/column_schema"].columns}
     assert columns == {column.name for column in CONTRACTS[table].columns}
 
 
-def test_one_calendar_for_the_whole_graph() -> None:
-    assert len({spec.partitions_def for table, spec in SPECS.items() if table not in UNPARTITIONED}) == 1
+def test_one_calendar_for_the_whole_graph_and_one_for_trainings() -> None:
+    calendars = {
+        (TABLES[table].cadence, spec.partitions_def)
+        for table, spec in SPECS.items()
+        if table in TABLES and table not in UNPARTITIONED
+    }
+    assert len(calendars) == len(Cadence)
 
 
 def test_every_table_has_its_checks() -> None:

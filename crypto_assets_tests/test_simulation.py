@@ -1,4 +1,7 @@
-"""A few ticks around midnight with faults and kills; a whole day is ``python -m crypto_assets_tests.simulation``."""
+"""A few ticks around midnight with faults and kills; a whole day is ``python -m crypto_assets_tests.simulation``.
+
+A week is the same command with ``--week``.
+"""
 
 from __future__ import annotations
 
@@ -9,11 +12,18 @@ from collections import Counter
 from datetime import timedelta
 from pathlib import Path
 
+import polars as pl
 import pytest
 
+from crypto_assets import __version__
 from crypto_assets.dates import DAY, midnight, today
-from crypto_assets_tests.simulation.day import QUARTER, last_due
+from crypto_assets.storage.warehouse import Warehouse
+from crypto_assets.tables.schemas import CONTRACTS
+from crypto_assets_tests.simulation import plans, verdict
+from crypto_assets_tests.simulation.day import QUARTER, last_due, next_version
 from crypto_assets_tests.simulation.verdict import incidents, reported_wrongly
+
+API_USAGE = CONTRACTS["api_usage"]
 
 
 def test_the_schedules_of_a_day() -> None:
@@ -23,6 +33,50 @@ def test_the_schedules_of_a_day() -> None:
     ends = [start + QUARTER * (n + 1) - timedelta(seconds=1) for n in range(96)]
     asked = {name: len({last_due(name, end) for end in ends if last_due(name, end) >= start}) for name in names}
     assert asked == {"every_15_minutes": 96, "close_yesterday": 1, "settle_yesterday": 2}
+
+
+@pytest.mark.parametrize("ticks", [672, 96, 24, 10])
+def test_the_disturbances_of_a_week_come_in_order_however_few_ticks_there_are(ticks: int) -> None:
+    spread = plans.WEEK.spread_over(ticks)
+    assert [what for tick in sorted(spread) for what in spread[tick]] == list(plans.WEEK.disturbances.values())
+    assert max(spread) < ticks
+    tick_of = {what: tick for tick, everything in spread.items() for what in everything}
+    assert tick_of["back defillama"] > tick_of["silent defillama"], "one tick at least does without"
+    if ticks == plans.WEEK.ticks:
+        assert (tick_of["back defillama"] - tick_of["silent defillama"]) * QUARTER == timedelta(hours=6)
+        kinds = Counter(what.split()[0] for what in plans.WEEK.disturbances.values())
+        assert kinds == {"silent": 1, "back": 1, "kill": 2, "stop": 1, "deploy": 1}
+
+
+def test_the_next_version_is_another_one_that_can_be_imported(tmp_path: Path) -> None:
+    """What a deployment of the simulation starts."""
+    source = next_version(tmp_path / "next")
+    asked = [sys.executable, "-c", "import crypto_assets; print(crypto_assets.__version__, crypto_assets.__file__)"]
+    done = subprocess.run(
+        asked, cwd=source, env={**os.environ, "PYTHONPATH": str(source)}, capture_output=True, text=True
+    )
+    version, file = done.stdout.split()
+    assert version != __version__
+    assert Path(file).is_relative_to(source)
+
+
+def test_the_share_of_paid_calls_is_of_all_days(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in {"HOME": str(tmp_path), "WAREHOUSE": ""}.items():
+        monkeypatch.setenv(f"CRYPTO_ASSETS_{name}", value)
+    monkeypatch.setenv("COINGECKO_PLAN", "enterprise")
+    monkeypatch.setenv("COINGECKO_API_KEY", "sandbox")
+    warehouse, first, now = Warehouse(str(tmp_path / "warehouse")), today() - DAY * 2, midnight(today())
+    with pytest.raises(RuntimeError, match="no call of CoinGecko"):
+        verdict.premium_share(warehouse, first, now)
+    for day, paid in ((first, 10), (first + DAY, 5)):
+        row = {
+            "provider": "coingecko", "endpoint": "/coins", "ts": midnight(day), "date": day, "available_at": midnight(day),
+            "pit_quality": "first_seen", "source": "platform", "calls": 10, "premium_calls": paid, "retries": 0,
+            "rate_limited": 0, "errors": 0, "bytes": 1,
+        }  # fmt: skip
+        warehouse.write(API_USAGE, pl.DataFrame([row], schema=API_USAGE.polars_schema), [day])
+    assert verdict.premium_share(warehouse, first, midnight(first)) == 1.0
+    assert verdict.premium_share(warehouse, first, now) == 0.75
 
 
 def test_an_incident_told_twice_or_never_ended_is_noticed() -> None:

@@ -17,6 +17,7 @@ import venv as standard_venv
 from pathlib import Path
 
 OLDEST, NEWEST = (3, 11), (3, 13)
+OLDEST_PIP = [21, 3]  # it installs an editable project by the project's build system; an older one by setup.py, in vain
 LOCKS = {"run": "requirements.txt", "test": "requirements-test.txt", "model": "requirements-model.txt"}
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parent
@@ -129,20 +130,28 @@ def make_venv() -> None:
 
 
 def _state() -> str:
-    """Return whether ``.venv`` is whole, unfinished (or not there), or of another Python (or broken)."""
+    """Return whether ``.venv`` is whole, unfinished (not there, or pip too old), or of another Python (or broken)."""
     if not PYTHON.exists():
         return "other" if PYTHON.is_symlink() else "unfinished"
-    script = "import sys; print(*sys.version_info[:2]); import pip"
+    script = (
+        "import sys; print(*sys.version_info[:2]); import pip; "
+        f"sys.exit([int(part) for part in pip.__version__.split('.')[:2]] < {OLDEST_PIP})"
+    )
     done = subprocess.run([str(PYTHON), "-c", script], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
     version = tuple(int(part) for part in done.stdout.split())
     if not supported(version):
         return "other"
-    return "whole" if done.returncode == 0 or shutil.which("uv") else "unfinished"
+    return "whole" if done.returncode == 0 or (not pip_is_wanted() and shutil.which("uv")) else "unfinished"
+
+
+def pip_is_wanted() -> bool:
+    """Whether the user leaves uv out."""
+    return os.environ.get("CRYPTO_ASSETS_INSTALLER") == "pip"
 
 
 def find_uv() -> "str | None":
     """Return the uv to use: the environment's, the machine's, or one that pip can fetch. None: use pip."""
-    if os.environ.get("CRYPTO_ASSETS_INSTALLER") == "pip":
+    if pip_is_wanted():
         return None
     own = VENV / "bin" / "uv"
     found = str(own) if own.exists() else shutil.which("uv")
@@ -242,7 +251,8 @@ def advice(output: str) -> str:
     for pattern, sentence in CAUSES:
         if re.search(pattern, output, re.IGNORECASE):
             return sentence
-    return f"the installer failed, its words are above; mend that, {AGAIN}, or try CRYPTO_ASSETS_INSTALLER=pip"
+    other = "" if pip_is_wanted() else ", or try CRYPTO_ASSETS_INSTALLER=pip"
+    return f"the installer failed, its words are above; mend that, {AGAIN}{other}"
 
 
 def say(sentence: str) -> None:

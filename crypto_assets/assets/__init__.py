@@ -19,6 +19,19 @@ warnings.filterwarnings("ignore", message=".*varying BackfillPolicies.*")
 
 def dagster_modules() -> list[ModuleType]:
     """Return the modules of this package that define assets."""
-    from crypto_assets.assets import context, derivatives, derived, ml, news, onchain, operations, prices, universe
+    from crypto_assets.assets import (
+        context,
+        derivatives,
+        derived,
+        macro,
+        ml,
+        models,
+        news,
+        onchain,
+        operations,
+        prices,
+        social,
+        universe,
+    )
 
-    return [prices, universe, derivatives, onchain, context, news, ml, operations, derived]
+    return [prices, universe, derivatives, onchain, context, macro, news, social, ml, models, operations, derived]

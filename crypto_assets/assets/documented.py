@@ -9,7 +9,7 @@ import dagster as dg
 from crypto_assets.settings import Settings
 from crypto_assets.tables.spec import OWNER
 
-OPERATIONS, CHECK_FAILED = "operations.md", "runbooks/check-failure.md"
+OPERATIONS, CHECK_FAILED, MODELS = "operations.md", "runbooks/check-failure.md", "models.md"
 
 
 def page(name: str) -> dg.MetadataValue:  # type: ignore[type-arg]

@@ -16,7 +16,7 @@ from crypto_assets.dates import days
 from crypto_assets.storage.warehouse import Warehouse
 from crypto_assets.tables.contract import Contract
 
-FEEDS_READ = "feeds_read"  # metadata of a materialisation: the feeds whose answer it holds
+FEEDS_READ = "feeds_read"  # metadata of a materialisation: the feeds that it and earlier ones of its day have read
 _PAGE = 1000
 
 

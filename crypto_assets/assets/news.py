@@ -9,7 +9,7 @@ import polars as pl
 from crypto_assets.assets import analysis, feed_log, plots, shell
 from crypto_assets.assets.providers import Providers
 from crypto_assets.catalog import all_coins, symbols
-from crypto_assets.dates import DAY
+from crypto_assets.dates import DAY, days
 from crypto_assets.narratives import digests, tagging, trends
 from crypto_assets.narratives import narratives as aggregates
 from crypto_assets.sources import rss
@@ -30,7 +30,10 @@ def news_articles(context: dg.AssetExecutionContext, providers: Providers) -> pd
         lambda client, settings: rss.fetch_articles(client, settings, providers.now()), context.log.info
     )
     seen_at = providers.now()
-    shell.note(context, fetched, feeds_read=feed_log.feeds_metadata(fetched.frame["feed"]))
+    before = feed_log.feeds_read_before(context.instance, warehouse, schemas.NEWS_ARTICLES, first, last)
+    # Retention keeps each day's newest materialisation only, so that one names what earlier ones have read as well.
+    always = frozenset.intersection(*(frozenset(before.get(day, ())) for day in days(start, end)))
+    shell.note(context, fetched, feeds_read=feed_log.feeds_metadata({*fetched.frame["feed"], *always}))
     known: list[str] = []
     if not fetched.frame["dated"].all():  # an item without a date belongs to the day on which it was first listed
         known = warehouse.read(schemas.NEWS_ARTICLES, columns=["article_id", "date"])["article_id"].to_list()
@@ -40,7 +43,7 @@ def news_articles(context: dg.AssetExecutionContext, providers: Providers) -> pd
         start,
         end,
         stored=to_pandas(warehouse.read(schemas.NEWS_ARTICLES, start=first, end=last)),
-        read_before=feed_log.feeds_read_before(context.instance, warehouse, schemas.NEWS_ARTICLES, first, last),
+        read_before=before,
         seen_at=seen_at,
         known=known,
     )

@@ -14,9 +14,10 @@ from datetime import date, timezone
 
 from dagster import AssetKey, AssetPartitionStatus, DagsterInstance, DagsterRun, TimeWindow
 
-from crypto_assets.assets.shell import DAILY
+from crypto_assets.assets.shell import calendar_of
 from crypto_assets.dagster_internals.core import Records, partition_windows
 from crypto_assets.dates import DAY, days
+from crypto_assets.tables.registry import TABLES
 
 Windows = dict[AssetPartitionStatus, list[TimeWindow]]
 
@@ -53,9 +54,9 @@ def one_look(instance: DagsterInstance, tables: Iterable[str]) -> Iterator[None]
 def _windows(instance: DagsterInstance, table: str) -> Windows:
     look = _look.get()
     if look is None or look.instance is not instance:
-        return partition_windows(instance, AssetKey(table), DAILY)
+        return partition_windows(instance, AssetKey(table), calendar_of(table))
     if table not in look.known:
-        look.known[table] = partition_windows(instance, AssetKey(table), DAILY, look.records)
+        look.known[table] = partition_windows(instance, AssetKey(table), calendar_of(table), look.records)
     return look.known[table]
 
 
@@ -65,14 +66,14 @@ def states_of(instance: DagsterInstance, table: str, first: date, last: date) ->
     # As in Dagster: a day that runs again is in progress, one that failed since it was written has failed.
     found: dict[date, str] = {}
     for state in (AssetPartitionStatus.MATERIALIZED, AssetPartitionStatus.FAILED, AssetPartitionStatus.IN_PROGRESS):
-        found.update(dict.fromkeys(_days(windows.get(state, ()), first, last), state.value))
+        found.update(dict.fromkeys(_days(table, windows.get(state, ()), first, last), state.value))
     return found
 
 
 def left_failed(instance: DagsterInstance, table: str, first: date, last: date) -> set[date]:
     """Days whose newest run that ended failed: one that is tried again has failed until it is there."""
     windows = _windows(instance, table)
-    return set(_days(windows.get(AssetPartitionStatus.FAILED, ()), first, last))
+    return set(_days(table, windows.get(AssetPartitionStatus.FAILED, ()), first, last))
 
 
 def steps_of_run(instance: DagsterInstance, run: DagsterRun) -> set[str] | None:
@@ -86,7 +87,9 @@ def steps_of_run(instance: DagsterInstance, run: DagsterRun) -> set[str] | None:
     return {str(key).split("[")[0] for key in plan.step_keys_to_execute}
 
 
-def _days(windows: Iterable[TimeWindow], first: date, last: date) -> list[date]:
+def _days(table: str, windows: Iterable[TimeWindow], first: date, last: date) -> list[date]:
+    """Return the days of first..last on which a partition of these windows begins."""
+    cadence = TABLES[table].cadence
     return [
         day
         for window in windows
@@ -94,4 +97,5 @@ def _days(windows: Iterable[TimeWindow], first: date, last: date) -> list[date]:
             max(first, window.start.astimezone(timezone.utc).date()),
             min(last, window.end.astimezone(timezone.utc).date() - DAY),
         )
+        if cadence.has(day)
     ]

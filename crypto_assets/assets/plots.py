@@ -98,9 +98,10 @@ def line_chart(series: Series, *, title: str, unit: str) -> str:
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.dates import AutoDateLocator, ConciseDateFormatter
     from matplotlib.figure import Figure
+    from matplotlib.layout_engine import ConstrainedLayoutEngine
     from matplotlib.ticker import MaxNLocator, PercentFormatter
 
-    figure = Figure(figsize=(8, 3.2), layout="constrained")
+    figure = Figure(figsize=(8, 3.2), dpi=90)
     FigureCanvasAgg(figure)
     axes = figure.add_subplot()
     for name, (times, values) in series.items():
@@ -119,6 +120,9 @@ def line_chart(series: Series, *, title: str, unit: str) -> str:
     axes.spines[["top", "right"]].set_visible(False)
     if series:
         axes.legend(loc="center left", bbox_to_anchor=(1.0, 0.5), frameon=False, fontsize=8)
+    ConstrainedLayoutEngine().execute(
+        figure
+    )  # as layout="constrained" does, which draws the whole figure once more for it
     picture = io.BytesIO()
-    figure.savefig(picture, format="png", dpi=90)
+    figure.savefig(picture, format="png")
     return f"![{title}](data:image/png;base64,{base64.b64encode(picture.getvalue()).decode()})"

@@ -12,7 +12,7 @@ import pandas as pd
 import polars as pl
 
 from crypto_assets.assets import set_aside
-from crypto_assets.assets.calendar import daily
+from crypto_assets.assets.calendar import daily, monthly
 from crypto_assets.assets.documented import page
 from crypto_assets.assets.providers import Providers
 from crypto_assets.catalog import Coin, select
@@ -28,18 +28,28 @@ from crypto_assets.storage.warehouse import Warehouse
 from crypto_assets.tables.contract import Contract
 from crypto_assets.tables.pit_quality import PIT_QUALITY, SeenInTime, WorstOfInputs
 from crypto_assets.tables.registry import CONTRACTS, LOOK_BACK, TABLES
-from crypto_assets.tables.spec import DerivedFrom, FromProvider, TableSpec, Unpartitioned
+from crypto_assets.tables.spec import Cadence, DerivedFrom, FromProvider, TableSpec, Unpartitioned
 from crypto_assets.tables.worst_quality import Input, backfilled_inputs, with_worst_quality
 
 DerivedRows = TypeVar("DerivedRows", pd.DataFrame, pl.DataFrame)
 DAILY = daily(Settings.from_env().start, Settings.from_env().last_day)
+CALENDARS: Mapping[Cadence, dg.TimeWindowPartitionsDefinition] = {
+    Cadence.DAY: DAILY,
+    Cadence.MONTH: monthly(Settings.from_env().start, Settings.from_env().last_day),
+}
 COINS_TAG = "crypto_assets/coins"  # run tag: fetch these coins only
 LINEAGE = "dagster/column_lineage"
 FAILED_COINS = "failed_coins"  # metadata of a materialisation: coins whose rows it lacks, and why
 
 BACKFILLED_INPUTS = "backfilled_inputs"  # metadata of a derived day: the inputs that have backfilled rows for it
 
+MONTHS_AT_MOST = 12  # of a table of months in one run: neighbouring windows share most of their rows
 MOST_DAYS = Settings.from_env().chunk_days  # of any run: CRYPTO_ASSETS_CHUNK_DAYS
+
+
+def calendar_of(table: str) -> dg.TimeWindowPartitionsDefinition:
+    """Return the partitions of a table with days: those of its cadence."""
+    return CALENDARS[TABLES[table].cadence]
 
 
 def days_at_most(table: TableSpec) -> int:
@@ -92,9 +102,10 @@ def asset_kwargs(table: str) -> dict[str, Any]:
     found = _about(said)
     if said.by_day:
         coins = len(select(Settings.from_env().coins))
+        most = days_in_memory(said, coins) if said.cadence is Cadence.DAY else MONTHS_AT_MOST
         found |= {
-            "partitions_def": DAILY,
-            "backfill_policy": dg.BackfillPolicy.multi_run(days_in_memory(said, coins)),
+            "partitions_def": calendar_of(table),
+            "backfill_policy": dg.BackfillPolicy.multi_run(most),
             "io_manager_key": "io_manager",
         }
     rows = said.rows_from
@@ -214,17 +225,20 @@ def inputs_of(table: str) -> dict[str, dg.AssetIn]:
     Returns:
         Input table -> Dagster's input; empty for a table that is not derived.
     """
-    rows = TABLES[table].rows_from
-    return {name: _look_back(reach) for name, reach in rows.inputs.items()} if isinstance(rows, DerivedFrom) else {}
+    rows, cadence = TABLES[table].rows_from, TABLES[table].cadence
+    if not isinstance(rows, DerivedFrom):
+        return {}
+    return {name: _look_back(reach, cadence) for name, reach in rows.inputs.items()}
 
 
-def _look_back(reach: int) -> dg.AssetIn:
+def _look_back(reach: int, cadence: Cadence) -> dg.AssetIn:
     """Build an input that begins ``reach`` days before the first requested day. Days before the calendar are allowed."""
     if not reach:
         return dg.AssetIn()
+    partitions = reach if cadence is Cadence.DAY else reach // 28 + 1  # Dagster counts partitions of the table itself
     return dg.AssetIn(
         partition_mapping=dg.TimeWindowPartitionMapping(
-            start_offset=-reach, end_offset=0, allow_nonexistent_upstream_partitions=True
+            start_offset=-partitions, end_offset=0, allow_nonexistent_upstream_partitions=True
         ),
         metadata={LOOK_BACK_DAYS: reach},
     )
@@ -384,7 +398,8 @@ def note(context: dg.AssetExecutionContext, fetched: Fetched, output: str | None
     """Record a fetch: metadata of the materialisation, and rows of ``set_aside``.
 
     The metadata has the hashes of the responses, the number of calls, what the provider did not have, and failed coins.
-    Each day's materialisation has what was set aside of that day; counts of the whole run end in ``_of_run``.
+    Each day's materialisation has what was set aside of that day, and of the responses about single days its own; counts
+    of the whole run end in ``_of_run``.
 
     Args:
         context: The run.
@@ -398,7 +413,6 @@ def note(context: dg.AssetExecutionContext, fetched: Fetched, output: str | None
     metadata: Mapping[str, Any] = {
         **more,
         FAILED_COINS: dg.MetadataValue.json(dict(fetched.failed)),
-        "response_sha256": dg.MetadataValue.json(sorted(fetched.digests)),
         "requests_of_run": fetched.calls,
         "not_given": dg.MetadataValue.json(dict(fetched.missing)),
         "not_given_count": len(fetched.missing),
@@ -407,7 +421,14 @@ def note(context: dg.AssetExecutionContext, fetched: Fetched, output: str | None
     providers: Providers = context.resources.providers
     contract = CONTRACTS[output or context.asset_key.to_user_string()]
     start, end = days_of(context)
-    by_day = {day: {**of_day, **metadata} for day, of_day in _set_aside_by_day(fetched.set_aside, start, end).items()}
+    by_day = {
+        day: {
+            **of_day,
+            **metadata,
+            "response_sha256": dg.MetadataValue.json(fetched.digests_of(date.fromisoformat(day))),
+        }
+        for day, of_day in _set_aside_by_day(fetched.set_aside, start, end).items()
+    }
     add_by_partition(context.op_execution_context.get_step_execution_context(), dg.AssetKey(contract.table), by_day)
     warehouse = Warehouse(providers.settings().warehouse)
     seen = set_aside.record(warehouse, contract, fetched, start, end, providers.now())

@@ -9,13 +9,13 @@ from crypto_assets.assets.documented import OPERATIONS, documented
 from crypto_assets.assets.run_tags import reason_tags
 from crypto_assets.automation.schedules import FRESHNESS, PRIORITY, waiting
 from crypto_assets.checks import freshness, health
-from crypto_assets.serving import online
+from crypto_assets.serving import online, online_asset
 
 CHECKS = (
     [AssetCheckKey(AssetKey(table), "fresh") for table in freshness.MEASURES]
     + [AssetCheckKey(AssetKey(table), "no_failed_partitions") for table in FRESHNESS]  # a failed step makes no checks
     + [AssetCheckKey(AssetKey("api_usage"), name) for name in health.MEASURES]
-    + [AssetCheckKey(AssetKey(online.TABLE), "fresh")]
+    + [AssetCheckKey(AssetKey(name), "fresh") for name in (online.TABLE, online_asset.SIGNALS_LATEST)]
     + [AssetCheckKey(AssetKey("quarantine"), "nothing_held")]  # no run materialises it
 )
 

@@ -27,7 +27,7 @@ from crypto_assets.narratives.llm.client import ModelAwayError, Ollama
 from crypto_assets.settings import Settings
 from crypto_assets.storage import warehouse as storage
 from crypto_assets.storage.warehouse import Warehouse
-from crypto_assets.tables.registry import LOOK_BACK
+from crypto_assets.tables.registry import LOOK_BACK, monthly
 
 LATE_INTERVAL_S, REST_INTERVAL_S, MODEL_INTERVAL_S = 30, 15, 60
 OVERLAP_S = 3600.0  # a commit may become visible up to this long after its files were written
@@ -35,7 +35,8 @@ INPUTS = sorted({name for inputs in LOOK_BACK.values() for name in inputs})
 
 refill_job = dg.define_asset_job(
     "refill",
-    AssetSelection.all(),
+    AssetSelection.all()
+    - AssetSelection.assets(*monthly()),  # a job has one calendar; the job ``train`` has the months
     partitions_def=DAILY,
     tags={"dagster/priority": str(REFILL.priority)},
     description="Fetch or derive again the days that are missing, failed, unsettled or incomplete.",
@@ -43,7 +44,7 @@ refill_job = dg.define_asset_job(
 )
 reanalyse = dg.define_asset_job(
     "reanalyse",
-    AssetSelection.assets("article_narratives").downstream(),
+    AssetSelection.assets("article_narratives").downstream() - AssetSelection.assets(*monthly()),
     partitions_def=DAILY,
     description="Ask the model about articles without an answer, and derive the tables that use its answers.",
     **documented("narratives.md"),
@@ -121,7 +122,7 @@ def refill_gaps(context: dg.ScheduleEvaluationContext) -> list[dg.RunRequest] | 
 
 @dg.sensor(
     name="late_values",
-    target=dg.AssetSelection.assets(*LOOK_BACK),
+    target=dg.AssetSelection.assets(*(table for table in LOOK_BACK if table not in monthly())),
     minimum_interval_seconds=LATE_INTERVAL_S,
     default_status=DefaultSensorStatus.RUNNING,  # it calls no provider
     description="Late values: an input was written after a derived partition had read it. Only days whose rows would change "

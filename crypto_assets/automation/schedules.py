@@ -5,23 +5,28 @@ from datetime import date, datetime, timedelta, timezone
 from typing import Any
 
 import dagster as dg
+from dagster import AssetPartitionStatus
 
-from crypto_assets.assets.documented import OPERATIONS, documented
+from crypto_assets.assets.documented import MODELS, OPERATIONS, documented
 from crypto_assets.assets.run_tags import reason_tags
+from crypto_assets.assets.shell import CALENDARS
 from crypto_assets.dagster_internals.core import SCHEDULED_EXECUTION_TIME_TAG
 from crypto_assets.settings import Settings
 from crypto_assets.tables import registry
-from crypto_assets.tables.spec import When
+from crypto_assets.tables.spec import Cadence, When
 
 FRESHNESS = registry.freshness()
 SETTLES_AFTER = registry.settles_after()
 INTRADAY_TABLES = registry.filled(When.TICK)
 SETTLED_TABLES = registry.filled(When.SETTLE)
 LATE_TABLES = registry.filled(When.NOON)
+MONTHLY_TABLES = registry.filled(When.MONTH)
 LATE_HOUR = 12
-# Assets without partitions: they show the present, so nothing is backfilled or settled. The last two are no tables, but a
-# page and a copy in Postgres.
-UNPARTITIONED = (*registry.unpartitioned(), "data_quality_report", "ml_features_latest")
+# Assets without partitions: they show the present, so nothing is backfilled or settled. The last four are no tables, but
+# two pages and copies in Postgres.
+UNPARTITIONED = (
+    *registry.unpartitioned(), "data_quality_report", "model_report", "ml_features_latest", "signals_latest"
+)  # fmt: skip
 
 PRIORITY = {"dagster/priority": "10"}  # ticks come before backfills and refills in the queue
 UNFINISHED = [
@@ -34,7 +39,7 @@ UNFINISHED = [
 
 
 def schedules(calendar: dg.PartitionsDefinition) -> list[dg.ScheduleDefinition]:
-    """Build the schedules of the ticks.
+    """Build the schedules of the ticks and of the trainings.
 
     They fill the day in progress every 15 minutes, the closed day right after midnight, and the closed day again when the
     providers have published it. They are stopped by default, so that a new user decides when requests begin. A tick is
@@ -45,7 +50,7 @@ def schedules(calendar: dg.PartitionsDefinition) -> list[dg.ScheduleDefinition]:
         calendar: The partitions of all tables.
 
     Returns:
-        The three schedules.
+        The four schedules.
     """
     intraday, close, settle = _jobs(calendar)
 
@@ -86,7 +91,39 @@ def schedules(calendar: dg.PartitionsDefinition) -> list[dg.ScheduleDefinition]:
         why = "tick: every provider has the closed day by now"
         return _one_at_a_time(context, "settle", utc_day(context) - timedelta(days=1), why, late)
 
-    return [every_15_minutes, close_yesterday, settle_yesterday]
+    return [every_15_minutes, close_yesterday, settle_yesterday, _monthly()]
+
+
+def _monthly() -> dg.ScheduleDefinition:
+    """Build the schedule of the trainings."""
+    job = dg.define_asset_job(
+        "train",
+        dg.AssetSelection.assets(*MONTHLY_TABLES),
+        partitions_def=CALENDARS[Cadence.MONTH],
+        description="Train the models of the month that has begun.",
+        **documented(MODELS),
+    )
+
+    # 13:00 is after the closed day was settled for the second time.
+    @dg.schedule(
+        job=job,
+        cron_schedule="0 13 * * *",
+        execution_timezone="UTC",
+        description="Each day until the month's models are there: train them on what was known when the month began. Off by "
+        "default, as the ticks are, because a training takes minutes and gigabytes.",
+        **documented(MODELS),
+    )
+    def train_monthly(context: dg.ScheduleEvaluationContext) -> dg.RunRequest | dg.SkipReason:
+        first = utc_day(context).replace(day=1)
+        for table in MONTHLY_TABLES:
+            found = context.instance.get_status_by_partition(
+                dg.AssetKey(table), [first.isoformat()], CALENDARS[Cadence.MONTH]
+            )
+            if not found or found.get(first.isoformat()) is not AssetPartitionStatus.MATERIALIZED:
+                return _one_at_a_time(context, "train", first, "training: the month has begun")
+        return dg.SkipReason(f"the models of {first:%Y-%m} are there")
+
+    return train_monthly
 
 
 def _jobs(calendar: dg.PartitionsDefinition) -> tuple[Any, Any, Any]:

@@ -16,23 +16,27 @@ from dagster import AssetKey, AssetRecordsFilter, DagsterEventType, DagsterInsta
 from crypto_assets.dates import DAY, days
 from crypto_assets.storage.io_manager import INPUTS_READ_AT
 from crypto_assets.storage.warehouse import Warehouse
-from crypto_assets.tables.registry import LOOK_BACK
+from crypto_assets.tables.registry import LOOK_BACK, TABLES, monthly
+from crypto_assets.tables.spec import DerivedFrom
 
 PAGE = 1000  # records a query
 
 
-def last_affected_day(tables: Iterable[str], end: date) -> date:
+def last_affected_day(tables: Iterable[str], end: date, *, trainings: bool = False) -> date:
     """Find the last derived day that can change when these tables are written.
 
     Args:
         tables: The tables that are written.
         end: The last day that is written.
+        trainings: Whether models are trained again too, which look back for years.
 
     Returns:
         The last day of any derived table whose look-back contains a written day.
     """
     reached = {table: end for table in tables}
     for derived, inputs in LOOK_BACK.items():
+        if derived in monthly() and not trainings:
+            continue
         ends = [reached[table] + DAY * back for table, back in inputs.items() if table in reached]
         if ends:
             reached[derived] = max([*ends, reached.get(derived, end)])
@@ -59,11 +63,14 @@ def stale_days(instance: DagsterInstance, warehouse: Warehouse, table: str, star
     if not read_at:
         return []
     found: set[date] = set()
-    for name, back in LOOK_BACK[table].items():
+    rows = TABLES[table].rows_from
+    assert isinstance(rows, DerivedFrom)
+    for name, back in rows.inputs.items():
         written = warehouse.written_at(name, start - DAY * back, end)
         ordered = sorted(written)
         for day, moment in read_at.items():
-            low, high = bisect_right(ordered, day - DAY * (back + 1)), bisect_right(ordered, day)
+            first, last = rows.window(name, day)
+            low, high = bisect_right(ordered, first - DAY), bisect_right(ordered, last)
             if any(written[other] > moment for other in ordered[low:high]):
                 found.add(day)
     return sorted(found)

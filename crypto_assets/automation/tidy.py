@@ -1,21 +1,21 @@
-"""Retention: once a day it removes old Delta versions, joins small files, and deletes old events and incidents.
+"""Retention: once a day it removes old Delta versions, joins small files, and deletes old runs, events and incidents.
 
-It keeps the versions of the last days and every version that a dataset pins (``storage/pins.py``). In the event log it
-keeps the newest event of each kind of every partition, because the UI and ``status`` count these, and all events of the
-last days. The job's configuration has the numbers of days. Nothing is fetched.
+It keeps the versions of the last days and every version that a dataset pins (``storage/pins.py``). Of Dagster's history it
+keeps the last days, and from before what the states of partitions, assets and checks rest on (``prune.py``). The job's
+configuration has the numbers of days. Nothing is fetched.
 """
 
 from datetime import datetime, timedelta, timezone
-from typing import TYPE_CHECKING
 
 import dagster as dg
-from dagster import AssetKey, AssetObservation, DagsterInstance, DefaultScheduleStatus
+from dagster import AssetKey, AssetObservation, DefaultScheduleStatus
 
 from crypto_assets.assets.documented import OPERATIONS, documented
 from crypto_assets.assets.run_tags import reason_tags
-from crypto_assets.automation.schedules import UNFINISHED, waiting
+from crypto_assets.automation.prune import prune
+from crypto_assets.automation.schedules import waiting
+from crypto_assets.checks.health import RUNS_DAYS
 from crypto_assets.errors import WarehouseError
-from crypto_assets.lazy import lazy
 from crypto_assets.monitoring.alerts.ledger import Ledger
 from crypto_assets.settings import Settings
 from crypto_assets.storage import pins
@@ -23,33 +23,7 @@ from crypto_assets.storage.compaction import tidy
 from crypto_assets.storage.warehouse import Warehouse
 from crypto_assets.tables.schemas import CONTRACTS
 
-if TYPE_CHECKING:
-    import sqlalchemy
-else:
-    sqlalchemy = lazy("sqlalchemy")
-
-ROWS_A_STATEMENT = 20_000  # short transactions, because ticks write to the same table
-# The states of partitions are read from the newest event of each type, per partition. Older ones are superseded.
-SUPERSEDED = """
-DELETE FROM event_logs WHERE id IN (
-  SELECT id FROM (
-    SELECT id, run_id, timestamp, row_number() OVER (
-      PARTITION BY asset_key, partition, dagster_event_type ORDER BY id DESC) AS place
-    FROM event_logs WHERE asset_key IS NOT NULL) AS ranked
-  WHERE place > 1 AND timestamp < :cutoff AND run_id <> ALL(:unfinished) LIMIT :rows)"""
-# The details of a run: steps, inputs, outputs, log lines. The events of its start and end are kept.
-RUN_DETAILS = """
-DELETE FROM event_logs WHERE id IN (
-  SELECT id FROM event_logs
-  WHERE asset_key IS NULL AND timestamp < :cutoff AND run_id <> ALL(:unfinished)
-    AND (dagster_event_type IS NULL OR dagster_event_type NOT LIKE 'PIPELINE_%') LIMIT :rows)"""
-CHECKS = """
-DELETE FROM asset_check_executions WHERE id IN (
-  SELECT id FROM (
-    SELECT id, create_timestamp, row_number() OVER (
-      PARTITION BY asset_key, check_name, partition ORDER BY id DESC) AS place
-    FROM asset_check_executions) AS ranked
-  WHERE place > 1 AND create_timestamp < :cutoff LIMIT :rows)"""
+REBUILD_ON = 7  # Sunday: the indexes of Dagster's tables are built anew
 
 
 class Retention(dg.Config):
@@ -57,43 +31,17 @@ class Retention(dg.Config):
 
     Attributes:
         versions_days: Days of table versions.
-        events_days: Days of the event log.
+        events_days: Days of all that runs left; by default CRYPTO_ASSETS_HISTORY_DAYS.
+        runs_days: Days of runs, with their start and end; of failed ones with all that they left.
+        results_days: Days of the newest result of each check on each day.
         incidents_days: Days of closed incidents.
     """
 
     versions_days: int = 7
-    events_days: int = 30
+    events_days: int | None = None
+    runs_days: int = RUNS_DAYS
+    results_days: int = 400
     incidents_days: int = 400  # a year and a month, so that the same month of last year is there
-
-
-def prune(instance: DagsterInstance, before: datetime) -> dict[str, int]:
-    """Delete old events from the event log that nothing counts.
-
-    Args:
-        instance: Has the event log.
-        before: Only older events are deleted, UTC.
-
-    Returns:
-        Kind of events -> number of deleted rows; empty where the event log is no SQL database.
-    """
-    from crypto_assets.dagster_internals.core import SqlEventLogStorage  # brings SQLAlchemy
-
-    storage = instance.event_log_storage
-    if not isinstance(storage, SqlEventLogStorage):
-        return {}
-    unfinished = [run.run_id for run in instance.get_runs(dg.RunsFilter(statuses=UNFINISHED))]
-    values = {"cutoff": before.astimezone(timezone.utc).replace(tzinfo=None), "unfinished": unfinished}
-    deleted = {}
-    for name, statement in (("superseded", SUPERSEDED), ("story", RUN_DETAILS), ("checks", CHECKS)):
-        deleted[name] = 0
-        given = values if ":unfinished" in statement else {"cutoff": values["cutoff"]}
-        while True:
-            with storage.index_connection() as connection:
-                found = connection.execute(sqlalchemy.text(statement), {**given, "rows": ROWS_A_STATEMENT}).rowcount
-            deleted[name] += found
-            if found < ROWS_A_STATEMENT:
-                break
-    return deleted
 
 
 @dg.op(description="Join small files, remove files that no kept version needs, and record the result with each table.")
@@ -116,11 +64,21 @@ def tidy_tables(context: dg.OpExecutionContext, config: Retention) -> None:
         raise broken
 
 
-@dg.op(description="Delete old events, except those from which coverage is counted.")
+@dg.op(description="Delete old runs, events, ticks and logs on which no state of a partition, check or asset rests.")
 def tidy_event_log(context: dg.OpExecutionContext, config: Retention) -> None:
-    """Prune the event log, see :func:`prune`."""
-    deleted = prune(context.instance, datetime.now(timezone.utc) - timedelta(days=config.events_days))
-    context.log.info(f"deleted from the event log: {deleted}")
+    """Prune Dagster's history, see :func:`prune`. InstanceError: Postgres does not take the deletions."""
+    days = config.events_days or Settings.from_env().history_days
+    now = datetime.now(timezone.utc)
+    kept = (days, max(days, config.runs_days), max(days, config.results_days))
+    instants = (now - timedelta(days=number) for number in kept)
+    done = prune(context.instance, *instants, rebuild=now.isoweekday() == REBUILD_ON)
+    if done is None:
+        context.log.info(
+            "another run prunes this database, or its history does not lie in one Postgres: nothing was freed"
+        )
+        return
+    context.add_output_metadata({**done.metadata(), "days_kept": days})
+    context.log.info(f"freed: {done.rows}{'' if done.done else '; the next run goes on'}")
 
 
 @dg.op(description="Delete incidents that were closed long ago, with their messages.")

@@ -52,19 +52,19 @@ def judge(table: str, check: str, measure: Measure, scope: Scope) -> Judged:
     shortcut = _SHORTCUTS.get(check)
     if shortcut is not None:
         return shortcut(table, measure, scope)
-    return measure(scope), _each_day(measure, scope)
+    return measure(scope), _each_day(table, measure, scope)
 
 
-def _each_day(measure: Measure, scope: Scope) -> dict[date, Outcome]:
+def _each_day(table: str, measure: Measure, scope: Scope) -> dict[date, Outcome]:
     held = scope.warehouse
     if isinstance(held, SnapshotWarehouse):
         held = DaysInMemory(held, scope.start, scope.end)
     one = replace(scope, warehouse=held, live=False)
-    return {day: _small(measure(replace(one, start=day, end=day))) for day in _partitions(scope)}
+    return {day: _small(measure(replace(one, start=day, end=day))) for day in _partitions(table, scope)}
 
 
-def _partitions(scope: Scope) -> list[date]:
-    return days(max(scope.start, scope.settings.start), scope.end)
+def _partitions(table: str, scope: Scope) -> list[date]:
+    return [day for day in days(max(scope.start, scope.settings.start), scope.end) if TABLES[table].cadence.has(day)]
 
 
 def _small(outcome: Outcome) -> Outcome:
@@ -81,16 +81,16 @@ def _contract(table: str, measure: Measure, scope: Scope) -> Judged:
     """Where no row of the range breaks a rule, no row of a day does, and only the days' rows are to be counted."""
     whole = measure(scope)
     if not whole.passed:
-        return whole, _each_day(measure, scope)
+        return whole, _each_day(table, measure, scope)
     counted = scope.warehouse.days_with_rows(CONTRACTS[table].table, scope.start, scope.end)
-    return whole, {day: measures.contract_outcome([], counted.get(day, 0)) for day in _partitions(scope)}
+    return whole, {day: measures.contract_outcome([], counted.get(day, 0)) for day in _partitions(table, scope)}
 
 
 def _population(table: str, measure: Measure, scope: Scope) -> Judged:
     """The cells are counted by day anyway, and what is expected of them rests on days before."""
     found = population.measure_population(scope)
     return population.outcome_of(found, scope), {
-        day: population.outcome_of_day(found, day) for day in _partitions(scope)
+        day: population.outcome_of_day(found, day) for day in _partitions(table, scope)
     }
 
 

@@ -11,6 +11,8 @@ from crypto_assets.checks import (
     identifiers,
     kept,
     measures,
+    model_drift,
+    models,
     pit_quality,
     service,
     set_aside,
@@ -36,6 +38,8 @@ def every_measure() -> dict[str, dict[str, Measure]]:
         kept.MEASURES,
         pit_quality.MEASURES,
         universe.MEASURES,
+        model_drift.MEASURES,
+        models.MEASURES,
     )
     return {
         table: {**measures.MEASURES[table], **{n: m for found in more for n, m in found.get(table, {}).items()}}

@@ -161,7 +161,7 @@ def _moment(source: str, span: timedelta, coin: Coin, first: First) -> datetime 
 
 def _owner(table: str) -> str | None:
     """The column that says whose value a row has; None where it is the whole market's."""
-    return next((key for key in ("symbol", "entity") if key in CONTRACTS[table].key), None)
+    return next((key for key in ("symbol", "entity", "series") if key in CONTRACTS[table].key), None)
 
 
 def _history(table: str) -> timedelta:

@@ -35,6 +35,10 @@ def fresh(table: Contract) -> Measure:
             return Outcome(True, "the range ends in the past: freshness is not judged")
         if found.status == state.RECORDED:
             return Outcome(True, "recorded data and old sandbox data are not late")
+        if not found.due:
+            return Outcome(
+                True, "no row is due: the table has none yet, and nothing says when its first one can be there"
+            )
         if found.newest is None:
             return Outcome(False, "the table has no row that is known by now", "WARN", _numbers(None, limit, 0, 0))
         if found.status == state.NOT_KEPT:

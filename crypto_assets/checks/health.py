@@ -1,14 +1,14 @@
-"""Checks of the platform itself: failed partitions, free disk space, connections to Postgres."""
+"""Checks of the platform itself: failed partitions, free disk space, connections to Postgres, clocks, retention."""
 
 from __future__ import annotations
 
 import shutil
 from collections.abc import Callable
-from datetime import datetime, timezone
+from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from dagster import DagsterInstance
+from dagster import DagsterInstance, DagsterRunStatus, RunsFilter
 
 from crypto_assets.assets.shell import DAILY
 from crypto_assets.checks.outcome import Outcome
@@ -24,6 +24,9 @@ else:
 PlatformCheck = Callable[[DagsterInstance, Settings], Outcome]
 DISK_WARN, DISK_ERROR = 0.15, 0.05  # free share
 CONNECTIONS_WARN = 0.8
+CLOCKS_WARN_S, CLOCKS_ERROR_S = 10.0, 120.0
+RUNS_DAYS = 30  # how long runs are kept in the list
+RETENTION, UNPRUNED_PATIENCE = "tidy_up", timedelta(days=3)  # the job of automation/tidy.py; it runs once a day
 
 
 def nothing_failed(instance: DagsterInstance, settings: Settings) -> Outcome:
@@ -82,4 +85,53 @@ def database(instance: DagsterInstance, settings: Settings) -> Outcome:
     )
 
 
-MEASURES: dict[str, PlatformCheck] = {"nothing_failed": nothing_failed, "disk_space": disk_space, "database": database}
+def clocks_agree(instance: DagsterInstance, settings: Settings) -> Outcome:
+    """Compare this machine's clock with that of Dagster's Postgres: WARN from 10 seconds apart, ERROR from 2 minutes."""
+    if settings.postgres_url is None:
+        return Outcome(True, "DAGSTER_POSTGRES_URL is not set: the clocks were not compared")
+    engine = sqlalchemy.create_engine(settings.postgres_url.get_secret_value(), poolclass=sqlalchemy.pool.NullPool)
+    with engine.connect() as connection:
+        before = datetime.now(timezone.utc)
+        theirs = connection.execute(sqlalchemy.text("SELECT clock_timestamp()")).scalar_one()
+        after = datetime.now(timezone.utc)
+    # The answer took some time; the clocks are surely apart only by what lies outside it.
+    apart = max((theirs - after).total_seconds(), (before - theirs).total_seconds(), 0.0)
+    side = "ahead of" if theirs > after else "behind"
+    return Outcome(
+        apart < CLOCKS_WARN_S,
+        f"the clock of Dagster's Postgres is {apart:.0f} s {side} this machine's; let both follow a time server (NTP)"
+        if apart >= CLOCKS_WARN_S
+        else "this machine and Dagster's Postgres have the same time",
+        "ERROR" if apart >= CLOCKS_ERROR_S else "WARN",
+        {"seconds_apart": round(apart, 1)},
+    )
+
+
+def history_pruned(instance: DagsterInstance, settings: Settings) -> Outcome:
+    """Check that the daily retention runs: WARN where old runs are there and it has not ended well for three days."""
+    now = datetime.now(timezone.utc)
+    days = max(RUNS_DAYS, settings.history_days)
+    cutoff = now - timedelta(days=days) - UNPRUNED_PATIENCE
+    old = instance.get_runs_count(RunsFilter(created_before=cutoff))
+    ended = instance.get_run_records(RunsFilter(job_name=RETENTION, statuses=[DagsterRunStatus.SUCCESS]), limit=1)
+    last = datetime.fromtimestamp(ended[0].end_time or 0, timezone.utc) if ended else None
+    passed = not old or (last is not None and now - last <= UNPRUNED_PATIENCE)
+    when = f"{RETENTION} ended well at {last:%Y-%m-%d %H:%M} UTC" if last else f"{RETENTION} never ended well"
+    return Outcome(
+        passed,
+        when
+        if passed
+        else f"{when}, so {old} run(s) older than {days} days and their events are kept; see that the "
+        "schedule tidy_daily is on, and why its last run failed",
+        "WARN",
+        {"old_runs": old, **({"last_pruned_at": last} if last else {})},
+    )
+
+
+MEASURES: dict[str, PlatformCheck] = {
+    "nothing_failed": nothing_failed,
+    "disk_space": disk_space,
+    "database": database,
+    "clocks_agree": clocks_agree,
+    "history_pruned": history_pruned,
+}

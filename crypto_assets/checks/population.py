@@ -181,8 +181,6 @@ def why_null(found: Population, name: str, coins: tuple[Coin, ...]) -> str:
     """
     feature = FEATURES[name]
     number = NAMES.index(name)
-    if feature.coins.name == "NONE":
-        return "no source gives it"
     reasons = []
     without = [coin.symbol for coin in coins if not feature.coins.has(coin)]
     if without:

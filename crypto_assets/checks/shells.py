@@ -11,7 +11,7 @@ import dagster as dg
 
 from crypto_assets.assets.documented import CHECK_FAILED, page
 from crypto_assets.assets.providers import Providers
-from crypto_assets.assets.shell import DAILY
+from crypto_assets.assets.shell import calendar_of
 from crypto_assets.checks import freshness, health, kept, measures, set_aside
 from crypto_assets.checks.by_day import Judged, judge, judges_days
 from crypto_assets.checks.day_reports import Reporter, as_result
@@ -90,7 +90,7 @@ def checks_of(table: str, checks: Mapping[str, Check]) -> dg.AssetChecksDefiniti
             name,
             asset=table,
             description=check.description,
-            partitions_def=DAILY if check.judge else None,
+            partitions_def=calendar_of(table) if check.judge else None,
             metadata={"docs": page(CHECK_FAILED), "judges": "each day" if check.judge else "the table as it is now"},
         )
         for name, check in checks.items()

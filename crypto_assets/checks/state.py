@@ -13,12 +13,14 @@ from typing import TYPE_CHECKING
 import polars as pl
 
 from crypto_assets.catalog import select
+from crypto_assets.catalog.business_days import is_business_day
 from crypto_assets.dagster_internals.known_states import KnownStates
 from crypto_assets.dates import DAY, days, midnight
 from crypto_assets.settings import Settings
 from crypto_assets.storage.warehouse import Warehouse
 from crypto_assets.tables import registry
-from crypto_assets.tables.registry import CONTRACTS, TABLES
+from crypto_assets.tables.registry import CONTRACTS, REQUIRED_INPUTS, TABLES
+from crypto_assets.tables.spec import BusinessDays
 
 if TYPE_CHECKING:
     from dagster import DagsterInstance
@@ -33,8 +35,11 @@ HISTORY: dict[str, timedelta | None] = {table: TABLES[table].history for table i
 RECORDS = registry.records()
 SNAPSHOTS = registry.snapshots()
 BY_COIN = registry.each_coin()
+_OF_PROVIDERS = registry.provider_tables()
+# Derived tables that are due from their first row on, e.g. predictions: nothing says when a first model is there.
+FROM_FIRST_ROW = tuple(name for name in REQUIRED_INPUTS if HISTORY.get(name) is not None)
 # Snapshots of which a past day cannot be requested at all.
-PRESENT_ONLY = tuple(name for name in SNAPSHOTS if name not in registry.settles_after())
+PRESENT_ONLY = tuple(n for n in SNAPSHOTS if n in registry.provider_tables() and n not in registry.settles_after())
 
 # The states of the days of a range, and of freshness.
 FAILED, EMPTY, GAPS, WHOLE, NOT_DUE, NOT_SHOWN = "failed", "empty", "gaps", "whole", "none due", "not shown"
@@ -62,6 +67,11 @@ class TableFreshness:
     readable: bool = True
 
     @property
+    def due(self) -> bool:
+        """Whether a row is due: of a table that is due from its first row on, only once it has one."""
+        return self.newest is not None or self.table not in FROM_FIRST_ROW
+
+    @property
     def age(self) -> timedelta | None:
         """The time since the newest row was known; None without one."""
         return None if self.newest is None else self.at - self.newest
@@ -73,9 +83,9 @@ class TableFreshness:
 
     @property
     def status(self) -> str:
-        """One of fresh, late, not kept up, no rows, recorded."""
+        """One of fresh, late, not kept up, no rows, recorded, none due."""
         if self.newest is None or self.age is None:
-            return NO_ROWS
+            return NO_ROWS if self.due else NOT_DUE
         if self.recorded:
             return RECORDED
         if self.age <= self.late_after:
@@ -84,8 +94,8 @@ class TableFreshness:
 
     @property
     def fresh(self) -> bool | None:
-        """Whether the table is fresh; None for recorded data, which is never late."""
-        return None if self.status == RECORDED else self.status == FRESH
+        """Whether the table is fresh; None for recorded data, which is never late, and where no row is due."""
+        return None if self.status in (RECORDED, NOT_DUE) else self.status == FRESH
 
 
 def freshness_of(warehouse: Warehouse, table: str, now: datetime) -> TableFreshness:
@@ -184,6 +194,11 @@ def closed_days(start: date, end: date, now: datetime) -> list[date]:
     return days(start, min(end, now.date() - DAY))
 
 
+def closed_partitions(table: str, start: date, end: date, now: datetime) -> list[date]:
+    """Return the closed days of start..end on which a partition of the table begins: all, or the first of each month."""
+    return [day for day in closed_days(start, end, now) if TABLES[table].cadence.has(day)]
+
+
 def first_day(warehouse: Warehouse, table: str, now: datetime) -> date | None:
     """Return the first stored day with rows; None without any."""
     return min(warehouse.days_with_rows(table, date.min, now.date()), default=None)
@@ -203,12 +218,15 @@ def days_due(
         settings: The configured coins. If the provider lists none of them, no day is due. None: coins do not matter.
 
     Returns:
-        All closed days. For a provider that does not show the past: the days that it shows now, and those from the
-        first row on.
+        All closed days; only business days of a table that owes no others. For a provider that does not show the past:
+        the days that it shows now, and those from the first row on. For a table that is due from its first row on, these.
+        For a table of months: first days of months.
     """
-    closed = closed_days(start, end, now)
+    closed = closed_partitions(table, start, end, now)
     if settings is not None and not _listed(table, settings):
         return []
+    if isinstance(TABLES[table].expected, BusinessDays):
+        closed = [day for day in closed if is_business_day(day)]
     shown = HISTORY[table]
     if shown is None:
         return closed
@@ -223,7 +241,8 @@ def _listed(table: str, settings: Settings) -> bool:
 def failed_days(instance: DagsterInstance | KnownStates, table: str, start: date, end: date) -> list[date]:
     """Return the days of start..end (both included) whose newest finished run failed, in order."""
     if isinstance(instance, KnownStates):
-        return sorted(day for day in instance.failed[table] if start <= day <= end)
+        cadence = TABLES[table].cadence
+        return sorted(day for day in instance.failed[table] if start <= day <= end and cadence.has(day))
     from crypto_assets.assets.partition_states import left_failed  # loads Dagster
 
     return sorted(left_failed(instance, table, start, end)) if start <= end else []
@@ -232,7 +251,8 @@ def failed_days(instance: DagsterInstance | KnownStates, table: str, start: date
 def materialized_days(instance: DagsterInstance | KnownStates, table: str, start: date, end: date) -> set[date]:
     """Return the days of start..end (both included) that are materialised, and neither failed nor run again since."""
     if isinstance(instance, KnownStates):
-        return {day for day in instance.materialized[table] - instance.failed[table] if start <= day <= end}
+        known, cadence = instance.materialized[table] - instance.failed[table], TABLES[table].cadence
+        return {day for day in known if start <= day <= end and cadence.has(day)}
     from crypto_assets.assets.partition_states import states_of  # loads Dagster
 
     return {day for day, found in states_of(instance, table, start, end).items() if found == "MATERIALIZED"}
@@ -269,7 +289,8 @@ class TableState:
         if self.failed:
             return FAILED
         if not self.due:
-            return NOT_SHOWN if self.closed and HISTORY[self.table] is not None else NOT_DUE
+            shown = HISTORY[self.table] is None or self.table not in _OF_PROVIDERS
+            return NOT_DUE if shown or not self.closed else NOT_SHOWN
         if not self.with_rows:
             return EMPTY
         return GAPS if len(self.with_rows) < len(self.due) else WHOLE
@@ -305,7 +326,7 @@ def state_of(
     due = days_due(table, first_day(warehouse, table, now), start, end, now, settings)
     return TableState(
         table,
-        closed_days(start, end, now),
+        closed_partitions(table, start, end, now),
         due,
         [day for day in due if day in stored],
         sum(stored.values()),

@@ -27,6 +27,7 @@ from rich.table import Column, Table
 from rich.text import Text
 
 if TYPE_CHECKING:
+    from crypto_assets.monitoring.model_quality import ModelQuality
     from crypto_assets.operate.backfill import BackfillReport
     from crypto_assets.operate.doctor import Finding
 
@@ -273,6 +274,41 @@ def plain(cell: Any) -> Any:
 def _as_it_is(text: str) -> Text:
     """Escape markup and control sequences in text that was written by others."""
     return Text("".join(c if c.isprintable() or c == "\n" else "\N{REPLACEMENT CHARACTER}" for c in text))
+
+
+def evaluation_table(judged: ModelQuality) -> None:
+    """Print models, rules and holding side by side, then what is left of each model."""
+    found = judged.comparison
+    table = Table(
+        "",
+        *(
+            Column(title, justify="right")
+            for title in ("rank IC", "t NW", "net a year", "Sharpe a year", "turnover a day", "drawdown")
+        ),
+        box=box.SIMPLE_HEAD,
+    )
+    names = (
+        ("rank_ic", ".4f"),
+        ("t_newey_west", ".1f"),
+        ("net_a_year", ".1%"),
+        ("sharpe_a_year", ".2f"),
+        ("turnover_a_day", ".2f"),
+        ("drawdown", ".1%"),
+    )
+    beaten = {verdict.model for verdict in found.verdicts if verdict.beats is False}
+    rows = [(one.name, one.figures) for one in (*found.models, *found.features)] + [("equal-weight hold", found.hold)]
+    for name, figures in rows:
+        cells = [figures.get(key, math.nan) for key, _ in names]
+        shown = ["–" if math.isnan(cell) else format(cell, form) for cell, (_, form) in zip(cells, names, strict=True)]
+        table.add_row(_as_it_is(name), *shown, style="red" if name in beaten else None)
+    _console().print(table)
+    for verdict in found.verdicts:
+        chance = (
+            ""
+            if math.isnan(verdict.deflated)
+            else f"; deflated Sharpe probability {verdict.deflated:.1%} of {found.trials:,} trials"
+        )
+        _console().print(_as_it_is(f"{verdict.sentence}{chance}"), style="red" if verdict.beats is False else None)
 
 
 def doctor_line(finding: Finding) -> None:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import os
 import signal
+import sys
 from types import FrameType
 
 
 def main() -> None:
     """Entry point of the console script."""
     quiet()
+    open_streams()
     from crypto_assets.cli.main import main as run
 
     run()
@@ -18,6 +20,20 @@ def main() -> None:
 def quiet() -> None:
     """End the process with one sentence on Ctrl-C, until :func:`crypto_assets.cli.main.main` takes over."""
     signal.signal(signal.SIGINT, _end)
+
+
+def open_streams() -> None:
+    """Open the standard streams that the caller closed, as ``>&-`` does, on nothing.
+
+    Python has None for them, on which each print would fail. And the next file that opens would take the number, so that a
+    child process would write into that file.
+    """
+    for number, name in enumerate(("stdin", "stdout", "stderr")):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)  # takes the lowest free number, which is this one
+            setattr(sys, name, open(number, "r" if number == 0 else "w", encoding="utf-8", closefd=False))  # noqa: SIM115
 
 
 def _end(number: int, frame: FrameType | None) -> None:

@@ -6,11 +6,13 @@ Exit 0: done. 1: it failed, and the last line of stderr says what, where, why an
 from __future__ import annotations
 
 if __name__ == "__main__":  # before the modules below, which take a second or two to load
-    from crypto_assets.cli.entry import quiet
+    from crypto_assets.cli.entry import open_streams, quiet
 
     quiet()
+    open_streams()
 
 import atexit
+import importlib
 import json
 import logging
 import os
@@ -30,8 +32,10 @@ from crypto_assets.cli import configured, examples, home_option, parse_as_of, pr
 from crypto_assets.cli.alerts import alerts, silence
 from crypto_assets.cli.completion import completion
 from crypto_assets.cli.dataset import dataset
+from crypto_assets.cli.evaluate import evaluate
 from crypto_assets.cli.explain import explain
 from crypto_assets.cli.metrics import metrics
+from crypto_assets.cli.models import models, signals, train
 from crypto_assets.cli.report import report
 from crypto_assets.dates import check_range, parse_day, parse_moment, yesterday
 from crypto_assets.errors import CryptoAssetsError, UsageError, suggestion
@@ -149,6 +153,7 @@ def demo(count: int, end_text: str | None, data: Path | None, as_json: bool) -> 
     end = parse_day(end_text, "--end") if end_text else None
     from crypto_assets.operate import demo as demonstration
     from crypto_assets.operate import home_sandbox
+    from crypto_assets.runtime.postgres import started_meanwhile
 
     first = demonstration.earliest()
     if end is not None:
@@ -158,6 +163,8 @@ def demo(count: int, end_text: str | None, data: Path | None, as_json: bool) -> 
     with demonstration.alone(settings):
         home = demonstration.settle(settings, plan, data)
         with home_sandbox.start(settings, home) as sandbox:
+            with started_meanwhile(settings):
+                _load_graph()
             home_sandbox.point_at(sandbox)
             settings = configured()
             from crypto_assets.operate.status import status as measure
@@ -195,7 +202,7 @@ def backfill(start_text: str, end_text: str, selection: str | None, missing: boo
     _known_coins(settings)
     from crypto_assets.operate import home_sandbox
 
-    with home_sandbox.running(settings):  # refuses before anything slow is loaded
+    with home_sandbox.running(settings, _load_graph):  # refuses before anything slow is loaded
         from crypto_assets.assets.quarantine import pending_sentence
         from crypto_assets.operate import graph
         from crypto_assets.operate.backfill import backfill as launch
@@ -366,6 +373,11 @@ def _known_coins(settings: Settings) -> None:
         raise CryptoAssetsError(str(error)) from error
 
 
+def _load_graph() -> None:
+    """Load Dagster and the definitions, which takes seconds: meanwhile other processes start."""
+    importlib.import_module("crypto_assets.operate.backfill")
+
+
 @contextmanager
 def _instance(settings: Settings) -> Iterator[DagsterInstance]:
     from crypto_assets.runtime.home import open_instance
@@ -399,10 +411,14 @@ def _raise_failures(failures: dict[str, str]) -> None:
 
 
 cli.add_command(dataset)
+cli.add_command(train)
+cli.add_command(models)
+cli.add_command(signals)
 cli.add_command(alerts)
 cli.add_command(silence)
 cli.add_command(report)
 cli.add_command(explain)
+cli.add_command(evaluate)
 cli.add_command(metrics)
 cli.add_command(completion)
 for command in production.COMMANDS:

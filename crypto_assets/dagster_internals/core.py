@@ -62,17 +62,13 @@ from dagster._serdes import ConfigurableClassData
 # The chain of causes of a failure: the type of ``StepFailureData.error``.
 from dagster._utils.error import SerializableErrorInfo
 
-# Loading the graph needs none of these, and they bring SQLAlchemy and watchdog: __getattr__ imports them at first use.
+# Loading the graph needs none of these, and they bring watchdog: __getattr__ imports them at first use.
 if TYPE_CHECKING:
-    # Whether the event log has tables that SQL can cut back; the public instance hides its storage.
-    from dagster._core.storage.event_log.sql_event_log import SqlEventLogStorage as SqlEventLogStorage
-
     # The base of our compute log manager: where files lie, how the UI reads them.
     from dagster._core.storage.local_compute_log_manager import IO_TYPE_EXTENSION as IO_TYPE_EXTENSION
     from dagster._core.storage.local_compute_log_manager import LocalComputeLogManager as LocalComputeLogManager
 
 _AT_FIRST_USE = {
-    "SqlEventLogStorage": "dagster._core.storage.event_log.sql_event_log",
     "IO_TYPE_EXTENSION": "dagster._core.storage.local_compute_log_manager",
     "LocalComputeLogManager": "dagster._core.storage.local_compute_log_manager",
 }
@@ -104,7 +100,6 @@ __all__ = [
     "Records",
     "ResumeRunContext",
     "SerializableErrorInfo",
-    "SqlEventLogStorage",
     "StepFailureData",
     "WorkerStatus",
     "add_by_partition",

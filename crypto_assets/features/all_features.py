@@ -13,9 +13,12 @@ from crypto_assets.features.context_columns import (
 )
 from crypto_assets.features.feature import Change, Coins, Feature
 from crypto_assets.features.futures_columns import FUTURES_FEATURES, VOLATILITY_FEATURES
+from crypto_assets.features.macro_columns import MACRO_FEATURES
+from crypto_assets.features.network_columns import NETWORK_FEATURES
 from crypto_assets.features.news_columns import NEWS_FEATURES
 from crypto_assets.features.onchain_columns import DERIVED, ONCHAIN_FEATURES
 from crypto_assets.features.price_columns import MARKET_FEATURES, PRICE_FEATURES
+from crypto_assets.features.social_columns import POST_FEATURES
 from crypto_assets.features.technical_columns import TECHNICAL_FEATURES
 
 GROUPS: dict[str, tuple[Feature, ...]] = {
@@ -26,8 +29,10 @@ GROUPS: dict[str, tuple[Feature, ...]] = {
     "context": CONTEXT_FEATURES,
     "derivatives": (*DERIVATIVES_FEATURES, *FUTURES_FEATURES),
     "volatility": VOLATILITY_FEATURES,
-    "social": SOCIAL_FEATURES,
+    "social": (*SOCIAL_FEATURES, *POST_FEATURES),
     "developer": DEVELOPER_FEATURES,
+    "network": NETWORK_FEATURES,
+    "macro": MACRO_FEATURES,
     "news": NEWS_FEATURES,
     "calendar": CALENDAR_FEATURES,
 }

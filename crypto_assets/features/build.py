@@ -42,7 +42,15 @@ BTC = "BTC"
 FUTURES = ("derivatives", "volatility")
 PRICE_KERNEL = each_side_alone(price.price_features, (*price.PRICE_COLUMNS, price.END), "price_usd")
 BAR_KERNEL = each_side_alone(technical.technical_features, technical.BAR_COLUMNS, "close", "open")
-AROUND = ("onchain", "context", "derivatives", "social", "developer")  # groups that are joined as-of
+AROUND = (
+    "onchain",
+    "context",
+    "derivatives",
+    "social",
+    "developer",
+    "network",
+    "macro",
+)  # groups that are joined as-of
 
 
 def build_features(

@@ -15,18 +15,20 @@ from crypto_assets.catalog import by_symbol
 from crypto_assets.features.all_features import FEATURES, Change, Feature
 from crypto_assets.features.asof import KnownRows, as_of, known_rows
 from crypto_assets.features.feature import column_of, entity_of, table_of
-from crypto_assets.features.grid import Arrays, Floats, Grid
+from crypto_assets.features.grid import HOUR_US, Arrays, Floats, Grid
 from crypto_assets.features.lookback import oldest_days
+from crypto_assets.features.macro_columns import SINCE, UNTIL
 from crypto_assets.features.windows import ratio
 
 MARKET = "MARKET"  # the symbol of tables without coins
-NO_SOURCE = tuple(name for name, feature in FEATURES.items() if feature.coins.name == "NONE")
 # Quotients of a joined column: feature -> numerator and denominator, each a table's column or a feature at ts.
 QUOTIENTS = {
     "market_cap_to_tvl": ("market_cap_usd", "defi_metrics[chain].tvl_usd"),
     "open_interest_to_market_cap": ("derivatives.open_interest_usd", "market_cap_usd"),
     "developer_issue_closure": ("developer_activity.closed_issues", "developer_activity.total_issues"),
 }
+# Instants that are joined as microseconds since 1970, and become a span from or to the hour mark.
+CLOCKS = {SINCE: (-1.0, 24 * HOUR_US), UNTIL: (1.0, HOUR_US)}  # column -> sign, microseconds of the unit
 LOOKED_UP = tuple(f for f in FEATURES.values() if f.stale is not None and f.name not in QUOTIENTS)
 
 
@@ -49,7 +51,7 @@ class Context:
             Column -> coins x hours.
         """
         count = coins.stop - coins.start
-        out: Arrays = {name: np.full((count, self.grid.hours), np.nan) for name in NO_SOURCE}
+        out: Arrays = {}
         for feature in LOOKED_UP:
             if feature.name in self.market:
                 out[feature.name] = np.broadcast_to(self.market[feature.name], (count, self.grid.hours))
@@ -90,10 +92,19 @@ class Context:
         """
         before = feature.hours - 1
         value = self.value(feature.inputs[0], feature, coins, before)
+        if column_of(feature.inputs[0]) in CLOCKS:
+            return self._span(value, *CLOCKS[column_of(feature.inputs[0])])
         if feature.change is Change.NONE:
             return value
         now, then = value[:, before:], value[:, : value.shape[1] - before]
         return now - then if feature.change is Change.DIFFERENCE else ratio(now, then) - 1.0
+
+    def _span(self, instants: Floats, sign: float, unit: float) -> Floats:
+        """Turn instants into the span from them to the hour mark, or to them; NaN where it is below zero."""
+        marks = (self.grid.first + np.arange(self.grid.hours)) * float(HOUR_US)
+        spans = sign * (instants - marks) / unit
+        # Published within the minutes between the mark and the decision: it is 0 days old.
+        return np.maximum(spans, 0.0) if sign < 0 else np.where(spans >= 0.0, spans, np.nan)
 
 
 def context(grid: Grid, tables: Mapping[str, pl.DataFrame]) -> Context:
@@ -123,7 +134,7 @@ def context(grid: Grid, tables: Mapping[str, pl.DataFrame]) -> Context:
 
 
 def _is_market(source: str) -> bool:
-    return entity_of(source) == "all" or table_of(source) == "market_sentiment"
+    return entity_of(source) == "all" or table_of(source) in ("market_sentiment", "macro_indicators")
 
 
 def _symbols(place: str, grid: Grid) -> tuple[str, ...]:
@@ -140,6 +151,7 @@ def _by_coin(place: str, frame: pl.DataFrame, symbols: tuple[str, ...]) -> pl.Da
         )
         return frame.join(chains.drop_nulls(), on="entity", how="inner")
     if _is_market(f"{place}."):
-        kept = frame.filter(pl.col("entity") == entity) if entity else frame
+        owner = "series" if "series" in frame.columns else "entity"
+        kept = frame.filter(pl.col(owner) == entity) if entity else frame
         return kept.with_columns(pl.lit(MARKET).alias("symbol"))
     return frame

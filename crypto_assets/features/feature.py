@@ -41,9 +41,9 @@ class Coins(Enum):
     BINANCE_PERPETUAL = "coins with a perpetual contract at Binance"
     TWO_VENUES = "coins with a perpetual contract at Binance and at Bybit"
     OPTIONS = "coins with a volatility index at Deribit"
+    BITCOIN = "Bitcoin"
     CHAIN = "native coins of a chain that DefiLlama lists"
     EVERY = "every coin"
-    NONE = "no coin: no source gives it"
 
     def has(self, coin: Coin) -> bool:
         """Whether the column is expected for a coin.
@@ -64,9 +64,9 @@ class Coins(Enum):
             Coins.BINANCE_PERPETUAL: bool(coin.binance_perpetual),
             Coins.TWO_VENUES: bool(coin.binance_perpetual and coin.bybit_perpetual),
             Coins.OPTIONS: bool(coin.deribit),
+            Coins.BITCOIN: coin.symbol == "BTC",
             Coins.CHAIN: bool(coin.defillama),
             Coins.EVERY: True,
-            Coins.NONE: False,
         }
         return rules[self]
 

@@ -139,8 +139,7 @@ _TEN = (
     _looked_up("onchain_avg_transaction_value", ENHANCED, "avg_transaction_value_usd", "USD"),
     _looked_up("onchain_nvt_ratio", ENHANCED, "nvt_ratio", "ratio"),
     _looked_up("onchain_mvrv_ratio", ENHANCED, "mvrv_ratio", "ratio"),
-    Feature("onchain_whale_transactions", "transfers", "Transfers of at least 1 M USD, where a source counts them.", (),
-            coins=Coins.NONE, lower=0),
+    _looked_up("onchain_whale_transactions", BASE, "transfers_above_1m_usd", "transfers"),
 )  # fmt: skip
 _NAMED = {"nvt_ratio", "mvrv_ratio", "avg_transaction_value_usd", "price_volatility_7d"}  # already in ``_TEN``
 _MORE = (

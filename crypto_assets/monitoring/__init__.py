@@ -12,7 +12,7 @@ from types import ModuleType
 
 def dagster_modules() -> list[ModuleType]:
     """Return the modules of this package that define assets, sensors, schedules or jobs."""
-    from crypto_assets.monitoring import freshness_observation, history_report, quality_report, slo
+    from crypto_assets.monitoring import freshness_observation, history_report, model_report, quality_report, slo
     from crypto_assets.monitoring.alerts import sensors
 
-    return [sensors, freshness_observation, slo, history_report, quality_report]
+    return [sensors, freshness_observation, slo, history_report, quality_report, model_report]

@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jinja2
 import polars as pl
@@ -82,12 +82,26 @@ def render(found: Quality) -> str:
         _card(found, "API calls", _budget_text(found), _calls, "api_usage"),
         _card(found, "Narratives", "Articles by who judged them.", _narratives, "news_articles", "article_narratives"),
     ]  # fmt: skip
+    return document(
+        "Data quality", "recent figures", found=found, tiles=_tiles(found), cards=cards, footer=_footer(found)
+    )
+
+
+def document(title: str, figures_of: str, *, notices: Mapping[str, Sequence[str]] | None = None, **parts: Any) -> str:
+    """Lay a report out as one HTML document.
+
+    Args:
+        title: of the page.
+        figures_of: what the range of days under the title is about.
+        notices: title -> lines that stand in red above the cards.
+        parts: ``found`` with ``made_at``, ``start`` and ``end``; ``tiles``, ``cards`` and ``footer``.
+    """
     templates = jinja2.Environment(
         loader=jinja2.FileSystemLoader(FOLDER), autoescape=True, undefined=jinja2.StrictUndefined,
         trim_blocks=True, lstrip_blocks=True,
     )  # fmt: skip
     return templates.get_template("page.html").render(
-        found=found, tiles=_tiles(found), cards=cards, footer=_footer(found), style=Markup(STYLE)
+        title=title, figures_of=figures_of, notices=notices or {}, style=Markup(STYLE), **parts
     )
 
 

@@ -16,6 +16,7 @@ from markupsafe import Markup, escape
 from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.dates import AutoDateLocator, ConciseDateFormatter
 from matplotlib.figure import Figure
+from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.ticker import MaxNLocator, PercentFormatter
 
 if TYPE_CHECKING:
@@ -57,9 +58,10 @@ def drawn(title: str, draw: Callable[[Axes], None], size: Size) -> Markup:
         An ``<svg>`` element.
     """
     with matplotlib.rc_context(_STYLE):
-        figure = Figure(figsize=size, layout="constrained")
+        figure = Figure(figsize=size, dpi=72)
         FigureCanvasSVG(figure)
         draw(figure.add_subplot())
+        ConstrainedLayoutEngine().execute(figure)  # as layout="constrained" does, with a second drawing of the figure
         out = io.StringIO()
         figure.savefig(out, format="svg", metadata={"Date": None, "Creator": None})
     return _inline(out.getvalue(), title)
@@ -242,6 +244,56 @@ def lines(
         axes.yaxis.set_major_formatter(PercentFormatter(1.0, decimals=0))
         axes.yaxis.set_major_locator(MaxNLocator(5))
         _time_axis(axes, [day for days, _ in series.values() for day in days])
+        axes.legend(loc="lower left", bbox_to_anchor=(0, 1), ncols=3, handlelength=1.4, columnspacing=1.2)
+
+    return drawn(title, draw, size)
+
+
+def curves(
+    title: str, series: Mapping[str, tuple[Sequence[Any], Sequence[float | None]]], *,
+    band: tuple[float, float] | None = None, marks: Sequence[float] = (), unit: str = "", size: Size = (5.4, 2.5),
+) -> Markup:  # fmt: skip
+    """Draw lines around zero.
+
+    Args:
+        title: the accessible title.
+        series: name -> (days or numbers, values); None leaves a gap.
+        band: lowest and highest value of a shaded band; None for none.
+        marks: positions of the ticks where the horizontal axis is one of numbers.
+        unit: ``%`` for fractions.
+        size: width and height in inches.
+
+    Returns:
+        An ``<svg>`` element.
+    """
+
+    def draw(axes: Axes) -> None:
+        for n, (name, (places, values)) in enumerate(series.items()):
+            numbers = [float("nan") if value is None else value for value in values]
+            color = SERIES[n % len(SERIES)]
+            axes.plot(
+                places,
+                numbers,
+                label=name,
+                color=color,
+                linewidth=1.8,
+                marker="o" if len(numbers) < 40 else "",
+                markersize=3.5,
+            )  # type: ignore[arg-type]
+        axes.axhline(0, color=INK, linewidth=1, linestyle=(0, (4, 3)))
+        if band is not None:
+            axes.axhspan(*band, color=NONE, zorder=0)
+        if unit == "%":
+            axes.yaxis.set_major_formatter(PercentFormatter(1.0, decimals=1))
+        axes.yaxis.set_major_locator(MaxNLocator(5))
+        if marks:
+            axes.set_xscale("log")
+            axes.set_xticks(list(marks), [f"{mark:g}" for mark in marks])
+            axes.minorticks_off()
+            axes.grid(axis="y", linewidth=0.8)
+            axes.set_axisbelow(True)
+        else:
+            _time_axis(axes, [day for days, _ in series.values() for day in days])
         axes.legend(loc="lower left", bbox_to_anchor=(0, 1), ncols=3, handlelength=1.4, columnspacing=1.2)
 
     return drawn(title, draw, size)

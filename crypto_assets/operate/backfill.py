@@ -24,6 +24,7 @@ from crypto_assets.automation.planner.wanted_days import WantedDay
 from crypto_assets.dates import days, today
 from crypto_assets.operate import graph, runs
 from crypto_assets.storage.warehouse import Warehouse
+from crypto_assets.tables.registry import TABLES
 
 GIVE_UP_AFTER = 3  # runs in a row without a success: the provider is down
 
@@ -125,6 +126,11 @@ def planned(wanted_days: Iterable[WantedDay], rules: Rules = COMMAND) -> list[Pl
     return plan(wanted_days, rules, specs.current(), now=datetime.now(timezone.utc)).runs
 
 
+def partitions_of(table: str, start: date, end: date) -> list[date]:
+    """Return the days of start..end (both included) on which a partition of the table begins."""
+    return [day for day in days(start, end) if TABLES[table].cadence.has(day)]
+
+
 def partition_statuses(instance: DagsterInstance, table: str, wanted: Sequence[date]) -> dict[str, str]:
     """Return partition key -> MATERIALIZED, FAILED, IN_PROGRESS or MISSING, as in the UI, for the wanted days."""
     if not wanted:
@@ -145,13 +151,13 @@ def _counted(instance: DagsterInstance, table: str, wanted: Sequence[date]) -> d
 def _wanted(
     instance: DagsterInstance, tables: Sequence[str], start: date, end: date, missing_only: bool
 ) -> dict[str, list[date]]:
-    everything = days(start, end)
+    everything = {table: partitions_of(table, start, end) for table in tables}
     if not missing_only:
-        return {table: everything for table in tables}
+        return everything
     return {
         table: [
             date.fromisoformat(key)
-            for key, status in partition_statuses(instance, table, everything).items()
+            for key, status in partition_statuses(instance, table, everything[table]).items()
             if status != "MATERIALIZED"
         ]
         for table in tables
@@ -205,7 +211,7 @@ class _Work:
         if not tables:
             return
         known = specs.current()
-        last = min(staleness.last_affected_day(tables, end), max(end, today()))
+        last = min(staleness.last_affected_day(tables, end, trainings=True), max(end, today()))
         for _ in range(
             2 * len(known.look_back)
         ):  # one round repairs one table; more rounds mean that another process keeps writing

@@ -19,10 +19,10 @@ import polars as pl
 import pyarrow as arrow
 from pyarrow import parquet
 
+from crypto_assets.assets import backfilled
 from crypto_assets.catalog.listings import resolve
 from crypto_assets.dates import DAY, chunks
 from crypto_assets.errors import CryptoAssetsError, UsageError, WarehouseError, free_space_note, suggestion
-from crypto_assets.operate import backfilled
 from crypto_assets.storage import versions
 from crypto_assets.storage.warehouse import Warehouse
 from crypto_assets.tables.pit_quality import PIT_QUALITY

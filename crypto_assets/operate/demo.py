@@ -13,7 +13,7 @@ from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from crypto_assets.dates import DAY, days, parse_day, today
+from crypto_assets.dates import DAY, parse_day, today
 from crypto_assets.demo_home import DemoHome
 from crypto_assets.errors import CryptoAssetsError, InstanceError
 from crypto_assets.runtime.lock import only_one
@@ -22,7 +22,7 @@ from crypto_assets.sandbox.replay import Replay, overlap
 from crypto_assets.settings import DEFAULT_START, Settings, variable
 from crypto_assets.storage.origin import LIVE, SANDBOX
 from crypto_assets.storage.warehouse import Warehouse
-from crypto_assets.tables.registry import demo_history
+from crypto_assets.tables.registry import LOOK_BACK, REQUIRED_INPUTS, demo_history, monthly
 
 if TYPE_CHECKING:
     from dagster import DagsterInstance
@@ -31,6 +31,9 @@ if TYPE_CHECKING:
 
 SEED = 7  # of the generated market
 HISTORY = demo_history()  # table -> days before the first demo day, whose features need them
+
+TRAINING_DAYS = 90  # of features before the month, that its models are trained on
+TRAINED_ON = "ml_features"
 
 ASKED_BY = "crypto-assets demo"  # in the tags of its runs
 
@@ -46,6 +49,16 @@ class DemoDays:
     end: date
     warm_up: date
     last_day: date | None = None
+
+    @property
+    def month(self) -> date:
+        """The month whose models serve the first day: a training has the first day of its month."""
+        return (self.start - DAY).replace(day=1)
+
+    @property
+    def trained_from(self) -> date:
+        """The first day of the features that the models are trained on."""
+        return max(self.month - DAY * TRAINING_DAYS, self.warm_up)
 
 
 def earliest() -> date:
@@ -190,6 +203,9 @@ def run(
         )
         if history.failures:
             return history
+    trained = _train(instance, warehouse, chosen, progress)
+    if trained.failures:
+        return trained
     report = backfill(
         instance, warehouse, graph.tables(), chosen.start, chosen.end, progress=progress, asked_by=ASKED_BY
     )
@@ -200,17 +216,42 @@ def run(
     return report
 
 
+def _train(instance: DagsterInstance, warehouse: Warehouse, chosen: DemoDays, progress: Progress) -> BackfillReport:
+    """Derive the features of three months before the demo's month, and train its models on them.
+
+    They are history, as the rows that features look back on: no page of the demo shows their days.
+    """
+    from crypto_assets.operate.backfill import BackfillReport, backfill
+
+    report, asked = BackfillReport(), f"{ASKED_BY}: what the models are trained on"
+    steps = [(TRAINED_ON, chosen.trained_from, chosen.month - DAY)] if chosen.trained_from < chosen.month else []
+    for table in monthly() if steps else ():
+        steps.append((table, chosen.month, chosen.month))
+    for table, first, last in steps:
+        if not _whole(instance, [table], first, last) and not report.failures:
+            report = backfill(
+                instance, warehouse, [table], first, last, missing_only=True, progress=progress, asked_by=asked
+            )
+    return report
+
+
 def _history_ranges(chosen: DemoDays) -> list[tuple[date, list[str]]]:
-    """First day of a history, and the tables that have it; the longest, which the others read, comes first."""
+    """First day of a history, and the tables that have it; the longest, which the others read, comes first.
+
+    The tables that give features their rows reach back further: the models' features look back from their own first day.
+    """
     found: dict[date, list[str]] = {}
     for table, count in HISTORY.items():
-        found.setdefault(max(chosen.start - DAY * count, chosen.warm_up), []).append(table)
+        first = chosen.start - DAY * count
+        if table in REQUIRED_INPUTS[TRAINED_ON]:
+            first = min(first, chosen.trained_from - DAY * LOOK_BACK[TRAINED_ON][table])
+        found.setdefault(max(first, chosen.warm_up), []).append(table)
     return sorted(found.items())
 
 
 def _whole(instance: DagsterInstance, tables: Sequence[str], start: date, end: date) -> bool:
     """Whether each day of each table is materialised; also true of no days."""
-    from crypto_assets.operate.backfill import partition_statuses
+    from crypto_assets.operate.backfill import partition_statuses, partitions_of
 
-    found = [partition_statuses(instance, table, days(start, end)) for table in tables]
+    found = [partition_statuses(instance, table, partitions_of(table, start, end)) for table in tables]
     return all(status == "MATERIALIZED" for statuses in found for status in statuses.values())

@@ -10,17 +10,19 @@ from pathlib import Path
 from typing import Any
 
 from crypto_assets.catalog import select
+from crypto_assets.catalog.macro import of_provider
 from crypto_assets.checks.health import free_space
 from crypto_assets.errors import CryptoAssetsError, WarehouseError
 from crypto_assets.narratives.llm.examine import examine_model
 from crypto_assets.operate import doctor_deployment
 from crypto_assets.settings import Settings, variable
-from crypto_assets.sources import coingecko
+from crypto_assets.sources import cboe, coingecko, ecb, fred, nyfed, treasury
 from crypto_assets.sources.binance_statistics import archive_path
 from crypto_assets.sources.client.http import Client
 from crypto_assets.sources.client.limits import PREMIUM_PLANS, PROVIDERS, limit_of, plan_of
 from crypto_assets.sources.client.quota import QuotaStore, open_quota_store
 from crypto_assets.sources.coingecko_context import fetch_ids, fetch_key
+from crypto_assets.sources.network import FEE_RATES
 
 
 @dataclass(frozen=True)
@@ -36,6 +38,7 @@ class Finding:
         return asdict(self)
 
 
+FILES = ("binance_archive", "cboe", "treasury")  # their answers are no JSON
 LIMIT = timedelta(seconds=75)  # for all providers and the model together; the model alone may take 60 s to load
 
 
@@ -65,6 +68,7 @@ def examine() -> Iterator[Finding]:
     database = _guard("database", lambda: _database(settings))
     yield database
     yield disk(settings.home)
+    yield models(settings)
     yield from _limits(settings)
     # These calls also count against the month's budget, where the quota store can be reached.
     quota = open_quota_store((variable("DAGSTER_POSTGRES_URL") or None) if database.state == "ok" else None)
@@ -159,6 +163,29 @@ def disk(home: Path) -> Finding:
     )
 
 
+def models(settings: Settings) -> Finding:
+    """Check that the models can be trained: their file, and LightGBM with the system's OpenMP library.
+
+    Args:
+        settings: names the file of the models.
+
+    Returns:
+        The finding.
+    """
+    from crypto_assets.assets.models import configs_of
+    from crypto_assets.models.learners import booster_library
+
+    try:
+        names = ", ".join(config.name for config in configs_of(settings))
+    except CryptoAssetsError as error:
+        return Finding("models", "fail", str(error))
+    try:
+        version = booster_library().__version__
+    except CryptoAssetsError as error:
+        return Finding("models", "warn", str(error))
+    return Finding("models", "ok", f"{names} can be trained; LightGBM {version}")
+
+
 def _probes(client: Client, settings: Settings) -> dict[str, Coroutine[Any, Any, list[Finding]]]:
     """Return name -> what asks it: each provider, each feed, CoinGecko's plan and list, the model."""
     day = "2024-01-01"
@@ -188,14 +215,38 @@ def _probes(client: Client, settings: Settings) -> dict[str, Coroutine[Any, Any,
             "&start_timestamp=1704067200000&end_timestamp=1704070800000",
         ),
         "kraken": ("kraken", f"{settings.kraken_base_url}/OHLC?pair=XBTUSD&interval=60"),
+        **_keyless(settings, day),
         "defillama": ("defillama", f"{settings.defillama_base_url}/v2/historicalChainTvl"),
         "fear_greed": ("alternative_me", f"{settings.fear_greed_base_url}/fng/?limit=1"),
         **{f"news:{name}": ("rss", url) for name, url in settings.news_feeds.items()},
+        **{f"social:{name}": ("rss", url) for name, url in settings.social_feeds.items()},
     }
     return {
         **{name: _reach(client, settings, name, *where) for name, where in addresses.items()},
+        "fred": _fred(client, settings),
         "catalogue": _coingecko(client, settings),
         "ollama": _ollama(settings),
+    }
+
+
+def _keyless(settings: Settings, day: str) -> dict[str, tuple[str, str]]:
+    """Return name -> (provider, address) of the providers of macro series and chain data that need no key."""
+    return {
+        "blockchain": ("blockchain", f"{settings.blockchain_base_url}/charts/difficulty?timespan=5days&format=json"),
+        "mempool": ("mempool", f"{settings.mempool_base_url}{FEE_RATES}"),
+        "cboe": ("cboe", f"{settings.cboe_base_url}{cboe.ROUTE}"),
+        "nyfed": (
+            "nyfed",
+            f"{settings.nyfed_base_url}{nyfed.ROUTES['SOFR']}?startDate={day}&endDate=2024-01-05&type=rate",
+        ),
+        "treasury": (
+            "treasury",
+            f"{settings.treasury_base_url}{treasury.ROUTE}?data=daily_treasury_yield_curve&field_tdr_date_value_month=202401",
+        ),
+        "ecb": (
+            "ecb",
+            f"{settings.ecb_base_url}/service/data/{ecb.FLOWS['DEXUSEU']}?startPeriod=2024-01-02&endPeriod=2024-01-02&format=jsondata",
+        ),
     }
 
 
@@ -251,13 +302,30 @@ async def _reach(client: Client, settings: Settings, name: str, provider: str, u
     try:
         if provider == "rss":
             await client.get_bytes(provider, url, subject=name, endpoint=name.removeprefix("news:"))
-        elif provider == "binance_archive":  # a file, and no JSON
+        elif provider in FILES:
             await client.get_bytes(provider, url)
         else:
             await client.get_json(provider, url, headers=headers)
     except CryptoAssetsError as error:
         return [Finding(name, "warn", f"{error}; its tables cannot be filled until it answers")]
     return [Finding(name, "ok", "answers")]
+
+
+async def _fred(client: Client, settings: Settings) -> list[Finding]:
+    """Examine the key of FRED; without one, say what it would add."""
+    series = of_provider("fred")
+    names = ", ".join(one.name for one in series)
+    if settings.fred_api_key is None:
+        text = (
+            f"FRED_API_KEY is not set: {len(series)} series are not fetched ({names}), and the features of the group macro "
+            f"that rest on them are null, at {settings.fred_base_url}; VIX, Treasury yields, SOFR, EFFR and the ECB need no key"
+        )
+        return [Finding("fred", "ok", text)]
+    try:
+        await fred.get(client, settings, fred.RELEASES, "release 10", release_id=10, limit=1)
+    except CryptoAssetsError as error:
+        return [Finding("fred", "warn", f"{error}; until then these series are not fetched: {names}")]
+    return [Finding("fred", "ok", f"the key is accepted; it adds {len(series)} series: {names}")]
 
 
 async def _ollama(settings: Settings) -> list[Finding]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import fields
 from pathlib import Path
@@ -18,11 +18,11 @@ from crypto_assets.storage.origin import SANDBOX
 from crypto_assets.storage.warehouse import Warehouse
 
 if TYPE_CHECKING:
-    from crypto_assets.sandbox.server import Sandbox
+    from crypto_assets.operate.sandbox_process import SandboxProcess
 
 
 @contextmanager
-def running(settings: Settings) -> Iterator[Sandbox | None]:
+def running(settings: Settings, meanwhile: Callable[[], object] = lambda: None) -> Iterator[SandboxProcess | None]:
     """Run the sandbox of a demo's home, and send the requests of this process and its children there.
 
     Variables that lead to another server of this machine stay: it may be a sandbox with faults. An answer without a
@@ -30,6 +30,7 @@ def running(settings: Settings) -> Iterator[Sandbox | None]:
 
     Args:
         settings: the home.
+        meanwhile: work that asks nobody, such as imports; it is done while the sandbox starts.
 
     Yields:
         The sandbox; None in an ordinary home.
@@ -40,15 +41,17 @@ def running(settings: Settings) -> Iterator[Sandbox | None]:
     """
     if settings.demo is None:
         refuse_live_beside_sandbox(settings)
+        meanwhile()
         yield None
         return
     refuse_live(settings)
     with start(settings, settings.demo) as sandbox:
+        meanwhile()
         point_at(sandbox, keep=True)
         yield sandbox
 
 
-def start(settings: Settings, demo: DemoHome) -> Sandbox:
+def start(settings: Settings, demo: DemoHome) -> SandboxProcess:
     """Make the sandbox of a demo's home, with its log in the home; use it as a context manager.
 
     Args:
@@ -63,16 +66,17 @@ def start(settings: Settings, demo: DemoHome) -> Sandbox:
             f"{settings.home} is the home of a demo of the recordings in {demo.data}, which are not there; bring them back, "
             "or choose another home with --home"
         )
-    from crypto_assets.sandbox.server import Sandbox  # an ordinary home does without the server
+    from crypto_assets.operate.sandbox_process import SandboxProcess  # an ordinary home does without
 
     log = log_of(settings)
     try:
         log.parent.mkdir(parents=True, exist_ok=True)
-        return Sandbox(demo.data, demo.seed or 0, log=log)
+        log.open("a").close()
     except OSError as error:
         raise InstanceError(
             f"{log} cannot be written ({error.strerror}); set CRYPTO_ASSETS_HOME to a folder you may write"
         ) from error
+    return SandboxProcess(demo.seed or 0, log, demo.data)
 
 
 def log_of(settings: Settings) -> Path:
@@ -80,7 +84,7 @@ def log_of(settings: Settings) -> Path:
     return settings.home / "logs" / "sandbox.log"
 
 
-def notice(settings: Settings, sandbox: Sandbox) -> str:
+def notice(settings: Settings, sandbox: SandboxProcess) -> str:
     """Say which sandbox runs, where its requests are noted, and how to go live, for a terminal.
 
     Args:
@@ -94,7 +98,7 @@ def notice(settings: Settings, sandbox: Sandbox) -> str:
     )
 
 
-def point_at(sandbox: Sandbox, *, keep: bool = False) -> None:
+def point_at(sandbox: SandboxProcess, *, keep: bool = False) -> None:
     """Send the requests of this process and its children to the sandbox, without any key.
 
     A model for which both server and name were configured is still used; it may judge generated headlines too.

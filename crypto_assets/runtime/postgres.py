@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 from urllib.parse import quote
 
@@ -46,6 +49,28 @@ def ensure_postgres(settings: Settings) -> str:
             f"the embedded Postgres cannot be started in {root} ({error.strerror or error}){free_space_note(error, root)}; "
             "set CRYPTO_ASSETS_HOME to a folder you may write, or DAGSTER_POSTGRES_URL to a server"
         ) from error
+
+
+@contextmanager
+def started_meanwhile(settings: Settings) -> Iterator[None]:
+    """Start the Postgres in a thread while the work inside loads what will use it; wait for it at the end.
+
+    What is wrong with the server is said by :func:`ensure_postgres` when it is called for.
+
+    Args:
+        settings: the address, or the home of the embedded server.
+    """
+
+    def start() -> None:
+        with suppress(InstanceError):
+            ensure_postgres(settings)
+
+    thread = threading.Thread(target=start)
+    thread.start()
+    try:
+        yield
+    finally:
+        thread.join()
 
 
 def normalised(url: str) -> str:

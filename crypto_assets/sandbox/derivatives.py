@@ -9,7 +9,9 @@ import re
 import zipfile
 from collections.abc import Iterable
 from datetime import date, datetime, timedelta, timezone
+from functools import lru_cache
 
+from starlette.datastructures import QueryParams
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
@@ -37,12 +39,11 @@ def routes(backend: Backend) -> list[Route]:
 
     def funding(request: Request) -> Response:
         asked = request.query_params
-        found = futures.settlements("binance", asked.get("symbol", ""))
+        found = futures.settlements("binance", asked.get("symbol", ""), *_span(asked))
         if found is None:
             return JSONResponse(INVALID_SYMBOL, 400)
         limit = min(int(asked.get("limit", 100)), FUNDING_LIMIT)
-        rows = [one for one in found if _within(one.stamp_ms, asked.get("startTime"), asked.get("endTime"))]
-        rows = rows[:limit] if "startTime" in asked or "endTime" in asked else rows[-limit:]
+        rows = found[:limit] if "startTime" in asked or "endTime" in asked else found[-limit:]
         return JSONResponse([_settled(one, asked["symbol"]) for one in rows])
 
     def statistics(request: Request) -> Response:
@@ -63,12 +64,19 @@ def routes(backend: Backend) -> list[Route]:
     def klines(request: Request) -> Response:
         asked = request.query_params
         index = request.url.path.endswith("indexPriceKlines")
-        found = futures.bars("binance", asked.get("pair" if index else "symbol", ""))
+        first, last = int(asked.get("startTime", 0)) / 1000, int(asked.get("endTime", 10**13)) / 1000
+        found = futures.bars("binance", asked.get("pair" if index else "symbol", ""), first, last)
         if found is None:
             return JSONResponse(INVALID_SYMBOL, 400)
-        first, last = int(asked.get("startTime", 0)) / 1000, int(asked.get("endTime", 10**13)) / 1000
         limit = min(int(asked.get("limit", 500)), BARS_LIMIT)
-        return JSONResponse(kline_rows(found[index].between(first, last), limit))
+        return JSONResponse(kline_rows(found[index], limit))
+
+    @lru_cache(maxsize=64)  # a file and its checksum are asked for one after the other
+    def file_of(contract: str, day: date, opened: float) -> bytes | None:
+        # Until the labels changed, a day's file began at 00:05 and ended with the next midnight.
+        first = opened + (STEP_S if day < STATISTICS_START_LABELS else 0)
+        found = futures.statistics("binance", contract, first, first + 86_400 - STEP_S)
+        return _packed(found, contract, f"{contract}-metrics-{day}") if found is not None and len(found.label) else None
 
     def archive(request: Request) -> Response:
         named = FILE.fullmatch(request.path_params["file"])
@@ -79,12 +87,9 @@ def routes(backend: Backend) -> list[Route]:
         opened = datetime(day.year, day.month, day.day, tzinfo=timezone.utc)
         if opened + timedelta(days=1) + PUBLISHED > backend.now():
             return missing
-        # Until the labels changed, a day's file began at 00:05 and ended with the next midnight.
-        first = opened.timestamp() + (STEP_S if day < STATISTICS_START_LABELS else 0)
-        found = futures.statistics("binance", named[1], first, first + 86_400 - STEP_S)
-        if found is None or not len(found.label):
+        packed = file_of(named[1], day, opened.timestamp())
+        if packed is None:
             return missing
-        packed = _packed(found, named[1], f"{named[1]}-metrics-{day}")
         if named[3] is None:
             return Response(packed, media_type="application/zip")
         digest = hashlib.sha256(packed).hexdigest()
@@ -92,13 +97,12 @@ def routes(backend: Backend) -> list[Route]:
 
     def bybit_funding(request: Request) -> Response:
         asked = request.query_params
-        found = futures.settlements("bybit", asked.get("symbol", ""))
+        found = futures.settlements("bybit", asked.get("symbol", ""), *_span(asked))
         if found is None or ("startTime" in asked and "endTime" not in asked):
             return _bybit_error("params error: symbol invalid" if found is None else "params error: endTime is needed")
-        rows = [one for one in found if _within(one.stamp_ms, asked.get("startTime"), asked.get("endTime"))]
         listed = [
             {"symbol": asked["symbol"], "fundingRate": _text(one.rate), "fundingRateTimestamp": str(one.stamp_ms)}
-            for one in rows[::-1][: min(int(asked.get("limit", BYBIT_LIMIT)), BYBIT_LIMIT)]
+            for one in found[::-1][: min(int(asked.get("limit", BYBIT_LIMIT)), BYBIT_LIMIT)]
         ]
         return _bybit({"category": "linear", "list": listed})
 
@@ -122,12 +126,12 @@ def routes(backend: Backend) -> list[Route]:
 
     def bybit_klines(request: Request) -> Response:
         asked = request.query_params
-        found = futures.bars("bybit", asked.get("symbol", ""))
+        first, last = int(asked.get("start", 0)) / 1000, int(asked.get("end", 10**13)) / 1000
+        found = futures.bars("bybit", asked.get("symbol", ""), first, last)
         if found is None or asked.get("interval") != "60":
             return _bybit_error("params error: symbol invalid" if found is None else "params error: interval invalid")
         index = "index" in request.url.path
-        first, last = int(asked.get("start", 0)) / 1000, int(asked.get("end", 10**13)) / 1000
-        rows = kline_rows(found[index].between(first, last), BYBIT_BARS)[::-1]
+        rows = kline_rows(found[index], BYBIT_BARS)[::-1]
         columns = (0, 1, 2, 3, 4) if index else (0, 1, 2, 3, 4, 5, 7)
         listed = [[str(row[n]) for n in columns] for row in rows[: int(asked.get("limit", BYBIT_LIMIT))]]
         return _bybit({"symbol": asked["symbol"], "category": "linear", "list": listed})
@@ -173,8 +177,9 @@ _FIELDS = {
 }
 
 
-def _within(stamp_ms: int, first: str | None, last: str | None) -> bool:
-    return (first is None or stamp_ms >= int(first)) and (last is None or stamp_ms <= int(last))
+def _span(asked: QueryParams) -> tuple[float, float]:
+    """Return the first and the last millisecond that the query asks for."""
+    return float(asked.get("startTime", "-inf")), float(asked.get("endTime", "inf"))
 
 
 def _text(value: float) -> str:

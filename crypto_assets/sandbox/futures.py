@@ -48,14 +48,14 @@ class Statistics:
 class Futures(Protocol):
     """What the venues have of their contracts. A contract is named as its venue names it; None: it is not known."""
 
-    def settlements(self, venue: str, contract: str) -> list[Settled] | None:
-        """Return the settlements in order of time."""
+    def settlements(self, venue: str, contract: str, first_ms: float, last_ms: float) -> list[Settled] | None:
+        """Return the settlements with stamps in first_ms..last_ms (both included), in order of time."""
 
     def statistics(self, venue: str, contract: str, first: float, last: float) -> Statistics | None:
         """Return the statistics with labels in first..last (epoch seconds, both included)."""
 
-    def bars(self, venue: str, contract: str) -> tuple[Bars, Bars] | None:
-        """Return the hourly bars of a contract and of its index."""
+    def bars(self, venue: str, contract: str, first: float, last: float) -> tuple[Bars, Bars] | None:
+        """Return the hourly bars of a contract and of its index that open in first..last (both included)."""
 
     def volatility(self, currency: str) -> Bars | None:
         """Return the hourly candles of the volatility index, in percent."""
@@ -77,19 +77,19 @@ class GeneratedFutures:
         bars = self._market.bars(coin.symbol) if coin is not None else None
         return bars.between(LISTED.timestamp(), self._market.now().timestamp()) if bars is not None else None
 
-    def settlements(self, venue: str, contract: str) -> list[Settled] | None:
+    def settlements(self, venue: str, contract: str, first_ms: float, last_ms: float) -> list[Settled] | None:
         """Return the settlements of a contract: every 8 hours, of a few contracts every 4."""
         bars = self._spot(venue, contract)
         if bars is None:
             return None
         interval = 4 if crc32(contract.encode()) % 7 == 0 else 8
         due = bars.between(0, self._market.now().timestamp() - 1)
-        at = np.flatnonzero(due.ts // HOUR_S % interval == 0)
+        jitter = (due.ts // HOUR_S * 7 + crc32(contract.encode())) % 23
+        stamps = due.ts * 1000 + jitter
+        at = np.flatnonzero((due.ts // HOUR_S % interval == 0) & (stamps >= first_ms) & (stamps <= last_ms))
         rates = _rates(venue, contract, len(bars.ts))[at]
         marks = due.open[at] * coins_of(contract)
-        jitter = (due.ts[at] // HOUR_S * 7 + crc32(contract.encode())) % 23
-        stamps = due.ts[at] * 1000 + jitter
-        return [Settled(int(ms), float(rate), float(mark)) for ms, rate, mark in zip(stamps, rates, marks, strict=True)]
+        return [Settled(*one) for one in zip(stamps[at].tolist(), rates.tolist(), marks.tolist(), strict=True)]
 
     def statistics(self, venue: str, contract: str, first: float, last: float) -> Statistics | None:
         """Return the statistics of a contract: waves whose length depends on its name."""
@@ -109,12 +109,14 @@ class GeneratedFutures:
             label, value / price / coins_of(contract), value, 1.4 + 0.3 * wave + 0.02 * ripple, 1 + 0.2 * ripple
         )
 
-    def bars(self, venue: str, contract: str) -> tuple[Bars, Bars] | None:
+    def bars(self, venue: str, contract: str, first: float, last: float) -> tuple[Bars, Bars] | None:
         """Return the bars of a contract, and its index, which is the spot price."""
-        spot = self._spot(venue, contract)
-        if spot is None:
+        whole = self._spot(venue, contract)
+        if whole is None:
             return None
-        premium = 1 + _rates(f"premium {venue}", contract, len(spot.ts))
+        spot = whole.between(first, last)
+        begin = int(np.searchsorted(whole.ts, first, "left"))
+        premium = 1 + _rates(f"premium {venue}", contract, len(whole.ts))[begin : begin + len(spot.ts)]
         many = coins_of(contract)
         prices = [values * many for values in (spot.open, spot.high, spot.low, spot.close)]
         perpetual = bars_of(spot.ts, [values * premium for values in prices], spot.volume * 3 / many)

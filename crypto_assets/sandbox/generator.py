@@ -8,6 +8,7 @@ from __future__ import annotations
 import zlib
 from datetime import date, datetime, timedelta, timezone
 from functools import cached_property, lru_cache
+from typing import Any
 
 import numpy as np
 import polars as pl
@@ -15,14 +16,27 @@ from numpy.typing import NDArray
 
 from crypto_assets.catalog import Coin, all_coins, by_symbol
 from crypto_assets.sandbox.futures import Futures, GeneratedFutures
+from crypto_assets.sandbox.macro import LEVELS as LEVELS_OF_MACRO
+from crypto_assets.sandbox.macro import Stood, generated
 from crypto_assets.sandbox.market import HOUR_S, Bars, Item
 
 FIRST = datetime(2017, 1, 1, tzinfo=timezone.utc)
 MEMORY_H = 24 * 90  # half-life of the return of prices to their level, which keeps every coin plausible
 NEWS_DAYS = 60
+COMPLETION = "AssetEODCompletionTime"  # epoch seconds, a metric like the others
 FEEDS = ("coindesk", "cointelegraph", "decrypt", "bitcoinmagazine", "theblock")
 LEVELS = {"BTC": 60_000.0, "ETH": 2_800.0, "BNB": 550.0, "SOL": 140.0, "XRP": 0.9, "ADA": 0.6, "DOGE": 0.15}
 SUPPLIES = {"BTC": 19.7e6, "ETH": 120e6, "BNB": 150e6, "SOL": 460e6, "XRP": 55e9, "ADA": 35e9, "DOGE": 145e9}
+NETWORK_LEVELS = {
+    "n-transactions": 4e5, "n-unique-addresses": 6e5, "estimated-transaction-volume-usd": 5e9, "transaction-fees-usd": 6e5,
+    "miners-revenue": 4.5e7, "hash-rate": 8e8, "difficulty": 1.2e14, "fee-rates": 4.0,
+}  # fmt: skip
+POST_DAYS = 45
+BOT = "Join our channel for BTC signals"
+POSTS = (
+    "{name} looks strong today", "I sold all my ${symbol}, this is going down", "Anyone else buying {name}?",
+    "{name} fees are terrible", "Great news for {name} holders", "{name} wallet hacked, funds gone",
+)  # fmt: skip
 CHAINS = frozenset({"all", *(coin.defillama for coin in all_coins() if coin.defillama)})
 HEADLINES = (
     ("{name} rallies as institutional inflows reach a record", "Traders point to steady buying of {symbol}."),
@@ -36,6 +50,10 @@ HEADLINES = (
     ("Fund files for a {name} ETF", "The filing names a custodian for {symbol}."),
     ("Sanctions debate reaches {name} miners", "Lawmakers from several countries met."),
 )
+
+
+def _number(value: np.float64 | np.int64) -> str:
+    return repr(value.item())
 
 
 class Generator:
@@ -72,16 +90,19 @@ class Generator:
         regimes = regimes[: self._capacity]
         return np.array([0.003, 0.005, 0.009])[regimes] * noise + np.array([0.0, 1.5e-4, -1.5e-4])[regimes]
 
-    @lru_cache(maxsize=512)
-    def _full(self, symbol: str) -> Bars:
+    def _close(self, symbol: str) -> NDArray[np.float64]:
         coin = by_symbol()[symbol]
-        random = self._random("coin", symbol)
-        own = random.standard_normal(self._capacity)
+        own = self._random("coin", symbol).standard_normal(self._capacity)
         stable = coin.consensus == "stable"
         returns = 2e-4 * own if stable else 0.9 * self._market + 0.002 * own
         alpha = 1 - 0.5 ** (1 / (24 if stable else MEMORY_H))
         wander = pl.Series(returns).ewm_mean(alpha=alpha, adjust=False).to_numpy() / alpha
-        close = self._level(coin) * np.exp(np.clip(wander, -2.5, 2.5))
+        return self._level(coin) * np.exp(np.clip(wander, -2.5, 2.5))
+
+    @lru_cache(maxsize=512)
+    def _full(self, symbol: str) -> Bars:
+        coin, close = by_symbol()[symbol], self._close(symbol)
+        stable = coin.consensus == "stable"
         opened = np.concatenate([close[:1], close[:-1]])
         # One random stream per series. The rows of one array would shift when the capacity grows with the clock.
         spread = [
@@ -101,6 +122,17 @@ class Generator:
         if symbol not in by_symbol():
             return None
         return self._full(symbol).between(0, self.now().timestamp())
+
+    def newest(self, symbol: str) -> tuple[int, float] | None:
+        """Return open time and close of a coin's newest bar, without its other series; None for an unknown coin."""
+        if symbol not in by_symbol():
+            return None
+        hour = int((self.now() - FIRST).total_seconds() // HOUR_S)
+        return int(FIRST.timestamp()) + HOUR_S * hour, self._close_of_hour(symbol, hour)
+
+    @lru_cache(maxsize=1024)  # the closes of every coin would take a gigabyte with the bars around them
+    def _close_of_hour(self, symbol: str, hour: int) -> float:
+        return float(self._close(symbol)[hour])
 
     def _level(self, coin: Coin) -> float:
         if coin.consensus == "stable":
@@ -124,8 +156,8 @@ class Generator:
         return dict(zip(self._days(), (bars.open[::24] * supply).tolist(), strict=False))
 
     @lru_cache(maxsize=512)
-    def _onchain_rows(self, symbol: str, today: date) -> list[dict[str, str]]:
-        """Build the rows of closed days, each completed minutes after its end, so that a demo is complete at any hour."""
+    def _onchain_series(self, symbol: str, today: date) -> dict[str, NDArray[Any]]:
+        """Compute the metrics of closed days, each completed minutes after its end, so that a demo is complete at any hour."""
         coin, bars = by_symbol()[symbol], self._full(symbol)
         count = (today - FIRST.date()).days
         close = bars.close[23::24][:count]
@@ -149,25 +181,27 @@ class Generator:
             growth = np.exp(np.arange(count) / 900)
             series |= {"HashRate": 1e7 * growth * noise[3], "DiffMean": 1e12 * growth}
         lag = self._random("completion", symbol).integers(30, 600, self._capacity // 24)[:count]
-        completed = int(FIRST.timestamp()) + 86_400 * np.arange(1, count + 1) + lag
-        rows = []
-        for n in range(count):
-            row = {name: repr(float(values[n])) for name, values in series.items()}
-            rows.append(
-                {"time": str(FIRST.date() + timedelta(days=n)), **row, "AssetEODCompletionTime": str(completed[n])}
-            )
-        return rows
+        return {**series, COMPLETION: int(FIRST.timestamp()) + 86_400 * np.arange(1, count + 1) + lag}
 
-    def onchain(self, asset: str) -> list[dict[str, str]] | None:
-        """Return the daily rows of an asset (by its Coin Metrics name), as the provider writes them.
+    def onchain(self, asset: str, first: str = "", last: str = "9999") -> list[dict[str, str]] | None:
+        """Return the rows of an asset (by its Coin Metrics name) on these days, as the provider writes them.
 
         None if it is unknown.
         """
         symbol = next((coin.symbol for coin in by_symbol().values() if coin.coinmetrics == asset), None)
         if symbol is None:
             return None
-        rows = self._onchain_rows(symbol, self.now().date())
-        return rows if int(rows[-1]["AssetEODCompletionTime"]) <= self.now().timestamp() else rows[:-1]
+        series = self._onchain_series(symbol, self.now().date())
+        closed = int(np.searchsorted(series[COMPLETION], self.now().timestamp(), "right"))
+        return [
+            {"time": day, **{name: _number(values[n]) for name, values in series.items()}}
+            for n, day in enumerate(self._day_names(closed))
+            if first <= day <= last
+        ]
+
+    @lru_cache(maxsize=4)
+    def _day_names(self, count: int) -> list[str]:
+        return [str(day) for day in self._days()[:count]]
 
     def _daily_level(self, name: str, level: float) -> dict[date, float]:
         daily = (
@@ -198,6 +232,33 @@ class Generator:
         """Return the index (5 to 95) by day, in order of time."""
         weekly = np.convolve(self._market, np.ones(168), "full")[: self._capacity][::24]
         return [(day, int(np.clip(50 + 180 * weekly[n], 5, 95))) for n, day in enumerate(self._days())]
+
+    def posts(self) -> list[Item]:
+        """Return some twenty posts a day about the largest coins, newest first; a bot repeats one of them every day."""
+        now, coins = self.now(), list(by_symbol().values())[:10]
+        found = []
+        for back in range(POST_DAYS):
+            opened = datetime.combine(now.date() - timedelta(days=back), datetime.min.time(), timezone.utc)
+            random = self._random("posts", opened.isoformat())
+            for n, second in enumerate(sorted(random.integers(0, 86_400, 20))):
+                coin, saying = coins[int(len(coins) * random.random() ** 2)], POSTS[int(random.integers(len(POSTS)))]
+                text = BOT if n % 5 == 0 else saying.format(name=coin.name, symbol=coin.symbol)
+                at = opened + timedelta(seconds=int(second))
+                found += (
+                    [Item(text, "", f"https://sandbox.example/posts/{opened:%Y-%m-%d}/{n}", at)] if at <= now else []
+                )
+        return sorted(found, key=lambda item: item.published, reverse=True)
+
+    def macro(self, series: str, today: date) -> list[Stood] | None:
+        """Return what stood of a macro series by a day; None for an unknown series."""
+        return list(generated(self._seed, series, today)) if series in LEVELS_OF_MACRO else None
+
+    def network(self, name: str) -> dict[date, float] | None:
+        """Return day -> value of a chart of Bitcoin, or of a chain's volume or fees; None if unknown."""
+        chain = name.partition("/")[2]
+        if name not in NETWORK_LEVELS and (chain not in CHAINS or name.partition("/")[0] not in ("dexs", "fees")):
+            return None
+        return self._daily_level(f"network/{name}", NETWORK_LEVELS.get(name, 1e8))
 
     def feeds(self) -> dict[str, list[Item]]:
         """Return about 30 articles a day in five feeds, for the newest ``NEWS_DAYS`` days."""

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 if TYPE_CHECKING:
     from crypto_assets.sandbox.futures import Futures
+    from crypto_assets.sandbox.macro import Stood
 
 HOUR_S = 3600
 
@@ -54,13 +55,16 @@ class Backend(Protocol):
     def bars(self, symbol: str) -> Bars | None:
         """Return the hourly bars of a coin; None if there are none."""
 
+    def newest(self, symbol: str) -> tuple[int, float] | None:
+        """Return open time (epoch seconds) and close of the newest bar of a coin; None if there is none."""
+
     def market_cap(self, symbol: str) -> dict[date, float]:
         """Return day -> market cap in USD of a coin; empty if unknown."""
 
-    def onchain(self, asset: str) -> list[dict[str, str]] | None:
-        """Return the daily rows of an asset (by its Coin Metrics name), as the provider writes them.
+    def onchain(self, asset: str, first: str = "", last: str = "9999") -> list[dict[str, str]] | None:
+        """Return the rows of an asset (by its Coin Metrics name), as the provider writes them.
 
-        None if unknown.
+        Only those of days in first..last (YYYY-MM-DD, both included). None if unknown.
         """
 
     def tvl(self, chain: str) -> dict[date, float] | None:
@@ -71,6 +75,15 @@ class Backend(Protocol):
 
     def fear_greed(self) -> list[tuple[date, int]]:
         """Return the Fear & Greed index (0 to 100) by day, in order of time."""
+
+    def posts(self) -> list[Item]:
+        """Return the posts of a forum, newest first; empty where none are there."""
+
+    def macro(self, series: str, today: date) -> list[Stood] | None:
+        """Return what stood of a macro series by a day, by observation and vintage; None for an unknown series."""
+
+    def network(self, name: str) -> dict[date, float] | None:
+        """Return day -> value of a chart, of ``fee-rates`` or of ``dexs/CHAIN``; None if unknown."""
 
     def feeds(self) -> dict[str, list[Item]]:
         """Return feed name -> items."""

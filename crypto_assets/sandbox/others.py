@@ -22,17 +22,17 @@ def routes(backend: Backend) -> list[Route]:
     def asset_metrics(request: Request) -> Response:
         asked = request.query_params
         metrics = asked.get("metrics", "").split(",")
+        first, last = asked.get("start_time", "")[:10], asked.get("end_time", "9999")[:10]
         rows = []
         for asset in asked.get("assets", "").split(","):
-            found = backend.onchain(asset)
+            found = backend.onchain(asset, first, last)
             if found is None:
                 message = f"Bad parameter 'assets'. Value '{asset}' is not supported."
                 return JSONResponse({"error": {"type": "bad_parameter", "message": message}}, 400)
             for row in found:
-                if asked.get("start_time", "")[:10] <= row["time"] <= asked.get("end_time", "9999")[:10]:
-                    values = {name: row[name] for name in metrics if name in row}
-                    if values:
-                        rows.append({"asset": asset, "time": f"{row['time']}T00:00:00.000000000Z", **values})
+                values = {name: row[name] for name in metrics if name in row}
+                if values:
+                    rows.append({"asset": asset, "time": f"{row['time']}T00:00:00.000000000Z", **values})
         return JSONResponse(_page(rows, max(1, int(asked.get("page_size", 100))), asked.get("next_page_token")))
 
     def tvl(request: Request) -> Response:
@@ -72,6 +72,10 @@ def routes(backend: Backend) -> list[Route]:
         Route("/stablecoincharts/{chain}", stablecoins),
         Route("/fng/", fear_greed),
         Route("/rss/{feed}", feed),
+        Route(
+            "/posts/forum",
+            lambda request: Response(_rss("forum", backend.posts()[:FEED_ITEMS]), media_type="application/xml"),
+        ),
     ]
 
 

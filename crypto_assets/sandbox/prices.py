@@ -163,10 +163,10 @@ def _market(backend: Backend, coin: Coin) -> dict[str, Any] | None:
 def kline_rows(bars: Bars, limit: int) -> list[list[Any]]:
     """Write the first bars as Binance does, at most ``limit``."""
     rows = []
-    for n in range(min(limit, len(bars.ts))):
-        opened, close, volume = int(bars.ts[n]) * 1000, float(bars.close[n]), float(bars.volume[n])
-        prices = [repr(float(values[n])) for values in (bars.open, bars.high, bars.low, bars.close)]
-        rows.append([opened, *prices, repr(volume), opened + 3_599_999, repr(volume * close), 1000, "0", "0", "0"])
+    columns = (bars.ts, bars.open, bars.high, bars.low, bars.close, bars.volume)
+    for ts, *prices, volume in zip(*(values[:limit].tolist() for values in columns), strict=True):
+        opened, texts, turnover = ts * 1000, map(repr, prices), repr(volume * prices[-1])
+        rows.append([opened, *texts, repr(volume), opened + 3_599_999, turnover, 1000, "0", "0", "0"])
     return rows
 
 

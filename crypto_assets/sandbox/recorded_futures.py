@@ -56,9 +56,10 @@ class RecordedFutures:
                 found.setdefault(("bybit", symbol), []).append(Settled(ms, rate, None))
         return found
 
-    def settlements(self, venue: str, contract: str) -> list[Settled] | None:
+    def settlements(self, venue: str, contract: str, first_ms: float, last_ms: float) -> list[Settled] | None:
         """Return the recorded settlements in order of time; None for a contract that is not recorded."""
-        return self._settled.get((venue, contract))
+        found = self._settled.get((venue, contract))
+        return None if found is None else [one for one in found if first_ms <= one.stamp_ms <= last_ms]
 
     @cached_property
     def _statistics(self) -> dict[tuple[str, str], Statistics]:
@@ -90,7 +91,7 @@ class RecordedFutures:
     def _bars(self) -> pl.DataFrame:
         return self._read("perpetual_hourly/*.parquet")
 
-    def bars(self, venue: str, contract: str) -> tuple[Bars, Bars] | None:
+    def bars(self, venue: str, contract: str, first: float, last: float) -> tuple[Bars, Bars] | None:
         """Return the recorded bars of a contract of Binance and its index; only closes and volumes are recorded."""
         if venue != "binance" or self._bars.is_empty():
             return None
@@ -99,7 +100,8 @@ class RecordedFutures:
             return None
         ts = rows["ts"].dt.epoch("s").to_numpy()
         close, index, volume = (rows[name].to_numpy() for name in ("close", "index_close", "volume"))
-        return Bars(ts, close, close, close, close, volume), Bars(ts, index, index, index, index, volume * 0)
+        perpetual = Bars(ts, close, close, close, close, volume)
+        return perpetual.between(first, last), Bars(ts, index, index, index, index, volume * 0).between(first, last)
 
     def volatility(self, currency: str) -> Bars | None:
         """Return the recorded candles of the index; None where there are none."""

@@ -3,7 +3,8 @@
 The layout of the folder: ``ohlcv_hourly/*.parquet`` (spot markets before others), ``traps_klines/*.parquet`` (by pair, as
 Binance named it then), ``coinmetrics_daily*.parquet``,
 ``sentiment/fear_greed*.csv*``, ``tvl/defillama_total_tvl*.csv*``, ``tvl/defillama_stablecoin_supply*.csv*``,
-``news/cryptonews*.csv*``, ``news/cryptolin*.csv*``; futures as ``recorded_futures.py`` says. Data that is not recorded is answered as by a provider that does
+``news/cryptonews*.csv*``, ``news/cryptolin*.csv*``, ``macro/fred_vintages*.parquet``, ``macro/fred_latest*.parquet``,
+``vix/*.csv*``, ``social/reddit_crypto_titles*.csv*``, ``blockchain_charts/*.parquet``; futures as ``recorded_futures.py`` says. Data that is not recorded is answered as by a provider that does
 not have it.
 """
 
@@ -21,7 +22,9 @@ from crypto_assets.catalog import by_symbol
 from crypto_assets.errors import UsageError
 from crypto_assets.sandbox import names
 from crypto_assets.sandbox.futures import Futures
+from crypto_assets.sandbox.macro import Stood, recorded
 from crypto_assets.sandbox.market import HOUR_S, Bars, Item
+from crypto_assets.sandbox.network import recorded as recorded_chart
 from crypto_assets.sandbox.recorded_futures import RecordedFutures
 
 DAY = timedelta(days=1)
@@ -113,6 +116,11 @@ class Replay:
             return None
         return Bars(*(rows[name].to_numpy() for name in ("ts", "open", "high", "low", "close", "volume")))
 
+    def newest(self, symbol: str) -> tuple[int, float] | None:
+        """Return open time and close of a coin's newest recorded bar; None if there is none."""
+        bars = self.bars(symbol)
+        return None if bars is None else (int(bars.ts[-1]), float(bars.close[-1]))
+
     @cached_property
     def _chain(self) -> pl.DataFrame:
         paths = sorted(self.folder.glob("coinmetrics_daily*.parquet"))
@@ -123,9 +131,13 @@ class Replay:
         )
         return frame.sort("asset", "date")
 
+    def onchain(self, asset: str, first: str = "", last: str = "9999") -> list[dict[str, str]] | None:
+        """Return the rows of an asset on these days; numbers are the shortest text that reads back as the same float."""
+        rows = self._onchain_rows(asset)
+        return None if rows is None else [row for row in rows if first <= row["time"] <= last]
+
     @lru_cache(maxsize=256)
-    def onchain(self, asset: str) -> list[dict[str, str]] | None:
-        """Return the daily rows of an asset; numbers are the shortest text that reads back as the same float."""
+    def _onchain_rows(self, asset: str) -> list[dict[str, str]] | None:
         if self._chain.is_empty():
             return None
         rows = self._chain.filter(pl.col("asset") == asset)
@@ -171,6 +183,32 @@ class Replay:
         """Return the recorded index by day, in order of time."""
         found = self._daily("sentiment/fear_greed*.csv*", day="date") or {}
         return [(day, int(value)) for day, value in sorted(found.items())]
+
+    @lru_cache(maxsize=1)
+    def posts(self) -> list[Item]:
+        """Return the recorded posts, newest first; empty where none are recorded."""
+        frame = self._table("social/reddit_crypto_titles*.csv*")
+        if frame is None:
+            return []
+        times = pd.to_datetime(frame["created_utc"], utc=True, format="ISO8601")
+        items = [
+            Item(str(title), "", f"https://posts.example/{n}", at.to_pydatetime())
+            for n, (title, at) in enumerate(zip(frame["title"], times, strict=True))
+        ]
+        return sorted(items, key=lambda item: item.published, reverse=True)
+
+    @lru_cache(maxsize=64)
+    def _macro(self, series: str) -> list[Stood] | None:
+        return recorded(self.folder, series)
+
+    def macro(self, series: str, today: date) -> list[Stood] | None:
+        """Return what stood of a recorded macro series; None where it is not recorded."""
+        return self._macro(series)
+
+    @lru_cache(maxsize=64)
+    def network(self, name: str) -> dict[date, float] | None:
+        """Return day -> value of a recorded chart; None where it is not recorded."""
+        return recorded_chart(self.folder, name)
 
     @lru_cache(maxsize=1)
     def feeds(self) -> dict[str, list[Item]]:

@@ -20,7 +20,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from crypto_assets.errors import InstanceError
-from crypto_assets.sandbox import derivatives, others, prices, snapshots
+from crypto_assets.sandbox import derivatives, macro, network, others, prices, snapshots
 from crypto_assets.sandbox.faults import Faults, parse
 from crypto_assets.sandbox.generator import Generator
 from crypto_assets.sandbox.llm import LanguageModel, Rule
@@ -43,6 +43,13 @@ PREFIXES = {
     "BINANCE_ARCHIVE_BASE_URL": "/binance-archive",
     "BYBIT_BASE_URL": "/bybit",
     "DERIBIT_BASE_URL": "/deribit",
+    "BLOCKCHAIN_BASE_URL": "/blockchain",
+    "MEMPOOL_BASE_URL": "/mempool",
+    "FRED_BASE_URL": "/fred",
+    "CBOE_BASE_URL": "/cboe",
+    "NYFED_BASE_URL": "/nyfed",
+    "TREASURY_BASE_URL": "/treasury",
+    "ECB_BASE_URL": "/ecb",
     "DEFILLAMA_BASE_URL": "",
     "FEAR_GREED_BASE_URL": "",
 }
@@ -116,7 +123,9 @@ class Sandbox:
         self.model = model or Rule()
         self.backend: Backend = Replay(data) if data is not None else Generator(seed, now)
         self.requests: Counter[str] = Counter()
-        providers = [r for part in (prices, derivatives, others, snapshots) for r in part.routes(self.backend)]
+        providers = [
+            r for part in (prices, derivatives, macro, network, others, snapshots) for r in part.routes(self.backend)
+        ]
         app = Starlette(routes=[*providers, *model_routes(self.model)])
         self.faults = Faults(parse(fault), seed)
         lines = None if log is None else RotatingFileHandler(log, maxBytes=LOG_BYTES, backupCount=1, encoding="utf-8")
@@ -130,7 +139,9 @@ class Sandbox:
         feeds = ",".join(f"{name}={self.url}/rss/{name}" for name in self.backend.feeds())
         return {
             **{name: f"{self.url}{prefix}" for name, prefix in PREFIXES.items()},
+            "FRED_API_KEY": macro.KEY,
             "NEWS_FEEDS": feeds or f"none={self.url}/rss/none",
+            **({"SOCIAL_FEEDS": f"forum={self.url}/posts/forum"} if self.backend.posts() else {}),
             "OLLAMA_HOST": self.url,
             "OLLAMA_MODEL": self.model.name,
         }
@@ -162,6 +173,7 @@ def _bind(port: int) -> socket.socket:
     found.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         found.bind((HOST, port))
+        found.listen()  # a request that comes before the server runs waits for it
     except OSError as error:
         found.close()
         raise InstanceError(

@@ -60,10 +60,10 @@ def routes(backend: Backend) -> list[Route]:
 
     def ticker(request: Request) -> Response:
         pair = request.query_params.get("pair", "")
-        bars = backend.bars(by_altname[pair].symbol) if pair in by_altname else None
-        if bars is None or not len(bars.ts):
+        newest = backend.newest(by_altname[pair].symbol) if pair in by_altname else None
+        if newest is None:
             return JSONResponse({"error": ["EQuery:Unknown asset pair"]})
-        last = repr(float(bars.close[-1]))
+        last = repr(newest[1])
         return JSONResponse(
             {"error": [], "result": {pair: {"a": [last, "1", "1"], "b": [last, "1", "1"], "c": [last, "0.1"]}}}
         )
@@ -84,13 +84,13 @@ def _random(*names: str) -> np.random.Generator:
 
 
 def _contracts(backend: Backend, coin: Coin) -> list[dict[str, object]]:
-    bars = backend.bars(coin.symbol)
-    if bars is None or not len(bars.ts):
+    newest = backend.newest(coin.symbol)
+    if newest is None:
         return []
-    price, hour = float(bars.close[-1]), str(int(bars.ts[-1]))
+    hour, price = newest
     rows: list[dict[str, object]] = []
     for venue in VENUES:
-        random = _random("contract", venue, coin.symbol, hour)
+        random = _random("contract", venue, coin.symbol, str(hour))
         basis = float(random.normal(0, 0.05))
         rows.append(
             {
@@ -104,7 +104,7 @@ def _contracts(backend: Backend, coin: Coin) -> list[dict[str, object]]:
                 "funding_rate": float(random.normal(0.005, 0.01)),
                 "open_interest": float(random.lognormal(18, 1)),
                 "volume_24h": float(random.lognormal(19, 1)),
-                "last_traded_at": int(bars.ts[-1]),
+                "last_traded_at": hour,
                 "expired_at": None,
             }
         )

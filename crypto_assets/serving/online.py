@@ -1,7 +1,7 @@
-"""``ml_features_latest``: the newest features row of each coin, in Postgres, for consumers that need current values.
+"""``ml_features_latest`` and ``signals_latest``: the newest row of each coin, in Postgres, for consumers that need current values.
 
-One table, ``online.ml_features_latest``, in Dagster's database. Its columns are those of ``ml_features``; new columns
-are added automatically. The newest ``ts`` wins, and an older one never overwrites it, even with several writers at
+Each is a table of the schema ``online`` in Dagster's database, e.g. ``online.ml_features_latest``. Its columns are those of
+the table that it copies; new columns are added automatically. The newest ``ts`` wins, and an older one never overwrites it, even with several writers at
 once. Training and serving read the same rows, because nothing is computed here.
 """
 
@@ -15,7 +15,7 @@ import polars as pl
 
 from crypto_assets.lazy import lazy
 from crypto_assets.storage.shared_state import SharedState
-from crypto_assets.tables.contract import TIMESTAMP
+from crypto_assets.tables.contract import TEXTS, TIMESTAMP, Contract
 from crypto_assets.tables.schemas import ML_FEATURES
 
 if TYPE_CHECKING:
@@ -26,34 +26,48 @@ else:
     sql = lazy("psycopg2.sql")
     extras = lazy("psycopg2.extras")
 
-TABLE = "ml_features_latest"
-VERSION = "delta_version"  # the version of ml_features that gave the row; it decides between two rows of one hour
+SUFFIX = "_latest"
+TABLE = f"{ML_FEATURES.table}{SUFFIX}"
+VERSION = "delta_version"  # the version of the table that gave the row; it decides between two rows of one hour
 LONG_AGO = datetime(1970, 1, 1, tzinfo=timezone.utc)  # before any row
-_KINDS = {pl.Float64: "double precision", pl.String: "text", pl.Date: "date", pl.Int64: "bigint", pl.Int32: "integer"}
+_KINDS = {
+    pl.Float64: "double precision",
+    pl.String: "text",
+    pl.Date: "date",
+    pl.Int64: "bigint",
+    pl.Int32: "integer",
+    TEXTS: "text[]",
+}
 
 
 class _Online(SharedState):
-    what, schema, lock = f"online.{TABLE}", "SET TIME ZONE 'UTC'", 0x6F6E_6C69_6E65
+    schema, lock = "SET TIME ZONE 'UTC'", 0x6F6E_6C69_6E65
+
+    def __init__(self, url: str, contract: Contract) -> None:
+        super().__init__(url)
+        self.contract = contract
+        self.what = f"online.{contract.table}{SUFFIX}"
 
     def upsert(self, rows: pl.DataFrame, version: int) -> int:
-        names = [name for name in ML_FEATURES.names if name in rows.columns]
+        names = [name for name in self.contract.names if name in rows.columns]
         # All writers lock the rows in the same order, so that they never deadlock.
         values = [(*row, version) for row in rows.select(names).sort("symbol").rows()]
-        return self._transaction(lambda cursor: _upsert(cursor, [*names, VERSION], values))
+        return self._transaction(lambda cursor: _upsert(cursor, self.contract, [*names, VERSION], values))
 
     def latest(self, symbols: Sequence[str] | None) -> pl.DataFrame:
-        return self._transaction(lambda cursor: _latest(cursor, symbols))
+        return self._transaction(lambda cursor: _latest(cursor, self.contract, symbols))
 
 
-def upsert(url: str, rows: pl.DataFrame, version: int) -> int:
+def upsert(url: str, rows: pl.DataFrame, version: int, contract: Contract = ML_FEATURES) -> int:
     """Update the table with these rows in one transaction.
 
-    A row wins over a stored row with an older ``ts``, or with the same ``ts`` from an older version of ``ml_features``.
+    A row wins over a stored row with an older ``ts``, or with the same ``ts`` from an older version of its table.
 
     Args:
         url: the address of the Postgres.
-        rows: one row per coin, with the columns of ``ml_features``.
-        version: the version of ``ml_features``.
+        rows: one row per coin, with the columns of the contract.
+        version: the version of the table that they come from.
+        contract: of the table.
 
     Returns:
         The number of rows that won.
@@ -61,37 +75,38 @@ def upsert(url: str, rows: pl.DataFrame, version: int) -> int:
     Raises:
         InstanceError: the server stays away.
     """
-    return _Online(url).upsert(rows, version)
+    return _Online(url, contract).upsert(rows, version)
 
 
-def latest(url: str, symbols: Sequence[str] | None = None) -> pl.DataFrame:
+def latest(url: str, symbols: Sequence[str] | None = None, contract: Contract = ML_FEATURES) -> pl.DataFrame:
     """Read the newest row of each coin.
 
     Args:
         url: the address of the Postgres.
         symbols: the coins; None for all.
+        contract: of the table.
 
     Returns:
-        Rows sorted by symbol: the columns of ``ml_features``, then ``delta_version``; empty while nothing was written.
+        Rows sorted by symbol: the columns of the contract, then ``delta_version``; empty while nothing was written.
 
     Raises:
         InstanceError: the server stays away.
     """
-    return _Online(url).latest(symbols)
+    return _Online(url, contract).latest(symbols)
 
 
-def newest(url: str) -> dict[str, datetime]:
+def newest(url: str, contract: Contract = ML_FEATURES) -> dict[str, datetime]:
     """Return coin -> ``available_at`` of its row."""
-    return dict(latest(url).select("symbol", "available_at").rows())
+    return dict(latest(url, None, contract).select("symbol", "available_at").rows())
 
 
-def _upsert(cursor: Cursor, columns: list[str], values: list[tuple[object, ...]]) -> int:
-    _prepare(cursor)
+def _upsert(cursor: Cursor, contract: Contract, columns: list[str], values: list[tuple[object, ...]]) -> int:
+    _prepare(cursor, contract)
     statement = sql.SQL(
         "INSERT INTO {place} AS stored ({columns}) VALUES %s ON CONFLICT (symbol) DO UPDATE SET {sets} WHERE "
         "(EXCLUDED.ts, EXCLUDED.{version}) > (stored.ts, stored.{version}) RETURNING symbol"
     ).format(
-        place=_place(),
+        place=_place(contract),
         columns=sql.SQL(", ").join(map(sql.Identifier, columns)),
         sets=sql.SQL(", ").join(sql.SQL("{0} = EXCLUDED.{0}").format(sql.Identifier(name)) for name in columns),
         version=sql.Identifier(VERSION),
@@ -101,15 +116,15 @@ def _upsert(cursor: Cursor, columns: list[str], values: list[tuple[object, ...]]
     )
 
 
-def _latest(cursor: Cursor, symbols: Sequence[str] | None) -> pl.DataFrame:
-    schema = {**ML_FEATURES.polars_schema, VERSION: pl.Int64()}
-    stored = _stored(cursor)
+def _latest(cursor: Cursor, contract: Contract, symbols: Sequence[str] | None) -> pl.DataFrame:
+    schema = {**contract.polars_schema, VERSION: pl.Int64()}
+    stored = _stored(cursor, contract)
     if not stored:
         return pl.DataFrame(schema=schema)
     names = [name for name in schema if name in stored]
     query = sql.SQL("SELECT {columns} FROM {place} WHERE %(coins)s IS NULL OR symbol = ANY(%(coins)s) ORDER BY symbol")
     cursor.execute(
-        query.format(columns=sql.SQL(", ").join(map(sql.Identifier, names)), place=_place()),
+        query.format(columns=sql.SQL(", ").join(map(sql.Identifier, names)), place=_place(contract)),
         {"coins": list(symbols) if symbols is not None else None},
     )
     found = pl.DataFrame(cursor.fetchall(), schema={name: schema[name] for name in names}, orient="row")
@@ -118,29 +133,29 @@ def _latest(cursor: Cursor, symbols: Sequence[str] | None) -> pl.DataFrame:
     ).select(list(schema))
 
 
-def _place() -> sql.Identifier:
-    return sql.Identifier("online", TABLE)
+def _place(contract: Contract) -> sql.Identifier:
+    return sql.Identifier("online", f"{contract.table}{SUFFIX}")
 
 
-def _prepare(cursor: Cursor) -> None:
+def _prepare(cursor: Cursor, contract: Contract) -> None:
     """Create the schema, the table, and the columns that the contract has and the table does not."""
     cursor.execute("SELECT pg_advisory_xact_lock(%s)", (_Online.lock,))  # two first writers must not both create it
-    kinds = {column.name: _kind(column.dtype) for column in ML_FEATURES.columns} | {VERSION: "bigint"}
-    stored = _stored(cursor)
+    kinds = {column.name: _kind(column.dtype) for column in contract.columns} | {VERSION: "bigint"}
+    stored, place = _stored(cursor, contract), _place(contract)
     if not stored:
         cursor.execute("CREATE SCHEMA IF NOT EXISTS online")
-        cursor.execute(sql.SQL("CREATE TABLE {place} (symbol text PRIMARY KEY)").format(place=_place()))
+        cursor.execute(sql.SQL("CREATE TABLE {place} (symbol text PRIMARY KEY)").format(place=place))
     for name, kind in kinds.items():
         if name not in {"symbol", *stored}:
-            add = sql.SQL("ALTER TABLE {place} ADD COLUMN {name} ").format(place=_place(), name=sql.Identifier(name))
+            add = sql.SQL("ALTER TABLE {place} ADD COLUMN {name} ").format(place=place, name=sql.Identifier(name))
             cursor.execute(add + sql.SQL(kind))
 
 
-def _stored(cursor: Cursor) -> list[str]:
+def _stored(cursor: Cursor, contract: Contract) -> list[str]:
     cursor.execute(
         "SELECT column_name FROM information_schema.columns WHERE table_schema = 'online' AND table_name = %s "
         "ORDER BY ordinal_position",
-        (TABLE,),
+        (f"{contract.table}{SUFFIX}",),
     )
     return [name for (name,) in cursor.fetchall()]
 
@@ -150,5 +165,7 @@ def _kind(dtype: object) -> str:
         return "timestamptz"
     found = next((kind for known, kind in _KINDS.items() if dtype == known), None)
     if found is None:
-        raise ValueError(f"ml_features has a column of {dtype}; say in serving/online.py what it is in Postgres")
+        raise ValueError(
+            f"a table that is put online has a column of {dtype}; say in serving/online.py what it is in Postgres"
+        )
     return found

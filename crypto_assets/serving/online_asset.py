@@ -1,7 +1,7 @@
-"""Keep ``ml_features_latest`` at the newest features: the asset, and the sensor that requests it.
+"""Keep ``ml_features_latest`` and ``signals_latest`` at the newest rows: the assets, and the sensors that request them.
 
-The asset has no partitions: it belongs to the current instant, so backfills and coverage leave it out. The sensor
-requests it when the newest day of ``ml_features`` was written; a backfill of old days does not touch it.
+The assets have no partitions: they belong to the current instant, so backfills and coverage leave them out. A sensor
+requests one when the newest day of its table was written; a backfill of old days does not touch it.
 """
 
 from datetime import date, datetime, timedelta
@@ -11,7 +11,7 @@ import dagster as dg
 import polars as pl
 
 from crypto_assets.assets import shell
-from crypto_assets.assets.documented import CHECK_FAILED, documented, page
+from crypto_assets.assets.documented import CHECK_FAILED, MODELS, documented, page
 from crypto_assets.assets.providers import Providers
 from crypto_assets.assets.run_tags import reason_tags
 from crypto_assets.dates import DAY
@@ -19,16 +19,18 @@ from crypto_assets.errors import InstanceError
 from crypto_assets.serving import online
 from crypto_assets.settings import Settings
 from crypto_assets.storage.warehouse import Warehouse
+from crypto_assets.tables.contract import Contract
 from crypto_assets.tables.registry import freshness
-from crypto_assets.tables.schemas import ML_FEATURES
+from crypto_assets.tables.schemas import ML_FEATURES, SIGNALS
 
 BACK = DAY * 2  # a coin whose newest row is older keeps its row
 INTERVAL_S = 15
+SIGNALS_LATEST = f"{SIGNALS.table}{online.SUFFIX}"
 
 
-def _said() -> dict[str, Any]:
-    """What the UI shows of ``ml_features``, but for its name, its days and where it is kept."""
-    said = shell.asset_kwargs(ML_FEATURES.table)
+def _said(contract: Contract) -> dict[str, Any]:
+    """What the UI shows of a table, but for its name, its days and where it is kept."""
+    said = shell.asset_kwargs(contract.table)
     names = ("group_name", "owners", "tags", "freshness_policy", "metadata")
     found = {name: said[name] for name in names}
     metadata = {name: value for name, value in found["metadata"].items() if name != shell.LINEAGE}
@@ -36,7 +38,7 @@ def _said() -> dict[str, Any]:
 
 
 @dg.asset(
-    **_said(),
+    **_said(ML_FEATURES),
     name=online.TABLE,
     deps=["ml_features"],
     description="The newest features row of each coin, in Postgres, for consumers that need current values.\n\nIt is the "
@@ -45,9 +47,25 @@ def _said() -> dict[str, Any]:
 )
 def ml_features_latest(providers: Providers) -> dg.MaterializeResult[None]:
     """Copy the newest features row of each coin to Postgres."""
+    return _copied(providers, ML_FEATURES)
+
+
+@dg.asset(
+    **_said(SIGNALS),
+    name=SIGNALS_LATEST,
+    deps=["signals"],
+    description="The newest signal of each coin, in Postgres, for consumers that need current values.\n\nIt is the table "
+    f"online.{SIGNALS_LATEST} of Dagster's database, with the columns of signals; nothing is computed here. One row per coin.",
+)
+def signals_latest(providers: Providers) -> dg.MaterializeResult[None]:
+    """Copy the newest signal of each coin to Postgres."""
+    return _copied(providers, SIGNALS)
+
+
+def _copied(providers: Providers, contract: Contract) -> dg.MaterializeResult[None]:
     settings = providers.settings()
-    rows, version = newest_rows(Warehouse(settings.warehouse))
-    won = online.upsert(postgres_of(settings), rows, version) if rows.height else 0
+    rows, version = newest_rows(Warehouse(settings.warehouse), contract)
+    won = online.upsert(postgres_of(settings), rows, version, contract) if rows.height else 0
     newest = rows["ts"].max()
     return dg.MaterializeResult(
         metadata={
@@ -59,26 +77,27 @@ def ml_features_latest(providers: Providers) -> dg.MaterializeResult[None]:
     )
 
 
-def newest_rows(warehouse: Warehouse) -> tuple[pl.DataFrame, int]:
+def newest_rows(warehouse: Warehouse, contract: Contract = ML_FEATURES) -> tuple[pl.DataFrame, int]:
     """Read the newest row of each coin that has a recent one.
 
     Args:
         warehouse: the tables.
+        contract: of the table.
 
     Returns:
-        The rows, and the version of ``ml_features`` that they come from.
+        The rows, and the version of the table that they come from.
     """
-    version = warehouse.version(ML_FEATURES.table)
-    last = _newest_day(warehouse, version)
+    version = warehouse.version(contract.table)
+    last = _newest_day(warehouse, contract, version)
     if version is None or last is None:
-        return ML_FEATURES.empty(), 0
-    rows = warehouse.read(ML_FEATURES, start=last[0] - BACK, end=last[0], version=version)
-    return rows.sort("symbol", "ts").group_by("symbol", maintain_order=True).last().select(ML_FEATURES.names), version
+        return contract.empty(), 0
+    rows = warehouse.read(contract, start=last[0] - BACK, end=last[0], version=version)
+    return rows.sort("symbol", "ts").group_by("symbol", maintain_order=True).last().select(contract.names), version
 
 
-def _newest_day(warehouse: Warehouse, version: int | None = None) -> tuple[date, float] | None:
+def _newest_day(warehouse: Warehouse, contract: Contract, version: int | None = None) -> tuple[date, float] | None:
     """Return the newest day with rows and when it was written, from the commit log alone."""
-    files = warehouse.files(ML_FEATURES.table, version).filter(pl.col("rows") > 0).sort("day", "written_at")
+    files = warehouse.files(contract.table, version).filter(pl.col("rows") > 0).sort("day", "written_at")
     return None if files.is_empty() else (files["day"][-1], files["written_at"][-1])
 
 
@@ -95,9 +114,7 @@ def postgres_of(settings: Settings) -> str:
         InstanceError: no address is set.
     """
     if settings.postgres_url is None:
-        raise InstanceError(
-            "ml_features_latest needs DAGSTER_POSTGRES_URL; crypto-assets sets it in every run it starts"
-        )
+        raise InstanceError("the tables online need DAGSTER_POSTGRES_URL; crypto-assets sets it in every run it starts")
     return settings.postgres_url.get_secret_value()
 
 
@@ -111,13 +128,30 @@ def postgres_of(settings: Settings) -> str:
 )
 def put_features_online(context: dg.SensorEvaluationContext) -> dg.SensorResult | dg.SkipReason:
     """Request ``ml_features_latest`` when the newest day of ``ml_features`` was written."""
-    found = _newest_day(Warehouse(Settings.from_env().warehouse))
+    return _asked(context, ML_FEATURES)
+
+
+@dg.sensor(
+    name="put_signals_online",
+    target=[signals_latest],
+    minimum_interval_seconds=INTERVAL_S,
+    default_status=dg.DefaultSensorStatus.RUNNING,  # it makes no provider calls
+    description="Asks for signals_latest when the newest day of signals was written.",
+    **documented(MODELS),
+)
+def put_signals_online(context: dg.SensorEvaluationContext) -> dg.SensorResult | dg.SkipReason:
+    """Request ``signals_latest`` when the newest day of ``signals`` was written."""
+    return _asked(context, SIGNALS)
+
+
+def _asked(context: dg.SensorEvaluationContext, contract: Contract) -> dg.SensorResult | dg.SkipReason:
+    found = _newest_day(Warehouse(Settings.from_env().warehouse), contract)
     if found is None:
-        return dg.SkipReason("ml_features has no rows.")
+        return dg.SkipReason(f"{contract.table} has no rows.")
     seen = f"{found[0]} {found[1]:.3f}"  # the log has milliseconds; further digits are rounding
     if seen == context.cursor:
-        return dg.SkipReason("The newest day of ml_features is online.")
-    reason = f"online table: ml_features {found[0]} was written"
+        return dg.SkipReason(f"The newest day of {contract.table} is online.")
+    reason = f"online table: {contract.table} {found[0]} was written"
     request = dg.RunRequest(run_key=seen, tags={"dagster/priority": "10", **reason_tags(reason)})
     return dg.SensorResult(run_requests=[request], cursor=seen)
 
@@ -128,20 +162,34 @@ def latest_is_fresh(providers: Providers) -> dg.AssetCheckResult:
 
     Recorded data is not late, but everything that the table has must be online.
     """
+    return _fresh(providers, ML_FEATURES)
+
+
+@dg.asset_check(asset=signals_latest, name="fresh", metadata={"docs": page(CHECK_FAILED)})
+def latest_signals_are_fresh(providers: Providers) -> dg.AssetCheckResult:
+    """Age of the newest signal online against the limit of signals (ERROR); coins behind the table (WARN).
+
+    While there is no signal, none is late: no model has been trained.
+    """
+    return _fresh(providers, SIGNALS)
+
+
+def _fresh(providers: Providers, contract: Contract) -> dg.AssetCheckResult:
     settings, now = providers.settings(), providers.now()
-    rows, _ = newest_rows(Warehouse(settings.warehouse))
-    there = online.newest(postgres_of(settings))
+    rows, _ = newest_rows(Warehouse(settings.warehouse), contract)
+    there = online.newest(postgres_of(settings), contract)
     behind = [
         coin for coin, known in rows.select("symbol", "available_at").rows() if there.get(coin, online.LONG_AGO) < known
     ]
-    limit = freshness()[ML_FEATURES.table].late_after
+    limit = freshness()[contract.table].late_after
     newest = max(there.values(), default=None)
+    nothing_due = rows.is_empty() and contract is SIGNALS
     recorded = (
         rows.height > 0
         and bool(rows["source"].str.starts_with("sandbox").all())
         and now - max(rows["available_at"]) > timedelta(days=2)
     )
-    late = newest is None or (now - newest > limit and not recorded)
+    late = (newest is None and not nothing_due) or (newest is not None and now - newest > limit and not recorded)
     age = (
         "nothing is online"
         if newest is None
@@ -150,7 +198,7 @@ def latest_is_fresh(providers: Providers) -> dg.AssetCheckResult:
     return dg.AssetCheckResult(
         passed=not late and not behind,
         severity=dg.AssetCheckSeverity.ERROR if late else dg.AssetCheckSeverity.WARN,
-        description=f"{age}; {len(behind)} of {rows.height} coin(s) behind ml_features"
+        description=f"{age}; {len(behind)} of {rows.height} coin(s) behind {contract.table}"
         + (f": {', '.join(behind[:8])}" if behind else ""),
         metadata={
             "coins": len(there),
@@ -160,6 +208,6 @@ def latest_is_fresh(providers: Providers) -> dg.AssetCheckResult:
     )
 
 
-ASSETS = [ml_features_latest]
-SENSORS = [put_features_online]
-ASSET_CHECKS = [latest_is_fresh]
+ASSETS = [ml_features_latest, signals_latest]
+SENSORS = [put_features_online, put_signals_online]
+ASSET_CHECKS = [latest_is_fresh, latest_signals_are_fresh]

@@ -91,12 +91,12 @@ async def fetch_open_interest(
             set aside alone.
     """
     contract = contract_of(coin, "binance")
-    digests: list[str] = []
-    found, without = await _archive(client, settings, contract, start, end, reading, digests)
+    series = Series(why=f"binance gives no open interest of {contract} from {start} to {end}")
+    found, without = await _archive(client, settings, contract, start, end, reading, series.day_digests)
     recent = [day for day in without if midnight(day) >= reading.now - DAY * SHOWN_DAYS]
     if recent:
         try:
-            shown = await _shown(client, settings, contract, recent[0], recent[-1], reading, digests)
+            shown = await _shown(client, settings, contract, recent[0], recent[-1], reading, series.digests)
         except SourceError as error:  # the API refuses places that the files do not
             if not found or error.status not in NOT_SERVED:
                 raise
@@ -105,20 +105,20 @@ async def fetch_open_interest(
             shown = {}
         found = {**{ts: row for ts, row in shown.items() if ts.date() in recent}, **found}
     coins = coins_of(contract)
-    rows = []
     for ts in sorted(found):
         row = found[ts]
         amount = row.get("open_interest")
         values = [None if amount is None else amount * coins, *(row.get(name) for name in list(COLUMNS)[1:])]
         if reading.inside(ts) and any(value is not None for value in values):
-            rows.append((ts, row["source"], *values))
-    return Series(rows, digests, f"binance gives no open interest of {contract} from {start} to {end}")
+            series.rows.append((ts, row["source"], *values))
+    return series
 
 
 async def _archive(
-    client: Client, settings: Settings, contract: str, start: date, end: date, reading: Reading, digests: list[str]
-) -> tuple[Found, list[date]]:
-    """The rows of the daily files, and the days that have no file that can be read."""
+    client: Client, settings: Settings, contract: str, start: date, end: date, reading: Reading,
+    day_digests: dict[date, list[str]],
+) -> tuple[Found, list[date]]:  # fmt: skip
+    """The rows of the daily files, and the days that have no file that can be read. Notes each file with its days."""
     # Until the labels changed, a file began at 00:05 and ended with 00:00 of the next day.
     first = start - DAY if start <= STATISTICS_START_LABELS else start
     wanted = days(first, min(end, reading.now.date() - DAY))
@@ -126,7 +126,7 @@ async def _archive(
 
     async def one(day: date) -> Found | None:
         try:
-            return await _file(client, settings, contract, day, reading, digests)
+            return await _file(client, settings, contract, day, reading, day_digests)
         except ResponseError as error:
             if error.status != NO_FILE:
                 raise
@@ -144,7 +144,7 @@ async def _archive(
 
 
 async def _file(
-    client: Client, settings: Settings, contract: str, day: date, reading: Reading, digests: list[str]
+    client: Client, settings: Settings, contract: str, day: date, reading: Reading, day_digests: dict[date, list[str]]
 ) -> Found:
     """The rows of one daily file; none where it does not match its checksum, also when asked for once more.
 
@@ -169,8 +169,10 @@ async def _file(
             reading.aside(NO_CHECKSUM, url.rpartition("/")[2], midnight(day), doubt=False)
             return {}
         if said.body.decode("ascii", "replace").split()[:1] == [body.digest]:
-            digests.append(body.digest)
-            return read_archive(body, contract, day, reading)
+            found = read_archive(body, contract, day, reading)
+            for covered in {day, *(ts.date() for ts in found)}:  # its last label may be 00:00 of the next day
+                day_digests.setdefault(covered, []).append(body.digest)
+            return found
     reading.aside(MISMATCH, url.rpartition("/")[2], midnight(day), doubt=False)
     return {}
 

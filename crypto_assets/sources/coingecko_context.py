@@ -223,10 +223,11 @@ async def fetch_community(
     answers, failed = await each(
         {coin.symbol: partial(_history, client, settings, coin, closed, logs) for coin in asked}, missing
     )
-    social, developer, digests = [], [], []
+    social, developer = [], []
+    digests: dict[date, list[str]] = {}
     for found in answers.values():
         for one in found:
-            digests.append(one.digest)
+            digests.setdefault(one.head[1], []).append(one.digest)
             social.append((*one.head, *one.social))
             developer.append((*one.head, *one.developer))
     head = ["symbol", "date", "available_at", "source"]
@@ -237,8 +238,8 @@ async def fetch_community(
     ]
     calls = client.calls - before
     return (
-        Fetched(frames[0], tuple(digests), missing, calls, failed, set_aside=logs[0].records()),
-        Fetched(frames[1], tuple(digests), missing, calls, failed, set_aside=logs[1].records()),
+        Fetched(frames[0], (), missing, calls, failed, set_aside=logs[0].records(), day_digests=digests),
+        Fetched(frames[1], (), missing, calls, failed, set_aside=logs[1].records(), day_digests=digests),
     )
 
 

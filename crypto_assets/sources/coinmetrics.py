@@ -7,7 +7,6 @@ requests per 6 s without a key. Ratios and rolling measures do not belong here (
 
 from __future__ import annotations
 
-import logging
 import re
 from collections import Counter
 from collections.abc import Mapping, Sequence, Set
@@ -22,9 +21,16 @@ from crypto_assets.dates import DAY, days, midnight
 from crypto_assets.errors import ShortAnswerError, SourceError
 from crypto_assets.settings import Settings
 from crypto_assets.sources.cells import CONTRADICTED, NO_OBJECT, UNREADABLE_TIME, Cells, require_readable, summary
+from crypto_assets.sources.client.hidden_key import hidden
 from crypto_assets.sources.client.http import Answer, Client, ResponseError
 from crypto_assets.sources.fetched import Fetched, SetAsideLog, about, named, number, require_days, source_name, utc
-from crypto_assets.tables.schemas import COINMETRICS_LAG, COINMETRICS_METRICS, COINMETRICS_PLAUSIBLE, ONCHAIN_BASE
+from crypto_assets.tables.schemas import (
+    COINMETRICS_LAG,
+    COINMETRICS_METRICS,
+    COINMETRICS_PAID,
+    COINMETRICS_PLAUSIBLE,
+    ONCHAIN_BASE,
+)
 
 NAME = "coinmetrics"
 ENDPOINT = "/timeseries/asset-metrics"
@@ -35,7 +41,6 @@ _TIME = re.compile(r"(\d{4}-\d\d-\d\d)T00:00:00(?:\.0+)?Z")
 _UNKNOWN = re.compile(r"Bad parameter 'assets'\. Value '([^']+)' is not supported")
 _COLUMNS = ["symbol", "date", "available_at", "source", *COINMETRICS_METRICS]
 _EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
-_ASKED = (*COINMETRICS_METRICS.values(), COMPLETION)
 _REFUSED = (400, 403)  # the request names a metric that does not exist or that the key may not have
 OTHER_ASSET = "of an asset that was not asked for"
 METRIC_REFUSED = "the provider refuses the metric"
@@ -163,6 +168,12 @@ def _require_published(
         )
 
 
+def _asked(settings: Settings) -> tuple[str, ...]:
+    """Return the metrics to ask for: what is sold only, with a key only."""
+    paid = settings.coinmetrics_api_key is not None
+    return (*(metric for metric in COINMETRICS_METRICS.values() if paid or metric not in COINMETRICS_PAID), COMPLETION)
+
+
 async def _fetch_batch(
     client: Client, settings: Settings, batch: Mapping[str, str], start: date, last: date, found: _Harvest
 ) -> None:
@@ -172,7 +183,7 @@ async def _fetch_batch(
     a metric that it retired or removed from the plan: it refuses the request and names the metric. The assets that it
     names are asked for again without that metric.
     """
-    waiting: dict[tuple[str, ...], dict[str, str]] = {_ASKED: dict(batch)}
+    waiting: dict[tuple[str, ...], dict[str, str]] = {_asked(settings): dict(batch)}
     while waiting:
         metrics = next(iter(waiting))
         asked = waiting.pop(metrics)
@@ -256,8 +267,8 @@ async def _get(
     """Fetch one page, and keep the key out of everything that could show the address.
 
     The key travels in the query, because the provider documents no other way (https://coinmetrics.io/api-v4-2/:
-    '"api_key" query parameter is the only authentication'). Errors are redacted here; ``_HideKey`` redacts the request
-    log of httpx.
+    '"api_key" query parameter is the only authentication'). ``hidden`` masks it in errors and
+    in the request log of httpx.
     """
     params = {
         "assets": ",".join(asked),
@@ -278,31 +289,8 @@ async def _get(
     if settings.coinmetrics_api_key is None:
         return await client.get_json(NAME, url, params=params, subject=subject, endpoint=ENDPOINT)
     key = settings.coinmetrics_api_key.get_secret_value()
-    watch = _HideKey(key)
-    logging.getLogger("httpx").addFilter(watch)
-    try:
+    with hidden(key):
         return await client.get_json(NAME, url, params={**params, "api_key": key}, subject=subject, endpoint=ENDPOINT)
-    except SourceError as error:
-        error.args = tuple(str(part).replace(key, "***") for part in error.args)
-        error.__cause__, error.__suppress_context__ = None, True  # exceptions of httpx hold the address
-        raise
-    finally:
-        logging.getLogger("httpx").removeFilter(watch)
-
-
-class _HideKey(logging.Filter):
-    """Redacts the key in httpx's log, which shows every address at level INFO."""
-
-    def __init__(self, key: str) -> None:
-        super().__init__()
-        self._key = key
-
-    def filter(self, record: logging.LogRecord) -> bool:
-        message = record.getMessage()
-        if self._key in message or "api_key=" in message:
-            shown = re.sub(r"api_key=[^&\s\"]*", "api_key=***", message).replace(self._key, "***")
-            record.msg, record.args = shown, ()
-        return True
 
 
 def _said(error: ResponseError) -> str:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 from itertools import pairwise
 from typing import Any
 
@@ -63,15 +63,23 @@ class Series:
 
     Attributes:
         rows: tuples in order of time; the first element is ``ts``.
-        digests: SHA-256 of each answer.
+        digests: SHA-256 of each answer that may be about any day.
         why: why there is no row, where there is none.
         gone: whether the venue does not know the contract (any more).
+        day_digests: day -> SHA-256 of the answers that are about this day alone.
     """
 
     rows: list[tuple[Any, ...]] = field(default_factory=list)
     digests: list[str] = field(default_factory=list)
     why: str = ""
     gone: bool = False
+    day_digests: dict[date, list[str]] = field(default_factory=dict)
+
+
+def add_digests(to: dict[date, list[str]], more: Mapping[date, Sequence[str]]) -> None:
+    """Add the answers of each day to those of another series."""
+    for day, digests in more.items():
+        to.setdefault(day, []).extend(digests)
 
 
 def on_the_hour(at: datetime, reading: Reading, example: object) -> datetime | None:

@@ -22,7 +22,7 @@ from crypto_assets.settings import DERIVATIVE_SOURCES, Settings
 from crypto_assets.sources import binance_futures, binance_statistics, bybit
 from crypto_assets.sources.binance_statistics import LOST_FILE
 from crypto_assets.sources.client.http import Client
-from crypto_assets.sources.contracts import NOT_SERVED, Series
+from crypto_assets.sources.contracts import NOT_SERVED, Series, add_digests
 from crypto_assets.sources.fetched import (
     Fetched,
     NeverListedError,
@@ -174,9 +174,13 @@ class _Given:
     def fetched(self, contract: Contract, rows: list[tuple[Any, ...]], calls: int) -> Fetched:
         frame = utc(pd.DataFrame(rows, columns=contract.given_names), "ts", "available_at")
         digests = tuple(digest for series in self.series.values() for digest in series.digests)
+        of_days: dict[date, list[str]] = {}
+        for series in self.series.values():
+            add_digests(of_days, series.day_digests)
         return Fetched(
-            frame, digests, self.missing, calls, self.failed, set_aside=_summed(self.set_aside), surplus=self.surplus
-        )
+            frame, digests, self.missing, calls, self.failed, set_aside=_summed(self.set_aside), surplus=self.surplus,
+            day_digests=of_days,
+        )  # fmt: skip
 
 
 def _summed(records: Sequence[SetAside]) -> tuple[SetAside, ...]:
@@ -270,6 +274,7 @@ async def _under_each_name(
         reading.include(part)
         whole.rows += rows
         whole.digests += got.digests
+        add_digests(whole.day_digests, got.day_digests)
         whole.why, whole.gone = got.why, got.gone
     return whole
 

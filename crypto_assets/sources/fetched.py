@@ -109,7 +109,9 @@ class Fetched:
 
     Attributes:
         frame: the rows.
-        digests: SHA-256 of each answer that the rows come from.
+        digests: SHA-256 of each answer that the rows come from, where it may be about any day of the fetch.
+        day_digests: day -> SHA-256 of the answers that are about this day alone. A source that makes a request for each
+            coin and day has them here, because each day of a run repeats ``digests``.
         missing: coin, chain or route -> why the provider has nothing of it.
         calls: the number of requests.
         failed: coin -> why its rows could not be had this time.
@@ -128,6 +130,11 @@ class Fetched:
     gone: Mapping[str, Sequence[datetime]] = field(default_factory=dict)
     set_aside: tuple[SetAside, ...] = ()
     surplus: Mapping[str, int] = field(default_factory=dict)
+    day_digests: Mapping[date, Sequence[str]] = field(default_factory=dict)
+
+    def digests_of(self, day: date) -> list[str]:
+        """Return the SHA-256 of each answer that rows of a day may come from, sorted."""
+        return sorted({*self.digests, *self.day_digests.get(day, ())})
 
 
 def source_name(provider: str, answer: Answer) -> str:

@@ -5,9 +5,9 @@ Pinned versions stay readable.
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta, timezone
+from datetime import date, datetime, timedelta, timezone
 
 from deltalake import DeltaTable
 from deltalake.exceptions import CommitFailedError, DeltaError
@@ -17,6 +17,9 @@ from crypto_assets.storage import versions
 from crypto_assets.storage.warehouse import Warehouse
 
 LOG_RETENTION = "delta.logRetentionDuration"
+JOINED_AT_ONCE = (
+    100  # days of one commit: the more, the rarer the log is read, and the more is done again after a conflict
+)
 LOG_DAYS = 30  # Delta's default: a checkpoint removes commits older than this from the log
 
 
@@ -74,18 +77,29 @@ def tidy(warehouse: Warehouse, table: str, keep: timedelta, pinned: Collection[i
 def _join(warehouse: Warehouse, snapshot: DeltaTable, table: str) -> int:
     """Join the files of days that have several, and return those days.
 
-    Our writers leave one file per day; other writers, and interrupted ones, may leave more.
+    Our writers leave one file per day; other writers, and interrupted ones, may leave more. Many days are one commit,
+    because each commit reads the whole list of files: a commit for each of a table's days would take days x days.
     """
     days = warehouse.files(table)["day"].value_counts()
-    crowded = days.filter(days["count"] > 1)["day"].to_list()
+    crowded = sorted(days.filter(days["count"] > 1)["day"])
     done = 0
-    for day in crowded:
-        try:
-            snapshot.optimize.compact(partition_filters=[("date", "=", str(day))])
-            done += 1
-        except CommitFailedError:  # another writer is writing the day; join it another time
-            snapshot.update_incremental()
+    for begin in range(0, len(crowded), JOINED_AT_ONCE):
+        part = crowded[begin : begin + JOINED_AT_ONCE]
+        if _compacted(snapshot, part):
+            done += len(part)
+        else:  # which of the days it is that another writer is writing, each tells alone
+            done += sum(_compacted(snapshot, [day]) for day in part)
     return done
+
+
+def _compacted(snapshot: DeltaTable, days: Sequence[date]) -> bool:
+    """Whether the files of each of these days could be joined; if another writer commits first, none is."""
+    try:
+        snapshot.optimize.compact(partition_filters=[("date", "in", [str(day) for day in days])])
+    except CommitFailedError:
+        snapshot.update_incremental()
+        return False
+    return True
 
 
 def _keep_log(warehouse: Warehouse, snapshot: DeltaTable, table: str, pinned: Collection[int]) -> None:

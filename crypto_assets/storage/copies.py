@@ -27,6 +27,7 @@ import pyarrow.fs as arrow_fs
 from deltalake.exceptions import DeltaError
 
 from crypto_assets.errors import WarehouseError, free_space_note
+from crypto_assets.storage import artefacts
 from crypto_assets.storage.object_store import options, reason
 from crypto_assets.storage.warehouse import Warehouse
 from crypto_assets.tables.schemas import CONTRACTS
@@ -98,6 +99,7 @@ def copy_tables(source: Warehouse, target: Warehouse, *, only_into_empty: bool =
             done.kept = tuple(table for table in CONTRACTS if table not in wanted and _commits_in(target, table))
         for pair in others:
             done.set_aside[pair.table] = pair.set_aside()
+        _copy_models(source, target, done)  # before the rows that name them
         for pair in pairs:
             pair.copy(done)
     except (DeltaError, OSError) as error:
@@ -106,6 +108,16 @@ def copy_tables(source: Warehouse, target: Warehouse, *, only_into_empty: bool =
             f"{source.uri} cannot be copied to {target.uri} ({reason(error)}){space}; run the same command again to go on"
         ) from error
     return done
+
+
+def _copy_models(source: Warehouse, target: Warehouse, done: Copied) -> None:
+    """Copy the files of trained models that the target lacks. A file is named by what it holds and never changes."""
+    found, there = (dict(_sizes(table_files(one, artefacts.FOLDER, make=False))) for one in (source, target))
+    for path, size in found.items():
+        if there.get(path) != size:
+            artefacts.write(target, f"{artefacts.FOLDER}/{path}", artefacts.read(source, f"{artefacts.FOLDER}/{path}"))
+            done.files += 1
+            done.bytes += size
 
 
 def _refuse_restore(target: Warehouse, pairs: list[_Pair], others: list[_Pair]) -> None:

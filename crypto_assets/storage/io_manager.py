@@ -84,15 +84,13 @@ class DeltaIOManager(dg.IOManager):
             ):  # stored days before the first partition count as well: values do not depend on it
                 first = date.fromisoformat(step.partition_key_range.start)
                 start = first - timedelta(days=int(said[LOOK_BACK_DAYS]))
-            frame = self._open().read(contract, start=start, end=end, columns=columns)
         else:
-            frame = self._open().read(contract, columns=columns)
+            start = end = None
         wanted = context.dagster_type.typing_type
-        if wanted is pl.DataFrame:
-            return frame
-        if wanted is pl.LazyFrame:
-            return frame.lazy()
-        return to_pandas(frame)
+        if wanted is pl.LazyFrame:  # for large windows: the asset chooses columns and days before anything is read
+            return self._open().scan(contract, start=start, end=end, columns=columns)
+        frame = self._open().read(contract, start=start, end=end, columns=columns)
+        return frame if wanted is pl.DataFrame else to_pandas(frame)
 
 
 def _shown(day: DayReport) -> dict[str, Any]:

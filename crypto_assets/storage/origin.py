@@ -39,7 +39,7 @@ def of_table(snapshot: DeltaTable | None) -> dict[str, str]:
         return {}
     files = pl.DataFrame(snapshot.get_add_actions(flatten=True))
     bounds = [files[name] for name in ("min.source", "max.source") if name in files.columns]
-    return _origins(sorted({str(one) for bound in bounds for one in bound.drop_nulls()}))
+    return _origins(sorted({str(one) for bound in bounds for one in bound.drop_nulls().unique()}))
 
 
 def _origins(sources: list[str]) -> dict[str, str]:

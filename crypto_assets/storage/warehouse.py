@@ -490,7 +490,7 @@ class Warehouse:
             fresh = data.join(stored, on=list(contract.key), how="anti", nulls_equal=True)
             data = pl.concat([stored, fresh]).sort(contract.key)
         if data.equals(stored):
-            return self._report(contract, data, days, snapshot.version(), changed=())
+            return self._report(contract, data, days, snapshot, changed=())
         touched = _changed_days(data, stored, days)
         write_deltalake(
             snapshot,
@@ -500,7 +500,7 @@ class Warehouse:
             writer_properties=_properties(contract),
             schema_mode=_schema_mode(data, snapshot),
         )
-        return self._report(contract, data, days, snapshot.version(), changed=touched)
+        return self._report(contract, data, days, snapshot, changed=touched)
 
     def origins(self) -> dict[str, str]:
         """Find whether rows of a sandbox or of real providers are stored.
@@ -565,14 +565,15 @@ class Warehouse:
             )
 
     def _report(
-        self, contract: Contract, data: pl.DataFrame, days: list[date], version: int, *, changed: Sequence[date]
+        self, contract: Contract, data: pl.DataFrame, days: list[date], snapshot: DeltaTable, *, changed: Sequence[date]
     ) -> WriteReport:
         time_column = contract.time_column or "date"
-        files = self._files_between(contract.table, days[0], days[-1])
+        # The snapshot has our commit. To open the table once more takes as long as the write of a day to five years.
+        files = self._list(snapshot).filter(pl.col("day").is_between(days[0], days[-1]))
         return WriteReport(
             rows=data.height,
             bytes=int(files["bytes"].sum() or 0),
-            version=version,
+            version=snapshot.version(),
             changed=bool(changed),
             first=str(data[time_column].min()) if data.height else "",
             last=str(data[time_column].max()) if data.height else "",

@@ -6,8 +6,8 @@ same :class:`Contract`, so they cannot disagree. The tables themselves are decla
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from enum import Enum
 from functools import cached_property
@@ -109,6 +109,26 @@ def _quality_column(quality: PitQuality) -> Column:
 
 
 @dataclass(frozen=True)
+class Violation:
+    """A broken rule.
+
+    Attributes:
+        rule: What is broken, in words.
+        rows: How many rows break it; 0 where it is about columns.
+        example: The first broken value; empty where there is none to show.
+    """
+
+    rule: str
+    rows: int = 0
+    example: str = ""
+
+    def __str__(self) -> str:
+        """Return the sentence."""
+        example = f", e.g. {self.example}" if self.example else ""
+        return f"{self.rule} in {self.rows} row(s){example}" if self.rows else self.rule
+
+
+@dataclass(frozen=True)
 class Contract:
     """What the rows of one table are.
 
@@ -128,6 +148,7 @@ class Contract:
         metadata_columns: Columns that describe the row and are no values.
         keeps: Columns that keep their first stored value under ``MERGE``, because it is what was known then.
         ordered: Pairs of columns; the first is never above the second.
+        before: Pairs of instants; the first is always before the second.
     """
 
     table: str
@@ -143,6 +164,7 @@ class Contract:
     metadata_columns: tuple[str, ...] = field(default=("date", "available_at", PIT_QUALITY, "source"))
     keeps: tuple[str, ...] = ()
     ordered: tuple[tuple[str, str], ...] = ()
+    before: tuple[tuple[str, str], ...] = ()
 
     def __post_init__(self) -> None:
         """Add ``pit_quality``. Raises TypeError where it is not declared, or the contract names a column that it lacks."""
@@ -158,6 +180,7 @@ class Contract:
             "time_column": () if self.time_column is None else (self.time_column,),
             "keeps": self.keeps,
             "ordered": tuple(name for pair in self.ordered for name in pair),
+            "before": tuple(name for pair in self.before for name in pair),
         }
         for what, columns in named.items():
             if absent := [name for name in columns if name not in {column.name for column in self.columns}]:
@@ -180,6 +203,11 @@ class Contract:
     def given_names(self) -> list[str]:
         """The names of the columns that a source or a transform gives: all but ``pit_quality``, which the asset adds."""
         return [name for name in self.names if name != PIT_QUALITY]
+
+    @property
+    def key_names_the_day(self) -> bool:
+        """Whether rows of one key are rows of one day, because the key has the day or the instant."""
+        return "date" in self.key or self.time_column in self.key
 
     @cached_property
     def value_columns(self) -> list[str]:
@@ -275,15 +303,33 @@ class Contract:
             A sentence for each broken rule, in the order of the columns; rules about several columns come last. If
             columns or types are not those of the contract, the sentences are about these only.
         """
-        problems = self._structure(data)
-        return problems or [
+        return self.violations_of([data])
+
+    def violations_of(self, parts: Iterable[pl.DataFrame]) -> list[str]:
+        """Find the broken rules of rows that come in parts, because all of them would not fit the memory.
+
+        Args:
+            parts: rows as in :meth:`violations`; the rows of a key are in one part.
+
+        Returns:
+            The sentences, as of all rows together.
+        """
+        found: dict[str, Violation] = {}
+        for part in parts:
+            for one in self._structure(part) or self._broken_rules(part):
+                known = found.get(one.rule)
+                found[one.rule] = one if known is None else replace(known, rows=known.rows + one.rows)
+        return [str(one) for one in found.values()]
+
+    def _broken_rules(self, data: pl.DataFrame) -> list[Violation]:
+        return [
             *self._cells(data),
             *self._repeated_keys(data),
             *self._wrong_days(data),
             *self._crossed(data),
         ]
 
-    def _structure(self, data: pl.DataFrame) -> list[str]:
+    def _structure(self, data: pl.DataFrame) -> list[Violation]:
         missing = [f"{name} is missing" for name in self.names if name not in data.columns]
         surplus = [f"{name} is not in the contract" for name in data.columns if name not in self.by_name]
         other = [
@@ -291,9 +337,9 @@ class Contract:
             for name, kind in data.schema.items()
             if name in self.by_name and kind != self.polars_schema[name]
         ]
-        return missing + surplus + other
+        return [Violation(said) for said in missing + surplus + other]
 
-    def _cells(self, data: pl.DataFrame) -> Iterator[str]:
+    def _cells(self, data: pl.DataFrame) -> Iterator[Violation]:
         """Yield the broken rules of single columns: one pass counts them all, another finds the examples."""
         rules = [(column.name, rule) for column in self.columns for rule in column.rules]
         counts = data.select(**{str(n): rule.broken.sum() for n, (_, rule) in enumerate(rules)}).row(0)
@@ -301,7 +347,7 @@ class Contract:
             if count:
                 yield _broken(name, rule.name, count, data.filter(rule.broken)[name][0])
 
-    def _repeated_keys(self, data: pl.DataFrame) -> Iterator[str]:
+    def _repeated_keys(self, data: pl.DataFrame) -> Iterator[Violation]:
         keys = data.select(self.key).drop_nulls()  # a null key breaks another rule
         # In key order equal keys are neighbours. This is several times faster than hashing keys that are sorted already.
         same = pl.all_horizontal(pl.col(name) == pl.col(name).shift(1) for name in self.key)
@@ -309,22 +355,26 @@ class Contract:
             twice = keys.filter(pl.struct(self.key).is_duplicated())
             yield _broken("/".join(self.key), "unique", twice.height, tuple(map(str, twice.row(0))))
 
-    def _wrong_days(self, data: pl.DataFrame) -> Iterator[str]:
+    def _wrong_days(self, data: pl.DataFrame) -> Iterator[Violation]:
         if self.time_column is None:
             return
         wrong = data.filter(pl.col(self.time_column).dt.date() != pl.col("date")).height
         if wrong:
-            yield f"date is not the UTC day of {self.time_column} in {wrong} row(s)"
+            yield Violation(f"date is not the UTC day of {self.time_column}", wrong)
 
-    def _crossed(self, data: pl.DataFrame) -> Iterator[str]:
+    def _crossed(self, data: pl.DataFrame) -> Iterator[Violation]:
         for low, high in self.ordered:
             crossed = data.filter(pl.col(low) > pl.col(high))
             if not crossed.is_empty():
-                yield f"{low} is above {high} in {crossed.height} row(s), e.g. {crossed.row(0)[:2]}"
+                yield Violation(f"{low} is above {high}", crossed.height, str(crossed.row(0)[:2]))
+        for early, late in self.before:
+            wrong = data.filter(pl.col(early) >= pl.col(late))
+            if not wrong.is_empty():
+                yield Violation(f"{early} is not before {late}", wrong.height, str(wrong.row(0)[:2]))
 
 
-def _broken(where: str, rule: str, count: int, example: object) -> str:
-    return f"{where} breaks {rule} in {count} row(s), e.g. {str(example)[:120]}"
+def _broken(where: str, rule: str, count: int, example: object) -> Violation:
+    return Violation(f"{where} breaks {rule}", count, str(example)[:120])
 
 
 def _without_nan(data: pl.DataFrame) -> pl.DataFrame:

@@ -44,6 +44,8 @@ def _table(contract: Contract) -> str:
     ]
     if contract.ordered:
         facts.append(f"Always {', '.join(f'{low} ≤ {high}' for low, high in contract.ordered)}.")
+    if contract.before:
+        facts.append(f"Always {', '.join(f'{early} before {late}' for early, late in contract.before)}.")
     if contract.reference:
         facts.append(f"Reference: {contract.reference}.")
     rows = "\n".join(_row(column) for column in contract.columns)

@@ -47,7 +47,10 @@ COINMETRICS_METRICS = {
     "price_usd": "PriceUSD",
     "mvrv_provider": "CapMVRVCur",
     "nvt_provider": "NVTAdj",
+    "transfers_above_1m_usd": "TxTfrValAbUSD1MCnt",
 }
+# Metrics that the community API does not have: they are asked for with COINMETRICS_API_KEY only.
+COINMETRICS_PAID = frozenset({"TxTfrValAbUSD1MCnt"})
 _ONCHAIN_UNITS = {
     "active_addresses": ("addresses", "Distinct addresses active in the day"),
     "transaction_count": ("transactions", "Transactions in the day"),
@@ -64,6 +67,11 @@ _ONCHAIN_UNITS = {
     "price_usd": ("USD", "Price at the day's end"),
     "mvrv_provider": ("ratio", "The provider's own MVRV"),
     "nvt_provider": ("ratio", "The provider's own NVT (adjusted)"),
+    "transfers_above_1m_usd": (
+        "transfers",
+        "Transfers of at least 1 M USD in the day, change outputs included; with COINMETRICS_API_KEY only. No open source counts "
+        "them: Coin Metrics sells the metric, Whale Alert and Glassnode sell counts of their own",
+    ),
 }
 _ONCHAIN_AVAILABLE = (
     "AssetEODCompletionTime where it lies within 7 days after the day's end, else the day's end plus 6 hours"

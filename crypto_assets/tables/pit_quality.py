@@ -2,7 +2,7 @@
 
 ``available_at`` says when a row could be known. A provider may revise the row later, and then a value that is fetched
 today is not the one that could be read at ``available_at``. Each contract declares its case, with the reason:
-:class:`Always`, :class:`SeenInTime` or :class:`WorstOfInputs`. ``docs/decisions/pit-quality.md`` explains the choice.
+:class:`Always`, :class:`SeenInTime`, :class:`SaidByRow` or :class:`WorstOfInputs`. ``docs/decisions/pit-quality.md`` explains the choice.
 """
 
 from __future__ import annotations
@@ -109,6 +109,29 @@ class SeenInTime:
 
 
 @dataclass(frozen=True)
+class SaidByRow:
+    """The source says the quality of each row, because the providers of the table differ.
+
+    Attributes:
+        allowed: The qualities that a row may have.
+        reason: Which row has which, as a clause without a full stop.
+    """
+
+    allowed: tuple[str, ...]
+    reason: str
+
+    @property
+    def unsaid(self) -> str:
+        """The quality of a row that does not say it: the worst that it may have."""
+        return max(self.allowed, key=QUALITIES.index)
+
+    @property
+    def said(self) -> str:
+        """The rule as one sentence."""
+        return f"Said by the source: {self.reason}."
+
+
+@dataclass(frozen=True)
 class WorstOfInputs:
     """A row of a derived table carries the worst quality among the input rows that it may rest on.
 
@@ -139,4 +162,4 @@ class WorstOfInputs:
         return f"The worst of the input rows{which} in its look-back that were known at available_at."
 
 
-PitQuality: TypeAlias = Always | SeenInTime | WorstOfInputs
+PitQuality: TypeAlias = Always | SeenInTime | SaidByRow | WorstOfInputs

@@ -10,11 +10,25 @@ from collections.abc import Iterable
 from datetime import timedelta
 from types import ModuleType
 
-from crypto_assets.tables import context, derivatives, ml, news, onchain, operations, prices, universe
+from crypto_assets.tables import (
+    context,
+    derivatives,
+    macro,
+    ml,
+    models,
+    network,
+    news,
+    onchain,
+    operations,
+    prices,
+    social,
+    universe,
+)
 from crypto_assets.tables.contract import Contract
 from crypto_assets.tables.pit_quality import BACKFILLED, SeenInTime
 from crypto_assets.tables.spec import (
     COINGECKO_RANGE_DAYS,
+    Cadence,
     DerivedFrom,
     EachCoin,
     Freshness,
@@ -26,7 +40,20 @@ from crypto_assets.tables.spec import (
     When,
 )
 
-GROUPS: tuple[ModuleType, ...] = (prices, universe, derivatives, onchain, context, news, ml, operations)
+GROUPS: tuple[ModuleType, ...] = (
+    prices,
+    universe,
+    derivatives,
+    onchain,
+    network,
+    context,
+    macro,
+    news,
+    social,
+    ml,
+    models,
+    operations,
+)
 
 
 def in_order(specs: Iterable[TableSpec]) -> dict[str, TableSpec]:
@@ -86,6 +113,11 @@ CONTRACTS: dict[str, Contract] = {name: spec.contract for name, spec in TABLES.i
 def look_back() -> dict[str, dict[str, int]]:
     """Return derived table -> input table -> days that it looks back, inputs first."""
     return {n: dict(s.rows_from.inputs) for n, s in TABLES.items() if isinstance(s.rows_from, DerivedFrom)}
+
+
+def monthly() -> frozenset[str]:
+    """Return the tables whose partitions are months."""
+    return frozenset(name for name, spec in TABLES.items() if spec.cadence is Cadence.MONTH)
 
 
 def required_inputs() -> dict[str, tuple[str, ...]]:
@@ -179,12 +211,12 @@ def demo_history() -> dict[str, int]:
     """Return table -> days before its own first day for which the demo fetches rows, inputs first.
 
     These are the days that the derived tables look back from the demo's days, and from the history that they have
-    themselves. Tables that are not read further back than the features read share one range: one run fetches them.
+    themselves. Trainings are left out: the demo says itself how far they look back. Tables that are not read further back than the features read share one range: one run fetches them.
     """
     needed = {name: 0 for name, spec in TABLES.items() if spec.demo_warm_up}
     shared = 0
     for derived, inputs in reversed(look_back().items()):
-        for table in inputs.keys() & needed.keys():
+        for table in inputs.keys() & needed.keys() if derived not in monthly() else ():
             needed[table] = max(needed[table], inputs[table] + needed.get(derived, 0))
             if derived not in needed:
                 shared = max(shared, inputs[table])

@@ -1,7 +1,7 @@
 """Every table's contract by its name, for code that reads or writes one table.
 
 The contracts are declared with all else about their tables in the files of the groups (``prices.py``, ``universe.py``, ``derivatives.py``,
-``onchain.py``, ``context.py``, ``news.py``, ``ml.py``, ``operations.py``). Code about many tables reads ``registry.py``.
+``onchain.py``, ``network.py``, ``context.py``, ``macro.py``, ``news.py``, ``ml.py``, ``models.py``, ``operations.py``). Code about many tables reads ``registry.py``.
 """
 
 from crypto_assets.tables.context import COMMUNITY_LAG as COMMUNITY_LAG
@@ -17,8 +17,15 @@ from crypto_assets.tables.derivatives import FUNDING_RATES as FUNDING_RATES
 from crypto_assets.tables.derivatives import IMPLIED_VOLATILITY as IMPLIED_VOLATILITY
 from crypto_assets.tables.derivatives import OPEN_INTEREST as OPEN_INTEREST
 from crypto_assets.tables.derivatives import PERPETUAL_BARS as PERPETUAL_BARS
+from crypto_assets.tables.macro import MACRO_INDICATORS as MACRO_INDICATORS
+from crypto_assets.tables.macro import MACRO_SERIES as MACRO_SERIES
 from crypto_assets.tables.ml import ML_FEATURES as ML_FEATURES
 from crypto_assets.tables.ml import TEN_ONCHAIN_FIELDS as TEN_ONCHAIN_FIELDS
+from crypto_assets.tables.models import MODEL_TRIALS as MODEL_TRIALS
+from crypto_assets.tables.models import PREDICTIONS as PREDICTIONS
+from crypto_assets.tables.models import SIGNALS as SIGNALS
+from crypto_assets.tables.models import TRAINED_MODELS as TRAINED_MODELS
+from crypto_assets.tables.network import NETWORK_METRICS as NETWORK_METRICS
 from crypto_assets.tables.news import ARTICLE_NARRATIVES as ARTICLE_NARRATIVES
 from crypto_assets.tables.news import NARRATIVES as NARRATIVES
 from crypto_assets.tables.news import NEWS_ARTICLES as NEWS_ARTICLES
@@ -27,6 +34,7 @@ from crypto_assets.tables.news import THEME_TRENDS as THEME_TRENDS
 from crypto_assets.tables.news import THEMES as THEMES
 from crypto_assets.tables.onchain import COINMETRICS_LAG as COINMETRICS_LAG
 from crypto_assets.tables.onchain import COINMETRICS_METRICS as COINMETRICS_METRICS
+from crypto_assets.tables.onchain import COINMETRICS_PAID as COINMETRICS_PAID
 from crypto_assets.tables.onchain import COINMETRICS_PLAUSIBLE as COINMETRICS_PLAUSIBLE
 from crypto_assets.tables.onchain import ONCHAIN_BASE as ONCHAIN_BASE
 from crypto_assets.tables.onchain import ONCHAIN_ENHANCED as ONCHAIN_ENHANCED
@@ -42,4 +50,6 @@ from crypto_assets.tables.prices import OHLC as OHLC
 from crypto_assets.tables.prices import PRICES as PRICES
 from crypto_assets.tables.registry import CONTRACTS as CONTRACTS
 from crypto_assets.tables.shared_columns import DECISION_DELAY as DECISION_DELAY
+from crypto_assets.tables.social import SOCIAL_POSTS as SOCIAL_POSTS
+from crypto_assets.tables.social import SOCIAL_SENTIMENT as SOCIAL_SENTIMENT
 from crypto_assets.tables.universe import UNIVERSE as UNIVERSE

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import MISSING, Field, dataclass, fields
-from datetime import timedelta
+from datetime import date, timedelta
 from enum import Enum
 from typing import Any, Self, TypeAlias
 
@@ -31,6 +31,18 @@ class When(Enum):
     TICK = "the day in progress every 15 minutes, and once more right after midnight"
     SETTLE = "the closed day once more in the morning, when its provider has the whole day"
     NOON = "the closed day at noon too, for rows that were missing in the morning"
+    MONTH = "the month that has begun, each day at 13:00 until it is there"
+
+
+class Cadence(Enum):
+    """How much time one partition of a table covers."""
+
+    DAY = "a UTC day"
+    MONTH = "a UTC month; its date is the first day, and its window of inputs ends before that day"
+
+    def has(self, day: date) -> bool:
+        """Return whether a partition begins on this day."""
+        return self is Cadence.DAY or day.day == 1
 
 
 class _Declared:
@@ -114,7 +126,10 @@ class DerivedFrom(_Declared):
         transform: ``package.module:function``, for a table whose asset needs no code of its own. The function takes each
             input as a keyword argument of the table's name, and ``start`` and ``end``; it returns the rows of these days.
         pool: Dagster's concurrency pool, where a model or a service does the work.
+        history: How far back its inputs have rows; ``NO_HISTORY``: days are due from the first stored row on, where no rule
+            says when it can be.
         columns: Column -> the input columns (``table.column``) that it is computed from, for the lineage in the UI.
+        cadence: How much time one partition covers.
     """
 
     inputs: Mapping[str, int]
@@ -123,6 +138,18 @@ class DerivedFrom(_Declared):
     columns: Mapping[str, tuple[str, ...]]
     transform: str | None = None
     pool: str | None = None
+    history: timedelta | None = FULL_HISTORY
+    cadence: Cadence = Cadence.DAY
+
+    def window(self, name: str, day: date) -> tuple[date, date]:
+        """Return the first and last day of an input that the partition of a day may rest on.
+
+        Args:
+            name: The input.
+            day: The partition.
+        """
+        last = day if self.cadence is Cadence.DAY else day - timedelta(days=1)
+        return day - timedelta(days=self.inputs[name]), last
 
 
 @dataclass(frozen=True)
@@ -197,6 +224,17 @@ class DaysWithRows(_Declared):
 
 
 @dataclass(frozen=True, kw_only=True)
+class BusinessDays(_Declared):
+    """Each closed business day of the United States has at least one row; other days may have rows and owe none.
+
+    Attributes:
+        note: Remark for the check's report.
+    """
+
+    note: str
+
+
+@dataclass(frozen=True, kw_only=True)
 class EachSeries:
     """Each coin, at each venue where the key names one, has at least so many rows a day, from its first row on.
 
@@ -252,13 +290,36 @@ class HoursOf(_Declared):
     tables: tuple[str, ...]
 
 
+@dataclass(frozen=True, kw_only=True)
+class ScoresOf(_Declared):
+    """From the first stored hour on, one row for each row of another table, and for each of its models where it has several.
+
+    Attributes:
+        table: The other table.
+        models: Column of the model; None where an hour has one row for a coin.
+    """
+
+    table: str
+    models: str | None
+
+
 @dataclass(frozen=True)
 class NothingDue:
     """No rows are due, because the table is the platform's own record."""
 
 
 Expected: TypeAlias = (
-    EachCoin | EachSeries | EachDay | DaysWithRows | FromFirstRow | RowsOf | DaysOf | HoursOf | NothingDue
+    EachCoin
+    | EachSeries
+    | EachDay
+    | BusinessDays
+    | DaysWithRows
+    | FromFirstRow
+    | RowsOf
+    | DaysOf
+    | HoursOf
+    | ScoresOf
+    | NothingDue
 )
 
 
@@ -355,11 +416,14 @@ class TableSpec(_Declared):
         return not isinstance(self.rows_from, WrittenAlongside)
 
     @property
+    def cadence(self) -> Cadence:
+        """How much time one partition covers."""
+        return self.rows_from.cadence if isinstance(self.rows_from, DerivedFrom) else Cadence.DAY
+
+    @property
     def history(self) -> timedelta | None:
         """How far back rows can be obtained: ``FULL_HISTORY``, ``NO_HISTORY`` or a span before now."""
-        if isinstance(self.rows_from, FromProvider):
-            return self.rows_from.history
-        return FULL_HISTORY if isinstance(self.rows_from, DerivedFrom) else NO_HISTORY
+        return self.rows_from.history if isinstance(self.rows_from, FromProvider | DerivedFrom) else NO_HISTORY
 
 
 def _rules(spec: TableSpec) -> list[tuple[str, bool, str]]:
@@ -369,11 +433,11 @@ def _rules(spec: TableSpec) -> list[tuple[str, bool, str]]:
     needs = set(rows.required) - set(rows.inputs) if isinstance(rows, DerivedFrom) else set()
     strange = set(rows.columns) - set(spec.contract.by_name) if isinstance(rows, DerivedFrom) else set()
     rests_on = {
-        *([due.table] if isinstance(due, RowsOf | DaysOf) else []),
+        *([due.table] if isinstance(due, RowsOf | DaysOf | ScoresOf) else []),
         *(due.tables if isinstance(due, HoursOf) else ()),
     }
     inputs = set(rows.inputs) if isinstance(rows, DerivedFrom) else set()
-    snapshot = provider and spec.history == NO_HISTORY
+    snapshot = (provider or derived) and spec.history == NO_HISTORY
     worst = spec.contract.pit_quality
     return [
         ("kinds", bool(spec.kinds), "give at least one"),
@@ -386,10 +450,11 @@ def _rules(spec: TableSpec) -> list[tuple[str, bool, str]]:
          "pit_quality.by is a column of the contract"),
         ("when", bool(spec.when) == spec.by_day, "a table with days is filled by a schedule, one without has none"),
         ("when", When.NOON not in spec.when or When.SETTLE in spec.when, "NOON follows SETTLE"),
+        ("when", (spec.when == {When.MONTH}) == (spec.cadence is Cadence.MONTH), "MONTH fills tables of months, and these alone"),
         ("freshness", (spec.freshness is not None) == spec.by_day, "a table with days is late at some time, another is not"),
         ("freshness", not (spec.freshness and spec.freshness.by_coin) or "symbol" in key, "by_coin needs symbol in the key"),
         ("expected", isinstance(due, NothingDue) == (spec.layer == "operations"), "rows are due of all but the platform's own"),
-        ("expected", isinstance(due, FromFirstRow) == snapshot, "FromFirstRow is for a provider that shows no past"),
+        ("expected", isinstance(due, FromFirstRow) == snapshot, "FromFirstRow is for what has no past"),
         ("expected", rests_on <= inputs, f"it counts {', '.join(sorted(rests_on - inputs))}, which is no input"),
         ("expected", not isinstance(due, EachCoin | EachSeries) or "symbol" in key, "it needs symbol in the key"),
         ("chunk", (spec.chunk is not None) == spec.by_day, "a table with days says what one run makes at most"),

@@ -52,3 +52,18 @@ def test_first_seen(platforms, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
         rows = later("news_articles")
         assert rows.height == 5 and (rows["available_at"] == rows["published_at"]).all()
         assert later("narratives").height > before["narratives"].height
+
+
+def test_a_days_newest_run_names_the_feeds_of_earlier_ones(platform: Platform) -> None:
+    """Retention frees earlier materialisations; what was read for a day is known after it all the same."""
+
+    def read() -> list[str]:
+        return list(newest_metadata(platform.instance, "news_articles", DAY, DAY)[DAY]["feeds_read"].value)  # type: ignore[call-overload]
+
+    assert platform.backfill(DAY, DAY, tables=["news_articles"]).ok
+    (first,) = read()
+    name, _, url = platform.env["NEWS_FEEDS"].split(",")[0].partition("=")
+    assert name == first
+    platform.env["NEWS_FEEDS"] = f"another={url}"
+    assert platform.backfill(DAY, DAY, tables=["news_articles"]).ok
+    assert read() == sorted(["another", first])

@@ -11,12 +11,10 @@ import polars as pl
 import pytest
 from click.testing import CliRunner
 from dagster import AssetKey, DagsterInstance
-from deltalake import DeltaTable
-from sqlalchemy import text
+from deltalake import DeltaTable, write_deltalake
 
 from crypto_assets.assets.failures import sentence
-from crypto_assets.automation.staleness import newest_metadata
-from crypto_assets.automation.tidy import prune, tidy_up
+from crypto_assets.automation.tidy import tidy_up
 from crypto_assets.cli.main import cli
 from crypto_assets.errors import UsageError, WarehouseError
 from crypto_assets.monitoring.alerts.incidents import Sighting
@@ -27,6 +25,7 @@ from crypto_assets.storage.warehouse import Warehouse
 from crypto_assets.tables.schemas import MARKET_SENTIMENT
 
 TABLE, DAY = "market_sentiment", date(2024, 5, 1)
+CROWDED = [date(2024, 5, 1), date(2024, 5, 2), date(2024, 5, 4)]
 CALENDAR = dg.DailyPartitionsDefinition("2025-01-01", end_date="2025-01-08")
 KEYS = CALENDAR.get_partition_keys()
 
@@ -40,11 +39,11 @@ def warehouse(tmp_path: Path) -> Warehouse:
     return found
 
 
-def write(warehouse: Warehouse, value: int) -> None:
-    moment = datetime(2024, 5, 1, 0, 15, tzinfo=timezone.utc)
-    row = {"date": DAY, "available_at": moment, "source": "test", "fear_greed_index": value}
+def write(warehouse: Warehouse, value: int, day: date = DAY) -> None:
+    moment = datetime(day.year, day.month, day.day, 0, 15, tzinfo=timezone.utc)
+    row = {"date": day, "available_at": moment, "source": "test", "fear_greed_index": value}
     schema = {name: MARKET_SENTIMENT.polars_schema[name] for name in row}
-    warehouse.write(MARKET_SENTIMENT, pl.DataFrame([row], schema=schema), [DAY])
+    warehouse.write(MARKET_SENTIMENT, pl.DataFrame([row], schema=schema), [day])
 
 
 def value(warehouse: Warehouse, version: int | None = None) -> int:
@@ -124,8 +123,6 @@ def test_versions_of_the_last_days_stay(warehouse: Warehouse) -> None:
 
 def test_a_day_of_many_files_becomes_one(warehouse: Warehouse) -> None:
     """As a stranger's appends leave it."""
-    from deltalake import write_deltalake
-
     row = warehouse.read(TABLE).with_columns(source=pl.lit("stranger")).to_arrow()
     write_deltalake(warehouse.path(TABLE), row, mode="append")
     assert warehouse.files(TABLE).height == 2
@@ -135,51 +132,49 @@ def test_a_day_of_many_files_becomes_one(warehouse: Warehouse) -> None:
     assert warehouse.read(TABLE).height == 2
 
 
+def crowd(warehouse: Warehouse, days: list[date]) -> None:
+    """Two files a day."""
+    for day in days:
+        write(warehouse, 10, day)
+    more = warehouse.read(TABLE).with_columns(source=pl.lit("stranger")).to_arrow()
+    write_deltalake(warehouse.path(TABLE), more, mode="append")
+    assert warehouse.files(TABLE).height == 2 * len(days)
+
+
+def test_the_days_of_many_files_are_joined_in_one_commit(tmp_path: Path) -> None:
+    warehouse = Warehouse(str(tmp_path / "warehouse"))
+    crowd(warehouse, CROWDED)
+    before = warehouse.version(TABLE)
+    done = tidy(warehouse, TABLE, timedelta(days=7), ())
+    assert done is not None
+    assert (done.joined_days, done.files) == (3, 3)
+    assert [commit["operation"] for commit in DeltaTable(warehouse.path(TABLE)).history()].count("OPTIMIZE") == 1
+    assert before is not None and warehouse.read(TABLE).equals(warehouse.read(TABLE, version=before))
+
+
+def test_a_day_that_is_being_written_leaves_the_other_days_to_be_joined(tmp_path: Path) -> None:
+    class Disturbed(Warehouse):
+        """Another writer commits one of the days after tidying has looked for what to join."""
+
+        disturbed = False
+
+        def files(self, table: str, version: int | None = None) -> pl.DataFrame:
+            found = super().files(table, version)
+            if not self.disturbed:
+                self.disturbed = True
+                write(Warehouse(self.uri), 77, CROWDED[1])
+            return found
+
+    warehouse = Disturbed(str(tmp_path / "warehouse"))
+    crowd(Warehouse(warehouse.uri), CROWDED)
+    done = tidy(warehouse, TABLE, timedelta(days=7), ())
+    assert done is not None and done.files == 3
+    assert warehouse.read(TABLE, start=CROWDED[1], end=CROWDED[1])["fear_greed_index"].to_list() == [77]
+    assert warehouse.read(TABLE).height == 5, "two rows of the other days each"
+
+
 def test_no_table_nothing_to_do(tmp_path: Path) -> None:
     assert tidy(Warehouse(str(tmp_path)), TABLE, timedelta(0), ()) is None
-
-
-def run_of(instance: DagsterInstance, first: str, last: str, *, fails: bool = False) -> None:
-    @dg.asset(partitions_def=CALENDAR, backfill_policy=dg.BackfillPolicy.single_run())
-    def prices(context: dg.AssetExecutionContext) -> dg.MaterializeResult:
-        if fails:
-            raise RuntimeError("refused")
-        return dg.MaterializeResult(metadata={"run": context.run_id})
-
-    tags = {"dagster/asset_partition_range_start": first, "dagster/asset_partition_range_end": last}
-    dg.materialize([prices], instance=instance, tags=tags, raise_on_error=False)
-
-
-def coverage(instance: DagsterInstance) -> dict[str, str | None]:
-    instance.wipe_asset_cached_status([AssetKey("prices")])  # from the events alone
-    found = instance.get_status_by_partition(AssetKey("prices"), KEYS, CALENDAR) or {}
-    return {key: status.value if status else None for key, status in found.items()}
-
-
-def test_coverage_is_the_same_after_pruning(instance: DagsterInstance) -> None:
-    """Days materialised twice, days that failed last, days never asked for; then everything old is pruned."""
-    run_of(instance, KEYS[0], KEYS[3])
-    run_of(instance, KEYS[0], KEYS[2])
-    run_of(instance, KEYS[2], KEYS[4], fails=True)
-    first, last = date.fromisoformat(KEYS[0]), date.fromisoformat(KEYS[-1])
-    before, notes = coverage(instance), newest_metadata(instance, "prices", first, last)
-    assert set(before.values()) == {"MATERIALIZED", "FAILED", None}
-    assert prune(instance, datetime.now(timezone.utc) - timedelta(days=1)) == {"superseded": 0, "story": 0, "checks": 0}
-    deleted = prune(instance, datetime.now(timezone.utc) + timedelta(minutes=1))
-    assert deleted["superseded"] > 0
-    assert deleted["story"] > 0
-    assert coverage(instance) == before
-    assert newest_metadata(instance, "prices", first, last) == notes
-    assert len(instance.get_runs()) == 3, "that they ran is kept"
-    run_of(instance, KEYS[4], KEYS[5])
-    assert coverage(instance) == {**before, KEYS[4]: "MATERIALIZED", KEYS[5]: "MATERIALIZED"}
-
-
-def test_a_run_that_goes_on_keeps_its_story(instance: DagsterInstance) -> None:
-    run_of(instance, KEYS[0], KEYS[1])
-    with instance.run_storage.connect() as connection:  # type: ignore[attr-defined]
-        connection.execute(text("UPDATE runs SET status = 'STARTED'"))
-    assert prune(instance, datetime.now(timezone.utc) + timedelta(minutes=1))["story"] == 0
 
 
 def test_the_job_notes_what_is_left_and_goes_on_past_a_broken_table(

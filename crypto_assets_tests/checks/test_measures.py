@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import date, datetime, timedelta, timezone
 from pathlib import Path
+from typing import Any
 
 import polars as pl
 import pytest
 
+from crypto_assets.checks import measures
 from crypto_assets.checks.outcome import Outcome, Scope
 from crypto_assets.checks.shells import as_result, every_measure, scope_of
 from crypto_assets.checks.state import RECORDS, SNAPSHOTS
@@ -70,6 +73,31 @@ def test_contract_passes_and_fails(scope: Scope) -> None:
     assert not broken.passed
     assert broken.severity == "ERROR"
     assert "price_usd" in broken.description
+
+
+@pytest.mark.parametrize("broken", [False, True])
+def test_the_contract_of_a_long_range_is_checked_in_parts(
+    scope: Scope, monkeypatch: pytest.MonkeyPatch, broken: bool
+) -> None:
+    write(scope, "prices", hourly("prices"))
+    if broken:
+        wrong = pl.when(pl.col("ts").dt.hour() == 3).then(-1.0).otherwise(pl.col("price_usd"))
+        _write_past_the_gate(scope, "prices", wrong.alias("price_usd"))
+    whole = measure(scope, "prices", "contract")
+    read: list[int] = []
+
+    class Counted(Warehouse):
+        def read(self, *arguments: Any, **named: Any) -> pl.DataFrame:
+            found = super().read(*arguments, **named)
+            read.append(found.height)
+            return found
+
+    monkeypatch.setattr(measures, "ROWS_AT_ONCE", 60)  # a day has 48
+    parts = measure(replace(scope, warehouse=Counted(scope.settings.warehouse)), "prices", "contract")
+    assert read == [48, 48, 48]
+    assert (parts.passed, parts.description, parts.numbers) == (not broken, whole.description, whole.numbers)
+    assert parts.numbers == {"rows": 144, "rules_broken": int(broken)}
+    assert ("price_usd breaks greater_than(0) in 6 row(s)" in parts.description) == broken
 
 
 def _write_past_the_gate(scope: Scope, table: str, change: pl.Expr) -> None:

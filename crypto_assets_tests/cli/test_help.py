@@ -83,3 +83,21 @@ def test_the_list_of_commands_cuts_no_sentence() -> None:
 def test_every_command_that_reads_the_state_takes_a_home(name: str) -> None:
     options = {option for parameter in cli.commands[name].params for option in parameter.opts}
     assert "--home" in options
+
+
+@pytest.mark.parametrize("closed", [">&-", "<&- >&-", ">&- 2>&-"])
+def test_streams_that_the_caller_closed_end_no_command(closed: str) -> None:
+    command = f"exec {shlex.quote(sys.executable)} -m crypto_assets.cli.main --version {closed}"
+    done = subprocess.run(["bash", "-c", command], capture_output=True, text=True)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+
+
+def test_a_stream_that_the_caller_closed_leaves_its_number_to_nobody() -> None:
+    """The next file to open would have it, and a child process would write there."""
+    script = (
+        "import os; from crypto_assets.cli.entry import open_streams; open_streams(); "
+        "print('lost'); os.write(2, os.readlink('/proc/self/fd/1').encode())"
+    )
+    command = f"exec {shlex.quote(sys.executable)} -c {shlex.quote(script)} >&-"
+    done = subprocess.run(["bash", "-c", command], capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (0, os.devnull)

@@ -11,7 +11,6 @@ from unittest.mock import patch
 import dagster as dg
 import pytest
 from dagster import AssetKey, DagsterInstance, DagsterRunStatus
-from sqlalchemy import text
 
 from crypto_assets.dagster_internals import core
 from crypto_assets.runtime.launcher import LocalRunLauncher
@@ -117,17 +116,6 @@ def test_a_subset_without_ranges_is_read_by_its_keys(instance: DagsterInstance) 
             return dg.StaticPartitionsDefinition(["x"]).partitions_subset_class
 
     assert core._windows(ByKey("2025-01-01").empty_subset(), CALENDAR) == []
-
-
-def test_the_event_log_can_be_cut_back_by_sql(instance: DagsterInstance) -> None:
-    storage = instance.event_log_storage
-    assert isinstance(storage, core.SqlEventLogStorage)
-    instance.report_runless_asset_event(dg.AssetMaterialization(AssetKey("one"), partition="2025-01-01"))
-    with storage.index_connection() as connection:
-        columns = "id, run_id, timestamp, asset_key, partition, dagster_event_type"
-        assert len(connection.execute(text(f"SELECT {columns} FROM event_logs")).all()) == 1
-        assert connection.execute(text("DELETE FROM event_logs")).rowcount == 1
-    assert not instance.fetch_materializations(AssetKey("one"), limit=1).records
 
 
 def test_a_launcher_knows_its_instance(instance: DagsterInstance) -> None:

@@ -45,7 +45,7 @@ def materialize(instance: DagsterInstance, key: str, *, fails: bool = False) -> 
     assert dg.materialize([one], instance=instance, partition_key=key, raise_on_error=False).success is not fails
 
 
-def plan(instance: DagsterInstance, key: str, status: DagsterRunStatus) -> None:
+def plan(instance: DagsterInstance, key: str, status: DagsterRunStatus, asset: str = ASSET) -> None:
     """A run that was to materialise the day and is in this state."""
 
     @dg.op
@@ -56,7 +56,7 @@ def plan(instance: DagsterInstance, key: str, status: DagsterRunStatus) -> None:
         nothing()
 
     run = instance.create_run_for_job(planned, status=status)
-    data = AssetMaterializationPlannedData(AssetKey(ASSET), partition=key)
+    data = AssetMaterializationPlannedData(AssetKey(asset), partition=key)
     event = DagsterEvent(DagsterEventType.ASSET_MATERIALIZATION_PLANNED.value, "planned", event_specific_data=data)
     instance.report_dagster_event(event, run.run_id)
 

@@ -8,6 +8,7 @@ from datetime import date, datetime, timedelta, timezone
 import numpy as np
 import polars as pl
 
+from crypto_assets.catalog.macro import SERIES
 from crypto_assets.features.build import build_features
 from crypto_assets.features.lookback import LOOKBACK_DAYS
 from crypto_assets.tables import schemas
@@ -17,7 +18,8 @@ HOUR, DAY, DELAY = timedelta(hours=1), timedelta(days=1), timedelta(minutes=5)
 TABLES = (
     "prices", "ohlc", "onchain_base", "onchain_enhanced", "market_sentiment", "defi_metrics", "narratives",
     "derivatives", "social_metrics", "developer_activity", "funding_rates", "open_interest", "perpetual_bars",
-    "implied_volatility",
+    "implied_volatility", "macro_indicators", "network_metrics",
+    "social_sentiment",
 )  # fmt: skip
 Inputs = dict[str, pl.DataFrame]
 
@@ -110,6 +112,14 @@ def messy(seed: int, start: date, days: int, *, history: int = 45, gaps: float =
                      "article_count_24h": int(rng.integers(0, 9)), "sentiment_24h": float(rng.uniform(-1, 1)),
                      **{f"theme_{theme}_share_24h": float(rng.random()) for theme in schemas.THEMES}}
                 )  # fmt: skip
+            if rng.random() < 0.9:
+                cells = {
+                    c: _value(rng, schemas.SOCIAL_SENTIMENT.by_name[c].upper)
+                    for c in schemas.SOCIAL_SENTIMENT.value_columns
+                }
+                rows["social_sentiment"].append(
+                    {"symbol": symbol, "ts": ts, "available_at": ts, "pit_quality": "final", **cells}
+                )
             if rng.random() < 0.8:
                 rows["derivatives"].append(
                     {"symbol": symbol, "ts": ts, "available_at": ts + timedelta(minutes=float(rng.uniform(0, 59))),
@@ -118,6 +128,8 @@ def messy(seed: int, start: date, days: int, *, history: int = 45, gaps: float =
                 )  # fmt: skip
         rows["onchain_base"] += _daily(rng, schemas.ONCHAIN_BASE, {"symbol": symbol}, first, history + days)
         rows["onchain_enhanced"] += _daily(rng, schemas.ONCHAIN_ENHANCED, {"symbol": symbol}, first, history + days)
+        for row in _daily(rng, schemas.NETWORK_METRICS, {"symbol": symbol}, first, history + days):
+            rows["network_metrics"].append(row | {"available_at": at(row["date"], 30)})
         for name in ("social_metrics", "developer_activity"):
             for row in _daily(rng, schemas.CONTRACTS[name], {"symbol": symbol}, first, history + days):
                 rows[name].append(row | {"available_at": at(row["date"], 24 + 35 / 60)})
@@ -133,9 +145,27 @@ def messy(seed: int, start: date, days: int, *, history: int = 45, gaps: float =
     for row in _daily(rng, schemas.MARKET_SENTIMENT, {}, first, history + days):
         if row["fear_greed_index"] is not None:
             rows["market_sentiment"].append(row | {"available_at": at(row["date"], 0.25)})
+    rows["macro_indicators"] = readings(rng, first, history + days)
     return inputs(**rows)
 
 
+def readings(rng: np.random.Generator, first: date, days: int) -> list[dict]:
+    """Readings of the macro series: a tenth of the cells null, some days without one, some with a second one at noon."""
+    found = []
+    for name in (series.name for series in SERIES if series.feature):
+        for number in range(days):
+            for hour in (0, 12.5) if rng.random() < 0.3 else (0,) if rng.random() < 0.8 else ():
+                ts = at(first + number * DAY, hour)
+                values = {c: float(rng.normal(5, 2)) if rng.random() < 0.9 else None for c in READ}
+                release = ts + float(rng.integers(1, 400)) * HOUR if rng.random() < 0.9 else None
+                found.append(
+                    {"series": name, "ts": ts, "available_at": ts, "observation_date": ts.date(), "next_release_at": release,
+                     "released_at": ts - float(rng.integers(0, 400)) * HOUR, "pit_quality": "vintage", **values}
+                )  # fmt: skip
+    return found
+
+
+READ = ("level", "change_1", "change_5", "change_20", "zscore_20", "surprise")
 CONTRACTS = (("BTC", "binance"), ("BTC", "bybit"), ("SHIB", "binance"), ("NEW", "bybit"))
 
 

@@ -17,7 +17,7 @@ HOUR, DELAY, STALE = timedelta(hours=1), timedelta(minutes=5), timedelta(days=2)
 BASE = {
     "transaction_count_24h": "transaction_count", "onchain_active_addresses": "active_addresses",
     "onchain_market_cap_usd": "market_cap_usd", "onchain_volume_24h": "transfer_volume_usd",
-    "onchain_transaction_volume": "transfer_volume_native",
+    "onchain_transaction_volume": "transfer_volume_native", "onchain_whale_transactions": "transfers_above_1m_usd",
 }  # fmt: skip
 ENHANCED = {
     "onchain_avg_transaction_value": "avg_transaction_value_usd", "onchain_nvt_ratio": "nvt_ratio",
@@ -32,7 +32,6 @@ def row(data: dict[str, pl.DataFrame], symbol: str, ts: datetime) -> dict[str, f
     out |= bar_row({r["ts"] + HOUR: r for r in mine["ohlc"].iter_rows(named=True)}, ts)
     for name, mapping in (("onchain_base", BASE), ("onchain_enhanced", ENHANCED)):
         out |= {feature: newest(mine[name], column, ts) for feature, column in mapping.items()}
-    out["onchain_whale_transactions"] = None
     out["fear_greed_index"] = newest(known["market_sentiment"], "fear_greed_index", ts)
     for column in ("tvl_usd", "stablecoin_supply_usd"):
         out[column] = newest(known["defi_metrics"].filter(pl.col("entity") == "all"), column, ts)

@@ -119,7 +119,7 @@ def test_a_few_columns_alone_are_those_of_the_whole_table(data, whole):
 
 def test_no_column_repeats_another_and_none_is_constant(whole):
     """bb_middle is sma_20 by the books' definitions; every other pair differs somewhere."""
-    values = {name: whole[name] for name in FEATURES if name != "onchain_whale_transactions"}
+    values = {name: whole[name] for name in FEATURES}
     assert {name for name, series in values.items() if series.drop_nulls().n_unique() < 2} == set()
     seen: dict[str, list[str]] = {}
     for name, series in values.items():

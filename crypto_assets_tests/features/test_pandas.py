@@ -19,17 +19,15 @@ ONLY_OURS = {"max_drawdown_30d", "cci_20", "ultimate_oscillator", "bars_filled_7
 
 @pytest.fixture(scope="module")
 def both():
+    symbols = _market.SYMBOLS[:COINS]
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(_market, "COINS", COINS)
-        patch.setattr(_market, "SYMBOLS", _market.SYMBOLS[:COINS])
         patch.setattr(_market, "START", _market.END - timedelta(days=DAYS - 1))
-        inputs = {t: f for t, f in _market.tables(_market.START, _market.END).items() if t in ("prices", "ohlc")}
+        made = _market.tables(_market.START, _market.END, symbols)
+        inputs = {t: f for t, f in made.items() if t in ("prices", "ohlc")}
         frame = features_vs_pandas._joined(inputs)
         theirs = pd.DataFrame(dict(features_vs_pandas._pandas(frame)))
         theirs = theirs[(frame["ts"] >= pd.Timestamp(_market.END - timedelta(days=1), tz="UTC")).to_numpy()]
-        ours = build_features(
-            tables=inputs, symbols=_market.SYMBOLS, start=_market.END - timedelta(days=1), end=_market.END
-        )
+        ours = build_features(tables=inputs, symbols=symbols, start=_market.END - timedelta(days=1), end=_market.END)
     return ours, theirs
 
 

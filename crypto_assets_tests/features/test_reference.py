@@ -35,4 +35,4 @@ def test_the_messy_data_reaches_every_column():
     data = messy(1, START, 3, gaps=0.0, late=0.0)
     got = features(data, ["BTC"], START, END)
     empty = [column.name for column in FEATURE_COLUMNS if got[column.name].null_count() == got.height]
-    assert empty == ["onchain_whale_transactions"]  # no source counts them
+    assert empty == []

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -104,6 +105,16 @@ def test_without_an_index_the_last_line_says_so_and_what_to_do(checkout: Path) -
     assert "goes on where it stopped" in last
 
 
+def make_pip_old(venv: Path) -> None:
+    """Let pip be of a version that cannot install an editable project with today's setuptools."""
+    (package,) = venv.glob("lib/python*/site-packages/pip")
+    (package / "__init__.py").write_text('__version__ = "21.0.1"', encoding="utf-8")
+    (notes,) = package.parent.glob("pip-*.dist-info")
+    metadata = re.sub("^Version: .*", "Version: 21.0.1", (notes / "METADATA").read_text(encoding="utf-8"), flags=re.M)
+    (notes / "METADATA").write_text(metadata, encoding="utf-8")
+    notes.rename(package.parent / "pip-21.0.1.dist-info")
+
+
 def test_half_an_environment_is_completed_and_one_of_a_lost_python_made_anew(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -125,6 +136,10 @@ def test_half_an_environment_is_completed_and_one_of_a_lost_python_made_anew(
     environment.make_venv()
     assert environment._state() == "whole"
     assert mine.exists(), "what else is in the environment stays"
+    make_pip_old(venv)
+    assert environment._state() == "unfinished"
+    environment.make_venv()
+    assert environment._state() == "whole" and mine.exists()
 
 
 def test_uv_gets_the_index_certificate_and_proxy_of_pip(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -161,6 +176,12 @@ def test_uv_gets_the_index_certificate_and_proxy_of_pip(tmp_path: Path, monkeypa
 )
 def test_an_installers_words_become_what_to_do(output: str, words: str) -> None:
     assert words in environment.advice(output)
+
+
+def test_pip_is_not_advised_where_pip_has_failed(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert "CRYPTO_ASSETS_INSTALLER=pip" in environment.advice("something else")
+    monkeypatch.setenv("CRYPTO_ASSETS_INSTALLER", "pip")
+    assert "CRYPTO_ASSETS_INSTALLER" not in environment.advice("something else")
 
 
 def test_what_to_install_must_be_named(capsys: pytest.CaptureFixture[str]) -> None:

@@ -67,7 +67,7 @@ def test_a_day_written_later_makes_what_looked_back_over_it_stale(platform: Plat
 
 def test_the_horizon_follows_the_graph() -> None:
     assert last_affected_day(["news_articles"], START) >= START + DAY * LOOK_BACK["narratives"]["news_articles"]
-    assert last_affected_day(["ml_features"], START) == START
+    assert last_affected_day(["ml_features"], START) == START + DAY * LOOK_BACK["signals"]["ml_features"]
 
 
 def test_runs_of_dead_processes_are_buried(platform: Platform) -> None:

@@ -17,6 +17,7 @@ from crypto_assets.checks import health
 from crypto_assets.cli.main import cli
 from crypto_assets.operate import doctor
 from crypto_assets.operate.doctor import disk, examine
+from crypto_assets.sandbox.macro import KEY
 from crypto_assets.settings import PLANS, Settings
 from crypto_assets.sources import coingecko
 from crypto_assets.tables.schemas import MARKET_SENTIMENT
@@ -54,6 +55,18 @@ def test_the_venues_of_derivatives_are_looked_at_each_on_its_own(findings, monke
     assert found["binance_futures"][0] == found["bybit"][0] == "ok"
     assert found["deribit"][0] == "warn"
     assert found["binance_archive"][0] == "warn", "the recording has no file of that day"
+
+
+def test_what_a_key_of_fred_adds_is_said_without_one_with_one_and_with_a_refused_one(findings, monkeypatch) -> None:
+    monkeypatch.delenv("FRED_API_KEY", raising=False)
+    state, text = findings()["fred"]
+    assert state == "ok" and "FRED_API_KEY is not set: 15 series are not fetched" in text and "PAYEMS" in text
+    monkeypatch.setenv("FRED_API_KEY", KEY)
+    assert findings()["fred"][0] == "ok" and "it adds 15 series" in findings()["fred"][1]
+    monkeypatch.setenv("FRED_API_KEY", "9" * 32)
+    state, text = findings()["fred"]
+    assert state == "warn" and "FRED refuses the key" in text and "until then these series are not fetched" in text
+    assert "9" * 32 not in text
 
 
 def test_a_source_that_is_away_is_named(findings, monkeypatch: pytest.MonkeyPatch) -> None:

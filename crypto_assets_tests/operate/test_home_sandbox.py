@@ -4,6 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import os
+import signal
+import subprocess
+import sys
+import time
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import date, datetime, timezone
@@ -18,7 +22,7 @@ from crypto_assets.errors import CryptoAssetsError, InstanceError, SourceError
 from crypto_assets.operate import home_sandbox
 from crypto_assets.sandbox.server import Sandbox
 from crypto_assets.settings import Settings
-from crypto_assets.sources.client.http import Client
+from crypto_assets.sources.client.http import SANDBOX_HEADER, Client
 from crypto_assets.storage.warehouse import Warehouse
 from crypto_assets.tables.schemas import MARKET_SENTIMENT
 from crypto_assets_tests import scenario
@@ -83,7 +87,8 @@ def test_the_recordings_of_a_demo_are_replayed(home: Path, tmp_path: Path) -> No
     replace(DEMO, seed=None, data=scenario.write(tmp_path / "recorded data")).write(home)
     with home_sandbox.running(Settings.from_env()) as sandbox:
         assert sandbox is not None
-        assert sandbox.backend.mark == "sandbox-replay"
+        answer = httpx.get(f"{sandbox.url}/0/public/SystemStatus", timeout=60)
+        assert answer.headers[SANDBOX_HEADER] == "sandbox-replay"
 
 
 def test_recordings_that_are_away_are_one_sentence(home: Path, tmp_path: Path) -> None:
@@ -93,6 +98,42 @@ def test_recordings_that_are_away_are_one_sentence(home: Path, tmp_path: Path) -
         home_sandbox.running(Settings.from_env()),
     ):
         pass
+
+
+def test_a_folder_without_recordings_is_one_sentence(home: Path, tmp_path: Path) -> None:
+    (tmp_path / "bare").mkdir()
+    replace(DEMO, seed=None, data=tmp_path / "bare").write(home)
+    with (
+        pytest.raises(InstanceError, match=r"the sandbox cannot serve: .*bare holds no recording"),
+        home_sandbox.running(Settings.from_env()),
+    ):
+        pass
+
+
+def test_work_without_requests_is_done_while_the_sandbox_starts(home: Path) -> None:
+    done = []
+    with home_sandbox.running(Settings.from_env(), lambda: done.append(os.environ.get("FEAR_GREED_BASE_URL"))) as own:
+        assert own is not None and done == [None], "it ran before the variables led to the sandbox"
+
+
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
+def test_the_sandbox_ends_with_its_command_however_that_ends(tmp_path: Path, number: signal.Signals) -> None:
+    script = (
+        "import sys, time; from pathlib import Path; from crypto_assets.operate.sandbox_process import SandboxProcess\n"
+        "with SandboxProcess(7, Path(sys.argv[1])) as sandbox:\n    print(sandbox.url, flush=True); time.sleep(600)"
+    )
+    with subprocess.Popen(
+        [sys.executable, "-c", script, str(tmp_path / "log")], stdout=subprocess.PIPE, text=True
+    ) as command:
+        assert command.stdout is not None
+        url = command.stdout.readline().strip()
+        assert httpx.get(f"{url}/0/public/SystemStatus", timeout=60).status_code == 200
+        command.send_signal(number)
+    deadline = time.monotonic() + 60
+    with pytest.raises(httpx.ConnectError):
+        while time.monotonic() < deadline:
+            httpx.get(f"{url}/0/public/SystemStatus", timeout=60)
+            time.sleep(0.1)
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tracemalloc
 from collections.abc import Callable, Iterator
 from datetime import date, datetime, timedelta, timezone
 from typing import Any
@@ -38,7 +39,7 @@ def at(*parts: int) -> int:
 
 def ask(sandbox: Sandbox, path: str, status: int = 200, **params: Any) -> Any:
     """The parsed JSON of one request, once its status and the sandbox's mark are right."""
-    answer = httpx.get(f"{sandbox.url}{path}", params=params)
+    answer = httpx.get(f"{sandbox.url}{path}", params=params, timeout=60)
     assert answer.status_code == status, answer.text[:200]
     assert answer.headers[SANDBOX_HEADER] == sandbox.backend.mark
     assert answer.headers["content-type"] == "application/json"
@@ -119,7 +120,7 @@ def bars(sandbox: Sandbox) -> pd.DataFrame:
 
 
 def body(sandbox: Sandbox, path: str, **params: Any) -> bytes:
-    answer = httpx.get(f"{sandbox.url}{path}", params=params)
+    answer = httpx.get(f"{sandbox.url}{path}", params=params, timeout=60)
     assert answer.status_code == 200
     return answer.content
 
@@ -301,3 +302,34 @@ def test_unlisted_coins_are_missing_not_made_up(sandbox: Sandbox) -> None:
     fetched = fetch(lambda client: ohlc.fetch_ohlc(client, config, asked, *days))
     assert set(fetched.frame["symbol"]) == {"BTC"} and set(fetched.missing) == {coin.symbol}
     assert fetched.missing[coin.symbol].startswith("no source lists it: ")
+
+
+def test_contracts_of_every_coin_quote_the_newest_bar_and_keep_no_history() -> None:
+    with Sandbox(seed=7, now=NOW) as fresh:
+        tracemalloc.start()
+        try:
+            contracts = ask(fresh, "/api/v3/derivatives")
+            kept, _ = tracemalloc.get_traced_memory()
+        finally:
+            tracemalloc.stop()
+        last = ask(fresh, KLINES, symbol="BTCUSDT", startTime=at(2024, 6, 1, 12) * 1000)
+    assert len({row["index_id"] for row in contracts}) > 200
+    assert {row["price"] for row in contracts if row["index_id"] == "BTC"} == {last[0][4]}
+    assert {row["last_traded_at"] for row in contracts} == {at(2024, 6, 1, 12)}
+    assert kept < 50e6, "the bars of all these coins are a gigabyte"
+
+
+def test_a_window_has_the_rows_that_the_whole_has_there(sandbox: Sandbox) -> None:
+    first, last = at(2024, 5, 20) * 1000, at(2024, 5, 24) * 1000
+    for path, params, stamp in (
+        ("/binance-futures/fapi/v1/fundingRate", {"symbol": "BTCUSDT"}, "fundingTime"),
+        ("/binance-futures/fapi/v1/klines", {"symbol": "BTCUSDT", "interval": "1h"}, 0),
+        ("/binance-futures/fapi/v1/indexPriceKlines", {"pair": "BTCUSDT", "interval": "1h"}, 0),
+    ):
+        whole = ask(sandbox, path, startTime=at(2024, 5, 10) * 1000, limit=1000, **params)
+        part = ask(sandbox, path, startTime=first, endTime=last, limit=1000, **params)
+        assert part == [row for row in whole if first <= row[stamp] <= last] and 0 < len(part) < len(whole)
+    days = {"assets": "btc", "metrics": "PriceUSD,TxCnt", "page_size": 1000}
+    known = ask(sandbox, METRICS, start_time="2024-05-01", **days)["data"]
+    asked = ask(sandbox, METRICS, start_time="2024-05-20", end_time="2024-05-24", **days)["data"]
+    assert asked == [row for row in known if "2024-05-20" <= row["time"][:10] <= "2024-05-24"] and len(asked) == 5

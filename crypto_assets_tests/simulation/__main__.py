@@ -1,9 +1,10 @@
-"""The command: a number of ticks with the disturbances of a day, then one JSON document; exit 1 where something is amiss."""
+"""The command: a number of ticks with the disturbances of a day or a week, then one JSON document; exit 1 where something is amiss."""
 
 from __future__ import annotations
 
 import argparse
 import json
+import math
 import signal
 import sys
 import tempfile
@@ -15,38 +16,23 @@ from typing import Any
 
 from crypto_assets.dates import DAY, today
 from crypto_assets_tests.simulation import __doc__ as ABOUT
-from crypto_assets_tests.simulation import verdict
+from crypto_assets_tests.simulation import plans, verdict
 from crypto_assets_tests.simulation.day import HISTORY, QUARTER, Day, day
 
 SLO = 0.99
-LAST_LOOKS = 12  # quarters after the day in which what is still open may close
-# Tick of 96 -> what happens then; fewer ticks have them closer together. An hour of Kraken's is missed by two ticks:
-# the third brings it, and only then it would be late.
-DISTURBANCES = {
-    8: "silent kraken", 10: "back kraken", 19: "stop postgres", 26: "silent model", 31: "back model",
-    38: "kill run", 57: "kill daemon", 64: "silent defillama", 72: "back defillama", 80: "kill run",
-}  # fmt: skip
+LAST_LOOKS = 12  # quarters after the last tick in which what is still open may close
 
 
-def disturbances(ticks: int) -> dict[int, tuple[str, ...]]:
-    found: dict[int, tuple[str, ...]] = {}
-    n = 0
-    for tick, what in DISTURBANCES.items():
-        n = max(tick * ticks // 96, n + what.startswith("back"))  # at least one tick hears nothing
-        found[n] = (*found.get(n, ()), what)
-    return found
-
-
-def run(folder: Path, start: datetime, ticks: int) -> dict[str, Any]:
+def run(folder: Path, start: datetime, ticks: int, plan: plans.Plan) -> dict[str, Any]:
     """The whole of it; returns what ``main`` prints."""
-    began, planned = time.monotonic(), disturbances(ticks)
+    began, planned = time.monotonic(), plan.spread_over(ticks)
     with day(folder, start) as found:
         shown = 0
         for n in range(ticks):
             found.quarter(start + QUARTER * n, planned.get(n, ()))
             shown = _show(found, shown, time.monotonic() - began)
         now = found.clock.now()
-        level = verdict.service_level(found.warehouse, now)
+        level = verdict.service_level(found.warehouse, now, plan.window)
         more = 0
         while more < LAST_LOOKS and any("closed" not in entry for entry in verdict.incidents(found.hook.got).values()):
             found.quarter(start + QUARTER * (ticks + more))
@@ -60,6 +46,7 @@ def run(folder: Path, start: datetime, ticks: int) -> dict[str, Any]:
             "newest_runs": {status: statuses.count(status) for status in sorted(set(statuses))}, **level,
             "gaps": verdict.gaps(found.warehouse, start.date(), now),
             "duplicates": verdict.duplicates(found.warehouse, start.date() - DAY * HISTORY, now),
+            "premium_share": verdict.premium_share(found.warehouse, start.date(), now),
             "messages_refused_by_the_webhook": len(found.hook.ids) - len(found.hook.got),
             "incidents": reported, "reported_wrongly": verdict.reported_wrongly(reported), "trouble": found.trouble,
         }  # fmt: skip
@@ -75,14 +62,18 @@ def _show(found: Day, shown: int, seconds: float) -> int:
 
 def good(document: dict[str, Any]) -> bool:
     amiss = ("gaps", "duplicates", "reported_wrongly", "trouble", "unobserved_slots")
-    return document["slo_24h_least"] >= SLO and not any(document[name] for name in amiss)
+    enough = document["slo_least"] >= SLO and document["premium_share"] == 1.0
+    return enough and not any(document[name] for name in amiss)
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m crypto_assets_tests.simulation", description=ABOUT)
-    parser.add_argument("ticks", nargs="?", type=int, default=96)
     parser.add_argument(
-        "--begin", type=time_of_day.fromisoformat, default=time_of_day(14), help="HH:MM of the day before yesterday"
+        "ticks", nargs="?", type=int, help="fewer than the plan has: the disturbances are closer together"
+    )
+    parser.add_argument("--week", action="store_true", help="a week of 672 ticks, with its own disturbances")
+    parser.add_argument(
+        "--begin", type=time_of_day.fromisoformat, default=time_of_day(14), help="HH:MM of the first day"
     )
     parser.add_argument("--folder", type=Path, help="where state and logs stay")
     chosen = parser.parse_args()
@@ -91,7 +82,10 @@ def main() -> int:
     folder.mkdir(parents=True, exist_ok=True)
     folder.chmod(0o755)  # Postgres, who runs as somebody else, reads the clock
     print(f"state and logs are in {folder}/home", file=sys.stderr)
-    document = run(folder, datetime.combine(today() - DAY * 2, chosen.begin, timezone.utc), chosen.ticks)
+    plan = plans.WEEK if chosen.week else plans.DAY
+    ticks = chosen.ticks or plan.ticks
+    first = today() - DAY * (1 + math.ceil(ticks / 96))  # the last tick is not in the future
+    document = run(folder, datetime.combine(first, chosen.begin, timezone.utc), ticks, plan)
     print(json.dumps(document, indent=2, default=str))
     return 0 if good(document) else 1
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import socket
 import subprocess
 import sys
@@ -13,9 +14,12 @@ from pathlib import Path
 import httpx
 import yaml
 
+import crypto_assets_tests
 from crypto_assets_tests.live import REPOSITORY, Live, free_port, wait_until
 
 NAMES = ("code", "daemon", "webserver")
+GRACE_S = 10  # between SIGTERM and SIGKILL, as a container that is stopped has it
+ROOT = Path(crypto_assets_tests.__file__).parents[1]
 
 
 @dataclass
@@ -25,6 +29,7 @@ class Composed(Live):
     processes: dict[str, subprocess.Popen[bytes]] = field(default_factory=dict)
     code_port: int = field(default_factory=free_port)
     restarts: int = 0
+    source: Path | None = None  # where the package is imported from; None: the installed one
 
     def start(self) -> None:
         server = {"host": "127.0.0.1", "port": self.code_port, "location_name": REPOSITORY["repositoryLocationName"]}
@@ -47,6 +52,25 @@ class Composed(Live):
                 self.restarts += 1
                 self._start(name)
 
+    def deploy(self, source: Path) -> None:
+        """Replace every process by one that runs the package in ``source``, as containers of a new image do.
+
+        What runs in the container of the code server ends with it: first it is asked to stop, then it is killed.
+        """
+        for process in self.processes.values():
+            os.killpg(process.pid, signal.SIGTERM)
+        for process in self.processes.values():
+            with suppress(subprocess.TimeoutExpired):
+                process.wait(GRACE_S)
+            with suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
+        self.source = source
+        self.env["PYTHONPATH"] = os.pathsep.join([str(source), str(ROOT)])
+        for name in NAMES:
+            self._start(name)
+        wait_until(self._answers, 120, f"the UI on {self.port} (see {self.home}/webserver.log)")
+
     @property
     def _workspace(self) -> Path:
         return self.home / "workspace.yaml"
@@ -68,6 +92,7 @@ class Composed(Live):
             self.processes[name] = subprocess.Popen(
                 [sys.executable, "-W", "ignore", "-m", *arguments],
                 env={**os.environ, **self.env},
+                cwd=self.source,  # what -m finds first
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,

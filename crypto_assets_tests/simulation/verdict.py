@@ -9,6 +9,7 @@ from typing import Any
 import polars as pl
 
 from crypto_assets.automation.schedules import SETTLES_AFTER
+from crypto_assets.checks import calls
 from crypto_assets.checks.outcome import Scope
 from crypto_assets.checks.shells import every_measure
 from crypto_assets.dates import DAY, days, midnight
@@ -48,14 +49,15 @@ def reported_wrongly(found: dict[str, dict[str, Any]]) -> list[str]:
     ]
 
 
-def service_level(warehouse: Warehouse, now: datetime) -> dict[str, Any]:
-    """From the platform's own newest report."""
+def service_level(warehouse: Warehouse, now: datetime, window: str) -> dict[str, Any]:
+    """From the platform's own newest report: the shares of fresh slots in a window, by table."""
     rows = warehouse.read("slo_report", start=now.date() - DAY, end=now.date())
-    newest = rows.filter(pl.col("ts") == pl.col("ts").max(), pl.col("window") == "24h")
+    newest = rows.filter(pl.col("ts") == pl.col("ts").max(), pl.col("window") == window)
     shares = {row["asset"]: round(row["share_fresh"], 4) for row in newest.iter_rows(named=True)}
     return {
-        "slo_24h": shares,
-        "slo_24h_least": min(shares.values()),
+        "slo_window": window,
+        "slo": shares,
+        "slo_least": min(shares.values()),
         "slots": int(newest.filter(pl.col("asset") == "prices")["slots"].sum()),
         "unobserved_slots": int(newest["unobserved_slots"].sum()),
     }
@@ -71,6 +73,14 @@ def gaps(warehouse: Warehouse, first: date, now: datetime) -> list[str]:
                 outcome = every_measure()[table]["rows_expected"](scope)
                 said += [] if outcome.passed else [f"{table}: {outcome.description}"]
     return said
+
+
+def premium_share(warehouse: Warehouse, first: date, now: datetime) -> float:
+    """The share of CoinGecko's calls since ``first`` that were made with the paid key; by the platform's own check."""
+    outcome = calls.premium_share(Scope(warehouse, Settings.from_env(), first, now.date(), now))
+    if not outcome.numbers["calls"]:
+        raise RuntimeError("no call of CoinGecko was counted, so the share of paid calls says nothing")
+    return float(outcome.numbers["share"])
 
 
 def duplicates(warehouse: Warehouse, first: date, now: datetime) -> list[str]:

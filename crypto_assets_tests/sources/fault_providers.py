@@ -5,11 +5,13 @@ from __future__ import annotations
 import csv
 import io
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import date, datetime, timedelta, timezone
 from typing import Any
 
 from crypto_assets.catalog import by_symbol
+from crypto_assets.errors import SourceError
+from crypto_assets.narratives.mentions import find_symbols
 from crypto_assets.narratives.tagging import tag_articles
 from crypto_assets.settings import Settings
 from crypto_assets.sources import (
@@ -23,12 +25,16 @@ from crypto_assets.sources import (
     deribit,
     derivatives,
     kraken,
+    macro,
+    network,
     ohlc,
     rss,
+    social,
 )
 from crypto_assets.sources.binance_statistics import COLUMNS
 from crypto_assets.sources.client.http import Client
 from crypto_assets.sources.fetched import Fetched
+from crypto_assets.sources.vintages import frame_of
 from crypto_assets.tables.contract import Contract
 from crypto_assets.tables.schemas import CONTRACTS
 from crypto_assets_tests.sources.venues import checksum, zipped
@@ -234,6 +240,11 @@ async def _articles(client: Client, settings: Settings) -> Fetched:
     return Fetched(tag_articles(fetched.frame, BTC, DAY, DAY), fetched.digests, fetched.missing)
 
 
+async def _posts(client: Client, settings: Settings) -> Fetched:
+    named = replace(settings, social_feeds=settings.news_feeds)
+    return await social.fetch_posts(client, named, DAY, DAY, NOW, find_symbols, BTC)
+
+
 async def _newest(client: Client, settings: Settings) -> Fetched:
     marks = coingecko_today.marks(NOW.date(), NOW)
     return await coingecko_today.fetch_today(client, settings, BTC, NOW.date(), NOW, {"BTC": set(marks[:-1])})
@@ -241,6 +252,47 @@ async def _newest(client: Client, settings: Settings) -> Fetched:
 
 async def _community(client: Client, settings: Settings) -> Fetched:
     return (await coingecko_context.fetch_community(client, settings, BTC, DAY, DAY, NOW))[0]
+
+
+def _fred(request: Request) -> Any:
+    """Two observations of the series that is asked for, the second one revised on the day."""
+    if request.path.endswith("/release/dates"):
+        return Reply({"release_dates": [{"release_id": 10, "date": "2024-01-11"}]})
+    row = {"realtime_end": request.query["realtime_end"], "value": "101.5"}
+    return {"count": 3, "observations": [
+        {**row, "date": "2023-12-01", "realtime_start": "2023-12-20", "realtime_end": "2024-01-01"},
+        {**row, "date": "2023-12-01", "realtime_start": "2024-01-02", "value": "102.5"},
+        {**row, "date": "2023-12-08", "realtime_start": "2024-01-02"},
+    ]}  # fmt: skip
+
+
+def _rates(_: Request) -> Any:
+    row = {"type": "SOFR", "percentRate": 5.33, "revisionIndicator": ""}
+    return {"refRates": [{**row, "effectiveDate": f"2023-12-{day}"} for day in (29, 28, 27)]}
+
+
+def _charts(request: Request) -> Any:
+    """The charts of Bitcoin; mempool.space and DefiLlama give good answers."""
+    stamps = [MIDNIGHT - 86400, MIDNIGHT, MIDNIGHT + 86400]
+    if request.path.startswith("/mempool"):
+        return Reply([{"timestamp": stamp + 9, "avgFee_50": 12} for stamp in stamps])
+    if "/overview/" in request.path:
+        return Reply({"totalDataChart": [[stamp, 1e6] for stamp in stamps]})
+    return {"status": "ok", "values": [{"x": stamp, "y": 300_000.5} for stamp in stamps]}
+
+
+def _macro(name: str) -> Callable[[Client, Settings], Awaitable[Fetched]]:
+    """One provider of macro series alone; a series that it does not give is an error."""
+
+    async def fetch(client: Client, settings: Settings) -> Fetched:
+        given = await macro.PROVIDERS[name](client, settings, DAY, DAY, NOW)
+        for why in (*given.failed.values(), *given.missing.values()):
+            raise SourceError(why)
+        frame = frame_of(given.vintages, {name: given.source})
+        frame = frame[frame["series"].isin(("PAYEMS", "SOFR"))]  # each series has the same answer
+        return Fetched(frame, tuple(given.digests), set_aside=given.log.records())
+
+    return fetch
 
 
 ROUTES = [
@@ -296,5 +348,13 @@ ROUTES = [
     Route("alternative_me fng", "market_sentiment", _greed, lambda b: b["data"], "value", "timestamp",
           ("alternative_me", "/fng/", "2024-01-02"),
           lambda c, s: alternative_me.fetch_fear_greed(c, s, DAY, DAY, NOW), may_be_zero=True),
+    Route("social feeds", "social_posts", _feed, lambda b: b, None, None, ("news", "one"), _posts),
+    Route("fred observations", "macro_series", _fred, lambda b: b["observations"], "value", "date",
+          ("fred", "/series/observations", "2024-01-02"), _macro("fred"), env={"FRED_API_KEY": "0" * 32}, may_be_zero=True),
+    Route("blockchain charts", "network_metrics", _charts, lambda b: b["values"], "y", "x",
+          ("BTC", "2024-01-02"), lambda c, s: network.fetch_network(c, s, BTC, DAY, DAY, NOW),
+          may_be_zero=True),
+    Route("nyfed rates", "macro_series", _rates, lambda b: b["refRates"], "percentRate", "effectiveDate",
+          ("nyfed", "search.json", "2024-01-02"), _macro("nyfed"), may_be_zero=True),
     Route("news feeds", "news_articles", _feed, lambda b: b, None, None, ("news", "one"), _articles),
 ]  # fmt: skip

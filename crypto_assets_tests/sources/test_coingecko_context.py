@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import date, datetime, timezone
+from datetime import date, datetime, timedelta, timezone
 from typing import Any
 
 import pandas as pd
@@ -127,6 +127,23 @@ def test_a_count_that_is_none_is_null_in_its_own_table(value: Any, why: str) -> 
     assert [(r.subject, r.column, r.reason) for r in developer.set_aside] == [("ETH", "forks", why)]
     for table, fetched in ((SOCIAL_METRICS, social), (DEVELOPER_ACTIVITY, developer)):
         table.validate(fetched.frame)
+
+
+def test_a_day_names_its_own_answers_only() -> None:
+    found: list[Fetched] = []
+
+    async def both(client: Any, settings: Any) -> Fetched:
+        found.extend(
+            await coingecko_context.fetch_community(client, settings, (BTC, ETH), DAY - timedelta(days=1), DAY, NOW)
+        )
+        return found[0]
+
+    with serve(lambda request: {**GOOD, "id": request.path, "date": request.query["date"]}) as server:
+        fetch(lambda client: both(client, server.settings(**PRO)))
+    social, developer = found
+    before, after = (set(social.digests_of(day)) for day in (DAY - timedelta(days=1), DAY))
+    assert len(before) == len(after) == 2 and not before & after, "an answer for each coin and day"
+    assert [set(developer.digests_of(day)) for day in (DAY - timedelta(days=1), DAY)] == [before, after]
 
 
 def test_data_of_another_shape_are_set_aside_as_a_whole() -> None:

@@ -15,9 +15,10 @@ from crypto_assets.catalog import Coin, by_symbol
 from crypto_assets.errors import SourceError
 from crypto_assets.sources import coinmetrics
 from crypto_assets.sources.fetched import Fetched
-from crypto_assets.tables.schemas import COINMETRICS_METRICS, ONCHAIN_BASE
+from crypto_assets.tables.schemas import COINMETRICS_METRICS, COINMETRICS_PAID, ONCHAIN_BASE
 from crypto_assets_tests.sources.wire_server import Reply, Request, Server, fetch, serve, shared
 
+OPEN = [metric for metric in COINMETRICS_METRICS.values() if metric not in COINMETRICS_PAID]
 BTC, ETH = by_symbol()["BTC"], by_symbol()["ETH"]
 D1, D2, D3 = date(2021, 1, 1), date(2021, 1, 2), date(2021, 1, 3)
 NOW = datetime(2021, 6, 1, 12, tzinfo=timezone.utc)
@@ -73,12 +74,27 @@ def test_the_request_is_the_documented_one():
         get(server, coins=(BTC, ETH))
         (request,) = server.requests
     assert request.path == "/v4/timeseries/asset-metrics"
-    assert request.query["metrics"].split(",") == [*COINMETRICS_METRICS.values(), "AssetEODCompletionTime"]
+    assert request.query["metrics"].split(",") == [*OPEN, "AssetEODCompletionTime"]
     assert {name: value for name, value in request.query.items() if name != "metrics"} == {
         "assets": "btc,eth", "frequency": "1d", "start_time": "2021-01-01", "end_time": "2021-01-01",
         "page_size": "10000", "paging_from": "start",
         "ignore_unsupported_errors": "true", "ignore_forbidden_errors": "true",
     }  # fmt: skip
+
+
+def test_transfers_of_large_value_are_asked_for_with_a_key_only() -> None:
+    body = page(row("btc", D1, PriceUSD="29374.1", TxTfrValAbUSD1MCnt="4211", AssetEODCompletionTime="1609561800"))
+    for env, value in (({}, None), ({"COINMETRICS_API_KEY": "planted"}, 4211.0)):
+        seen: list[Request] = []
+
+        def answer(request: Request, seen: list[Request] = seen, paid: bool = value is not None) -> Any:
+            seen.append(request)
+            return body if paid else page(row("btc", D1, PriceUSD="29374.1", AssetEODCompletionTime="1609561800"))
+
+        with serve(answer) as server:
+            rows = ONCHAIN_BASE.validate(get(server, **env).frame)
+        assert ("TxTfrValAbUSD1MCnt" in seen[0].query["metrics"]) == (value is not None)
+        assert rows["transfers_above_1m_usd"].to_list() == [value]
 
 
 def test_pages_are_followed_to_the_last_partial_one():
@@ -311,7 +327,7 @@ def test_a_retired_metric_is_named_and_asked_for_no_more():
         result = get(server, D1, D2, (BTC, ETH))
         kept = server.requests[-1].query["metrics"].split(",")
     assert len(result.frame) == 4 and result.calls == 3
-    assert kept == [m for m in [*COINMETRICS_METRICS.values(), "AssetEODCompletionTime"] if m not in ("FeeTotUSD", "HashRate", "NVTAdj")]  # fmt: skip
+    assert kept == [m for m in [*OPEN, "AssetEODCompletionTime"] if m not in ("FeeTotUSD", "HashRate", "NVTAdj")]  # fmt: skip
     assert "HTTP 400" in result.missing["FeeTotUSD"] and "HTTP 403" in result.missing["NVTAdj"]
     assert {(r.subject, r.day, r.column, r.reason) for r in result.set_aside} == {
         ("coinmetrics", day, column, "the provider refuses the metric")

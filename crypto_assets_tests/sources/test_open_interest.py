@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
@@ -111,6 +112,14 @@ def test_a_day_is_the_rows_of_its_hours_from_its_own_file_and_the_one_before() -
     assert set(got.select("long_short_ratio", "taker_buy_sell_ratio").rows()) == {(1.5, 0.9)}
     assert (got["available_at"] - got["ts"]).unique().to_list() == [timedelta(minutes=5)]
     assert len(requests) == 2 * 4, "a file and its checksum a day, and one day more"
+
+
+def test_a_day_names_the_files_of_its_rows_however_long_the_fetch_is() -> None:
+    files = {n: hashlib.sha256(file_of("BTCUSDT", ends(D1 + DAY * n))).hexdigest() for n in range(-1, 3)}
+    long, short = ask(archive())[0], ask(archive(), end=D1)[0]
+    assert long.digests == ()
+    assert long.digests_of(D2) == sorted([files[0], files[1]]), "00:00 of a day is in the file of the day before"
+    assert short.digests_of(D1) == long.digests_of(D1) == sorted([files[-1], files[0]])
 
 
 def test_from_the_day_on_which_labels_became_beginnings_a_row_is_known_five_minutes_later() -> None:

@@ -13,6 +13,7 @@ from crypto_assets.settings import Settings
 from crypto_assets.storage.warehouse import Warehouse
 from crypto_assets_tests import scenario, warm
 
+FRED = "plantedfredkey0123456789abcdefgh"
 GECKO, METRICS = "CG-plantedGeckoKey7f3a9", "cm-plantedMetricsKey51bd0"
 # Refusals, time-outs that heal, HTML, cut bodies, and an answer that a parser refuses: every place where errors are made.
 FAULTS = (
@@ -36,6 +37,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
             "COINGECKO_API_KEY": GECKO,
             "COINGECKO_PLAN": "analyst",
             "COINMETRICS_API_KEY": METRICS,
+            "FRED_API_KEY": FRED,
         }
         printed = []
         day = scenario.START.isoformat()
@@ -49,7 +51,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
 
 def test_nothing_printed_holds_a_key(run) -> None:
     _, printed = run
-    assert GECKO not in printed and METRICS not in printed
+    assert not any(key in printed for key in (GECKO, METRICS, FRED))
 
 
 def test_no_file_of_the_home_holds_a_key(run) -> None:
@@ -59,7 +61,7 @@ def test_no_file_of_the_home_holds_a_key(run) -> None:
     assert any("pg_wal" in str(path) for path in files) and any(path.suffix == ".parquet" for path in files)
     for path in files:
         content = path.read_bytes()
-        assert GECKO.encode() not in content and METRICS.encode() not in content, path
+        assert not any(key.encode() in content for key in (GECKO, METRICS, FRED)), path
 
 
 def test_no_row_of_the_event_log_holds_a_key(run) -> None:
@@ -77,7 +79,7 @@ def test_no_row_of_the_event_log_holds_a_key(run) -> None:
     for schema, table in tables:
         cursor.execute(f'SELECT row_to_json(t)::text FROM "{schema}"."{table}" t')
         for (text,) in cursor.fetchall():
-            assert GECKO not in text and METRICS not in text, (schema, table)
+            assert not any(key in text for key in (GECKO, METRICS, FRED)), (schema, table)
     connection.close()
 
 
@@ -88,4 +90,4 @@ def test_no_row_of_a_table_holds_a_key(run) -> None:
     assert stored
     for table in stored:
         text = warehouse.read(table).write_json()
-        assert GECKO not in text and METRICS not in text, table
+        assert not any(key in text for key in (GECKO, METRICS, FRED)), table

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import polars as pl
 import pytest
+from deltalake import DeltaTable
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from polars.testing import assert_frame_equal
@@ -80,6 +81,26 @@ def test_a_rewritten_day_leaves_the_files_of_the_others(warehouse: Warehouse) ->
     after = {row["day"]: row["path"] for row in warehouse.files("prices").to_dicts()}
     assert {day for day in wanted if before[day] != after[day]} == {START + DAY}
     assert warehouse.read("prices", start=START + DAY, end=START + DAY)["price_usd"][0] == 7.0
+
+
+def test_a_write_opens_the_commit_log_once(place: Place) -> None:
+    """To open it takes as long as the write of a day, once a table has years of days."""
+
+    class Counted(Warehouse):
+        opened = 0
+
+        def snapshot(self, table: str, version: int | None = None) -> DeltaTable | None:
+            self.opened += 1
+            return super().snapshot(table, version)
+
+    Warehouse(place("warehouse")).write(PRICES, rows(START), [START])
+    counted = Counted(place("warehouse"))
+    for price, changed in ((100.0, False), (7.0, True)):
+        counted.opened = 0
+        report = counted.write(PRICES, rows(START, price=price), [START])
+        assert (counted.opened, report.changed) == (1, changed)
+        stored = counted.files("prices")
+        assert (report.bytes, report.version) == (stored["bytes"].sum(), counted.version("prices"))
 
 
 def test_the_same_rows_again_make_no_commit(warehouse: Warehouse) -> None:

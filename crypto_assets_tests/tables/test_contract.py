@@ -61,7 +61,8 @@ def cell(column: Column, n: int) -> Any:
 
 def sample(contract: Contract, count: int = 3) -> pl.DataFrame:
     found = [{column.name: cell(column, n) for column in contract.columns} for n in range(count)]
-    return pl.DataFrame(found, schema=contract.polars_schema)
+    earlier = [pl.col(early) - timedelta(hours=1) for early, _ in contract.before]
+    return pl.DataFrame(found, schema=contract.polars_schema).with_columns(earlier)
 
 
 every_contract = pytest.mark.parametrize("contract", CONTRACTS.values(), ids=CONTRACTS)
@@ -71,6 +72,13 @@ def broken_columns(contract: Contract, changes: list[pl.Expr]) -> set[str]:
     """The columns that break a rule in all three rows once the sample is changed."""
     problems = contract.violations(sample(contract).with_columns(changes))
     return {line.split()[0] for line in problems if " breaks " in line and " in 3 row(s)" in line}
+
+
+@pytest.mark.parametrize("contract", [c for c in CONTRACTS.values() if c.before], ids=lambda c: c.table)
+def test_an_instant_that_must_come_before_is_refused_at_the_same_instant(contract: Contract) -> None:
+    early, late = contract.before[0]
+    problems = contract.violations(sample(contract).with_columns(pl.col(late).alias(early)))
+    assert [line.split(" in ")[0] for line in problems] == [f"{early} is not before {late}"]
 
 
 @every_contract
@@ -301,6 +309,7 @@ def test_a_missing_surplus_or_mistyped_column_is_named():
         ({"key": ("symbol", "when")}, "key of its contract names when, which is no column"),
         ({"keeps": ("gone",)}, "keeps of its contract names gone"),
         ({"ordered": (("low", "price_usd"),)}, "ordered of its contract names low"),
+        ({"before": (("low", "available_at"),)}, "before of its contract names low"),
     ],
 )
 def test_a_contract_that_names_what_it_lacks_fails_at_import(changed: dict[str, Any], words: str) -> None:

@@ -12,10 +12,11 @@ from dataclasses import dataclass, field, replace
 from datetime import date, datetime
 
 from crypto_assets.assets.run_tags import LONGEST_REASON
+from crypto_assets.assets.shell import MONTHS_AT_MOST
 from crypto_assets.automation.planner.rules import Rules
 from crypto_assets.automation.planner.specs import Specs
 from crypto_assets.automation.planner.wanted_days import UnderWay, WantedDay
-from crypto_assets.dates import DAY, chunks, days, runs_of
+from crypto_assets.dates import DAY, chunks, days, months, runs_of, runs_of_months
 
 Attempts = Callable[[str], Sequence[datetime]]  # digest of a run -> when it was requested before
 Wanted = dict[tuple[str, date], tuple[tuple[str, ...], list[str]]]  # (table, day) -> coins, reasons
@@ -34,6 +35,7 @@ class PlannedRun:
         cause: The event that made the days wanted, see :func:`plan`.
         digest: The hash of what it repairs; attempts are counted by it.
         attempt: How often it was requested before.
+        months: Whether its partitions are months; ``first`` and ``last`` are then first days of months.
     """
 
     tables: tuple[str, ...]
@@ -44,10 +46,13 @@ class PlannedRun:
     cause: str = ""
     digest: str = ""
     attempt: int = 0
+    months: bool = False
 
     @property
     def partitions(self) -> int:
-        """Days times tables."""
+        """Days (or months) times tables."""
+        if self.months:
+            return len(self.tables) * len(months(self.first, self.last))
         return len(self.tables) * ((self.last - self.first) // DAY + 1)
 
 
@@ -132,9 +137,14 @@ def _place(found: Plan, rules: Rules, now: datetime, before: Sequence[datetime])
 
 
 def _merged(wanted_days: Iterable[WantedDay], specs: Specs) -> Wanted:
-    """Merge the days into one entry per table and day. All coins include some coins; lists of some coins are joined."""
+    """Merge the days into one entry per table and day. All coins include some coins; lists of some coins are joined.
+
+    A day on which no partition of its table begins is left out.
+    """
     found: Wanted = {}
     for wanted_day in wanted_days:
+        if not specs.has(wanted_day.table, wanted_day.day):
+            continue
         coins = () if wanted_day.table in specs.look_back else tuple(sorted(wanted_day.coins))
         key = (wanted_day.table, wanted_day.day)
         if key in found:
@@ -148,7 +158,11 @@ def _merged(wanted_days: Iterable[WantedDay], specs: Specs) -> Wanted:
 
 def _ordered(wanted: Wanted, rules: Rules, specs: Specs) -> list[PlannedRun]:
     """Sort the runs by the rules. Runs for single coins come before runs of the same days, which may use their rows."""
-    chunked = list(_chunked(wanted, rules, specs))
+    trainings = sorted(key for key in wanted if key[0] in specs.monthly)
+    chunked = [
+        *_chunked({key: said for key, said in wanted.items() if key[0] not in specs.monthly}, rules, specs),
+        *(_of_months(trainings) if rules.order == "graph" else ()),
+    ]
     whole = [run for run in chunked if not run.coins]
     shared = [run for run in whole if rules.order == "graph" or run.tables[0] not in specs.wide]
     placed = [(_position(run, rules, specs), 1, run) for run in shared]
@@ -160,7 +174,43 @@ def _ordered(wanted: Wanted, rules: Rules, specs: Specs) -> list[PlannedRun]:
         place = min(_position(other, rules, specs) for other in (run, *meets))
         placed.append((place, 0, run))
     placed.sort(key=lambda item: (item[0], item[1], item[2].first, item[2].tables, item[2].coins))
-    return [part for _, _, run in placed for part in _fitting_memory(run, rules, specs)]
+    runs = [run for _, _, run in placed]
+    if trainings and rules.order != "graph":
+        runs = _with_months(runs, trainings, rules, specs)
+    return [part for run in runs for part in _fitting_memory(run, rules, specs)]
+
+
+def _of_months(wanted: Iterable[tuple[str, date]]) -> Iterator[PlannedRun]:
+    """Make runs of neighbouring months of one table."""
+    by_table: dict[str, list[date]] = {}
+    for table, first in wanted:
+        by_table.setdefault(table, []).append(first)
+    for table, firsts in by_table.items():
+        for first, last in runs_of_months(firsts, MONTHS_AT_MOST):
+            yield PlannedRun((table,), first, last, months=True)
+
+
+def _with_months(
+    runs: Sequence[PlannedRun], wanted: Sequence[tuple[str, date]], rules: Rules, specs: Specs
+) -> list[PlannedRun]:
+    """Put runs of months among the others: after the inputs of the same days, and before what is derived from them.
+
+    A run of days has one calendar, so that the tables of the run that come after the months become a run of their own.
+    """
+    found: list[PlannedRun] = []
+    waiting = set(wanted)
+    for run in runs:
+        inside = [(table, first) for table, first in wanted if run.first <= first <= run.last and not run.coins]
+        inside = [key for key in inside if key in waiting]
+        waiting -= set(inside)
+        rank = min((specs.rank(table) for table, _ in inside), default=0)
+        before = tuple(table for table in run.tables if not inside or specs.rank(table) < rank)
+        after = tuple(table for table in run.tables if table not in before)
+        found += [replace(run, tables=before)] if before else []
+        found += _of_months(inside)
+        found += [replace(run, tables=after)] if after else []
+    alone = sorted(_of_months(sorted(waiting)), key=lambda run: _position(run, rules, specs))
+    return [*found, *alone]
 
 
 def _position(run: PlannedRun, rules: Rules, specs: Specs) -> tuple[int, int]:
@@ -229,6 +279,6 @@ def _reason(run: PlannedRun, wanted: Mapping[tuple[str, date], tuple[tuple[str, 
     said: dict[str, None] = {}
     for table in run.tables:
         for day in days(run.first, run.last):
-            said |= dict.fromkeys(wanted[table, day][1])
+            said |= dict.fromkeys(wanted[table, day][1] if (table, day) in wanted else ())
     first, *more = said
     return first[: LONGEST_REASON - 40] + (f" (and {len(more)} more like it)" if more else "")

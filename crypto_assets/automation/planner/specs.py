@@ -13,7 +13,7 @@ from crypto_assets.assets.shell import DAILY, days_at_most, days_in_memory
 from crypto_assets.automation.schedules import FRESHNESS, SETTLES_AFTER
 from crypto_assets.catalog import select
 from crypto_assets.settings import Settings
-from crypto_assets.tables.registry import LOOK_BACK, REQUIRED_INPUTS, TABLES, wide_chunks
+from crypto_assets.tables.registry import LOOK_BACK, REQUIRED_INPUTS, TABLES, monthly, wide_chunks
 
 
 @dataclass(frozen=True)
@@ -30,6 +30,7 @@ class Specs:
         days_in_memory: Large table -> the most days of it that fit the memory of one run.
         last_day: The last day of the calendar, where a demo's recordings end; None where days go on.
         wide: Table of a provider that makes fewer requests in longer runs -> days of such a run.
+        monthly: Tables whose partitions are months.
     """
 
     look_back: Mapping[str, Mapping[str, int]]
@@ -41,6 +42,11 @@ class Specs:
     days_in_memory: Mapping[str, int]
     last_day: date | None = None
     wide: Mapping[str, int] = field(default_factory=dict)
+    monthly: frozenset[str] = frozenset()
+
+    def has(self, table: str, day: date) -> bool:
+        """Return whether a partition of the table begins on this day."""
+        return table not in self.monthly or day.day == 1
 
     def rank(self, table: str) -> int:
         """Return the position in the graph: 0 for fetched tables; an input is lower than the tables derived from it."""
@@ -80,4 +86,5 @@ def current() -> Specs:
         },
         last_day=Settings.from_env().last_day,
         wide={name: days_at_most(TABLES[name]) for name in wide_chunks()},
+        monthly=monthly(),
     )

@@ -38,6 +38,10 @@ KINDS: dict[str, Kind] = {
         Kind("suspected_change", "Coin ended or changed its unit", "ticket",
              "features and labels leave the jump out; bars and prices before it may be of another unit or coin",
              "suspected-change.md"),
+        Kind("model_drift", "Model drifts from its training", "ticket",
+             "its scores and signals may be worth less than the training promised", "model-drift.md"),
+        Kind("signal_change", "Signal changed", "ticket",
+             "none: a model scored the coin differently, and no order is placed", "signal-change.md"),
         Kind("test", "Test message", "ticket", "none: this is a test of the delivery", "alerting.md"),
     )
 }  # fmt: skip

@@ -19,7 +19,9 @@ from crypto_assets.monitoring.watch import (
     failed_checks,
     failed_runs,
     late_tables,
+    model_drift,
     model_server,
+    signal_changes,
     suspected_changes,
 )
 from crypto_assets.monitoring.watch.watcher import WatchContext, Watcher
@@ -35,6 +37,8 @@ WATCHERS: dict[str, Watcher] = {
         model_server,
         call_budgets,
         suspected_changes,
+        model_drift,
+        signal_changes,
     )
 }
 

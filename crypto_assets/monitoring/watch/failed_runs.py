@@ -32,7 +32,8 @@ from crypto_assets.monitoring.alerts.incidents import Sighting
 from crypto_assets.monitoring.watch.watcher import Observed, WatchContext, Watcher
 
 RUNS_A_TICK = 100
-OVERLAP = timedelta(minutes=2)  # for clocks of two machines that differ; a run seen twice changes nothing
+# A run's end is dated by the clock of its machine, which may be minutes behind ours; a run seen twice changes nothing.
+OVERLAP = timedelta(minutes=15)
 FIRST_LOOK = timedelta(days=1)
 RETRY_GRACE = timedelta(minutes=10)
 STEPS_A_PAGE = 100
@@ -58,7 +59,7 @@ def failed_runs(context: WatchContext) -> Observed:
         run = record.dagster_run
         ended, updated = _ended(record), record.update_timestamp.replace(tzinfo=timezone.utc)
         seen[run.run_id] = updated
-        since = max(since, updated)
+        since = min(max(since, updated), now)  # a machine whose clock is ahead does not hide what fails next
         for subject, more, why in _failures(instance, run, context.tables_of_steps):
             facts[subject] = _joined(facts.get(subject), run, more, ended)
             said[subject] = (f"{why} (run {run.run_id[:8]})", said.get(subject, ("", ended))[1])

@@ -81,6 +81,28 @@ PLANS: dict[str, dict[str, Plan]] = {
     "defillama": {  # no limit is documented for the free host; this one is our choice
         "public": Plan(300, 60, None, None, "api.llama.fi", "https://api-docs.defillama.com"),
     },
+    "fred": {  # the API documents no figure any more; more than 120 requests a minute are answered with 429
+        "public": Plan(2, 1, None, None, "api.stlouisfed.org", "https://fred.stlouisfed.org/docs/api/fred/errors.html"),
+    },
+    # The four document no limit; these are our choice.
+    "cboe": {
+        "public": Plan(30, 60, None, None, "cdn.cboe.com", "https://www.cboe.com/tradable_products/vix/vix_historical_data/"),
+    },
+    "nyfed": {
+        "public": Plan(60, 60, None, None, "markets.newyorkfed.org", "https://markets.newyorkfed.org/static/docs/markets-api.html"),
+    },
+    "treasury": {
+        "public": Plan(30, 60, None, None, "home.treasury.gov", "https://home.treasury.gov/treasury-daily-interest-rate-xml-feed"),
+    },
+    "ecb": {
+        "public": Plan(60, 60, None, None, "data-api.ecb.europa.eu", "https://data.ecb.europa.eu/help/api/overview"),
+    },
+    "blockchain": {  # no limit is documented; this one is our choice
+        "public": Plan(60, 60, None, None, "api.blockchain.info", "https://www.blockchain.com/explorer/api/charts_api"),
+    },
+    "mempool": {  # a limit is not disclosed, and going on after a 429 ends in a ban; this one is our choice
+        "public": Plan(10, 60, None, None, "mempool.space", "https://mempool.space/docs/faq#rate-limits"),
+    },
     "alternative_me": {
         "public": Plan(60, 60, None, None, "api.alternative.me", "https://alternative.me/crypto/fear-and-greed-index/#api"),
     },
@@ -159,7 +181,7 @@ def _key(provider: str, settings: Settings) -> SecretStr | None:
     keys: Mapping[str, SecretStr | None] = {
         "coingecko": settings.coingecko_api_key,
         "coinmetrics": settings.coinmetrics_api_key,
-    }
+    }  # FRED's key has no plan: another server has no documented limit, with or without it
     return keys.get(provider)
 
 

@@ -170,6 +170,7 @@ CREATE TABLE IF NOT EXISTS crypto_assets.calls (
     PRIMARY KEY (provider, endpoint, ts));
 """
 _NOW = "extract(epoch FROM clock_timestamp())"
+_MONTH = "to_char(clock_timestamp() AT TIME ZONE 'UTC', 'YYYY-MM')"
 _RESERVE = f"""
 INSERT INTO crypto_assets.pace AS p SELECT %(bucket)s, {_NOW} + %(span)s
 ON CONFLICT (bucket) DO UPDATE SET free_at = greatest(p.free_at, {_NOW}) + %(span)s
@@ -179,8 +180,9 @@ _POSTPONE = f"""
 INSERT INTO crypto_assets.pace AS p SELECT %(bucket)s, {_NOW} + %(seconds)s
 ON CONFLICT (bucket) DO UPDATE SET free_at = greatest(p.free_at, excluded.free_at)
 """
-_GIVE_BACK = "UPDATE crypto_assets.budget SET used = greatest(0, used - %s) WHERE bucket = %s AND month = %s"
+_GIVE_BACK = f"UPDATE crypto_assets.budget SET used = greatest(0, used - %s) WHERE bucket = %s AND month = {_MONTH}"
 _USED = "SELECT used FROM crypto_assets.budget WHERE bucket = %s AND month = %s"
+_USED_NOW = f"SELECT used FROM crypto_assets.budget WHERE bucket = %s AND month = {_MONTH}"
 _RECORD = f"""
 INSERT INTO crypto_assets.calls AS c (provider, endpoint, ts, {", ".join(COUNTS)}) VALUES %s
 ON CONFLICT (provider, endpoint, ts) DO UPDATE SET {", ".join(f"{name} = c.{name} + excluded.{name}" for name in COUNTS)}
@@ -209,7 +211,7 @@ class PostgresQuotaStore(SharedState):
 
     def give_back(self, limit: Limit, count: int) -> None:
         """Return ``count`` reserved calls that were not made."""
-        self._transaction(lambda cursor: cursor.execute(_GIVE_BACK, (count, limit.bucket, this_month())))
+        self._transaction(lambda cursor: cursor.execute(_GIVE_BACK, (count, limit.bucket)))
 
     def record(self, entries: Entries) -> None:
         """Add the counts of calls that were made."""
@@ -220,7 +222,7 @@ class PostgresQuotaStore(SharedState):
 
     def used(self, bucket: str) -> int:
         """Return the number of calls reserved in the current UTC month."""
-        rows = self._ask(_USED, (bucket, this_month()))
+        rows = self._ask(_USED_NOW, (bucket,))
         return int(str(rows[0][0])) if rows else 0
 
     def calls(self, start: date, end: date) -> list[tuple[Any, ...]]:
@@ -232,7 +234,8 @@ class PostgresQuotaStore(SharedState):
 
 
 def _reserve(cursor: Cursor, limit: Limit, count: int) -> list[float]:
-    month = this_month()
+    cursor.execute(f"SELECT {_MONTH}")
+    (month,) = cursor.fetchone() or (this_month(),)
     cursor.execute("INSERT INTO crypto_assets.budget VALUES (%s, %s, 0) ON CONFLICT DO NOTHING", (limit.bucket, month))
     cursor.execute(f"{_USED} FOR UPDATE", (limit.bucket, month))  # other processes wait here
     (used,) = cursor.fetchone() or (0,)

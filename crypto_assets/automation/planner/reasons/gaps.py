@@ -75,6 +75,8 @@ def wanted_days(
         if not wanted_day.coins and not (under_way and under_way.covers(wanted_day.table, wanted_day.day)):
             coming.setdefault(wanted_day.table, set()).add(wanted_day.day)
     for table, inputs in specs.required_inputs.items():
+        if table in specs.monthly:
+            continue  # the schedule of the trainings asks each day until the month is there
         derived = _derived(table, inputs, tables, coming, window)
         found += derived
         coming[table] = {wanted_day.day for wanted_day in derived}

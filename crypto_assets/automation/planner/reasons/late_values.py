@@ -78,6 +78,8 @@ def find_late_values(
     dry_run = DryRun(warehouse, providers)
     unknown: dict[str, set[date]] = {}  # days without a dry run: their new rows are unknown
     for table, inputs in specs.look_back.items():
+        if table in specs.monthly:
+            continue  # the models that served stay; a command trains again
         written = {name: _written(warehouse, name, since) for name in inputs}
         for moments in written.values():
             findings.newest_write = max([findings.newest_write, *moments.values()])

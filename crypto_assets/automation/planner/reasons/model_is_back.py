@@ -82,4 +82,5 @@ def wanted_days(found: Unanswered, specs: Specs, model: str) -> list[WantedDay]:
         for day in days(first, max(last, min(last_affected_day(["article_narratives"], last), found.newest)))
     }
     reason = f"model is back: {found.articles} article(s) wait for an answer of {model}"
-    return [WantedDay(table, day, reason) for table in specs.downstream("article_narratives") for day in sorted(wanted)]
+    tables = [table for table in specs.downstream("article_narratives") if table not in specs.monthly]
+    return [WantedDay(table, day, reason) for table in tables for day in sorted(wanted)]

@@ -1,0 +1,206 @@
+"""Trainings, predictions and signals through Dagster, on a market in which one feature orders what follows."""
+
+from __future__ import annotations
+
+from datetime import date, timedelta
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+import pytest
+from dagster import DagsterInstance
+
+from crypto_assets.checks.every_measure import every_measure
+from crypto_assets.checks.outcome import Scope
+from crypto_assets.dates import DAY, days, midnight
+from crypto_assets.errors import InstanceError, ModelError
+from crypto_assets.operate import models as operations
+from crypto_assets.operate.backfill import BackfillReport, backfill
+from crypto_assets.settings import Settings
+from crypto_assets.storage.warehouse import Warehouse
+from crypto_assets.tables.schemas import ML_FEATURES, MODEL_TRIALS, PREDICTIONS, PRICES, SIGNALS, TRAINED_MODELS
+
+COINS = ("BTC", "ETH", "XRP", "ADA", "SOL", "DOT", "LTC", "LINK")
+BEGIN, END = date(2021, 1, 1), date(2021, 4, 5)
+MONTHS = [date(2021, 1, 1), date(2021, 2, 1), date(2021, 3, 1), date(2021, 4, 1)]
+TABLES = ("trained_models", "predictions", "signals")
+CONFIG = """
+[[model]]
+name = "ridge"
+kind = "ridge"
+features = ["return_24h", "rsi_14", "volatility_7d", "sma_20"]
+
+[[model]]
+name = "trees"
+kind = "lightgbm"
+features = ["return_24h", "rsi_14", "volatility_7d"]
+parameters = { trees = 10, leaves = 7, least_rows_a_leaf = 20, threads = 1 }
+"""
+
+
+RIDGE = CONFIG.rsplit("[[model]]", 1)[0]
+
+
+def market(warehouse: Warehouse, last: date = END, seed: int = 5) -> None:
+    """Write prices whose next day follows rsi_14, and these features, for all coins and hours."""
+    rng = np.random.default_rng(seed)
+    hours = ((END - BEGIN).days + 1) * 24
+    rsi = rng.uniform(10, 90, (hours, len(COINS)))
+    steps = 0.004 * rng.normal(size=(hours, len(COINS)))
+    steps[1:] += 0.01 * (rsi[:-1] - 50) / 40
+    level = 100 * np.exp(np.cumsum(steps, axis=0))
+    at = [midnight(BEGIN) + timedelta(hours=n) for n in range(hours)]
+    rows = pl.DataFrame(
+        {
+            "symbol": list(COINS) * hours,
+            "ts": [moment for moment in at for _ in COINS],
+            "price_usd": level.ravel(),
+            "rsi_14": rsi.ravel(),
+            "return_24h": rng.normal(size=hours * len(COINS)) * 0.02,
+            "volatility_24h": np.full(hours * len(COINS), 0.005),
+            "volatility_7d": np.tile(np.linspace(0.004, 0.008, len(COINS)), hours),
+        },
+        schema_overrides={"ts": pl.Datetime("us", "UTC")},
+    ).with_columns(date=pl.col("ts").dt.date(), source=pl.lit("test"))
+    rows = rows.filter(pl.col("date") <= last)
+    found = days(BEGIN, last)
+    prices = rows.select(
+        "symbol", "ts", "date", "source", "price_usd", available_at=pl.col("ts") + timedelta(minutes=1)
+    )
+    warehouse.write(PRICES, prices, found)
+    features = rows.drop("price_usd").with_columns(
+        available_at=pl.col("ts") + timedelta(minutes=5), pit_quality=pl.lit("final")
+    )
+    warehouse.write(ML_FEATURES, features, found)
+
+
+@pytest.fixture
+def open_home(instance: DagsterInstance, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """Makes homes of this instance with models: ``open_home(name, config)`` gives the warehouse."""
+
+    def make(name: str, config: str = CONFIG) -> Warehouse:
+        home = tmp_path / name
+        home.mkdir(exist_ok=True)
+        (home / "models.toml").write_text(config)
+        monkeypatch.setenv("CRYPTO_ASSETS_HOME", str(home))
+        monkeypatch.setenv("CRYPTO_ASSETS_COINS", ",".join(COINS))
+        monkeypatch.setenv("CRYPTO_ASSETS_MODELS", str(home / "models.toml"))
+        return Warehouse(Settings.from_env().warehouse)
+
+    return make
+
+
+def run(instance: DagsterInstance, warehouse: Warehouse, start: date = BEGIN, end: date = END) -> BackfillReport:
+    return backfill(instance, warehouse, TABLES, start, end)
+
+
+def test_a_backfill_is_the_walk_forward(instance: DagsterInstance, open_home) -> None:
+    """Each month is trained on what was known when it began, and its models serve from the next day on."""
+    warehouse = open_home("one")
+    market(warehouse)
+    report = run(instance, warehouse)
+    assert report.ok, report.failures
+    assert report.partitions["trained_models"] == {"requested": 4, "materialized": 4, "failed": 0}
+    trained = warehouse.read(TRAINED_MODELS)
+    assert trained.group_by("date").len().sort("date").rows() == [(first, 2) for first in MONTHS[1:]]
+    assert set(trained["status"]) == {"trained"}
+    assert (trained["trained_until"] < trained["date"].cast(pl.Datetime("us")).dt.replace_time_zone("UTC")).all()
+    assert trained["out_of_fold_rank_ic"].min() > 0.05
+    assert trained["coins"].unique().to_list() == [len(COINS)]
+
+    predicted = warehouse.read(PREDICTIONS)
+    assert predicted["date"].min() == MONTHS[1] + DAY  # the training has the first day
+    served = dict(predicted.filter(pl.col("date") == date(2021, 3, 1)).select("model", "trained_until").unique().rows())
+    assert all(moment < midnight(MONTHS[1]) for moment in served.values())
+    assert (predicted["trained_until"] < predicted["available_at"]).all()
+    assert predicted.height == 2 * len(COINS) * 24 * ((END - MONTHS[1]).days)
+
+    found = warehouse.read(SIGNALS)
+    assert found.height == predicted.height // 2
+    hourly = found.group_by("ts").agg(gross=pl.col("weight").abs().sum(), largest=pl.col("weight").abs().max())
+    assert hourly["gross"].max() <= 1 + 1e-9
+    assert hourly["largest"].max() <= 0.1 + 1e-9
+    assert found["reasons"].list.len().unique().to_list() == [3]
+    first_named = found["reasons"].list.first().str.split(" ").list.first()
+    assert first_named.value_counts(sort=True)["reasons"][0] == "rsi_14"
+
+    trials = warehouse.read(MODEL_TRIALS)
+    assert set(trials["trial_id"]) == set(trained["model_id"])
+    again = {table: warehouse.version(table) for table in (*TABLES, "model_trials")}
+    assert run(instance, warehouse).ok
+    assert {table: warehouse.version(table) for table in again} == again
+
+
+def test_the_future_reaches_no_prediction(instance: DagsterInstance, open_home) -> None:
+    """Rule 13: everything after an instant is deleted, all is computed again month by month, and nothing before it differs."""
+    whole = open_home("whole")
+    market(whole)
+    assert run(instance, whole).ok
+    kept = {table: whole.read(table) for table in TABLES}
+    until = date(2021, 3, 10)
+    cut = open_home("cut")
+    market(cut, last=until)
+    for first, last in ((date(2021, 3, 1), until), (BEGIN, date(2021, 2, 28))):  # in the other order
+        assert run(instance, cut, first, last).ok
+    for table in TABLES:
+        frame = kept[table].filter(pl.col("date") <= until)
+        assert frame.height > 0
+        assert cut.read(table).equals(frame), table  # to the byte: model ids and hashes of the artefacts are among them
+
+
+def test_a_file_that_is_altered_or_gone_is_refused_and_the_former_model_serves(
+    instance: DagsterInstance, open_home, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    warehouse = open_home("altered", RIDGE)
+    market(warehouse)
+    assert run(instance, warehouse).ok
+    trained = warehouse.read(TRAINED_MODELS).sort("date")
+    march, april = (trained.filter(pl.col("date") == first).row(0, named=True) for first in MONTHS[2:])
+    path = Path(warehouse.uri) / april["artefact"]
+    whole = path.read_text()
+    scope = Scope(warehouse, Settings.from_env(), BEGIN, END, midnight(END + DAY))
+    assert every_measure()["trained_models"]["models_readable"](scope).passed
+    for spoil in (lambda: path.write_text(whole.replace("0.", "1.")), path.unlink):
+        spoil()
+        found = every_measure()["trained_models"]["models_readable"](scope)
+        assert (found.passed, found.severity) == (False, "ERROR")
+        assert "2021-04" in found.description or "missing" in found.description
+        assert backfill(instance, warehouse, ("predictions",), END, END).ok
+        assert set(warehouse.read(PREDICTIONS, start=END, end=END)["model_id"]) == {march["model_id"]}
+    assert run(instance, warehouse, MONTHS[3], END).ok  # trained again, with the same bytes
+    assert path.read_text() == whole
+    assert set(warehouse.read(PREDICTIONS, start=END, end=END)["model_id"]) == {april["model_id"]}
+
+
+def test_a_training_that_fails_is_registered_and_the_former_model_goes_on(instance: DagsterInstance, open_home) -> None:
+    warehouse = open_home("failing")
+    market(warehouse)
+    assert run(instance, warehouse, BEGIN, date(2021, 3, 5)).ok
+    open_home("failing", CONFIG.replace('kind = "ridge"', 'kind = "ridge"\nleast_rows = 1000000'))
+    assert run(instance, warehouse, MONTHS[3], END).ok
+    row = warehouse.read(TRAINED_MODELS, start=MONTHS[3]).filter(pl.col("model") == "ridge").row(0, named=True)
+    assert row["status"] == "failed"
+    assert "needs 1000000" in row["reason"]
+    served = (
+        warehouse.read(PREDICTIONS, start=END, end=END).filter(pl.col("model") == "ridge")["trained_until"].unique()
+    )
+    assert served[0] < midnight(MONTHS[2])
+    scope = Scope(warehouse, Settings.from_env(), BEGIN, END, midnight(END + DAY))
+    found = every_measure()["trained_models"]["models_trained"](scope)
+    assert not found.passed
+    assert "the model of 2021-03 goes on, 36 days old" in found.description
+    with pytest.raises(ModelError, match="the model of 2021-03 goes on, 36 days old"):
+        operations.trained_in(warehouse, MONTHS[3], midnight(END + DAY))
+    trials = warehouse.read(MODEL_TRIALS)
+    assert trials.filter(pl.col("status") == "failed").height == 1
+    outcome = every_measure()["signals"]["signal_outcomes"](scope)
+    assert outcome.numbers["hours"] > 48
+    assert outcome.passed, outcome.description
+
+
+def test_one_training_of_a_month_at_a_time(open_home) -> None:
+    open_home("two")
+    settings = Settings.from_env()
+    refused = pytest.raises(InstanceError, match=r"crypto-assets train runs over .* training of 2021-02")
+    with operations.alone(settings, MONTHS[1]), operations.alone(settings, MONTHS[2]), refused:
+        operations.alone(settings, MONTHS[1]).__enter__()
