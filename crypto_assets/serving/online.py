@@ -7,6 +7,7 @@ once. Training and serving read the same rows, because nothing is computed here.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING
@@ -29,6 +30,7 @@ else:
 SUFFIX = "_latest"
 TABLE = f"{ML_FEATURES.table}{SUFFIX}"
 VERSION = "delta_version"  # the version of the table that gave the row; it decides between two rows of one hour
+COLUMNS_KEPT_S = 60.0  # a column that a new version adds is served within a minute
 LONG_AGO = datetime(1970, 1, 1, tzinfo=timezone.utc)  # before any row
 _KINDS = {
     pl.Float64: "double precision",
@@ -56,6 +58,55 @@ class _Online(SharedState):
 
     def latest(self, symbols: Sequence[str] | None) -> pl.DataFrame:
         return self._transaction(lambda cursor: _latest(cursor, self.contract, symbols))
+
+
+class LatestRows(_Online):
+    """The newest row of each coin as JSON, made by Postgres itself: for the gateway, which passes it on."""
+
+    attempts = 2  # a connection that a restart has closed is opened again; a request does not wait for longer
+
+    def __init__(self, url: str, contract: Contract = ML_FEATURES) -> None:
+        super().__init__(url, contract)
+        self._known: list[str] = []
+        self._known_at = 0.0
+
+    def as_json(self, columns: Sequence[str], symbols: Sequence[str] | None) -> tuple[int, str]:
+        """Read the newest row of each coin.
+
+        Args:
+            columns: columns of the contract; one that the table does not have yet is null.
+            symbols: the coins; None for all.
+
+        Returns:
+            The number of rows, and a JSON array of them, sorted by symbol.
+
+        Raises:
+            InstanceError: the server stays away.
+        """
+        return self._transaction(lambda cursor: self._as_json(cursor, columns, symbols))
+
+    def check(self) -> None:
+        """Ask the server for a little. Raises :class:`InstanceError` where it stays away."""
+        self._ask("SELECT 1", ())
+
+    def _as_json(self, cursor: Cursor, columns: Sequence[str], symbols: Sequence[str] | None) -> tuple[int, str]:
+        if not self._known or time.monotonic() - self._known_at > COLUMNS_KEPT_S:
+            self._known, self._known_at = _stored(cursor, self.contract), time.monotonic()
+        if not self._known:
+            return 0, "[]"
+        query = sql.SQL(
+            "SELECT count(*), coalesce(json_agg(one), '[]')::text FROM (SELECT {columns} FROM {place} "
+            "WHERE %(coins)s IS NULL OR symbol = ANY(%(coins)s) ORDER BY symbol) one"
+        )
+        cursor.execute(
+            query.format(
+                columns=sql.SQL(", ").join(_json_column(self.contract, name, self._known) for name in columns),
+                place=_place(self.contract),
+            ),
+            {"coins": list(symbols) if symbols is not None else None},
+        )
+        count, text = cursor.fetchone() or (0, "[]")
+        return count, text
 
 
 def upsert(url: str, rows: pl.DataFrame, version: int, contract: Contract = ML_FEATURES) -> int:
@@ -131,6 +182,14 @@ def _latest(cursor: Cursor, contract: Contract, symbols: Sequence[str] | None) -
     return found.with_columns(
         pl.lit(None, kind).alias(name) for name, kind in schema.items() if name not in names
     ).select(list(schema))
+
+
+def _json_column(contract: Contract, name: str, stored: Sequence[str]) -> sql.Composable:
+    if name not in stored:
+        return sql.SQL("NULL AS {0}").format(sql.Identifier(name))
+    if contract.polars_schema[name] == TIMESTAMP:
+        return sql.SQL('to_char({0}, \'YYYY-MM-DD"T"HH24:MI:SS.US"Z"\') AS {0}').format(sql.Identifier(name))
+    return sql.Identifier(name)
 
 
 def _place(contract: Contract) -> sql.Identifier:

@@ -29,12 +29,14 @@ class SharedState:
     """Transactions on the tables of ``schema``, which are made at first use. Safe to use from several threads.
 
     ``what`` names the state in the :class:`InstanceError` that is raised when the server stays away. ``lock`` is a
-    number that nothing else locks, so that two first commands do not both create the tables.
+    number that nothing else locks, so that two first commands do not both create the tables. ``attempts`` says how often a
+    transaction is tried while the server is away.
     """
 
     what: str
     schema: str
     lock: int
+    attempts: int = ATTEMPTS
 
     def __init__(self, url: str) -> None:
         self._dsn = url.replace("postgresql+psycopg2://", "postgresql://")
@@ -53,7 +55,7 @@ class SharedState:
         with self._lock:
             if once:
                 self._connection = None
-            attempts = 1 if once else ATTEMPTS
+            attempts = 1 if once else self.attempts
             for attempt in range(attempts):
                 try:
                     with self._open() as connection, connection.cursor() as cursor:

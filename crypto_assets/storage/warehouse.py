@@ -175,7 +175,7 @@ class Warehouse:
         """
         contract = CONTRACTS[table] if isinstance(table, str) else table
         lazy = self.scan(contract, start=start, end=end, columns=columns, symbols=symbols, version=version)
-        return self._rows(contract, lazy)
+        return self.collect(contract, lazy)
 
     def scan(
         self,
@@ -231,8 +231,19 @@ class Warehouse:
             raise self.unreadable(contract.table, error) from error
         return lazy.select(_as_in(contract, name, stored) for name in wanted)
 
-    def _rows(self, contract: Contract, lazy: pl.LazyFrame) -> pl.DataFrame:
-        """Read a plan, in key order."""
+    def collect(self, contract: Contract, lazy: pl.LazyFrame) -> pl.DataFrame:
+        """Read what :meth:`scan` planned, with further conditions or without.
+
+        Args:
+            contract: the contract of the table.
+            lazy: the plan.
+
+        Returns:
+            Its rows, sorted by the columns of the key that it has.
+
+        Raises:
+            WarehouseError: a file cannot be read.
+        """
         try:
             rows = lazy.collect()
         except (pl.exceptions.PolarsError, DeltaError, OSError) as error:
@@ -454,7 +465,7 @@ class Warehouse:
             return 0
         for attempt in range(ATTEMPTS):
             snapshot = self.snapshot(contract.table)
-            stored = self._rows(contract, self._plan(contract, snapshot, wanted[0], wanted[-1])).filter(
+            stored = self.collect(contract, self._plan(contract, snapshot, wanted[0], wanted[-1])).filter(
                 pl.col("date").is_in(wanted)
             )
             left = stored.join(keys, on=list(contract.key), how="anti", nulls_equal=True)
@@ -479,7 +490,7 @@ class Warehouse:
 
     def _write_once(self, contract: Contract, data: pl.DataFrame, days: list[date]) -> WriteReport:
         snapshot = self._open_or_create(contract, data)
-        stored = self._rows(contract, self._plan(contract, snapshot, days[0], days[-1])).filter(
+        stored = self.collect(contract, self._plan(contract, snapshot, days[0], days[-1])).filter(
             pl.col("date").is_in(days)
         )
         if contract.write_mode is WriteMode.MERGE:

@@ -437,7 +437,7 @@ def _rules(spec: TableSpec) -> list[tuple[str, bool, str]]:
         *(due.tables if isinstance(due, HoursOf) else ()),
     }
     inputs = set(rows.inputs) if isinstance(rows, DerivedFrom) else set()
-    snapshot = (provider or derived) and spec.history == NO_HISTORY
+    past = spec.history != NO_HISTORY
     worst = spec.contract.pit_quality
     return [
         ("kinds", bool(spec.kinds), "give at least one"),
@@ -454,7 +454,8 @@ def _rules(spec: TableSpec) -> list[tuple[str, bool, str]]:
         ("freshness", (spec.freshness is not None) == spec.by_day, "a table with days is late at some time, another is not"),
         ("freshness", not (spec.freshness and spec.freshness.by_coin) or "symbol" in key, "by_coin needs symbol in the key"),
         ("expected", isinstance(due, NothingDue) == (spec.layer == "operations"), "rows are due of all but the platform's own"),
-        ("expected", isinstance(due, FromFirstRow) == snapshot, "FromFirstRow is for what has no past"),
+        ("expected", not (isinstance(due, FromFirstRow) and past), "FromFirstRow is for what has no past"),
+        ("expected", isinstance(due, FromFirstRow) or past or not provider, "a provider that shows no past needs FromFirstRow"),
         ("expected", rests_on <= inputs, f"it counts {', '.join(sorted(rests_on - inputs))}, which is no input"),
         ("expected", not isinstance(due, EachCoin | EachSeries) or "symbol" in key, "it needs symbol in the key"),
         ("chunk", (spec.chunk is not None) == spec.by_day, "a table with days says what one run makes at most"),

@@ -1,0 +1,410 @@
+"""The routes of the gateway. Each reads its arguments, checks the caller, calls ``store/`` or ``storage/`` and answers."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from datetime import datetime, timezone
+from typing import Annotated, Any
+
+import polars as pl
+from anyio.to_thread import current_default_thread_limiter
+from fastapi import Depends, FastAPI, Header, Query, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import Response
+from pydantic import BaseModel, ConfigDict, Field
+from starlette.exceptions import HTTPException
+
+from crypto_assets import __version__
+from crypto_assets.dates import parse_day
+from crypto_assets.errors import CryptoAssetsError, InstanceError, UsageError, WarehouseError, suggestion
+from crypto_assets.gateway import answers
+from crypto_assets.gateway.access import LOOPBACK, Caller, Gate
+from crypto_assets.gateway.current import Current
+from crypto_assets.gateway.formats import JSON, STREAMED, chosen, json_rows
+from crypto_assets.gateway.limits import Compressed, Limits
+from crypto_assets.gateway.measured import Measured, Observed
+from crypto_assets.gateway.problems import MEDIA_TYPE, Problem
+from crypto_assets.gateway.rows import Query as Rows
+from crypto_assets.settings import Settings
+from crypto_assets.store.selection import feature_columns, select
+from crypto_assets.store.store import Store
+from crypto_assets.store.table import Table
+from crypto_assets.tables.contract import Contract
+from crypto_assets.tables.registry import TABLES
+from crypto_assets.tables.schemas import CONTRACTS, ML_FEATURES, SIGNALS
+
+LARGEST_ENTITIES = 100_000
+Text = Annotated[str | None, Query()]
+"""A list of names with commas between them, or an instant."""
+Day = Annotated[
+    str | None, Query(alias="date", pattern=r"^\d{4}-\d{2}-\d{2}$", description="A UTC day; the newest one without it.")
+]
+
+
+class Entity(BaseModel):
+    """One coin at one instant."""
+
+    model_config = ConfigDict(extra="forbid")
+    symbol: str = Field(
+        max_length=40, description="A coin of the catalogue, or a ticker that a venue used on that day."
+    )
+    ts: datetime = Field(description="Any instant; UTC where it has no time zone.")
+
+
+class Historical(BaseModel):
+    """Entities and the features that they are joined with."""
+
+    model_config = ConfigDict(extra="forbid")
+    entities: list[Entity] = Field(min_length=1, max_length=LARGEST_ENTITIES)
+    columns: list[str] | None = Field(None, max_length=1_000, description="Features; null for all.")
+
+
+@dataclass(frozen=True)
+class Gateway:
+    """What the routes share.
+
+    Attributes:
+        settings: the installation.
+        store: its tables.
+        gate: who may ask.
+        current: the newest row of each coin, in Postgres.
+        measured: the requests, for Prometheus.
+    """
+
+    settings: Settings
+    store: Store
+    gate: Gate
+    current: Current
+    measured: Measured
+
+
+def build(settings: Settings, postgres_url: str, *, loopback_without_token: bool = False) -> FastAPI:
+    """Build the gateway.
+
+    Args:
+        settings: the installation.
+        postgres_url: the Postgres of the tokens and of ``ml_features_latest``.
+        loopback_without_token: whether programs of this machine need no token.
+
+    Returns:
+        The ASGI application.
+    """
+    store = Store(settings, settings.warehouse)
+    gate = Gate(postgres_url, loopback_without_token=loopback_without_token)
+    gateway = Gateway(settings, store, gate, Current(postgres_url), Measured())
+    app = FastAPI(
+        title="crypto_assets",
+        version=__version__,
+        summary="Crypto market data, as it is and as it was known.",
+        description="Times are UTC. `as_of` is what was stored then, `known_at` is what was known then.",
+        lifespan=_lifespan,
+        responses={
+            code: {"description": text, "content": {MEDIA_TYPE: {"schema": _PROBLEM}}}
+            for code, text in _PROBLEMS.items()
+        },
+    )
+    app.state.gateway = gateway
+    _tables(app)
+    _features(app)
+    _operations(app)
+    _errors(app)
+    app.add_middleware(Compressed)
+    app.add_middleware(Limits)
+    app.add_middleware(Observed, measured=gateway.measured)
+    return app
+
+
+THREADS = 12  # that read at once; each keeps up to two connections to Postgres
+
+
+@asynccontextmanager
+async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
+    current_default_thread_limiter().total_tokens = THREADS
+    yield
+
+
+_PROBLEM = {
+    "type": "object",
+    "required": ["type", "title", "status", "detail"],
+    "properties": {
+        "type": {"type": "string"}, "title": {"type": "string"}, "status": {"type": "integer"}, "detail": {"type": "string"},
+    },
+}  # fmt: skip
+_PROBLEMS = {
+    400: "The request makes no sense; `detail` says why and what to do.",
+    401: "There is no valid token.",
+    403: "The token may not read this.",
+    404: "There is no such table or address.",
+    406: "No format that the client accepts is given.",
+    413: "The body is too large.",
+    422: "The body or an argument has the wrong form.",
+    429: "A limit of the token is used up; `Retry-After` says for how long.",
+    503: "The warehouse or Postgres cannot be read now.",
+}
+
+
+def _gateway(request: Request) -> Gateway:
+    found: Gateway = request.app.state.gateway
+    return found
+
+
+def _caller(request: Request, authorization: Annotated[str | None, Header(include_in_schema=False)] = None) -> Caller:
+    """Admit the request; runs before every route that reads anything."""
+    caller = _gateway(request).gate.admit(authorization, request.client.host if request.client else None)
+    request.state.caller = caller.name
+    return caller
+
+
+Shared = Annotated[Gateway, Depends(_gateway)]
+Asked = Annotated[Caller, Depends(_caller)]
+
+
+def _table(gateway: Gateway, caller: Caller, name: str) -> Table:
+    """Return a table that the caller may read. Raises Problem (404, 403)."""
+    if name not in CONTRACTS:
+        raise Problem(
+            404,
+            "unknown-table",
+            f"there is no table {name[:64]!r}{suggestion([name], CONTRACTS)}; /v1/catalog lists them",
+        )
+    caller.check([name])
+    return gateway.store.table(name)
+
+
+def _json(body: str) -> Response:
+    return Response(body, media_type=JSON)
+
+
+def _tables(app: FastAPI) -> None:
+    """Add the routes of tables."""
+
+    @app.get("/v1/catalog", tags=["tables"], summary="Every table that the token may read, with what it holds now")
+    def catalog(gateway: Shared, caller: Asked) -> Response:
+        rows = gateway.current.catalog(gateway.store).filter(
+            pl.Series([caller.may_read(name) for name in CONTRACTS], dtype=pl.Boolean)
+        )
+        within = pl.col("fresh_within").dt.total_seconds().alias("fresh_within_seconds")
+        return _json(f'{{"tables":{json_rows(rows.with_columns(within).drop("fresh_within"))}}}')
+
+    @app.get("/v1/tables/{table}", tags=["tables"], summary="A table's contract, freshness, coverage and last versions")
+    def table(gateway: Shared, caller: Asked, table: str) -> dict[str, Any]:
+        found = _table(gateway, caller, table)
+        said = found.describe()
+        now = gateway.current.catalog(gateway.store).filter(pl.col("table") == table).to_dicts()[0]
+        spec = TABLES[table]
+        return {
+            "table": table,
+            "description": said.description,
+            "group": spec.group,
+            "grain": said.grain,
+            "key": list(said.key),
+            "known": said.known,
+            "revised": said.revised,
+            "reference": said.reference,
+            "columns": said.columns.rename({"is": "description"}).to_dicts(),
+            "rows": now["rows"], "first_day": now["first_day"], "last_day": now["last_day"],
+            "coverage": now["coverage"], "newest": now["newest"], "fresh": now["fresh"],
+            "fresh_within_seconds": None if now["fresh_within"] is None else now["fresh_within"].total_seconds(),
+            "versions": found.versions().head(10).to_dicts(),
+        }  # fmt: skip
+
+    @app.get(
+        "/v1/tables/{table}/rows",
+        tags=["tables"],
+        summary="Rows, in order of date and key: pages of JSON, or one stream in another format",
+        responses={
+            200: {"content": {JSON: {}, **{form.media_type: {} for form in STREAMED}}, "description": "Rows."},
+            304: {"description": "The client has this answer already (`If-None-Match`)."},
+        },
+        response_class=Response,
+    )
+    def rows(
+        request: Request,
+        gateway: Shared,
+        caller: Asked,
+        table: str,
+        symbols: Text = None,
+        start: Text = None,
+        end: Text = None,
+        columns: Text = None,
+        as_of: Text = None,
+        known_at: Text = None,
+        limit: Annotated[int | None, Query()] = None,
+        page_token: Text = None,
+    ) -> Response:
+        found = _table(gateway, caller, table)
+        form = chosen(request.headers.get("accept"))
+        selection = select(found.contract, start, end, symbols, columns, known_at)
+        query = Rows(selection, _version(found, as_of, page_token))
+        warehouse = gateway.current.warehouse(gateway.store.warehouse)
+
+        def count(read: int) -> None:
+            gateway.measured.rows(table, read)
+            gateway.gate.count_rows(caller, read)
+
+        if form is None:
+            return answers.json_page(request, warehouse, query, limit, page_token, count)
+        if page_token is not None:
+            raise Problem(
+                400, "wrong-cursor", "page_token is for JSON; the other formats come as one stream, without pages"
+            )
+        return answers.streamed(request, warehouse, query, form, limit, count)
+
+
+def _version(table: Table, as_of: str | None, page_token: str | None) -> int | None:
+    """Return the version to read: that of the cursor, else of ``as_of``, else the newest."""
+    from crypto_assets.gateway.rows import read_cursor
+
+    if page_token is not None:
+        return read_cursor(page_token)[1]
+    if as_of is None or as_of.strip() == "":
+        return table.version()
+    text = as_of.strip()
+    return table.version(int(text) if text.isdigit() and len(text) < 8 else text)
+
+
+def _features(app: FastAPI) -> None:
+    """Add the routes of features and news."""
+
+    @app.get("/v1/features/latest", tags=["features"], summary="The newest features row of each coin, from Postgres")
+    def latest(gateway: Shared, caller: Asked, symbols: Text = None, columns: Text = None) -> Response:
+        caller.check([ML_FEATURES.table])
+        wanted = select(ML_FEATURES, symbols=symbols).symbols
+        names = [
+            "symbol",
+            "ts",
+            "available_at",
+            *(name for name in feature_columns(columns) if name not in ML_FEATURES.key),
+        ]
+        return _newest(gateway, caller, ML_FEATURES, names, wanted)
+
+    @app.get("/v1/signals/latest", tags=["features"], summary="The newest signal of each coin, from Postgres")
+    def signals(gateway: Shared, caller: Asked, symbols: Text = None) -> Response:
+        caller.check([SIGNALS.table])
+        return _newest(gateway, caller, SIGNALS, SIGNALS.names, select(SIGNALS, symbols=symbols).symbols)
+
+    @app.post("/v1/features/historical", tags=["features"], summary="Features as they were known at any instants")
+    def historical(request: Request, gateway: Shared, caller: Asked, asked: Historical) -> Response:
+        caller.check([ML_FEATURES.table])
+        form = chosen(request.headers.get("accept"))
+        entities = pl.DataFrame(
+            {
+                "symbol": [entity.symbol for entity in asked.entities],
+                "ts": [_utc(entity.ts) for entity in asked.entities],
+            },
+            schema={"symbol": pl.String, "ts": pl.Datetime("us", "UTC")},
+        )
+        found = gateway.store.historical_features(entities, asked.columns)
+        gateway.measured.rows(ML_FEATURES.table, found.height)
+        gateway.gate.count_rows(caller, found.height)
+        if form is None:
+            return _json(f'{{"rows":{json_rows(found)}}}')
+        return Response(b"".join(form.write(found.clear(), [found])), media_type=form.media_type)
+
+    @app.get("/v1/narratives/digest", tags=["news"], summary="What the news of a day was about, by theme")
+    def digest(gateway: Shared, caller: Asked, day: Day = None) -> Response:
+        caller.check([DIGESTS])
+        table = gateway.store.table(DIGESTS)
+        chosen_day = parse_day(day, "date") if day else gateway.current.newest_day(gateway.store, DIGESTS)
+        rows = table.read(chosen_day, chosen_day) if chosen_day else table.contract.empty()
+        gateway.gate.count_rows(caller, rows.height)
+        shown = "null" if chosen_day is None else f'"{chosen_day.isoformat()}"'
+        return _json(f'{{"date":{shown},"rows":{json_rows(rows)}}}')
+
+
+DIGESTS = "theme_digests"
+
+
+def _newest(
+    gateway: Gateway, caller: Caller, contract: Contract, columns: Sequence[str], symbols: Sequence[str] | None
+) -> Response:
+    """Answer with the newest row of each coin of a table, and count the rows."""
+    count, body = gateway.current.latest(contract, columns, symbols)
+    gateway.measured.rows(contract.table, count)
+    gateway.gate.count_rows(caller, count)
+    return _json(f'{{"rows":{body}}}')
+
+
+def _utc(moment: datetime) -> datetime:
+    return moment.replace(tzinfo=timezone.utc) if moment.tzinfo is None else moment.astimezone(timezone.utc)
+
+
+def _operations(app: FastAPI) -> None:
+    """Add the routes about the service itself."""
+
+    @app.get("/v1/status", tags=["service"], summary="Coverage, freshness and checks of the last seven days")
+    def status(gateway: Shared, caller: Asked) -> dict[str, Any]:
+        document = dict(gateway.current.status(gateway.settings))
+        document["assets"] = {name: said for name, said in document["assets"].items() if caller.may_read(name)}
+        if not caller.may_read(ML_FEATURES.table):
+            document.pop("population")
+        return document
+
+    @app.get("/healthz", tags=["service"], summary="Whether the process answers")
+    def healthz() -> dict[str, str]:
+        return {"status": "ok"}
+
+    @app.get("/readyz", tags=["service"], summary="Whether the warehouse and Postgres can be read")
+    def readyz(gateway: Shared) -> dict[str, str]:
+        gateway.current.check(gateway.store)
+        return {"status": "ready"}
+
+    @app.get("/metrics", tags=["service"], summary="Requests, rows and times, for Prometheus", response_class=Response)
+    def metrics(
+        request: Request, gateway: Shared, authorization: Annotated[str | None, Header(include_in_schema=False)] = None
+    ) -> Response:
+        client = request.client.host if request.client else None
+        if client not in LOOPBACK or authorization is not None:
+            gateway.gate.admit(authorization, client)
+        return Response(*gateway.measured.page())
+
+
+def _errors(app: FastAPI) -> None:
+    """Turn every failure into a problem document."""
+
+    def answer(problem: Problem) -> Response:
+        return problem.response()
+
+    @app.exception_handler(Problem)
+    async def known(request: Request, error: Problem) -> Response:
+        return answer(error)
+
+    @app.exception_handler(RequestValidationError)
+    async def wrong_form(request: Request, error: RequestValidationError) -> Response:
+        said = "; ".join(f"{'.'.join(map(str, one['loc']))}: {one['msg']}" for one in error.errors()[:3])
+        return answer(Problem(422, "wrong-form", f"{said[:500]}; /docs shows the right form"))
+
+    @app.exception_handler(HTTPException)
+    async def by_starlette(request: Request, error: HTTPException) -> Response:
+        kinds = {404: "unknown-address", 405: "wrong-method"}
+        text = {
+            404: "there is no such address; /docs lists them",
+            405: "the address has no such method; /docs lists them",
+        }
+        kind, said = kinds.get(error.status_code, "refused"), text.get(error.status_code, str(error.detail))
+        return answer(Problem(error.status_code, kind, said, error.headers))
+
+    @app.exception_handler(CryptoAssetsError)
+    async def expected(request: Request, error: CryptoAssetsError) -> Response:
+        return answer(_of(error))
+
+
+def _of(error: CryptoAssetsError) -> Problem:
+    """Return the problem that a failure of ours is. Addresses of the inside stay in the log."""
+    if isinstance(error, UsageError):
+        return Problem(400, "wrong-request", str(error))
+    if isinstance(error, WarehouseError) and ("no version" in str(error) or "did not exist" in str(error)):
+        return Problem(
+            400,
+            "no-such-version",
+            "the table has no such version any more or yet; /v1/tables/TABLE lists the last ones",
+        )
+    if isinstance(error, WarehouseError):
+        return Problem(
+            503, "warehouse-away", "the warehouse cannot be read now; ask again later", {"Retry-After": "10"}
+        )
+    if isinstance(error, InstanceError):
+        return Problem(503, "postgres-away", "Postgres cannot be asked now; ask again later", {"Retry-After": "10"})
+    return Problem(503, "unavailable", "this cannot be answered now; ask again later", {"Retry-After": "10"})

@@ -1,0 +1,74 @@
+"""Run the gateway with uvicorn: bounded connections, a certificate where one is given, a clean end."""
+
+from __future__ import annotations
+
+import socket
+from pathlib import Path
+
+import uvicorn
+
+from crypto_assets.errors import CryptoAssetsError, UsageError
+from crypto_assets.gateway.access import LOOPBACK
+from crypto_assets.gateway.app import build
+from crypto_assets.settings import Settings
+
+CONNECTIONS = 1_000  # at once; further ones are answered with 503
+GRACE_S = 10  # answers that are under way may end within
+
+
+def serve(
+    settings: Settings,
+    postgres_url: str,
+    host: str,
+    port: int,
+    *,
+    loopback_without_token: bool = False,
+    certificate: tuple[Path, Path] | None = None,
+) -> None:
+    """Serve until the process is stopped.
+
+    Args:
+        settings: the installation.
+        postgres_url: the Postgres of tokens and of the newest features.
+        host: the address to listen on.
+        port: the port; 0 for a free one.
+        loopback_without_token: whether programs of this machine need no token; only for a loopback address.
+        certificate: the files of a certificate and of its key, in PEM; None: no TLS.
+
+    Raises:
+        UsageError: tokens are not asked for on an address that other machines reach.
+        CryptoAssetsError: the address cannot be listened on.
+    """
+    if loopback_without_token and host not in (*LOOPBACK, "localhost"):
+        raise UsageError(
+            f"--without-token is for this machine only, and --host {host} is reached by others; leave one out"
+        )
+    listening = _listen(host, port)
+    shown = f"[{host}]" if ":" in host else host
+    scheme = "http" if certificate is None else "https"
+    config = uvicorn.Config(
+        build(settings, postgres_url, loopback_without_token=loopback_without_token),
+        log_level="warning", access_log=False, server_header=False, limit_concurrency=CONNECTIONS, timeout_keep_alive=15,
+        timeout_graceful_shutdown=GRACE_S, h11_max_incomplete_event_size=64 * 1024,
+        ssl_certfile=None if certificate is None else str(certificate[0]),
+        ssl_keyfile=None if certificate is None else str(certificate[1]),
+    )  # fmt: skip
+    print(
+        f"gateway on {scheme}://{shown}:{listening.getsockname()[1]} (/docs describes it; stop with Ctrl-C)", flush=True
+    )
+    uvicorn.Server(config).run(sockets=[listening])
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    listening = socket.socket(family, socket.SOCK_STREAM)
+    listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listening.bind((host, port))
+        listening.listen(2048)
+    except OSError as error:
+        listening.close()
+        raise CryptoAssetsError(
+            f"{host}:{port} cannot be listened on ({error.strerror}); give another --port, or an address of this machine as --host"
+        ) from error
+    return listening

@@ -1,0 +1,1 @@
+"""The Python face, as a notebook uses it."""
