@@ -175,14 +175,10 @@ class Settings:
             api_budgets=_api_budgets(text("API_BUDGETS", "")),
             **_cluster(text),
             **_ollama(text),
-            alert_webhook_url=_webhook(secret("ALERT_WEBHOOK_URL")),
-            alert_format=_alert_format(text("ALERT_FORMAT", "json").lower()),
-            alert_runbooks=text("ALERT_RUNBOOKS", "docs/runbooks"),
+            **_alerts(text, secret),
             docs=text("CRYPTO_ASSETS_DOCS", "docs").rstrip("/"),
-            history_days=_history_days(text("CRYPTO_ASSETS_HISTORY_DAYS", "2")),
             metrics_host=text("CRYPTO_ASSETS_METRICS_HOST", "127.0.0.1"),
-            signal_changes=_switch("SIGNAL_CHANGES", text("SIGNAL_CHANGES", "no")),
-            models=Path(models) if (models := text("CRYPTO_ASSETS_MODELS", "")) else None,
+            **_models(text),
         )
 
 
@@ -236,6 +232,24 @@ def _order(variable_name: str, text: str, known: tuple[str, ...]) -> tuple[str, 
     if unknown or not names or len(set(names)) != len(names):
         raise UsageError(f"{variable_name} {text!r} is not a list of distinct names from {', '.join(known)}")
     return names
+
+
+def _models(text: Callable[[str, str], str]) -> dict[str, Any]:
+    """Read where trained models lie, and whether changed signals are reported."""
+    folder = text("CRYPTO_ASSETS_MODELS", "")
+    return {
+        "signal_changes": _switch("SIGNAL_CHANGES", text("SIGNAL_CHANGES", "no")),
+        "models": Path(folder) if folder else None,
+    }
+
+
+def _alerts(text: Callable[[str, str], str], secret: Callable[[str], SecretStr | None]) -> dict[str, Any]:
+    """Read where messages about incidents go, and in which form."""
+    return {
+        "alert_webhook_url": _webhook(secret("ALERT_WEBHOOK_URL")),
+        "alert_format": _alert_format(text("ALERT_FORMAT", "json").lower()),
+        "alert_runbooks": text("ALERT_RUNBOOKS", "docs/runbooks"),
+    }
 
 
 def _webhook(url: SecretStr | None) -> SecretStr | None:
@@ -351,12 +365,13 @@ def _ollama(text: Callable[[str, str], str]) -> dict[str, Any]:
 
 
 def _cluster(text: Callable[[str, str], str]) -> dict[str, Any]:
-    """Read where runs go, and how large they are."""
+    """Read where runs go, how large they are, and how long what they leave is kept."""
     return {
         "kube_namespace": text("CRYPTO_ASSETS_KUBE_NAMESPACE", "") or None,
         "kube_selector": _selector(text("CRYPTO_ASSETS_KUBE_SELECTOR", KUBE_SELECTOR)),
         "kube_dry_run": _switch("CRYPTO_ASSETS_KUBE_DRY_RUN", text("CRYPTO_ASSETS_KUBE_DRY_RUN", "no")),
         "chunk_days": _count("CRYPTO_ASSETS_CHUNK_DAYS", text("CRYPTO_ASSETS_CHUNK_DAYS", "366")),
+        "history_days": _history_days(text("CRYPTO_ASSETS_HISTORY_DAYS", "2")),
     }
 
 

@@ -10,6 +10,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
+from crypto_assets.catalog.macro import SERIES
 from crypto_assets.features.lookback import LOOKBACK_DAYS
 from crypto_assets.tables import schemas
 from crypto_assets.tables.contract import TIMESTAMP, Contract
@@ -31,7 +32,9 @@ def tables(first: date = START, last: date = END, symbols: Sequence[str] = SYMBO
 
 def table(name: str, first: date, last: date, symbols: Sequence[str] = SYMBOLS) -> pl.DataFrame:
     """One of them."""
-    made = {"prices": _prices, "ohlc": _bars, "narratives": _narratives, "derivatives": _derivatives}
+    made = {
+        "prices": _prices, "ohlc": _bars, "narratives": _narratives, "derivatives": _derivatives, "macro_indicators": _macro,
+    }  # fmt: skip
     contract = schemas.CONTRACTS[name]
     hourly = _of_venues if "venue" in contract.key else _volatility if "ts" in contract.key else _daily
     return made.get(name, hourly)(schemas.CONTRACTS[name], first - timedelta(days=LOOKBACK_DAYS[name]), last, symbols)
@@ -106,6 +109,20 @@ def _derivatives(contract: Contract, first: date, last: date, symbols: Sequence[
     random = _random(contract.table)
     columns: Columns = {c: np.round(random.random(keys.height) * 1e6, 4) for c in contract.value_columns}
     return _finish(contract, keys, columns | {"contracts": np.full(keys.height, 3)}, timedelta(minutes=3))
+
+
+def _macro(contract: Contract, first: date, last: date, symbols: Sequence[str]) -> pl.DataFrame:
+    """A reading of each series for the beginning of each day, published an hour before; the next comes in ten days."""
+    one, _ = _hours(first, last, [series.name for series in SERIES])
+    keys = one.filter(pl.col("ts").dt.hour() == 0).rename({"symbol": "series"})
+    random = _random(contract.table)
+    columns: Columns = {c: np.round(random.random(keys.height), DECIMALS) for c in contract.value_columns}
+    columns |= {
+        "observation_date": pl.col("ts").dt.date() - timedelta(days=1),
+        "released_at": pl.col("ts") - timedelta(hours=1),
+        "next_release_at": pl.col("ts") + timedelta(days=10),
+    }
+    return _finish(contract, keys, columns, timedelta())
 
 
 def _of_venues(contract: Contract, first: date, last: date, symbols: Sequence[str]) -> pl.DataFrame:

@@ -67,6 +67,8 @@ READ: dict[str, tuple[str, str, Any]] = {
     "CRYPTO_ASSETS_DOCS": ("https://docs.example/", "docs", "https://docs.example"),
     "ALERT_RUNBOOKS": ("https://books.example", "alert_runbooks", "https://books.example"),
     "CRYPTO_ASSETS_METRICS_HOST": ("0.0.0.0", "metrics_host", "0.0.0.0"),
+    "CRYPTO_ASSETS_MODELS": ("models.toml", "models", Path("models.toml")),
+    "SIGNAL_CHANGES": ("Yes", "signal_changes", True),
     "OLLAMA_MODEL": ("tiny", "ollama_model", "tiny"),
     "OLLAMA_TIMEOUT": ("7.5", "ollama_timeout_s", 7.5),
     "OLLAMA_CONCURRENCY": ("4", "ollama_concurrency", 4),

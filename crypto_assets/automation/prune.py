@@ -1,8 +1,8 @@
 """Pruning: what Dagster keeps of runs beyond the last days, as far as nothing rests on it.
 
 What stays is found first, in temporary tables: the newest materialisation of each partition, the newest result of each
-check, overall and of each partition, the runs behind failed partitions, and what else ``dagster_internals/run_history.py``
-names. The rest goes page by page. Each page is a transaction of its own, so a tick waits for none, and a duty that is
+check, also of each day, the runs behind failed partitions, and what else ``dagster_internals/run_history.py`` names. The
+rest goes page by page. Each page is a transaction of its own, so a tick waits for none, and a duty that is
 killed or runs out of time has lost nothing: the next one finds the rest.
 """
 
@@ -78,7 +78,7 @@ def prune(
     rebuild: bool = False,
     seconds: float = SECONDS,
 ) -> Pruned | None:
-    """Free what is older than an instant and rests on nothing.
+    """Free what is older than an instant, except on what something rests.
 
     Args:
         instance: Has runs, events and ticks.
@@ -135,8 +135,11 @@ def _alone(url: str) -> Iterator[Cursor | None]:
             with connection.cursor() as cursor:
                 cursor.execute("SELECT pg_try_advisory_lock(%s)", (LOCK,))
                 yield cursor if cursor.fetchone() == (True,) else None
+                cursor.execute(
+                    "SELECT pg_advisory_unlock_all()"
+                )  # now: the server sees a closed connection a moment later
         finally:
-            connection.close()  # and the lock with it
+            connection.close()  # after an error, and the lock with it
     except psycopg2.Error as error:
         raise InstanceError(
             f"old runs and events could not be deleted from Dagster's Postgres ({first_line(error)}); nothing that counts is "

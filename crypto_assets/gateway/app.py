@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import datetime, timezone
+from importlib.metadata import version
 from typing import Annotated, Any
 
 import polars as pl
@@ -16,7 +17,6 @@ from fastapi.responses import Response
 from pydantic import BaseModel, ConfigDict, Field
 from starlette.exceptions import HTTPException
 
-from crypto_assets import __version__
 from crypto_assets.dates import parse_day
 from crypto_assets.errors import CryptoAssetsError, InstanceError, UsageError, WarehouseError, suggestion
 from crypto_assets.gateway import answers
@@ -96,7 +96,7 @@ def build(settings: Settings, postgres_url: str, *, loopback_without_token: bool
     gateway = Gateway(settings, store, gate, Current(postgres_url), Measured())
     app = FastAPI(
         title="crypto_assets",
-        version=__version__,
+        version=version("crypto_assets"),
         summary="Crypto market data, as it is and as it was known.",
         description="Times are UTC. `as_of` is what was stored then, `known_at` is what was known then.",
         lifespan=_lifespan,

@@ -222,9 +222,10 @@ def _spread_sharpe(rows: pl.DataFrame, scores: np.ndarray, horizon: int) -> floa
     judged = rows.select("ts", outcome="forward_return").with_columns(pl.Series("score", scores).fill_nan(None))
     place = (pl.col("score").rank("average") - 0.5) / pl.col("score").count()
     best, worst = (pl.col("outcome").filter(chosen).mean() for chosen in (place > 0.8, place < 0.2))
-    spread = judged.group_by("ts").agg(spread=best - worst).sort("ts")["spread"].gather_every(horizon).drop_nulls()
-    deviation = spread.std()
-    return float(spread.mean() / deviation) if isinstance(deviation, float) and deviation > 0 else float("nan")  # type: ignore[operator]
+    spread = judged.group_by("ts").agg(spread=best - worst).sort("ts")["spread"].gather_every(horizon)
+    values = spread.drop_nulls().to_numpy()
+    deviation = float(values.std(ddof=1)) if values.size > 1 else 0.0
+    return float(values.mean()) / deviation if deviation > 0 else float("nan")
 
 
 def _rank_ic(rows: pl.DataFrame, scores: np.ndarray) -> float:

@@ -77,6 +77,8 @@ class DeltaIOManager(dg.IOManager):
         keys = context.asset_partition_keys if context.has_asset_partitions else []
         said = context.definition_metadata or {}
         columns = said.get("columns")
+        start: date | None = None
+        end: date | None = None
         if keys:
             start, end = date.fromisoformat(min(keys)), date.fromisoformat(max(keys))
             if (
@@ -84,8 +86,6 @@ class DeltaIOManager(dg.IOManager):
             ):  # stored days before the first partition count as well: values do not depend on it
                 first = date.fromisoformat(step.partition_key_range.start)
                 start = first - timedelta(days=int(said[LOOK_BACK_DAYS]))
-        else:
-            start = end = None
         wanted = context.dagster_type.typing_type
         if wanted is pl.LazyFrame:  # for large windows: the asset chooses columns and days before anything is read
             return self._open().scan(contract, start=start, end=end, columns=columns)

@@ -120,8 +120,9 @@ def test_a_backfill_is_the_walk_forward(instance: DagsterInstance, open_home) ->
     hourly = found.group_by("ts").agg(gross=pl.col("weight").abs().sum(), largest=pl.col("weight").abs().max())
     assert hourly["gross"].max() <= 1 + 1e-9
     assert hourly["largest"].max() <= 0.1 + 1e-9
-    assert found["reasons"].list.len().unique().to_list() == [3]
-    first_named = found["reasons"].list.first().str.split(" ").list.first()
+    counted = found.select(pl.col("strength") == "weak", pl.col("reasons").list.len()).unique().sort("strength")
+    assert counted.rows() == [(False, 3), (True, 0)]
+    first_named = found["reasons"].list.first().drop_nulls().str.split(" ").list.first()
     assert first_named.value_counts(sort=True)["reasons"][0] == "rsi_14"
 
     trials = warehouse.read(MODEL_TRIALS)
@@ -145,7 +146,8 @@ def test_the_future_reaches_no_prediction(instance: DagsterInstance, open_home) 
     for table in TABLES:
         frame = kept[table].filter(pl.col("date") <= until)
         assert frame.height > 0
-        assert cut.read(table).equals(frame), table  # to the byte: model ids and hashes of the artefacts are among them
+        found = cut.read(table).filter(pl.col("date") <= until)  # the instance of both homes knows of April too
+        assert found.equals(frame), table  # to the byte: model ids and hashes of the artefacts are among them
 
 
 def test_a_file_that_is_altered_or_gone_is_refused_and_the_former_model_serves(
