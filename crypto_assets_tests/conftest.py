@@ -7,7 +7,7 @@ import os
 import shutil
 import sys
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
@@ -22,7 +22,7 @@ from crypto_assets.runtime.postgres import ensure_postgres
 from crypto_assets.settings import Settings
 from crypto_assets_tests import scenario
 from crypto_assets_tests.object_store import ObjectStore
-from crypto_assets_tests.platform import Platform, open_platform
+from crypto_assets_tests.platform import Platform, Prepared, open_platform
 from crypto_assets_tests.turns import LongestFirst, turn
 
 # Seconds are for the benchmarks: on a busy machine an example may take any time.
@@ -54,6 +54,12 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> LongestFirst | None:
     return LongestFirst(config, log) if config.getoption("dist") == "loadfile" else None
+
+
+@pytest.hookimpl(wrapper=True, optionalhook=True)
+def pytest_xdist_auto_num_workers() -> Generator[None, int, int]:
+    """One worker more than cores, for a quarter of the time a test waits: for a process, a limit or a clock."""
+    return (yield) + 1
 
 
 @pytest.fixture(scope="session")
@@ -166,28 +172,45 @@ def url(instance: DagsterInstance) -> str:
 
 
 @pytest.fixture(scope="session")
-def whole_scenario(postgres_url: str, with_tables: str, session_folder: Path) -> tuple[str, Path]:
-    """The database and the home of a platform on which the scenario was backfilled in one run, to be copied.
+def prepared(postgres_url: str, with_tables: str, session_folder: Path) -> Callable[..., Prepared]:
+    """Prepares platforms on the scenario: ``prepared(name, fill, write=…)``, where ``write`` makes another recording of it.
 
-    It takes as long as many tests, so the first worker makes it for all of them.
+    Filling one takes as long as many tests, so the first worker that asks for a name does it for all of them.
     """
-    folder = session_folder / "whole_scenario"
-    with (session_folder / "whole_scenario.lock").open("a") as lock, pytest.MonkeyPatch.context() as patch:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        if not folder.exists():
-            name, making = f"whole_{uuid.uuid4().hex}", session_folder / uuid.uuid4().hex
-            url = _create_database(postgres_url, name, with_tables)
-            recording = scenario.write(making / "home" / "recording")
-            with (
-                _open_instance(making / "instance", url, patch) as instance,
-                open_platform(instance, making / "home", recording, patch) as platform,
-            ):
-                assert platform.backfill(scenario.START, scenario.END).ok
-            # A database is copied while nobody is connected to it.
-            _execute(postgres_url, f"ALTER DATABASE {name} ALLOW_CONNECTIONS false", _DISCONNECT.format(name=name))
-            (making / "database").write_text(name, encoding="utf-8")
-            making.rename(folder)
-    return (folder / "database").read_text(encoding="utf-8"), folder / "home"
+
+    def prepare(
+        name: str, fill: Callable[[Platform], None], write: Callable[[Path], Path] = scenario.write
+    ) -> Prepared:
+        folder = session_folder / f"prepared_{name}"
+        with (session_folder / f"{name}.lock").open("a") as lock, pytest.MonkeyPatch.context() as patch:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            if not folder.exists():
+                database, making = f"prepared_{uuid.uuid4().hex}", session_folder / uuid.uuid4().hex
+                url = _create_database(postgres_url, database, with_tables)
+                recording = write(making / "home" / "recording")
+                with (
+                    _open_instance(making / "instance", url, patch) as instance,
+                    open_platform(instance, making / "home", recording, patch) as platform,
+                ):
+                    fill(platform)
+                # A database is copied while nobody is connected to it.
+                closed = f"ALTER DATABASE {database} ALLOW_CONNECTIONS false"
+                _execute(postgres_url, closed, _DISCONNECT.format(name=database))
+                (making / "database").write_text(database, encoding="utf-8")
+                making.rename(folder)
+        return Prepared((folder / "database").read_text(encoding="utf-8"), folder / "home")
+
+    return prepare
+
+
+@pytest.fixture(scope="session")
+def whole_scenario(prepared: Callable[..., Prepared]) -> Prepared:
+    """A platform on which the scenario was backfilled in one run."""
+
+    def fill(platform: Platform) -> None:
+        assert platform.backfill(scenario.START, scenario.END).ok
+
+    return prepared("whole_scenario", fill)
 
 
 @pytest.fixture
@@ -211,15 +234,22 @@ def platform(platforms: Callable[..., Platform]) -> Platform:
 
 
 @pytest.fixture
-def filled(
-    whole_scenario: tuple[str, Path],
-    new_instance: Callable[..., DagsterInstance],
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-) -> Iterator[Platform]:
+def copy_of(
+    new_instance: Callable[..., DagsterInstance], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Callable[[Prepared], Platform]]:
+    """Makes platforms of the test's own, each a copy of a prepared one."""
+    with ExitStack() as stack:
+
+        def make(original: Prepared) -> Platform:
+            mine = tmp_path / uuid.uuid4().hex
+            shutil.copytree(original.home, mine)
+            instance = new_instance(original.database)
+            return stack.enter_context(open_platform(instance, mine, mine / "recording", monkeypatch))
+
+        yield make
+
+
+@pytest.fixture
+def filled(whole_scenario: Prepared, copy_of: Callable[[Prepared], Platform]) -> Platform:
     """A platform of its own on which the scenario was backfilled in one run."""
-    database, home = whole_scenario
-    mine = tmp_path / "filled"
-    shutil.copytree(home, mine)
-    with open_platform(new_instance(database), mine, mine / "recording", monkeypatch) as found:
-        yield found
+    return copy_of(whole_scenario)

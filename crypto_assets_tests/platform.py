@@ -53,6 +53,14 @@ class Platform:
         return self.warehouse.read(table, start=scenario.START, end=scenario.END)
 
 
+@dataclass(frozen=True)
+class Prepared:
+    """A platform that was filled once, to be copied: its database, which nobody is connected to, and its home."""
+
+    database: str
+    home: Path
+
+
 @contextmanager
 def open_platform(
     instance: DagsterInstance,

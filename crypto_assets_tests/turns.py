@@ -28,6 +28,16 @@ LONGEST = (
     "sources/test_secrets.py",
     "sources/test_faults.py",
     "narratives/llm/test_real_model.py",
+    "automation/test_late_values.py",
+    "operate/test_status.py",
+    "install/test_environment.py",
+    "assets/test_pit_quality.py",
+    "assets/test_news_order.py",
+    "assets/test_news.py",
+    "test_runbooks.py",
+    "operate/test_doctor.py",
+    "sources/client/test_pace.py",
+    "narratives/llm/test_analyst.py",
 )
 # Long files whose tests share nothing that is costly to make: each test is dealt alone.
 APART = ("test_rules.py", "operate/test_backfill.py", "runtime/test_processes.py", "operate/test_cancel.py")

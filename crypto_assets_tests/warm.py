@@ -1,10 +1,10 @@
-"""``crypto-assets`` in processes of its own that begin with the libraries imported: forks of one process that imported them.
+"""Pythons that begin with the libraries imported: forks of one process that imported them.
 
-For commands that open the instance: each is done two of its four seconds sooner. One that only refuses its arguments imports
+For what opens the instance: each does two of its four seconds of work less. A command that only refuses its arguments imports
 none of the libraries, and is sooner done without.
 
-Apart from that each is what ``python -m crypto_assets.cli.main`` is: it imports the package, has the environment and the
-arguments that it was given and nothing else, writes to files, and ends as the interpreter ends it.
+Apart from that each is what ``python -m MODULE`` or ``python -c CODE`` is: it imports the package, has the environment and
+the arguments that it was given and nothing else, and ends as the interpreter ends it.
 """
 
 from __future__ import annotations
@@ -17,25 +17,82 @@ import socket
 import subprocess
 import sys
 import tempfile
-import time
 from collections.abc import Mapping
 from functools import cache
-from typing import Any
+from typing import IO, Any
 
 from crypto_assets_tests.libraries import OF_THE_PACKAGE, load
 
-POLL_S = 0.01
+CLI = ("-m", "crypto_assets.cli.main")
 Files = list[int]
 
 
+class Process:
+    """A started one, with what is used of ``subprocess.Popen``."""
+
+    def __init__(self, args: tuple[str, ...], keeper: socket.socket) -> None:
+        self.args = args
+        self.returncode: int | None = None
+        self._keeper = keeper
+        self.pid = self._number()
+
+    def wait(self, timeout: float | None = None) -> int:
+        if self.returncode is None:
+            self._keeper.settimeout(timeout)
+            try:
+                self.returncode = self._number()
+            except (TimeoutError, BlockingIOError):
+                raise subprocess.TimeoutExpired([*self.args], timeout or 0) from None
+            self._keeper.close()
+        return self.returncode
+
+    def poll(self) -> int | None:
+        try:
+            return self.wait(0)
+        except subprocess.TimeoutExpired:
+            return None
+
+    def _number(self) -> int:
+        """The next line of the keeper, which comes as a whole."""
+        text = b""
+        while not text.endswith(b"\n"):
+            part = self._keeper.recv(1)
+            assert part, f"the keeper of {self.args} is gone"
+            text += part
+        return int(text)
+
+    def send_signal(self, number: int) -> None:
+        if self.poll() is None:
+            os.kill(self.pid, number)
+
+    def terminate(self) -> None:
+        self.send_signal(signal.SIGTERM)
+
+    def kill(self) -> None:
+        self.send_signal(signal.SIGKILL)
+
+
+def start(
+    env: Mapping[str, str], *args: str, stdout: IO[Any], stderr: IO[Any], start_new_session: bool = False
+) -> Process:
+    """``subprocess.Popen([sys.executable, *args])``; its input is empty, and what it says goes into files."""
+    command = {"args": args, "env": dict(env), "folder": os.getcwd(), "new_session": start_new_session}
+    ours, theirs = socket.socketpair()
+    with theirs:
+        files = [stdout.fileno(), stderr.fileno(), theirs.fileno()]
+        socket.send_fds(_server(), [json.dumps(command).encode() + b"\n"], files)
+        return Process(args, ours)
+
+
 def run(env: Mapping[str, str], *args: str, timeout: float = 600) -> subprocess.CompletedProcess[str]:
-    """What ``subprocess.run`` answers for this command with its output captured as text."""
+    """What ``subprocess.run`` answers for this ``crypto-assets`` command with its output captured as text."""
     with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as err:
-        command = {"args": args, "env": dict(env), "folder": os.getcwd(), "timeout": timeout}
-        socket.send_fds(_server(), [json.dumps(command).encode() + b"\n"], [out.fileno(), err.fileno()])
-        code = json.loads(_server().recv(100))
-        if code is None:
-            raise subprocess.TimeoutExpired([*args], timeout)
+        process = start(env, *CLI, *args, stdout=out, stderr=err)
+        try:
+            code = process.wait(timeout)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            raise
         for file in (out, err):
             file.seek(0)
         return subprocess.CompletedProcess([*args], code, out.read().decode(), err.read().decode())
@@ -57,39 +114,45 @@ def _server() -> socket.socket:
 
 def _serve(client: socket.socket) -> None:
     load(*OF_THE_PACKAGE)
+    signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # keepers are not waited for
     while (asked := _next(client)) is not None:
         command, files = asked
-        child = os.fork()
-        if child == 0:
+        if os.fork() == 0:
             client.close()
-            _become(command, *files)
+            signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+            if _keep(command, *files) == 0:
+                _become(command, *files[:2])
             return
         for file in files:
             os.close(file)
-        client.sendall(json.dumps(_ended(child, command["timeout"])).encode())
 
 
 def _next(client: socket.socket) -> tuple[dict[str, Any], Files] | None:
-    """The next command and its two files; None when the client is gone."""
+    """The next command and its files; None when the client is gone."""
     text, files = b"", Files()
     while not text.endswith(b"\n"):
-        part, more, _, _ = socket.recv_fds(client, 65536, 2)
+        part, more, _, _ = socket.recv_fds(client, 65536, 3)
         if not part:
             return None
         text, files = text + part, files + more
     return json.loads(text), files
 
 
-def _ended(child: int, seconds: float) -> int | None:
-    """Its exit code; None where it was killed because its time was over."""
-    until = time.monotonic() + seconds
-    while time.monotonic() < until:
-        if (found := os.waitpid(child, os.WNOHANG))[0]:
-            return os.waitstatus_to_exitcode(found[1])
-        time.sleep(POLL_S)
-    os.kill(child, signal.SIGKILL)
-    os.waitpid(child, 0)
-    return None
+def _keep(command: dict[str, Any], out: int, err: int, status: int) -> int:
+    """Fork, and answer 0 in the child, which has said its number. Its parent says with which code it ended."""
+    child = os.fork()
+    if child == 0:
+        if command["new_session"]:  # before the number is known: who has it may signal the group at once
+            os.setsid()
+        os.write(status, f"{os.getpid()}\n".encode())
+        os.close(status)
+        return 0
+    os.close(out)
+    os.close(err)
+    try:
+        os.write(status, f"{os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])}\n".encode())
+    finally:
+        os._exit(0)
 
 
 def _become(command: dict[str, Any], out: int, err: int) -> None:
@@ -100,8 +163,12 @@ def _become(command: dict[str, Any], out: int, err: int) -> None:
     os.environ.clear()
     os.environ.update(command["env"])
     os.chdir(command["folder"])
-    sys.argv = ["crypto-assets", *command["args"]]
-    runpy.run_module("crypto_assets.cli.main", run_name="__main__", alter_sys=True)
+    kind, what, *rest = command["args"]
+    sys.argv = [kind, *rest]
+    if kind == "-m":
+        runpy.run_module(what, run_name="__main__", alter_sys=True)
+    else:
+        exec(compile(what, "<string>", "exec"), {"__name__": "__main__"})
 
 
 if __name__ == "__main__":

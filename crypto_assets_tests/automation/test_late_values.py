@@ -23,7 +23,7 @@ from crypto_assets.operate import graph, runs
 from crypto_assets.storage.versions import version_at
 from crypto_assets.tables.registry import LOOK_BACK
 from crypto_assets_tests import scenario
-from crypto_assets_tests.platform import Platform, open_platform
+from crypto_assets_tests.platform import Platform, Prepared, open_platform
 
 CHAIN = ["prices", "ohlc", "onchain_base", "onchain_enhanced", "ml_features"]
 START, END, LATE = scenario.START, scenario.END, scenario.LATE_DAY
@@ -34,11 +34,7 @@ def story(
     new_instance: Callable[[], DagsterInstance], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[tuple[Platform, Platform]]:
     """One home on two recordings: in the first, BTC's on-chain day of the 3rd is not there yet."""
-    whole = scenario.write(tmp_path / "whole")
-    early = scenario.write(tmp_path / "early")
-    path = early / "coinmetrics_daily_2020-04_2021-04.parquet"
-    chain = pd.read_parquet(path)
-    chain[~((chain["asset"] == "btc") & (chain["date"] == LATE))].to_parquet(path)
+    whole, early = scenario.write(tmp_path / "whole"), without_the_late_day(tmp_path / "early")
     instance = new_instance()
     with ExitStack() as stack:
         before, after = (
@@ -46,6 +42,28 @@ def story(
             for recording in (early, whole)
         )
         yield before, after
+
+
+@pytest.fixture
+def filled_story(
+    prepared: Callable[..., Prepared],
+    copy_of: Callable[[Prepared], Platform],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> Iterator[tuple[Platform, Platform]]:
+    """The same, after the days were filled from the first recording."""
+    before = copy_of(prepared("late_values", fill, without_the_late_day))
+    whole = scenario.write(tmp_path / "whole")
+    with open_platform(before.instance, before.settings.home, whole, monkeypatch) as after:
+        yield before, after
+
+
+def without_the_late_day(folder: Path) -> Path:
+    scenario.write(folder)
+    path = folder / "coinmetrics_daily_2020-04_2021-04.parquet"
+    chain = pd.read_parquet(path)
+    chain[~((chain["asset"] == "btc") & (chain["date"] == LATE))].to_parquet(path)
+    return folder
 
 
 def fill(platform: Platform) -> None:
@@ -94,9 +112,8 @@ def materialisations(platform: Platform) -> dict[str, int]:
     }
 
 
-def test_a_late_onchain_row(story: tuple[Platform, Platform]) -> None:
-    early, late = story
-    fill(early)
+def test_a_late_onchain_row(filled_story: tuple[Platform, Platform]) -> None:
+    early, late = filled_story
     first = tick(early)
     assert asked(first) == [], "nothing is late yet"
     assert first.cursor
@@ -155,9 +172,8 @@ def test_what_cannot_be_seen_is_not_derived_again(story: tuple[Platform, Platfor
     assert data.cursor != cursor
 
 
-def test_days_that_a_run_will_derive_are_left_to_it(story: tuple[Platform, Platform]) -> None:
-    early, late = story
-    fill(early)
+def test_days_that_a_run_will_derive_are_left_to_it(filled_story: tuple[Platform, Platform]) -> None:
+    _, late = filled_story
     late.activate()
     assert runs.execute(late.instance, ["onchain_base"], LATE, LATE).success
     whole = {RANGE[0]: START.isoformat(), RANGE[1]: END.isoformat()}
@@ -214,10 +230,9 @@ def test_a_version_is_found_by_its_instant(story: tuple[Platform, Platform]) -> 
 
 
 @pytest.mark.parametrize("job", ["look", "observe", "tidy_up", "report"])
-def test_a_run_that_derives_nothing_holds_up_nothing(story: tuple[Platform, Platform], job: str) -> None:
+def test_a_run_that_derives_nothing_holds_up_nothing(filled_story: tuple[Platform, Platform], job: str) -> None:
     """A look, an observation or a tidying that runs is not under way to derive the partitions that are late."""
-    early, late = story
-    fill(early)
+    early, late = filled_story
     first = tick(early)
     late.activate()
     assert runs.execute(late.instance, ["onchain_base"], LATE, LATE).success

@@ -21,7 +21,7 @@ from crypto_assets.storage.warehouse import Warehouse
 from crypto_assets.tables.schemas import CONTRACTS
 from crypto_assets_tests import scenario
 from crypto_assets_tests.runtime.conftest import wait_for
-from crypto_assets_tests.warm import run
+from crypto_assets_tests.warm import CLI, run, start
 
 START, END = scenario.START.isoformat(), scenario.END.isoformat()
 
@@ -206,12 +206,10 @@ def test_a_killed_backfill_leaves_no_trace_once_it_is_run_again(tmp_path: Path, 
         env = environment(tmp_path, CRYPTO_ASSETS_COINS=scenario.COINS, **sandbox.env())
         moments = (lambda: sandbox.requests, lambda: written() > len(tables) / 2, lambda: written() > len(tables) * 0.8)
         for moment in moments:
-            process = subprocess.Popen(
-                command("backfill", "--start", START, "--end", END), env=env,
-                stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
-            )  # fmt: skip
+            with (tmp_path / "said").open("w") as said:
+                process = start(env, *CLI, "backfill", "--start", START, "--end", END, stdout=said, stderr=said)
             assert wait_for(moment, 300)
-            process.send_signal(signal.SIGKILL)
+            process.kill()
             assert process.wait() == -signal.SIGKILL, "it was still at work"
         done = run(env, "backfill", "--start", START, "--end", END, "--json")
         assert done.returncode == 0, done.stderr[-2000:]
@@ -226,16 +224,14 @@ def test_two_backfills_on_adjacent_ranges_at_once(tmp_path: Path, recording: Pat
     with Sandbox(data=recording) as sandbox:
         env = environment(tmp_path, CRYPTO_ASSETS_COINS=scenario.COINS, **sandbox.env())
         ranges = [(START, middle.isoformat()), ((middle + DAY).isoformat(), END)]
+        said = [(tmp_path / f"said by {first}").open("w+") for first, _ in ranges]
         both = [
-            subprocess.Popen(
-                command("backfill", "--start", first, "--end", last), env=env,
-                stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True,
-            )
-            for first, last in ranges
-        ]  # fmt: skip
-        for process in both:
-            _, complaints = process.communicate(timeout=600)
-            assert process.returncode == 0, complaints[-2000:]
+            start(env, *CLI, "backfill", "--start", first, "--end", last, stdout=file, stderr=file)
+            for (first, last), file in zip(ranges, said, strict=True)
+        ]
+        for process, file in zip(both, said, strict=True):
+            with file:
+                assert process.wait(600) == 0, Path(file.name).read_text()[-2000:]
     together = Warehouse(str(tmp_path / "warehouse"))
     for table in filled[1]["partitions"]:
         hashes = [w.content_hash(table, scenario.START, scenario.END) for w in (undisturbed, together)]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from datetime import date, datetime, timedelta
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -43,11 +44,15 @@ class Stored:
     """Which cells of the inputs a row of one coin finds."""
 
     def __init__(self, data: Inputs, symbol: str, ts: datetime, venue: str = "binance") -> None:
-        self.symbol, self.ts, self.venue = symbol, ts, venue
-        self.known = {n: f.filter(pl.col("available_at") <= ts + DELAY) for n, f in data.items()}
+        self.data, self.symbol, self.ts, self.venue = data, symbol, ts, venue
+        self.own: dict[tuple[str, str | None], pl.DataFrame] = {}
+        self.before: dict[int, Stored] = {}
         self.marks: dict[str, set[datetime]] = {}
         self.settled: dict[str, list[tuple]] = {}
-        self.bars = {r["ts"] + HOUR: r for r in self._own("ohlc").iter_rows(named=True)}
+
+    @cached_property
+    def bars(self) -> dict[datetime, dict[str, Any]]:
+        return {row["ts"] + HOUR: row for row in self._own("ohlc").iter_rows(named=True)}
 
     @cached_property
     def run(self) -> int:
@@ -59,7 +64,12 @@ class Stored:
         return age - hole - 1
 
     def _own(self, table: str, entity: str | None = None) -> pl.DataFrame:
-        frame = self.known[table]
+        if (table, entity) not in self.own:
+            known = self.data[table].filter(pl.col("available_at") <= self.ts + DELAY)
+            self.own[table, entity] = self._of_coin(known, entity)
+        return self.own[table, entity]
+
+    def _of_coin(self, frame: pl.DataFrame, entity: str | None) -> pl.DataFrame:
         if "venue" in frame.columns:
             venue = entity or self.venue
             return frame.filter(pl.col("symbol") == self.symbol, pl.col("venue") == venue)
@@ -106,13 +116,15 @@ class Stored:
         newest = next((row for row in reversed(self.settled[name]) if row[0] <= mark), None)
         return newest is not None and newest[2] is not None and mark - newest[0] < ((newest[1] or 8) + 2) * HOUR
 
-    def looked_up(self, data: Inputs, name: str, age: int, stale: timedelta) -> bool:
+    def looked_up(self, name: str, age: int, stale: timedelta) -> bool:
         then = self.ts - age * HOUR + DELAY
-        frame = Stored(data, self.symbol, self.ts - age * HOUR)._own(table_of(name), entity_of(name))
+        if age not in self.before:
+            self.before[age] = Stored(self.data, self.symbol, self.ts - age * HOUR)
+        frame = self.before[age]._own(table_of(name), entity_of(name))
         return frame.filter(pl.col(column_of(name)).is_not_null() & (pl.col("available_at") + stale >= then)).height > 0
 
 
-def is_met(need: Need, name: str, stored: Stored, data: Inputs) -> bool:
+def is_met(need: Need, name: str, stored: Stored) -> bool:
     feature = FEATURES[name]
 
     def there(cell: str, age: int) -> bool:
@@ -122,15 +134,15 @@ def is_met(need: Need, name: str, stored: Stored, data: Inputs) -> bool:
             )  # whether it traded is seen by its volume
             return stored.bar(column_of(cell), age, flat, name != "bars_filled_7d")
         if feature.stale is not None and table_of(cell) not in HOURLY:
-            return stored.looked_up(data, cell, age, feature.stale)
+            return stored.looked_up(cell, age, feature.stale)
         return stored.hourly(cell, age)
 
     return need.met(there)
 
 
-def expected(feature: Feature, stored: Stored, data: Inputs) -> bool:
+def expected(feature: Feature, stored: Stored) -> bool:
     """Whether one venue alone has all that the feature needs, or all that serves where its own inputs give nothing."""
-    if all(is_met(need, feature.name, stored, data) for need in feature.needs):
+    if all(is_met(need, feature.name, stored) for need in feature.needs):
         return True
     ages = {"open_interest_change_24h": (0, 24), "futures_volume_24h_usd": range(24)}.get(feature.name, (0,))
     served = [stored.hourly(name, age) for name in feature.instead for age in (ages if "prices" not in name else (0,))]
@@ -149,7 +161,7 @@ def test_a_value_is_null_exactly_where_its_needs_are_not_met(seed: int, share: f
         for name, feature in FEATURES.items():
             if not feature.inputs:
                 continue
-            met = any(expected(feature, stored, data) for stored in venues)
+            met = any(expected(feature, stored) for stored in venues)
             value = row[name]
             if met and value is None and name in NULL_BY_VALUE:
                 continue  # a window without range, volume or movement: its formula says so

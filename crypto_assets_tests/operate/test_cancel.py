@@ -36,13 +36,12 @@ def test_stopped_in_the_middle_and_resumed(tmp_path: Path, number: signal.Signal
     with Sandbox(fault="route=asset-metrics,delay=60,rate=1,count=1") as sandbox:
         env |= {**sandbox.env(), "CRYPTO_ASSETS_HOME": str(tmp_path), "CRYPTO_ASSETS_COINS": "BTC,ETH"}
         env["CRYPTO_ASSETS_START"] = "2024-01-01"
-        process = subprocess.Popen(
-            [sys.executable, "-m", "crypto_assets.cli.main", *ARGS], env=env, stderr=subprocess.PIPE, text=True
-        )
+        with (tmp_path / "said").open("w") as file:
+            process = warm.start(env, *warm.CLI, *ARGS, stdout=file, stderr=file)
         assert wait_for(lambda: any("asset-metrics" in path for path in list(sandbox.requests)), 300)
         process.send_signal(number)
-        said = process.communicate(timeout=300)[1]
-        assert process.returncode == 130, said
+        ended, said = process.wait(300), (tmp_path / "said").read_text()
+        assert ended == 130, said
         assert "run the same command again" in said.splitlines()[-1]
         assert [line for line in said.splitlines() if not line.startswith(("crypto-assets: ", "["))] == []
         stored = warehouse.days_with_rows("onchain_base", date(2024, 3, 1), date(2024, 3, 10))

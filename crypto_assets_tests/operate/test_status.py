@@ -7,8 +7,8 @@ import os
 import subprocess
 import sys
 from datetime import datetime, timezone
-from typing import Any
 
+import pytest
 from dagster import AssetKey, AssetMaterialization
 
 from crypto_assets.dagster_internals.known_states import known_states
@@ -16,7 +16,7 @@ from crypto_assets.dates import DAY
 from crypto_assets.operate import graph
 from crypto_assets.operate.status import BY_DAY, status
 from crypto_assets_tests import scenario
-from crypto_assets_tests.platform import Platform
+from crypto_assets_tests.platform import Platform, open_platform
 
 START, END = scenario.START, scenario.END
 WHAT_IS_LOADED = "import sys; from crypto_assets.cli.entry import main\ntry: main()\nfinally: print('dagster' in sys.modules, file=sys.stderr)"
@@ -26,22 +26,23 @@ def test_it_has_the_tables_that_a_run_can_fill() -> None:
     assert sorted(BY_DAY) == sorted(graph.tables())
 
 
-def test_it_says_the_same_without_dagster(platforms: Any) -> None:
-    broken = platforms(fault="route=fng,status=403,rate=1")
-    assert not broken.backfill(START, START + DAY).ok
+def test_it_says_the_same_without_dagster(filled: Platform, monkeypatch: pytest.MonkeyPatch) -> None:
+    home, fault = filled.settings.home, "route=fng,status=403,rate=1"
+    with open_platform(filled.instance, home, home / "recording", monkeypatch, fault) as broken:
+        assert not broken.backfill(START, START + DAY, tables=["market_sentiment"]).ok
     now = datetime.now(timezone.utc)
-    asked = status(broken.instance, broken.settings, START, END, now=now)
+    asked = status(filled.instance, filled.settings, START, END, now=now)
     states = known_states(os.environ["DAGSTER_POSTGRES_URL"], BY_DAY)
     assert states is not None
-    assert status(states, broken.settings, START, END, now=now) == asked
-    assert asked["assets"]["market_sentiment"]["partitions"]["failed"] == 2
-    assert asked["assets"]["ohlc"]["partitions"]["materialized"] == 2
+    assert status(states, filled.settings, START, END, now=now) == asked
+    assert asked["assets"]["market_sentiment"]["partitions"] == {"expected": 6, "materialized": 4, "failed": 2}
+    assert asked["assets"]["ohlc"]["partitions"] == {"expected": 6, "materialized": 6, "failed": 0}
 
 
-def test_the_command_loads_dagster_only_where_something_happened(platform: Platform) -> None:
+def test_the_command_loads_dagster_only_where_something_happened(filled: Platform) -> None:
     def loads_dagster() -> bool:
         arguments = ["status", "--start", str(START), "--end", str(END), "--json"]
-        environment = {**os.environ, **platform.env}
+        environment = {**os.environ, **filled.env}
         done = subprocess.run(
             [sys.executable, "-c", WHAT_IS_LOADED, *arguments], env=environment, capture_output=True, text=True
         )
@@ -49,8 +50,7 @@ def test_the_command_loads_dagster_only_where_something_happened(platform: Platf
         assert json.loads(done.stdout)["assets"]["ohlc"]["partitions"]["materialized"] > 0
         return done.stderr.strip().splitlines()[-1] == "True"
 
-    assert platform.backfill(START, START + DAY).ok
     loads_dagster()  # keeps what it says
     assert not loads_dagster()
-    platform.instance.report_runless_asset_event(AssetMaterialization(AssetKey("ohlc"), partition=str(START + DAY * 2)))
+    filled.instance.report_runless_asset_event(AssetMaterialization(AssetKey("ohlc"), partition=str(START + DAY * 2)))
     assert [loads_dagster(), loads_dagster()] == [True, False]

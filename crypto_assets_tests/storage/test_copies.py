@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 import time
 from collections.abc import Callable
+from pathlib import Path
 
 import polars as pl
 import pyarrow.fs as arrow_fs
@@ -17,6 +19,7 @@ from crypto_assets.storage import copies
 from crypto_assets.storage.copies import copy_tables, table_files
 from crypto_assets.storage.warehouse import Warehouse
 from crypto_assets.tables.schemas import NEWS_ARTICLES, PRICES
+from crypto_assets_tests import warm
 from crypto_assets_tests.storage.conftest import Place
 from crypto_assets_tests.storage.test_warehouse import DAY, START, articles, rows
 
@@ -235,12 +238,13 @@ COPY = (
 )
 
 
-def _copying(source: Warehouse, target: Warehouse) -> subprocess.Popen[str]:
-    found = subprocess.Popen(
-        [sys.executable, "-c", COPY, source.uri, target.uri], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-    )
-    assert found.stdout is not None
-    found.stdout.readline()
+def _copying(source: Warehouse, target: Warehouse, said: Path) -> warm.Process:
+    """A process that begins to copy, and says into a file why it fails."""
+    reader, writer = os.pipe()
+    with open(reader) as begun, open(writer, "w") as out, said.open("w") as err:
+        found = warm.start(os.environ, "-c", COPY, source.uri, target.uri, stdout=out, stderr=err)
+        out.close()
+        begun.readline()
     return found
 
 
@@ -253,14 +257,16 @@ def _many_files(place: Place) -> Warehouse:
     return source
 
 
-def test_a_backup_that_is_killed_at_any_moment_holds_whole_versions_and_the_next_one_finishes_it(place: Place) -> None:
+def test_a_backup_that_is_killed_at_any_moment_holds_whole_versions_and_the_next_one_finishes_it(
+    place: Place, tmp_path: Path
+) -> None:
     source, backup = _many_files(place), Warehouse(place("backup"))
     by_version = [source.read("prices", version=n) for n in range(9)]
     for pause in (0.0, 0.02, 0.05, 0.1, 0.2, 0.3):
-        running = _copying(source, backup)
+        running = _copying(source, backup, tmp_path / "said")
         time.sleep(pause)
         running.kill()
-        running.communicate()
+        running.wait()
         version = backup.version("prices") if backup.exists("prices") else None
         if version is not None:
             assert backup.read("prices").equals(by_version[version])
@@ -268,13 +274,13 @@ def test_a_backup_that_is_killed_at_any_moment_holds_whole_versions_and_the_next
     assert backup.content_hash("prices") == source.content_hash("prices")
 
 
-def test_two_backups_at_once_leave_one_whole_copy(place: Place) -> None:
+def test_two_backups_at_once_leave_one_whole_copy(place: Place, tmp_path: Path) -> None:
     source, backup = _many_files(place), Warehouse(place("backup"))
-    both = [_copying(source, backup) for _ in range(2)]
+    said = [tmp_path / "first", tmp_path / "second"]
+    both = [_copying(source, backup, file) for file in said]
     source.write(PRICES, rows(START, price=9.0), [START])  # and the table is written to meanwhile
-    for running in both:
-        _, said = running.communicate(timeout=120)
-        assert running.returncode == 0, said
+    for running, file in zip(both, said, strict=True):
+        assert running.wait(120) == 0, file.read_text()
     copy_tables(source, backup)
     assert backup.content_hash("prices") == source.content_hash("prices")
     assert backup.version("prices") == source.version("prices")

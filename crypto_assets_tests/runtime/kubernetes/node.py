@@ -6,12 +6,13 @@ import contextlib
 import os
 import signal
 import subprocess
-import sys
 import time
 from collections.abc import Mapping
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
+
+from crypto_assets_tests import warm
 
 Pod = dict[str, Any]
 GRACE_S = 5.0  # between TERM and KILL, where a real pod has its terminationGracePeriodSeconds
@@ -36,7 +37,7 @@ class Node:
         self.hang_next = 0  # so many pods from now on never leave ContainerCreating
         self.refuse_next: list[tuple[str, str]] = []  # reason and message with which the kubelet refuses its next pods
         self.silent = False  # True: the kubelet neither starts nor ends anything, nor says what became of its pods
-        self._processes: dict[str, subprocess.Popen[bytes]] = {}
+        self._processes: dict[str, subprocess.Popen[bytes] | warm.Process] = {}
         self._doomed: dict[str, dict[str, Any]] = {}  # pod -> the status that its end will have
         self._ending: dict[str, float] = {}  # pod -> when its process is killed
 
@@ -108,7 +109,7 @@ class Node:
         else:
             self._end(name, process)
 
-    def _end(self, name: str, process: subprocess.Popen[bytes]) -> None:
+    def _end(self, name: str, process: subprocess.Popen[bytes] | warm.Process) -> None:
         if name not in self._ending:
             self._ending[name] = time.monotonic() + GRACE_S
             _signal(process, signal.SIGTERM)
@@ -152,12 +153,13 @@ class Node:
     def _run(self, pod: Pod, container: Mapping[str, Any], env: dict[str, str]) -> None:
         name = pod["metadata"]["name"]
         command = [*container.get("command", []), *container.get("args", [])]
-        if command[0] == "dagster":  # what the image has on its PATH
-            command = [sys.executable, "-m", "dagster", *command[1:]]
         with (self.folder / f"{name}.log").open("wb") as log:
-            self._processes[name] = subprocess.Popen(
-                command, env=env, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True
-            )
+            if command[0] == "dagster":  # what the image has on its PATH
+                self._processes[name] = warm.start(env, "-m", *command, stdout=log, stderr=log, start_new_session=True)
+            else:
+                self._processes[name] = subprocess.Popen(
+                    command, env=env, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True
+                )
         self.local.add(container["image"])
         pod["status"]["phase"] = "Running"
         self._container(pod, {"running": {"startedAt": stamp()}})
@@ -205,7 +207,7 @@ class Node:
         ]
 
 
-def _signal(process: subprocess.Popen[bytes], number: signal.Signals) -> None:
+def _signal(process: subprocess.Popen[bytes] | warm.Process, number: signal.Signals) -> None:
     """To the group, as a container's end reaches all its processes."""
     with contextlib.suppress(ProcessLookupError):
         os.killpg(process.pid, number)

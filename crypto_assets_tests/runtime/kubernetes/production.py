@@ -10,7 +10,6 @@ import json
 import os
 import socket
 import subprocess
-import sys
 import urllib.request
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
@@ -22,6 +21,7 @@ import yaml
 from dagster import AssetKey, DagsterInstance, DagsterRun, DagsterRunStatus, RunsFilter
 
 from crypto_assets.dagster_internals.core import DAEMON
+from crypto_assets_tests import warm
 from crypto_assets_tests.ports import free_port
 from crypto_assets_tests.runtime.kubernetes.double import Cluster
 from crypto_assets_tests.runtime.kubernetes.objects import wait_for
@@ -55,7 +55,7 @@ class Production:
     cluster: Cluster
     instance: DagsterInstance
     env: Mapping[str, str]
-    processes: dict[str, subprocess.Popen[bytes]] = field(default_factory=dict)
+    processes: dict[str, warm.Process] = field(default_factory=dict)
     ports: dict[str, int] = field(default_factory=dict)
 
     def start(self, *names: str) -> None:
@@ -67,32 +67,22 @@ class Production:
         if "webserver" in self.processes:
             wait_for(lambda: self._answers(), 300)
 
-    def _spawn(self, name: str) -> subprocess.Popen[bytes]:
+    def _spawn(self, name: str) -> warm.Process:
         workspace = self.home / "workspace.yaml"
         server = {"host": "127.0.0.1", "port": self.ports["code"], "location_name": "crypto_assets"}
         workspace.write_text(yaml.safe_dump({"load_from": [{"grpc_server": server}]}), encoding="utf-8")
+        here = ["-h", "127.0.0.1", "-p", str(self.ports[name])]
         arguments = {
-            "code": [
-                "api",
-                "grpc",
-                "-h",
-                "127.0.0.1",
-                "-p",
-                str(self.ports["code"]),
-                "-m",
-                "crypto_assets.definitions",
-            ],
-            "daemon": ["-daemon", "run", "-w", str(workspace)],
-            "webserver": ["-webserver", "-h", "127.0.0.1", "-p", str(self.ports[name]), "-w", str(workspace)],
+            "code": ["dagster", "api", "grpc", *here, "-m", "crypto_assets.definitions"],
+            "daemon": [DAEMON, "run", "-w", str(workspace)],
+            "webserver": ["dagster_webserver", *here, "-w", str(workspace)],
         }[name]
-        module = {"code": "dagster", "daemon": DAEMON, "webserver": "dagster_webserver"}[name]
-        arguments = [part for part in arguments if not part.startswith(("-daemon", "-webserver"))]
         env = {**os.environ, **self.env, "KUBECONFIG": str(self.cluster.node.kubeconfigs[f"crypto-assets-{name}"])}
         with (self.home / f"{name}.log").open("ab") as log:
-            return subprocess.Popen(
-                [sys.executable, "-W", "ignore", "-m", module, *arguments],
-                env={**env, "DAGSTER_HOME": str(self.home)},
-                stdin=subprocess.DEVNULL,
+            return warm.start(
+                {**env, "DAGSTER_HOME": str(self.home)},
+                "-m",
+                *arguments,
                 stdout=log,
                 stderr=log,
                 start_new_session=True,
