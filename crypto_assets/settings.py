@@ -324,15 +324,6 @@ def _derivatives(text: Callable[[str, str], str], url: Callable[[str, str], str]
     }
 
 
-def _alerts(text: Callable[[str, str], str], secret: Callable[[str], SecretStr | None]) -> dict[str, Any]:
-    """Read where alerts go, in which form, and where their runbooks are."""
-    return {
-        "alert_webhook_url": _webhook(secret("ALERT_WEBHOOK_URL")),
-        "alert_format": _alert_format(text("ALERT_FORMAT", "json").lower()),
-        "alert_runbooks": text("ALERT_RUNBOOKS", "docs/runbooks"),
-    }
-
-
 def _social(text: Callable[[str, str], str]) -> dict[str, Any]:
     """Read where posts are: feeds, and a folder of files; nothing by default."""
     feeds, folder = text("SOCIAL_FEEDS", ""), text("SOCIAL_FOLDER", "")

@@ -108,7 +108,7 @@ def test_recorded_bars_become_models_whose_report_pandas_confirms(
         outcomes = forward.reindex(scores.index)[scores.columns]
         both = scores.notna() & outcomes.notna()
         hourly = scores.where(both).rank(axis=1).corrwith(outcomes.where(both).rank(axis=1), axis=1)
-        daily = hourly.groupby(hourly.index.date).mean().dropna()
+        daily = hourly.groupby(pd.DatetimeIndex(hourly.index).date).mean().dropna()
         assert one.by_day["date"].to_list() == list(daily.index)
         np.testing.assert_allclose(one.by_day["rank_ic"].to_numpy(), daily.to_numpy(), rtol=0, atol=1e-9)
         best = max(best, one.figures["rank_ic"])

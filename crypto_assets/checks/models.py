@@ -110,7 +110,7 @@ def _promised(scope: Scope, rows: pl.DataFrame) -> tuple[float, float, int] | No
         return None
     shares = rows["model_id"].value_counts()
     weighted = trained.join(shares, on="model_id")
-    total = weighted["count"].sum()
+    total = float(weighted["count"].sum())
     means = [
         float((weighted[name] * weighted["count"]).sum()) / total
         for name in ("out_of_fold_rank_ic", "out_of_fold_error")

@@ -194,7 +194,7 @@ def _quantiles(models: Sequence[Evaluation]) -> Body:
 
 
 def _luck(found: ModelQuality) -> Body:
-    rows = [
+    rows: list[list[str | Cell]] = [
         [one.model, Cell(_percent(one.deflated), "good" if one.deflated >= 0.95 else "warn"), one.best or "–",
          Cell("–" if one.beats is None else "yes" if one.beats else "no", "good" if one.beats else "bad")]
         for one in found.comparison.verdicts
@@ -211,7 +211,7 @@ def _luck(found: ModelQuality) -> Body:
 
 
 def _regimes(models: Sequence[Evaluation]) -> Body:
-    rows = [
+    rows: list[list[str | Cell]] = [
         [f"{one.name}, {name}", f"{hours:,}", _number(rank_ic, 4), _number(t, 1)]
         for one in models
         for name, hours, rank_ic, t in one.by_regime.rows()
@@ -225,14 +225,16 @@ def _proofs(proved: Sequence[Proof]) -> Body:
     if not proved:
         return Body(missing="Not carried out.")
     states = {True: Cell("holds", "good"), False: Cell("fails", "bad"), None: Cell("not judged", "warn")}
-    rows = [[proof.name.replace("_", " "), states[proof.holds], Cell(proof.sentence, "said")] for proof in proved]
+    rows: list[list[str | Cell]] = [
+        [proof.name.replace("_", " "), states[proof.holds], Cell(proof.sentence, "said")] for proof in proved
+    ]
     return Body(table=Table(["proof", "", ""], rows))
 
 
 def _drift(drift: Sequence[Drift]) -> Body:
     if not drift:
         return Body(missing="No model serves, or no day was predicted yet.")
-    rows = [
+    rows: list[list[str | Cell]] = [
         [one.model, Cell(_number(one.rank_ic, 4), "bad" if one.below_band else "none"), f"{_number(one.low, 4)} to {_number(one.high, 4)}",
          f"{len(one.moved)}", Cell(", ".join(one.moved[:5]), "said"), f"{len(one.missing)}", Cell(", ".join(one.missing[:5]), "said"), _percent(one.scored)]
         for one in drift

@@ -116,12 +116,10 @@ def _truncated(tables: Mapping[str, pl.LazyFrame], names: list[str], config: Mod
     same = 0
     for at in instants:
         days = (at.date() - DAY * WINDOW_DAYS, first)
+        then = {name: rows.filter(pl.col("available_at") < at) for name, rows in tables.items()}
         whole, known = (
-            labelled_rows(ml_features, prices, names, config.horizon_hours, days, known_by)
-            for ml_features, prices, known_by in (
-                (tables["ml_features"], tables["prices"], midnight(first + DAY * 8)),
-                (*(tables[name].filter(pl.col("available_at") < at) for name in ("ml_features", "prices")), at),
-            )
+            labelled_rows(rows["ml_features"], rows["prices"], names, config.horizon_hours, days, known_by)
+            for rows, known_by in ((tables, midnight(first + DAY * 8)), (then, at))
         )
         same += proofs.is_the_same_without_the_future(whole, known, config, at)[0]
     return Proof(

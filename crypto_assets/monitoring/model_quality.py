@@ -93,9 +93,9 @@ def gather(warehouse: Warehouse, settings: Settings, start: date, end: date, now
     trained = warehouse.read("trained_models", end=end)
     trainings = trained.filter(pl.col("model_id").is_in(predicted["model_id"].unique().to_list())).sort("date", "model")
     methods = _methods(trainings, predicted["model"].unique().sort().to_list())
-    span = (predicted["ts"].min(), predicted["ts"].max())
+    span = predicted["ts"].dt.cast_time_unit("us").sort().to_numpy()[[0, -1]]
     market, generated = read_panel(warehouse, settings, predicted, start, end, methods)
-    rows = market.rows(*(np.datetime64(ts.replace(tzinfo=None), "us") for ts in span))  # type: ignore[union-attr]
+    rows = market.rows(span[0], span[1])
     method = next(iter(methods.values()))
     coefficients = _coefficients(warehouse, trainings, method, start, end, now)
     models = [

@@ -9,6 +9,7 @@ from datetime import date, datetime, timezone
 from pathlib import Path
 
 import dagster as dg
+import pandas as pd
 import polars as pl
 import pytest
 from click.testing import CliRunner
@@ -85,7 +86,7 @@ def test_the_rank_ic_is_that_of_pandas_on_exported_predictions(warehouse: Wareho
         outcomes = forward.reindex(scores.index)
         both = scores.notna() & outcomes.notna()
         hourly = scores.where(both).rank(axis=1).corrwith(outcomes.where(both).rank(axis=1), axis=1)
-        expected = hourly.groupby(hourly.index.date).mean().dropna()
+        expected = hourly.groupby(pd.DatetimeIndex(hourly.index).date).mean().dropna()
         daily = dict(one.by_day.select("date", "rank_ic").rows())
         assert set(daily) == set(expected.index)
         assert max(abs(daily[day] - value) for day, value in expected.items()) < 1e-9
