@@ -23,7 +23,7 @@ from crypto_assets.tables.spec import Cadence
 from crypto_assets_tests.forgotten import nothing_forgotten
 
 SPECS = {spec.key.to_user_string(): spec for spec in defs.resolve_all_asset_specs()}
-GROUPS = {"prices", "onchain", "context", "derivatives", "macro", "news", "ml", "models", "operations"}
+GROUPS = {"prices", "onchain", "context", "derivatives", "network", "macro", "news", "ml", "models", "operations"}
 RECORDS = {
     "api_usage",
     "quarantine",

@@ -218,7 +218,7 @@ def days_due(
         settings: The configured coins. If the provider lists none of them, no day is due. None: coins do not matter.
 
     Returns:
-        All closed days; only business days of a table that owes no others. For a provider that does not show the past:
+        All closed days; only those after a business day of a table that owes no others. For a provider that does not show the past:
         the days that it shows now, and those from the first row on. For a table that is due from its first row on, these.
         For a table of months: first days of months.
     """
@@ -226,7 +226,7 @@ def days_due(
     if settings is not None and not _listed(table, settings):
         return []
     if isinstance(TABLES[table].expected, BusinessDays):
-        closed = [day for day in closed if is_business_day(day)]
+        closed = [day for day in closed if is_business_day(day - DAY)]
     shown = HISTORY[table]
     if shown is None:
         return closed

@@ -109,7 +109,9 @@ SPECS = (
         rows_from=FromProvider(pool="fred", settles_after=SETTLES_AFTER, history=FULL_HISTORY, newest_only=False),
         when=frozenset({When.TICK, When.SETTLE, When.NOON}),
         freshness=WEEKDAYS,
-        expected=BusinessDays(note="something is published on each business day"),
+        expected=BusinessDays(
+            note="what is of a business day is published by the next midnight UTC, so the day after it has rows"
+        ),
         chunk=CHUNK,
         read_by_features=None,
         own_pod_from_days=None,

@@ -78,7 +78,7 @@ NETWORK_METRICS = Contract(
 SPECS = (
     TableSpec(
         contract=NETWORK_METRICS,
-        group="onchain",
+        group="network",
         kinds=frozenset({"blockchain"}),
         owner=OWNER,
         rows_from=FromProvider(pool="blockchain", settles_after=NETWORK_LAG, history=FULL_HISTORY, newest_only=False),

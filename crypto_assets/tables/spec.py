@@ -225,7 +225,7 @@ class DaysWithRows(_Declared):
 
 @dataclass(frozen=True, kw_only=True)
 class BusinessDays(_Declared):
-    """Each closed business day of the United States has at least one row; other days may have rows and owe none.
+    """Each day after a business day of the United States has at least one row; other days may have rows and owe none.
 
     Attributes:
         note: Remark for the check's report.
