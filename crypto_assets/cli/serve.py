@@ -27,10 +27,8 @@ _json = click.option("--json", "as_json", is_flag=True, help="Print one JSON doc
 @click.option("--port", default=8000, show_default=True, type=click.IntRange(0, 65535), help="0: a free one.")
 @click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
 @click.option("--without-token", is_flag=True, help="Programs of this machine need no token.")
-@click.option(
-    "--cert", type=click.Path(exists=True, dir_okay=False, path_type=Path), help="Certificate (PEM), for TLS."
-)
-@click.option("--key", type=click.Path(exists=True, dir_okay=False, path_type=Path), help="Its key (PEM).")
+@click.option("--cert", type=click.Path(path_type=Path), help="Certificate (PEM), for TLS.")
+@click.option("--key", type=click.Path(path_type=Path), help="Its key (PEM).")
 @home_option
 def serve(port: int, host: str, without_token: bool, cert: Path | None, key: Path | None) -> None:
     """Serve what the platform knows over HTTP. A request needs a token, which `crypto-assets token create` makes."""
@@ -39,6 +37,9 @@ def serve(port: int, host: str, without_token: bool, cert: Path | None, key: Pat
 
     if (cert is None) != (key is None):
         raise UsageError("--cert and --key belong together; give both, or none")
+    for option, file in (("--cert", cert), ("--key", key)):
+        if file is not None and not file.is_file():
+            raise UsageError(f"{option} {file} is no file; name one in PEM")
     settings = configured()
     prepare(settings)  # sets the address of the Postgres
     certificate = None if cert is None or key is None else (cert, key)
@@ -52,7 +53,13 @@ def serve(port: int, host: str, without_token: bool, cert: Path | None, key: Pat
     )
 
 
-@click.group(short_help="Make, list and revoke tokens of the HTTP gateway.")
+@click.group(
+    short_help="Make, list and revoke tokens of the HTTP gateway.",
+    epilog=examples(
+        "token create --name dashboard --tables prices,ohlc --expires 90d", "token list", "token revoke dashboard"
+    ),
+)
+@home_option
 def token() -> None:
     """Make, list and revoke the tokens that the HTTP gateway asks for."""
 

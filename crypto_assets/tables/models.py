@@ -178,7 +178,7 @@ SPECS = (
             inputs={"ml_features": LONGEST_WINDOW_DAYS, "prices": LONGEST_WINDOW_DAYS},
             required=("ml_features",),
             dry_run=False,
-            columns={},
+            columns={"rows": ("ml_features.ts",), "trained_until": ("prices.available_at",)},
             pool="training",
             cadence=Cadence.MONTH,
             history=NO_HISTORY,
@@ -200,7 +200,12 @@ SPECS = (
             inputs={"ml_features": 0, "trained_models": SERVES_DAYS},
             required=("ml_features",),
             dry_run=False,
-            columns={},
+            columns={
+                "ts": ("ml_features.ts",),
+                "score": ("trained_models.artefact_sha256",),  # and whichever features the model was trained on
+                "model_id": ("trained_models.model_id",),
+                "trained_until": ("trained_models.trained_until",),
+            },
             history=NO_HISTORY,
         ),
         when=_TICKS,
@@ -220,7 +225,10 @@ SPECS = (
             inputs={"predictions": DAMPED_DAYS, "ml_features": DAMPED_DAYS},  # predictions name their trained model
             required=("predictions",),
             dry_run=False,
-            columns={},
+            columns={
+                "weight": ("predictions.score", "ml_features.volatility_7d"),
+                "model_id": ("predictions.model_id",),
+            },
             history=NO_HISTORY,
         ),
         when=_TICKS,

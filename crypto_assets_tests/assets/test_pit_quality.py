@@ -130,8 +130,8 @@ def test_a_backfill_of_years_ago_is_backfilled_and_derived_rows_carry_the_worst(
     late = features.filter(pl.col(PIT_QUALITY) == "backfilled")
     assert set(late["symbol"]) == {SPOILT[0]}, "the late row of one coin spoils no other"
     assert late["available_at"].min() >= scenario.LATE_COMPLETION, "and no hour before it was known"
-    assert set(features.filter(pl.col("symbol") == "ETH")[PIT_QUALITY]) == {"final", "first_seen"}, (
-        "final in the first hours, before any row of a provider that revises was known"
+    assert set(features.filter(pl.col("symbol") == "ETH")[PIT_QUALITY]) == {"vintage", "first_seen"}, (
+        "a vintage of macro series in the first hours, before any row of another provider that revises was known"
     )
     assert backfilled_inputs(platform.instance)[START.isoformat()] == []
 
