@@ -87,6 +87,7 @@ def trained_models(
     settings = providers.settings()
     trainer = Trainer(of_settings(settings), configs_of(settings), ml_features, prices, context.log.info, providers.now)
     rows = trainer.train(months(first, last))
+    context.log_event(dg.AssetMaterialization(MODEL_TRIALS.table, metadata={"trained": rows.height}))
     context.add_output_metadata({"delta_versions_of_run": dg.MetadataValue.json(trainer.versions())})
     quality = {
         name: frame.select("date", "available_at", PIT_QUALITY).collect()

@@ -45,7 +45,9 @@ def rows(scope: Scope, table: str, stored: Mapping[date, int]) -> tuple[int, int
         return sum(base for _, base in counted), sum(enhanced for enhanced, _ in counted)
     if table in state.BY_COIN:
         return _by_coin(scope, table, years)
-    counted = [measures.expectation(CONTRACTS[table], year, _keys(year, table), _days(year))[:2] for year in years]
+    counted = [
+        measures.expectation(CONTRACTS[table], year, _keys(year, table), _partitions(year, table))[:2] for year in years
+    ]
     return sum(due for due, _ in counted), sum(present for _, present in counted)
 
 
@@ -64,8 +66,8 @@ def _keys(scope: Scope, table: str) -> pl.DataFrame:
     return scope.warehouse.read(table, start=scope.start, end=scope.end, columns=columns)
 
 
-def _days(scope: Scope) -> int:
-    return (scope.end - scope.start).days + 1
+def _partitions(scope: Scope, table: str) -> int:
+    return len(state.closed_partitions(table, scope.start, scope.end, scope.now))
 
 
 TABLES = tuple(state.FRESHNESS)

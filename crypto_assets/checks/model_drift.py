@@ -20,6 +20,7 @@ from crypto_assets.checks.outcome import Measure, Outcome, Scope
 from crypto_assets.dates import DAY
 from crypto_assets.models import drift, ic, preparation
 from crypto_assets.storage.warehouse import Warehouse
+from crypto_assets.tables.models import TRAINED
 from crypto_assets.transforms import labels
 from crypto_assets.transforms.labels import Horizon
 
@@ -102,7 +103,7 @@ def drift_of(warehouse: Warehouse, end: date, now: datetime) -> list[Drift]:
     predicted = warehouse.read("predictions", start=end - DAY * (IC_DAYS - 1), end=end, columns=KEYS)
     if predicted.is_empty():
         return []
-    trained = warehouse.read("trained_models", end=end)
+    trained = warehouse.read("trained_models", end=end).filter(pl.col("status") == TRAINED)
     recent = _days(warehouse, [end - DAY * back for back in range(RECENT_DAYS)], None)
     newest = predicted.sort("ts").group_by("model").agg(pl.col("model_id").last()).sort("model")
     found = []

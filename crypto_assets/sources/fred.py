@@ -170,7 +170,13 @@ async def _rows(
         given.source = source_name(NAME, answer)
         given.digests.append(answer.digest)
         rows += page
-        if not page or len(rows) >= int(body.get("count", 0)):
+        count = body.get("count", 0)
+        if not isinstance(count, int):
+            raise SourceError(
+                f"{NAME} {OBSERVATIONS} for {subject}: count is {str(count)[:40]!r}, no number, so nobody knows whether more "
+                "pages follow; nothing was stored; run the range again"
+            )
+        if not page or len(rows) >= count:
             return rows
 
 

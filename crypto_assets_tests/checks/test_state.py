@@ -21,6 +21,7 @@ from dagster import DagsterInstance
 from crypto_assets.assets.providers import Providers
 from crypto_assets.assets.shell import DAILY
 from crypto_assets.automation.schedules import FRESHNESS
+from crypto_assets.catalog.business_days import is_business_day
 from crypto_assets.checks import state
 from crypto_assets.checks.measures import ROW_RULES, rule_of
 from crypto_assets.checks.outcome import Scope
@@ -46,7 +47,10 @@ START = TODAY - timedelta(days=45)
 MINUTE = timedelta(minutes=1)
 KRAKEN_SHOWS = timedelta(hours=720)
 MONTH_SHOWN = {"kraken_ohlc", "funding_rates", "open_interest", "perpetual_bars", "implied_volatility"}
-OWN_PAST_ONLY = {"derivatives", "social_metrics", "developer_activity", "defi_protocols", "defi_yields", "api_usage"}
+AFTER_BUSINESS_DAYS = {"macro_series"}
+OWN_PAST_ONLY = {
+    "derivatives", "social_metrics", "developer_activity", "defi_protocols", "defi_yields", "social_posts", "api_usage",
+}  # fmt: skip
 
 
 def last(count: int, before: date = TODAY) -> list[date]:
@@ -173,7 +177,8 @@ def due_by_hand(table: str, made: Made, start: date, end: date) -> list[date]:
         over = end_of(day) <= NOW
         begun = bool(stored) and day >= stored[0]
         shown = table in MONTH_SHOWN and NOW - datetime.combine(day, time(), timezone.utc) <= KRAKEN_SHOWS
-        if over and (table not in OWN_PAST_ONLY | MONTH_SHOWN or begun or shown):
+        owed = table not in AFTER_BUSINESS_DAYS or is_business_day(day - timedelta(days=1))
+        if over and owed and (table not in OWN_PAST_ONLY | MONTH_SHOWN or begun or shown):
             found.append(day)
         day += timedelta(days=1)
     return found
@@ -193,7 +198,8 @@ WORLDS = 3  # each table is in another state in each of them
 
 def world(number: int) -> dict[str, tuple[str, Made]]:
     chosen = {}
-    for place, (table, limit) in enumerate(FRESHNESS.items()):
+    like_others = {table: limit for table, limit in FRESHNESS.items() if table not in state.FROM_FIRST_ROW}
+    for place, (table, limit) in enumerate(like_others.items()):
         kinds = states_for(limit.late_after)
         name = list(kinds)[(place + 7 * number) % len(kinds)]
         chosen[table] = (name, kinds[name])

@@ -240,9 +240,8 @@ def test_requests_are_counted_by_path_and_env_names_every_provider() -> None:
         read(own, "ohlc", OHLC_SOURCES="kraken")
         assert own.requests == {KRAKEN: len(COINS)}
         config = settings(own)
-    assert json.dumps(own.env()).count(own.url) == 11 + len(
-        config.news_feeds
-    )  # ten addresses of providers, Ollama, the feeds
+    # Seventeen addresses of providers, Ollama, the feeds of news and of posts.
+    assert json.dumps(own.env()).count(own.url) == 18 + len(config.news_feeds) + len(config.social_feeds)
     assert config.stablecoins_base_url == config.defillama_base_url == own.url
 
 

@@ -138,8 +138,8 @@ def test_a_broken_answer_about_the_provider_is_read_or_our_error(name: str) -> N
     check()
 
 
-def test_a_broken_feed_is_articles_that_keep_their_contract_or_our_error() -> None:
-    (route,) = [route for route in ROUTES if route.value is None]
+@pytest.mark.parametrize("route", [route for route in ROUTES if route.value is None], ids=lambda route: route.name)
+def test_a_broken_feed_is_rows_that_keep_their_contract_or_our_error(route: Route) -> None:
     good, settings_of = route.good(Request("", {}, {})), config({})
 
     @LIGHT
