@@ -30,7 +30,7 @@ def daily(start: date, last: date | None = None) -> dg.DailyPartitionsDefinition
 
 
 def monthly(start: date, last: date | None = None) -> dg.MonthlyPartitionsDefinition:
-    """Return the calendar of the months that begin on a first day or later, to the month in progress.
+    """Return the calendar of the months from that of a first day to the month in progress.
 
     Args:
         start: the first day (UTC).
@@ -40,4 +40,6 @@ def monthly(start: date, last: date | None = None) -> dg.MonthlyPartitionsDefini
         The partitions; the key of one is the first day of its month.
     """
     end = None if last is None else (last + DAY).isoformat()
-    return dg.MonthlyPartitionsDefinition(start_date=start.isoformat(), end_date=end, timezone="UTC", end_offset=1)
+    return dg.MonthlyPartitionsDefinition(
+        start_date=start.replace(day=1).isoformat(), end_date=end, timezone="UTC", end_offset=1
+    )

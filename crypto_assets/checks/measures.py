@@ -225,6 +225,9 @@ def _each_day(due: EachDay, table: str, scope: Scope, present: pl.DataFrame, clo
 
 
 def _days_with_rows(due: DaysWithRows, table: str, scope: Scope, present: pl.DataFrame, closed: int) -> Counted:
+    if due.after:
+        wanted = state.days_due(table, None, scope.start, scope.end, scope.now, scope.settings)
+        return len(wanted), len(set(wanted) & set(present["date"])), due.note
     return closed, present["date"].n_unique(), due.note
 
 

@@ -20,7 +20,7 @@ from crypto_assets.settings import Settings
 from crypto_assets.storage.warehouse import Warehouse
 from crypto_assets.tables import registry
 from crypto_assets.tables.registry import CONTRACTS, REQUIRED_INPUTS, TABLES
-from crypto_assets.tables.spec import BusinessDays
+from crypto_assets.tables.spec import BusinessDays, DaysWithRows
 
 if TYPE_CHECKING:
     from dagster import DagsterInstance
@@ -225,8 +225,11 @@ def days_due(
     closed = closed_partitions(table, start, end, now)
     if settings is not None and not _listed(table, settings):
         return []
-    if isinstance(TABLES[table].expected, BusinessDays):
+    expected = TABLES[table].expected
+    if isinstance(expected, BusinessDays):
         closed = [day for day in closed if is_business_day(day - DAY)]
+    if isinstance(expected, DaysWithRows):
+        closed = [day for day in closed if midnight(day + DAY) + expected.after <= now]
     shown = HISTORY[table]
     if shown is None:
         return closed

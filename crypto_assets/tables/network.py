@@ -84,7 +84,7 @@ SPECS = (
         rows_from=FromProvider(pool="blockchain", settles_after=NETWORK_LAG, history=FULL_HISTORY, newest_only=False),
         when=frozenset({When.SETTLE, When.NOON}),
         freshness=Freshness(warn_after=timedelta(hours=36), late_after=timedelta(hours=60), by_coin=False),
-        expected=DaysWithRows(note="each day has Bitcoin"),
+        expected=DaysWithRows(note="each day has Bitcoin", after=NETWORK_LAG),
         chunk=Chunk(days=COINGECKO_RANGE_DAYS, hourly_rows=None),
         read_by_features=AsOf(known_within=timedelta(days=1) + NETWORK_LAG),
         own_pod_from_days=None,

@@ -218,9 +218,11 @@ class DaysWithRows(_Declared):
 
     Attributes:
         note: Remark for the check's report.
+        after: How long after its end a day owes its row, where the provider takes hours to publish it.
     """
 
     note: str
+    after: timedelta = timedelta()
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -13,6 +13,7 @@ from dagster import AssetKey, DagsterInstance
 from crypto_assets.assets.shell import BACKFILLED_INPUTS
 from crypto_assets.checks.outcome import Scope
 from crypto_assets.checks.pit_quality import MEASURES
+from crypto_assets.checks.state import FROM_FIRST_ROW
 from crypto_assets.dates import DAY, days
 from crypto_assets.sandbox.server import Sandbox
 from crypto_assets.storage.warehouse import Warehouse
@@ -149,6 +150,9 @@ def test_a_backfill_of_years_ago_is_backfilled_and_derived_rows_carry_the_worst(
         better = sum(quality != "final" for quality in rows[PIT_QUALITY])
         outcome = MEASURES[table]["carries_worst_quality"](scope)
         assert outcome.numbers["rows_better"] == better
+        if table in FROM_FIRST_ROW:  # nobody posted, and six days train no model
+            assert rows.is_empty()
+            continue
         if table == "universe":  # prices and bars are not revised
             assert better == 0
             continue

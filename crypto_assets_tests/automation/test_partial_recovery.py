@@ -65,7 +65,9 @@ def test_the_rest_of_a_failed_tick_is_asked_for(platforms) -> None:
     broken = platforms(fault="route=asset-metrics,status=403,rate=1")
     run = failed_tick(broken)
     assert broken.read("ml_features").is_empty(), "Dagster skips what depends on a failed step"
-    assert {wanted_day.table for wanted_day in wanted_days(broken.instance, run, specs.current())} == {"ml_features"}
+    assert {wanted_day.table for wanted_day in wanted_days(broken.instance, run, specs.current())} == {
+        "ml_features", "predictions", "signals",
+    }  # fmt: skip
     failure = next(
         iter(broken.instance.get_records_for_run(run.run_id, of_type=dg.DagsterEventType.RUN_FAILURE).records)
     )
@@ -75,7 +77,8 @@ def test_the_rest_of_a_failed_tick_is_asked_for(platforms) -> None:
     result = derive_without_what_failed(context)
     assert isinstance(result, dg.SensorResult)
     (request,) = result.run_requests or ()
-    assert [key.to_user_string() for key in request.asset_selection or ()] == ["ml_features"]
+    rest = ["ml_features", "predictions", "signals"]
+    assert [key.to_user_string() for key in request.asset_selection or ()] == rest
     job = graph.job().get_subset(asset_selection=set(request.asset_selection or ()))
     assert job.execute_in_process(instance=broken.instance, tags=dict(request.tags)).success
     features = broken.read("ml_features")
@@ -83,5 +86,5 @@ def test_the_rest_of_a_failed_tick_is_asked_for(platforms) -> None:
     assert features["onchain_nvt_ratio"].null_count() == features.height
     assert request.tags[REST_OF_RUN.tag] == run.run_id
     assert request.tags[REASON] == (
-        f"rest of failed run {run.run_id[:8]}: onchain_base failed, and ml_features can be derived without it"
+        f"rest of failed run {run.run_id[:8]}: onchain_base failed, and ml_features can be derived without it (and 2 more like it)"
     )
