@@ -191,9 +191,15 @@ def why_null(found: Population, name: str, coins: tuple[Coin, ...]) -> str:
             reasons.append(f"the source gave no {source} for {_names(absent)}")
     lost = int(found.expected[number] - found.as_expected[number])
     if lost:
-        stale = f" or older than {feature.stale / timedelta(days=1):g} days" if feature.stale else ""
+        stale = f" or older than {_span(feature.stale)}" if feature.stale else ""
         reasons.append(f"{lost} expected cell(s) without an input in the window{stale}")
     return "; ".join(dict.fromkeys(reasons))
+
+
+def _span(span: timedelta) -> str:
+    """Return a span in days; one shorter than a day in minutes."""
+    days = span / timedelta(days=1)
+    return f"{days:g} days" if days >= 1 else f"{span / timedelta(minutes=1):g} minutes"
 
 
 def _names(symbols: list[str]) -> str:

@@ -9,13 +9,21 @@ from datetime import timedelta
 
 from crypto_assets.features.feature import Feature
 
+POSTED_OF = "social_posts_24h > 0"  # without a post there is no tone and no novelty
 OWN_HOUR = timedelta(minutes=30)  # a row serves the decision of its own hour, 5 minutes later, and no other
 
 
 def _post(
-    name: str, unit: str, formula: str, column: str, lower: float | None = None, upper: float | None = None
+    name: str,
+    unit: str,
+    formula: str,
+    column: str,
+    lower: float | None = None,
+    upper: float | None = None,
+    where: str = "",
 ) -> Feature:
-    return Feature(name, unit, formula, (f"social_sentiment.{column}",), stale=OWN_HOUR, lower=lower, upper=upper)
+    origin = (f"social_sentiment.{column}",)
+    return Feature(name, unit, formula, origin, stale=OWN_HOUR, lower=lower, upper=upper, where=where)
 
 
 POST_FEATURES = (
@@ -23,7 +31,7 @@ POST_FEATURES = (
           "post_count_24h", 0),
     _post("social_texts_24h", "texts", "Different texts among them.", "distinct_text_count_24h", 0),
     _post("social_posts_share_24h", "fraction", "Their share of all posts.", "market_share_24h", 0, 1),
-    _post("social_tone_24h", "-1 to 1", "Mean tone of the different texts; null without.", "tone_24h", -1, 1),
-    _post("social_tone_zscore_30d", "sigma", "z-score of social_tone_24h over the last 720 hours, ddof 1.", "tone_zscore_30d"),
-    _post("social_novelty_24h", "fraction", "Share of the texts that were not posted in the 7 days before.", "novelty_7d", 0, 1),
+    _post("social_tone_24h", "-1 to 1", "Mean tone of the different texts; null without.", "tone_24h", -1, 1, POSTED_OF),
+    _post("social_tone_zscore_30d", "sigma", "z-score of social_tone_24h over the last 720 hours, ddof 1.", "tone_zscore_30d", where=POSTED_OF),
+    _post("social_novelty_24h", "fraction", "Share of the texts that were not posted in the 7 days before.", "novelty_7d", 0, 1, POSTED_OF),
 )  # fmt: skip

@@ -37,29 +37,40 @@ async def fetch_ecb(client: Client, settings: Settings, start: date, end: date, 
         The versions of each observation.
 
     Raises:
-        SourceError: an answer cannot be had or read.
+        SourceError: no series can be had or read. One that fails alone is noted, and the others are returned.
     """
-    given = Given()
+    given, error = Given(), None
     for name, flow in FLOWS.items():
-        series = BY_NAME[name]
-        first, last = start - series.reach, min(end, now.date())
-        query = {"startPeriod": str(first), "endPeriod": str(last), "includeHistory": "true", "format": "jsondata"}
-        answer = await client.get_json(
-            NAME, f"{settings.ecb_base_url}/service/data/{flow}", params=query, subject=f"{name} {first} to {last}"
-        )
-        given.source = source_name(NAME, answer)
-        given.digests.append(answer.digest)
         try:
-            versions = _versions(answer.body, series, given)
-        except (KeyError, IndexError, TypeError, ValueError, AttributeError) as error:
-            raise SourceError(
-                f"{NAME} {flow} for {name} {first} to {last} is no SDMX-JSON that can be read ({error!r}); nothing was "
-                "written; check ECB_BASE_URL, or try again later"
-            ) from None
-        for observed, values in versions.items():
-            for vintage in _published(series, observed, sorted(values, key=lambda pair: pair[0])):
-                given.add(vintage)
+            await _rate(client, settings, BY_NAME[name], flow, (start, min(end, now.date())), given)
+        except SourceError as caught:
+            error = caught
+            given.refused([name], caught)
+    if error is not None and len(given.missing) + len(given.failed) == len(FLOWS):
+        raise error
     return given
+
+
+async def _rate(
+    client: Client, settings: Settings, series: MacroSeries, flow: str, window: tuple[date, date], given: Given
+) -> None:
+    first, last = window[0] - series.reach, window[1]
+    subject = f"{series.name} {first} to {last}"
+    query = {"startPeriod": str(first), "endPeriod": str(last), "includeHistory": "true", "format": "jsondata"}
+    url = f"{settings.ecb_base_url}/service/data/{flow}"
+    answer = await client.get_json(NAME, url, params=query, subject=subject)
+    given.source = source_name(NAME, answer)
+    given.digests.append(answer.digest)
+    try:
+        versions = _versions(answer.body, series, given)
+    except (KeyError, IndexError, TypeError, ValueError, AttributeError) as error:
+        raise SourceError(
+            f"{NAME} {flow} for {subject} is no SDMX-JSON that can be read ({error!r}); nothing was "
+            "written; check ECB_BASE_URL, or try again later"
+        ) from None
+    for observed, values in versions.items():
+        for vintage in _published(series, observed, sorted(values, key=lambda pair: pair[0])):
+            given.add(vintage)
 
 
 def _versions(body: Any, series: MacroSeries, given: Given) -> dict[date, list[tuple[datetime, float]]]:

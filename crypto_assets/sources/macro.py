@@ -9,7 +9,7 @@ from datetime import date, datetime
 from typing import TypeAlias
 
 from crypto_assets.catalog import macro as catalog
-from crypto_assets.errors import NotListedError, SourceError
+from crypto_assets.errors import SourceError
 from crypto_assets.settings import Settings
 from crypto_assets.sources import cboe, ecb, fred, nyfed, treasury
 from crypto_assets.sources.client.http import Client
@@ -84,9 +84,7 @@ async def _asked(
     """Ask one provider; its failure is that of its series."""
     try:
         return await fetch(client, settings, start, end, now)
-    except NotListedError as error:
-        return Given(missing={series.name: str(error) for series in catalog.of_provider(name)})
     except SourceError as error:
-        gone = error.status in (401, 403, 404)
-        why = {series.name: str(error) for series in catalog.of_provider(name)}
-        return Given(missing=why) if gone else Given(failed=why)
+        given = Given()
+        given.refused((series.name for series in catalog.of_provider(name)), error)
+        return given

@@ -40,11 +40,17 @@ async def fetch_rates(client: Client, settings: Settings, start: date, end: date
         The rates. One that is no number, or given twice with different values, is set aside.
 
     Raises:
-        SourceError: an answer cannot be had or read.
+        SourceError: no rate can be had or read. One that fails alone is noted, and the other is returned.
     """
-    given = Given()
+    given, error = Given(), None
     for name, route in ROUTES.items():
-        await _rate(client, settings, BY_NAME[name], route, (start, min(end, now.date())), given)
+        try:
+            await _rate(client, settings, BY_NAME[name], route, (start, min(end, now.date())), given)
+        except SourceError as caught:
+            error = caught
+            given.refused([name], caught)
+    if error is not None and len(given.missing) + len(given.failed) == len(ROUTES):
+        raise error
     return given
 
 

@@ -9,6 +9,7 @@ from datetime import date, datetime
 import pandas as pd
 
 from crypto_assets.catalog.macro import MacroSeries
+from crypto_assets.errors import NotListedError, SourceError
 from crypto_assets.sources.cells import Cells
 from crypto_assets.sources.fetched import SetAsideLog, utc
 from crypto_assets.tables.macro import MACRO_SERIES
@@ -60,6 +61,11 @@ class Given:
     failed: dict[str, str] = field(default_factory=dict)
     releases: dict[int, list[date]] = field(default_factory=dict)
     log: SetAsideLog = field(default_factory=SetAsideLog)
+
+    def refused(self, names: Iterable[str], error: SourceError) -> None:
+        """Note that series could not be had: missing where the provider has none of them or lets nobody in, else failed."""
+        gone = isinstance(error, NotListedError) or error.status in (401, 403, 404)
+        (self.missing if gone else self.failed).update(dict.fromkeys(names, str(error)))
 
     def read(self, raw: object, series: MacroSeries, observed: date) -> float | None:
         """Read a value; what is no number, or below what the series can be, is logged and None."""

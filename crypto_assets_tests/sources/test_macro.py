@@ -107,3 +107,14 @@ def test_a_provider_that_is_down_fails_its_series_and_the_others_are_stored() ->
     with serve(lambda _: Reply({"error": "no"}, 500)) as running, pytest.raises(SourceError, match="no macro series"):
         settings = running.settings()
         fetch(lambda client: macro.fetch_macro(client, settings, START, END, NOW))
+
+
+@pytest.mark.parametrize(("status", "noted"), [(404, "missing"), (500, "failed")])
+def test_a_rate_that_fails_takes_no_other_of_its_provider_with_it(status: int, noted: str) -> None:
+    def without_effr(request: Request) -> Any:
+        return Reply({"error": "no"}, status) if "/effr/" in request.path else answer(request)
+
+    found = given(nyfed, "fetch_rates", without_effr)
+    assert values_of(found, "SOFR") and getattr(found, noted).keys() == {"EFFR"}
+    with pytest.raises(SourceError):
+        given(nyfed, "fetch_rates", lambda _: Reply({"error": "no"}, status))
