@@ -27,6 +27,7 @@ from crypto_assets.gateway.limits import Compressed, Limits
 from crypto_assets.gateway.measured import Measured, Observed
 from crypto_assets.gateway.problems import MEDIA_TYPE, Problem
 from crypto_assets.gateway.rows import Query as Rows
+from crypto_assets.gateway.rows import read_cursor
 from crypto_assets.settings import Settings
 from crypto_assets.store.selection import feature_columns, select
 from crypto_assets.store.store import Store
@@ -255,8 +256,6 @@ def _tables(app: FastAPI) -> None:
 
 def _version(table: Table, as_of: str | None, page_token: str | None) -> int | None:
     """Return the version to read: that of the cursor, else of ``as_of``, else the newest."""
-    from crypto_assets.gateway.rows import read_cursor
-
     if page_token is not None:
         return read_cursor(page_token)[1]
     if as_of is None or as_of.strip() == "":

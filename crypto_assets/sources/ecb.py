@@ -11,13 +11,13 @@ from datetime import date, datetime, timezone
 from typing import Any
 
 from crypto_assets.catalog.business_days import FRANKFURT, published
-from crypto_assets.catalog.macro import BY_NAME, MacroSeries
 from crypto_assets.catalog.macro import ECB as NAME
+from crypto_assets.catalog.macro import MacroSeries
 from crypto_assets.errors import SourceError
 from crypto_assets.settings import Settings
 from crypto_assets.sources.client.http import Client
 from crypto_assets.sources.fetched import source_name
-from crypto_assets.sources.vintages import Given, Vintage
+from crypto_assets.sources.vintages import Given, Vintage, each_series
 from crypto_assets.tables.pit_quality import VINTAGE
 
 FLOWS = {"ECBDFR": "FM/D.U2.EUR.4F.KR.DFR.LEV", "DEXUSEU": "EXR/D.USD.EUR.SP00.A"}
@@ -39,16 +39,8 @@ async def fetch_ecb(client: Client, settings: Settings, start: date, end: date, 
     Raises:
         SourceError: no series can be had or read. One that fails alone is noted, and the others are returned.
     """
-    given, error = Given(), None
-    for name, flow in FLOWS.items():
-        try:
-            await _rate(client, settings, BY_NAME[name], flow, (start, min(end, now.date())), given)
-        except SourceError as caught:
-            error = caught
-            given.refused([name], caught)
-    if error is not None and len(given.missing) + len(given.failed) == len(FLOWS):
-        raise error
-    return given
+    window = start, min(end, now.date())
+    return await each_series(FLOWS, lambda series, route, given: _rate(client, settings, series, route, window, given))
 
 
 async def _rate(

@@ -11,15 +11,15 @@ from dataclasses import replace
 from datetime import date, datetime, time
 
 from crypto_assets.catalog.business_days import next_business_day, published
-from crypto_assets.catalog.macro import BY_NAME, MacroSeries
 from crypto_assets.catalog.macro import NYFED as NAME
+from crypto_assets.catalog.macro import MacroSeries
 from crypto_assets.dates import DAY
 from crypto_assets.errors import SourceError
 from crypto_assets.settings import Settings
 from crypto_assets.sources.cells import CONTRADICTED, UNREADABLE_TIME, require_readable
 from crypto_assets.sources.client.http import Client
 from crypto_assets.sources.fetched import rows_of, source_name
-from crypto_assets.sources.vintages import Given, Vintage
+from crypto_assets.sources.vintages import Given, Vintage, each_series
 from crypto_assets.tables.pit_quality import VINTAGE
 
 ROUTES = {"SOFR": "/api/rates/secured/sofr/search.json", "EFFR": "/api/rates/unsecured/effr/search.json"}
@@ -42,16 +42,8 @@ async def fetch_rates(client: Client, settings: Settings, start: date, end: date
     Raises:
         SourceError: no rate can be had or read. One that fails alone is noted, and the other is returned.
     """
-    given, error = Given(), None
-    for name, route in ROUTES.items():
-        try:
-            await _rate(client, settings, BY_NAME[name], route, (start, min(end, now.date())), given)
-        except SourceError as caught:
-            error = caught
-            given.refused([name], caught)
-    if error is not None and len(given.missing) + len(given.failed) == len(ROUTES):
-        raise error
-    return given
+    window = start, min(end, now.date())
+    return await each_series(ROUTES, lambda series, route, given: _rate(client, settings, series, route, window, given))
 
 
 async def _rate(

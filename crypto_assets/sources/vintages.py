@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import date, datetime
 
 import pandas as pd
 
-from crypto_assets.catalog.macro import MacroSeries
+from crypto_assets.catalog.macro import BY_NAME, MacroSeries
 from crypto_assets.errors import NotListedError, SourceError
 from crypto_assets.sources.cells import Cells
 from crypto_assets.sources.fetched import SetAsideLog, utc
@@ -82,6 +82,31 @@ class Given:
             self.log.add(vintage.series.name, vintage.vintage, TOO_EARLY, said)
         else:
             self.vintages.append(vintage)
+
+
+async def each_series(routes: Mapping[str, str], ask: Callable[[MacroSeries, str, Given], Awaitable[None]]) -> Given:
+    """Ask a provider for its series one by one; one that fails takes no other with it.
+
+    Args:
+        routes: Series -> where the provider has it.
+        ask: Asks for one series at its route, and adds what was published.
+
+    Returns:
+        The answers; a series that failed alone is noted in them.
+
+    Raises:
+        SourceError: The last failure, where every series failed.
+    """
+    given, error = Given(), None
+    for name, route in routes.items():
+        try:
+            await ask(BY_NAME[name], route, given)
+        except SourceError as caught:
+            error = caught
+            given.refused([name], caught)
+    if error is not None and len(given.missing) + len(given.failed) == len(routes):
+        raise error
+    return given
 
 
 def frame_of(vintages: Iterable[Vintage], sources: Mapping[str, str]) -> pd.DataFrame:

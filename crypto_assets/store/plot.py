@@ -14,7 +14,7 @@ from crypto_assets.tables.contract import Contract
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-LINES = 8  # more cannot be told apart
+LINES = 8  # more cannot be distinguished
 POINTS = 2_000  # of a line; a screen shows no more
 
 
