@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 import polars as pl
+from polars.dataframe.group_by import GroupBy
 
 from crypto_assets.errors import ModelError
 from crypto_assets.models import grid, ic, portfolio, sharpe
@@ -184,7 +185,7 @@ def by_day(held: Backtest, panel: Panel, span: slice) -> pl.DataFrame:
         "turnover": held.turnover,
     }
     frame = pl.DataFrame({"date": pl.Series(panel.hours[span]).dt.date(), **parts})
-    return frame.group_by("date", maintain_order=True).agg(pl.all().sum())  # in order: the same sum to the bit
+    return _groups(frame, pl.col("date")).agg(pl.all().sum())
 
 
 def portfolio_figures(held: Backtest, daily: pl.DataFrame) -> dict[str, float]:
@@ -217,8 +218,18 @@ def _padded(array: Floats, hours: int) -> Floats:
 
 def _grouped(hourly: pl.DataFrame, by: pl.Expr) -> pl.DataFrame:
     """Average the hours that have a rank IC by a part of time."""
-    found = hourly.filter(pl.col("rank_ic").is_not_null()).group_by(by, maintain_order=True)
+    found = _groups(hourly.filter(pl.col("rank_ic").is_not_null()), by)
     return found.agg(pl.len().alias("hours"), pl.col("coins", "ic", "rank_ic").mean())
+
+
+def _groups(hours: pl.DataFrame, by: pl.Expr) -> GroupBy:
+    """Group rows in order of time so that sums are the same to the bit each time.
+
+    Polars sums the groups of a key that it does not know to be sorted in parts, one a thread, and adds the parts in
+    any order: one run in twenty differs in the last bit.
+    """
+    name = by.meta.output_name()
+    return hours.with_columns(by.set_sorted()).group_by(name, maintain_order=True)
 
 
 def _by_month(hourly: pl.DataFrame, lags: int) -> pl.DataFrame:

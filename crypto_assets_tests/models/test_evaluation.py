@@ -134,6 +134,16 @@ def test_scores_after_an_hour_change_nothing_of_it(panel: Panel) -> None:
     assert not one.daily.equals(other.daily)
 
 
+def test_an_evaluation_is_the_same_to_the_bit_each_time(panel: Panel, good: evaluation.Evaluation) -> None:
+    held, scores = evaluation.backtest(scores_of(panel, 0.3), panel, SPAN, METHOD), scores_of(panel, 0.3)
+    for _ in range(150):  # sums of groups differed in one of twenty
+        assert evaluation.by_day(held, panel, SPAN).equals(good.daily)
+    for _ in range(10):
+        again = evaluation.evaluate("good", scores, panel, SPAN, METHOD)
+        assert again.by_day.equals(good.by_day)
+        assert again.by_month.equals(good.by_month)
+
+
 def test_holding_earns_what_the_coins_earn(panel: Panel) -> None:
     month = slice(31 * 24, 60 * 24)  # all of February 2024
     found = evaluation.hold(panel, month, METHOD)
