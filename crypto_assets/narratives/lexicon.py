@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
+from crypto_assets.narratives.boilerplate import cleaned
 from crypto_assets.narratives.themes import themes_of
 
 if TYPE_CHECKING:
@@ -82,7 +83,8 @@ def analyse(articles: pd.DataFrame) -> pd.DataFrame:
     ]  # fmt: skip
     if articles.empty:
         return pd.DataFrame(columns=columns).astype({"available_at": "datetime64[us, UTC]"})
-    texts = articles["title"].astype(str).str.cat(articles["summary"].fillna("").astype(str), sep=". ")
+    read = cleaned(articles)
+    texts = read["title"].astype(str).str.cat(read["summary"].fillna("").astype(str), sep=". ")
     judged = pd.DataFrame([judge(text) for text in texts], columns=["theme", "sentiment", "confidence", "drivers"])
     if "language" in articles:  # the words are English; in another language the tone is unknown, which is not 0
         spoken = articles["language"].fillna("en").astype(str).reset_index(drop=True)
