@@ -131,7 +131,7 @@ def judge(title: str, summary: str = "") -> tuple[str, float, float, list[str]]:
     """
     tone, known = _tone(title, summary)
     text = f"{title}. {summary}" if summary else title
-    spoken_of = themes_of(text)
+    spoken_of = themes_of(title, summary)
     theme, weight, words = spoken_of[0] if spoken_of else ("other", 0, [])
     margin = (weight - spoken_of[1][1]) / weight if len(spoken_of) > 1 else float(weight > 0)
     confidence = round(min(1.0, 0.2 + 0.4 * known + 0.4 * margin), 4)
