@@ -144,13 +144,13 @@ def _in_time(warehouse: Warehouse, names: list[str], settings: Mapping[str, Any]
 
 
 def _suspects(found: ModelQuality) -> Proof:
-    judged = found.coefficients.filter(pl.col("samples") > 1).height
+    judged = found.coefficients.filter(pl.col("samples") >= proofs.FEWEST_SAMPLES).height
     if not judged:
         return Proof(NAMES[4], None, "there are too few days to judge single features")
     sentence = (
         f"these features order what follows better than a feature can, so look how they are made: {', '.join(found.suspects)}"
         if found.suspects
-        else f"none of {judged} features has a rank IC of {proofs.SUSPECT_IC} or more with a t of {proofs.SUSPECT_T:.0f}"
+        else f"of {judged} features none has a rank IC that lies surely beyond {proofs.PLAUSIBLE_IC}"
     )
     return Proof(NAMES[4], not found.suspects, sentence, {"features": judged, "suspects": list(found.suspects)})
 
