@@ -67,7 +67,10 @@ def prove(warehouse: Warehouse, found: ModelQuality, now: datetime) -> Iterator[
 def _of_training(warehouse: Warehouse, newest: Mapping[str, Any], now: datetime) -> Iterator[Proof]:
     first: date = newest["date"]
     settings = json.loads(newest["config"])
-    config = ModelConfig("proof", "ridge", int(settings["horizon_hours"]), WINDOW_DAYS, least_rows=500)
+    config = ModelConfig(
+        "proof", "ridge", int(settings["horizon_hours"]), WINDOW_DAYS, sample_hours=int(settings["sample_hours"]),
+        least_rows=500,
+    )  # fmt: skip
     days = (first - DAY * WINDOW_DAYS, first - DAY)
     names = list(newest["features"])
     tables = {name: warehouse.scan(name) for name in ("ml_features", "prices")}
