@@ -75,7 +75,7 @@ def _of_training(warehouse: Warehouse, newest: Mapping[str, Any], now: datetime)
     names = list(newest["features"])
     tables = {name: warehouse.scan(name) for name in ("ml_features", "prices")}
     labelled = labelled_rows(
-        tables["ml_features"], tables["prices"], names, config.horizon_hours, days, midnight(first)
+        tables["ml_features"], tables["prices"], names, config.horizon_hours, days, midnight(first), config.sample_hours
     )
     steps = (
         (NAMES[0], lambda: _shuffled(labelled, config, midnight(first))),
@@ -121,7 +121,9 @@ def _truncated(tables: Mapping[str, pl.LazyFrame], names: list[str], config: Mod
         days = (at.date() - DAY * WINDOW_DAYS, first)
         then = {name: rows.filter(pl.col("available_at") < at) for name, rows in tables.items()}
         whole, known = (
-            labelled_rows(rows["ml_features"], rows["prices"], names, config.horizon_hours, days, known_by)
+            labelled_rows(
+                rows["ml_features"], rows["prices"], names, config.horizon_hours, days, known_by, config.sample_hours
+            )
             for rows, known_by in ((tables, midnight(first + DAY * 8)), (then, at))
         )
         same += proofs.is_the_same_without_the_future(whole, known, config, at)[0]
