@@ -47,6 +47,8 @@ def news_articles(context: dg.AssetExecutionContext, providers: Providers) -> pd
         seen_at=seen_at,
         known=known,
     )
+    parts = rows["boilerplate"].map(len)
+    context.add_output_metadata({"boilerplate_parts": int(parts.sum()), "articles_stripped": int((parts > 0).sum())})
     return shell.with_quality(schemas.NEWS_ARTICLES, rows, seen_at)
 
 
