@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
+import asyncio
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import datetime, timezone
@@ -21,7 +22,7 @@ from crypto_assets.dates import parse_day
 from crypto_assets.errors import CryptoAssetsError, InstanceError, UsageError, WarehouseError, suggestion
 from crypto_assets.gateway import answers
 from crypto_assets.gateway.access import LOOPBACK, Caller, Gate
-from crypto_assets.gateway.current import Current
+from crypto_assets.gateway.current import Chosen, Current
 from crypto_assets.gateway.formats import JSON, STREAMED, chosen, json_rows
 from crypto_assets.gateway.limits import Compressed, Limits
 from crypto_assets.gateway.measured import Measured, Observed
@@ -123,7 +124,12 @@ THREADS = 12  # that read at once; each keeps up to two connections to Postgres
 @asynccontextmanager
 async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     current_default_thread_limiter().total_tokens = THREADS
+    gateway: Gateway = app.state.gateway
+    counting = asyncio.create_task(gateway.gate.count_steadily())
     yield
+    counting.cancel()
+    await asyncio.wait([counting])
+    gateway.current.close()
 
 
 _PROBLEM = {
@@ -146,14 +152,17 @@ _PROBLEMS = {
 }
 
 
-def _gateway(request: Request) -> Gateway:
+async def _gateway(request: Request) -> Gateway:
     found: Gateway = request.app.state.gateway
     return found
 
 
-def _caller(request: Request, authorization: Annotated[str | None, Header(include_in_schema=False)] = None) -> Caller:
+async def _caller(
+    request: Request, authorization: Annotated[str | None, Header(include_in_schema=False)] = None
+) -> Caller:
     """Admit the request; runs before every route that reads anything."""
-    caller = _gateway(request).gate.admit(authorization, request.client.host if request.client else None)
+    gateway = await _gateway(request)
+    caller = await gateway.gate.admit(authorization, request.client.host if request.client else None)
     request.state.caller = caller.name
     return caller
 
@@ -268,21 +277,24 @@ def _features(app: FastAPI) -> None:
     """Add the routes of features and news."""
 
     @app.get("/v1/features/latest", tags=["features"], summary="The newest features row of each coin, from Postgres")
-    def latest(gateway: Shared, caller: Asked, symbols: Text = None, columns: Text = None) -> Response:
+    async def latest(gateway: Shared, caller: Asked, symbols: Text = None, columns: Text = None) -> Response:
         caller.check([ML_FEATURES.table])
-        wanted = select(ML_FEATURES, symbols=symbols).symbols
-        names = [
-            "symbol",
-            "ts",
-            "available_at",
-            *(name for name in feature_columns(columns) if name not in ML_FEATURES.key),
-        ]
-        return _newest(gateway, caller, ML_FEATURES, names, wanted)
+
+        def choose() -> Chosen:
+            wanted = select(ML_FEATURES, symbols=symbols).symbols
+            features = [name for name in feature_columns(columns) if name not in ML_FEATURES.key]
+            return ["symbol", "ts", "available_at", *features], wanted
+
+        return await _newest(gateway, caller, ML_FEATURES, (symbols, columns), choose)
 
     @app.get("/v1/signals/latest", tags=["features"], summary="The newest signal of each coin, from Postgres")
-    def signals(gateway: Shared, caller: Asked, symbols: Text = None) -> Response:
+    async def signals(gateway: Shared, caller: Asked, symbols: Text = None) -> Response:
         caller.check([SIGNALS.table])
-        return _newest(gateway, caller, SIGNALS, SIGNALS.names, select(SIGNALS, symbols=symbols).symbols)
+
+        def choose() -> Chosen:
+            return SIGNALS.names, select(SIGNALS, symbols=symbols).symbols
+
+        return await _newest(gateway, caller, SIGNALS, (symbols,), choose)
 
     @app.post("/v1/features/historical", tags=["features"], summary="Features as they were known at any instants")
     def historical(request: Request, gateway: Shared, caller: Asked, asked: Historical) -> Response:
@@ -316,14 +328,14 @@ def _features(app: FastAPI) -> None:
 DIGESTS = "theme_digests"
 
 
-def _newest(
-    gateway: Gateway, caller: Caller, contract: Contract, columns: Sequence[str], symbols: Sequence[str] | None
+async def _newest(
+    gateway: Gateway, caller: Caller, contract: Contract, asked: tuple[str | None, ...], choose: Callable[[], Chosen]
 ) -> Response:
     """Answer with the newest row of each coin of a table, and count the rows."""
-    count, body = gateway.current.latest(contract, columns, symbols)
+    count, document = await gateway.current.latest(contract, asked, choose)
     gateway.measured.rows(contract.table, count)
     gateway.gate.count_rows(caller, count)
-    return _json(f'{{"rows":{body}}}')
+    return Response(document, media_type=JSON)
 
 
 def _utc(moment: datetime) -> datetime:
@@ -351,12 +363,12 @@ def _operations(app: FastAPI) -> None:
         return {"status": "ready"}
 
     @app.get("/metrics", tags=["service"], summary="Requests, rows and times, for Prometheus", response_class=Response)
-    def metrics(
+    async def metrics(
         request: Request, gateway: Shared, authorization: Annotated[str | None, Header(include_in_schema=False)] = None
     ) -> Response:
         client = request.client.host if request.client else None
         if client not in LOOPBACK or authorization is not None:
-            gateway.gate.admit(authorization, client)
+            await gateway.gate.admit(authorization, client)
         return Response(*gateway.measured.page())
 
 
