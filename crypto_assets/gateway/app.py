@@ -30,6 +30,7 @@ from crypto_assets.gateway.problems import MEDIA_TYPE, Problem
 from crypto_assets.gateway.rows import Query as Rows
 from crypto_assets.gateway.rows import read_cursor
 from crypto_assets.settings import Settings
+from crypto_assets.storage.snapshot import SnapshotWarehouse
 from crypto_assets.store.selection import feature_columns, select
 from crypto_assets.store.store import Store
 from crypto_assets.store.table import Table
@@ -244,11 +245,11 @@ def _tables(app: FastAPI) -> None:
         limit: Annotated[int | None, Query()] = None,
         page_token: Text = None,
     ) -> Response:
-        found = _table(gateway, caller, table)
+        contract = _table(gateway, caller, table).contract
         form = chosen(request.headers.get("accept"))
-        selection = select(found.contract, start, end, symbols, columns, known_at)
-        query = Rows(selection, _version(found, as_of, page_token))
-        warehouse = gateway.current.warehouse(gateway.store.warehouse)
+        selection = select(contract, start, end, symbols, columns, known_at)
+        warehouse = SnapshotWarehouse(gateway.store.warehouse)  # the commit log is opened once for the whole answer
+        query = Rows(selection, _version(Table(warehouse, contract), as_of, page_token))
 
         def count(read: int) -> None:
             gateway.measured.rows(table, read)

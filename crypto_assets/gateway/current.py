@@ -20,7 +20,6 @@ from crypto_assets.gateway.batched import Batched
 from crypto_assets.gateway.kept import Answer, Answers
 from crypto_assets.serving.online import LatestRows, Marks
 from crypto_assets.settings import Settings
-from crypto_assets.storage.warehouse import Warehouse
 from crypto_assets.store.store import Store
 from crypto_assets.tables.contract import Contract
 from crypto_assets.tables.schemas import ML_FEATURES
@@ -100,10 +99,6 @@ class Current:
     def close(self) -> None:
         """End the thread."""
         self._marks.close()
-
-    def warehouse(self, uri: str) -> Warehouse:
-        """Return the warehouse to read rows from."""
-        return Warehouse(uri)
 
     def catalog(self, store: Store) -> pl.DataFrame:
         """Return the catalogue, at most :data:`CATALOG_S` seconds old."""

@@ -6,7 +6,6 @@ import threading
 import time
 import uuid
 from collections.abc import Callable, Iterator
-from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 
@@ -62,12 +61,11 @@ def start(home: Path, database: str) -> Iterator[Callable[..., Running]]:
     """Starts gateways: ``start(loopback_without_token=True)``."""
     running: list[tuple[uvicorn.Server, threading.Thread]] = []
     tokens = Tokens(database)
-    settings = replace(Settings.from_env({"CRYPTO_ASSETS_HOME": str(home)}))
     newest = feature_rows().sort("ts").group_by("symbol", maintain_order=True).last()
     online.upsert(database, newest, 1)
 
-    def make(**options: bool) -> Running:
-        app = build(settings, database, **options)
+    def make(at: Path = home, **options: bool) -> Running:
+        app = build(Settings.from_env({"CRYPTO_ASSETS_HOME": str(at)}), database, **options)
         server = uvicorn.Server(uvicorn.Config(app, port=0, log_level="warning", lifespan="on"))
         thread = threading.Thread(target=server.run)
         thread.start()
