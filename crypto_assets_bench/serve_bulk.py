@@ -1,7 +1,8 @@
 """Whole ranges over HTTP as Arrow, Parquet and JSON, against reading the Delta files directly; and the server's memory.
 
 ``prices`` of one million cells, of ten million, and six years of hours of a hundred coins. The direct read
-is Polars over the files of the snapshot, without a sort. The client of the gateway gets the same frame: it decodes what it
+is that of the Delta library, ``DeltaTable.to_pyarrow_table``; the notes also have the Python face's, which sorts by key, and a bare
+scan of Polars. The client of the gateway gets the same frame: it decodes what it
 receives. JSON has a million cells only, page by page.
 
 ``ours_s`` and ``baseline_s`` are seconds of the six years as Arrow and read directly; ``ratio`` is the share of the direct speed.
@@ -19,7 +20,9 @@ from urllib.request import Request, urlopen
 
 import httpx
 import polars as pl
+import pyarrow as arrow
 import pyarrow.ipc as arrow_ipc
+from deltalake import DeltaTable
 
 from crypto_assets.catalog.coins import by_symbol
 from crypto_assets.runtime.postgres import ensure_postgres
@@ -49,8 +52,10 @@ def run() -> Result:
             idle = memory_mb(pid)
             forget_peak(pid)
             for name, last in (("1m", last_of(1)), ("10m", last_of(10)), ("six_years", LAST)):
-                direct = best(lambda last=last: read_directly(warehouse, last), None)
+                direct = best(lambda last=last: by_deltalake(warehouse, last), None)
                 notes |= said(f"{name}_direct", direct)
+                notes |= said(f"{name}_face", best(lambda last=last: read_directly(warehouse, last), None))
+                notes |= said(f"{name}_polars", best(lambda last=last: unsorted(warehouse, last), None))
                 for form, media in (("arrow", ARROW), ("parquet", PARQUET)):
                     got = best(lambda media=media, last=last: ask(port, token, media, FIRST, last), pid)
                     notes |= said(f"{name}_{form}", got)
@@ -78,8 +83,19 @@ def write(warehouse: Warehouse) -> None:
         begin = end + timedelta(days=1)
 
 
+def by_deltalake(warehouse: Warehouse, last: date) -> arrow.Table:
+    """The rows by the Delta library's own reader, as Arrow, in no order."""
+    days = [("date", ">=", str(FIRST)), ("date", "<=", str(last))]
+    return DeltaTable(warehouse.path("prices")).to_pyarrow_table(filters=days)
+
+
 def read_directly(warehouse: Warehouse, last: date) -> pl.DataFrame:
-    """The rows as one frame, in the order of the files: nothing is done but to read them."""
+    """The rows by the Python face, in order of the key."""
+    return warehouse.read(PRICES, start=FIRST, end=last)
+
+
+def unsorted(warehouse: Warehouse, last: date) -> pl.DataFrame:
+    """The rows by Polars, in the order of the files: nothing is done but to read them."""
     return warehouse.scan(PRICES, start=FIRST, end=last).collect()
 
 

@@ -131,7 +131,7 @@ class Load:
         try:
             answer = self.client().request(asked.pop("method", "GET"), path, **asked)
         except httpx.HTTPError as error:
-            self.wrong.append(f"{kind}: {error!r}")
+            self.note(f"{kind}: {error!r}")
             return
         ended = time.monotonic()
         self.counts[f"{kind} {answer.status_code}"] += 1
@@ -142,7 +142,12 @@ class Load:
             right = answer.status_code == 503 and answer.headers["content-type"] == "application/problem+json"
             said = None if away and right else f"{answer.status_code} {answer.text[:200]}"
         if said is not None:
-            self.wrong.append(f"{kind} {path} {asked}: {said}"[:600])
+            self.note(f"{kind} {path} {asked}: {said}")
+
+    def note(self, said: str) -> None:
+        """Keep what is wrong, and show it at once."""
+        self.wrong.append(said[:600])
+        print(self.wrong[-1], file=sys.stderr, flush=True)
 
     def client(self) -> httpx.Client:
         """The client of this thread."""
@@ -342,7 +347,7 @@ def _forever(load: Load, works: list[Work], seed: int) -> None:
         try:
             choice.choice(works)(choice)
         except Exception as error:  # the load goes on, and the verdict says it
-            load.wrong.append(f"{works[0].__name__}: {error!r}"[:600])
+            load.note(f"{works[0].__name__}: {error!r}")
 
 
 def _backfill(home: Path, first: date, last: date) -> int:
@@ -367,6 +372,7 @@ def main() -> int:
         sources = stack.enter_context(serving())
         os.environ.update(sources.env)
         home = Path(folder) / "home"
+        home.mkdir()
         _backfill(home, first, first + timedelta(days=HISTORY - 1))
         filled: list[int] = []
 

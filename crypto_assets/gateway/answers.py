@@ -12,7 +12,7 @@ from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 
 from crypto_assets.gateway import rows
-from crypto_assets.gateway.formats import JSON, Format, json_rows
+from crypto_assets.gateway.formats import JSON, Format, Piece, json_rows
 from crypto_assets.gateway.problems import Problem
 from crypto_assets.gateway.rows import Query
 from crypto_assets.storage.warehouse import Warehouse
@@ -107,12 +107,12 @@ def streamed(
     return StreamingResponse(_ahead(written, _first(written)), media_type=form.media_type, headers=headers)
 
 
-def _first(written: Iterator[bytes]) -> list[bytes]:
+def _first(written: Iterator[Piece]) -> list[Piece]:
     """Return the head and the first part; fewer where there is no more."""
     return list(islice(written, 2))
 
 
-async def _ahead(written: Iterator[bytes], begun: list[bytes]) -> AsyncIterator[bytes]:
+async def _ahead(written: Iterator[Piece], begun: list[Piece]) -> AsyncIterator[Piece]:
     """Yield pieces, reading one ahead of what is sent: never more than two parts are in memory."""
     for piece in begun:
         if piece:
