@@ -231,7 +231,8 @@ class Load:
 
         def check(answer: httpx.Response, begun: float) -> str | None:
             ended = time.monotonic()
-            states = list(self.states)
+            with self._moving:  # a change that is under way is among the states once it is done
+                states = list(self.states)
             ends = [end for _, end, _ in states[1:]] + [float("inf")]  # of being the newest: the next one is there
             allowed = [
                 {row["symbol"]: row for row in rows}

@@ -26,6 +26,7 @@ from crypto_assets.gateway.current import Chosen, Current
 from crypto_assets.gateway.formats import JSON, STREAMED, chosen, json_rows
 from crypto_assets.gateway.limits import Compressed, Limits
 from crypto_assets.gateway.measured import Measured, Observed
+from crypto_assets.gateway.page import add_page
 from crypto_assets.gateway.problems import MEDIA_TYPE, Problem
 from crypto_assets.gateway.rows import Query as Rows
 from crypto_assets.gateway.rows import read_cursor
@@ -74,6 +75,7 @@ class Gateway:
         gate: who may ask.
         current: the newest row of each coin, in Postgres.
         measured: the requests, for Prometheus.
+        streams: the streams that are under way.
     """
 
     settings: Settings
@@ -81,6 +83,7 @@ class Gateway:
     gate: Gate
     current: Current
     measured: Measured
+    streams: answers.Streams
 
 
 def build(settings: Settings, postgres_url: str, *, loopback_without_token: bool = False) -> FastAPI:
@@ -96,13 +99,15 @@ def build(settings: Settings, postgres_url: str, *, loopback_without_token: bool
     """
     store = Store(settings, settings.warehouse)
     gate = Gate(postgres_url, loopback_without_token=loopback_without_token)
-    gateway = Gateway(settings, store, gate, Current(postgres_url), Measured())
+    gateway = Gateway(settings, store, gate, Current(postgres_url), Measured(), answers.Streams())
     app = FastAPI(
         title="crypto_assets",
         version=version("crypto_assets"),
         summary="Crypto market data, as it is and as it was known.",
         description="Times are UTC. `as_of` is what was stored then, `known_at` is what was known then.",
         lifespan=_lifespan,
+        docs_url=None,  # FastAPI's pages load their scripts from another server
+        redoc_url=None,
         responses={
             code: {"description": text, "content": {MEDIA_TYPE: {"schema": _PROBLEM}}}
             for code, text in _PROBLEMS.items()
@@ -113,6 +118,7 @@ def build(settings: Settings, postgres_url: str, *, loopback_without_token: bool
     _features(app)
     _operations(app)
     _errors(app)
+    add_page(app)
     app.add_middleware(Compressed)
     app.add_middleware(Limits)
     app.add_middleware(Observed, measured=gateway.measured)
@@ -145,9 +151,12 @@ _PROBLEMS = {
     401: "There is no valid token.",
     403: "The token may not read this.",
     404: "There is no such table or address.",
+    408: "The request did not come in time.",
     406: "No format that the client accepts is given.",
     413: "The body is too large.",
+    414: "The address is too long.",
     422: "The body or an argument has the wrong form.",
+    431: "The headers are too large.",
     429: "A limit of the token is used up; `Retry-After` says for how long.",
     503: "The warehouse or Postgres cannot be read now.",
 }
@@ -261,7 +270,7 @@ def _tables(app: FastAPI) -> None:
             raise Problem(
                 400, "wrong-cursor", "page_token is for JSON; the other formats come as one stream, without pages"
             )
-        return answers.streamed(request, warehouse, query, form, limit, count)
+        return answers.streamed(request, warehouse, query, form, limit, count, gateway.streams)
 
 
 def _version(table: Table, as_of: str | None, page_token: str | None) -> int | None:
@@ -401,6 +410,10 @@ def _errors(app: FastAPI) -> None:
     @app.exception_handler(CryptoAssetsError)
     async def expected(request: Request, error: CryptoAssetsError) -> Response:
         return answer(_of(error))
+
+    @app.exception_handler(Exception)  # a fault of ours: the log has it whole, the client nothing of it
+    async def fault(request: Request, error: Exception) -> Response:
+        return answer(Problem(500, "fault", "this is a fault of the gateway; its log says more to the operator"))
 
 
 def _of(error: CryptoAssetsError) -> Problem:
