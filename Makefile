@@ -35,7 +35,7 @@ docs: $(TOOLS)  ## regenerate docs/data-dictionary.md, the README's graph and, f
 	CRYPTO_ASSETS_WRITE_DOCS=1 $(BIN)/python -m pytest -q crypto_assets_tests/sources/test_faults.py
 
 site: $(TOOLS)  ## build the documentation as a site into build/site
-	$(BIN)/python -m sphinx -W --keep-going -q -d build/doctrees docs build/site
+	$(BIN)/python -m sphinx -W --keep-going -q -a -d build/doctrees docs build/site
 
 notebooks: $(TOOLS)  ## run docs/notebooks/*.py on a generated market and store what they show in the .ipynb files
 	$(BIN)/python docs/notebooks/execute.py

@@ -106,5 +106,12 @@ def _sentence(schema: Document, holder: Document) -> str:
 
 
 def _table(head: tuple[str, ...], rows: list[tuple[str, ...]]) -> str:
+    """A table without the columns that have no text in any row."""
+    kept = [place for place in range(len(head)) if any(row[place] for row in rows)]
+    head, rows = _only(head, kept), [_only(row, kept) for row in rows]
     lines = [head, ("---",) * len(head), *rows]
     return "\n".join("| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |" for line in lines)
+
+
+def _only(cells: tuple[str, ...], places: list[int]) -> tuple[str, ...]:
+    return tuple(cells[place] for place in places)
