@@ -1,6 +1,6 @@
 """Articles that report no happening: guides, price predictions, columns and market reports, and what is not about crypto.
 
-They are flagged and take no part in events. A title alone decides whether an article is evergreen, because the summary of
+They take no part in events. A title alone decides whether an article is evergreen, because the summary of
 a report of a hack may well end with "here is what to know".
 """
 
@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import re
 
-GUIDE, OFF_TOPIC = "evergreen", "off_topic"
 _EVERGREEN = re.compile(
     r"""
     ^\W*(?:how\ to|how\ do|how\ does|how\ can|what\ (?:is|are)(?!\ (?:behind|happening))|what['’]s\ the\ difference|why\ you
@@ -35,21 +34,24 @@ _TOPIC = re.compile(
     r"|\bxrp\b|binance|coinbase|kraken|tether|\busd[tc]\b|microstrategy|\betfs?\b|биткоин|крипто|ビットコイン|暗号|比特币|加密|비트코인|암호|cripto|بيتكوين|krypto",
     re.IGNORECASE,
 )
+_ELSEWHERE = re.compile(
+    r"football|premier league|champions league|soccer|basketball|baseball|cricket|\bnba\b|\bnfl\b|tennis|olympic|box office|celebrity|hollywood"
+    r"|recipe|horoscope|weather forecast|hurricane|earthquake|wildfire|derby|penalty shoot|royal family|reality (?:tv|show)|gardening|vaccine",
+    re.IGNORECASE,
+)
 HEAD = 400  # characters of a title or summary that are read
 
 
-def flag(title: str, summary: str | None = None, *, names_coin: bool = False) -> str | None:
-    """Say why an article reports no happening of this market.
+def is_evergreen(title: str) -> bool:
+    """Whether a title is that of a guide, a price prediction, a column, a market report or an advertisement."""
+    return _EVERGREEN.search(title[:HEAD]) is not None
 
-    Args:
-        title: plain text.
-        summary: plain text, or None.
-        names_coin: whether a coin of the catalogue is named in either.
 
-    Returns:
-        ``evergreen``, ``off_topic``, or None where it may be part of an event.
-    """
-    if _EVERGREEN.search(title[:HEAD]):
-        return GUIDE
-    about = names_coin or _TOPIC.search(title[:HEAD]) or _TOPIC.search((summary or "")[:HEAD])
-    return None if about else OFF_TOPIC
+def names_market(title: str, summary: str | None = None) -> bool:
+    """Whether a text has a word of this market."""
+    return any(_TOPIC.search(text[:HEAD]) for text in (title, summary or ""))
+
+
+def is_elsewhere(title: str, summary: str | None = None) -> bool:
+    """Whether a text has a word of sports, weather, celebrities or the like, and none of this market."""
+    return not names_market(title, summary) and any(_ELSEWHERE.search(text[:HEAD]) for text in (title, summary or ""))

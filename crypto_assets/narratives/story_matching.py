@@ -1,7 +1,7 @@
 """How alike two stories are: rare words that they share, weighed against all that they say.
 
-The weight of a stem is its inverse document frequency: half from ``common_stems.csv`` (how often crypto headlines of
-2021 to 2023 use it), half from the articles known before, so that a word that everybody uses this week says little. Words
+The weight of a stem is its inverse document frequency: half from ``common_stems.csv`` (how often crypto headlines
+of 2021 to 2023 use it), half from the articles of the days before, so that a word that everybody uses this week says little. Words
 that no list knows count as rare, which makes names heavy without a list of names.
 """
 
@@ -9,21 +9,23 @@ from __future__ import annotations
 
 import csv
 import math
-from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
 
-from crypto_assets.narratives.story_words import StoryWords
+from crypto_assets.narratives.story_words import PLACES, StoryWords
 
 UNKNOWN = 0.0003  # share of headlines with a stem that the list lacks: the rarest of the list has 0.0008
-PRIOR_SHARE = 0.7  # of the list in a stem's frequency; the rest is that of the articles known before
-PRIOR_ARTICLES = 300  # articles known before count for less while there are few of them
+PRIOR_SHARE = 0.5  # of the list in a stem's frequency; the rest is that of the days before
+PRIOR_ARTICLES = 300  # articles of the days before count for less where there are few of them
 SUMMARY_WEIGHT = 0.5  # of a stem that only the summary has
-SAME_NUMBER, OTHER_NUMBER = 0.03, -0.06
+SAME_NUMBER, OTHER_NUMBER = 0.05, -0.06
+OTHER_NAMES = -0.05  # both titles have words that no list knows, mostly names, and share none of them
+OTHER_PLACE = -0.25
 OPPOSITE = -0.1  # one headline says up, the other says down
 SAME_FEED = -0.12  # an outlet rarely reports a happening twice, but it follows it up
+A_DAY = -0.04  # for each day between them
 RARE = 5.5  # weight of a stem of about one headline in 250
 LEAST_SHARED = 13.0  # weights of the three rarest stems that two articles share
 _UP, _DOWN = "rise", "fall"
@@ -37,20 +39,14 @@ def usual_shares() -> Mapping[str, float]:
 
 
 class Frequencies:
-    """How usual each stem is, from the list and from the articles known so far."""
+    """How usual each stem is, from the list and from the articles of the days before."""
 
-    def __init__(self) -> None:
-        self._uses: Counter[str] = Counter()
-        self._articles = 0
-
-    def add(self, stems: Iterable[str]) -> None:
-        """Count the stems of one more article."""
-        self._uses.update(stems)
-        self._articles += 1
+    def __init__(self, uses: Mapping[str, int], articles: int) -> None:
+        self._uses, self._articles = uses, articles
 
     def weight(self, stem: str) -> float:
         """Return the inverse document frequency of a stem; at least 0."""
-        lately = self._uses[stem] / (self._articles + PRIOR_ARTICLES)
+        lately = self._uses.get(stem, 0) / (self._articles + PRIOR_ARTICLES)
         return -math.log(min(1.0, PRIOR_SHARE * usual_shares().get(stem, UNKNOWN) + (1 - PRIOR_SHARE) * lately))
 
 
@@ -60,8 +56,10 @@ class Story:
 
     Attributes:
         feed: Its outlet.
+        hours: When it was known, in hours since 1970.
         coins: Coins of the catalogue that it names.
         numbers: Amounts of the title.
+        names: Stems of the title that ``common_stems.csv`` lacks.
         title: Stem of the title -> weight.
         whole: The same with the stems of the summary, which weigh less.
         title_norm: Euclidean norm of ``title``.
@@ -69,8 +67,10 @@ class Story:
     """
 
     feed: str
+    hours: float
     coins: frozenset[str]
     numbers: frozenset[str]
+    names: frozenset[str]
     title: Mapping[str, float]
     whole: Mapping[str, float]
     title_norm: float
@@ -83,21 +83,23 @@ class Story:
                       key=lambda stem: (-self.whole[stem], stem))  # fmt: skip
 
 
-def as_story(feed: str, coins: Iterable[str], words: StoryWords, frequencies: Frequencies) -> Story:
+def as_story(feed: str, hours: float, coins: Iterable[str], words: StoryWords, frequencies: Frequencies) -> Story:
     """Weigh the words of an article.
 
     Args:
         feed: its outlet.
+        hours: when it was known, in hours since 1970.
         coins: coins that it names.
         words: its stems and amounts.
-        frequencies: of the articles known before it.
+        frequencies: of the days before it.
 
     Returns:
         The story. Stems are in order, so that sums are the same to the last bit in every process.
     """
     title = {stem: frequencies.weight(stem) for stem in sorted(words.title)}
     whole = title | {stem: SUMMARY_WEIGHT * frequencies.weight(stem) for stem in sorted(words.summary)}
-    return Story(feed, frozenset(coins), words.numbers, title, whole, _norm(title), _norm(whole))
+    names = frozenset(title) - usual_shares().keys()
+    return Story(feed, hours, frozenset(coins), words.numbers, names, title, whole, _norm(title), _norm(whole))
 
 
 def likeness(one: Story, other: Story) -> float:
@@ -126,6 +128,12 @@ def likeness(one: Story, other: Story) -> float:
     if any(up in first.title and down in second.title and down not in first.title and up not in second.title
            for first, second in ((one, other), (other, one)) for up, down in ((_UP, _DOWN),)):  # fmt: skip
         score += OPPOSITE
+    if one.names and other.names and not one.names & other.whole.keys() and not other.names & one.whole.keys():
+        score += OTHER_NAMES
+    places = [PLACES & story.title.keys() for story in (one, other)]
+    if all(places) and not places[0] & places[1]:
+        score += OTHER_PLACE
+    score += A_DAY * abs(one.hours - other.hours) / 24
     return score + SAME_FEED if one.feed == other.feed else score
 
 

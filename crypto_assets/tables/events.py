@@ -10,8 +10,9 @@ from crypto_assets.tables.pit_quality import WorstOfInputs
 from crypto_assets.tables.shared_columns import available_at, day, key, source, value
 from crypto_assets.tables.spec import OWNER, DaysWithRows, DerivedFrom, TableSpec
 
-BLOCK_DAYS, WARM_DAYS = 4, 4  # see narratives/events.py, which says what they are for
-EVENTS_LOOKBACK_DAYS = WARM_DAYS + BLOCK_DAYS - 1 + SEEN_LATE_DAYS
+# See narratives/events.py and story_reading.py, which say what they are for.
+BLOCK_DAYS, WARM_DAYS, USED_DAYS = 4, 4, 7
+EVENTS_LOOKBACK_DAYS = USED_DAYS + WARM_DAYS + BLOCK_DAYS - 1 + SEEN_LATE_DAYS
 
 _LAST_ARTICLE = "that of the newest article of the row"
 
