@@ -16,7 +16,9 @@ from crypto_assets.errors import CryptoAssetsError
 @click.command(
     "import-news",
     short_help="Import news of the past from files.",
-    epilog=examples("import-news archive.parquet", "import-news 2021.csv 2022.jsonl", "import-news archive.csv --copy-only --json"),
+    epilog=examples(
+        "import-news archive.parquet", "import-news 2021.csv 2022.jsonl", "import-news archive.csv --copy-only --json"
+    ),
 )
 @click.argument("files", nargs=-1, required=True, type=click.Path(exists=True, dir_okay=False, path_type=Path))
 @click.option("--copy-only", is_flag=True, help="Only take the files; a backfill materialises their days later.")

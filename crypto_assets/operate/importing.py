@@ -54,9 +54,11 @@ def import_files(files: Sequence[Path], settings: Settings, now: datetime) -> Im
         SourceError: a file cannot be read; nothing was written.
         CryptoAssetsError: the folder cannot be written.
     """
-    unknown = [path for path in files if path.suffix not in news_files.READERS]
+    unknown = [path for path in files if path.suffix not in news_files.SUFFIXES]
     if unknown:
-        raise UsageError(f"{unknown[0]} is no {', '.join(news_files.READERS)} file; give files as docs/news.md says")
+        raise UsageError(
+            f"{unknown[0]} is no {', '.join(sorted(news_files.SUFFIXES))} file; give files as docs/news.md says"
+        )
     read = [(path, news_files.read_file(path, now)) for path in files]
     folder = settings.news_folder or settings.home / IMPORTED
     try:
@@ -97,4 +99,3 @@ def tables_of_news() -> list[str]:
         if found & set(REQUIRED_INPUTS[table]) and TABLES[table].group == TABLES[NEWS_ARTICLES.table].group:
             found.add(table)
     return [table for table in TABLES if table in found]
-

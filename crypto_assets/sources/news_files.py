@@ -11,9 +11,13 @@ article is known from its publication, and its row is ``backfilled``.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import csv
+import gzip
+import json
+from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import dataclass
 from datetime import date, datetime
+from io import TextIOWrapper
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -26,13 +30,14 @@ from crypto_assets.settings import Settings
 from crypto_assets.sources.cells import UNREADABLE_TIME, require_readable
 from crypto_assets.sources.fetched import SetAside, SetAsideLog
 from crypto_assets.sources.rss import AHEAD, EARLIEST, SUMMARY_CHARS, TITLE_CHARS, plain_text
-from crypto_assets.sources.social import NO_TIME_ZONE, READERS, read_time
+from crypto_assets.sources.social import NO_TIME_ZONE, read_time
 from crypto_assets.tables.contract import TIMESTAMP
 from crypto_assets.tables.pit_quality import BACKFILLED, FIRST_SEEN, PIT_QUALITY
 
 NAME, FILE = "news", "file"
 IMPORTED = "news"  # folder of the home into which import-news writes, where NEWS_FOLDER is unset
-NO_TITLE, BEFORE_NEWS, IN_THE_FUTURE = "row without a title", "date before 2009", "date more than a day ahead"
+NO_TITLE, BROKEN = "row without a title", "row that is not readable"
+BEFORE_NEWS, IN_THE_FUTURE = "date before 2009", "date more than a day ahead"
 COLUMNS = {
     "feed": pl.String, "title": pl.String, "summary": pl.String, "url": pl.String, "language": pl.String, "source": pl.String,
     "published_at": TIMESTAMP, "first_seen_at": TIMESTAMP, "available_at": TIMESTAMP, PIT_QUALITY: pl.String,
@@ -73,7 +78,7 @@ def files_of(folder: Path | None) -> list[Path]:
         return []
     if not folder.is_dir():
         raise SourceError(f"NEWS_FOLDER {folder} is not a folder; nothing was written; correct it, or leave it unset")
-    return sorted(path for path in folder.iterdir() if path.suffix in READERS and not path.name.startswith("."))
+    return sorted(path for path in folder.iterdir() if path.suffix in SUFFIXES and not path.name.startswith("."))
 
 
 def read_folder(folder: Path | None, start: date, end: date, now: datetime) -> NewsRows:
@@ -118,28 +123,63 @@ def read_file(path: Path, now: datetime) -> NewsRows:
         SourceError: it cannot be read, lacks a column, or most of its times cannot be read.
     """
     what = f"{NAME} {path.name}"
+    log, rows, bad, count = SetAsideLog(), [], 0, 0
     try:
-        listed = READERS[path.suffix](path)
-    except (pl.exceptions.PolarsError, OSError, KeyError) as error:
+        for count, row in enumerate(_READERS[path.suffix](path, what), start=1):
+            article, why, example = (None, BROKEN, row) if isinstance(row, str) else _article(row, path, now)
+            if article is not None:
+                rows.append(article)
+                continue
+            bad += why in (UNREADABLE_TIME, NO_TIME_ZONE, BROKEN)
+            log.add(path.name, now.date(), why, example)
+    except (pl.exceptions.PolarsError, OSError, EOFError, ValueError, csv.Error) as error:
         first = str(error).splitlines()[0][:120] if str(error) else type(error).__name__
         raise SourceError(f"{what} cannot be read ({first}); it was left out; write it as docs/news.md says") from None
-    timed = [name for name in ("seen_at", "published_at") if name in listed.columns]
-    if not listed.is_empty() and ("title" not in listed.columns or not timed):
-        raise SourceError(
-            f"{what} lacks the column {'title' if timed else 'seen_at or published_at'}; it was left out; write it as "
-            "docs/news.md says"
-        )
-    log, rows, bad = SetAsideLog(), [], 0
-    for row in listed.iter_rows(named=True):
-        article, why, example = _article(row, path, now)
-        if article is not None:
-            rows.append(article)
-            continue
-        bad += why in (UNREADABLE_TIME, NO_TIME_ZONE)
-        log.add(path.name, now.date(), why, example)
-    require_readable(bad, listed.height, what, "times are not ISO 8601 with an offset, or seconds")
+    require_readable(bad, count, what, "times are not ISO 8601 with an offset, or seconds")
     frame = pl.DataFrame(rows, schema=COLUMNS, orient="row")
     return NewsRows(frame.sort("published_at", "feed", "title"), log.records())
+
+
+def _of_csv(path: Path, what: str) -> Iterator[dict[str, Any] | str]:
+    """Yield the rows of a CSV file; the text of one that has more cells than the header."""
+    with path.open("rb") as raw, gzip.open(raw) if path.suffix == ".gz" else raw as body:
+        reader = csv.DictReader(TextIOWrapper(body, encoding="utf-8-sig", newline=""), strict=True)  # type: ignore[arg-type]
+        _has_columns(reader.fieldnames or (), what)
+        for row in reader:
+            yield row if None not in row else str(row.get("title"))
+
+
+def _of_lines(path: Path, what: str) -> Iterator[dict[str, Any] | str]:
+    """Yield the objects of a file of JSON lines; the text of a line that is none."""
+    with path.open(encoding="utf-8") as lines:
+        for line in filter(str.strip, lines):
+            try:
+                row = json.loads(line)
+            except json.JSONDecodeError:
+                row = None
+            yield row if isinstance(row, dict) else line[:120]
+
+
+def _of_parquet(path: Path, what: str) -> Iterator[dict[str, Any] | str]:
+    listed = pl.read_parquet(path)
+    _has_columns(listed.columns, what)
+    yield from listed.iter_rows(named=True)
+
+
+def _has_columns(names: Collection[str], what: str) -> None:
+    timed = [name for name in ("seen_at", "published_at") if name in names]
+    if "title" not in names or not timed:
+        lacking = "title" if timed else "seen_at or published_at"
+        raise SourceError(f"{what} lacks the column {lacking}; it was left out; write it as docs/news.md says")
+
+
+_READERS: dict[str, Callable[[Path, str], Iterator[dict[str, Any] | str]]] = {
+    ".csv": _of_csv,
+    ".gz": _of_csv,
+    ".jsonl": _of_lines,
+    ".parquet": _of_parquet,
+}
+SUFFIXES = frozenset(_READERS)
 
 
 def _empty() -> pl.DataFrame:
@@ -151,7 +191,7 @@ def _article(row: dict[str, Any], path: Path, now: datetime) -> tuple[tuple[Any,
     times: dict[str, datetime | None] = {}
     for name in ("seen_at", "published_at"):
         raw = row.get(name)
-        times[name], why = (None, "") if raw is None or raw == "" else read_time(raw)
+        times[name], why = (None, "") if raw is None or raw == "" else read_time(_seconds(raw))
         if why:
             return None, why, raw
     seen, published = times["seen_at"], times["published_at"] or times["seen_at"]
@@ -171,6 +211,14 @@ def _article(row: dict[str, Any], path: Path, now: datetime) -> tuple[tuple[Any,
         "",
         "",
     )
+
+
+def _seconds(raw: object) -> object:
+    """Return seconds since 1970 as a number also where a CSV file has them as text."""
+    try:
+        return float(raw) if isinstance(raw, str) and raw.strip()[:4].isdigit() and "-" not in raw else raw
+    except ValueError:
+        return raw
 
 
 def _text(cell: object) -> str | None:
