@@ -92,6 +92,7 @@ def tag_articles(
     read_before: Mapping[date, Set[str]] = MappingProxyType({}),
     seen_at: datetime | None = None,
     known: Collection[str] = (),
+    imported: pd.DataFrame | None = None,
 ) -> pd.DataFrame:
     """Build the rows of ``news_articles`` published in the UTC days ``start``..``end``, one per article.
 
@@ -102,8 +103,15 @@ def tag_articles(
     carry under one identity, the earliest published is kept. An item without a date (``dated`` False) is dated with
     ``seen_at``; ``known`` are articles of any day, which such an item is not again. Coins and repeats are found in the
     text without its boilerplate.
+    ``imported`` are articles of files, which say themselves from when they were known (``first_seen_at``,
+    ``available_at``).
     """
     listed = _known_from(_identified(raw, seen_at), read_before, seen_at)
+    if imported is not None and len(imported):
+        listed = pd.concat([_identified(imported, None), listed]).sort_values(
+            ["article_id", "available_at"], kind="stable"
+        )
+        listed = listed.drop_duplicates("article_id")
     listed = listed[listed["dated"] | ~listed["article_id"].isin(known)]
     rows = listed[ARTICLE]
     if stored is not None and len(stored):
