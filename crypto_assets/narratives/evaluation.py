@@ -17,7 +17,7 @@ import pandas as pd
 
 from crypto_assets.catalog import all_coins, by_symbol
 from crypto_assets.errors import CryptoAssetsError
-from crypto_assets.narratives import boilerplate, lexicon, stories
+from crypto_assets.narratives import boilerplate, events, lexicon
 from crypto_assets.narratives.mentions import find_symbols
 from crypto_assets.narratives.tone import CLASSES, NEUTRAL
 from crypto_assets.tables.news import THEMES
@@ -267,22 +267,19 @@ def _symbols(pairs: Sequence[tuple[frozenset[str], frozenset[str]]]) -> dict[str
 
 
 def _stories(rows: Sequence[Labelled], texts: Sequence[tuple[str, str]]) -> dict[str, Any]:
-    """Compare pairs of articles of one story with the links that ``stories.repeats`` finds; each row is its own feed."""
+    """Compare pairs of articles of one story with the events that they are in; each row is an outlet of its own."""
     ids = [f"{n:06}" for n in range(len(rows))]
     coins = all_coins()
     frame = pd.DataFrame(
-        {"article_id": ids, "date": _FIRST.date(),
-         "available_at": [_FIRST + timedelta(seconds=n) for n in range(len(rows))], "feed": ids,
-         "title": [title for title, _ in texts], "summary": [summary for _, summary in texts], "address": "",
-         "coins": [find_symbols(title, coins) for title, _ in texts]}
+        {"article_id": ids, "available_at": [_FIRST + timedelta(seconds=n) for n in range(len(rows))], "feed": ids,
+         "title": [title for title, _ in texts], "summary": [summary for _, summary in texts],
+         "symbols": [find_symbols(". ".join(filter(None, text)), coins) for text in texts]}
     )  # fmt: skip
-    links = stories.repeats(frame.assign(published_at=frame["available_at"]))
-    first = {name: name for name in ids}
-    for name, earlier in zip(ids, links, strict=True):  # an earlier article has its own first one already
-        first[name] = first[earlier] if earlier else name
+    placed = events.assign(frame, _FIRST.date(), _FIRST.date())
+    event = dict(zip(placed["article_id"], placed["event_id"], strict=True))
     known = [n for n, row in enumerate(rows) if row.story]
     pairs = list(combinations(known, 2))
     same = np.array([rows[a].story == rows[b].story for a, b in pairs], dtype=bool)
-    linked = np.array([first[ids[a]] == first[ids[b]] for a, b in pairs], dtype=bool)
+    linked = np.array([event.get(ids[a], a) == event.get(ids[b], b) for a, b in pairs], dtype=bool)
     right = int(np.sum(same & linked))
     return {"precision": share(right, int(linked.sum())), "recall": share(right, int(same.sum()))}

@@ -12,6 +12,7 @@ import pandas as pd
 
 from crypto_assets.narratives import events
 from crypto_assets.narratives.analyses import best_analysis
+from crypto_assets.narratives.boilerplate import cleaned
 from crypto_assets.narratives.judged_articles import LATE
 from crypto_assets.narratives.story_words import story_words
 from crypto_assets.tables.derived_source import DERIVED, SANDBOX_DERIVED, SANDBOX_PREFIX
@@ -56,7 +57,7 @@ def news_events(
     Returns:
         One row for each event and day on which an article of it became available, in order of day and id.
     """
-    news = news_articles[news_articles["available_at"] - news_articles["published_at"] <= LATE]
+    news = cleaned(news_articles[news_articles["available_at"] - news_articles["published_at"] <= LATE])
     placed = events.assign(news, start, end)
     best = best_analysis(article_narratives)[["article_id", "theme", "sentiment"]]
     joined = placed.merge(news, on="article_id").merge(best, on="article_id", how="left")

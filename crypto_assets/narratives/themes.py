@@ -11,6 +11,8 @@ import re
 from dataclasses import dataclass
 from functools import cache
 
+from crypto_assets.narratives.evergreen import is_elsewhere, names_market
+
 CLEAR, HINT = 2, 1
 
 
@@ -134,13 +136,12 @@ OFF_TOPIC = Theme(
     "guide, tips, review, opinion, op-ed, explained, cats, next big, millionaire*, early investors, attendees, mistakes,"
     "history, roundup, recap, interview, must-have",
 )
-# A text without any of these is about the market only where its words leave no doubt.
-_MARKET = re.compile(
-    r"(?<!\w)(?:crypto\w*|bitcoin\w*|btc|blockchain\w*|token\w*|\w*coins?|ether|ethereum|eth|nfts?|defi|web\s?3|wallets?|xrp|solana"
-    r"|sol|doge\w*|cardano|binance|coinbase|ripple|kraken|tether|usd[tc]|digital\s+(?:assets?|currenc\w+|yuan|euro)|satoshi\w*"
-    r"|ledger|layer[\s-][12]|etfs?|dao|mainnet|testnet|stak(?:e|ing)|min(?:er|ers|ing)|metaverse|cbdcs?|polygon|avalanche"
-    r"|buterin|vitalik|alameda|ftx|celsius|crypto\.com|mt\.?\s?gox|a16z|andreessen|shard(?:s|ing)|composab\w+|saft"
-    r"|chainlink|polkadot|uniswap|aave|microstrategy|grayscale|gbtc|on-?chain|hodl\w*|altseason|decentrali[sz]ed)(?!\w)",
+# Names of this market that ``evergreen.names_market`` does not know. A text without any of these is about the market only
+# where its words leave no doubt.
+_NAMED = re.compile(
+    r"(?<!\w)(?:\w+coins?|sol|kraken|cbdcs?|polygon|avalanche|chainlink|polkadot|uniswap|aave|grayscale|gbtc|mainnet|testnet"
+    r"|altseason|decentrali[sz]ed|buterin|vitalik|alameda|ftx|celsius|crypto\.com|mt\.?\s?gox|a16z|andreessen|sharding"
+    r"|composab\w+|saft)(?!\w)",
     re.IGNORECASE,
 )
 LEAST_ELSEWHERE = {"adoption": 4, "technology": 4}
@@ -170,7 +171,9 @@ def themes_of(title: str, summary: str = "") -> list[tuple[str, int, list[str]]]
         (theme, weight, the words of the text that decided), the largest weight first. A theme that is too weak for a
         text without a word of the market is left out.
     """
-    about_market = _MARKET.search(title) or _MARKET.search(summary)
+    about_market = names_market(title, summary) or _NAMED.search(title) or _NAMED.search(summary)
+    if is_elsewhere(title, summary):
+        return []
     found = []
     for place, (name, clear, hint) in enumerate(_vocabulary()):
         heading, words = _weight(title, clear, hint)
