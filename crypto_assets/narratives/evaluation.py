@@ -126,7 +126,9 @@ def evaluate(rows: Sequence[Labelled], given: Sequence[str]) -> dict[str, Any]:
         One JSON document: ``rows``, ``analyzer``, and one part for each label that is given.
     """
     texts = _clean(rows)
-    found = [lexicon.judge(*text) for text in texts]
+    coins = all_coins()
+    named = [frozenset(find_symbols(". ".join(filter(None, text)), coins)) for text in texts]
+    found = [lexicon.judge(*text, names_coin=bool(symbols)) for text, symbols in zip(texts, named, strict=True)]
     document: dict[str, Any] = {"rows": len(rows), "analyzer": lexicon.ANALYZER}
     if "sentiment" in given:
         pairs = [(n, row.sentiment) for n, row in enumerate(rows) if row.sentiment is not None]
@@ -136,8 +138,6 @@ def evaluate(rows: Sequence[Labelled], given: Sequence[str]) -> dict[str, Any]:
     if "theme" in given:
         document["theme"] = _themes([(row.themes, found[n][0]) for n, row in enumerate(rows) if row.themes])
     if "symbols" in given:
-        coins = all_coins()
-        named = [frozenset(find_symbols(". ".join(filter(None, text)), coins)) for text in texts]
         document["symbols"] = _symbols(
             [(row.symbols or frozenset(), coin) for row, coin in zip(rows, named, strict=True)]
         )

@@ -53,11 +53,11 @@ THEMES = (
         "banned, banning, court*, lawsuit*, sue, sues, sued, legal*, law, laws, licens*, licenc*, complian*, kyc, aml, tax,"
         "taxes, taxation, commissioner*, subpoena*, crackdown, prosecut*, watchdog*, minister*, ministry, unlawful, illegal*,"
         "bill, bills, mica, genius act, clarity act, doj, department of justice, justice department, irs, esma, fca, mas,"
-        "indict*, sentenc*, guilty, convict*, plead*, trial, jury, judge, extradit*, attorney general, ruling, democrat*,"
+        "indict*, sentenc*, guilty, convict*, class action, bank charter, plead*, trial, jury, judge, extradit*, attorney general, ruling, democrat*,"
         "republican*, gov't",
         "policy, policies, rule, rules, charge*, probe*, investigat*, inquiry, consultation, approv*, treasury department,"
         "authorit*, settle*, penalt*, fine, fined, governor, attorney*, advocacy, advisor, privacy, restrict*, cbdc*, act,"
-        "appeal*, hearing, sanctions banks",
+        "appeal*, hearing, sanctions banks, accus*, police",
     ),
     Theme(
         "defi",
@@ -86,7 +86,7 @@ THEMES = (
         "consensus, outage*, virtual machine, evm, merge, bridge, cryptograph*, quantum, validator*, eip*, pectra, fusaka,"
         "bitcoin core, mining machine*, mining rig*, web3 browser, web 3 browser",
         "blockchain*, network, miner*, mining, developer*, technolog*, energy, electricity, facility, browser,"
-        "infrastructure, interoperability, machine*, gas fee*, transaction speed*, artificial intelligence, ai",
+        "infrastructure, interoperability, machine*, bridges, software, firmware, gas fee*, transaction speed*, artificial intelligence, ai",
     ),
     Theme(
         "institutional",
@@ -107,10 +107,10 @@ THEMES = (
         "options, open interest, market cap*, outflow*, inflow*, whale*, sell-off*, selloff*, analysis, technicals, breakout,"
         "rangebound, consolidat*, correction, dip, ath, sentiment, hodl*, undervalued, overbought, oversold, altseason,"
         "short squeeze, dominance, support level*, price prediction*, trading volume*, long-term holder*, token sale*,"
-        "indicator*, crypto market*, profit-taking, trading pair*, delist*",
+        "indicator*, funding rate*, crypto market*, profit-taking, trading pair*, delist*",
         "trade, trades, trading, market*, volume*, gain*, surge*, soar*, plunge*, tumble*, drop*, fall, falls,"
         "fell, fallen, rise, rises, climb*, jump*, dive*, slump*, high, highs, low, lows, premium, support, profit*, record,"
-        "going up, recover*, higher, lower, trading up, trading down, exchange volume*, issuance, target*, level*, chart*",
+        "going up, recover*, higher, lower, losses, wiped out, steady, trading up, trading down, exchange volume*, issuance, target*, level*, chart*",
     ),
     Theme(
         "adoption",
@@ -160,19 +160,20 @@ def _pattern(entries: str) -> re.Pattern[str]:
     return re.compile(rf"(?<![\w$])(?:{'|'.join(escaped)})(?!\w)", re.IGNORECASE)
 
 
-def themes_of(title: str, summary: str = "") -> list[tuple[str, int, list[str]]]:
+def themes_of(title: str, summary: str = "", *, names_coin: bool = False) -> list[tuple[str, int, list[str]]]:
     """Find every theme of an article.
 
     Args:
         title: its title, or any text; its words count ``TITLE`` times.
         summary: its summary.
+        names_coin: whether it names a coin of the catalogue, and so is about the market.
 
     Returns:
         (theme, weight, the words of the text that decided), the largest weight first. A theme that is too weak for a
         text without a word of the market is left out.
     """
-    about_market = names_market(title, summary) or _NAMED.search(title) or _NAMED.search(summary)
-    if is_elsewhere(title, summary):
+    about_market = names_coin or names_market(title, summary) or _NAMED.search(title) or _NAMED.search(summary)
+    if not about_market and is_elsewhere(title, summary):
         return []
     found = []
     for place, (name, clear, hint) in enumerate(_vocabulary()):
