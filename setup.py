@@ -70,7 +70,16 @@ setup(
     version="0.1.0",
     description="Crypto market data as a Dagster asset graph: partitions, freshness, lineage and checks you can read.",
     packages=find_packages(include=["crypto_assets", "crypto_assets.*"]),
-    package_data={"crypto_assets": ["catalog/*.csv", "runtime/*.yaml", "monitoring/*.css", "monitoring/*.html"]},
+    package_data={
+        "crypto_assets": [
+            "catalog/*.csv",
+            "narratives/*.csv",
+            "narratives/*.json",
+            "runtime/*.yaml",
+            "monitoring/*.css",
+            "monitoring/*.html",
+        ]
+    },
     python_requires=">=3.11,<3.14",  # pandas 3 needs 3.11; nothing was tested with 3.14
     install_requires=REQUIRES,
     extras_require={"llm": LLM, "dev": DEV, "docs": DOCS},
