@@ -20,7 +20,9 @@ from crypto_assets.tables.registry import LOOK_BACK, TABLES, monthly
 from crypto_assets.tables.spec import DerivedFrom
 
 PAGE = 1000  # records a query
-NAMED = 100  # partitions that a query names at most: a list of years takes longer to send than all partitions to receive
+NAMED = (
+    100  # partitions that a query names at most: a list of years takes longer to send than all partitions to receive
+)
 
 
 def last_affected_day(tables: Iterable[str], end: date, *, trainings: bool = False) -> date:
