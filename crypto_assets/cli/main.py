@@ -33,6 +33,7 @@ from crypto_assets.cli.completion import completion
 from crypto_assets.cli.dataset import dataset
 from crypto_assets.cli.evaluate import evaluate
 from crypto_assets.cli.explain import explain
+from crypto_assets.cli.importing import import_news
 from crypto_assets.cli.metrics import metrics
 from crypto_assets.cli.models import models, signals, train
 from crypto_assets.cli.report import report
@@ -418,6 +419,7 @@ cli.add_command(alerts)
 cli.add_command(silence)
 cli.add_command(report)
 cli.add_command(explain)
+cli.add_command(import_news)
 cli.add_command(evaluate)
 cli.add_command(metrics)
 cli.add_command(completion)
