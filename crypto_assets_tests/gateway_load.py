@@ -135,7 +135,7 @@ class Load:
         try:
             answer = self.client().request(asked.pop("method", "GET"), path, **asked)
         except httpx.HTTPError as error:
-            self.note(f"{kind}: {error!r}")
+            self.note(f"{kind} {path} {asked}: {error!r} after {time.monotonic() - begun:.0f} s")
             return
         ended = time.monotonic()
         self.counts[f"{kind} {answer.status_code}"] += 1
@@ -158,7 +158,7 @@ class Load:
         if not hasattr(_local, "client"):
             headers = {"Authorization": f"Bearer {self.token}"}
             _local.client = httpx.Client(
-                base_url=f"http://127.0.0.1:{self.port}", headers=headers, timeout=60, trust_env=False
+                base_url=f"http://127.0.0.1:{self.port}", headers=headers, timeout=300, trust_env=False
             )
         found: httpx.Client = _local.client
         return found
