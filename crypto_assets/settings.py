@@ -80,6 +80,7 @@ class Settings:
     treasury_base_url: str
     ecb_base_url: str
     news_feeds: Mapping[str, str] = field(default_factory=dict)
+    news_folder: Path | None = None
     social_feeds: Mapping[str, str] = field(default_factory=dict)
     social_folder: Path | None = None
     rate_limits: Mapping[str, tuple[int, float]] = field(default_factory=dict)  # provider -> (calls, seconds)
@@ -325,11 +326,12 @@ def _derivatives(text: Callable[[str, str], str], url: Callable[[str, str], str]
 
 
 def _social(text: Callable[[str, str], str]) -> dict[str, Any]:
-    """Read where posts are: feeds, and a folder of files; nothing by default."""
-    feeds, folder = text("SOCIAL_FEEDS", ""), text("SOCIAL_FOLDER", "")
+    """Read where posts are, feeds and a folder of files, and the folder of files of news; nothing by default."""
+    feeds, folder, news = text("SOCIAL_FEEDS", ""), text("SOCIAL_FOLDER", ""), text("NEWS_FOLDER", "")
     return {
         "social_feeds": _feeds(feeds, "SOCIAL_FEEDS") if feeds else {},
         "social_folder": Path(folder).expanduser() if folder else None,
+        "news_folder": Path(news).expanduser() if news else None,
     }
 
 

@@ -55,6 +55,7 @@ READ: dict[str, tuple[str, str, Any]] = {
     "NEWS_FEEDS": ("a=http://h/?q=1", "news_feeds", {"a": "http://h/?q=1"}),
     "SOCIAL_FEEDS": ("f=http://h/posts", "social_feeds", {"f": "http://h/posts"}),
     "SOCIAL_FOLDER": ("/data/posts", "social_folder", Path("/data/posts")),
+    "NEWS_FOLDER": ("/data/news", "news_folder", Path("/data/news")),
     "RATE_LIMITS": ("Kraken=1/2.5, x=30/60", "rate_limits", {"kraken": (1, 2.5), "x": (30, 60.0)}),
     "API_BUDGETS": ("CoinGecko=500000", "api_budgets", {"coingecko": 500_000}),
     "CRYPTO_ASSETS_KUBE_NAMESPACE": ("crypto", "kube_namespace", "crypto"),

@@ -1,6 +1,7 @@
 """Assets of the group ``news``: articles, their analyses, and the themes of the market by hour and day."""
 
-from datetime import timedelta
+from dataclasses import replace
+from datetime import datetime, timedelta
 
 import dagster as dg
 import pandas as pd
@@ -10,25 +11,28 @@ from crypto_assets.assets import analysis, feed_log, plots, shell
 from crypto_assets.assets.providers import Providers
 from crypto_assets.catalog import all_coins, symbols
 from crypto_assets.dates import DAY, days
+from crypto_assets.errors import SourceError
 from crypto_assets.narratives import digests, tagging, trends
 from crypto_assets.narratives import narratives as aggregates
-from crypto_assets.sources import rss
+from crypto_assets.sources import news_files, rss
+from crypto_assets.sources.fetched import Fetched
+from crypto_assets.sources.news_files import news_folder
 from crypto_assets.storage.io_manager import to_pandas
 from crypto_assets.storage.warehouse import Warehouse
 from crypto_assets.tables import schemas
+from crypto_assets.tables.pit_quality import FIRST_SEEN, PIT_QUALITY
 
 PLOTTED = timedelta(days=60)  # of theme shares in the chart, before the first day of a run
 
 
 @dg.asset(**shell.asset_kwargs("news_articles"))
 def news_articles(context: dg.AssetExecutionContext, providers: Providers) -> pd.DataFrame:
-    """Read the feeds, and keep the articles of the run's days; stored articles keep what was first seen."""
+    """Read the feeds and NEWS_FOLDER, and keep the articles of the run's days; stored articles keep what was first seen."""
     start, end = shell.days_of(context)
     first, last = start - DAY * tagging.STORED_DAYS, end + DAY * tagging.STORED_DAYS
     warehouse = Warehouse(providers.settings().warehouse)
-    fetched = providers.fetch(
-        lambda client, settings: rss.fetch_articles(client, settings, providers.now()), context.log.info
-    )
+    files = news_files.read_folder(news_folder(providers.settings()), first, end, providers.now())
+    fetched = _feeds(context, providers, files)
     seen_at = providers.now()
     before = feed_log.feeds_read_before(context.instance, warehouse, schemas.NEWS_ARTICLES, first, last)
     # Retention keeps each day's newest materialisation only, so that one names what earlier ones have read as well.
@@ -46,8 +50,32 @@ def news_articles(context: dg.AssetExecutionContext, providers: Providers) -> pd
         read_before=before,
         seen_at=seen_at,
         known=known,
+        imported=news_files.as_items(files),
     )
-    return shell.with_quality(schemas.NEWS_ARTICLES, rows, seen_at)
+    parts = rows["boilerplate"].map(len)
+    context.add_output_metadata({"boilerplate_parts": int(parts.sum()), "articles_stripped": int((parts > 0).sum())})
+    return _with_quality(rows, files, seen_at)
+
+
+def _feeds(context: dg.AssetExecutionContext, providers: Providers, files: news_files.NewsRows) -> Fetched:
+    """Fetch the feeds, and note what files could not give. Where files have articles, feeds that all fail are missing."""
+    try:
+        found = providers.fetch(
+            lambda client, settings: rss.fetch_articles(client, settings, providers.now()), context.log.info
+        )
+    except SourceError as error:
+        if files.frame.is_empty():
+            raise
+        found = Fetched(rss.no_articles(), missing=dict.fromkeys(providers.settings().news_feeds, str(error)))
+    aside = (*found.set_aside, *files.set_aside)
+    return replace(found, missing={**found.missing, **dict(files.missing)}, set_aside=aside)
+
+
+def _with_quality(rows: pd.DataFrame, files: news_files.NewsRows, seen_at: datetime) -> pd.DataFrame:
+    """Add ``pit_quality``: a file says when it saw an article, a feed only what it shows now."""
+    rows = shell.with_quality(schemas.NEWS_ARTICLES, rows, seen_at)
+    said = rows["first_seen_at"].notna() & (rows["source"] == news_files.FILE)
+    return rows.assign(**{PIT_QUALITY: rows[PIT_QUALITY].where(~said, FIRST_SEEN)})
 
 
 @dg.asset(**shell.asset_kwargs("article_narratives"))

@@ -6,10 +6,9 @@ Exit 0: done. 1: it failed, and the last line of stderr says what, where, why an
 from __future__ import annotations
 
 if __name__ == "__main__":  # before the modules below, which take a second or two to load
-    from crypto_assets.cli.entry import open_streams, quiet
+    from crypto_assets.cli.entry import begin
 
-    quiet()
-    open_streams()
+    begin()
 
 import atexit
 import importlib
@@ -34,6 +33,7 @@ from crypto_assets.cli.completion import completion
 from crypto_assets.cli.dataset import dataset
 from crypto_assets.cli.evaluate import evaluate
 from crypto_assets.cli.explain import explain
+from crypto_assets.cli.importing import import_news
 from crypto_assets.cli.metrics import metrics
 from crypto_assets.cli.models import models, signals, train
 from crypto_assets.cli.report import report
@@ -419,6 +419,7 @@ cli.add_command(alerts)
 cli.add_command(silence)
 cli.add_command(report)
 cli.add_command(explain)
+cli.add_command(import_news)
 cli.add_command(evaluate)
 cli.add_command(metrics)
 cli.add_command(completion)

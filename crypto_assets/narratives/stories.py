@@ -26,7 +26,7 @@ from crypto_assets.tables.news import SEEN_LATE_DAYS as WINDOW_DAYS
 ALIKE = 0.8
 EDITED = 0.5
 SHORT = 5
-_FILLERS = frozenset(
+FILLERS = frozenset(
     [
         "a",
         "an",
@@ -73,7 +73,7 @@ class _Story:
 
 def words(text: str) -> frozenset[str]:
     """Return the words and numbers of a text without fillers, in lower case."""
-    return frozenset(re.findall(r"\w+", text.lower())) - _FILLERS
+    return frozenset(re.findall(r"\w+", text.lower())) - FILLERS
 
 
 def repeats(articles: pd.DataFrame) -> list[str | None]:

@@ -108,9 +108,17 @@ async def fetch_articles(client: Client, settings: Settings, now: datetime) -> F
             f"None of the {len(names)} news feeds gave articles; nothing was written; check NEWS_FEEDS and the "
             f"network{first}"
         )
+    return Fetched(_frame(rows), tuple(digests), missing, client.calls - before, set_aside=aside.records())
+
+
+def no_articles() -> pd.DataFrame:
+    """Return the frame of :func:`fetch_articles` without any item."""
+    return _frame([])
+
+
+def _frame(rows: list[tuple[Any, ...]]) -> pd.DataFrame:
     frame = utc(pd.DataFrame(rows, columns=_COLUMNS), "published_at", "out_by")
-    frame["dated"] = frame["dated"].astype(bool)
-    return Fetched(frame, tuple(digests), missing, client.calls - before, set_aside=aside.records())
+    return frame.astype({"dated": bool})
 
 
 async def _fetch(client: Client, name: str, url: str) -> Answer | SourceError:

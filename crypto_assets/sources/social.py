@@ -152,7 +152,7 @@ def _of_file(path: Path, window: tuple[date, date], log: SetAsideLog) -> list[di
     rows, bad = [], 0
     cells = Cells(SOCIAL_POSTS, log)
     for post in listed:
-        at, why = _time(post["time"])
+        at, why = read_time(post["time"])
         if at is None:
             bad += 1
             log.add(name, window[0], why, post["time"])
@@ -167,8 +167,15 @@ def _of_file(path: Path, window: tuple[date, date], log: SetAsideLog) -> list[di
     return rows
 
 
-def _time(raw: object) -> tuple[datetime | None, str]:
-    """Read a time; (None, why) where it does not name one instant."""
+def read_time(raw: object) -> tuple[datetime | None, str]:
+    """Read a time of a file.
+
+    Args:
+        raw: ISO 8601 with an offset, seconds since 1970, or a datetime.
+
+    Returns:
+        The instant, UTC, and ""; or None and why it does not name one instant.
+    """
     try:
         if isinstance(raw, datetime):
             found = raw

@@ -13,6 +13,7 @@ from types import ModuleType
 from crypto_assets.tables import (
     context,
     derivatives,
+    events,
     macro,
     ml,
     models,
@@ -49,6 +50,7 @@ GROUPS: tuple[ModuleType, ...] = (
     context,
     macro,
     news,
+    events,
     social,
     ml,
     models,
