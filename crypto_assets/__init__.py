@@ -33,7 +33,7 @@ def open(home: str | Path | None = None, *, warehouse: str | Path | None = None)
         warehouse: a folder or ``s3://`` address; None for ``CRYPTO_ASSETS_WAREHOUSE``, else the home's own.
 
     Returns:
-        The store: ``catalog()``, ``table(name)``, ``features()``, ``historical_features()``, ``latest()``, ``dataset()``,
+        The store, with ``catalog()``, ``table(name)``, ``features()``, ``historical_features()``, ``latest()``, ``dataset()``,
         ``sql()``.
 
     Raises:

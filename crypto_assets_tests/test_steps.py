@@ -22,6 +22,7 @@ from crypto_assets import sources
 from crypto_assets.features import price as price_family
 from crypto_assets.features import technical
 from crypto_assets.features.all_features import FEATURES
+from crypto_assets.models.config import KINDS
 from crypto_assets.monitoring import watch
 from crypto_assets.sandbox import derivatives, macro, network, others, prices, snapshots
 from crypto_assets.sandbox.generator import Generator
@@ -32,6 +33,7 @@ from crypto_assets.tables.contract import Contract
 from crypto_assets.tables.registry import GROUPS, TABLES, provider_tables
 from crypto_assets.tables.spec import DerivedFrom
 from crypto_assets_tests.forgotten import nothing_forgotten
+from crypto_assets_tests.models.test_training import KINDS as LEARNERS_TESTED
 from crypto_assets_tests.sources.fault_providers import ROUTES, Route
 from crypto_assets_tests.sources.faults import good_answer
 from crypto_assets_tests.sources.wire_server import serve
@@ -161,6 +163,23 @@ def test_every_watcher_of_the_alerts_has_a_test() -> None:
         "crypto_assets_tests/monitoring/"
         for module in modules_of(watch)
         if module.__name__ not in imported_below("monitoring")
+    )
+
+
+def test_every_kind_of_model_has_its_tests_and_is_documented() -> None:
+    page = (TESTS.parent / "docs" / "models.md").read_text(encoding="utf-8")
+    contract = TABLES["trained_models"].contract.by_name["kind"].description
+    nothing_forgotten(
+        [
+            f"{kind}: no test trains it; add it to KINDS in crypto_assets_tests/models/test_training.py"
+            for kind in KINDS.keys() - LEARNERS_TESTED.keys()
+        ]
+        + [f"{kind}: docs/models.md does not name it; add it to the kinds there" for kind in KINDS if kind not in page]
+        + [
+            f"{kind}: the column kind of trained_models does not name it; add it in crypto_assets/tables/models.py"
+            for kind in KINDS
+            if kind not in contract
+        ]
     )
 
 

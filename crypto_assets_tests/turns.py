@@ -15,6 +15,7 @@ LONGEST = (
     "cli/test_demo.py",
     "runtime/kubernetes/test_production.py",
     "test_rules.py",
+    "notebooks/test_notebooks.py",
     "cli/test_main.py",
     "operate/test_backfill.py",
     "storage/test_copies.py",
@@ -36,6 +37,7 @@ LONGEST = (
     "assets/test_news.py",
     "test_runbooks.py",
     "operate/test_doctor.py",
+    "test_site.py",
     "sources/client/test_pace.py",
     "narratives/llm/test_analyst.py",
 )

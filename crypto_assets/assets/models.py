@@ -1,6 +1,7 @@
 """Assets of the group ``models``: trainings by month, predictions and signals by hour."""
 
 import json
+import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import date, timedelta
@@ -151,8 +152,9 @@ class Trainer:
         every = list(dict.fromkeys(name for found in names.values() for name in found))
         self.say(f"reading {len(every)} features of {window[0]} to {window[1]}")
         labelled = labelled_rows(
-            self.features, self.prices, every, configs[0].horizon_hours, window, midnight(firsts[-1])
-        )
+            self.features, self.prices, every, configs[0].horizon_hours, window, midnight(firsts[-1]),
+            math.gcd(*(config.sample_hours for config in configs)),
+        )  # fmt: skip
         for first in firsts:
             for config in configs:
                 yield self._one(config, first, _only(labelled, names[config.name]), source)
@@ -281,7 +283,7 @@ def predictions(
         if rows.height:
             found.append(serving.predict(rows, served))
             quality.append(rows.select("symbol", "date", "available_at", PIT_QUALITY))
-    _say_unreadable(context, shelf)
+    _say_unreadable(context, shelf, end)
     if not found:
         return PREDICTIONS.empty()
     inputs = {"ml_features": pl.concat(quality), "trained_models": trained_models}
@@ -310,9 +312,13 @@ def _features(ml_features: pl.LazyFrame, first: date, last: date, names: list[st
     return rows.collect().sort("ts", "symbol")
 
 
-def _say_unreadable(context: dg.AssetExecutionContext, shelf: serving.Shelf) -> None:
-    for why in shelf.unreadable.values():
-        context.log.warning(f"{why}; the former model serves")
+def _say_unreadable(context: dg.AssetExecutionContext, shelf: serving.Shelf, end: date) -> None:
+    for model_id, why in shelf.unreadable.items():
+        former = shelf.former.get(model_id)
+        instead = (
+            f"that of {former:%Y-%m} serves, {(end - former).days} days old" if former else "no former model serves"
+        )
+        context.log.warning(f"{why}; {instead}")
     context.add_output_metadata({"models_not_read": dg.MetadataValue.json(shelf.unreadable)})
 
 

@@ -53,6 +53,8 @@ def news_articles(context: dg.AssetExecutionContext, providers: Providers) -> pd
         known=known,
         imported=news_files.as_items(files),
     )
+    parts = rows["boilerplate"].map(len)
+    context.add_output_metadata({"boilerplate_parts": int(parts.sum()), "articles_stripped": int((parts > 0).sum())})
     return _with_quality(rows, files, seen_at)
 
 

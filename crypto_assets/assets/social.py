@@ -7,7 +7,7 @@ import polars as pl
 from crypto_assets.assets import derived, shell
 from crypto_assets.assets.providers import Providers
 from crypto_assets.catalog import all_coins, symbols
-from crypto_assets.narratives.mentions import find_symbols
+from crypto_assets.narratives.mentions import find_posted_symbols
 from crypto_assets.narratives.posts import social_sentiment as by_hour
 from crypto_assets.sources import social
 from crypto_assets.tables import schemas
@@ -21,7 +21,9 @@ def social_posts(context: dg.AssetExecutionContext, providers: Providers) -> pd.
     fetched = shell.fetch(
         context,
         providers,
-        lambda client, settings: social.fetch_posts(client, settings, start, end, now, find_symbols, all_coins()),
+        lambda client, settings: social.fetch_posts(
+            client, settings, start, end, now, find_posted_symbols, all_coins()
+        ),
         schemas.SOCIAL_POSTS,
     )
     shell.note(context, fetched)

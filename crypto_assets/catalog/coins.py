@@ -30,7 +30,9 @@ class Coin:
     consensus: str  # "pow", "pos", "token", "stable" or "other"
     aliases: tuple[str, ...]  # other names in the news: ("ether",)
     symbol_is_word: bool  # the symbol is also an English word (OP, ONE, NEAR): only its cashtag counts in news
-    name_is_word: bool  # its name or an alias is one (Optimism, Cosmos): it needs a word like "Cosmos network"
+    name_is_word: bool  # its name is one (Optimism, Cosmos): it needs a word like "Cosmos network"
+    capital_names: tuple[str, ...] = ()  # of name and aliases, in lower case: those that count with a capital only
+    company_names: tuple[str, ...] = ()  # those that also name a firm (Ripple): they need a word like "Ripple price"
 
     def __hash__(self) -> int:  # the symbol is unique; caches of patterns use coins as keys
         return hash(self.symbol)
@@ -56,6 +58,8 @@ def all_coins() -> tuple[Coin, ...]:
                 aliases=tuple(filter(None, row["aliases"].split("|"))),
                 symbol_is_word=row["symbol_is_word"] == "1",
                 name_is_word=row["name_is_word"] == "1",
+                capital_names=tuple(filter(None, (row["capital_names"] or "").split("|"))),
+                company_names=tuple(filter(None, (row["company_names"] or "").split("|"))),
             )
             for row in csv.DictReader(handle)
         )

@@ -1,4 +1,4 @@
-"""Dagster's reports of checks: one of a range, and one of each of its days, written together.
+"""Dagster's reports of checks: one of a range, and one of each of its days, all of a step written together.
 
 Dagster's own ``AssetCheckResult`` is of one partition or of none, and each is stored with statements of its own. A run
 over a year has some thousands of them.
@@ -7,7 +7,7 @@ over a year has some thousands of them.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from datetime import date, datetime
+from datetime import datetime
 from typing import Any
 
 import dagster as dg
@@ -16,72 +16,61 @@ from dagster import AssetCheckEvaluation, AssetKey
 from crypto_assets.assets.plots import line_chart
 from crypto_assets.checks.by_day import Judged
 from crypto_assets.checks.outcome import Chart, Outcome
-from crypto_assets.dagster_internals.core import CheckTarget, check_reports, newest_materialisations
+from crypto_assets.dagster_internals.core import (
+    PARTITION_NAME_TAG,
+    CheckTarget,
+    check_reports,
+    newest_materialisation,
+    newest_materialisations,
+)
+
+Report = tuple[AssetCheckEvaluation, str]  # with its message in the run's log
 
 
-class Reporter:
-    """Reports checks of one table in one step."""
+def report(
+    context: dg.AssetCheckExecutionContext, table: str, judged: Mapping[str, Judged]
+) -> Iterator[dg.DagsterEvent]:
+    """Report every day of the checks of one step, then the range, in one batch of events.
 
-    def __init__(self, context: dg.AssetCheckExecutionContext, table: str) -> None:
-        self._step = context.op_execution_context.get_step_execution_context()
-        self._instance = context.instance
-        self._table = table
-        self._newest: dict[str, CheckTarget] = {}
+    The range comes last and belongs to no partition: Dagster takes a check's newest report for how the table stands,
+    and that is not the last day alone.
 
-    def report(self, check: str, output: str, judged: Judged) -> Iterator[Any]:
-        """Report every day, then the range.
+    Args:
+        context: the step.
+        table: the table.
+        judged: name of the check -> what it says of the range, and of each day.
 
-        The range comes last and belongs to no partition: Dagster takes a check's newest report for how the table stands,
-        and that is not the last day alone.
-
-        Args:
-            check: the check's name.
-            output: the output of the step that stands for the check.
-            judged: what it says of the range and of each day.
-
-        Yields:
-            What a step's function yields: the events of the days, the output, the evaluation of the range.
-        """
-        whole, by_day = judged
-        if not self._newest:
-            keys = (day.isoformat() for day in by_day)
-            self._newest = newest_materialisations(self._instance, AssetKey(self._table), keys)
-        yield from check_reports(self._step, [self._of_day(check, day, outcome) for day, outcome in by_day.items()])
-        yield dg.Output(None, output_name=output)
-        newest = max(self._newest.values(), key=lambda target: target.storage_id, default=None)
-        yield self._evaluation(check, whole, None, newest)
-
-    def _of_day(self, check: str, day: date, outcome: Outcome) -> tuple[AssetCheckEvaluation, str]:
-        key = day.isoformat()
-        message = f"{check} of {self._table} {'passed' if outcome.passed else 'did not pass'} for {key}."
-        return self._evaluation(check, outcome, key, self._newest.get(key)), message
-
-    def _evaluation(
-        self, check: str, outcome: Outcome, partition: str | None, target: CheckTarget | None
-    ) -> AssetCheckEvaluation:
-        return AssetCheckEvaluation(
-            asset_key=dg.AssetKey(self._table),
-            check_name=check,
-            partition=partition,
-            passed=outcome.passed,
-            severity=dg.AssetCheckSeverity[outcome.severity],
-            description=outcome.description,
-            metadata=shown(outcome.numbers),
-            blocking=False,
-            target_materialization_data=target,
-        )
+    Yields:
+        The events, for the step to yield.
+    """
+    key, instance, partition = AssetKey(table), context.instance, context.run.tags.get(PARTITION_NAME_TAG)
+    wanted = {day.isoformat() for _, by_day in judged.values() for day in by_day}
+    newest = newest_materialisations(instance, key, {*wanted, partition} if partition else wanted)
+    of_the_days = max(newest.values(), key=lambda target: target.storage_id, default=None)
+    # A concurrent run may fill another day meanwhile: the checks of a run of one day are about that day.
+    of_the_table = newest.get(partition) if partition else newest_materialisation(instance, key)
+    reports: list[Report] = []
+    for check, (whole, by_day) in judged.items():
+        for day, outcome in by_day.items():
+            reports.append(_report(table, check, outcome, day.isoformat(), newest.get(day.isoformat())))
+        reports.append(_report(table, check, whole, None, of_the_days if by_day else of_the_table))
+    yield from check_reports(context.op_execution_context.get_step_execution_context(), reports)
 
 
-def as_result(outcome: Outcome, table: str | None = None, name: str | None = None) -> dg.AssetCheckResult:
-    """The result of a check that judges no single day."""
-    return dg.AssetCheckResult(
-        asset_key=table,
-        check_name=name,
+def _report(table: str, check: str, outcome: Outcome, partition: str | None, target: CheckTarget | None) -> Report:
+    evaluation = AssetCheckEvaluation(
+        asset_key=AssetKey(table),
+        check_name=check,
+        partition=partition,
         passed=outcome.passed,
         severity=dg.AssetCheckSeverity[outcome.severity],
         description=outcome.description,
         metadata=shown(outcome.numbers),
+        blocking=False,
+        target_materialization_data=target,
     )
+    verdict = f"{check} of {table} {'passed' if outcome.passed else 'did not pass'}"
+    return evaluation, f"{verdict}: {outcome.description}" if partition is None else f"{verdict} for {partition}."
 
 
 def shown(numbers: Mapping[str, Any]) -> dict[str, Any]:

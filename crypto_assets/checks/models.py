@@ -51,19 +51,25 @@ def _former(rows: pl.DataFrame, model: str, month: date, scope: Scope) -> str:
 
 
 def models_readable(scope: Scope) -> Outcome:
-    """Check that the file of each model of the last two months is there and unaltered. ERROR: a former model serves."""
+    """Check that the file of each model of the last two months is there and unaltered.
+
+    ERROR where one is not: a former model serves, and the check says how old it is.
+    """
     rows = _trained(scope)
     newest = rows["date"].max()
     if not isinstance(newest, date):
         return Outcome(True, "no model is there yet", "ERROR", {"models_not_read": 0})
     recent = rows.filter(pl.col("status") == TRAINED, pl.col("date") >= newest - RECENT)
     read, broken = serving.reader(partial(artefacts.read, scope.warehouse)), []
+    readable = rows
     for row in recent.rows(named=True):
         try:
             read(row)
         except CryptoAssetsError as error:
-            broken.append(str(error))
-    text = "; ".join(broken[:2]) if broken else f"the files of {recent.height} model(s) are there and unaltered"
+            readable = readable.filter(pl.col("model_id") != row["model_id"])
+            broken.append((row, str(error)))
+    said = [f"{why}; {_former(readable, row['model'], row['date'], scope)}" for row, why in broken]
+    text = "; ".join(said[:2]) if said else f"the files of {recent.height} model(s) are there and unaltered"
     return Outcome(not broken, text, "ERROR", {"models_not_read": len(broken)})
 
 

@@ -14,7 +14,7 @@ from crypto_assets.assets.providers import Providers
 from crypto_assets.assets.shell import calendar_of
 from crypto_assets.checks import freshness, health, kept, measures, set_aside
 from crypto_assets.checks.by_day import Judged, judge, judges_days
-from crypto_assets.checks.day_reports import Reporter, as_result
+from crypto_assets.checks.day_reports import report
 from crypto_assets.checks.every_measure import every_measure
 from crypto_assets.checks.outcome import Measure, Outcome, Scope
 from crypto_assets.dagster_internals.core import (
@@ -101,23 +101,20 @@ def checks_of(table: str, checks: Mapping[str, Check]) -> dg.AssetChecksDefiniti
         asked = {key.name for key in context.selected_asset_check_keys}
         scope = scope_of(context.run.tags, providers.settings())  # all checks read the same versions of the tables
         scope = replace(scope, instance=context.instance)
-        reporter = Reporter(context, table)
         of_days = any(tag in context.run.tags for tag in (PARTITION, RANGE[0]))
+        judged: dict[str, Judged] = {}
         broken: dict[str, Exception] = {}
         for name, check in checks.items():
             if name not in asked:
                 continue
-            by_day = check.judge if of_days else None
             try:
-                judged = (check.run(context, scope), {}) if by_day is None else by_day(scope)
+                judged[name] = check.judge(scope) if check.judge and of_days else (check.run(context, scope), {})
             except Exception as error:  # the other checks are made all the same; then the step fails
                 context.log.error(f"check {name} of {table} broke: {error}")
                 broken[name] = error
-                continue
-            if by_day is None:
-                yield as_result(judged[0], table, name)
-            else:
-                yield from reporter.report(name, specs[name].get_python_identifier(), judged)
+        yield from report(context, table, judged)
+        for name in judged:
+            yield dg.Output(None, output_name=specs[name].get_python_identifier())
         if broken:
             raise failure_of(table, broken) from next(iter(broken.values()))
 

@@ -6,10 +6,9 @@ Exit 0: done. 1: it failed, and the last line of stderr says what, where, why an
 from __future__ import annotations
 
 if __name__ == "__main__":  # before the modules below, which take a second or two to load
-    from crypto_assets.cli.entry import open_streams, quiet
+    from crypto_assets.cli.entry import begin
 
-    quiet()
-    open_streams()
+    begin()
 
 import atexit
 import importlib

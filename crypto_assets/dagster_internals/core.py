@@ -106,6 +106,7 @@ __all__ = [
     "check_reports",
     "instance_of",
     "is_executing",
+    "newest_materialisation",
     "newest_materialisations",
     "partition_windows",
     "reports_of_ranges",
@@ -267,6 +268,13 @@ def newest_materialisations(
             for number, run, at in connection.execute(query)  # the log keeps UTC without saying so
         }
     return {key: found[number] for key, number in numbers.items() if number in found}
+
+
+def newest_materialisation(instance: dg.DagsterInstance, asset: dg.AssetKey) -> CheckTarget | None:
+    """Find the newest materialisation of an asset, of whatever partition; None where it has none."""
+    records = instance.get_asset_records([asset])
+    newest = records[0].asset_entry.last_materialization_record if records else None
+    return newest and CheckTarget(storage_id=newest.storage_id, run_id=newest.run_id, timestamp=newest.timestamp)
 
 
 def reports_of_ranges(instance: dg.DagsterInstance, cursor: str | None, limit: int) -> list[dg.EventLogRecord]:

@@ -6,6 +6,8 @@ that writes a batch in fewer statements must write the same rows.
 
 from __future__ import annotations
 
+import math
+import time
 from collections.abc import Sequence
 from typing import Any
 
@@ -18,6 +20,9 @@ from dagster_postgres import PostgresEventLogStorage
 # What the storages raise when Postgres is away for long, and the address that a configuration of theirs means.
 from dagster_postgres.utils import DagsterPostgresException, create_pg_engine, pg_url_from_config
 from sqlalchemy.engine import Connection
+from sqlalchemy.event import listens_for
+from sqlalchemy.exc import DisconnectionError
+from sqlalchemy.pool import ConnectionPoolEntry
 
 __all__ = [
     "DagsterPostgresException",
@@ -29,6 +34,9 @@ __all__ = [
     "store_asset",
     "store_tags",
 ]
+
+ASKED_AFTER_S = 0.1  # seconds without use, after which a kept connection is asked for a sign of life
+_USED_AT = "crypto_assets/used_at"
 
 
 def row_of(storage: PostgresEventLogStorage, event: EventLogEntry) -> dict[str, Any]:
@@ -65,13 +73,26 @@ def store_asset(storage: PostgresEventLogStorage, connection: Connection, event:
 def keep_connections(storage: PostgresEventLogStorage) -> None:
     """Let the storage keep one connection open between uses, as the stock one does in the webserver only.
 
-    The check before each use hides a restart of the server. A second thread gets its own connection, which is closed
-    after use.
+    A connection that was not used for a moment is asked for a sign of life before its next use, which hides a restart of
+    the server. Asking before each use would double the statements of a run. A second thread gets its own connection, which
+    is closed after use.
     """
     storage._engine.dispose()
-    storage._engine = create_pg_engine(
-        storage.postgres_url, isolation_level="AUTOCOMMIT", pool_size=1, max_overflow=-1, pool_pre_ping=True
+    storage._engine = engine = create_pg_engine(
+        storage.postgres_url, isolation_level="AUTOCOMMIT", pool_size=1, max_overflow=-1
     )
+
+    @listens_for(engine, "checkin")
+    def note(_: Any, kept: ConnectionPoolEntry) -> None:
+        kept.info[_USED_AT] = time.monotonic()
+
+    @listens_for(engine, "checkout")
+    def see(connection: Any, kept: ConnectionPoolEntry, _: Any) -> None:
+        if time.monotonic() - kept.info.get(_USED_AT, math.inf) > ASKED_AFTER_S:
+            try:
+                engine.dialect.do_ping(connection)
+            except engine.dialect.loaded_dbapi.Error as error:
+                raise DisconnectionError from error  # the pool connects anew
 
 
 def close_connections(storage: PostgresEventLogStorage) -> None:

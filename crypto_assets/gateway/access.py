@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import asyncio
 import threading
-from collections.abc import Iterable
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timezone
 
 from crypto_assets.errors import InstanceError
+from crypto_assets.gateway.batched import Batched
 from crypto_assets.gateway.problems import Problem
-from crypto_assets.gateway.tokens import Token, TokensInUse
+from crypto_assets.gateway.tokens import Token, TokensInUse, Use
 
 LOOPBACK = ("127.0.0.1", "::1")
+COUNTED_S = 1.0  # rows that were given are in Postgres after this time at the latest
 _CHALLENGE = {"WWW-Authenticate": 'Bearer realm="crypto_assets"'}
 
 
@@ -45,21 +50,43 @@ class Caller:
 
 
 class Gate:
-    """Lets requests with a valid token through, up to its limits. Safe to use from several threads."""
+    """Lets requests with a valid token through, up to its limits.
+
+    Every request is looked up and counted in Postgres, those that wait at the same time by one statement. The rows of answers
+    are added with the next request, or by :meth:`count_steadily`.
+    """
 
     def __init__(self, url: str, *, loopback_without_token: bool = False) -> None:
-        self._url = url
         self._open_to_loopback = loopback_without_token
-        self._local = threading.local()  # a connection to Postgres each thread
+        self._tokens = TokensInUse(url)
+        self._asked: Batched[str, Use | None] = Batched(self._use, "tokens")
+        self._given: Counter[str] = Counter()  # id of a token -> rows that are not in Postgres yet
+        self._lock = threading.Lock()  # answers are read by several threads
 
-    @property
-    def _tokens(self) -> TokensInUse:
-        if not hasattr(self._local, "tokens"):
-            self._local.tokens = TokensInUse(self._url)
-        found: TokensInUse = self._local.tokens
-        return found
+    def _use(self, texts: Sequence[str]) -> list[Use | None]:
+        with self._lock:
+            rows, self._given = self._given, Counter()
+        try:
+            return self._tokens.use(texts, rows)
+        except InstanceError:
+            with self._lock:
+                self._given.update(rows)
+            raise
 
-    def admit(self, authorization: str | None, client: str | None) -> Caller:
+    async def count_steadily(self) -> None:
+        """Add the rows of answers to Postgres once a second until it is cancelled, then once more."""
+        try:
+            while True:
+                await asyncio.sleep(COUNTED_S)
+                if self._given:
+                    with suppress(InstanceError):  # they are kept, and added when it is back
+                        await self._asked.ask("")
+        finally:
+            with suppress(InstanceError):
+                self._use([])
+            self._asked.close()
+
+    async def admit(self, authorization: str | None, client: str | None) -> Caller:
         """Find out who asks, and count the request.
 
         Args:
@@ -79,7 +106,7 @@ class Gate:
             raise Problem(401, "no-token", "send a token as Authorization: Bearer TOKEN; an operator makes one with "
                           "crypto-assets token create", _CHALLENGE)  # fmt: skip
         scheme, _, text = authorization.partition(" ")
-        use = self._tokens.use(text.strip()) if scheme.lower() == "bearer" else None
+        use = await self._asked.ask(text.strip()) if scheme.lower() == "bearer" else None
         if use is None:
             raise Problem(401, "wrong-token", "the token is not a valid one; check that it is copied whole", _CHALLENGE)
         now = datetime.now(timezone.utc)
@@ -102,10 +129,7 @@ class Gate:
         return Caller(use.token.name, use.token)
 
     def count_rows(self, caller: Caller, rows: int) -> None:
-        """Count the rows of an answer. A count that Postgres does not take is lost, and the answer is given all the same."""
-        if caller.token is None or rows == 0:
-            return
-        try:
-            self._tokens.count_rows(caller.token, rows)
-        except InstanceError:
-            return
+        """Count the rows of an answer. May be called by any thread."""
+        if caller.token is not None and rows:
+            with self._lock:
+                self._given[caller.token.token_id] += rows

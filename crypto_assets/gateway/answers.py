@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from collections.abc import AsyncIterator, Callable, Iterator
 from itertools import islice
 
@@ -10,14 +11,47 @@ import polars as pl
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
+from starlette.types import Receive, Scope, Send
 
 from crypto_assets.gateway import rows
-from crypto_assets.gateway.formats import JSON, Format, json_rows
+from crypto_assets.gateway.formats import JSON, Format, Piece, json_rows
 from crypto_assets.gateway.problems import Problem
 from crypto_assets.gateway.rows import Query
 from crypto_assets.storage.warehouse import Warehouse
 
 PAGE, LARGEST_PAGE = 1_000, 10_000
+STREAMS = 12  # at once: each holds two parts in memory, and a client may read slowly
+
+
+class Streams:
+    """Counts the streams that are under way. Safe to use from several threads."""
+
+    def __init__(self, most: int = STREAMS) -> None:
+        self._free = threading.BoundedSemaphore(most)
+
+    def begin(self) -> None:
+        """Take a place. Raises Problem: there is none (503)."""
+        if not self._free.acquire(blocking=False):
+            raise Problem(503, "too-many-streams", "too many streams are under way; ask again later, or for pages of JSON",
+                          {"Retry-After": "5"})  # fmt: skip
+
+    def end(self) -> None:
+        """Give the place back."""
+        self._free.release()
+
+
+class _Streamed(StreamingResponse):
+    """A stream that gives its place back, however it ends."""
+
+    streams: Streams
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        try:
+            await super().__call__(scope, receive, send)
+        finally:
+            self.streams.end()
+
+
 Counted = Callable[[int], None]
 
 
@@ -68,7 +102,13 @@ def json_page(
 
 
 def streamed(
-    request: Request, warehouse: Warehouse, query: Query, form: Format, limit: int | None, count: Counted
+    request: Request,
+    warehouse: Warehouse,
+    query: Query,
+    form: Format,
+    limit: int | None,
+    count: Counted,
+    streams: Streams,
 ) -> Response:
     """Answer with all rows as a stream; the next part is read while the last one is sent.
 
@@ -79,12 +119,13 @@ def streamed(
         form: the format.
         limit: the largest number of rows; None for all.
         count: called with the number of rows of each part.
+        streams: the streams that are under way.
 
     Returns:
         The stream.
 
     Raises:
-        Problem: the limit is below 1 (400).
+        Problem: the limit is below 1 (400), or too many streams are under way (503).
     """
     if limit is not None and limit < 1:
         raise Problem(400, "wrong-limit", f"limit is {limit}; ask for at least one row")
@@ -103,16 +144,23 @@ def streamed(
         "Crypto-Assets-Version": str(query.version),
     }
     written = form.write(query.empty, parts())
-    # The first part is read before the answer begins, so that a table that cannot be read is an error and no empty stream.
-    return StreamingResponse(_ahead(written, _first(written)), media_type=form.media_type, headers=headers)
+    streams.begin()
+    try:
+        # The first part is read before the answer begins, so that a table that cannot be read is an error and no empty stream.
+        found = _Streamed(_ahead(written, _first(written)), media_type=form.media_type, headers=headers)
+    except BaseException:
+        streams.end()
+        raise
+    found.streams = streams
+    return found
 
 
-def _first(written: Iterator[bytes]) -> list[bytes]:
+def _first(written: Iterator[Piece]) -> list[Piece]:
     """Return the head and the first part; fewer where there is no more."""
     return list(islice(written, 2))
 
 
-async def _ahead(written: Iterator[bytes], begun: list[bytes]) -> AsyncIterator[bytes]:
+async def _ahead(written: Iterator[Piece], begun: list[Piece]) -> AsyncIterator[Piece]:
     """Yield pieces, reading one ahead of what is sent: never more than two parts are in memory."""
     for piece in begun:
         if piece:

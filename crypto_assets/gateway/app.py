@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
+import asyncio
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import datetime, timezone
@@ -21,14 +22,16 @@ from crypto_assets.dates import parse_day
 from crypto_assets.errors import CryptoAssetsError, InstanceError, UsageError, WarehouseError, suggestion
 from crypto_assets.gateway import answers
 from crypto_assets.gateway.access import LOOPBACK, Caller, Gate
-from crypto_assets.gateway.current import Current
+from crypto_assets.gateway.current import Chosen, Current
 from crypto_assets.gateway.formats import JSON, STREAMED, chosen, json_rows
 from crypto_assets.gateway.limits import Compressed, Limits
 from crypto_assets.gateway.measured import Measured, Observed
+from crypto_assets.gateway.page import add_page
 from crypto_assets.gateway.problems import MEDIA_TYPE, Problem
 from crypto_assets.gateway.rows import Query as Rows
 from crypto_assets.gateway.rows import read_cursor
 from crypto_assets.settings import Settings
+from crypto_assets.storage.snapshot import SnapshotWarehouse
 from crypto_assets.store.selection import feature_columns, select
 from crypto_assets.store.store import Store
 from crypto_assets.store.table import Table
@@ -72,6 +75,7 @@ class Gateway:
         gate: who may ask.
         current: the newest row of each coin, in Postgres.
         measured: the requests, for Prometheus.
+        streams: the streams that are under way.
     """
 
     settings: Settings
@@ -79,6 +83,7 @@ class Gateway:
     gate: Gate
     current: Current
     measured: Measured
+    streams: answers.Streams
 
 
 def build(settings: Settings, postgres_url: str, *, loopback_without_token: bool = False) -> FastAPI:
@@ -94,13 +99,15 @@ def build(settings: Settings, postgres_url: str, *, loopback_without_token: bool
     """
     store = Store(settings, settings.warehouse)
     gate = Gate(postgres_url, loopback_without_token=loopback_without_token)
-    gateway = Gateway(settings, store, gate, Current(postgres_url), Measured())
+    gateway = Gateway(settings, store, gate, Current(postgres_url), Measured(), answers.Streams())
     app = FastAPI(
         title="crypto_assets",
         version=version("crypto_assets"),
         summary="Crypto market data, as it is and as it was known.",
         description="Times are UTC. `as_of` is what was stored then, `known_at` is what was known then.",
         lifespan=_lifespan,
+        docs_url=None,  # FastAPI's pages load their scripts from another server
+        redoc_url=None,
         responses={
             code: {"description": text, "content": {MEDIA_TYPE: {"schema": _PROBLEM}}}
             for code, text in _PROBLEMS.items()
@@ -111,6 +118,7 @@ def build(settings: Settings, postgres_url: str, *, loopback_without_token: bool
     _features(app)
     _operations(app)
     _errors(app)
+    add_page(app)
     app.add_middleware(Compressed)
     app.add_middleware(Limits)
     app.add_middleware(Observed, measured=gateway.measured)
@@ -123,7 +131,12 @@ THREADS = 12  # that read at once; each keeps up to two connections to Postgres
 @asynccontextmanager
 async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     current_default_thread_limiter().total_tokens = THREADS
+    gateway: Gateway = app.state.gateway
+    counting = asyncio.create_task(gateway.gate.count_steadily())
     yield
+    counting.cancel()
+    await asyncio.wait([counting])
+    gateway.current.close()
 
 
 _PROBLEM = {
@@ -138,22 +151,28 @@ _PROBLEMS = {
     401: "There is no valid token.",
     403: "The token may not read this.",
     404: "There is no such table or address.",
+    408: "The request did not come in time.",
     406: "No format that the client accepts is given.",
     413: "The body is too large.",
+    414: "The address is too long.",
     422: "The body or an argument has the wrong form.",
+    431: "The headers are too large.",
     429: "A limit of the token is used up; `Retry-After` says for how long.",
     503: "The warehouse or Postgres cannot be read now.",
 }
 
 
-def _gateway(request: Request) -> Gateway:
+async def _gateway(request: Request) -> Gateway:
     found: Gateway = request.app.state.gateway
     return found
 
 
-def _caller(request: Request, authorization: Annotated[str | None, Header(include_in_schema=False)] = None) -> Caller:
+async def _caller(
+    request: Request, authorization: Annotated[str | None, Header(include_in_schema=False)] = None
+) -> Caller:
     """Admit the request; runs before every route that reads anything."""
-    caller = _gateway(request).gate.admit(authorization, request.client.host if request.client else None)
+    gateway = await _gateway(request)
+    caller = await gateway.gate.admit(authorization, request.client.host if request.client else None)
     request.state.caller = caller.name
     return caller
 
@@ -235,11 +254,11 @@ def _tables(app: FastAPI) -> None:
         limit: Annotated[int | None, Query()] = None,
         page_token: Text = None,
     ) -> Response:
-        found = _table(gateway, caller, table)
+        contract = _table(gateway, caller, table).contract
         form = chosen(request.headers.get("accept"))
-        selection = select(found.contract, start, end, symbols, columns, known_at)
-        query = Rows(selection, _version(found, as_of, page_token))
-        warehouse = gateway.current.warehouse(gateway.store.warehouse)
+        selection = select(contract, start, end, symbols, columns, known_at)
+        warehouse = SnapshotWarehouse(gateway.store.warehouse)  # the commit log is opened once for the whole answer
+        query = Rows(selection, _version(Table(warehouse, contract), as_of, page_token))
 
         def count(read: int) -> None:
             gateway.measured.rows(table, read)
@@ -251,7 +270,7 @@ def _tables(app: FastAPI) -> None:
             raise Problem(
                 400, "wrong-cursor", "page_token is for JSON; the other formats come as one stream, without pages"
             )
-        return answers.streamed(request, warehouse, query, form, limit, count)
+        return answers.streamed(request, warehouse, query, form, limit, count, gateway.streams)
 
 
 def _version(table: Table, as_of: str | None, page_token: str | None) -> int | None:
@@ -268,21 +287,24 @@ def _features(app: FastAPI) -> None:
     """Add the routes of features and news."""
 
     @app.get("/v1/features/latest", tags=["features"], summary="The newest features row of each coin, from Postgres")
-    def latest(gateway: Shared, caller: Asked, symbols: Text = None, columns: Text = None) -> Response:
+    async def latest(gateway: Shared, caller: Asked, symbols: Text = None, columns: Text = None) -> Response:
         caller.check([ML_FEATURES.table])
-        wanted = select(ML_FEATURES, symbols=symbols).symbols
-        names = [
-            "symbol",
-            "ts",
-            "available_at",
-            *(name for name in feature_columns(columns) if name not in ML_FEATURES.key),
-        ]
-        return _newest(gateway, caller, ML_FEATURES, names, wanted)
+
+        def choose() -> Chosen:
+            wanted = select(ML_FEATURES, symbols=symbols).symbols
+            features = [name for name in feature_columns(columns) if name not in ML_FEATURES.key]
+            return ["symbol", "ts", "available_at", *features], wanted
+
+        return await _newest(gateway, caller, ML_FEATURES, (symbols, columns), choose)
 
     @app.get("/v1/signals/latest", tags=["features"], summary="The newest signal of each coin, from Postgres")
-    def signals(gateway: Shared, caller: Asked, symbols: Text = None) -> Response:
+    async def signals(gateway: Shared, caller: Asked, symbols: Text = None) -> Response:
         caller.check([SIGNALS.table])
-        return _newest(gateway, caller, SIGNALS, SIGNALS.names, select(SIGNALS, symbols=symbols).symbols)
+
+        def choose() -> Chosen:
+            return SIGNALS.names, select(SIGNALS, symbols=symbols).symbols
+
+        return await _newest(gateway, caller, SIGNALS, (symbols,), choose)
 
     @app.post("/v1/features/historical", tags=["features"], summary="Features as they were known at any instants")
     def historical(request: Request, gateway: Shared, caller: Asked, asked: Historical) -> Response:
@@ -316,14 +338,14 @@ def _features(app: FastAPI) -> None:
 DIGESTS = "theme_digests"
 
 
-def _newest(
-    gateway: Gateway, caller: Caller, contract: Contract, columns: Sequence[str], symbols: Sequence[str] | None
+async def _newest(
+    gateway: Gateway, caller: Caller, contract: Contract, asked: tuple[str | None, ...], choose: Callable[[], Chosen]
 ) -> Response:
     """Answer with the newest row of each coin of a table, and count the rows."""
-    count, body = gateway.current.latest(contract, columns, symbols)
+    count, document = await gateway.current.latest(contract, asked, choose)
     gateway.measured.rows(contract.table, count)
     gateway.gate.count_rows(caller, count)
-    return _json(f'{{"rows":{body}}}')
+    return Response(document, media_type=JSON)
 
 
 def _utc(moment: datetime) -> datetime:
@@ -351,12 +373,12 @@ def _operations(app: FastAPI) -> None:
         return {"status": "ready"}
 
     @app.get("/metrics", tags=["service"], summary="Requests, rows and times, for Prometheus", response_class=Response)
-    def metrics(
+    async def metrics(
         request: Request, gateway: Shared, authorization: Annotated[str | None, Header(include_in_schema=False)] = None
     ) -> Response:
         client = request.client.host if request.client else None
         if client not in LOOPBACK or authorization is not None:
-            gateway.gate.admit(authorization, client)
+            await gateway.gate.admit(authorization, client)
         return Response(*gateway.measured.page())
 
 
@@ -388,6 +410,10 @@ def _errors(app: FastAPI) -> None:
     @app.exception_handler(CryptoAssetsError)
     async def expected(request: Request, error: CryptoAssetsError) -> Response:
         return answer(_of(error))
+
+    @app.exception_handler(Exception)  # a fault of ours: the log has it whole, the client nothing of it
+    async def fault(request: Request, error: Exception) -> Response:
+        return answer(Problem(500, "fault", "this is a fault of the gateway; its log says more to the operator"))
 
 
 def _of(error: CryptoAssetsError) -> Problem:

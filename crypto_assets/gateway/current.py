@@ -16,15 +16,17 @@ from typing import Any, Generic, TypeVar
 import polars as pl
 
 from crypto_assets.dates import DAY, yesterday
-from crypto_assets.serving.online import LatestRows
+from crypto_assets.gateway.batched import Batched
+from crypto_assets.gateway.kept import Answer, Answers
+from crypto_assets.serving.online import LatestRows, Marks
 from crypto_assets.settings import Settings
-from crypto_assets.storage.warehouse import Warehouse
 from crypto_assets.store.store import Store
 from crypto_assets.tables.contract import Contract
 from crypto_assets.tables.schemas import ML_FEATURES
 
 CATALOG_S, STATUS_S = 15.0, 60.0
 T = TypeVar("T")
+Chosen = tuple[Sequence[str], Sequence[str] | None]  # columns, coins
 
 
 @dataclass
@@ -46,13 +48,20 @@ class _Kept(Generic[T]):
 
 
 class Current:
-    """Reads of the present. Safe to use from several threads."""
+    """Reads of the present. Safe to use from several threads, but for :meth:`latest`, which is of the event loop."""
 
     def __init__(self, postgres_url: str) -> None:
         self._url = postgres_url
         self._local = threading.local()  # a connection to Postgres each thread
+        self._marks = Batched(self._marks_of, "marks")
+        self._marked = Marks(postgres_url)
+        self._answers = Answers()
         self._catalog: _Kept[pl.DataFrame] = _Kept(CATALOG_S)
         self._status: _Kept[dict[str, Any]] = _Kept(STATUS_S)
+
+    def _marks_of(self, tables: Sequence[str]) -> list[str | None]:
+        found = self._marked.all()
+        return [found.get(table) for table in tables]
 
     def _rows(self, contract: Contract) -> LatestRows:
         if not hasattr(self._local, "rows"):
@@ -62,17 +71,34 @@ class Current:
             known[contract.table] = LatestRows(self._url, contract)
         return known[contract.table]
 
-    def latest(self, contract: Contract, columns: Sequence[str], symbols: Sequence[str] | None) -> tuple[int, str]:
-        """Return the newest row of each coin: how many, and the rows as a JSON array.
+    async def latest(self, contract: Contract, asked: tuple[str | None, ...], choose: Callable[[], Chosen]) -> Answer:
+        """Return the newest row of each coin as a document. It is read once for all who ask the same of the same rows.
+
+        Args:
+            contract: of the table.
+            asked: what the client asked for, as it wrote it.
+            choose: reads ``asked``: the columns, and the coins or None for all.
+
+        Returns:
+            The number of rows, and the document.
 
         Raises:
             InstanceError: Postgres does not answer.
+            UsageError: ``asked`` makes no sense.
         """
-        return self._rows(contract).as_json(columns, symbols)
 
-    def warehouse(self, uri: str) -> Warehouse:
-        """Return the warehouse to read rows from."""
-        return Warehouse(uri)
+        def read() -> Answer:
+            count, rows = self._rows(contract).as_json(*choose())
+            return count, f'{{"rows":{rows}}}'.encode()
+
+        mark = await self._marks.ask(
+            contract.table
+        )  # before the rows are read: these can only be newer than their mark
+        return await self._answers.get((contract.table, *asked), mark, read)
+
+    def close(self) -> None:
+        """End the thread."""
+        self._marks.close()
 
     def catalog(self, store: Store) -> pl.DataFrame:
         """Return the catalogue, at most :data:`CATALOG_S` seconds old."""

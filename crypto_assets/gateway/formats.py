@@ -13,16 +13,16 @@ from crypto_assets.lazy import lazy
 
 if TYPE_CHECKING:
     import pyarrow as arrow
-    import pyarrow.ipc as arrow_ipc
     import pyarrow.parquet as parquet
 else:
     arrow = lazy("pyarrow")
-    arrow_ipc = lazy("pyarrow.ipc")
     parquet = lazy("pyarrow.parquet")
 
 TIME = "%Y-%m-%dT%H:%M:%S%.6fZ"
+END_OF_STREAM = b"\xff\xff\xff\xff\x00\x00\x00\x00"  # of Arrow's stream format: a message of no length
 Parts = Iterable[pl.DataFrame]
-Writer = Callable[[pl.DataFrame, Parts], Iterator[bytes]]  # (an empty frame with the columns, the parts) -> bytes
+Piece = bytes | memoryview
+Writer = Callable[[pl.DataFrame, Parts], Iterator[Piece]]  # (an empty frame with the columns, the parts) -> pieces
 
 
 @dataclass(frozen=True)
@@ -48,24 +48,23 @@ def json_rows(frame: pl.DataFrame) -> str:
     return frame.with_columns(texts).write_json()
 
 
-def _csv(empty: pl.DataFrame, parts: Parts) -> Iterator[bytes]:
+def _csv(empty: pl.DataFrame, parts: Parts) -> Iterator[Piece]:
     lists = [pl.col(name).list.join("|") for name, kind in empty.schema.items() if isinstance(kind, pl.List)]
     yield empty.with_columns(lists).write_csv().encode()
     for part in parts:
         yield part.with_columns(lists).write_csv(include_header=False, datetime_format=TIME).encode()
 
 
-def _arrow(empty: pl.DataFrame, parts: Parts) -> Iterator[bytes]:
-    sink = _Sink()
-    with arrow_ipc.new_stream(sink.file, _table(empty).schema) as writer:
-        yield sink.taken()
-        for part in parts:
-            writer.write_table(_table(part))
-            yield sink.taken()
-    yield sink.taken()
+def _arrow(empty: pl.DataFrame, parts: Parts) -> Iterator[Piece]:
+    """Write the messages of a stream one by one: a writer of pyarrow would copy each part twice more."""
+    yield memoryview(_table(empty).schema.serialize())
+    for part in parts:
+        for batch in _table(part).to_batches():
+            yield memoryview(batch.serialize())
+    yield END_OF_STREAM
 
 
-def _parquet(empty: pl.DataFrame, parts: Parts) -> Iterator[bytes]:
+def _parquet(empty: pl.DataFrame, parts: Parts) -> Iterator[Piece]:
     sink = _Sink()
     with parquet.ParquetWriter(sink.file, _table(empty).schema, compression="zstd", compression_level=1) as writer:
         for part in parts:

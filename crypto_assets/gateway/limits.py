@@ -1,53 +1,86 @@
-"""Bounds of every request, below the routes: the size of its body, how long a client may take to read; and compression."""
+"""Bounds of every request, below the routes: how many at once, the size of head and body, the time of a body; and compression."""
 
 from __future__ import annotations
 
 import asyncio
+import time
 
 from starlette.middleware.gzip import GZipMiddleware
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from crypto_assets.gateway.connections import HEAD_BYTES
 from crypto_assets.gateway.problems import Problem
 
 BODY_BYTES = 8 * 1024 * 1024  # about 100,000 entities
-STALL_S = 60.0  # a client that reads nothing for this long has gone
+BODY_S = 60.0  # for the whole of a body
+AT_ONCE = 1_000  # requests that are under way; further ones are refused, not kept waiting
+PROBES = ("/healthz",)  # always answered: a busy gateway is alive
 
 
 class Limits:
-    """ASGI middleware with both bounds."""
+    """ASGI middleware with these bounds."""
 
-    def __init__(self, app: ASGIApp, body_bytes: int = BODY_BYTES, stall_s: float = STALL_S) -> None:
-        self._app, self._body_bytes, self._stall_s = app, body_bytes, stall_s
+    def __init__(
+        self, app: ASGIApp, body_bytes: int = BODY_BYTES, body_s: float = BODY_S, at_once: int = AT_ONCE
+    ) -> None:
+        self._app, self._body_bytes, self._body_s, self._at_once = app, body_bytes, body_s, at_once
+        self._under_way = 0
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass a request on (ASGI's interface)."""
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
+        if problem := self._refusal(scope):
+            await problem.response()(scope, receive, send)
+            return
+        self._under_way += 1
+        try:
+            await self._app(scope, self._bounded(receive), send)
+        finally:
+            self._under_way -= 1
+
+    def _refusal(self, scope: Scope) -> Problem | None:
+        if len(scope["raw_path"]) + len(scope["query_string"]) > HEAD_BYTES:
+            return Problem(
+                414, "address-too-long", f"the address is longer than {HEAD_BYTES:,} bytes; ask for less at once"
+            )
+        if sum(len(name) + len(value) for name, value in scope["headers"]) > HEAD_BYTES:
+            return Problem(431, "head-too-large", f"the headers are larger than {HEAD_BYTES:,} bytes; send less")
         length = next((value for name, value in scope["headers"] if name == b"content-length"), b"0")
         if not length.isdigit() or int(length) > self._body_bytes:
-            await self._too_large()(scope, receive, send)
-            return
-        got = 0
+            return self._too_large()
+        if self._under_way >= self._at_once and scope["path"] not in PROBES:
+            return Problem(
+                503, "too-busy", f"{self._at_once:,} requests are under way; ask again later", {"Retry-After": "2"}
+            )
+        return None
+
+    def _bounded(self, receive: Receive) -> Receive:
+        got, whole = 0, False
+        until = time.monotonic() + self._body_s
 
         async def bounded_receive() -> Message:
-            nonlocal got
-            message = await receive()
+            nonlocal got, whole
+            if whole:  # what comes now is only the end of the connection
+                return await receive()
+            try:
+                async with asyncio.timeout(until - time.monotonic()):
+                    message = await receive()
+            except TimeoutError:
+                raise Problem(
+                    408, "body-too-late", f"the body did not come within {self._body_s:.0f} s; send it again"
+                ) from None
             got += len(message.get("body", b""))
+            whole = not message.get("more_body", False)
             if got > self._body_bytes:
-                raise self._problem()
+                raise self._too_large()
             return message
 
-        async def bounded_send(message: Message) -> None:
-            await asyncio.wait_for(send(message), self._stall_s)
+        return bounded_receive
 
-        await self._app(scope, bounded_receive, bounded_send)
-
-    def _problem(self) -> Problem:
+    def _too_large(self) -> Problem:
         return Problem(413, "body-too-large", f"the body is larger than {self._body_bytes:,} bytes; send it in parts")
-
-    def _too_large(self) -> ASGIApp:
-        return self._problem().response()
 
 
 class Compressed:

@@ -26,10 +26,14 @@ class Problem(Exception):
 
     def response(self) -> JSONResponse:
         """Return the answer."""
-        body = {
-            "type": f"urn:crypto-assets:problem:{self.kind}",
-            "title": HTTPStatus(self.status).phrase,
-            "status": self.status,
-            "detail": self.detail,
-        }
-        return JSONResponse(body, self.status, self.headers, MEDIA_TYPE)
+        return JSONResponse(body(self.status, self.kind, self.detail), self.status, self.headers, MEDIA_TYPE)
+
+
+def body(status: int, kind: str, detail: str) -> dict[str, str | int]:
+    """Return a problem document."""
+    return {
+        "type": f"urn:crypto-assets:problem:{kind}",
+        "title": HTTPStatus(status).phrase,
+        "status": status,
+        "detail": detail,
+    }

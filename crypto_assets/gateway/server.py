@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+import resource
 import socket
+from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import uvicorn
+from fastapi import FastAPI
 
 from crypto_assets.errors import CryptoAssetsError, UsageError
 from crypto_assets.gateway.access import LOOPBACK
 from crypto_assets.gateway.app import build
+from crypto_assets.gateway.connections import Connection
 from crypto_assets.settings import Settings
 
-CONNECTIONS = 1_000  # at once; further ones are answered with 503
+FILES = 65_536  # a connection is an open file; the usual limit is 1,024
+BACKLOG = 4_096  # connections that wait to be accepted
 GRACE_S = 10  # answers that are under way may end within
 
 
@@ -46,17 +52,39 @@ def serve(
     listening = _listen(host, port)
     shown = f"[{host}]" if ":" in host else host
     scheme = "http" if certificate is None else "https"
-    config = uvicorn.Config(
+    config = configured(
         build(settings, postgres_url, loopback_without_token=loopback_without_token),
-        log_level="warning", access_log=False, server_header=False, limit_concurrency=CONNECTIONS, timeout_keep_alive=15,
-        timeout_graceful_shutdown=GRACE_S, h11_max_incomplete_event_size=64 * 1024,
         ssl_certfile=None if certificate is None else str(certificate[0]),
         ssl_keyfile=None if certificate is None else str(certificate[1]),
-    )  # fmt: skip
+    )
+    _allow_connections()
     print(
         f"gateway on {scheme}://{shown}:{listening.getsockname()[1]} (/docs describes it; stop with Ctrl-C)", flush=True
     )
     uvicorn.Server(config).run(sockets=[listening])
+
+
+def configured(app: FastAPI, **options: Any) -> uvicorn.Config:
+    """Return what uvicorn runs a gateway with.
+
+    Args:
+        app: the gateway.
+        options: further settings of uvicorn.
+
+    Returns:
+        The settings.
+    """
+    return uvicorn.Config(
+        app, http=Connection, log_level="warning", access_log=False, server_header=False, timeout_keep_alive=15,
+        timeout_graceful_shutdown=GRACE_S, backlog=BACKLOG, **options,
+    )  # fmt: skip
+
+
+def _allow_connections() -> None:
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    most = FILES if hard == resource.RLIM_INFINITY else min(FILES, hard)
+    with suppress(ValueError, OSError):  # then the usual limit holds
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))
 
 
 def _listen(host: str, port: int) -> socket.socket:
@@ -65,7 +93,7 @@ def _listen(host: str, port: int) -> socket.socket:
     listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         listening.bind((host, port))
-        listening.listen(2048)
+        listening.listen(BACKLOG)
     except OSError as error:
         listening.close()
         raise CryptoAssetsError(

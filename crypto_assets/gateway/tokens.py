@@ -10,7 +10,8 @@ import hashlib
 import hmac
 import re
 import secrets
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -174,61 +175,80 @@ class Tokens(SharedState):
             raise UsageError(f"there is no token {name!r}{suggestion([name], names)}; token list shows them")
         return bool(ended)
 
-    def use(self, text: str) -> Use | None:
-        """Look a token up, and count a request of it.
+    def use(self, texts: Sequence[str], rows: Mapping[str, int] | None = None) -> list[Use | None]:
+        """Look tokens up, count a request of each, and add rows that were given, in one statement.
 
         Args:
-            text: the token, as the client sent it.
+            texts: the tokens of some requests, as the clients sent them.
+            rows: id of a token -> rows to add to what it has used today.
 
         Returns:
-            The token and what it has used; None where no token has this secret. A revoked or expired one is returned too.
+            For each request the token and what it has used, with this request and those before it in ``texts``; None where
+            no token has this secret. A revoked or expired one is returned too.
 
         Raises:
             InstanceError: Postgres does not answer.
         """
-        parts = _FORM.fullmatch(text)
-        if parts is None:
-            return None
-        given = _hash(parts[2])
-        found = self._ask(_USE, {"id": parts[1], "hash": given})
-        # One comparison whether the token exists or not, so that the time says nothing.
-        stored = found[0][0] if found else _NO_HASH
-        if not hmac.compare_digest(stored, given) or not found:
-            return None
-        return Use(_token(found[0][1:9]), found[0][9], found[0][10])
-
-    def count_rows(self, token: Token, rows: int) -> None:
-        """Add the rows of an answer to what the token has used today.
-
-        Raises:
-            InstanceError: Postgres does not answer.
-        """
-        self._transaction(
-            lambda cursor: cursor.execute(
-                "UPDATE serving.token_use SET rows = rows + %s WHERE token_id = %s", (rows, token.token_id)
-            )
-        )
+        parts = [_FORM.fullmatch(text) for text in texts]
+        given = [None if part is None else (part[1], _hash(part[2])) for part in parts]
+        calls = Counter(one for one in given if one is not None)
+        read = dict(rows or {})
+        if not calls and not read:
+            return [None] * len(given)
+        asked = {
+            "ids": [key for key, _ in calls],
+            "hashes": [value for _, value in calls],
+            "calls": list(calls.values()),
+        }
+        found = self._ask(_USE, {**asked, "readers": list(read), "rows": list(read.values())})
+        known = {row[0]: row for row in found}
+        uses: list[Use | None] = []
+        for one in given:
+            uses.append(None if one is None else _use(known.get(one[0]), one[1], calls[one] - 1))
+            calls.subtract([] if one is None else [one])
+        return uses
 
 
 class TokensInUse(Tokens):
-    """The same tokens for a gateway, whose role may read them and count, and create nothing."""
+    """The same tokens for a gateway, whose role may read them and count, and create nothing.
 
-    schema = "SET TIME ZONE 'UTC'"
+    A count is not worth waiting for the disk: where the machine of Postgres loses its power, the counts of the last moments
+    are lost.
+    """
+
+    schema = "SET TIME ZONE 'UTC'; SET synchronous_commit = off"
+    single_statements = True
 
 
 _COLUMNS = "token_id, name, tables, created_at, expires_at, revoked_at, calls_a_minute, rows_a_day"
 _NO_HASH = hashlib.sha256(b"no token").hexdigest()
+# All gateways lock the counts in the same order, so that they never deadlock.
 _USE = f"""
-    WITH asked AS (SELECT secret_hash, {_COLUMNS} FROM serving.tokens WHERE token_id = %(id)s),
+    WITH given AS (SELECT * FROM unnest(%(ids)s::text[], %(hashes)s::text[], %(calls)s::integer[]) AS g (token_id, hash, calls)),
+    read AS (SELECT * FROM unnest(%(readers)s::text[], %(rows)s::bigint[]) AS r (token_id, rows)),
+    asked AS (SELECT secret_hash, {_COLUMNS} FROM serving.tokens WHERE token_id = ANY(%(ids)s) OR token_id = ANY(%(readers)s)),
     used AS (
         INSERT INTO serving.token_use AS u (token_id, minute, calls, day, rows)
-        SELECT token_id, date_trunc('minute', now()), 1, current_date, 0 FROM asked WHERE secret_hash = %(hash)s
+        SELECT asked.token_id, date_trunc('minute', now()), coalesce(given.calls, 0), current_date, coalesce(read.rows, 0)
+        FROM asked LEFT JOIN given ON given.token_id = asked.token_id AND given.hash = asked.secret_hash
+        LEFT JOIN read ON read.token_id = asked.token_id
+        WHERE given.calls IS NOT NULL OR read.rows IS NOT NULL ORDER BY asked.token_id
         ON CONFLICT (token_id) DO UPDATE SET
-            calls = CASE WHEN u.minute = EXCLUDED.minute THEN u.calls + 1 ELSE 1 END, minute = EXCLUDED.minute,
-            rows = CASE WHEN u.day = EXCLUDED.day THEN u.rows ELSE 0 END, day = EXCLUDED.day
-        RETURNING calls, rows)
-    SELECT asked.*, used.calls, used.rows FROM asked LEFT JOIN used ON true
+            calls = CASE WHEN u.minute = EXCLUDED.minute THEN u.calls + EXCLUDED.calls ELSE EXCLUDED.calls END,
+            minute = EXCLUDED.minute,
+            rows = CASE WHEN u.day = EXCLUDED.day THEN u.rows + EXCLUDED.rows ELSE EXCLUDED.rows END, day = EXCLUDED.day
+        RETURNING token_id, calls, rows)
+    SELECT {_COLUMNS}, secret_hash, used.calls, used.rows FROM asked LEFT JOIN used USING (token_id)
 """
+
+
+def _use(row: Sequence[Any] | None, given: str, later: int) -> Use | None:
+    """Return what a token has used before ``later`` further requests of the same statement."""
+    # One comparison whether the token exists or not, so that the time says nothing.
+    stored = _NO_HASH if row is None else row[8]
+    if not hmac.compare_digest(stored, given) or row is None:
+        return None
+    return Use(_token(row[:8]), row[9] - later, row[10])
 
 
 def _hash(secret: str) -> str:

@@ -241,8 +241,10 @@ def read(kind: str, stored: dict[str, Any]) -> Learner:
     """Read a learner back from what its ``to_json`` gave.
 
     Raises:
-        ModelError: parts are missing.
+        ModelError: parts are missing, or it needs LightGBM, which cannot be loaded.
     """
+    if kind not in RULES and kind != "ridge":
+        booster_library()  # here, so that other models serve where it is missing
     try:
         if kind in RULES:
             return Rule(float(stored["sign"]))

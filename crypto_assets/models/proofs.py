@@ -1,6 +1,10 @@
 """Proofs against fooling oneself: labels that say nothing, a feature that is the future, and rows from after an instant.
 
 Each goes through the same training as the models that serve. So an error that lets the future in shows here as well.
+
+Sources: Grinold and Kahn, Active Portfolio Management, 2nd ed. 1999, ch. 10 (a rank IC of 0.05 is good, of 0.1 great);
+Dunn, Journal of the American Statistical Association 56 (1961) 52 (Bonferroni's bound for many intervals at once);
+Abramowitz and Stegun, Handbook of Mathematical Functions, 1964, 26.7.5 (quantiles of Student's t).
 """
 
 from __future__ import annotations
@@ -9,6 +13,7 @@ import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
+from statistics import NormalDist
 
 import numpy as np
 import polars as pl
@@ -19,9 +24,12 @@ from crypto_assets.models.config import ModelConfig
 from crypto_assets.models.training import OUT_OF_FOLD, Labelled
 
 ERRORS = 2.0  # standard errors that a rank IC of nothing may lie from zero
-SUSPECT_IC, SUSPECT_T = 0.2, 5.0  # beyond both, a feature knows more than any that was ever published
+PLAUSIBLE_IC = 0.1  # the most that a single feature is expected to know of what follows
+FALSE_ALARM = 0.01  # highest probability that a search among honest features names any
+FEWEST_SAMPLES = 5  # hours whose labels do not overlap, below which no feature is named
+SEARCHED_HOURS = 5  # a search looks at every fifth hour, as the default models do
 PLANTED = "planted_future"
-NOISE = (0.0, 2.0)  # of the planted leak, in standard deviations of what it leaks
+NOISE = (0.0, 2.0)  # of the planted leak, in standard deviations of the returns of its hour
 
 
 @dataclass(frozen=True)
@@ -72,18 +80,22 @@ def shuffled(labelled: Labelled, seed: int) -> Labelled:
     return replace(labelled, rows=rows.with_columns(mixed))
 
 
-def feature_coefficients(labelled: Labelled, horizon: int) -> pl.DataFrame:
-    """Return the rank IC of each feature alone, over hours whose labels do not overlap.
+def feature_coefficients(labelled: Labelled, horizon: int, step: int | None = None) -> pl.DataFrame:
+    """Return the rank IC of each feature alone.
 
     Args:
         labelled: rows with features ranked within the hour.
-        horizon: hours of the label: every so many hours count.
+        horizon: hours of the label.
+        step: every so many hours count; None: the horizon, so that no labels overlap.
 
     Returns:
-        feature, samples (hours with a coefficient), rank_ic, t; the strongest first.
+        feature, samples (hours with a coefficient, divided by how many of them overlap), rank_ic, t (of Newey and West,
+        over the hours that overlap); the strongest first.
     """
+    step = step or horizon
+    overlapping = -(-horizon // step)
     hours = labelled.rows["ts"].dt.epoch("s").to_numpy() // 3600
-    places = np.flatnonzero((hours % horizon == 0) & labelled.rows["forward_return"].is_not_null().to_numpy())
+    places = np.flatnonzero((hours % step == 0) & labelled.rows["forward_return"].is_not_null().to_numpy())
     ts = labelled.rows["ts"].gather(places)
     returns = labelled.rows["forward_return"].cast(pl.Float64).to_numpy()[places]
     matrix = labelled.matrix[places].astype(np.float64)
@@ -92,25 +104,65 @@ def feature_coefficients(labelled: Labelled, horizon: int) -> pl.DataFrame:
     for feature, values in zip(labelled.features, columns, strict=True):
         found = ic.coefficients(values, outcomes).rank_ic
         found = found[~np.isnan(found)]
-        rows.append((feature, found.size, float(found.mean()) if found.size else None, ic.t_statistic(found)))
+        t = ic.t_statistic(found) if overlapping == 1 else _t_newey_west(found, overlapping - 1)
+        rows.append((feature, found.size // overlapping, float(found.mean()) if found.size else None, t))
     schema = {"feature": pl.String, "samples": pl.Int64, "rank_ic": pl.Float64, "t": pl.Float64}
     table = pl.DataFrame(rows, schema=schema, orient="row").fill_nan(None)
     return table.sort(pl.col("rank_ic").abs(), descending=True, nulls_last=True)
 
 
+def _t_newey_west(values: np.ndarray, lags: int) -> float:
+    """Return mean over error; NaN where the values are too few or equal."""
+    error = ic.newey_west_error(values, lags)
+    return float(values.mean()) / error if error > 0 else math.nan
+
+
 def suspects(coefficients: pl.DataFrame) -> list[str]:
     """Return the features that order what follows better than a feature can: they hold a part of the future.
 
+    A feature is named where the whole confidence interval of its rank IC lies beyond ``PLAUSIBLE_IC``. The intervals hold
+    for all features at once, so that a search among features of up to that rank IC names any of them with a probability of
+    at most ``FALSE_ALARM``. A short history or few coins widen the intervals, and a leak is named all the same, because it
+    lies far beyond.
+
     Args:
         coefficients: of ``feature_coefficients``.
+
+    Returns:
+        Their names, the strongest first.
     """
-    # Equal coefficients in all hours have no spread, and so no t.
-    sure = pl.col("t").abs().fill_null(math.inf) >= SUSPECT_T
-    return coefficients.filter(pl.col("rank_ic").abs() >= SUSPECT_IC, pl.col("samples") > 1, sure)["feature"].to_list()
+    judged = coefficients.filter(pl.col("samples") >= FEWEST_SAMPLES, pl.col("rank_ic").is_not_null())
+    named = []
+    for feature, samples, rank_ic, t in judged.select("feature", "samples", "rank_ic", "t").rows():
+        # Equal coefficients in all hours have no spread, and so no t.
+        error = abs(rank_ic / t) if t else 0.0
+        if abs(rank_ic) - errors_of_bound(judged.height, samples - 1) * error > PLAUSIBLE_IC:
+            named.append(feature)
+    return named
+
+
+def errors_of_bound(features: int, freedom: int) -> float:
+    """Return how many standard errors wide, on each side, the confidence intervals of so many features are.
+
+    Args:
+        features: intervals that hold at once, with a probability of 1 - ``FALSE_ALARM`` by Bonferroni's bound.
+        freedom: degrees of freedom of Student's t, 4 or more.
+    """
+    z = NormalDist().inv_cdf(1 - FALSE_ALARM / (2 * features))
+    terms = (
+        (z**3 + z) / 4,
+        (5 * z**5 + 16 * z**3 + 3 * z) / 96,
+        (3 * z**7 + 19 * z**5 + 17 * z**3 - 15 * z) / 384,
+        (79 * z**9 + 776 * z**7 + 1482 * z**5 - 1920 * z**3 - 945 * z) / 92160,
+    )
+    return z + sum(term / freedom**power for power, term in enumerate(terms, start=1))
 
 
 def planted_leaks(labelled: Labelled, horizon: int, seeds: Sequence[int]) -> list[list[str]]:
-    """Plant a feature that holds the forward return under noise, and search for it.
+    """Plant a feature that holds the forward return under noise, and search for it among the others.
+
+    The noise is measured within the hour, as everything that a model reads: what all coins do together says nothing of
+    their order.
 
     Args:
         labelled: rows with features and labels.
@@ -120,15 +172,17 @@ def planted_leaks(labelled: Labelled, horizon: int, seeds: Sequence[int]) -> lis
     Returns:
         The suspects of each search. The proof holds where each is the planted feature alone.
     """
+    step = min(SEARCHED_HOURS, horizon)
+    honest = feature_coefficients(labelled, horizon, step)
+    returned = pl.col("forward_return").cast(pl.Float64)
+    within = (returned - returned.mean().over("ts")) / returned.std().over("ts")
+    known = labelled.rows.select(within.fill_nan(None).fill_null(0.0)).to_series().to_numpy()
     found = []
-    returns = labelled.rows["forward_return"].cast(pl.Float64).to_numpy()
     for seed, noise in zip(seeds, np.linspace(*NOISE, len(seeds)), strict=True):
-        known = (returns - np.nanmean(returns)) / np.nanstd(returns)
         leak = known + noise * np.random.default_rng(seed).normal(size=len(known))
-        rows = labelled.rows.with_columns(pl.Series(PLANTED, leak))
-        column = training.Labelled.of(rows.select("symbol", "ts", PLANTED), [PLANTED]).matrix
-        planted = replace(labelled, matrix=np.hstack([labelled.matrix, column]), features=(*labelled.features, PLANTED))
-        found.append(suspects(feature_coefficients(planted, horizon)))
+        rows = labelled.rows.select("symbol", "ts", "forward_return", pl.Series(PLANTED, leak))
+        planted = feature_coefficients(training.Labelled.of(rows, [PLANTED]), horizon, step)
+        found.append(suspects(pl.concat([honest, planted]).sort(pl.col("rank_ic").abs(), descending=True)))
     return found
 
 

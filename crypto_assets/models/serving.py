@@ -60,12 +60,14 @@ class Shelf:
         read: reads an artefact; raises CryptoAssetsError where it is missing or altered.
         longest: how long after its month a model may serve.
         unreadable: model_id -> why, of models that could not be read; the former one serves in their place.
+        former: model_id of such a model -> the month of the one that serves in its place; no entry where none does.
     """
 
     trained: pl.DataFrame
     read: Read
     longest: timedelta
     unreadable: dict[str, str] = field(default_factory=dict)
+    former: dict[str, date] = field(default_factory=dict)
     _read: dict[str, Artefact] = field(default_factory=dict)
 
     def serving(self, day: date, at: datetime) -> dict[str, Served]:
@@ -80,11 +82,14 @@ class Shelf:
         found = {}
         for name in newest["model"].unique().sort():
             candidates = known.filter(pl.col("model") == name, pl.col("artefact").is_not_null())
+            skipped = []
             for row in reversed(candidates.rows(named=True)):
                 artefact = self._artefact(row)
                 if artefact is not None:
                     found[name] = Served(row, artefact)
+                    self.former |= dict.fromkeys(skipped, row["date"])
                     break
+                skipped.append(str(row["model_id"]))
         return found
 
     def _artefact(self, row: Mapping[str, object]) -> Artefact | None:

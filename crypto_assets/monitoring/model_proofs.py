@@ -67,12 +67,15 @@ def prove(warehouse: Warehouse, found: ModelQuality, now: datetime) -> Iterator[
 def _of_training(warehouse: Warehouse, newest: Mapping[str, Any], now: datetime) -> Iterator[Proof]:
     first: date = newest["date"]
     settings = json.loads(newest["config"])
-    config = ModelConfig("proof", "ridge", int(settings["horizon_hours"]), WINDOW_DAYS, least_rows=500)
+    config = ModelConfig(
+        "proof", "ridge", int(settings["horizon_hours"]), WINDOW_DAYS, sample_hours=int(settings["sample_hours"]),
+        least_rows=500,
+    )  # fmt: skip
     days = (first - DAY * WINDOW_DAYS, first - DAY)
     names = list(newest["features"])
     tables = {name: warehouse.scan(name) for name in ("ml_features", "prices")}
     labelled = labelled_rows(
-        tables["ml_features"], tables["prices"], names, config.horizon_hours, days, midnight(first)
+        tables["ml_features"], tables["prices"], names, config.horizon_hours, days, midnight(first), config.sample_hours
     )
     steps = (
         (NAMES[0], lambda: _shuffled(labelled, config, midnight(first))),
@@ -118,7 +121,9 @@ def _truncated(tables: Mapping[str, pl.LazyFrame], names: list[str], config: Mod
         days = (at.date() - DAY * WINDOW_DAYS, first)
         then = {name: rows.filter(pl.col("available_at") < at) for name, rows in tables.items()}
         whole, known = (
-            labelled_rows(rows["ml_features"], rows["prices"], names, config.horizon_hours, days, known_by)
+            labelled_rows(
+                rows["ml_features"], rows["prices"], names, config.horizon_hours, days, known_by, config.sample_hours
+            )
             for rows, known_by in ((tables, midnight(first + DAY * 8)), (then, at))
         )
         same += proofs.is_the_same_without_the_future(whole, known, config, at)[0]
@@ -144,13 +149,13 @@ def _in_time(warehouse: Warehouse, names: list[str], settings: Mapping[str, Any]
 
 
 def _suspects(found: ModelQuality) -> Proof:
-    judged = found.coefficients.filter(pl.col("samples") > 1).height
+    judged = found.coefficients.filter(pl.col("samples") >= proofs.FEWEST_SAMPLES).height
     if not judged:
         return Proof(NAMES[4], None, "there are too few days to judge single features")
     sentence = (
         f"these features order what follows better than a feature can, so look how they are made: {', '.join(found.suspects)}"
         if found.suspects
-        else f"none of {judged} features has a rank IC of {proofs.SUSPECT_IC} or more with a t of {proofs.SUSPECT_T:.0f}"
+        else f"of {judged} features none has a rank IC that lies surely beyond {proofs.PLAUSIBLE_IC}"
     )
     return Proof(NAMES[4], not found.suspects, sentence, {"features": judged, "suspects": list(found.suspects)})
 

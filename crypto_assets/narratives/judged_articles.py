@@ -11,6 +11,7 @@ from datetime import timedelta
 import pandas as pd
 
 from crypto_assets.narratives.analyses import best_analysis
+from crypto_assets.narratives.boilerplate import cleaned
 from crypto_assets.narratives.stories import words
 
 LATE = timedelta(hours=48)
@@ -36,7 +37,7 @@ def join_analyses(articles: pd.DataFrame, analyses: pd.DataFrame) -> pd.DataFram
     best = best_analysis(analyses)[["article_id", "theme", "sentiment", "confidence"]]
     joined = news.merge(best, on="article_id", how="left").sort_values("article_id").reset_index(drop=True)
     joined["repeat"] = joined["duplicate_of"].notna().to_numpy(bool)
-    joined["novelty"] = _novelty(joined["title"], joined["available_at"])
+    joined["novelty"] = _novelty(cleaned(joined)["title"], joined["available_at"])
     return joined[COLUMNS]
 
 

@@ -1,7 +1,8 @@
-"""The deterministic analyser: VADER's sentiment lexicon with crypto words added, and themes by description.
+"""The deterministic analyser: tone by the classifier of ``tone.py``, themes by description.
 
+VADER's sentiment lexicon with crypto words added gives features of the classifier and the words that explain a tone.
 VADER (Hutto and Gilbert 2014) is a fixed list of words with rules for negation and emphasis. It measures tone, not
-truth.
+truth. ``judge`` reads news; ``word_tone`` is the tone of the lexicon alone, for posts and to compare with.
 """
 
 from __future__ import annotations
@@ -12,12 +13,15 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
+from crypto_assets.narratives.boilerplate import cleaned
 from crypto_assets.narratives.themes import themes_of
+from crypto_assets.narratives.tone import CLASSES, TITLE_WEIGHT, normalised, tone_model
+from crypto_assets.narratives.tone import tone as tone_of
 
 if TYPE_CHECKING:
     from vaderSentiment.vaderSentiment import SentimentIntensityAnalyzer
 
-ANALYZER = "lexicon-2"
+ANALYZER = "lexicon-3"
 DRIVERS = 5
 
 # Valence on VADER's scale (-4 to 4), by class: the meaning in market reports, where VADER has no tone or another one.
@@ -82,8 +86,9 @@ def analyse(articles: pd.DataFrame) -> pd.DataFrame:
     ]  # fmt: skip
     if articles.empty:
         return pd.DataFrame(columns=columns).astype({"available_at": "datetime64[us, UTC]"})
-    texts = articles["title"].astype(str).str.cat(articles["summary"].fillna("").astype(str), sep=". ")
-    judged = pd.DataFrame([judge(text) for text in texts], columns=["theme", "sentiment", "confidence", "drivers"])
+    read = cleaned(articles)
+    texts = zip(read["title"].astype(str), read["summary"].fillna("").astype(str), strict=True)
+    judged = pd.DataFrame([judge(*text) for text in texts], columns=["theme", "sentiment", "confidence", "drivers"])
     if "language" in articles:  # the words are English; in another language the tone is unknown, which is not 0
         spoken = articles["language"].fillna("en").astype(str).reset_index(drop=True)
         judged["sentiment"] = judged["sentiment"].where(spoken.str.startswith("en"))
@@ -95,19 +100,55 @@ def analyse(articles: pd.DataFrame) -> pd.DataFrame:
     return pd.concat([frame, judged], axis=1)[columns]
 
 
-def judge(text: str) -> tuple[str, float, float, list[str]]:
-    """Judge one text; the same text always gives the same answer.
+def word_scores(text: str) -> dict[str, float]:
+    """Score a text by the lexicon alone.
 
     Args:
-        text: the text of an article.
+        text: the text.
 
     Returns:
-        (theme, sentiment -1 to 1, confidence 0 to 1, the words of the text that decided).
+        VADER's scores: compound (-1 to 1), pos, neu and neg (shares of the text).
     """
-    tone = float(_analyser().polarity_scores(text)["compound"])
+    return dict(_analyser().polarity_scores(text))
+
+
+def word_tone(text: str) -> float:
+    """Return the tone -1 to 1 of a text by the lexicon alone."""
+    return word_scores(text)["compound"]
+
+
+def judge(title: str, summary: str = "") -> tuple[str, float, float, list[str]]:
+    """Judge one article; the same text always gives the same answer.
+
+    Args:
+        title: its title, or any text.
+        summary: its summary, if it has one.
+
+    Returns:
+        (theme, sentiment -1 to 1, confidence 0 to 1, the words of the text that decided). Confidence grows with the
+        share of the title's words that the classifier knows and with the distance to the second theme. It does not grow
+        with the strength of the tone.
+    """
+    tone, known = _tone(title, summary)
+    text = f"{title}. {summary}" if summary else title
     spoken_of = themes_of(text)
     theme, weight, words = spoken_of[0] if spoken_of else ("other", 0, [])
     margin = (weight - spoken_of[1][1]) / weight if len(spoken_of) > 1 else float(weight > 0)
-    confidence = round(min(1.0, 0.2 + 0.4 * abs(tone) + 0.4 * margin), 4)
+    confidence = round(min(1.0, 0.2 + 0.4 * known + 0.4 * margin), 4)
     toned = [word for word in re.findall(r"[A-Za-z]+", text) if word.lower() in _analyser().lexicon]
     return theme, tone, confidence, list(dict.fromkeys([*words, *toned]))[:DRIVERS]
+
+
+def _tone(title: str, summary: str) -> tuple[float, float]:
+    """Return the tone of an article, and the share of its title's words that the classifier knows."""
+    model, found = tone_model(), []
+    for text in filter(None, (normalised(title), normalised(summary))):
+        found.append(model.probabilities(text, word_scores(text)))
+    if not found:
+        return 0.0, 0.0
+    weights = (TITLE_WEIGHT, 1 - TITLE_WEIGHT) if len(found) > 1 else (1.0,)
+    mixed = [
+        sum(weight * probabilities[n] for weight, (probabilities, _) in zip(weights, found, strict=True))
+        for n in range(len(CLASSES))
+    ]
+    return tone_of(mixed), found[0][1]

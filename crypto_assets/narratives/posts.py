@@ -61,7 +61,7 @@ def _judged(posts: pl.DataFrame) -> pl.DataFrame:
     """Add the tone of each text, null where it is not English, and whether the text was new."""
     texts = posts.unique("text_hash", keep="first", maintain_order=True).select("text_hash", "text", "language")
     spoken = texts["language"].fill_null("en").str.starts_with("en")
-    tones = [lexicon.judge(text)[1] if english else None for text, english in zip(texts["text"], spoken, strict=True)]
+    tones = [lexicon.word_tone(text) if english else None for text, english in zip(texts["text"], spoken, strict=True)]
     judged = texts.select("text_hash", tone=pl.Series(tones, dtype=pl.Float64))
     ordered = posts.sort("available_at", "post_id").with_columns(
         mark=pl.col("available_at").dt.offset_by("-1us").dt.truncate("1h") + pl.duration(hours=1)

@@ -16,7 +16,7 @@ import numpy as np
 import pandas as pd
 
 from crypto_assets.catalog import Coin
-from crypto_assets.narratives import stories
+from crypto_assets.narratives import boilerplate, stories
 from crypto_assets.narratives.mentions import find_symbols
 
 STORED_DAYS = 7  # if a feed changes an article's date by at most this, it is still the stored article
@@ -24,6 +24,7 @@ ARTICLE = [
     "article_id", "date", "available_at", "source", "published_at", "first_seen_at", "feed", "language", "title",
     "summary", "url",
 ]  # fmt: skip
+_STRIPPED = ["clean_title", "clean_summary", "boilerplate"]
 _TRACKING = re.compile(
     r"^(utm_.*|fbclid|gclid|dclid|msclkid|yclid|igshid|ref_src|mc_[ce]id|mkt_tok|_hs(enc|mi)|xtor|cmpid|guccounter)$",
     re.IGNORECASE,
@@ -100,7 +101,8 @@ def tag_articles(
     worked out again. A frame without the columns ``guid`` and ``dated`` has neither names of the feeds' own nor items
     without a date. ``read_before`` tells which feeds earlier fetches read, by day. Of an article that several feeds
     carry under one identity, the earliest published is kept. An item without a date (``dated`` False) is dated with
-    ``seen_at``; ``known`` are articles of any day, which such an item is not again.
+    ``seen_at``; ``known`` are articles of any day, which such an item is not again. Coins and repeats are found in the
+    text without its boilerplate.
     ``imported`` are articles of files, which say themselves from when they were known (``first_seen_at``,
     ``available_at``).
     """
@@ -117,15 +119,21 @@ def tag_articles(
         again = [article_id(url, title) for url, title in zip(stored["url"], stored["title"], strict=True)]
         new = ~listed["article_id"].isin(stored["article_id"]) & ~listed["article_id"].isin(again)
         rows = pd.concat([stored[ARTICLE], rows[new]]) if new.any() else stored[ARTICLE]
-    rows = rows[(rows["date"] >= start - timedelta(days=stories.WINDOW_DAYS)) & (rows["date"] <= end)]
+    rows = rows[(rows["date"] >= start - timedelta(days=boilerplate.WINDOW_DAYS)) & (rows["date"] <= end)]
     rows = rows.sort_values("article_id").reset_index(drop=True)
-    rows["coins"] = pd.Series([find_symbols(title, coins) for title in rows["title"]], dtype=object)
-    rows["address"] = [_address(url) if isinstance(url, str) else "" for url in rows["url"]]
-    rows["duplicate_of"] = pd.Series(np.array(stories.repeats(rows), dtype=object), dtype=object)
-    rows = rows[rows["date"] >= start].reset_index(drop=True)
-    texts = rows["title"].astype(str).str.cat(rows["summary"].fillna("").astype(str), sep=". ")
-    rows["symbols"] = pd.Series([find_symbols(text, coins) for text in texts], dtype=object)
-    return rows[[*ARTICLE, "symbols", "duplicate_of"]]
+    rows[_STRIPPED] = boilerplate.strip(rows)
+    rows = rows[rows["date"] >= start - timedelta(days=stories.WINDOW_DAYS)].reset_index(drop=True)
+    clean = boilerplate.cleaned(rows)
+    clean["coins"] = pd.Series([find_symbols(title, coins) for title in clean["title"]], dtype=object)
+    clean["address"] = [_address(url) if isinstance(url, str) else "" for url in clean["url"]]
+    rows["duplicate_of"] = pd.Series(np.array(stories.repeats(clean), dtype=object), dtype=object)
+    rows["symbols"] = pd.Series([find_symbols(text, coins) for text in _texts(clean)], dtype=object)
+    return rows.loc[rows["date"] >= start, [*ARTICLE, "symbols", "duplicate_of", *_STRIPPED]].reset_index(drop=True)
+
+
+def _texts(rows: pd.DataFrame) -> pd.Series:
+    """Return title and summary as one text."""
+    return rows["title"].astype(str).str.cat(rows["summary"].fillna("").astype(str), sep=". ")
 
 
 def _identified(raw: pd.DataFrame, seen_at: datetime | None) -> pd.DataFrame:

@@ -13,7 +13,7 @@ from typing import Any
 
 from dagster import DagsterInstance
 
-from crypto_assets.assets.partition_states import states_of
+from crypto_assets.assets.partition_states import one_look, states_of
 from crypto_assets.automation import staleness
 from crypto_assets.automation.planner import observed_state, specs
 from crypto_assets.automation.planner.plan import PlannedRun, plan
@@ -106,9 +106,10 @@ def backfill(
         work.refresh_stale([table for table in tables if wanted[table]], start, end)
     for table, sentence in report.broken_checks.items():  # the rows are stored and used, but not checked
         report.failures.setdefault(f"checks of {table}", sentence)
-    for table in tables:
-        report.partitions[table] = _counted(instance, table, wanted[table])
-        report.rows[table] = sum(warehouse.days_with_rows(table, start, end).values())
+    with one_look(instance, tables):
+        for table in tables:
+            report.partitions[table] = _counted(instance, table, wanted[table])
+            report.rows[table] = sum(warehouse.days_with_rows(table, start, end).values())
     report.seconds = time.monotonic() - began
     return report
 

@@ -75,7 +75,10 @@ def trained_in(warehouse: Warehouse, first: date, now: datetime) -> list[dict[st
     failed = [row for row in found if row["status"] == FAILED]
     if failed:
         one = failed[0]
-        raise ModelError(f"{one['reason']}; {_former(rows, one, now)}")
+        others = ", ".join(row["model"] for row in found if row["status"] == TRAINED)
+        raise ModelError(
+            f"{one['reason']}; {_former(rows, one, now)}" + (f"; {others} of {first:%Y-%m} trained" if others else "")
+        )
     return found
 
 

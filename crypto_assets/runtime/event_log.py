@@ -29,7 +29,8 @@ DONE, JUDGED = DagsterEventType.ASSET_MATERIALIZATION, DagsterEventType.ASSET_CH
 BATCH_SIZE, EVENTS_A_BATCH = "DAGSTER_EVENT_BATCH_SIZE", "1000"
 # The ids come back in the order of the rows, in whatever order Postgres inserts them.
 EVENTS = postgres.SqlEventLogStorageTable
-INSERT = EVENTS.insert().returning(EVENTS.c.id, sort_by_parameter_order=True)
+INSERT_ONE = EVENTS.insert()
+INSERT = INSERT_ONE.returning(EVENTS.c.id, sort_by_parameter_order=True)
 # What a run plans to check has a row for each partition, and each has the plan's event: it is sent once.
 PLAN = ("number", "asset_key", "check_name", "run_id", "event", "timestamp")
 INSERT_PLANNED = text("""
@@ -44,6 +45,7 @@ JOIN unnest(CAST(:of_plan AS bigint[]), CAST(:partition AS text[])) AS part (of_
 ORDER BY number, partition""")
 # The reports take the places of what was planned.
 REPORT = (*PLAN, "partition", "status", "target")
+CHECK_OF_RUN = ("asset_key", "check_name", "run_id")
 UPDATE_PLANNED = text("""
 UPDATE asset_check_executions AS planned SET
   execution_status = status, evaluation_event = event, evaluation_event_timestamp = report.timestamp,
@@ -59,11 +61,21 @@ RETURNING number""")
 INSERT_REPORTS = text("""
 INSERT INTO asset_check_executions (asset_key, check_name, partition, run_id, execution_status, evaluation_event,
   evaluation_event_timestamp, evaluation_event_storage_id, materialization_event_storage_id)
-VALUES (:asset_key, :check_name, :partition, :run_id, :status, :event, :timestamp, :number, :target)""")
+SELECT asset_key, check_name, partition, run_id, status, event, timestamp, number, target
+FROM unnest(
+  CAST(:number AS bigint[]), CAST(:asset_key AS text[]), CAST(:check_name AS text[]), CAST(:run_id AS text[]),
+  CAST(:event AS text[]), CAST(:timestamp AS timestamp[]), CAST(:partition AS text[]), CAST(:status AS text[]),
+  CAST(:target AS bigint[])
+) AS report (number, asset_key, check_name, run_id, event, timestamp, partition, status, target)
+ORDER BY number""")
+# Dagster plans a row for each partition of the run, also for a check that has none. These rows would stay in the check's
+# history as skipped, so the report of no partition removes them.
 FORGET_PLANNED = text("""
-DELETE FROM asset_check_executions
-WHERE asset_key = :asset_key AND check_name = :check_name AND run_id = :run_id AND partition IS NOT NULL
-  AND execution_status = 'PLANNED'""")
+DELETE FROM asset_check_executions AS planned
+USING unnest(CAST(:asset_key AS text[]), CAST(:check_name AS text[]), CAST(:run_id AS text[]))
+  AS report (asset_key, check_name, run_id)
+WHERE planned.asset_key = report.asset_key AND planned.check_name = report.check_name
+  AND planned.run_id = report.run_id AND partition IS NOT NULL AND execution_status = 'PLANNED'""")
 
 
 class BatchingPostgresEventLogStorage(PostgresEventLogStorage):
@@ -97,6 +109,25 @@ class BatchingPostgresEventLogStorage(PostgresEventLogStorage):
         return cls(
             postgres.pg_url_from_config(config_value), create, inst_data
         )  # the stock method builds the stock class
+
+    def store_event(self, event: EventLogEntry) -> None:
+        """Store one event: most take one statement.
+
+        The stock storage also notifies a channel, where no version of Dagster that we support listens any more.
+
+        Args:
+            event: the event.
+        """
+        kind = event.dagster_event_type
+        if kind in (ASSET, CHECK, DONE) or (kind == JUDGED and event.run_id):
+            self.store_event_batch([event])
+            return
+        row = self._row(event)
+        if row["asset_key"] is not None or kind == JUDGED:
+            super().store_event(event)
+            return
+        with self.index_connection() as conn:
+            conn.execute(INSERT_ONE, row)
 
     def store_event_batch(self, events: Sequence[EventLogEntry]) -> None:
         """Store events. Plans, materialisations and reports of checks go together, each kind by itself.
@@ -132,32 +163,16 @@ class BatchingPostgresEventLogStorage(PostgresEventLogStorage):
                 conn.execute(INSERT_PLANNED, _plans(checks))
 
     def _store_reports(self, events: Sequence[EventLogEntry]) -> None:
-        """Store reports of checks in three statements: the events, the planned rows that they fill, and new rows."""
+        """Store reports of checks in four statements: the events, the planned rows that they fill or end, and new rows."""
         rows = [self._row(event) for event in events]
         with self.index_transaction() as conn:
             ids = list(conn.scalars(INSERT, rows))
             reports = [_report(*found) for found in zip(events, rows, ids, strict=True)]
-            planned = set(conn.scalars(UPDATE_PLANNED, {name: [one[name] for one in reports] for name in REPORT}))
+            planned = set(conn.scalars(UPDATE_PLANNED, _columns(reports, REPORT)))
             if new := [report for report in reports if report["number"] not in planned]:
-                conn.execute(INSERT_REPORTS, new)
-
-    def store_asset_check_event(self, event: EventLogEntry, event_id: int | None) -> None:
-        """Store the plan or the report of a check.
-
-        Dagster plans a row for each partition of the run, also for a check without partitions. These rows would stay in
-        the check's history as skipped, so a report without a partition removes them.
-
-        Args:
-            event: the plan or the report.
-            event_id: its number in the log.
-        """
-        super().store_asset_check_event(event, event_id)
-        if event.dagster_event_type == JUDGED and event.run_id:
-            report = event.get_dagster_event().asset_check_evaluation_data
-            if report.partition is None:
-                known = {"asset_key": report.asset_key.to_string(), "check_name": report.check_name}
-                with self.index_connection() as conn:
-                    conn.execute(FORGET_PLANNED, {**known, "run_id": event.run_id})
+                conn.execute(INSERT_REPORTS, _columns(new, REPORT))
+            if whole := [report for report in reports if report["partition"] is None]:
+                conn.execute(FORGET_PLANNED, _columns(whole, CHECK_OF_RUN))
 
     def prepare_insert_event(self, event: EventLogEntry) -> Any:
         """Return the insert of one event, with the partition of a check's report.
@@ -240,8 +255,16 @@ def _plans(checks: Sequence[tuple[EventLogEntry, dict[str, Any]]]) -> dict[str, 
         plans.append({**row, "asset_key": planned.asset_key.to_string(), "check_name": planned.check_name})
         keys = planned.partitions_subset.get_partition_keys() if planned.partitions_subset else [None]
         partitions += [(row["number"], key) for key in keys]
-    columns = {name: [plan[name] for plan in plans] for name in PLAN}
-    return {**columns, "of_plan": [number for number, _ in partitions], "partition": [key for _, key in partitions]}
+    return {
+        **_columns(plans, PLAN),
+        "of_plan": [number for number, _ in partitions],
+        "partition": [key for _, key in partitions],
+    }
+
+
+def _columns(rows: Sequence[Mapping[str, Any]], names: Sequence[str]) -> dict[str, list[Any]]:
+    """Rows as the columns that a statement unnests."""
+    return {name: [row[name] for row in rows] for name in names}
 
 
 def _report(event: EventLogEntry, row: Mapping[str, Any], number: int) -> dict[str, Any]:

@@ -20,10 +20,12 @@ from crypto_assets.tables.contract import TEXTS, TIMESTAMP, Contract
 from crypto_assets.tables.schemas import ML_FEATURES
 
 if TYPE_CHECKING:
+    import psycopg2.errors as errors
     import psycopg2.extras as extras
     import psycopg2.sql as sql
     from psycopg2.extensions import cursor as Cursor
 else:
+    errors = lazy("psycopg2.errors")
     sql = lazy("psycopg2.sql")
     extras = lazy("psycopg2.extras")
 
@@ -64,6 +66,7 @@ class LatestRows(_Online):
     """The newest row of each coin as JSON, made by Postgres itself: for the gateway, which passes it on."""
 
     attempts = 2  # a connection that a restart has closed is opened again; a request does not wait for longer
+    single_statements = True
 
     def __init__(self, url: str, contract: Contract = ML_FEATURES) -> None:
         super().__init__(url, contract)
@@ -107,6 +110,33 @@ class LatestRows(_Online):
         )
         count, text = cursor.fetchone() or (0, "[]")
         return count, text
+
+
+class Marks(SharedState):
+    """A mark of the rows of each table online: it is another one after each change of them."""
+
+    what, schema, lock = "online.changes", "SET TIME ZONE 'UTC'", _Online.lock
+    attempts = 2
+    single_statements = True
+
+    def all(self) -> dict[str, str]:
+        """Return table -> mark.
+
+        Returns:
+            The marks; a table that was never written has none.
+
+        Raises:
+            InstanceError: the server stays away.
+        """
+        return dict(self._transaction(_marks))
+
+
+def _marks(cursor: Cursor) -> list[tuple[str, str]]:
+    try:
+        cursor.execute("SELECT name, mark::text FROM online.changes")
+    except errors.UndefinedTable:  # no row was put online since this version came
+        return []
+    return cursor.fetchall()
 
 
 def upsert(url: str, rows: pl.DataFrame, version: int, contract: Contract = ML_FEATURES) -> int:
@@ -162,9 +192,14 @@ def _upsert(cursor: Cursor, contract: Contract, columns: list[str], values: list
         sets=sql.SQL(", ").join(sql.SQL("{0} = EXCLUDED.{0}").format(sql.Identifier(name)) for name in columns),
         version=sql.Identifier(VERSION),
     )
-    return (
-        len(extras.execute_values(cursor, statement, values, page_size=len(values) or 1, fetch=True)) if values else 0
-    )
+    won = len(extras.execute_values(cursor, statement, values, page_size=len(values) or 1, fetch=True)) if values else 0
+    if won:  # a random mark: a database that is restored or made anew never repeats one for other rows
+        cursor.execute(
+            "INSERT INTO online.changes (name, mark) VALUES (%s, gen_random_uuid()) "
+            "ON CONFLICT (name) DO UPDATE SET mark = EXCLUDED.mark",
+            (contract.table,),
+        )
+    return won
 
 
 def _latest(cursor: Cursor, contract: Contract, symbols: Sequence[str] | None) -> pl.DataFrame:
@@ -201,8 +236,11 @@ def _prepare(cursor: Cursor, contract: Contract) -> None:
     cursor.execute("SELECT pg_advisory_xact_lock(%s)", (_Online.lock,))  # two first writers must not both create it
     kinds = {column.name: _kind(column.dtype) for column in contract.columns} | {VERSION: "bigint"}
     stored, place = _stored(cursor, contract), _place(contract)
-    if not stored:
+    cursor.execute("SELECT to_regclass('online.changes')")
+    if cursor.fetchone() == (None,):
         cursor.execute("CREATE SCHEMA IF NOT EXISTS online")
+        cursor.execute("CREATE TABLE online.changes (name text PRIMARY KEY, mark uuid NOT NULL)")
+    if not stored:
         cursor.execute(sql.SQL("CREATE TABLE {place} (symbol text PRIMARY KEY)").format(place=place))
     for name, kind in kinds.items():
         if name not in {"symbol", *stored}:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import nullcontext
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from crypto_assets.errors import InstanceError, first_line
@@ -30,13 +31,15 @@ class SharedState:
 
     ``what`` names the state in the :class:`InstanceError` that is raised when the server stays away. ``lock`` is a
     number that nothing else locks, so that two first commands do not both create the tables. ``attempts`` says how often a
-    transaction is tried while the server is away.
+    transaction is tried while the server is away. ``single_statements``: each statement is a transaction of its own, which
+    saves two round trips where the work is one statement.
     """
 
     what: str
     schema: str
     lock: int
     attempts: int = ATTEMPTS
+    single_statements: bool = False
 
     def __init__(self, url: str) -> None:
         self._dsn = url.replace("postgresql+psycopg2://", "postgresql://")
@@ -58,7 +61,8 @@ class SharedState:
             attempts = 1 if once else self.attempts
             for attempt in range(attempts):
                 try:
-                    with self._open() as connection, connection.cursor() as cursor:
+                    connection = self._open()
+                    with nullcontext() if self.single_statements else connection, connection.cursor() as cursor:
                         return work(cursor)
                 except (psycopg2.OperationalError, psycopg2.InterfaceError):
                     self._connection = None
@@ -77,4 +81,5 @@ class SharedState:
             with self._connection, self._connection.cursor() as cursor:
                 cursor.execute("SELECT pg_advisory_xact_lock(%s)", (self.lock,))
                 cursor.execute(self.schema)
+            self._connection.autocommit = self.single_statements
         return self._connection

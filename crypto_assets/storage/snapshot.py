@@ -26,6 +26,7 @@ class SnapshotWarehouse(Warehouse):
     def __init__(self, uri: str) -> None:
         super().__init__(uri)
         self._opened: dict[str, DeltaTable | None] = {}
+        self._of_version: dict[tuple[str, int], DeltaTable | None] = {}
         self._listed: dict[tuple[str, int], pl.DataFrame] = {}
 
     def snapshot(self, table: str, version: int | None = None) -> DeltaTable | None:
@@ -42,9 +43,13 @@ class SnapshotWarehouse(Warehouse):
             WarehouseError: the table cannot be read.
         """
         if version is not None:
-            return super().snapshot(table, version)
+            if (table, version) not in self._of_version:
+                self._of_version[table, version] = super().snapshot(table, version)
+            return self._of_version[table, version]
         if table not in self._opened:
-            self._opened[table] = super().snapshot(table)
+            opened = self._opened[table] = super().snapshot(table)
+            if opened is not None:
+                self._of_version[table, opened.version()] = opened
         return self._opened[table]
 
     def _list(self, snapshot: DeltaTable) -> pl.DataFrame:

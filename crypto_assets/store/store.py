@@ -71,7 +71,7 @@ class Store:
         """List the tables, with what they hold now.
 
         Returns:
-            One row a table: table, group, grain, rows, first_day, last_day, coverage (days with rows ÷ days due; null
+            One row a table, with table, group, grain, rows, first_day, last_day, coverage (days with rows ÷ days due; null
             where none is due), newest (``available_at``, UTC), fresh (null for recorded data, and where freshness does not
             apply), fresh_within, pit_quality (the kinds that a row can have), units, version, description.
 
@@ -161,8 +161,8 @@ class Store:
             symbols: coins; None for all.
 
         Returns:
-            The columns of ``signals``, sorted by symbol: the target weight in [-1, 1], the model, why. Empty while no model
-            is trained.
+            The columns of ``signals``, sorted by symbol, with the target weight in [-1, 1], the model, why. Empty while no
+            model is trained.
 
         Raises:
             UsageError: a coin does not exist.

@@ -68,7 +68,23 @@ NEWS_ARTICLES = Contract(
         key("title", "Title, plain text."),
         Column("summary", pl.String, "text", "Summary, plain text, at most 2,000 characters."),
         Column("url", pl.String, "address", "Link to the article."),
-        Column("symbols", TEXTS, "coins", "Coins named in title or summary: whole words and cashtags only.", nullable=False),
+        Column(
+            "clean_title", pl.String, "text",
+            "Title without a last part that recurs in the feed (the outlet's name): what is analysed.",
+        ),
+        Column(
+            "clean_summary", pl.String, "text",
+            "Summary without boilerplate: what is analysed. Empty where all of it is boilerplate, null without a summary.",
+        ),
+        Column(
+            "boilerplate", TEXTS, "texts",
+            "What was stripped, at most 20 parts: calls to the reader and author lines, and texts that recurred under 3 "
+            "titles of the feed within the 7 days up to the article.",
+        ),
+        Column(
+            "symbols", TEXTS, "coins", "Coins named in clean_title or clean_summary: whole words and cashtags only.",
+            nullable=False,
+        ),
         Column(
             "duplicate_of", pl.String, "article_id",
             "The earliest article known before, of the same or the 2 days before, that this one repeats; else null.",
@@ -258,7 +274,7 @@ NARRATIVES_LOOKBACK_DAYS = 1 + ATTENTION_DAYS + SEEN_LATE_DAYS  # 1: the window 
 TRENDS_LOOKBACK_DAYS = ATTENTION_DAYS + SEEN_LATE_DAYS
 
 # Column -> the input columns that it is computed from, for the lineage in the UI.
-_TEXT = ("news_articles.title", "news_articles.summary")
+_TEXT = ("news_articles.clean_title", "news_articles.clean_summary")
 _TIMES = ("news_articles.available_at", "news_articles.published_at")
 _STORY = (*_TIMES, "news_articles.duplicate_of")
 _NAMED = (*_STORY, "news_articles.symbols")
@@ -288,7 +304,7 @@ _OF_AN_HOUR = {
     "article_count_24h": (*_TIMES, "news_articles.symbols"),
     "story_count_24h": _NAMED,
     "attention_7d": _NAMED,
-    "novelty_7d": (*_NAMED, "news_articles.title"),
+    "novelty_7d": (*_NAMED, "news_articles.clean_title"),
     "dominant_theme": (*_NAMED, *_THEME, "article_narratives.confidence"),
     "top_articles": (*_NAMED, *_CHOSEN),
     **dict.fromkeys(("sentiment_24h", "sentiment_decayed_24h", "sentiment_momentum_24h"), (*_NAMED, *_TONE)),

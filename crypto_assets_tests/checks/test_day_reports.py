@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import date, datetime
 from typing import Any
 
 import dagster as dg
 import pytest
-from dagster import AssetCheckKey, AssetKey, DagsterInstance, DagsterRunStatus, RunsFilter
+from dagster import AssetCheckKey, AssetKey, DagsterInstance, DagsterRunStatus, EventLogEntry, RunsFilter
 from dagster._core.storage.asset_check_execution_record import (
     AssetCheckExecutionRecord,
     AssetCheckExecutionRecordStatus,
     AssetCheckExecutionResolvedStatus,
 )
 from dagster._core.storage.event_log.base import PartitionKeyFilter
-from dagster_postgres.event_log import PostgresEventLogStorage
 
 from crypto_assets.assets.shell import DAILY
 from crypto_assets.automation.staleness import newest_metadata
@@ -25,6 +25,7 @@ from crypto_assets.dates import DAY, days
 from crypto_assets.definitions import defs
 from crypto_assets.operate import runs
 from crypto_assets.operate.status import status
+from crypto_assets.runtime.event_log import BatchingPostgresEventLogStorage
 from crypto_assets_tests import scenario
 from crypto_assets_tests.platform import Platform
 
@@ -170,18 +171,21 @@ def test_a_check_of_the_table_reports_once_and_leaves_nothing_planned(platform: 
     assert found[0].evaluation is not None
 
 
-def test_the_reports_of_days_are_written_together(platform: Platform, monkeypatch: pytest.MonkeyPatch) -> None:
-    alone: list[str | None] = []
-    stock = PostgresEventLogStorage.store_event
+def test_the_reports_of_a_step_are_written_together(platform: Platform, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Those of the days and of the ranges of all its checks, by one call of the storage."""
+    written: list[set[str | None]] = []
+    stock = BatchingPostgresEventLogStorage.store_event_batch
 
-    def watched(storage: PostgresEventLogStorage, event: Any) -> None:
-        if event.is_dagster_event and event.dagster_event_type == dg.DagsterEventType.ASSET_CHECK_EVALUATION:
-            alone.append(event.get_dagster_event().asset_check_evaluation_data.partition)
-        stock(storage, event)
+    def watched(storage: BatchingPostgresEventLogStorage, events: Sequence[EventLogEntry]) -> None:
+        if {event.dagster_event_type for event in events} == {dg.DagsterEventType.ASSET_CHECK_EVALUATION}:
+            found = [event.get_dagster_event().asset_check_evaluation_data for event in events]
+            assert {report.check_name for report in found} == set(every_measure()["ohlc"])
+            written.append({report.partition for report in found})
+        stock(storage, events)
 
-    monkeypatch.setattr(PostgresEventLogStorage, "store_event", watched)
+    monkeypatch.setattr(BatchingPostgresEventLogStorage, "store_event_batch", watched)
     assert platform.backfill(START, END, tables=["ohlc"]).ok
-    assert set(alone) == {None}
+    assert written == [{*map(str, days(START, END)), None}]
 
 
 def test_times_are_times(platform: Platform) -> None:

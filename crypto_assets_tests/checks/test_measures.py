@@ -7,12 +7,14 @@ from datetime import date, datetime, timedelta, timezone
 from pathlib import Path
 from typing import Any
 
+import dagster as dg
 import polars as pl
 import pytest
 
 from crypto_assets.checks import measures
+from crypto_assets.checks.day_reports import shown
 from crypto_assets.checks.outcome import Outcome, Scope
-from crypto_assets.checks.shells import as_result, every_measure, scope_of
+from crypto_assets.checks.shells import every_measure, scope_of
 from crypto_assets.checks.state import FROM_FIRST_ROW, RECORDS, SNAPSHOTS
 from crypto_assets.dates import days
 from crypto_assets.features.all_features import FEATURES
@@ -206,10 +208,13 @@ def test_the_range_comes_from_the_run(scope: Scope) -> None:
     assert (recent.end - recent.start).days == 30
 
 
-def test_results_carry_severity_and_numbers() -> None:
-    result = as_result(Outcome(False, "why", "ERROR", {"ratio": 0.5, "columns": {"a": 1.0}}))
-    assert result.severity.value == "ERROR"
-    assert result.metadata["ratio"].value == 0.5
+def test_reports_carry_the_numbers() -> None:
+    """Their severity: ``test_shells.py``."""
+    numbers = {"ratio": 0.5, "columns": {"a": 1.0}, "at": datetime(2021, 3, 1, tzinfo=timezone.utc)}
+    metadata = shown(numbers)
+    assert metadata["ratio"] == 0.5
+    assert metadata["columns"] == dg.MetadataValue.json({"a": 1.0})
+    assert metadata["at"] == dg.MetadataValue.timestamp(numbers["at"])
 
 
 def _themes(with_stories: list[date]) -> list[dict]:

@@ -10,10 +10,10 @@ import polars as pl
 import pytest
 
 from crypto_assets.catalog import by_symbol, select
+from crypto_assets.checks.day_reports import shown
 from crypto_assets.checks.expected_features import expectations
 from crypto_assets.checks.outcome import Chart, Scope
 from crypto_assets.checks.population import feature_population, measure_population, ten_fields
-from crypto_assets.checks.shells import as_result
 from crypto_assets.dates import days
 from crypto_assets.features.all_features import FEATURES, GROUPS
 from crypto_assets.features.build import build_features
@@ -167,9 +167,9 @@ def test_the_check_shows_groups_over_time(scope: Scope) -> None:
     assert isinstance(chart, Chart)
     assert set(chart.series) == set(GROUPS)
     assert chart.series["price"] == ([START, END], [1.0, 1.0])
-    shown = as_result(outcome).metadata
-    assert shown["population_by_group"].value.startswith("![expected feature cells filled")
-    assert shown["not_given"].value["onchain_base.transfer_volume_usd"] == ["BTC", "UNI", "DOGE"]
+    metadata = shown(outcome.numbers)
+    assert metadata["population_by_group"].value.startswith("![expected feature cells filled")
+    assert metadata["not_given"].value["onchain_base.transfer_volume_usd"] == ["BTC", "UNI", "DOGE"]
 
 
 def test_a_tick_of_one_day_draws_no_picture(scope: Scope) -> None:

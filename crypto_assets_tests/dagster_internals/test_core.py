@@ -180,7 +180,7 @@ def test_the_daemon_is_a_module_that_runs_a_workspace() -> None:
 
 
 def test_partitions_get_metadata_of_their_own_and_reports_of_checks_are_batched(instance: DagsterInstance) -> None:
-    """add_by_partition, newest_materialisations, CheckTarget, check_reports and reports_of_ranges in one run over days."""
+    """add_by_partition, newest_materialisation(s), CheckTarget, check_reports and reports_of_ranges in one run over days."""
     days = ["2025-01-02", "2025-01-03"]
 
     @dg.asset(partitions_def=CALENDAR, backfill_policy=dg.BackfillPolicy.single_run())
@@ -193,6 +193,9 @@ def test_partitions_get_metadata_of_their_own_and_reports_of_checks_are_batched(
     def check(context):
         newest = core.newest_materialisations(context.instance, AssetKey("one"), [*days, "2025-01-04"])
         assert set(newest) == set(days) and all(isinstance(found, core.CheckTarget) for found in newest.values())
+        last = core.newest_materialisation(context.instance, AssetKey("one"))
+        assert last is not None and last.storage_id == newest[days[-1]].storage_id
+        assert core.newest_materialisation(context.instance, AssetKey("another")) is None
         reports = [
             dg.AssetCheckEvaluation(
                 AssetKey("one"), "good", True, partition=day, target_materialization_data=newest[day]

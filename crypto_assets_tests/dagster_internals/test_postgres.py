@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 
 import pytest
 from dagster import AssetKey, AssetMaterialization, DagsterEventType, DagsterInstance, EventLogEntry
 from dagster_postgres import PostgresEventLogStorage
-from sqlalchemy import select, text
+from sqlalchemy import create_engine, select, text
 from sqlalchemy.engine import Connection
 
 from crypto_assets.dagster_internals import postgres
@@ -91,6 +92,18 @@ def test_a_kept_connection_is_used_again_and_closed(stock: PostgresEventLogStora
     assert backend() == first
     postgres.close_connections(stock)
     assert backend() != first
+
+
+def test_a_kept_connection_that_the_server_closed_is_made_anew(stock: PostgresEventLogStorage) -> None:
+    """As after a restart of the server, which takes longer than a connection may go unused without being asked."""
+    postgres.keep_connections(stock)
+    with stock.index_connection() as connection:
+        first = connection.execute(text("SELECT pg_backend_pid()")).scalar_one()
+        with create_engine(stock.postgres_url).connect() as other:
+            other.execute(text("SELECT pg_terminate_backend(:pid)"), {"pid": first})
+    time.sleep(2 * postgres.ASKED_AFTER_S)
+    with stock.index_connection() as connection:
+        assert connection.execute(text("SELECT pg_backend_pid()")).scalar_one() != first
 
 
 def test_a_server_that_is_away_is_their_exception(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,4 +1,4 @@
-"""In a copy in which docs/extending.md was carried out: each of the seven things is made by the real platform."""
+"""In a copy in which docs/extending.md was carried out: each of the things is made by the real platform."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ END = today() - DAY * 3
 START = END - DAY * (DAYS - 1)
 
 
-def test_the_seven_recipes_on_the_sandbox(
+def test_the_recipes_on_the_sandbox(
     instance: dg.DagsterInstance, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with Sandbox() as sandbox:

@@ -85,6 +85,11 @@ CASES = (
          ("feed_silent", "crypto_assets/monitoring/alerts/kinds.py")),
     Case("a watcher", "crypto_assets/monitoring/alerts/sensors.py", "        feeds,", BOOKS,
          ("feed_silent", "crypto_assets/monitoring/alerts/sensors.py")),
+    Case("the tests of a model", "crypto_assets_tests/models/test_training.py", "ic_weighted",
+         f"{STEPS}::test_every_kind_of_model_has_its_tests_and_is_documented",
+         ("ic_weighted", "crypto_assets_tests/models/test_training.py")),
+    Case("the page of a model", "docs/models.md", "ic_weighted", f"{STEPS}::test_every_kind_of_model_has_its_tests_and_is_documented",
+         ("ic_weighted", "docs/models.md")),
     Case("the test of a watcher", "crypto_assets_tests/monitoring/test_feeds.py", "def test",
          f"{STEPS}::test_every_watcher_of_the_alerts_has_a_test", ("feeds", "crypto_assets_tests/monitoring/")),
 )  # fmt: skip

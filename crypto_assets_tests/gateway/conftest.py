@@ -6,7 +6,6 @@ import threading
 import time
 import uuid
 from collections.abc import Callable, Iterator
-from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 
@@ -17,6 +16,7 @@ import pytest
 import uvicorn
 
 from crypto_assets.gateway.app import build
+from crypto_assets.gateway.server import configured
 from crypto_assets.gateway.tokens import Tokens
 from crypto_assets.serving import online
 from crypto_assets.settings import Settings
@@ -62,13 +62,12 @@ def start(home: Path, database: str) -> Iterator[Callable[..., Running]]:
     """Starts gateways: ``start(loopback_without_token=True)``."""
     running: list[tuple[uvicorn.Server, threading.Thread]] = []
     tokens = Tokens(database)
-    settings = replace(Settings.from_env({"CRYPTO_ASSETS_HOME": str(home)}))
     newest = feature_rows().sort("ts").group_by("symbol", maintain_order=True).last()
     online.upsert(database, newest, 1)
 
-    def make(**options: bool) -> Running:
-        app = build(settings, database, **options)
-        server = uvicorn.Server(uvicorn.Config(app, port=0, log_level="warning", lifespan="on"))
+    def make(at: Path = home, **options: bool) -> Running:
+        app = build(Settings.from_env({"CRYPTO_ASSETS_HOME": str(at)}), database, **options)
+        server = uvicorn.Server(configured(app, port=0, lifespan="on"))
         thread = threading.Thread(target=server.run)
         thread.start()
         running.append((server, thread))

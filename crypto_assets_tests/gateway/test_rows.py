@@ -14,7 +14,6 @@ import pyarrow.ipc as arrow_ipc
 import pytest
 from polars.testing import assert_frame_equal
 
-import crypto_assets as ca
 from crypto_assets.gateway import rows as gateway_rows
 from crypto_assets.storage.warehouse import Warehouse
 from crypto_assets.tables.schemas import PRICES
@@ -117,16 +116,10 @@ def test_json_is_compressed_for_those_who_accept_it_and_arrow_is_not(client: htt
 
 
 def test_a_cursor_stays_with_its_version_while_the_table_is_written(
-    home: Path, tmp_path: Path, start: Callable[..., Running], monkeypatch: pytest.MonkeyPatch
+    home: Path, tmp_path: Path, start: Callable[..., Running]
 ) -> None:
     shutil.copytree(home, tmp_path / "copy")
-    monkeypatch.setattr(
-        "crypto_assets.gateway.current.Current.warehouse",
-        lambda self, uri: Warehouse(str(tmp_path / "copy" / "warehouse")),
-    )
-    gateway = start()
-    table = ca.open(tmp_path / "copy").table("prices")
-    monkeypatch.setattr("crypto_assets.store.store.Store.table", lambda self, name: table)
+    gateway = start(at=tmp_path / "copy")
     with gateway.client() as client:
         first = client.get(PATH, params={"limit": 100}).json()
         before = datetime.now(timezone.utc)

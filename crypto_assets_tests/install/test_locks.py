@@ -53,7 +53,7 @@ def test_every_pin_has_hashes_and_no_address_is_named(lock: Path) -> None:
         assert "--hash=sha256:" in block, block
 
 
-@pytest.mark.parametrize(("names", "lock"), [("REQUIRES", RUN), ("REQUIRES", TEST), ("DEV", TEST)])
+@pytest.mark.parametrize(("names", "lock"), [("REQUIRES", RUN), ("REQUIRES", TEST), ("DEV", TEST), ("DOCS", TEST)])
 def test_the_lock_files_hold_what_setup_asks_for(names: str, lock: Path) -> None:
     found = pins(lock)
     for wanted in asked_for(names):
@@ -67,7 +67,8 @@ def test_tests_run_with_the_versions_that_users_get() -> None:
 
 
 def test_the_demo_installs_no_test_tool() -> None:
-    assert not {canonicalize_name(tool.name) for tool in asked_for("DEV")} & set(pins(RUN)) - {"pyyaml"}  # Dagster's
+    tools = {canonicalize_name(tool.name) for tool in asked_for("DEV") + asked_for("DOCS")}
+    assert not tools & set(pins(RUN)) - {"pyyaml"}  # Dagster's
 
 
 def test_the_licence_list_is_of_the_lock_files() -> None:

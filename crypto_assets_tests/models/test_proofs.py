@@ -8,6 +8,7 @@ from datetime import timedelta
 import numpy as np
 import polars as pl
 import pytest
+from scipy import stats
 
 from crypto_assets.models import proofs
 from crypto_assets.models.training import Labelled
@@ -54,6 +55,58 @@ def test_shuffled_labels_show_a_training_that_sees_its_test_rows(labelled: Label
 def test_a_planted_leak_is_found_and_named_alone_in_ten_of_ten(labelled: Labelled) -> None:
     assert proofs.suspects(proofs.feature_coefficients(labelled, 24)) == []
     assert proofs.planted_leaks(labelled, 24, range(10)) == [[proofs.PLANTED]] * 10
+
+
+def panel(coins: int, days: int, seed: int) -> Labelled:
+    """A market whose coins move together most of the time, and twelve features: noise that lasts an hour, ten hours, four
+    days or for ever, and three of them that know as much of what follows as a feature is expected to at most."""
+    rng = np.random.default_rng(seed)
+    hours, kinds = days * 24, np.array([0.0, 0.9, 0.99, 1.0] * 3)
+    own = 0.004 * rng.standard_t(4, size=(hours + 24, coins))
+    together = 0.015 * rng.normal(size=(hours + 24, 1))
+    moved, alone = (np.cumsum(steps, axis=0) for steps in (own + together, own))
+    alone = alone[24:] - alone[:-24]
+    known = (alone - alone.mean(axis=1, keepdims=True)) / alone.std(axis=1, keepdims=True)
+    values = np.empty((hours, len(kinds), coins))
+    lasting, renewed = kinds[:, None], np.sqrt(1 - kinds**2)[:, None]
+    values[0] = rng.normal(size=values.shape[1:])
+    for hour in range(1, hours):
+        values[hour] = lasting * values[hour - 1] + renewed * rng.normal(size=values.shape[1:])
+    values[:, ::4] += proofs.PLAUSIBLE_IC * known[:, None]
+    columns = {f"f{number:02}": values[:, number].ravel() for number in range(len(kinds))}
+    rows = pl.DataFrame(
+        {
+            "symbol": [f"C{coin}" for coin in range(coins)] * hours,
+            "ts": [BEGIN + timedelta(hours=hour) for hour in range(hours) for _ in range(coins)],
+            "forward_return": (moved[24:] - moved[:-24]).ravel(),
+            **columns,
+        }
+    )
+    return Labelled.of(rows, list(columns))
+
+
+@pytest.mark.parametrize(("coins", "days"), [(5, 60), (20, 30), (20, 90)])
+def test_a_planted_leak_is_found_alone_in_small_panels_whose_coins_move_together(coins: int, days: int) -> None:
+    for seed in range(2):
+        assert proofs.planted_leaks(panel(coins, days, seed), 24, range(10)) == [[proofs.PLANTED]] * 10
+
+
+@pytest.mark.parametrize("step", [5, 24])
+def test_searches_among_honest_features_name_one_in_a_hundred_at_most(step: int) -> None:
+    searches = [proofs.suspects(proofs.feature_coefficients(panel(8, 45, seed), 24, step)) for seed in range(40)]
+    assert sum(map(bool, searches)) <= 1
+
+
+@pytest.mark.parametrize(("features", "freedom"), [(348, 89), (40, 59), (3, 7), (348, 29)])
+def test_bounds_are_quantiles_of_students_t(features: int, freedom: int) -> None:
+    expected = stats.t.ppf(1 - proofs.FALSE_ALARM / 2 / features, freedom)
+    assert proofs.errors_of_bound(features, freedom) == pytest.approx(expected, rel=1e-3)
+
+
+def test_a_strong_coefficient_of_a_few_hours_is_not_sure() -> None:
+    rows = {"feature": ["sure", "few", "too_few", "equal"], "samples": [90, 6, 4, 6], "rank_ic": [0.3, 0.3, 0.9, 0.9]}
+    found = pl.DataFrame({**rows, "t": [10.0, 4.0, 50.0, None]})
+    assert proofs.suspects(found) == ["sure", "equal"]
 
 
 def test_coefficients_of_features_are_sorted_and_do_not_overlap(labelled: Labelled) -> None:

@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 from vaderSentiment.vaderSentiment import SentimentIntensityAnalyzer
 
-from crypto_assets.narratives.lexicon import judge
+from crypto_assets.narratives.lexicon import word_tone
 
 NEUTRAL = 0.05  # below this VADER's authors call a text neutral
 
@@ -32,7 +32,7 @@ def test_tone_of_posts_beside_vader(shared: Path) -> None:
     posts = pd.read_csv(path).drop_duplicates("text")
     vader = SentimentIntensityAnalyzer()
     labels = posts["label"].to_numpy()
-    ours = classes([judge(text)[1] for text in posts["text"]]) == labels
+    ours = classes([word_tone(text) for text in posts["text"]]) == labels
     theirs = classes([vader.polarity_scores(text)["compound"] for text in posts["text"]]) == labels
     low, high = wilson(int(ours.sum()), len(posts))
     assert low < ours.mean() < high and ours.mean() >= 0.49

@@ -9,7 +9,7 @@ import pandas as pd
 import polars as pl
 import pytest
 
-from crypto_assets.narratives.lexicon import judge
+from crypto_assets.narratives.lexicon import word_tone
 from crypto_assets.narratives.posts import social_sentiment
 from crypto_assets.tables.social import SOCIAL_POSTS, SOCIAL_SENTIMENT
 
@@ -40,7 +40,7 @@ def test_400_copies_of_a_text_are_400_posts_and_one_text_for_tone() -> None:
     bot = [post(n, opened + timedelta(seconds=n), 0) for n in range(400)]
     row = derived(posts(*bot, post(999, opened, 1))).loc[("BTC", opened + HOUR)]
     assert (row["post_count_24h"], row["distinct_text_count_24h"]) == (401, 2)
-    assert row["tone_24h"] == pytest.approx((judge(TEXTS[0])[1] + judge(TEXTS[1])[1]) / 2)
+    assert row["tone_24h"] == pytest.approx((word_tone(TEXTS[0]) + word_tone(TEXTS[1])) / 2)
     assert row["market_share_24h"] == 1.0
 
 
@@ -69,7 +69,7 @@ def test_every_cell_is_that_of_a_plain_loop() -> None:
 
 def _tone(mine: list[dict], ts: datetime) -> float:
     texts = {r["text"] for r in mine if ts - 24 * HOUR < r["available_at"] <= ts and r["language"] is None}
-    return float(np.mean([judge(text)[1] for text in texts])) if texts else float("nan")
+    return float(np.mean([word_tone(text) for text in texts])) if texts else float("nan")
 
 
 def test_an_hour_without_posts_has_no_row_and_a_text_of_last_week_is_not_new() -> None:

@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from crypto_assets.catalog import all_coins
+from crypto_assets.narratives.mentions import find_posted_symbols
 from crypto_assets.narratives.tagging import article_id, find_symbols, tag_articles
 from crypto_assets.tables.schemas import NEWS_ARTICLES
 
@@ -56,6 +57,23 @@ NAMED = [
     ("Klaytn is Kaia now", "KAIA"),
     ("0G Labs raises funds", "0G"),
     ("Terra Luna Classic burns supply", "LUNC"),
+    ("Ripple price jumps as XRP holders cheer", "XRP"),
+    ("Ripple Price Prediction: what comes next", "XRP"),
+    ("Stellar Price Surges 10% in a Day", "XLM"),
+    ("Payments firm builds on Stellar, says report", "XLM"),
+    ("Verge Price Doubles Overnight", "XVG"),
+    ("Avalanche Opens a Fund for Games", "AVAX"),
+    ("MakerDAO votes on a new vault", "MKR"),
+    ("Compound Finance pauses a market", "COMP"),
+    ("Oasis Network adds privacy", "ROSE"),
+    ("Immutable X signs a studio", "IMX"),
+    ("SushiSwap names a head chef", "SUSHI"),
+    ("Trader makes a BTC-to-ETH swap", "BTC ETH"),
+    ("BTC-ETH correlation falls", "BTC ETH"),
+    ("LINK breaks resistance as DOT eyes a new high", "LINK DOT"),
+    ("Bitcoin, Solana, Stellar and Avalanche lead", "BTC SOL XLM AVAX"),
+    ("Miner moves 14,500 bitcoins", "BTC"),
+    ("Dogecoin (DOGE) falls as DOGE team leaves office", "DOGE"),
 ]
 NOT_NAMED = [
     "An op-ed on the economy",
@@ -113,6 +131,23 @@ NOT_NAMED = [
     "The status token of the rich",
     "Global dollar liquidity shrinks",
     "Canton of Zug accepts taxes",
+    "Ruling sends ripples through markets",
+    "Ripple Effects of the New Tax",
+    "Ripple hires a chief counsel",
+    "Ripple Labs Donates to a Campaign",
+    "Exchange on the verge of collapse",
+    "The firm, told the Verge, is on hold",
+    "Stock makes a stellar opening",
+    "Fund Posts Stellar Gains for a Stellar Year",
+    "An Avalanche of Liquidations Follows",
+    "Fans cheer as the Colorado Avalanche win",
+    "An avalanche of sales",
+    "BTC Digital Ltd orders machines",
+    "ETH Zurich studies ledgers",
+    "Elon Musk's Department of Government Efficiency (DOGE) cuts jobs",
+    "DOGE staff lose access to the payroll",
+    "A stablecoin is tethered to the dollar",
+    "Polygons and polygon meshes in games",
 ]
 
 
@@ -124,6 +159,20 @@ def test_coins_that_are_named(text: str, symbols: str) -> None:
 @pytest.mark.parametrize("text", NOT_NAMED)
 def test_words_that_are_no_coins(text: str) -> None:
     assert find_symbols(text, all_coins()) == []
+
+
+@pytest.mark.parametrize(
+    ("text", "symbols"),
+    [
+        ("btc to the moon, eth next", "BTC ETH"),
+        ("loading up on #ada and $xrp", "XRP ADA"),
+        ("see btc.com or @eth or eth/btc-fan", ""),
+        ("the sun is near, one link to the dot", ""),
+        ("Bitcoin and BTC", "BTC"),
+    ],
+)
+def test_posts_also_name_coins_in_lower_case(text: str, symbols: str) -> None:
+    assert set(find_posted_symbols(text, all_coins())) == set(symbols.split())
 
 
 @given(st.text(max_size=60))

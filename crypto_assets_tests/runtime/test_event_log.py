@@ -212,13 +212,17 @@ def test_reports_of_days_leave_the_rows_that_stock_leaves(storages: Storages) ->
         assert read[0].evaluation is not None and read[0].evaluation.partition == day
 
 
-def test_a_report_of_no_day_takes_away_what_was_planned_for_days(instance: DagsterInstance) -> None:
+@pytest.mark.parametrize("together", [True, False])
+def test_a_report_of_no_day_takes_away_what_was_planned_for_days(instance: DagsterInstance, together: bool) -> None:
     """Dagster plans a row for each partition of a run, also for a check that has none."""
     storage, run_id = instance.event_log_storage, make_new_run_id()
     assert isinstance(storage, BatchingPostgresEventLogStorage)
     storage.store_event_batch(checked(run_id))
-    storage.store_event_batch(reports(run_id, DAYS[:3]))
-    storage.store_event(reports(run_id, [None])[0])
+    (whole,) = reports(run_id, [None])
+    found = [*reports(run_id, DAYS[:3]), whole]
+    storage.store_event_batch(found if together else found[:3])
+    if not together:
+        storage.store_event(whole)
     (other,) = checked(make_new_run_id())[:1]
     storage.store_event(other)
     rows = content(storage)["checks"]

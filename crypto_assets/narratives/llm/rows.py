@@ -14,6 +14,7 @@ import pandas as pd
 import polars as pl
 
 from crypto_assets.catalog import Coin
+from crypto_assets.narratives.boilerplate import cleaned
 from crypto_assets.narratives.llm.analyst import GIVE_UP_AFTER, Report
 from crypto_assets.narratives.llm.answer import InvalidAnswerError, parse
 from crypto_assets.narratives.llm.grounding import ground
@@ -48,7 +49,7 @@ def subjects(articles: pd.DataFrame) -> list[Subject]:
     return [
         Subject(article_id, day, available_at, str(source).startswith("sandbox"), Article.of(title, summary))
         for article_id, day, available_at, source, title, summary in zip(
-            *(articles[name] for name in columns), strict=True
+            *(cleaned(articles)[name] for name in columns), strict=True
         )
     ]
 

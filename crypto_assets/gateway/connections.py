@@ -1,0 +1,105 @@
+"""Bounds of a connection, below HTTP: a head that is too large or does not come, and a client that does not read.
+
+What is refused here never becomes a request, so its problem document is written by hand.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from http import HTTPStatus
+
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+
+from crypto_assets.gateway.problems import MEDIA_TYPE, body
+
+HEAD_BYTES = 64 * 1024
+HEAD_S = 20.0  # for the head of a request, from the connection or from its first byte
+STALL_S = 60.0  # a client that reads less than STALL_BYTES in this time has gone
+STALL_BYTES = 64 * 1024
+
+
+class Connection(HttpToolsProtocol):
+    """uvicorn's connection with these bounds."""
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        """Begin to wait for a head."""
+        super().connection_made(transport)
+        self._head_bytes, self._in_head = 0, True
+        self._stalled: asyncio.TimerHandle | None = None
+        self._late: asyncio.TimerHandle | None = self.loop.call_later(HEAD_S, self._too_late)
+
+    def data_received(self, data: bytes) -> None:
+        """Take bytes; refuse a head that has no end."""
+        if self.transport.is_closing():
+            return
+        if self._in_head and self._late is None:
+            self._late = self.loop.call_later(HEAD_S, self._too_late)
+        self._head_bytes += len(data)
+        super().data_received(data)
+        if self._in_head and self._head_bytes > HEAD_BYTES:
+            self._refuse(
+                431, "head-too-large", f"address and headers are larger than {HEAD_BYTES:,} bytes; ask for less"
+            )
+
+    def on_headers_complete(self) -> None:
+        """A request begins: its head has come."""
+        self._in_head = False
+        self._wait_no_longer()
+        super().on_headers_complete()
+
+    def on_message_complete(self) -> None:
+        """What comes next is the head of another request."""
+        super().on_message_complete()
+        self._head_bytes, self._in_head = 0, True
+
+    def send_400_response(self, msg: str) -> None:
+        """Answer what is no HTTP."""
+        self._refuse(400, "no-http", "this is no HTTP request that can be read; /docs shows the right form")
+
+    def pause_writing(self) -> None:
+        """The client reads slower than we write: watch it."""
+        super().pause_writing()
+        self._watch()
+
+    def resume_writing(self) -> None:
+        """It has read what was waiting."""
+        if self._stalled is not None:
+            self._stalled.cancel()
+        super().resume_writing()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """End the timers."""
+        self._wait_no_longer()
+        if self._stalled is not None:
+            self._stalled.cancel()
+        super().connection_lost(exc)
+
+    def _watch(self) -> None:
+        self._stalled = self.loop.call_later(STALL_S, self._has_read, self.transport.get_write_buffer_size())
+
+    def _has_read(self, before: int) -> None:
+        if before - self.transport.get_write_buffer_size() < STALL_BYTES:
+            self.transport.abort()  # to close would wait for it
+        else:
+            self._watch()
+
+    def _wait_no_longer(self) -> None:
+        if self._late is not None:
+            self._late.cancel()
+            self._late = None
+
+    def _too_late(self) -> None:
+        if self._head_bytes:
+            self._refuse(408, "head-too-late", f"the head of the request did not come within {HEAD_S:.0f} s; ask again")
+        else:
+            self.transport.close()
+
+    def _refuse(self, status: int, kind: str, detail: str) -> None:
+        text = json.dumps(body(status, kind, detail)).encode()
+        head = (
+            f"HTTP/1.1 {status} {HTTPStatus(status).phrase}\r\nContent-Type: {MEDIA_TYPE}\r\n"
+            f"Content-Length: {len(text)}\r\nConnection: close\r\n\r\n"
+        )
+        self.transport.write(head.encode() + text)
+        self.transport.close()

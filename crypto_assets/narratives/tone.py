@@ -1,0 +1,151 @@
+"""Tone by classifier: is a headline good, neutral or bad news for the market?
+
+A logistic regression on TF-IDF of words, pairs of words and parts of words, with the lexicon's own tone among its
+features. ``tone_model.csv`` has its coefficients, one feature a line, and ``tone_model.json`` its intercepts, the hash of
+the training data and its cross-validated figures. ``train_tone.py`` makes both. The arithmetic here needs no library.
+"""
+
+from __future__ import annotations
+
+import csv
+import json
+import math
+import re
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache
+from importlib.resources import files
+from itertools import pairwise
+
+CLASSES = (-1, 0, 1)
+NEUTRAL = 0.05  # a text that the classifier calls neutral has a tone within this of 0
+TITLE_WEIGHT = 2 / 3  # of the title, against the summary; people judge an article by its title
+READ_CHARS = 400  # of a title or summary: the work on an article is bounded
+PART_LENGTHS = (2, 3, 4, 5)  # letters of the parts of words
+_NUMBER = re.compile(r"[$€£]?\d[\d,.]*")
+_WORD = re.compile(r"\w[\w'-]*")
+_LOUD = re.compile(r"([!?])[!?]*")
+# Blocks of features; each is scaled to length 1 by itself.
+WORDS, PARTS, LEXICON = "word", "part", "lexicon"
+
+
+def normalised(text: str) -> str:
+    """Return the text as the classifier reads it: in lower case, one mark instead of many, each number as 0."""
+    return _LOUD.sub(r"\1", _NUMBER.sub("0", text[:READ_CHARS].lower().replace("’", "'")))
+
+
+def words_of(text: str) -> list[str]:
+    """Return words and pairs of neighbours of a normalised text."""
+    words = _WORD.findall(text)
+    return words + [f"{one} {two}" for one, two in pairwise(words)]
+
+
+def parts_of(text: str) -> list[str]:
+    """Return the parts of the words of a normalised text, with a blank at each end of a word."""
+    found = []
+    for word in text.split():
+        padded = f" {word} "
+        for length in PART_LENGTHS:
+            if length >= len(padded):
+                found.append(padded)
+                break
+            found += [padded[n : n + length] for n in range(len(padded) - length + 1)]
+    return found
+
+
+def lexicon_features(scores: Mapping[str, float]) -> dict[str, float]:
+    """Return the features that the lexicon gives.
+
+    Args:
+        scores: VADER's scores of the normalised text: compound, pos and neg.
+
+    Returns:
+        The name of each feature and its value.
+    """
+    compound = scores["compound"]
+    return {
+        "compound": compound, "pos": scores["pos"], "neg": scores["neg"],
+        "good": float(compound > NEUTRAL), "bad": float(compound < -NEUTRAL),
+    }  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Feature:
+    """What a feature weighs."""
+
+    idf: float  # inverse document frequency
+    negative: float  # coefficients, one a class
+    neutral: float
+    positive: float
+
+
+@dataclass(frozen=True)
+class ToneModel:
+    """The coefficients of the classifier."""
+
+    blocks: Mapping[str, Mapping[str, Feature]]  # block -> name of the feature -> what it weighs
+    intercepts: tuple[float, ...]  # one a class
+    card: Mapping[str, object]  # data, hash, figures
+
+    def probabilities(self, text: str, scores: Mapping[str, float]) -> tuple[tuple[float, ...], float]:
+        """Compute the probability of each of ``CLASSES``, and how much of the text the model knows.
+
+        Args:
+            text: a normalised text.
+            scores: the lexicon's scores of it.
+
+        Returns:
+            The probabilities, and the share of the words that are features of the model.
+        """
+        sums = list(self.intercepts)
+        for block, found in ((WORDS, words_of(text)), (PARTS, parts_of(text))):
+            self._add(sums, self.blocks[block], ((name, 1 + math.log(n)) for name, n in Counter(found).items()), True)
+        self._add(sums, self.blocks[LEXICON], lexicon_features(scores).items(), False)
+        most = max(sums)
+        powers = [math.exp(value - most) for value in sums]
+        words = _WORD.findall(text)
+        known = sum(word in self.blocks[WORDS] for word in words) / len(words) if words else 0.0
+        return tuple(power / sum(powers) for power in powers), known
+
+    @staticmethod
+    def _add(
+        sums: list[float], block: Mapping[str, Feature], found: Iterable[tuple[str, float]], to_length_1: bool
+    ) -> None:
+        """Add the features of one block to the sum of each class."""
+        square = negative = neutral = positive = 0.0
+        for name, value in found:
+            feature = block.get(name)
+            if feature is not None:
+                weight = value * feature.idf
+                square += weight * weight
+                negative += weight * feature.negative
+                neutral += weight * feature.neutral
+                positive += weight * feature.positive
+        length = math.sqrt(square) if to_length_1 and square else 1.0
+        for n, total in enumerate((negative, neutral, positive)):
+            sums[n] += total / length
+
+
+def tone(probabilities: Sequence[float]) -> float:
+    """Return the tone -1 to 1 of class probabilities: that of good less that of bad news.
+
+    Its size says the class: it is within ``NEUTRAL`` of 0 exactly where neutral is the most probable class.
+    """
+    bad, neutral, good = probabilities
+    margin = good - bad
+    if neutral >= max(good, bad):
+        return NEUTRAL * 0.99 * margin
+    return math.copysign(NEUTRAL + (1 - NEUTRAL) * abs(margin), margin)
+
+
+@cache
+def tone_model() -> ToneModel:
+    """Read the model that the package has."""
+    folder = files("crypto_assets.narratives")
+    card = json.loads((folder / "tone_model.json").read_text(encoding="utf-8"))
+    blocks: dict[str, dict[str, Feature]] = {WORDS: {}, PARTS: {}, LEXICON: {}}
+    with (folder / "tone_model.csv").open(encoding="utf-8", newline="") as handle:
+        for block, name, *values in list(csv.reader(handle))[1:]:
+            blocks[block][name] = Feature(*map(float, values))
+    return ToneModel(blocks, tuple(card["intercepts"]), card)

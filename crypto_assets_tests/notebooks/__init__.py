@@ -1,0 +1,1 @@
+"""docs/notebooks and the quick start, run against one home that docs/notebooks/market.py fills."""
