@@ -9,7 +9,7 @@ from crypto_assets.tables.events import KIND_DAYS, KINDS
 
 NAMED = "events_24h > 0"  # without an event there is no tone and no novelty
 OWN_HOUR = timedelta(minutes=30)  # a row serves the decision of its own hour, 5 minutes later, and no other
-RARELY = "false"  # no row is expected to have it: most coins have had no such event
+RARELY = "events_24h < 0"  # no row is expected to have it: most coins have had no such event
 
 
 def _event(

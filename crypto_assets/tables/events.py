@@ -122,7 +122,7 @@ COIN_EVENTS = Contract(
     pit_quality=WorstOfInputs(by=None),
 )  # fmt: skip
 
-_TEXT = ("news_articles.title", "news_articles.summary", "news_articles.feed", "news_articles.symbols")
+_TEXT = ("news_articles.clean_title", "news_articles.clean_summary", "news_articles.feed", "news_articles.symbols")
 _ORDER = ("news_articles.available_at", "news_articles.article_id")
 _EVENT = (*_TEXT, *_ORDER)
 _OF_AN_EVENT = {
