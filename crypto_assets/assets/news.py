@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from datetime import datetime, timedelta
+from typing import Any
 
 import dagster as dg
 import pandas as pd
@@ -110,23 +111,10 @@ def narratives(
 
 
 @dg.asset(**shell.asset_kwargs("coin_events"), ins=derived.polars_inputs("coin_events"))
-def coin_events(
-    context: dg.AssetExecutionContext,
-    providers: Providers,
-    news_events: pl.DataFrame,
-    news_articles: pl.DataFrame,
-    article_narratives: pl.DataFrame,
-    event_reactions: pl.DataFrame,
-) -> pl.DataFrame:
+def coin_events(context: dg.AssetExecutionContext, providers: Providers, **inputs: Any) -> pl.DataFrame:
     """Count the events of the last 24 hours by coin and hour, beside what was usual and what followed before."""
     start, end = shell.days_of(context)
     shell.show_lineage(context)
-    inputs = {
-        "news_events": news_events,
-        "news_articles": news_articles,
-        "article_narratives": article_narratives,
-        "event_reactions": event_reactions,
-    }
     rows = coin_hours.coin_events(inputs, symbols(providers.coins()), start, end)
     rows = rows.filter(pl.col("ts") <= providers.now())  # hours in the future have no row
     return shell.with_worst("coin_events", rows, inputs)
