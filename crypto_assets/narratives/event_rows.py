@@ -6,6 +6,7 @@ import re
 from collections import Counter
 from collections.abc import Iterable
 from datetime import date, timedelta
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 import pandas as pd
@@ -62,9 +63,11 @@ def news_events(
     best = best_analysis(article_narratives)[["article_id", "theme", "sentiment"]]
     joined = placed.merge(news, on="article_id").merge(best, on="article_id", how="left")
     joined = joined.sort_values(["block", "event_id", "available_at", "article_id"])
+    groups: dict[tuple[date, str], list[Member]] = {}
+    for row in joined.itertuples():
+        groups.setdefault((row.block, row.event_id), []).append(_member(row))
     rows = []
-    for (block, event), group in joined.groupby(["block", "event_id"], sort=True):
-        members = [_member(row) for row in group.itertuples()]
+    for (block, event), members in groups.items():
         first, last = max(start, block), min(end, block + timedelta(days=events.BLOCK_DAYS - 1))
         for day in sorted({member.available_at.date() for member in members}):
             if first <= day <= last:
@@ -122,9 +125,16 @@ def headline(titles: list[str]) -> str:
     Returns:
         One of them.
     """
-    stems = [story_words(title, None).title for title in titles]
+    if len(titles) == 1:
+        return titles[0]
+    stems = [_stems(title) for title in titles]
     alike = [sum(len(one & other) / (len(one | other) or 1) for other in stems) for one in stems]
     return titles[alike.index(max(alike))]
+
+
+@lru_cache(maxsize=4096)
+def _stems(title: str) -> frozenset[str]:
+    return story_words(title, None).title
 
 
 def _named(members: list[Member]) -> list[str]:
