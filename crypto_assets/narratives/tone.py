@@ -149,7 +149,7 @@ def tone_model() -> ToneModel:
     folder = files("crypto_assets.narratives")
     card = json.loads((folder / "tone_model.json").read_text(encoding="utf-8"))
     found: dict[str, dict[str, list[float]]] = {WORDS: {}, PARTS: {}, LEXICON: {}}
-    with (folder / "tone_model.csv").open(encoding="utf-8", newline="") as handle:
+    with (folder / "tone_model.csv").open(encoding="utf-8") as handle:
         for block, name, *values in list(csv.reader(handle))[1:]:
             found[block][name] = [float(value) for value in values]
     return ToneModel({block: Block.of(features) for block, features in found.items()}, tuple(card["intercepts"]), card)

@@ -61,7 +61,7 @@ def labelled(path: Path) -> pd.DataFrame:
     rows = rows.dropna(subset=["title", "sentiment"])
     if "date" in rows:
         rows = rows.sort_values("date", kind="stable")
-    people = [name for name in rows if name.startswith("manual_labelling_")]
+    people = [name for name in map(str, rows.columns) if name.startswith("manual_labelling_")]
     rows["votes"] = rows[people or ["sentiment"]].to_numpy().tolist()
     return rows[["title", "sentiment", "votes"]].reset_index(drop=True)
 
