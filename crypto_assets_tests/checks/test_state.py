@@ -138,7 +138,7 @@ def write(warehouse: Warehouse, table: str, made: Made) -> None:
                 else {}
             ),
             # What makes the row of a day another than that of the day before, in tables without ts.
-            **{name: f"{day}" for name in ("article_id", "post_id", "series") if name in contract.key},
+            **{name: f"{day}" for name in ("article_id", "post_id", "event_id", "series") if name in contract.key},
             "date": day,
             "available_at": at,
             "source": made.source,
