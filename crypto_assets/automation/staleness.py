@@ -20,6 +20,9 @@ from crypto_assets.tables.registry import LOOK_BACK, TABLES, monthly
 from crypto_assets.tables.spec import DerivedFrom
 
 PAGE = 1000  # records a query
+NAMED = (
+    100  # partitions that a query names at most: a list of years takes longer to send than all partitions to receive
+)
 
 
 def last_affected_day(tables: Iterable[str], end: date, *, trainings: bool = False) -> date:
@@ -89,8 +92,9 @@ def newest_records(instance: DagsterInstance, table: str, start: date, end: date
         Day -> the record.
     """
     keys = {day.isoformat() for day in days(start, end)}
-    kind = DagsterEventType.ASSET_MATERIALIZATION
-    numbers = sorted(instance.get_latest_storage_id_by_partition(AssetKey(table), kind, keys).values())
+    kind, named = DagsterEventType.ASSET_MATERIALIZATION, keys if len(keys) <= NAMED else None
+    newest = instance.get_latest_storage_id_by_partition(AssetKey(table), kind, named)
+    numbers = sorted(number for key, number in newest.items() if key in keys)
     found: dict[date, EventLogRecord] = {}
     for first in range(0, len(numbers), PAGE):
         wanted = AssetRecordsFilter(AssetKey(table), storage_ids=numbers[first : first + PAGE])

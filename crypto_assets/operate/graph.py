@@ -8,6 +8,7 @@ from functools import cache
 import dagster as dg
 from dagster import AssetKey, AssetSelection
 
+from crypto_assets.dagster_internals.core import keep_subsets
 from crypto_assets.definitions import defs
 from crypto_assets.errors import UsageError, suggestion
 from crypto_assets.tables.registry import TABLES
@@ -16,7 +17,7 @@ from crypto_assets.tables.registry import TABLES
 @cache
 def job() -> dg.JobDefinition:
     """Return the implicit job of every asset."""
-    return defs.resolve_implicit_global_asset_job_def()
+    return keep_subsets(defs.resolve_implicit_global_asset_job_def())
 
 
 @cache

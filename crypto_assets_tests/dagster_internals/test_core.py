@@ -11,6 +11,7 @@ from unittest.mock import patch
 import dagster as dg
 import pytest
 from dagster import AssetKey, DagsterInstance, DagsterRunStatus
+from dagster._core.snap import JobSnap
 
 from crypto_assets.dagster_internals import core
 from crypto_assets.runtime.launcher import LocalRunLauncher
@@ -222,6 +223,36 @@ def test_partitions_get_metadata_of_their_own_and_reports_of_checks_are_batched(
     assert core.reports_of_ranges(instance, str(whole.storage_id), 10) == []
     partitions = {report.partition for report in result.get_asset_check_evaluations()}
     assert partitions == {*days, None}
+
+
+def test_runs_of_the_same_assets_share_a_subset_and_are_recorded_as_without_it(
+    instance: DagsterInstance, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    @dg.asset
+    def one() -> None: ...
+
+    @dg.asset
+    def other() -> None: ...
+
+    def recorded(job: dg.JobDefinition, *assets: str) -> tuple[object, ...]:
+        keys = [AssetKey(asset) for asset in assets]
+        result = job.execute_in_process(instance=instance, asset_selection=keys)
+        run = instance.get_run_by_id(result.run_id)
+        assert run is not None and result.success
+        done = {event.asset_key for event in result.all_events if event.is_step_materialization}
+        return run.asset_selection, done, run.job_snapshot_id, run.execution_plan_snapshot_id
+
+    built: list[object] = []
+    build = JobSnap.from_job_def
+    job = dg.Definitions(assets=[one, other]).resolve_implicit_global_asset_job_def()
+    without = recorded(job, "one")
+    core.keep_subsets(job)
+    monkeypatch.setattr(JobSnap, "from_job_def", lambda found: built.append(found) or build(found))
+    assert recorded(job, "one") == without
+    assert without[:2] == ({AssetKey("one")}, {AssetKey("one")})
+    known = len(built)
+    assert recorded(job, "one") == without and len(built) == known, "nothing is built again"
+    assert recorded(job, "other")[:2] == ({AssetKey("other")}, {AssetKey("other")})
 
 
 def test_a_code_server_that_is_not_there_says_nothing_of_a_run() -> None:
