@@ -96,9 +96,12 @@ class Load:
         with self._moving:
             begun = time.monotonic()
             online.upsert(self.url, moved, version * 1_000_000 + len(self.states))
-            stored = online.latest(self.url).select("symbol", "ts", *ML_FEATURES.value_columns)
-            times = pl.col("ts").dt.strftime("%Y-%m-%dT%H:%M:%S%.6fZ")
-            self.states.append((begun, time.monotonic(), stored.with_columns(times).to_dicts()))
+            self._remember(begun)
+
+    def _remember(self, begun: float) -> None:
+        stored = online.latest(self.url).select("symbol", "ts", *ML_FEATURES.value_columns)
+        times = pl.col("ts").dt.strftime("%Y-%m-%dT%H:%M:%S%.6fZ")
+        self.states.append((begun, time.monotonic(), stored.with_columns(times).to_dicts()))
 
     def rewrite(self, choice: random.Random) -> None:
         """Overwrite a day of prices with other values."""
@@ -122,6 +125,7 @@ class Load:
                 self.away.append((begun, begun + 600))
                 stop_postgres(self.home)
                 self.away[-1] = begun, time.monotonic() + AFTER_S
+                self._remember(begun)  # the embedded server loses what it took in the last 30 ms
 
     # What is asked
 
@@ -131,7 +135,7 @@ class Load:
         try:
             answer = self.client().request(asked.pop("method", "GET"), path, **asked)
         except httpx.HTTPError as error:
-            self.note(f"{kind}: {error!r}")
+            self.note(f"{kind} {path} {asked}: {error!r} after {time.monotonic() - begun:.0f} s")
             return
         ended = time.monotonic()
         self.counts[f"{kind} {answer.status_code}"] += 1
@@ -154,7 +158,7 @@ class Load:
         if not hasattr(_local, "client"):
             headers = {"Authorization": f"Bearer {self.token}"}
             _local.client = httpx.Client(
-                base_url=f"http://127.0.0.1:{self.port}", headers=headers, timeout=60, trust_env=False
+                base_url=f"http://127.0.0.1:{self.port}", headers=headers, timeout=300, trust_env=False
             )
         found: httpx.Client = _local.client
         return found
@@ -244,7 +248,14 @@ class Load:
             ]
             wrong = [row["symbol"] for row in got if not any(state.get(row["symbol"]) == row for state in allowed)]
             if not allowed or wrong or {row["symbol"] for row in got} != set(allowed[-1]):
-                return f"rows of {wrong or 'other coins'} were not there then"
+                of = [
+                    (number, round(start - begun, 3), round(end - begun, 3))
+                    for number, (start, end, rows) in enumerate(states) if any(row in rows for row in got)
+                ]  # fmt: skip
+                return (
+                    f"rows of {wrong or 'other coins'} were not there in the {ended - begun:.3f} s of the request; they are those of "
+                    f"the states {of} (number, begin and end of its write after the request) of {len(states)}; {got[0]['ts']}"
+                )
             return None
 
         if self.states:

@@ -24,7 +24,7 @@ from crypto_assets_tests.forgotten import nothing_forgotten
 BOOKS = Path(__file__).parent.parent / "docs" / "runbooks"
 PARTS = ("Symptom", "Meaning", "First three commands", "Repair", "Prevention")
 pytestmark = pytest.mark.skipif(not BOOKS.is_dir(), reason="an installed package has no docs folder")
-PAGES = sorted({kind.runbook for kind in KINDS.values()} | {"metrics.md"})  # of Prometheus' rules, which lead to it
+PAGES = sorted({kind.runbook for kind in KINDS.values()} | {"metrics.md", "gateway.md"})  # of Prometheus' rules
 
 
 def blocks(page: str) -> list[str]:

@@ -17,6 +17,7 @@ LONGEST = (
     "test_rules.py",
     "notebooks/test_notebooks.py",
     "cli/test_main.py",
+    "cli/test_models.py",
     "operate/test_backfill.py",
     "storage/test_copies.py",
     "extending/test_extending.py",

@@ -82,5 +82,12 @@ TYPES = {
     pd.DataFrame: dg.PythonObjectDagsterType(pd.DataFrame, name="PandasDataFrame"),
     pl.DataFrame: dg.PythonObjectDagsterType(pl.DataFrame, name="PolarsDataFrame"),
 }
+
+
+def polars_inputs(table: str) -> dict[str, dg.AssetIn]:
+    """Return the inputs of a table whose asset has code of its own and takes Polars frames."""
+    return {name: given._replace(dagster_type=TYPES[pl.DataFrame]) for name, given in shell.inputs_of(table).items()}
+
+
 BY_NAME = {name: asset_of(spec) for name, spec in TABLES.items() if transform_of(spec) is not None}
 ASSETS = list(BY_NAME.values())

@@ -2,16 +2,18 @@
 
 from dataclasses import replace
 from datetime import datetime, timedelta
+from typing import Any
 
 import dagster as dg
 import pandas as pd
 import polars as pl
 
-from crypto_assets.assets import analysis, feed_log, plots, shell
+from crypto_assets.assets import analysis, derived, feed_log, plots, shell
 from crypto_assets.assets.providers import Providers
 from crypto_assets.catalog import all_coins, symbols
 from crypto_assets.dates import DAY, days
 from crypto_assets.errors import SourceError
+from crypto_assets.narratives import coin_events as coin_hours
 from crypto_assets.narratives import digests, tagging, trends
 from crypto_assets.narratives import narratives as aggregates
 from crypto_assets.sources import news_files, rss
@@ -108,6 +110,16 @@ def narratives(
     )
 
 
+@dg.asset(**shell.asset_kwargs("coin_events"), ins=derived.polars_inputs("coin_events"))
+def coin_events(context: dg.AssetExecutionContext, providers: Providers, **inputs: Any) -> pl.DataFrame:
+    """Count the events of the last 24 hours by coin and hour, beside what was usual and what followed before."""
+    start, end = shell.days_of(context)
+    shell.show_lineage(context)
+    rows = coin_hours.coin_events(inputs, symbols(providers.coins()), start, end)
+    rows = rows.filter(pl.col("ts") <= providers.now())  # hours in the future have no row
+    return shell.with_worst("coin_events", rows, inputs)
+
+
 @dg.asset(**shell.asset_kwargs("theme_trends"), ins=shell.inputs_of("theme_trends"))
 def theme_trends(
     context: dg.AssetExecutionContext,
@@ -145,4 +157,4 @@ def theme_digests(
     return shell.with_worst("theme_digests", frame, {"theme_trends": theme_trends, "news_articles": news_articles})
 
 
-ASSETS = [news_articles, article_narratives, narratives, theme_trends, theme_digests]
+ASSETS = [news_articles, article_narratives, narratives, coin_events, theme_trends, theme_digests]

@@ -12,11 +12,6 @@ from crypto_assets.narratives.posts import social_sentiment as by_hour
 from crypto_assets.sources import social
 from crypto_assets.tables import schemas
 
-POSTS = {
-    table: given._replace(dagster_type=derived.TYPES[pl.DataFrame])
-    for table, given in shell.inputs_of("social_sentiment").items()
-}
-
 
 @dg.asset(**shell.asset_kwargs("social_posts"))
 def social_posts(context: dg.AssetExecutionContext, providers: Providers) -> pd.DataFrame:
@@ -35,7 +30,7 @@ def social_posts(context: dg.AssetExecutionContext, providers: Providers) -> pd.
     return fetched.frame
 
 
-@dg.asset(**shell.asset_kwargs("social_sentiment"), ins=POSTS)
+@dg.asset(**shell.asset_kwargs("social_sentiment"), ins=derived.polars_inputs("social_sentiment"))
 def social_sentiment(
     context: dg.AssetExecutionContext, providers: Providers, social_posts: pl.DataFrame
 ) -> pl.DataFrame:

@@ -20,7 +20,7 @@ from crypto_assets.errors import CryptoAssetsError
         "import-news archive.parquet", "import-news 2021.csv 2022.jsonl", "import-news archive.csv --copy-only --json"
     ),
 )
-@click.argument("files", nargs=-1, required=True, type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@click.argument("files", nargs=-1, required=True, type=click.Path(dir_okay=False, path_type=Path))
 @click.option("--copy-only", is_flag=True, help="Only take the files; a backfill materialises their days later.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document on stdout and nothing else.")
 @home_option

@@ -32,6 +32,7 @@ from crypto_assets.cli.alerts import alerts, silence
 from crypto_assets.cli.completion import completion
 from crypto_assets.cli.dataset import dataset
 from crypto_assets.cli.evaluate import evaluate
+from crypto_assets.cli.evaluate_narratives import evaluate_narratives
 from crypto_assets.cli.explain import explain
 from crypto_assets.cli.importing import import_news
 from crypto_assets.cli.metrics import metrics
@@ -421,6 +422,7 @@ cli.add_command(report)
 cli.add_command(explain)
 cli.add_command(import_news)
 cli.add_command(evaluate)
+cli.add_command(evaluate_narratives)
 cli.add_command(metrics)
 cli.add_command(completion)
 cli.add_command(serve)

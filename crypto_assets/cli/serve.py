@@ -56,7 +56,10 @@ def serve(port: int, host: str, without_token: bool, cert: Path | None, key: Pat
 @click.group(
     short_help="Make, list and revoke tokens of the HTTP gateway.",
     epilog=examples(
-        "token create --name dashboard --tables prices,ohlc --expires 90d", "token list", "token revoke dashboard"
+        "token create --name dashboard --tables prices,ohlc --expires 90d",
+        "token list",
+        "token revoke dashboard",
+        "token role",
     ),
 )
 @home_option
@@ -118,12 +121,43 @@ def revoke(name: str, as_json: bool) -> None:
         click.echo(f"{name.strip()} is revoked" if ended else f"{name.strip()} was revoked before", err=True)
 
 
+@token.command(epilog=examples("token role", "token role --name gateway_eu"))
+@click.option("--name", default="crypto_assets_gateway", show_default=True, help="Of the role.")
+@_json
+@home_option
+def role(name: str, as_json: bool) -> None:
+    """Make the database role of a gateway and print its address once.
+
+    The role reads tokens and the tables online, counts calls, and may do nothing else. Run again, it gets a new password.
+    """
+    from crypto_assets.gateway.role import Roles
+
+    url = _postgres()
+    password = Roles(url).grant(name)
+    address = _address_of(url, name, password)
+    click.echo(json.dumps({"role": name, "address": address}) if as_json else address)
+    if not as_json:
+        click.echo("it is shown this once; give it to crypto-assets serve as DAGSTER_POSTGRES_URL", err=True)
+
+
+def _address_of(url: str, name: str, password: str) -> str:
+    import sqlalchemy
+
+    made = sqlalchemy.make_url(url).set(username=name, password=password)
+    return made.render_as_string(hide_password=False)
+
+
 def _tokens() -> Tokens:
     from crypto_assets.gateway.tokens import Tokens
+
+    return Tokens(_postgres())
+
+
+def _postgres() -> str:
     from crypto_assets.runtime.home import prepare
 
     prepare(configured())  # sets the address of the Postgres
-    return Tokens(os.environ["DAGSTER_POSTGRES_URL"])
+    return os.environ["DAGSTER_POSTGRES_URL"]
 
 
 def _ends(text: str | None) -> datetime | None:

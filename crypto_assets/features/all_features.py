@@ -11,6 +11,7 @@ from crypto_assets.features.context_columns import (
     DEVELOPER_FEATURES,
     SOCIAL_FEATURES,
 )
+from crypto_assets.features.event_columns import EVENT_FEATURES
 from crypto_assets.features.feature import Change, Coins, Feature
 from crypto_assets.features.futures_columns import FUTURES_FEATURES, VOLATILITY_FEATURES
 from crypto_assets.features.macro_columns import MACRO_FEATURES
@@ -34,6 +35,7 @@ GROUPS: dict[str, tuple[Feature, ...]] = {
     "network": NETWORK_FEATURES,
     "macro": MACRO_FEATURES,
     "news": NEWS_FEATURES,
+    "events": EVENT_FEATURES,
     "calendar": CALENDAR_FEATURES,
 }
 FEATURES: dict[str, Feature] = {feature.name: feature for group in GROUPS.values() for feature in group}

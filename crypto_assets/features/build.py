@@ -50,6 +50,7 @@ AROUND = (
     "developer",
     "network",
     "macro",
+    "events",
 )  # groups that are joined as-of
 
 

@@ -7,14 +7,14 @@ from functools import cache
 
 from crypto_assets.features.all_features import FEATURES, Feature
 from crypto_assets.features.feature import FILL_HOURS, HOUR
-from crypto_assets.tables import context, derivatives, macro, network, news, onchain, prices, social
+from crypto_assets.tables import context, derivatives, events, macro, network, news, onchain, prices, social
 from crypto_assets.tables.spec import AsOf, OnTheHour
 
 DAY = timedelta(days=1)
 
 _READ = {
     spec.table: spec.read_by_features
-    for group in (prices, derivatives, onchain, network, context, macro, news, social)
+    for group in (prices, derivatives, onchain, network, context, macro, news, events, social)
     for spec in group.SPECS
 }  # not the registry: its feature table needs what is here
 _NAMED = dict.fromkeys(table for feature in FEATURES.values() for table in sorted(feature.tables))

@@ -8,6 +8,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from importlib.metadata import version
+from pathlib import Path
 from typing import Annotated, Any
 
 import polars as pl
@@ -193,6 +194,18 @@ def _table(gateway: Gateway, caller: Caller, name: str) -> Table:
     return gateway.store.table(name)
 
 
+def _warehouse(gateway: Gateway) -> SnapshotWarehouse:
+    """Return the tables, each of which stays at one version. Raises WarehouseError: their folder is not there.
+
+    The commit log is opened once for a whole answer. To others a folder that is not there is an installation without rows; a
+    gateway that says so of a disk that is not mounted would make up an answer.
+    """
+    found = SnapshotWarehouse(gateway.store.warehouse)
+    if found.is_local and not Path(found.uri).is_dir():
+        raise WarehouseError(f"the warehouse {found.uri} is not there; set CRYPTO_ASSETS_WAREHOUSE, or fill it first")
+    return found
+
+
 def _json(body: str) -> Response:
     return Response(body, media_type=JSON)
 
@@ -211,6 +224,7 @@ def _tables(app: FastAPI) -> None:
     @app.get("/v1/tables/{table}", tags=["tables"], summary="A table's contract, freshness, coverage and last versions")
     def table(gateway: Shared, caller: Asked, table: str) -> dict[str, Any]:
         found = _table(gateway, caller, table)
+        _warehouse(gateway)
         said = found.describe()
         now = gateway.current.catalog(gateway.store).filter(pl.col("table") == table).to_dicts()[0]
         spec = TABLES[table]
@@ -257,7 +271,7 @@ def _tables(app: FastAPI) -> None:
         contract = _table(gateway, caller, table).contract
         form = chosen(request.headers.get("accept"))
         selection = select(contract, start, end, symbols, columns, known_at)
-        warehouse = SnapshotWarehouse(gateway.store.warehouse)  # the commit log is opened once for the whole answer
+        warehouse = _warehouse(gateway)
         query = Rows(selection, _version(Table(warehouse, contract), as_of, page_token))
 
         def count(read: int) -> None:
@@ -317,6 +331,7 @@ def _features(app: FastAPI) -> None:
             },
             schema={"symbol": pl.String, "ts": pl.Datetime("us", "UTC")},
         )
+        _warehouse(gateway)
         found = gateway.store.historical_features(entities, asked.columns)
         gateway.measured.rows(ML_FEATURES.table, found.height)
         gateway.gate.count_rows(caller, found.height)
@@ -327,6 +342,7 @@ def _features(app: FastAPI) -> None:
     @app.get("/v1/narratives/digest", tags=["news"], summary="What the news of a day was about, by theme")
     def digest(gateway: Shared, caller: Asked, day: Day = None) -> Response:
         caller.check([DIGESTS])
+        _warehouse(gateway)
         table = gateway.store.table(DIGESTS)
         chosen_day = parse_day(day, "date") if day else gateway.current.newest_day(gateway.store, DIGESTS)
         rows = table.read(chosen_day, chosen_day) if chosen_day else table.contract.empty()
@@ -369,6 +385,7 @@ def _operations(app: FastAPI) -> None:
 
     @app.get("/readyz", tags=["service"], summary="Whether the warehouse and Postgres can be read")
     def readyz(gateway: Shared) -> dict[str, str]:
+        _warehouse(gateway)
         gateway.current.check(gateway.store)
         return {"status": "ready"}
 
@@ -399,6 +416,8 @@ def _errors(app: FastAPI) -> None:
 
     @app.exception_handler(HTTPException)
     async def by_starlette(request: Request, error: HTTPException) -> Response:
+        if isinstance(error.__cause__, Problem):  # of the body: FastAPI wraps what reading it raises
+            return answer(error.__cause__)
         kinds = {404: "unknown-address", 405: "wrong-method"}
         text = {
             404: "there is no such address; /docs lists them",

@@ -14,7 +14,9 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from crypto_assets.gateway.problems import MEDIA_TYPE, body
 
 HEAD_BYTES = 64 * 1024
+ADDRESS_BYTES = 60_000
 HEAD_S = 20.0  # for the head of a request, from the connection or from its first byte
+LINGER_S = 2.0  # what a refused client still sends is read away: a connection closed too early takes the answer with it
 STALL_S = 60.0  # a client that reads less than STALL_BYTES in this time has gone
 STALL_BYTES = 64 * 1024
 
@@ -25,13 +27,13 @@ class Connection(HttpToolsProtocol):
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Begin to wait for a head."""
         super().connection_made(transport)
-        self._head_bytes, self._in_head = 0, True
+        self._head_bytes, self._in_head, self._refused = 0, True, False
         self._stalled: asyncio.TimerHandle | None = None
         self._late: asyncio.TimerHandle | None = self.loop.call_later(HEAD_S, self._too_late)
 
     def data_received(self, data: bytes) -> None:
         """Take bytes; refuse a head that has no end."""
-        if self.transport.is_closing():
+        if self._refused:
             return
         if self._in_head and self._late is None:
             self._late = self.loop.call_later(HEAD_S, self._too_late)
@@ -46,10 +48,17 @@ class Connection(HttpToolsProtocol):
         """A request begins: its head has come."""
         self._in_head = False
         self._wait_no_longer()
-        super().on_headers_complete()
+        if len(self.url) > ADDRESS_BYTES:  # of a longer one than 65,535 httptools says only that it is no address
+            self._refuse(
+                414, "address-too-long", f"the address is longer than {ADDRESS_BYTES:,} bytes; ask for less at once"
+            )
+        else:
+            super().on_headers_complete()
 
     def on_message_complete(self) -> None:
         """What comes next is the head of another request."""
+        if self._refused:
+            return
         super().on_message_complete()
         self._head_bytes, self._in_head = 0, True
 
@@ -95,11 +104,20 @@ class Connection(HttpToolsProtocol):
         else:
             self.transport.close()
 
+    def eof_received(self) -> None:
+        """A refused client has read its answer, or said all."""
+        if self._refused:
+            self.transport.close()
+
     def _refuse(self, status: int, kind: str, detail: str) -> None:
+        if self._refused:  # the parser may have more to say of the same bytes
+            return
+        self._refused = True
+        self._wait_no_longer()
         text = json.dumps(body(status, kind, detail)).encode()
         head = (
             f"HTTP/1.1 {status} {HTTPStatus(status).phrase}\r\nContent-Type: {MEDIA_TYPE}\r\n"
             f"Content-Length: {len(text)}\r\nConnection: close\r\n\r\n"
         )
         self.transport.write(head.encode() + text)
-        self.transport.close()
+        self.loop.call_later(LINGER_S, self.transport.close)

@@ -41,10 +41,6 @@ class Limits:
             self._under_way -= 1
 
     def _refusal(self, scope: Scope) -> Problem | None:
-        if len(scope["raw_path"]) + len(scope["query_string"]) > HEAD_BYTES:
-            return Problem(
-                414, "address-too-long", f"the address is longer than {HEAD_BYTES:,} bytes; ask for less at once"
-            )
         if sum(len(name) + len(value) for name, value in scope["headers"]) > HEAD_BYTES:
             return Problem(431, "head-too-large", f"the headers are larger than {HEAD_BYTES:,} bytes; send less")
         length = next((value for name, value in scope["headers"] if name == b"content-length"), b"0")

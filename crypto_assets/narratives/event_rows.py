@@ -6,12 +6,14 @@ import re
 from collections import Counter
 from collections.abc import Iterable
 from datetime import date, timedelta
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 import pandas as pd
 
 from crypto_assets.narratives import events
 from crypto_assets.narratives.analyses import best_analysis
+from crypto_assets.narratives.boilerplate import cleaned
 from crypto_assets.narratives.judged_articles import LATE
 from crypto_assets.narratives.story_words import story_words
 from crypto_assets.tables.derived_source import DERIVED, SANDBOX_DERIVED, SANDBOX_PREFIX
@@ -56,14 +58,16 @@ def news_events(
     Returns:
         One row for each event and day on which an article of it became available, in order of day and id.
     """
-    news = news_articles[news_articles["available_at"] - news_articles["published_at"] <= LATE]
+    news = cleaned(news_articles[news_articles["available_at"] - news_articles["published_at"] <= LATE])
     placed = events.assign(news, start, end)
     best = best_analysis(article_narratives)[["article_id", "theme", "sentiment"]]
     joined = placed.merge(news, on="article_id").merge(best, on="article_id", how="left")
     joined = joined.sort_values(["block", "event_id", "available_at", "article_id"])
+    groups: dict[tuple[date, str], list[Member]] = {}
+    for row in joined.itertuples():
+        groups.setdefault((row.block, row.event_id), []).append(_member(row))
     rows = []
-    for (block, event), group in joined.groupby(["block", "event_id"], sort=True):
-        members = [_member(row) for row in group.itertuples()]
+    for (block, event), members in groups.items():
         first, last = max(start, block), min(end, block + timedelta(days=events.BLOCK_DAYS - 1))
         for day in sorted({member.available_at.date() for member in members}):
             if first <= day <= last:
@@ -121,9 +125,16 @@ def headline(titles: list[str]) -> str:
     Returns:
         One of them.
     """
-    stems = [story_words(title, None).title for title in titles]
+    if len(titles) == 1:
+        return titles[0]
+    stems = [_stems(title) for title in titles]
     alike = [sum(len(one & other) / (len(one | other) or 1) for other in stems) for one in stems]
     return titles[alike.index(max(alike))]
+
+
+@lru_cache(maxsize=4096)
+def _stems(title: str) -> frozenset[str]:
+    return story_words(title, None).title
 
 
 def _named(members: list[Member]) -> list[str]:

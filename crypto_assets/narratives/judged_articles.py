@@ -17,7 +17,7 @@ from crypto_assets.narratives.stories import words
 LATE = timedelta(hours=48)
 MEMORY = timedelta(days=7)  # a word that no article used for this long is new
 COLUMNS = [
-    "article_id", "available_at", "symbols", "source", "theme", "sentiment", "confidence", "repeat", "novelty",
+    "article_id", "available_at", "feed", "symbols", "source", "theme", "sentiment", "confidence", "repeat", "novelty",
 ]  # fmt: skip
 
 

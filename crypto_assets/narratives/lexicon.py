@@ -87,8 +87,9 @@ def analyse(articles: pd.DataFrame) -> pd.DataFrame:
     if articles.empty:
         return pd.DataFrame(columns=columns).astype({"available_at": "datetime64[us, UTC]"})
     read = cleaned(articles)
-    texts = zip(read["title"].astype(str), read["summary"].fillna("").astype(str), strict=True)
-    judged = pd.DataFrame([judge(*text) for text in texts], columns=["theme", "sentiment", "confidence", "drivers"])
+    texts = zip(read["title"].astype(str), read["summary"].fillna("").astype(str), articles["symbols"], strict=True)
+    answers = [judge(title, summary, names_coin=len(coins) > 0) for title, summary, coins in texts]
+    judged = pd.DataFrame(answers, columns=["theme", "sentiment", "confidence", "drivers"])
     if "language" in articles:  # the words are English; in another language the tone is unknown, which is not 0
         spoken = articles["language"].fillna("en").astype(str).reset_index(drop=True)
         judged["sentiment"] = judged["sentiment"].where(spoken.str.startswith("en"))
@@ -117,12 +118,13 @@ def word_tone(text: str) -> float:
     return word_scores(text)["compound"]
 
 
-def judge(title: str, summary: str = "") -> tuple[str, float, float, list[str]]:
+def judge(title: str, summary: str = "", *, names_coin: bool = False) -> tuple[str, float, float, list[str]]:
     """Judge one article; the same text always gives the same answer.
 
     Args:
         title: its title, or any text.
         summary: its summary, if it has one.
+        names_coin: whether it names a coin of the catalogue.
 
     Returns:
         (theme, sentiment -1 to 1, confidence 0 to 1, the words of the text that decided). Confidence grows with the
@@ -131,7 +133,7 @@ def judge(title: str, summary: str = "") -> tuple[str, float, float, list[str]]:
     """
     tone, known = _tone(title, summary)
     text = f"{title}. {summary}" if summary else title
-    spoken_of = themes_of(text)
+    spoken_of = themes_of(title, summary, names_coin=names_coin)
     theme, weight, words = spoken_of[0] if spoken_of else ("other", 0, [])
     margin = (weight - spoken_of[1][1]) / weight if len(spoken_of) > 1 else float(weight > 0)
     confidence = round(min(1.0, 0.2 + 0.4 * known + 0.4 * margin), 4)

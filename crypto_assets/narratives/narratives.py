@@ -9,19 +9,24 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from crypto_assets.narratives import relative_tone
 from crypto_assets.narratives.judged_articles import join_analyses
 from crypto_assets.tables.derived_source import DERIVED, SANDBOX_DERIVED, SANDBOX_PREFIX
 from crypto_assets.tables.news import ATTENTION_DAYS as PAST_DAYS
-from crypto_assets.tables.news import THEMES
+from crypto_assets.tables.news import THEMES, USUAL_DAYS
 
 MARKET = "MARKET"
 WINDOW = 24  # hours
 HALF_LIFE = 6.0  # hours after which an article weighs half in sentiment_decayed_24h and in the order of top_articles
 TOP = 5
+HISTORY = 2 * USUAL_DAYS * WINDOW  # hours before the first one that is shown, for what is usual
+PRIOR = 10  # stories with the shares of the market that a coin's own history starts from
+OTHER = THEMES.index("other")
 _SHARES = [f"theme_{theme}_share_24h" for theme in THEMES]
 COLUMNS = [
     "symbol", "ts", "date", "available_at", "source", "article_count_24h", "story_count_24h", "sentiment_24h",
-    "sentiment_decayed_24h", "sentiment_momentum_24h", "attention_7d", "novelty_7d", "dominant_theme", "top_articles",
+    "sentiment_decayed_24h", "sentiment_momentum_24h", "sentiment_relative_24h", "sentiment_zscore_30d", "attention_7d",
+    "novelty_7d", "dominant_theme", "top_articles",
     *_SHARES,
 ]  # fmt: skip
 HOUR = timedelta(hours=1)
@@ -39,9 +44,10 @@ def aggregate(
     of the whole market is in the window have no rows: nothing was seen, which is not the same as nothing said.
     ``articles`` and ``analyses`` reach ``tables.news.NARRATIVES_LOOKBACK_DAYS`` back.
     """
-    opened = datetime(start.year, start.month, start.day, tzinfo=timezone.utc) - PAST_DAYS * WINDOW * HOUR
-    hours = ((end - start).days + 1) * 24 + PAST_DAYS * WINDOW
+    opened = datetime(start.year, start.month, start.day, tzinfo=timezone.utc) - HISTORY * HOUR
+    hours = ((end - start).days + 1) * 24 + HISTORY
     news = join_analyses(articles, analyses)
+    news["relative"] = relative_tone.against_outlet(news)
     first = _marks(news["available_at"]) - int(opened.timestamp()) // 3600
     inside = (first < hours) & (first + WINDOW > 0)
     heard = _Heard(news[inside].reset_index(drop=True), first[inside], [MARKET, *symbols], hours)
@@ -88,9 +94,14 @@ class _Heard:
         sandbox = news["source"].astype(str).str.startswith(SANDBOX_PREFIX).to_numpy(bool)
         count, stories = self._sum(np.ones(len(news))), self._sum(story.astype(float))
         tone, decayed = self._tones(story)
-        seen = np.flatnonzero(count[0, PAST_DAYS * WINDOW :] > 0) + PAST_DAYS * WINDOW
+        relative = self._relative(story)
+        zscore = relative_tone.zscores(relative)
+        seen = np.flatnonzero(count[0, HISTORY:] > 0) + HISTORY
         n, h = (part.ravel() for part in np.meshgrid(np.arange(len(self.names)), seen, indexing="ij"))
         before = np.stack([stories[n, h - WINDOW * day] for day in range(1, PAST_DAYS + 1)]).sum(axis=0)
+        # Articles of the market that were known 7 days before the hour, and at most 60.
+        heard = np.cumsum(count[0])
+        old_enough = heard[h - PAST_DAYS * WINDOW] - heard[h - HISTORY] + count[0, h - HISTORY] > 0
         shares, dominant = self._themes(story, n, h)
         with_novelty = news["novelty"].notna().to_numpy(bool) & story
         novelty = self._mean(news["novelty"].fillna(0.0).to_numpy(float), with_novelty.astype(float))
@@ -109,7 +120,9 @@ class _Heard:
                 "sentiment_24h": tone[n, h],
                 "sentiment_decayed_24h": decayed[n, h],
                 "sentiment_momentum_24h": tone[n, h] - tone[n, h - WINDOW],
-                "attention_7d": _ratio(stories[n, h], before / PAST_DAYS),
+                "sentiment_relative_24h": relative[n, h],
+                "sentiment_zscore_30d": zscore[n, h],
+                "attention_7d": np.where(old_enough, _ratio(stories[n, h], before / PAST_DAYS), np.nan),
                 "novelty_7d": novelty[n, h],
                 "dominant_theme": pd.Series(dominant, dtype=object),
                 "top_articles": pd.Series(self._top(story, n * hours + h), dtype=object),
@@ -127,6 +140,14 @@ class _Heard:
         weight = np.where(judged, self.news["confidence"].fillna(0.0).to_numpy(float), 0.0)
         return self._mean(sentiment, weight), self._mean(sentiment, weight, np.exp2(-self.age / HALF_LIFE))
 
+    def _relative(self, story: NDArray[np.bool_]) -> Array:
+        """Return the mean tone against the outlets (names x hours), with weights halved every HALF_LIFE."""
+        relative = self.news["relative"].to_numpy(float)
+        judged = story & ~np.isnan(relative)
+        fading = np.exp2(-self.age / HALF_LIFE)
+        value, weight = np.where(judged, relative, 0.0), judged.astype(float)
+        return np.clip(_ratio(self._sum(value, fading), self._sum(weight, fading)), -2.0, 2.0)
+
     def _mean(self, value: Array, weight: Array, fading: Array | float = 1.0) -> Array:
         total = self._sum(weight, fading)
         return np.clip(_ratio(self._sum(weight * value, fading), total), -1.0, 1.0)
@@ -138,18 +159,28 @@ class _Heard:
     def _themes(
         self, story: NDArray[np.bool_], n: NDArray[np.int64], h: NDArray[np.int64]
     ) -> tuple[Array, list[str | None]]:
-        """Return the shares of the themes by row, and the most frequent one.
+        """Return the shares of the themes by row, and the theme that exceeds what is usual most.
 
         Ties: most confidence, then the order of THEMES.
         """
         theme = self.news["theme"].map({name: t for t, name in enumerate(THEMES)}).fillna(-1).to_numpy(int)
         trust = self.news["confidence"].fillna(0.0).to_numpy(float)
-        has_theme = (theme[:, None] == np.arange(len(THEMES))) & story[:, None]
-        counts = np.stack([self._sum(has_theme[:, t].astype(float))[n, h] for t in range(len(THEMES))], axis=1)
-        trusts = np.stack([self._sum(has_theme[:, t] * trust)[n, h] for t in range(len(THEMES))], axis=1)
-        best = np.lexsort((-np.arange(len(THEMES)) + np.zeros_like(counts), trusts, counts), axis=1)[:, -1]
-        total = counts.sum(axis=1)
-        dominant = [THEMES[b] if t > 0 else None for b, t in zip(best, total, strict=True)]
+        counts, excess, trusts = (np.empty((len(h), len(THEMES))) for _ in range(3))
+        every = self._sum(((theme >= 0) & story).astype(float))
+        total, past = every[n, h], _before(every)
+        for t in range(len(THEMES)):
+            cells = self._sum(((theme == t) & story).astype(float))
+            own = _before(cells)
+            market = (own[0, h] + 1) / (past[0, h] + len(THEMES))
+            expected = total * (own[n, h] + PRIOR * market) / (past[n, h] + PRIOR)
+            counts[:, t] = cells[n, h]
+            trusts[:, t] = self._sum(((theme == t) & story) * trust)[n, h]
+            with np.errstate(invalid="ignore", divide="ignore"):
+                excess[:, t] = np.where(counts[:, t] > 0, (counts[:, t] - expected) / np.sqrt(expected), -np.inf)
+        alone = counts[:, OTHER] == total
+        excess[~alone, OTHER] = -np.inf
+        best = np.lexsort((-np.arange(len(THEMES)) + np.zeros_like(counts), trusts, excess), axis=1)[:, -1]
+        dominant = [THEMES[b] if any_ > 0 else None for b, any_ in zip(best, total, strict=True)]
         return _ratio(counts, total[:, None]), dominant
 
     def _top(self, story: NDArray[np.bool_], rows: NDArray[np.int64]) -> list[list[str]]:
@@ -169,6 +200,15 @@ class _Heard:
         ids = self.news["article_id"].to_numpy(object)[article]
         low, high = np.searchsorted(cell, rows, "left"), np.searchsorted(cell, rows, "right")
         return [list(ids[a : min(b, a + TOP)]) for a, b in zip(low, high, strict=True)]
+
+
+def _before(cells: Array) -> Array:
+    """Sum, at each hour, the windows of 24 hours that ended 1 to USUAL_DAYS days before; each story counts once."""
+    by_day = cells.reshape(len(cells), -1, WINDOW)  # whole days, so that each hour of the day has a column
+    days = (np.cumsum(by_day, axis=1) - by_day).reshape(cells.shape)
+    shifted = np.zeros_like(cells)
+    shifted[:, USUAL_DAYS * WINDOW :] = days[:, : -USUAL_DAYS * WINDOW]
+    return days - shifted
 
 
 def _ratio(top: Array, bottom: Array) -> Array:

@@ -21,7 +21,7 @@ def object_store(settings: Settings) -> str:
     Raises:
         WarehouseError: one of the three fails.
     """
-    from crypto_assets.storage.copies import table_files
+    from crypto_assets.storage.files import table_files
     from crypto_assets.storage.object_store import reason
     from crypto_assets.storage.warehouse import Warehouse
 

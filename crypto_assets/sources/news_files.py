@@ -125,7 +125,8 @@ def read_file(path: Path, now: datetime) -> NewsRows:
     what = f"{NAME} {path.name}"
     log, rows, bad, count = SetAsideLog(), [], 0, 0
     try:
-        for count, row in enumerate(_READERS[path.suffix](path, what), start=1):
+        for row in _READERS[path.suffix](path, what):
+            count += 1
             article, why, example = (None, BROKEN, row) if isinstance(row, str) else _article(row, path, now)
             if article is not None:
                 rows.append(article)

@@ -7,21 +7,11 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING
-
-from deltalake.exceptions import DeltaError
 
 from crypto_assets.errors import WarehouseError, free_space_note
-from crypto_assets.lazy import lazy
-from crypto_assets.storage.object_store import options, reason
+from crypto_assets.storage.files import table_files
+from crypto_assets.storage.object_store import reason
 from crypto_assets.storage.warehouse import Warehouse
-
-if TYPE_CHECKING:
-    import deltalake.fs as delta_fs
-    import pyarrow.fs as arrow_fs
-else:
-    delta_fs = lazy("deltalake.fs")
-    arrow_fs = lazy("pyarrow.fs")
 
 FOLDER = "_models"
 
@@ -50,9 +40,9 @@ def write(warehouse: Warehouse, place: str, text: str) -> None:
             draft.write_text(text, encoding="utf-8")
             draft.replace(path)
             return
-        with _store(warehouse).open_output_stream(place) as stream:
-            stream.write(text.encode())
-    except (DeltaError, OSError) as error:
+        with table_files(warehouse, FOLDER).open_output_stream(_inside(place)) as stream:
+            stream.write(text.encode())  # the store shows a file when its stream is closed, as a whole
+    except OSError as error:
         space = free_space_note(error, warehouse.uri) if warehouse.is_local else ""
         raise WarehouseError(
             f"model {place} cannot be written to {warehouse.uri} ({reason(error)}){space}; nothing was registered; check "
@@ -73,19 +63,20 @@ def read(warehouse: Warehouse, place: str) -> str:
     try:
         if warehouse.is_local:
             return (Path(warehouse.uri) / place).read_text(encoding="utf-8")
-        with _store(warehouse).open_input_stream(place) as stream:
+        with table_files(warehouse, FOLDER).open_input_stream(_inside(place)) as stream:
             return str(stream.read().decode())
     except FileNotFoundError as error:
         raise WarehouseError(
             f"model {place} is missing from {warehouse.uri}: restore it from a backup, or train the month again with "
             "crypto-assets train"
         ) from error
-    except (DeltaError, OSError, UnicodeDecodeError) as error:
+    except (OSError, UnicodeDecodeError) as error:
         raise WarehouseError(
             f"model {place} in {warehouse.uri} cannot be read ({reason(error)}): check the rights, or train the month "
             "again with crypto-assets train"
         ) from error
 
 
-def _store(warehouse: Warehouse) -> arrow_fs.PyFileSystem:
-    return arrow_fs.PyFileSystem(delta_fs.DeltaStorageHandler(warehouse.uri, options(warehouse.uri)))
+def _inside(place: str) -> str:
+    """Return the path below the models' folder."""
+    return place.removeprefix(f"{FOLDER}/")

@@ -21,14 +21,15 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from urllib.parse import unquote, urlsplit
+from urllib.parse import unquote
 
 import pyarrow.fs as arrow_fs
 from deltalake.exceptions import DeltaError
 
 from crypto_assets.errors import WarehouseError, free_space_note
 from crypto_assets.storage import artefacts
-from crypto_assets.storage.object_store import options, reason
+from crypto_assets.storage.files import table_files
+from crypto_assets.storage.object_store import reason
 from crypto_assets.storage.warehouse import Warehouse
 from crypto_assets.tables.schemas import CONTRACTS
 
@@ -307,29 +308,3 @@ def _clear_drafts(target: Warehouse, table: str) -> None:
             with contextlib.suppress(OSError):
                 if time.time() - draft.stat().st_mtime > DRAFT_LIFE_S:
                     os.unlink(draft)
-
-
-def table_files(warehouse: Warehouse, table: str, *, make: bool = True) -> arrow_fs.SubTreeFileSystem:
-    """Open the folder of a table as a file system of its own.
-
-    Args:
-        warehouse: where the table is.
-        table: the table's name.
-        make: whether to make a folder that does not exist.
-
-    Returns:
-        The file system; its paths are relative to the folder.
-
-    Raises:
-        OSError: the place cannot be reached.
-    """
-    if warehouse.is_local:
-        folder = Path(warehouse.path(table))
-        if make:
-            folder.mkdir(parents=True, exist_ok=True)
-        return arrow_fs.SubTreeFileSystem(str(folder), arrow_fs.LocalFileSystem())
-    found = options(warehouse.uri)
-    endpoint = urlsplit(found["aws_endpoint_url"]) if "aws_endpoint_url" in found else None
-    where = {"endpoint_override": endpoint.netloc, "scheme": endpoint.scheme} if endpoint else {}
-    store = arrow_fs.S3FileSystem(region=found["aws_region"], connect_timeout=5, request_timeout=60, **where)
-    return arrow_fs.SubTreeFileSystem(warehouse.path(table).split("://", 1)[1].rstrip("/"), store)

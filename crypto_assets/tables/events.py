@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
+
 import polars as pl
 
 from crypto_assets.tables.contract import TEXTS, TIMESTAMP, Column, Contract
 from crypto_assets.tables.news import DAILY, DERIVED, NEWS, SEEN_LATE_DAYS, THEMES, TICKS
 from crypto_assets.tables.pit_quality import WorstOfInputs
-from crypto_assets.tables.shared_columns import available_at, day, key, source, symbol, value
-from crypto_assets.tables.spec import OWNER, DaysWithRows, DerivedFrom, TableSpec
+from crypto_assets.tables.prices import HOURLY
+from crypto_assets.tables.shared_columns import available_at, day, key, source, symbol, ts, value
+from crypto_assets.tables.spec import OWNER, AsOf, DaysWithRows, DerivedFrom, EachDay, TableSpec
 
 # See narratives/events.py and story_reading.py, which say what they are for.
 BLOCK_DAYS, WARM_DAYS, USED_DAYS = 4, 4, 7
@@ -20,6 +23,10 @@ REACTION_DAYS = 2  # the longest horizon, and the way to the next hour mark, end
 REACTIONS_LOOKBACK_DAYS = SIMILAR_DAYS + REACTION_DAYS
 REACTION_PRICES_DAYS = REACTIONS_LOOKBACK_DAYS + BETA_DAYS + 1
 NEUTRAL = 0.05  # a tone of at most this size has no direction
+
+TONE_DAYS, LEAST_TONES = 30, 168  # of the coin's usual tone: days, and hours of them that must have a tone
+KINDS, KIND_DAYS = ("security", "regulation", "institutional"), 30
+COIN_EVENTS_LOOKBACK_DAYS = TONE_DAYS + 1
 
 _LAST_ARTICLE = "that of the newest article of the row"
 
@@ -88,7 +95,34 @@ EVENT_REACTIONS = Contract(
     time_column=None,
 )  # fmt: skip
 
-_TEXT = ("news_articles.title", "news_articles.summary", "news_articles.feed", "news_articles.symbols")
+COIN_EVENTS = Contract(
+    table="coin_events",
+    description="Events by coin and hour: how many happenings of the last 24 hours name the coin, how new they are, their tone beside "
+    "the coin's usual one, and what prices did after events of their kind.",
+    grain="coin (or MARKET) x hour",
+    key=("symbol", "ts"),
+    columns=(
+        symbol(", or MARKET for all events"),
+        ts("Hour mark; articles with available_at in (ts - 24 h, ts] count."),
+        day(),
+        available_at("ts"),
+        source(),
+        value("event_count_24h", "events", "Events with an article in the window that names the coin.", lower=0),
+        value("outlet_count_24h", "outlets", "Outlets of these articles.", lower=0),
+        value("novelty_24h", "fraction", "Share of the events that were first seen in the window; null without.", lower=0, upper=1),
+        value("tone_24h", "-1 to 1", "Mean tone of the events, of which each has one vote; null without.", lower=-1, upper=1),
+        value("tone_relative_30d", "-2 to 2", f"tone_24h less its mean over the hours of the last 30 days that have one; null below {LEAST_TONES}.",
+              lower=-2, upper=2),
+        *(value(f"hours_since_{kind}", "hours", f"Since the newest event with the theme {kind} was first seen; null without one in {KIND_DAYS} days.",
+                lower=0) for kind in KINDS),
+        value("typical_reaction_24h", "fraction", "Median reaction after 24 hours to events like the newest one of the window (theme, direction; BTC "
+              "apart), of those known when it was first seen; null without."),
+    ),
+    available_at_rule="ts",
+    pit_quality=WorstOfInputs(by=None),
+)  # fmt: skip
+
+_TEXT = ("news_articles.clean_title", "news_articles.clean_summary", "news_articles.feed", "news_articles.symbols")
 _ORDER = ("news_articles.available_at", "news_articles.article_id")
 _EVENT = (*_TEXT, *_ORDER)
 _OF_AN_EVENT = {
@@ -116,6 +150,24 @@ _OF_A_REACTION = {
     "direction": ("news_events.first_tone",),
     **dict.fromkeys(("return", "abnormal_return", "beta"), _MEASURED),
     **dict.fromkeys(("similar_count", "similar_median", "similar_hit_rate"), (*_MEASURED, *_KIND)),
+}
+
+_HEARD = ("news_events.articles", "news_articles.available_at", "news_articles.symbols")
+_VOTES = (*_HEARD, "news_articles.feed", "article_narratives.sentiment")
+_FOUNDED = ("news_events.first_seen", "news_events.first_symbols", "news_events.first_theme")
+_OF_A_COIN = {
+    "event_count_24h": _HEARD,
+    "outlet_count_24h": (*_HEARD, "news_articles.feed"),
+    "novelty_24h": (*_HEARD, "news_events.first_seen"),
+    "tone_24h": _VOTES,
+    "tone_relative_30d": _VOTES,
+    **{f"hours_since_{kind}": _FOUNDED for kind in KINDS},
+    "typical_reaction_24h": (
+        *_FOUNDED,
+        "news_events.first_tone",
+        "event_reactions.abnormal_return",
+        "event_reactions.return",
+    ),
 }
 
 SPECS = (
@@ -156,6 +208,32 @@ SPECS = (
         expected=DaysWithRows(note="days with at least one reaction count; coins without prices have none"),
         chunk=DERIVED,
         read_by_features=None,
+        own_pod_from_days=None,
+        demo_warm_up=False,
+    ),
+    TableSpec(
+        contract=COIN_EVENTS,
+        group="news",
+        kinds=frozenset({"polars"}),
+        owner=OWNER,
+        rows_from=DerivedFrom(
+            inputs={
+                "news_events": COIN_EVENTS_LOOKBACK_DAYS,
+                "news_articles": COIN_EVENTS_LOOKBACK_DAYS + SEEN_LATE_DAYS,
+                "article_narratives": COIN_EVENTS_LOOKBACK_DAYS + SEEN_LATE_DAYS,
+                "event_reactions": REACTIONS_LOOKBACK_DAYS + 1,
+            },
+            required=("news_events",),
+            dry_run=True,
+            columns=_OF_A_COIN,
+        ),
+        when=TICKS,
+        freshness=HOURLY,
+        expected=EachDay(
+            rows=24, where=("symbol", "MARKET"), note="hours without any event in their window have no row"
+        ),
+        chunk=DERIVED,
+        read_by_features=AsOf(known_within=timedelta()),
         own_pod_from_days=None,
         demo_warm_up=False,
     ),

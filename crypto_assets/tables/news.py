@@ -177,8 +177,23 @@ NARRATIVES = Contract(
         value(
             "attention_7d",
             "ratio",
-            "story_count_24h / mean daily stories of the 7 days before the window; null where those had none.",
+            "story_count_24h / mean daily stories of the 7 days before the window; null where those had none, and where no "
+            "article of the market was known 7 days before.",
             lower=0,
+        ),
+        value(
+            "sentiment_relative_24h",
+            "-2 to 2",
+            "Mean over the stories of sentiment less the mean of the same feed's stories of the 30 days before, each halved "
+            "every 6 hours; null without a story whose feed had 20 of them.",
+            lower=-2,
+            upper=2,
+        ),
+        value(
+            "sentiment_zscore_30d",
+            "standard deviations",
+            "sentiment_relative_24h less its mean over the coin's hours of the last 30 days, this one included, by their "
+            "standard deviation; null where fewer than 240 hours have one.",
         ),
         value(
             "novelty_7d",
@@ -187,7 +202,15 @@ NARRATIVES = Contract(
             lower=0,
             upper=1,
         ),
-        Column("dominant_theme", pl.String, "name", "Theme of most stories; null without stories.", allowed=THEMES),
+        Column(
+            "dominant_theme",
+            pl.String,
+            "name",
+            "Theme whose stories exceed what is usual most: (stories - expected) / sqrt(expected), where expected is the "
+            "theme's share of the coin's stories in the 30 days before, drawn towards that of the market. 'other' only where "
+            "it is alone; null without stories.",
+            allowed=THEMES,
+        ),
         Column(
             "top_articles",
             TEXTS,
@@ -270,7 +293,9 @@ TICKS = frozenset({When.TICK, When.SETTLE})
 DERIVED = Chunk(days=None, hourly_rows=None)
 SEEN_LATE_DAYS = 2  # a feed may list an article up to this many days after its publication
 ATTENTION_DAYS = 7  # days before, with which attention and the share of a theme are compared
-NARRATIVES_LOOKBACK_DAYS = 1 + ATTENTION_DAYS + SEEN_LATE_DAYS  # 1: the window of 24 hours
+USUAL_DAYS = 30  # days before, with which tone and themes are compared
+# 1: the window of 24 hours. Twice: the z-score's hours of 30 days each need the 30 days of their feeds.
+NARRATIVES_LOOKBACK_DAYS = 1 + 2 * USUAL_DAYS + SEEN_LATE_DAYS
 TRENDS_LOOKBACK_DAYS = ATTENTION_DAYS + SEEN_LATE_DAYS
 
 # Column -> the input columns that it is computed from, for the lineage in the UI.
@@ -305,9 +330,13 @@ _OF_AN_HOUR = {
     "story_count_24h": _NAMED,
     "attention_7d": _NAMED,
     "novelty_7d": (*_NAMED, "news_articles.clean_title"),
-    "dominant_theme": (*_NAMED, *_THEME, "article_narratives.confidence"),
+    "dominant_theme": (*_NAMED, *_THEME),
     "top_articles": (*_NAMED, *_CHOSEN),
     **dict.fromkeys(("sentiment_24h", "sentiment_decayed_24h", "sentiment_momentum_24h"), (*_NAMED, *_TONE)),
+    **dict.fromkeys(
+        ("sentiment_relative_24h", "sentiment_zscore_30d"),
+        (*_NAMED, "news_articles.feed", "article_narratives.sentiment"),
+    ),
     **{f"theme_{theme}_share_24h": (*_NAMED, *_THEME) for theme in THEMES},
 }
 _OF_A_THEME = {

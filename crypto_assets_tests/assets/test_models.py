@@ -10,6 +10,7 @@ import polars as pl
 import pytest
 from dagster import DagsterInstance
 
+from crypto_assets.assets.models import Trainer, configs_of
 from crypto_assets.checks.every_measure import every_measure
 from crypto_assets.checks.outcome import Scope
 from crypto_assets.dates import DAY, days, midnight
@@ -17,6 +18,8 @@ from crypto_assets.errors import InstanceError, ModelError
 from crypto_assets.operate import models as operations
 from crypto_assets.operate.backfill import BackfillReport, backfill
 from crypto_assets.settings import Settings
+from crypto_assets.storage import artefacts
+from crypto_assets.storage.copies import copy_tables
 from crypto_assets.storage.warehouse import Warehouse
 from crypto_assets.tables.schemas import ML_FEATURES, MODEL_TRIALS, PREDICTIONS, PRICES, SIGNALS, TRAINED_MODELS
 
@@ -167,6 +170,7 @@ def test_a_file_that_is_altered_or_gone_is_refused_and_the_former_model_serves(
         found = every_measure()["trained_models"]["models_readable"](scope)
         assert (found.passed, found.severity) == (False, "ERROR")
         assert "2021-04" in found.description or "missing" in found.description
+        assert "the model of 2021-03 goes on, 36 days old" in found.description
         assert backfill(instance, warehouse, ("predictions",), END, END).ok
         assert set(warehouse.read(PREDICTIONS, start=END, end=END)["model_id"]) == {march["model_id"]}
     assert run(instance, warehouse, MONTHS[3], END).ok  # trained again, with the same bytes
@@ -206,3 +210,57 @@ def test_one_training_of_a_month_at_a_time(open_home) -> None:
     refused = pytest.raises(InstanceError, match=r"crypto-assets train runs over .* already \(training of 2021-02\)")
     with operations.alone(settings, MONTHS[1]), operations.alone(settings, MONTHS[2]), refused:
         operations.alone(settings, MONTHS[1]).__enter__()
+
+
+def test_artefacts_live_in_an_object_store_too(
+    instance: DagsterInstance, open_home, bucket: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The same market in a folder and on S3 gives the same files and predictions; an altered file is refused there too,
+    and a backup takes the files with it."""
+    begin, end = MONTHS[2], date(2021, 3, 4)
+    monkeypatch.setenv("CRYPTO_ASSETS_WAREHOUSE", f"{bucket}/home")
+    store = open_home("store", RIDGE)
+    market(store)
+    assert run(instance, store, begin, end).ok
+    row = store.read(TRAINED_MODELS).row(0, named=True)
+    text = artefacts.read(store, row["artefact"])
+    monkeypatch.delenv("CRYPTO_ASSETS_WAREHOUSE")
+    folder = open_home("folder", RIDGE)
+    market(folder)
+    assert run(instance, folder, begin, end).ok
+    assert artefacts.read(folder, row["artefact"]) == text
+    assert folder.read(PREDICTIONS).equals(store.read(PREDICTIONS))
+    assert store.read(PREDICTIONS).height > 0
+    backup = Warehouse(str(tmp_path / "backup"))
+    copy_tables(store, backup)
+    assert artefacts.read(backup, row["artefact"]) == text
+    artefacts.write(store, row["artefact"], text.replace("rsi_14", "rsi_15"))
+    scope = Scope(store, Settings.from_env(), BEGIN, END, midnight(END + DAY))
+    found = every_measure()["trained_models"]["models_readable"](scope)
+    assert not found.passed
+    assert "was altered" in found.description and "no former model serves" in found.description
+
+
+@pytest.mark.parametrize(
+    ("coins", "moving", "says"), [(len(COINS), False, "labels are equal"), (3, True, "has 3 coins before 2021-03-01")]
+)
+def test_labels_that_do_not_vary_and_too_few_coins_are_said_and_registered(
+    open_home, coins: int, moving: bool, says: str
+) -> None:
+    source = open_home("source", RIDGE)
+    market(source, last=date(2021, 3, 2))
+    target = open_home("target", RIDGE)
+    kept = pl.col("symbol").is_in(COINS[:coins])
+    prices = source.read(PRICES).filter(kept)
+    prices = prices if moving else prices.with_columns(price_usd=pl.lit(100.0))
+    stored = days(BEGIN, date(2021, 3, 2))
+    target.write(PRICES, prices, stored)
+    target.write(ML_FEATURES, source.read(ML_FEATURES).filter(kept), stored)
+    features, given = (target.scan(table) for table in ("ml_features", "prices"))
+    trainer = Trainer(
+        target, configs_of(Settings.from_env()), features, given, lambda line: None, lambda: midnight(END)
+    )
+    row = trainer.train([MONTHS[2]]).row(0, named=True)
+    assert (row["status"], row["artefact"]) == ("failed", None)
+    assert says in row["reason"]
+    assert set(target.read(MODEL_TRIALS)["status"]) == {"failed"}

@@ -19,7 +19,10 @@ from crypto_assets.settings import KUBE_SELECTOR, Settings
 
 DEPLOY = Path(__file__).parents[2] / "deploy"
 KUSTOMIZE = DEPLOY / "kustomize"
-OVERLAYS = ["overlays/external", "overlays/one-cluster", "overlays/gpu", "helm-companion"]
+OVERLAYS = [
+    "overlays/external", "overlays/one-cluster", "overlays/gpu", "overlays/serving", "helm-companion",
+    "helm-companion-serving",
+]  # fmt: skip
 VERSIONS = sorted({utils.major_minor(v) for v in utils.all_versions()}, key=lambda v: tuple(map(int, v.split("."))))[
     -5:
 ]
@@ -69,7 +72,9 @@ def test_every_manifest_is_valid(version: str, monkeypatch: pytest.MonkeyPatch) 
     """Strictly: a field that the version does not know is an error."""
     monkeypatch.setattr(utils, "schema_contents", lru_cache(maxsize=None)(utils.schema_contents))
     documents = (
-        written() if shutil.which("kubectl") is None else (*rendered("overlays/gpu"), *rendered("overlays/external"))
+        written()
+        if shutil.which("kubectl") is None
+        else (*rendered("overlays/gpu"), *rendered("overlays/external"), *rendered("overlays/serving"))
     )
     assert len(documents) > 30
     for document in documents:
@@ -184,7 +189,10 @@ def test_liveness_asks_the_process_only() -> None:
         assert not any(
             word in alive for word in ("ready", "doctor", "liveness-check", "graphql", "postgresql", "11434")
         ), name
-        if container["image"] == "crypto-assets" and "migrate" not in name:
+        if "gateway" in name:  # it has no Dagster to ask for, and says at /readyz what is missing
+            assert container["readinessProbe"]["httpGet"] == {"path": "/readyz", "port": "http"}
+            assert container["livenessProbe"]["httpGet"] == {"path": "/healthz", "port": "http"}
+        elif container["image"] == "crypto-assets" and "migrate" not in name:
             assert container["readinessProbe"]["exec"]["command"][:2] == ["crypto-assets", "ready"], name
 
 
@@ -195,6 +203,31 @@ def test_every_service_has_a_budget_and_a_policy() -> None:
     deny = next(d for d in policies if d["metadata"]["name"] == "crypto-assets-default-deny")["spec"]
     key, _, value = KUBE_SELECTOR.partition("=")
     assert deny == {"podSelector": {"matchLabels": {key: value}}, "policyTypes": ["Ingress", "Egress"]}
+
+
+@pytest.mark.parametrize("overlay", ["overlays/serving", "helm-companion-serving"])
+def test_a_gateway_has_the_image_of_the_platform(overlay: str) -> None:
+    found = {name: container["image"] for name, container in containers(rendered(overlay))}
+    assert found["crypto-assets-gateway/gateway"] == found["crypto-assets-migrate/migrate"] != "crypto-assets"
+
+
+def test_a_gateway_has_its_own_secret_and_reaches_only_what_it_reads() -> None:
+    """Not the platform's: with its database user a token would not be the only thing that bounds what is read."""
+    documents = {(d["kind"], d["metadata"]["name"]): d for d in rendered("overlays/serving")}
+    pod = documents["Deployment", "crypto-assets-gateway"]["spec"]["template"]["spec"]
+    assert pod["automountServiceAccountToken"] is False
+    sources = pod["containers"][0]["envFrom"]
+    assert [source["secretRef"]["name"] for source in sources if "secretRef" in source] == ["crypto-assets-gateway"]
+    others = [spec for name, spec in pod_specs(rendered("overlays/serving")) if name != "crypto-assets-gateway"]
+    assert "crypto-assets-gateway" not in str(others)
+    policy = documents["NetworkPolicy", "crypto-assets-gateway"]["spec"]
+    assert policy["ingress"][0]["from"] == [
+        {"namespaceSelector": {"matchLabels": {"crypto-assets/gateway": "allowed"}}}
+    ]
+    assert [port["port"] for port in policy["egress"][0]["ports"]] == [5432, 443, 9000]
+    scaled = documents["HorizontalPodAutoscaler", "crypto-assets-gateway"]["spec"]
+    assert scaled["minReplicas"] >= 2 and "replicas" not in documents["Deployment", "crypto-assets-gateway"]["spec"]
+    assert scaled["scaleTargetRef"]["name"] == "crypto-assets-gateway"
 
 
 def instance() -> Document:
@@ -247,7 +280,13 @@ def test_the_compose_file_is_one_and_holds_the_rules() -> None:
     with pytest.raises(ValueError, match="nonsense"):
         PyCompose.from_yaml(merged + "nonsense: 1\n")
     services = yaml.safe_load(text)["services"]
-    assert {"postgres", "migrate", "code", "webserver", "daemon", "ollama", "metrics", "proxy"} == set(services)
+    assert {"postgres", "migrate", "code", "webserver", "daemon", "ollama", "metrics", "gateway", "proxy"} == set(
+        services
+    )
+    gateway = services["gateway"]
+    assert gateway["profiles"] == ["gateway"] and gateway["ports"] == ["127.0.0.1:8000:8000"]
+    assert not {"COINGECKO_API_KEY", "POSTGRES_PASSWORD"} & set(gateway["environment"]), "it reads, and no more"
+    assert "POSTGRES_PASSWORD" not in str(gateway) and all(volume.endswith(":ro") for volume in gateway["volumes"])
     assert services["metrics"]["profiles"] == ["metrics"], "only where somebody scrapes"
     for name, service in services.items():
         assert service["cap_drop"] == ["ALL"], name

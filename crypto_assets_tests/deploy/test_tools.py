@@ -38,7 +38,9 @@ def configuration() -> dict[str, Any]:
 
 def test_compose_reads_the_file() -> None:
     services = configuration()["services"]
-    assert services.keys() == {"postgres", "migrate", "code", "webserver", "daemon", "metrics", "ollama", "proxy"}
+    assert services.keys() == {
+        "postgres", "migrate", "code", "webserver", "daemon", "metrics", "gateway", "ollama", "proxy",
+    }  # fmt: skip
     for name in ("migrate", "code", "webserver", "daemon", "metrics"):
         assert services[name]["environment"]["DAGSTER_POSTGRES_URL"].endswith(":hunter2@postgres/dagster"), name
     published = [port for service in services.values() for port in service.get("ports", ())]

@@ -13,7 +13,16 @@ import pytest
 
 from crypto_assets_tests.extending.page import HERE, PAGE, copy_to, steps
 
-RECIPES = ("A derived table", "A feature", "A coin", "A source", "A table of a source", "A check", "An alert", "A model")
+RECIPES = (
+    "A derived table",
+    "A feature",
+    "A coin",
+    "A source",
+    "A table of a source",
+    "A check",
+    "An alert",
+    "A model",
+)
 # A person runs the whole suite after following the page. Here: what the recipes make, and the guards of their steps.
 GUARDS = (
     "crypto_assets_tests/extending/made.py",

@@ -20,6 +20,7 @@ TABLES = (
     "derivatives", "social_metrics", "developer_activity", "funding_rates", "open_interest", "perpetual_bars",
     "implied_volatility", "macro_indicators", "network_metrics",
     "social_sentiment",
+    "coin_events",
 )  # fmt: skip
 Inputs = dict[str, pl.DataFrame]
 
@@ -118,6 +119,12 @@ def messy(seed: int, start: date, days: int, *, history: int = 45, gaps: float =
                     for c in schemas.SOCIAL_SENTIMENT.value_columns
                 }
                 rows["social_sentiment"].append(
+                    {"symbol": symbol, "ts": ts, "available_at": ts, "pit_quality": "final", **cells}
+                )
+            if rng.random() < 0.9:
+                heard = schemas.CONTRACTS["coin_events"]
+                cells = {c: _value(rng, heard.by_name[c].upper) for c in heard.value_columns}
+                rows["coin_events"].append(
                     {"symbol": symbol, "ts": ts, "available_at": ts, "pit_quality": "final", **cells}
                 )
             if rng.random() < 0.8:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import subprocess
 import sys
 from datetime import UTC, datetime, timedelta
@@ -115,6 +116,13 @@ def test_an_artefact_reads_back_and_an_altered_one_is_refused(kind: str) -> None
     assert back.text() == stored.text()
     with pytest.raises(ModelError, match="it was altered; train the month again"):
         artefact.read(stored.text().replace("edge", "edgy").replace("return_7d", "return_8d"), stored.sha256)
+
+
+def test_an_artefact_of_another_version_is_refused() -> None:
+    text = training.train(Labelled.of(market(), FEATURES), config("ridge"), BEGIN + timedelta(days=16)).artefact.text()
+    other = text.replace('"format": 1', '"format": 2')
+    with pytest.raises(ModelError, match="has format 2 and this version reads 1: train the month again"):
+        artefact.read(other, hashlib.sha256(other.encode()).hexdigest())
 
 
 def test_ranks_are_of_the_hour_and_ties_share_them() -> None:

@@ -1,15 +1,19 @@
 """Changes of signals: of sign, of strength, of nothing, and switched off."""
 
+import os
 from collections.abc import Callable
 from datetime import datetime, timedelta, timezone
 
+import dagster as dg
 import pytest
 
 from crypto_assets.errors import UsageError
+from crypto_assets.monitoring.alerts.sensors import SENSORS
 from crypto_assets.monitoring.watch.signal_changes import WATCHER, signal_changes
 from crypto_assets.monitoring.watch.watcher import WatchContext
 from crypto_assets.settings import Settings
 from crypto_assets.storage.warehouse import Warehouse
+from crypto_assets_tests.monitoring.alerts.receiver import receiving
 
 NOW = datetime(2026, 1, 10, 12, 30, tzinfo=timezone.utc)
 CASES = {
@@ -57,3 +61,23 @@ def test_it_is_off_unless_asked_for(
     monkeypatch.setenv("SIGNAL_CHANGES", "on")
     with pytest.raises(UsageError, match="SIGNAL_CHANGES 'on' is not yes or no"):
         Settings.from_env()
+
+
+def test_the_webhook_gets_the_changes_and_nothing_unless_asked_for(
+    warehouse: Warehouse, put: Callable[..., None], instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The sensor as the daemon runs it, an incident ledger in Postgres, and a real HTTP receiver."""
+    fill(put)
+    sensor = next(one for one in SENSORS if one.name == "alert_signal_change")
+    monkeypatch.setenv("CRYPTO_ASSETS_WAREHOUSE", warehouse.uri)
+    assert os.environ["DAGSTER_POSTGRES_URL"]
+    with receiving() as receiver:
+        monkeypatch.setenv("ALERT_WEBHOOK_URL", receiver.url)
+        for value, expected in (("no", []), ("yes", ["CLOSED", "GREW", "TURNED"])):
+            monkeypatch.setenv("SIGNAL_CHANGES", value)
+            for _ in range(2):  # a second tick says nothing twice
+                with dg.build_sensor_context(instance=instance) as context:
+                    sensor.evaluate_tick(context)
+            assert sorted(receiver.events()) == [("signal_change", name, "opened") for name in expected]
+        (turned,) = [message for message in receiver.got if message["subject"] == "TURNED"]
+    assert "from medium long to medium short (-0.0400) by model ridge" in turned["what"]

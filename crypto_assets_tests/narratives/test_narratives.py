@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from datetime import date, datetime, timedelta, timezone
 
+import numpy as np
 import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from crypto_assets.narratives.narratives import MARKET, aggregate
+from crypto_assets.narratives.relative_tone import LEAST_STORIES
 from crypto_assets.tables.news import NARRATIVES_LOOKBACK_DAYS
 from crypto_assets.tables.schemas import NARRATIVES, THEMES
 
@@ -23,9 +25,9 @@ def news(*rows: tuple[str, datetime, list[str], str, float, float]) -> tuple[pd.
     frame = pd.DataFrame(rows, columns=["article_id", "available_at", "symbols", "theme", "sentiment", "confidence"])
     frame["available_at"] = frame["available_at"].astype("datetime64[us, UTC]")
     frame = frame.assign(
-        source="rss", analyzer="lexicon-1", status="ok", published_at=frame["available_at"], duplicate_of=None
+        source="rss", feed="a", analyzer="lexicon-1", status="ok", published_at=frame["available_at"], duplicate_of=None
     ).assign(title=frame["article_id"])
-    names = ["article_id", "available_at", "published_at", "symbols", "source", "title", "duplicate_of"]
+    names = ["article_id", "available_at", "published_at", "symbols", "source", "feed", "title", "duplicate_of"]
     return frame[names], frame.drop(columns=["symbols"])
 
 
@@ -116,7 +118,9 @@ def test_weights_halve_every_six_hours() -> None:
 
 def test_momentum_is_today_against_yesterday() -> None:
     before = ("y", START - HOUR * 20, ["BTC"], "defi", 0.4, 0.5)
-    found = narratives(*news(before, *TWO))
+    first = ("x", START - HOUR * 24 * 9, ["XRP"], "defi", 0.4, 0.5)
+    assert narratives(*news(before, *TWO))["attention_7d"].isna().all(), "a week before nothing was known"
+    found = narratives(*news(before, first, *TWO))
     row = found.loc[("BTC", START + HOUR * 5)]
     assert row["sentiment_momentum_24h"] == pytest.approx(-0.2 - 0.4)
     assert row["attention_7d"] == pytest.approx(2 / (1 / 7))
@@ -199,6 +203,61 @@ def test_nothing_later_is_looked_at(rows: list, cut: int) -> None:
         check_exact=True,
         check_dtype=False,
     )
+
+
+@pytest.fixture(scope="module")
+def outlets() -> tuple[pd.DataFrame, pd.DataFrame]:
+    """70 days of a cheerful outlet and a gloomy one, an article of each an hour, with a day that differs at the end."""
+    rng, rows = np.random.default_rng(3), []
+    for hour in range(-66 * 24, 4 * 24):
+        for feed, habit in (("cheerful", 0.6), ("gloomy", -0.4)):
+            tone = float(np.clip(habit + rng.normal(0, 0.1) + (0.3 if 0 <= hour < 12 else 0.0), -1, 1))
+            theme = "market_structure" if rng.random() < 0.7 or not 0 <= hour < 24 else "security"
+            rows.append((f"{feed}{hour + 2000}", START + HOUR * hour, ["BTC"], theme, tone, float(rng.random()), feed))
+    articles, analyses = news(*(row[:6] for row in rows))
+    articles["feed"], articles["date"] = [row[6] for row in rows], articles["published_at"].dt.date
+    return articles, analyses
+
+
+def test_tone_is_against_the_habit_of_the_outlet(outlets: tuple[pd.DataFrame, pd.DataFrame]) -> None:
+    found = narratives(*outlets, end=DAY + timedelta(days=3)).loc["BTC"]
+    good, plain = found.loc[START + HOUR * 11], found.loc[START + HOUR * 80]
+    assert good["sentiment_relative_24h"] == pytest.approx(0.3 * (1 - 0.5**2), abs=0.08)
+    assert plain["sentiment_relative_24h"] == pytest.approx(0.0, abs=0.06)
+    assert good["sentiment_zscore_30d"] > 3
+    assert found["sentiment_zscore_30d"].notna().all()
+    assert (found["sentiment_relative_24h"] > 0).any() and (found["sentiment_relative_24h"] < 0).any()
+
+
+def test_relative_tone_is_null_where_history_is_short(outlets: tuple[pd.DataFrame, pd.DataFrame]) -> None:
+    articles, analyses = outlets
+    recent = articles[articles["available_at"] >= START - HOUR * 30]
+    found = narratives(recent, analyses).loc["BTC"]
+    assert found["sentiment_zscore_30d"].isna().all()
+    assert found["attention_7d"].isna().all()
+    first = narratives(articles[articles["available_at"] >= START], analyses).loc["BTC"]
+    assert first["sentiment_relative_24h"].isna()[: LEAST_STORIES - 1].all()
+    assert first["sentiment_relative_24h"].notna().iloc[-1]
+
+
+def test_the_dominant_theme_is_the_unusual_one(outlets: tuple[pd.DataFrame, pd.DataFrame]) -> None:
+    found = narratives(*outlets, end=DAY + timedelta(days=3)).loc["BTC"]
+    row = found.loc[START + HOUR * 20]
+    assert row["theme_market_structure_share_24h"] > row["theme_security_share_24h"]
+    assert row["dominant_theme"] == "security"
+    assert found.loc[START + HOUR * 90, "dominant_theme"] == "market_structure"
+
+
+def test_relative_columns_are_the_same_however_the_days_are_cut(outlets: tuple[pd.DataFrame, pd.DataFrame]) -> None:
+    articles, analyses = outlets
+    key, every = ["symbol", "ts"], [DAY + timedelta(days=n) for n in range(3)]
+
+    def run(start: date, end: date) -> pd.DataFrame:
+        return aggregate(loaded(articles, start, end, NARRATIVES_LOOKBACK_DAYS), analyses, ["BTC"], start, end)
+
+    whole = run(every[0], every[-1]).sort_values(key, ignore_index=True)
+    parts = pd.concat([run(day, day) for day in every]).sort_values(key, ignore_index=True)
+    pd.testing.assert_frame_equal(whole, parts, check_exact=True, check_dtype=False)
 
 
 def test_no_news_no_rows() -> None:

@@ -16,7 +16,8 @@ from deltalake import DeltaTable, write_deltalake
 
 from crypto_assets.errors import WarehouseError
 from crypto_assets.storage import copies
-from crypto_assets.storage.copies import copy_tables, table_files
+from crypto_assets.storage.copies import copy_tables
+from crypto_assets.storage.files import table_files
 from crypto_assets.storage.warehouse import Warehouse
 from crypto_assets.tables.schemas import NEWS_ARTICLES, PRICES
 from crypto_assets_tests import warm
