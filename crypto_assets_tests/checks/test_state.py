@@ -290,7 +290,9 @@ def test_every_reader_says_the_same_of_a_table(
         assert (word == "failed") == bool([day for day in failed if day <= yesterday]), where
         if not failed or word != "failed":
             if covered is None:
-                assert word == ("not shown" if table in (OWN_PAST_ONLY | MONTH_SHOWN) - set(state.RECORDS) else "none due"), where
+                assert word == (
+                    "not shown" if table in (OWN_PAST_ONLY | MONTH_SHOWN) - set(state.RECORDS) else "none due"
+                ), where
             else:
                 assert word == ("empty" if covered == 0 else "whole" if covered == 1 else "gaps"), where
         if covered == 0 and table in ROW_RULES:
