@@ -30,6 +30,7 @@ REQUIRES = [
     "starlette>=0.49,<2",  # the sandbox server
     "prometheus-client>=0.22,<1",  # the metrics endpoint; the official client
     "uvicorn>=0.35,<1",  # serves the sandbox and the HTTP gateway
+    "httptools>=0.6.3,<1",  # the parser below the gateway's connections; dagster-webserver brings it too
     "fastapi>=0.125,<1",  # the HTTP gateway: arguments checked, OpenAPI page from the code
 ]
 

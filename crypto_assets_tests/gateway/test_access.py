@@ -22,6 +22,7 @@ READING = [
     "/v1/tables/prices",
     "/v1/tables/prices/rows",
     "/v1/features/latest",
+    "/v1/signals/latest",
     "/v1/narratives/digest",
     "/v1/status",
 ]
@@ -47,7 +48,7 @@ def test_historical_features_need_a_token_too(gateway: Running) -> None:
         assert client.post("/v1/features/historical", json=ENTITY).status_code == 401
 
 
-@pytest.mark.parametrize("allowed", ["prices", "ml_features", "theme_digests"])
+@pytest.mark.parametrize("allowed", ["prices", "ml_features", "theme_digests", "signals"])
 def test_a_token_reads_its_tables_and_no_other(gateway: Running, allowed: str) -> None:
     """Every table by every route that can name or contain it."""
     with gateway.client(made(gateway, allowed, calls_a_minute=10_000)) as client:
@@ -60,6 +61,7 @@ def test_a_token_reads_its_tables_and_no_other(gateway: Running, allowed: str) -
         assert client.post("/v1/features/historical", json=ENTITY).status_code == (
             200 if allowed == "ml_features" else 403
         )
+        assert client.get("/v1/signals/latest").status_code == (200 if allowed == "signals" else 403)
         assert client.get("/v1/narratives/digest").status_code == (200 if allowed == "theme_digests" else 403)
 
 
