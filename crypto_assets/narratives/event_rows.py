@@ -64,8 +64,10 @@ def news_events(
     joined = placed.merge(news, on="article_id").merge(best, on="article_id", how="left")
     joined = joined.sort_values(["block", "event_id", "available_at", "article_id"])
     groups: dict[tuple[date, str], list[Member]] = {}
-    for row in joined.itertuples():
-        groups.setdefault((row.block, row.event_id), []).append(_member(row))
+    for block, event, row in zip(
+        joined["block"].tolist(), joined["event_id"].tolist(), joined.itertuples(), strict=True
+    ):
+        groups.setdefault((block, event), []).append(_member(row))
     rows = []
     for (block, event), members in groups.items():
         first, last = max(start, block), min(end, block + timedelta(days=events.BLOCK_DAYS - 1))

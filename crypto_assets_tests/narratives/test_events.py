@@ -29,13 +29,13 @@ SUED = ("SEC sues Coinbase over staking programme", "Coinbase sued by US regulat
 def articles(*rows: tuple[float, str, str, str]) -> pd.DataFrame:
     """(hours after START, feed, title, summary) as rows of ``news_articles``."""
     frame = pd.DataFrame(rows, columns=["hours", "feed", "title", "summary"])
-    at = pd.to_datetime([START + hours * HOUR for hours in frame["hours"]], utc=True).astype("datetime64[us, UTC]")
+    at = pd.Series([START + hours * HOUR for hours in frame["hours"]], dtype="datetime64[us, UTC]")
     named = [
         find_symbols(f"{title}. {text}", all_coins())
         for title, text in zip(frame["title"], frame["summary"], strict=True)
     ]
     return frame.assign(
-        article_id=[f"{n:04d}" for n in frame.index], available_at=at, published_at=at, date=at.date, source="rss",
+        article_id=[f"{n:04d}" for n in frame.index], available_at=at, published_at=at, date=at.dt.date, source="rss",
         symbols=pd.Series(named, dtype=object),
     )  # fmt: skip
 
@@ -94,9 +94,10 @@ def test_paraphrases_meet_and_near_misses_do_not(written: pd.DataFrame) -> None:
     ordered = written.sort_values(["available_at", "article_id"])
     ordered = ordered.assign(event=passed(ordered))
     right = wrong = missed = 0
-    for one, other in itertools.combinations(ordered.itertuples(), 2):
-        same = one.story == other.story and one.story not in NO_EVENT
-        linked = one.event is not None and one.event == other.event
+    told = list(zip(ordered["story"].tolist(), ordered["event"].tolist(), strict=True))
+    for (story, event), (other_story, other_event) in itertools.combinations(told, 2):
+        same = story == other_story and story not in NO_EVENT
+        linked = event is not None and event == other_event
         right, wrong, missed = right + (same and linked), wrong + (linked and not same), missed + (same and not linked)
     assert right / (right + wrong) >= 0.95
     assert right / (right + missed) >= 0.80
@@ -203,7 +204,7 @@ def test_the_headline_is_the_central_one() -> None:
 )  # fmt: skip
 def test_no_title_breaks_it(title: str) -> None:
     news = articles((0, "a", "SEC sues Coinbase over staking", ""), (1, "b", title, ""), (2, "c", title, "")).assign(
-        summary=[None, "", "x"]
+        summary=pd.Series([None, "", "x"], dtype=object)
     )
     assert len(rows(news, START.date(), START.date())) <= 3
 

@@ -91,7 +91,7 @@ def golden(event: dict, symbol: str, horizon: int, prices: pd.DataFrame) -> tupl
     own, btc = (
         wide[name].get(base + pd.Timedelta(hours=horizon), np.nan) / wide[name][base] - 1 for name in (symbol, "BTC")
     )
-    past = np.log(wide).diff().loc[: seen.floor("h")].tail(720)[[symbol, "BTC"]].dropna()
+    past = wide.apply(np.log).diff().loc[: seen.floor("h")].tail(720)[[symbol, "BTC"]].dropna()
     if symbol == "BTC" or len(past) < 576:
         return own, np.nan
     return own, own - past[symbol].cov(past["BTC"]) / past["BTC"].var() * btc
