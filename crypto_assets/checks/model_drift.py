@@ -218,7 +218,10 @@ def inputs_stable(scope: Scope) -> Outcome:
     numbers |= {f"features_missing/{one.model}": len(one.missing) for one in found}
     if scope.settings.demo is not None:  # features that look back furthest are unknown in it at first, and known later
         return Outcome(
-            True, "not judged: a demo trains its models on a shorter history than it serves", "WARN", numbers
+            True,
+            "not judged in a demo: its models train on 90 days, in which the features that look back furthest are unknown",
+            "WARN",
+            numbers,
         )
     for one in found:
         if one.missing or len(one.moved) > MOST_MOVED * max(len(one.stability), 1):

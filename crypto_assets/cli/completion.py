@@ -9,7 +9,8 @@ from crypto_assets.cli import examples
 
 
 @click.command(
-    epilog=examples("completion bash > ~/.local/share/bash-completion/completions/crypto-assets", "completion zsh")
+    short_help="Print the script that completes commands in SHELL.",
+    epilog=examples("completion bash > ~/.local/share/bash-completion/completions/crypto-assets", "completion zsh"),
 )
 @click.argument("shell", type=click.Choice(["bash", "zsh", "fish"]))
 @click.pass_context

@@ -143,7 +143,10 @@ def cli() -> None:
     """
 
 
-@cli.command(epilog=examples("demo", "demo --days 30 --json", "demo --data ~/recordings"))
+@cli.command(
+    short_help="Materialise recent days on the sandbox.",
+    epilog=examples("demo", "demo --days 30 --json", "demo --data ~/recordings"),
+)
 @click.option("--days", "count", default=7, show_default=True, type=click.IntRange(1, 366), help="Days to materialise.")
 @click.option("--end", "end_text", help="Last day, YYYY-MM-DD.")
 @click.option("--data", type=click.Path(path_type=Path), help="Replay recorded data from this folder.")
@@ -184,11 +187,12 @@ def demo(count: int, end_text: str | None, data: Path | None, as_json: bool) -> 
 
 
 @cli.command(
+    short_help="Materialise the days from START to END.",
     epilog=examples(
         "backfill --start 2024-01-01 --end 2024-12-31",
         "backfill --start 2024-01-01 --end 2024-01-31 --select '+key:\"ml_features\"'",
         "backfill --start 2024-01-01 --end 2024-12-31 --missing",
-    )
+    ),
 )
 @click.option("--start", "start_text", required=True, help="First day, YYYY-MM-DD.")
 @click.option("--end", "end_text", required=True, help="Last day, YYYY-MM-DD, included.")
@@ -269,11 +273,12 @@ def status(start_text: str | None, end_text: str | None, as_json: bool) -> None:
 
 
 @cli.command(
+    short_help="Run read-only SQL (DuckDB) over every table.",
     epilog=examples(
         "sql 'select symbol, ts, price_usd from prices order by ts desc limit 5'",
         "sql 'select count(*) from ml_features' --format json",
         "sql 'select max(ts) from prices' --as-of 2024-06-01T12:00",
-    )
+    ),
 )
 @click.argument("query")
 @click.option("--format", "form", type=click.Choice(["table", "csv", "json"]), default="table", show_default=True)

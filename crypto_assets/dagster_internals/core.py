@@ -161,14 +161,14 @@ def keep_subsets(job: dg.JobDefinition) -> dg.JobDefinition:
     def kept(assets: frozenset[dg.AssetKey]) -> dg.JobDefinition:
         subset = build(resource_defs={}, input_values={}, asset_selection=list(assets))
         of_the_record = subset.get_subset(asset_selection=assets)
-        subset.get_subset = lambda **_: of_the_record  # type: ignore[method-assign]
+        subset.get_subset = lambda **_: of_the_record  # type: ignore[method-assign, assignment, misc]
         return subset
 
     def as_ephemeral_job(**given: Any) -> dg.JobDefinition:
         assets = frozenset(given.pop("asset_selection") or ())
         return build(**given) if not assets or any(given.values()) else kept(assets)
 
-    job.as_ephemeral_job = as_ephemeral_job  # type: ignore[method-assign]
+    job.as_ephemeral_job = as_ephemeral_job  # type: ignore[method-assign, assignment]
     return job
 
 
@@ -307,7 +307,9 @@ def newest_materialisation(instance: dg.DagsterInstance, asset: dg.AssetKey) -> 
     """Find the newest materialisation of an asset, of whatever partition; None where it has none."""
     records = instance.get_asset_records([asset])
     newest = records[0].asset_entry.last_materialization_record if records else None
-    return newest and CheckTarget(storage_id=newest.storage_id, run_id=newest.run_id, timestamp=newest.timestamp)
+    if newest is None:
+        return None
+    return CheckTarget(storage_id=newest.storage_id, run_id=newest.run_id, timestamp=newest.timestamp)
 
 
 def reports_of_ranges(instance: dg.DagsterInstance, cursor: str | None, limit: int) -> list[dg.EventLogRecord]:

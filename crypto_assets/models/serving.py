@@ -82,12 +82,12 @@ class Shelf:
         found = {}
         for name in newest["model"].unique().sort():
             candidates = known.filter(pl.col("model") == name, pl.col("artefact").is_not_null())
-            skipped = []
+            skipped: list[str] = []
             for row in reversed(candidates.rows(named=True)):
                 artefact = self._artefact(row)
                 if artefact is not None:
                     found[name] = Served(row, artefact)
-                    self.former |= dict.fromkeys(skipped, row["date"])
+                    self.former.update({one: row["date"] for one in skipped})
                     break
                 skipped.append(str(row["model_id"]))
         return found

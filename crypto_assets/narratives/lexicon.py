@@ -14,8 +14,9 @@ from typing import TYPE_CHECKING
 import pandas as pd
 
 from crypto_assets.narratives.boilerplate import cleaned
+from crypto_assets.narratives.language import is_english
 from crypto_assets.narratives.themes import themes_of
-from crypto_assets.narratives.tone import CLASSES, TITLE_WEIGHT, normalised, tone_model
+from crypto_assets.narratives.tone import CLASSES, SUMMARY_CHARS, TITLE_WEIGHT, normalised, tone_model
 from crypto_assets.narratives.tone import tone as tone_of
 
 if TYPE_CHECKING:
@@ -90,9 +91,13 @@ def analyse(articles: pd.DataFrame) -> pd.DataFrame:
     texts = zip(read["title"].astype(str), read["summary"].fillna("").astype(str), articles["symbols"], strict=True)
     answers = [judge(title, summary, names_coin=len(coins) > 0) for title, summary, coins in texts]
     judged = pd.DataFrame(answers, columns=["theme", "sentiment", "confidence", "drivers"])
-    if "language" in articles:  # the words are English; in another language the tone is unknown, which is not 0
-        spoken = articles["language"].fillna("en").astype(str).reset_index(drop=True)
-        judged["sentiment"] = judged["sentiment"].where(spoken.str.startswith("en"))
+    # The words are English; in another language the tone is unknown, which is not 0.
+    tags = articles["language"] if "language" in articles else [None] * len(articles)
+    spoken = [
+        is_english(f"{title}. {summary}" if isinstance(summary, str) else title, tag)
+        for title, summary, tag in zip(read["title"].astype(str), read["summary"], tags, strict=True)
+    ]
+    judged["sentiment"] = judged["sentiment"].where(pd.Series(spoken, dtype=bool))
     frame = articles[["article_id", "date", "available_at"]].reset_index(drop=True)
     sandbox = articles["source"].astype(str).str.startswith("sandbox").reset_index(drop=True)
     frame["source"] = sandbox.map({True: "sandbox/derived", False: "derived"})
@@ -144,7 +149,7 @@ def judge(title: str, summary: str = "", *, names_coin: bool = False) -> tuple[s
 def _tone(title: str, summary: str) -> tuple[float, float]:
     """Return the tone of an article, and the share of its title's words that the classifier knows."""
     model, found = tone_model(), []
-    for text in filter(None, (normalised(title), normalised(summary))):
+    for text in filter(None, (normalised(title), normalised(summary[:SUMMARY_CHARS]))):
         found.append(model.probabilities(text, word_scores(text)))
     if not found:
         return 0.0, 0.0

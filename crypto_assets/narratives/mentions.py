@@ -17,9 +17,9 @@ import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache
-from typing import Any
 
 from crypto_assets.catalog import Coin
+from crypto_assets.narratives.name_tree import either
 
 # A name that is also an ordinary word must be followed by one of these.
 _KINDS = "protocol|network|token|coin|blockchain|finance|chain|labs|foundation|dao"
@@ -49,7 +49,6 @@ _LIST = re.compile(
 _SENTENCE = re.compile(r"[^.!?:|]+")
 SHOUTED = 0.3  # below this share of lower-case letters a text is in capitals, which then prove nothing
 TITLE_CASE = 0.5  # above this share of words with a capital, first letters prove nothing either
-END = ""  # the end of a name, in a tree of letters
 # Products whose name contains a coin's name: they are matched first, so that the coin inside is not counted.
 _DECOYS = (
     "wrapped bitcoin", "bitcoin depot", "ethereum name service", "little baby doge", "the verge", "colorado avalanche",
@@ -226,52 +225,26 @@ def _patterns(coins: tuple[Coin, ...]) -> _Patterns:
                     priced.add(key)
     firms = {_compared(name) for coin in coins for name in coin.company_names}
     plain = sorted({*(set(by_name) - set(ordinary) - firms), *_DECOYS}, key=lambda name: (-len(name), name))
-    certain, doubtful = _either(plain), _either(sorted(ordinary))
+    certain, doubtful = either(plain), either(sorted(ordinary))
     needing = {_compared(name) for coin in coins for name in coin.capital_names}
-    every = _either(sorted((coin.symbol for coin in coins), key=lambda symbol: -len(symbol)))
+    every = either(sorted((coin.symbol for coin in coins), key=lambda symbol: -len(symbol)))
     bare = [c.symbol for c in coins if not c.symbol_is_word and len(c.symbol) >= 3 and c.symbol.isalnum()]
     worded = [c.symbol for c in coins if c.symbol_is_word and len(c.symbol) >= 2]
     return _Patterns(
         exact=re.compile(
-            rf"\$({every})(?!\w)|\(\$?({every})\)|(?:(?<![\w$.-])|(?<=-to-)|(?<=[A-Z]-))({_either(bare)})(?!\w){_NOT_FIRM}"
+            rf"\$({every})(?!\w)|\(\$?({every})\)|(?:(?<![\w$.-])|(?<=-to-)|(?<=[A-Z]-))({either(bare)})(?!\w){_NOT_FIRM}"
         ),
         names=re.compile(
             rf"(?<![\w$])(?:(?P<plain>{certain})(?:(?<=coin)s)?(?!\w)|(?P<said>{doubtful}){_SAYS_SO}"
-            rf"|(?P<priced>{_either(sorted(priced))}){_PRICED})",
+            rf"|(?P<priced>{either(sorted(priced))}){_PRICED})",
             re.IGNORECASE,
         ),
-        listed=re.compile(rf"(?<![\w$])(?:{_either(sorted(ordinary.values()))})(?![\w])"),
-        traded=re.compile(rf"(?<![\w$.-])(?<!\bUS )(?<!\bU\.S\. )({_either(worded)}){_TRADED}"),
+        listed=re.compile(rf"(?<![\w$])(?:{either(sorted(ordinary.values()))})(?![\w])"),
+        traded=re.compile(rf"(?<![\w$.-])(?<!\bUS )(?<!\bU\.S\. )({either(worded)}){_TRADED}"),
         proper=re.compile(
-            rf"(?<![\w$])(?!(?:the|an?)\s)[a-z0-9$%][\w.%-]*,?\s+({_either(sorted(ordinary.values()))})(?:['’]s)?(?![\w-])(?!\s+[A-Z])"
+            rf"(?<![\w$])(?!(?:the|an?)\s)[a-z0-9$%][\w.%-]*,?\s+({either(sorted(ordinary.values()))})(?:['’]s)?(?![\w-])(?!\s+[A-Z])"
         ),
         by_name=by_name,
         capital=frozenset({*ordinary, *priced, *needing, *filter(_COMMON.fullmatch, by_name)}),
         symbols=frozenset(coin.symbol for coin in coins if len(coin.symbol) >= 2),
     )
-
-
-def _either(names: Sequence[str]) -> str:
-    """Build an alternative of literal names, where a blank matches any white space; it never matches without names.
-
-    It is written as a tree of first letters with the longest name first, so that hundreds of names cost about as much
-    as one.
-    """
-    tree: dict[str, Any] = {}
-    for name in names:
-        node = tree
-        for letter in (*" ".join(name.split()), END):
-            node = node.setdefault(letter, {})
-    return _branches(tree) or r"(?!)"
-
-
-def _branches(node: dict[str, Any]) -> str:
-    """Build the pattern of everything below a letter; a name that ends here comes after the longer ones."""
-    longer = [
-        (r"\s+" if letter == " " else re.escape(letter)) + _branches(below)
-        for letter, below in node.items()
-        if letter != END
-    ]
-    if len(longer) + (END in node) <= 1:
-        return "".join(longer)
-    return f"(?:{'|'.join([*longer, *([''] if END in node else [])])})"

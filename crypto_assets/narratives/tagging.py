@@ -126,9 +126,12 @@ def tag_articles(
     clean = boilerplate.cleaned(rows)
     clean["coins"] = pd.Series([find_symbols(title, coins) for title in clean["title"]], dtype=object)
     clean["address"] = [_address(url) if isinstance(url, str) else "" for url in clean["url"]]
+    rows["title_symbols"] = clean["coins"]
     rows["duplicate_of"] = pd.Series(np.array(stories.repeats(clean), dtype=object), dtype=object)
     rows["symbols"] = pd.Series([find_symbols(text, coins) for text in _texts(clean)], dtype=object)
-    return rows.loc[rows["date"] >= start, [*ARTICLE, "symbols", "duplicate_of", *_STRIPPED]].reset_index(drop=True)
+    return rows.loc[
+        rows["date"] >= start, [*ARTICLE, "symbols", "title_symbols", "duplicate_of", *_STRIPPED]
+    ].reset_index(drop=True)
 
 
 def _texts(rows: pd.DataFrame) -> pd.Series:

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from functools import cache
 
 from crypto_assets.narratives.evergreen import is_elsewhere, names_market
+from crypto_assets.narratives.name_tree import either
 
 CLEAR, HINT = 2, 1
 
@@ -62,10 +63,10 @@ THEMES = (
     Theme(
         "defi",
         "Finance by contract: lending, liquidity, yield, stablecoins on chain, decentralised exchanges and organisations.",
-        "defi, decentrali*ed finance, dao, daos, dex, dexs, dexes, amm, tvl, yield*, staking, restaking, liquidity, farming,"
+        "defi, decentralised finance, decentralized finance, dao, daos, dex, dexs, dexes, amm, tvl, yield*, staking, restaking, liquidity, farming,"
         "lending, vault*, automated market maker, liquid staking, flash loan*, perpetual*, perps, aave, uniswap, curve finance,"
-        "makerdao, pendle, morpho, ethena, hyperliquid, real-world asset*, rwa, rwas, composab*, decentrali*ed exchange*",
-        "stablecoin*, governance, collateral*, borrow*, loan*, leverage, peg, depeg*, apy, aggregator, airdrop*, tokeni*ed,"
+        "makerdao, pendle, morpho, ethena, hyperliquid, real-world asset*, rwa, rwas, composab*, decentralised exchange*, decentralized exchange*",
+        "stablecoin*, governance, collateral*, borrow*, loan*, leverage, peg, depeg*, apy, aggregator, airdrop*, tokenised, tokenized,"
         "protocol",
     ),
     Theme(
@@ -120,7 +121,7 @@ THEMES = (
         "mobile app, apps, consumer*, brand*, fashion, music, sport*, film, movie*, charity, donation*, digital yuan,"
         "remittance*, debit card*, credit card*, visa, mastercard, paypal, stripe, neobank*, headquarters, hq",
         "pay, app, user*, launch*, integrat*, wallet*, web3, web 3*, product*, allow*, enable*, available, online, social,"
-        "platform, marketplace*, trademark*, tokeni*e*, university, education, campaign, rewards, store, pilot, rollout,"
+        "platform, marketplace*, trademark*, tokenis*, tokeniz*, university, education, campaign, rewards, store, pilot, rollout,"
         "expan*, offer*, unveil*, introduc*, opens, visitors, exposure, adds, citizens",
     ),
 )
@@ -156,8 +157,9 @@ def _vocabulary() -> tuple[tuple[str, re.Pattern[str], re.Pattern[str]], ...]:
 
 def _pattern(entries: str) -> re.Pattern[str]:
     words = sorted(filter(None, (" ".join(entry.split()) for entry in entries.split(","))), key=lambda w: (-len(w), w))
-    escaped = (re.escape(word).replace(r"\*", r"\w*").replace(r"\ ", r"\s+") for word in words)
-    return re.compile(rf"(?<![\w$])(?:{'|'.join(escaped)})(?!\w)", re.IGNORECASE)
+    whole = either([word for word in words if not word.endswith("*")])
+    begun = either([word[:-1] for word in words if word.endswith("*")])
+    return re.compile(rf"(?<![\w$])(?:{whole}(?!\w)|{begun}\w*)", re.IGNORECASE)
 
 
 def themes_of(title: str, summary: str = "", *, names_coin: bool = False) -> list[tuple[str, int, list[str]]]:

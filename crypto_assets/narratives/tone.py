@@ -2,7 +2,7 @@
 
 A logistic regression on TF-IDF of words, pairs of words and parts of words, with the lexicon's own tone among its
 features. ``tone_model.csv`` has its coefficients, one feature a line, and ``tone_model.json`` its intercepts, the hash of
-the training data and its cross-validated figures. ``train_tone.py`` makes both. The arithmetic here needs no library.
+the training data and its cross-validated figures. ``train_tone.py`` makes both. The arithmetic needs NumPy only.
 """
 
 from __future__ import annotations
@@ -12,16 +12,20 @@ import json
 import math
 import re
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
 from itertools import pairwise
 
+import numpy as np
+from numpy.typing import NDArray
+
 CLASSES = (-1, 0, 1)
 NEUTRAL = 0.05  # a text that the classifier calls neutral has a tone within this of 0
 TITLE_WEIGHT = 2 / 3  # of the title, against the summary; people judge an article by its title
-READ_CHARS = 400  # of a title or summary: the work on an article is bounded
+READ_CHARS = 400  # of a title: the work on an article is bounded
+SUMMARY_CHARS = 200  # of a summary, whose first sentence says what happened
 PART_LENGTHS = (2, 3, 4, 5)  # letters of the parts of words
 _NUMBER = re.compile(r"[$€£]?\d[\d,.]*")
 _WORD = re.compile(r"\w[\w'-]*")
@@ -71,20 +75,39 @@ def lexicon_features(scores: Mapping[str, float]) -> dict[str, float]:
 
 
 @dataclass(frozen=True)
-class Feature:
-    """What a feature weighs."""
+class Block:
+    """Features of one kind: which there are, and what each weighs."""
 
-    idf: float  # inverse document frequency
-    negative: float  # coefficients, one a class
-    neutral: float
-    positive: float
+    places: Mapping[str, int]  # name of a feature -> its row below
+    idf: NDArray[np.float64]  # inverse document frequency
+    coefficients: NDArray[np.float64]  # features x classes
+
+    @classmethod
+    def of(cls, features: Mapping[str, Sequence[float]]) -> Block:
+        """Build a block from idf and coefficients (four numbers) by name."""
+        values = np.array(list(features.values()), dtype=float).reshape(-1, 1 + len(CLASSES))
+        return cls({name: n for n, name in enumerate(features)}, values[:, 0], values[:, 1:])
+
+    def sums(self, found: Mapping[str, float], to_length_1: bool) -> NDArray[np.float64]:
+        """Sum the features of one text, by class; ``found`` has the size of each."""
+        known = [(place, size) for name, size in found.items() if (place := self.places.get(name)) is not None]
+        if not known:
+            return np.zeros(len(CLASSES))
+        rows, sizes = zip(*known, strict=True)
+        places = np.array(rows)
+        weights = np.array(sizes, dtype=float)
+        if to_length_1:  # counts grow by their logarithm
+            weights = (1 + np.log(weights)) * self.idf[places]
+            weights /= math.sqrt(float((weights * weights).sum()))
+        summed: NDArray[np.float64] = (weights[:, None] * self.coefficients[places]).sum(axis=0)
+        return summed
 
 
 @dataclass(frozen=True)
 class ToneModel:
     """The coefficients of the classifier."""
 
-    blocks: Mapping[str, Mapping[str, Feature]]  # block -> name of the feature -> what it weighs
+    blocks: Mapping[str, Block]
     intercepts: tuple[float, ...]  # one a class
     card: Mapping[str, object]  # data, hash, figures
 
@@ -98,43 +121,24 @@ class ToneModel:
         Returns:
             The probabilities, and the share of the words that are features of the model.
         """
-        sums = list(self.intercepts)
+        sums = np.array(self.intercepts)
         for block, found in ((WORDS, words_of(text)), (PARTS, parts_of(text))):
-            self._add(sums, self.blocks[block], ((name, 1 + math.log(n)) for name, n in Counter(found).items()), True)
-        self._add(sums, self.blocks[LEXICON], lexicon_features(scores).items(), False)
-        most = max(sums)
-        powers = [math.exp(value - most) for value in sums]
+            sums += self.blocks[block].sums(Counter(found), to_length_1=True)
+        sums += self.blocks[LEXICON].sums(lexicon_features(scores), to_length_1=False)
+        powers = np.exp(sums - sums.max())
         words = _WORD.findall(text)
-        known = sum(word in self.blocks[WORDS] for word in words) / len(words) if words else 0.0
-        return tuple(power / sum(powers) for power in powers), known
-
-    @staticmethod
-    def _add(
-        sums: list[float], block: Mapping[str, Feature], found: Iterable[tuple[str, float]], to_length_1: bool
-    ) -> None:
-        """Add the features of one block to the sum of each class."""
-        square = negative = neutral = positive = 0.0
-        for name, value in found:
-            feature = block.get(name)
-            if feature is not None:
-                weight = value * feature.idf
-                square += weight * weight
-                negative += weight * feature.negative
-                neutral += weight * feature.neutral
-                positive += weight * feature.positive
-        length = math.sqrt(square) if to_length_1 and square else 1.0
-        for n, total in enumerate((negative, neutral, positive)):
-            sums[n] += total / length
+        known = sum(word in self.blocks[WORDS].places for word in words) / len(words) if words else 0.0
+        return tuple(map(float, powers / powers.sum())), known
 
 
 def tone(probabilities: Sequence[float]) -> float:
     """Return the tone -1 to 1 of class probabilities: that of good less that of bad news.
 
-    Its size says the class: it is within ``NEUTRAL`` of 0 exactly where neutral is the most probable class.
+    Its size says the class: it is within ``NEUTRAL`` of 0 exactly where neutral is the most probable class, or good and bad are equal.
     """
     bad, neutral, good = probabilities
     margin = good - bad
-    if neutral >= max(good, bad):
+    if neutral >= max(good, bad) or good == bad:
         return NEUTRAL * 0.99 * margin
     return math.copysign(NEUTRAL + (1 - NEUTRAL) * abs(margin), margin)
 
@@ -144,8 +148,8 @@ def tone_model() -> ToneModel:
     """Read the model that the package has."""
     folder = files("crypto_assets.narratives")
     card = json.loads((folder / "tone_model.json").read_text(encoding="utf-8"))
-    blocks: dict[str, dict[str, Feature]] = {WORDS: {}, PARTS: {}, LEXICON: {}}
+    found: dict[str, dict[str, list[float]]] = {WORDS: {}, PARTS: {}, LEXICON: {}}
     with (folder / "tone_model.csv").open(encoding="utf-8", newline="") as handle:
         for block, name, *values in list(csv.reader(handle))[1:]:
-            blocks[block][name] = Feature(*map(float, values))
-    return ToneModel(blocks, tuple(card["intercepts"]), card)
+            found[block][name] = [float(value) for value in values]
+    return ToneModel({block: Block.of(features) for block, features in found.items()}, tuple(card["intercepts"]), card)

@@ -13,7 +13,6 @@ import json
 import math
 import sys
 from collections import Counter
-from dataclasses import astuple
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +25,7 @@ from crypto_assets.narratives.tone import (
     LEXICON,
     PARTS,
     WORDS,
-    Feature,
+    Block,
     ToneModel,
     lexicon_features,
     normalised,
@@ -104,10 +103,14 @@ def fit(titles: list[str], votes: list[list[int]]) -> ToneModel:
     regression = LogisticRegression(C=STRENGTH, max_iter=300).fit(repeated, [vote for voted in votes for vote in voted])
     assert tuple(regression.classes_) == CLASSES
     rounded = np.round(regression.coef_, DIGITS).T
-    blocks: dict[str, dict[str, Feature]] = {WORDS: {}, PARTS: {}, LEXICON: {}}
+    features: dict[str, dict[str, list[float]]] = {WORDS: {}, PARTS: {}, LEXICON: {}}
     for (block, name), n in place.items():
-        blocks[block][name] = Feature(idf[block, name], *map(float, rounded[n]))
-    return ToneModel(blocks, tuple(float(b) for b in np.round(regression.intercept_, 4)), {})
+        features[block][name] = [idf[block, name], *map(float, rounded[n])]
+    return ToneModel(
+        {block: Block.of(found) for block, found in features.items()},
+        tuple(float(b) for b in np.round(regression.intercept_, 4)),
+        {},
+    )
 
 
 def _weights(counts: dict[str, Counter[str]], idf: dict[Key, float], text: str) -> dict[Key, float]:
@@ -168,8 +171,9 @@ def write(model: ToneModel, card: dict[str, Any], folder: Path) -> None:
     with (folder / "tone_model.csv").open("w", encoding="utf-8", newline="") as handle:
         writer = csv.writer(handle, lineterminator="\n")
         writer.writerow(["block", "feature", "idf", "negative", "neutral", "positive"])
-        for block, found in model.blocks.items():
-            writer.writerows([block, name, *astuple(feature)] for name, feature in found.items())
+        for name, block in model.blocks.items():
+            for feature, n in block.places.items():
+                writer.writerow([name, feature, block.idf[n], *block.coefficients[n]])
     text = json.dumps({"intercepts": model.intercepts, **card}, indent=2)
     (folder / "tone_model.json").write_text(f"{text}\n", encoding="utf-8")
 

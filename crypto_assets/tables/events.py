@@ -7,7 +7,14 @@ from datetime import timedelta
 import polars as pl
 
 from crypto_assets.tables.contract import TEXTS, TIMESTAMP, Column, Contract
-from crypto_assets.tables.news import DAILY, DERIVED, NEWS, SEEN_LATE_DAYS, THEMES, TICKS
+from crypto_assets.tables.news import (
+    DAILY,
+    DERIVED,
+    NEWS,
+    SEEN_LATE_DAYS,
+    THEMES,
+    TICKS,
+)
 from crypto_assets.tables.pit_quality import WorstOfInputs
 from crypto_assets.tables.prices import HOURLY
 from crypto_assets.tables.shared_columns import available_at, day, key, source, symbol, ts, value
@@ -219,9 +226,8 @@ SPECS = (
         rows_from=DerivedFrom(
             inputs={
                 "news_events": COIN_EVENTS_LOOKBACK_DAYS,
-                "news_articles": COIN_EVENTS_LOOKBACK_DAYS + SEEN_LATE_DAYS,
-                "article_narratives": COIN_EVENTS_LOOKBACK_DAYS + SEEN_LATE_DAYS,
                 "event_reactions": REACTIONS_LOOKBACK_DAYS + 1,
+                **dict.fromkeys(("news_articles", "article_narratives"), COIN_EVENTS_LOOKBACK_DAYS + SEEN_LATE_DAYS),
             },
             required=("news_events",),
             dry_run=True,

@@ -85,6 +85,7 @@ NEWS_ARTICLES = Contract(
             "symbols", TEXTS, "coins", "Coins named in clean_title or clean_summary: whole words and cashtags only.",
             nullable=False,
         ),
+        Column("title_symbols", TEXTS, "coins", "Those of symbols that clean_title names; the others stand in the summary only."),
         Column(
             "duplicate_of", pl.String, "article_id",
             "The earliest article known before, of the same or the 2 days before, that this one repeats; else null.",
@@ -246,7 +247,7 @@ THEME_TRENDS = Contract(
         value(
             "share_change_7d",
             "fraction",
-            "share less its mean over those of the 7 days before that had stories; null where none had.",
+            "share less its mean over those of the 7 days before that had stories; null where fewer than 5 had.",
             lower=-1,
             upper=1,
         ),

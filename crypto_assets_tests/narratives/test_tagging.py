@@ -358,3 +358,14 @@ def test_the_second_time_nothing_changes() -> None:
     once = tagged(frame)
     twice = tagged(frame, stored=once, read_before={THE_DAY: {"a", "b"}}, seen_at=at(9, day=9))
     pd.testing.assert_frame_equal(once, twice)
+
+
+def test_coins_of_the_title_are_told_from_those_of_the_summary() -> None:
+    moment = datetime(2024, 1, 5, tzinfo=timezone.utc)
+    frame = pd.DataFrame({"feed": "a", "title": ["Bitcoin falls"], "url": "https://x.com/1", "summary": ["Solana too."],
+                          "source": "rss", "language": None, "published_at": [moment]})  # fmt: skip
+    frame["published_at"] = frame["published_at"].astype("datetime64[us, UTC]")
+    (row,) = tag_articles(
+        frame.assign(out_by=frame["published_at"]), all_coins(), moment.date(), moment.date()
+    ).itertuples()
+    assert (row.symbols, row.title_symbols) == (["BTC", "SOL"], ["BTC"])

@@ -46,9 +46,16 @@ def test_a_day_by_hand() -> None:
     assert (row["top_symbols"], row["top_articles"]) == (["BTC", "ETH"], ["a", "b"])
     assert row["available_at"] == START + DAY, "known when the day is over"
     assert pd.isna(row["share_change_7d"]), "there is no day before"
-    assert found.loc[(FIRST + DAY, "security"), "share_change_7d"] == pytest.approx(-2 / 3)
+    assert pd.isna(found.loc[(FIRST + DAY, "security"), "share_change_7d"]), "one day is no week"
     assert len(found) == 2 * len(THEMES)
     assert set(by_theme(found.reset_index())) == {"security", "adoption", "defi"}
+
+
+def test_a_change_is_against_at_least_five_days_with_news() -> None:
+    items = [(f"s{n}", START + DAY * n, [], "security" if n % 2 else "defi", 0.0, 0.5) for n in range(6)]
+    found = trends(*news(*items), end=FIRST + 5 * DAY)["share_change_7d"]
+    assert pd.isna(found.loc[(FIRST + 4 * DAY, "security")]), "four days are too few"
+    assert found.loc[(FIRST + 5 * DAY, "security")] == pytest.approx(1 - 2 / 5)
 
 
 def test_a_day_in_words() -> None:

@@ -1,0 +1,190 @@
+"""Whether a text is English, by its own words. Feeds often say "en" of every item, or nothing."""
+
+from __future__ import annotations
+
+import re
+
+# Words without which few sentences of a language get by, and that the others do not have.
+_ENGLISH = frozenset(
+    [
+        "the",
+        "of",
+        "to",
+        "in",
+        "and",
+        "is",
+        "for",
+        "with",
+        "on",
+        "as",
+        "at",
+        "by",
+        "from",
+        "after",
+        "over",
+        "its",
+        "it",
+        "that",
+        "this",
+        "are",
+        "was",
+        "has",
+        "have",
+        "will",
+        "be",
+        "up",
+        "into",
+        "says",
+        "amid",
+        "could",
+        "than",
+        "their",
+        "not",
+        "more",
+        "about",
+        "how",
+        "why",
+        "what",
+        "who",
+        "you",
+        "your",
+        "new",
+        "out",
+    ]
+)
+_OTHERS = frozenset(
+    [
+        "el",
+        "los",
+        "las",
+        "una",
+        "del",
+        "por",
+        "para",
+        "con",
+        "que",
+        "su",
+        "sus",
+        "se",
+        "más",
+        "como",
+        "al",
+        "según",
+        "desde",
+        "der",
+        "die",
+        "das",
+        "und",
+        "ist",
+        "für",
+        "von",
+        "mit",
+        "auf",
+        "den",
+        "dem",
+        "ein",
+        "eine",
+        "nicht",
+        "im",
+        "zum",
+        "zur",
+        "wird",
+        "nach",
+        "bei",
+        "über",
+        "le",
+        "les",
+        "des",
+        "et",
+        "est",
+        "pour",
+        "dans",
+        "sur",
+        "au",
+        "aux",
+        "qui",
+        "une",
+        "du",
+        "pas",
+        "avec",
+        "il",
+        "gli",
+        "della",
+        "di",
+        "che",
+        "è",
+        "per",
+        "nel",
+        "sono",
+        "dei",
+        "um",
+        "uma",
+        "os",
+        "do",
+        "da",
+        "dos",
+        "em",
+        "não",
+        "com",
+        "na",
+        "mais",
+        "het",
+        "een",
+        "van",
+        "voor",
+        "niet",
+        "met",
+        "zijn",
+        "bir",
+        "ve",
+        "için",
+        "ile",
+        "bu",
+        "yang",
+        "dan",
+        "di",
+        "dengan",
+        "untuk",
+        "pada",
+        "ini",
+        "akan",
+        "dari",
+        "w",
+        "na",
+        "się",
+        "jest",
+        "nie",
+        "z",
+        "o",
+        "и",
+        "в",
+        "на",
+        "не",
+        "что",
+        "с",
+        "по",
+        "для",
+    ]
+)
+_WORD = re.compile(r"[^\W\d_]+")
+FOREIGN_LETTERS = 0.3  # share of letters outside the Latin script from which a text is in another one
+
+
+def is_english(text: str, tag: object = None) -> bool:
+    """Decide whether a text is English.
+
+    Args:
+        text: the text.
+        tag: the language that the feed gives (RFC 5646), which decides where the words do not.
+
+    Returns:
+        True also where nothing tells.
+    """
+    letters = [char for char in text if char.isalpha()]
+    if sum(char > "\u024f" for char in letters) > FOREIGN_LETTERS * len(letters):
+        return False
+    words = [word.lower() for word in _WORD.findall(text)]
+    english, others = sum(word in _ENGLISH for word in words), sum(word in _OTHERS for word in words)
+    if english != others:
+        return english > others
+    return not isinstance(tag, str) or not tag or tag.lower().startswith("en")
