@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import date
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, TypeVar, cast
 
 import polars as pl
 
@@ -31,7 +31,11 @@ Chosen = tuple[Sequence[str], Sequence[str] | None]  # columns, coins
 
 @dataclass
 class _Kept(Generic[T]):
-    """A value that is measured again when it is older than ``seconds``; one thread measures, the others wait."""
+    """A value that is measured again when it is older than ``seconds``.
+
+    One thread measures. The others get the value of before meanwhile, and wait only for the first one: otherwise a measurement
+    that takes long on a busy machine holds every thread, and no other request is answered.
+    """
 
     seconds: float
     value: T | None = None
@@ -41,10 +45,19 @@ class _Kept(Generic[T]):
         self._lock = threading.Lock()
 
     def get(self, measure: Callable[[], T]) -> T:
-        with self._lock:
-            if self.value is None or time.monotonic() - self.measured_at > self.seconds:
+        if not self._is_old():
+            return cast("T", self.value)
+        if not self._lock.acquire(blocking=self.value is None):
+            return cast("T", self.value)
+        try:
+            if self._is_old():
                 self.value, self.measured_at = measure(), time.monotonic()
-            return self.value
+            return cast("T", self.value)
+        finally:
+            self._lock.release()
+
+    def _is_old(self) -> bool:
+        return self.value is None or time.monotonic() - self.measured_at > self.seconds
 
 
 class Current:
@@ -101,7 +114,7 @@ class Current:
         self._marks.close()
 
     def catalog(self, store: Store) -> pl.DataFrame:
-        """Return the catalogue, at most :data:`CATALOG_S` seconds old."""
+        """Return the catalogue, measured again after :data:`CATALOG_S` seconds."""
         return self._catalog.get(store.catalog)
 
     def newest_day(self, store: Store, table: str) -> date | None:
@@ -109,7 +122,7 @@ class Current:
         return self.catalog(store).filter(pl.col("table") == table)["last_day"].item()
 
     def status(self, settings: Settings) -> dict[str, Any]:
-        """Return the document of ``status --json`` of the last seven days, at most :data:`STATUS_S` seconds old."""
+        """Return the document of ``status --json`` of the last seven days, measured again after :data:`STATUS_S` seconds."""
         from crypto_assets.operate.status import status_of_home
 
         last = settings.last_day or yesterday()
