@@ -98,16 +98,16 @@ def narratives(
     providers: Providers,
     news_articles: pd.DataFrame,
     article_narratives: pd.DataFrame,
+    news_events: pd.DataFrame,
 ) -> pd.DataFrame:
     """Aggregate the news of the last 24 hours by coin and hour."""
     start, end = shell.days_of(context)
     shell.show_lineage(context)
-    frame = aggregates.aggregate(news_articles, article_narratives, symbols(providers.coins()), start, end)
+    inputs = {"news_articles": news_articles, "article_narratives": article_narratives, "news_events": news_events}
+    frame = aggregates.aggregate(*inputs.values(), symbols(providers.coins()), start, end)
     frame = frame[frame["ts"] <= providers.now()]  # hours in the future have no row
     plots.show(context, "sentiment", lambda: plots.sentiment(frame))
-    return shell.with_worst(
-        "narratives", frame, {"news_articles": news_articles, "article_narratives": article_narratives}
-    )
+    return shell.with_worst("narratives", frame, inputs)
 
 
 @dg.asset(**shell.asset_kwargs("coin_events"), ins=derived.polars_inputs("coin_events"))

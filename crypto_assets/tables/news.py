@@ -146,8 +146,8 @@ ARTICLE_NARRATIVES = Contract(
 
 NARRATIVES = Contract(
     table="narratives",
-    description="News by coin and hour: counts, sentiment and theme shares of the last 24 hours. A story is an article "
-    "that repeats none known before it (duplicate_of is null): repeats count in article_count_24h only.",
+    description="News by coin and hour: counts, sentiment and theme shares of the last 24 hours. story_count_24h counts "
+    "events; for the other columns a story is an article that repeats none known before it (duplicate_of is null).",
     grain="coin (or MARKET) x hour",
     key=("symbol", "ts"),
     columns=(
@@ -157,7 +157,9 @@ NARRATIVES = Contract(
         available_at("ts"),
         source(),
         Column("article_count_24h", pl.Int64, "articles", "Articles in the window.", nullable=False, lower=0),
-        Column("story_count_24h", pl.Int64, "stories", "Articles in the window that are no repeats.", lower=0),
+        Column(
+            "story_count_24h", pl.Int64, "stories", "Events of news_events that have an article in the window.", lower=0
+        ),
         value(
             "sentiment_24h", "-1 to 1", "Confidence-weighted mean sentiment; null without stories.", lower=-1, upper=1
         ),
@@ -304,6 +306,7 @@ _TEXT = ("news_articles.clean_title", "news_articles.clean_summary")
 _TIMES = ("news_articles.available_at", "news_articles.published_at")
 _STORY = (*_TIMES, "news_articles.duplicate_of")
 _NAMED = (*_STORY, "news_articles.symbols")
+_EVENTS = (*_TIMES, "news_articles.symbols", "news_events.articles", "news_events.event_id")
 _TONE = ("article_narratives.sentiment", "article_narratives.confidence")
 _THEME = ("article_narratives.theme",)
 _CHOSEN = ("article_narratives.confidence", "news_articles.article_id")
@@ -328,8 +331,7 @@ _OF_AN_ARTICLE = {
 }
 _OF_AN_HOUR = {
     "article_count_24h": (*_TIMES, "news_articles.symbols"),
-    "story_count_24h": _NAMED,
-    "attention_7d": _NAMED,
+    **dict.fromkeys(("story_count_24h", "attention_7d"), _EVENTS),
     "novelty_7d": (*_NAMED, "news_articles.clean_title"),
     "dominant_theme": (*_NAMED, *_THEME),
     "top_articles": (*_NAMED, *_CHOSEN),
@@ -404,7 +406,10 @@ SPECS = (
         kinds=frozenset({"pandas"}),
         owner=OWNER,
         rows_from=DerivedFrom(
-            inputs={"news_articles": NARRATIVES_LOOKBACK_DAYS, "article_narratives": NARRATIVES_LOOKBACK_DAYS},
+            inputs={
+                **dict.fromkeys(("news_articles", "article_narratives"), NARRATIVES_LOOKBACK_DAYS),
+                "news_events": 1 + ATTENTION_DAYS,  # the windows of 24 hours that ended up to 7 days before
+            },
             required=("article_narratives",),
             dry_run=True,
             columns=_OF_AN_HOUR,
