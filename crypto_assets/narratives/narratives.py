@@ -131,7 +131,7 @@ class _Heard:
                 "sentiment_momentum_24h": tone[n, h] - tone[n, h - WINDOW],
                 "sentiment_relative_24h": relative[n, h],
                 "sentiment_zscore_30d": zscore[n, h],
-                "attention_7d": np.where(old_enough, _ratio(stories[n, h], before / PAST_DAYS), np.nan),
+                "attention_7d": np.where(old_enough, _ratio(stories[n, h].astype(float), before / PAST_DAYS), np.nan),
                 "novelty_7d": novelty[n, h],
                 "dominant_theme": pd.Series(dominant, dtype=object),
                 "top_articles": pd.Series(self._top(story, n * hours + h), dtype=object),

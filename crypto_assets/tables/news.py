@@ -15,7 +15,6 @@ from crypto_assets.tables.spec import (
     FULL_HISTORY,
     OWNER,
     Chunk,
-    DaysOf,
     DaysWithRows,
     DerivedFrom,
     EachDay,
@@ -249,7 +248,7 @@ THEME_TRENDS = Contract(
         value(
             "share_change_7d",
             "fraction",
-            "share less its mean over those of the 7 days before that had stories; null where fewer than 5 had.",
+            "share less its mean over the 7 days before; null where one of them had none.",
             lower=-1,
             upper=1,
         ),
@@ -267,27 +266,6 @@ THEME_TRENDS = Contract(
     pit_quality=WorstOfInputs(by=None),
     time_column=None,
 )
-
-THEME_DIGESTS = Contract(
-    table="theme_digests",
-    description="The day in three paragraphs: for each of its largest themes the numbers and some titles. "
-    "The text is put together from theme_trends and quotes titles; nothing in it is made up.",
-    grain="theme (the 3 largest) x day",
-    key=("theme", "date"),
-    columns=(
-        Column("theme", pl.String, "name", "Theme.", nullable=False, allowed=THEMES),
-        day(),
-        available_at("that of theme_trends: the day's end"),
-        source(),
-        Column("rank", pl.Int64, "place", "1 for the theme of most stories; 'other' only where it is alone.", lower=1, upper=3),
-        Column("digest", pl.String, "text", "Counts, tone and quoted titles.", nullable=False),
-        Column("article_ids", TEXTS, "article_id", "The articles it quotes, in its order.", nullable=False),
-        Column("links", TEXTS, "address", "Their addresses, in the same order; empty where a feed gave none.", nullable=False),
-    ),
-    available_at_rule="that of theme_trends: the day's end",
-    pit_quality=WorstOfInputs(by=None),
-    time_column=None,
-)  # fmt: skip
 
 # A night without news is no failure.
 NEWS = Freshness(warn_after=timedelta(hours=6), late_after=timedelta(hours=24), by_coin=False)
@@ -350,21 +328,6 @@ _OF_A_THEME = {
     "top_symbols": (*_NAMED, *_THEME),
     "top_articles": (*_STORY, *_THEME, *_CHOSEN),
 }
-_OF_A_DIGEST = {
-    "theme": ("theme_trends.theme",),
-    "rank": ("theme_trends.story_count", "theme_trends.theme"),
-    "digest": (
-        *(
-            f"theme_trends.{name}"
-            for name in ("theme", "story_count", "share", "share_change_7d", "sentiment", "top_symbols", "top_articles")
-        ),
-        "news_articles.title",
-        "news_articles.feed",
-    ),
-    "article_ids": ("theme_trends.top_articles",),
-    "links": ("theme_trends.top_articles", "news_articles.url"),
-}
-
 SPECS = (
     TableSpec(
         contract=NEWS_ARTICLES,
@@ -436,27 +399,6 @@ SPECS = (
         when=frozenset({When.SETTLE}),
         freshness=DAILY,
         expected=EachDay(rows=len(THEMES), where=None, note="a day without any story has no rows"),
-        chunk=DERIVED,
-        read_by_features=None,
-        own_pod_from_days=None,
-        demo_warm_up=False,
-    ),
-    TableSpec(
-        contract=THEME_DIGESTS,
-        group="news",
-        kinds=frozenset({"pandas"}),
-        owner=OWNER,
-        rows_from=DerivedFrom(
-            inputs={"theme_trends": 0, "news_articles": SEEN_LATE_DAYS},
-            required=("theme_trends",),
-            dry_run=False,
-            columns=_OF_A_DIGEST,
-        ),
-        when=frozenset({When.SETTLE}),
-        freshness=DAILY,
-        expected=DaysOf(
-            table="theme_trends", positive="story_count", note="days on which theme_trends has stories count"
-        ),
         chunk=DERIVED,
         read_by_features=None,
         own_pod_from_days=None,

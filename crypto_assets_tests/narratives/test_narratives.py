@@ -36,8 +36,8 @@ def alone(articles: pd.DataFrame) -> pd.DataFrame:
     """``news_events`` in which each article that repeats none is an event, together with its repeats."""
     founder = articles["duplicate_of"].where(articles["duplicate_of"].notna(), articles["article_id"])
     found = articles.assign(event_id=founder, day=articles["available_at"].dt.date)
-    found = found.sort_values(["available_at", "article_id"]).groupby(["event_id", "day"], as_index=False)
-    found = found.agg(articles=("article_id", list), new_article_count=("article_id", "count"))
+    days = found.sort_values(["available_at", "article_id"]).groupby(["event_id", "day"], as_index=False)
+    found = days.agg(articles=("article_id", list), new_article_count=("article_id", "count"))
     return found.rename(columns={"day": "date"})
 
 
