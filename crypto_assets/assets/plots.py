@@ -109,7 +109,7 @@ def line_chart(series: Series, *, title: str, unit: str, marks: Sequence[tuple[d
         numbers = [float("nan") if value is None else value for value in values]
         axes.plot(times, numbers, label=name, linewidth=1.4, marker="." if len(numbers) < 40 else "")  # type: ignore[arg-type]
     for number, (at, mark, size) in enumerate(marks, start=1):
-        axes.scatter([at], [mark], s=20 * size, color="tab:red", alpha=0.7, zorder=3)  # type: ignore[list-item]
+        axes.scatter([at], [mark], s=20 * size, color="tab:red", alpha=0.7, zorder=3)  # type: ignore[arg-type]
         axes.annotate(str(number), (at, mark), xytext=(0, 7), textcoords="offset points", ha="center", fontsize=8)  # type: ignore[arg-type]
     locator = AutoDateLocator(minticks=3, maxticks=TICKS)
     axes.xaxis.set_major_locator(locator)
