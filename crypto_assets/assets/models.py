@@ -157,7 +157,7 @@ class Trainer:
         )  # fmt: skip
         for first in firsts:
             for config in configs:
-                yield self._one(config, first, _only(labelled, names[config.name]), source)
+                yield self._one(config, first, labelled.only(names[config.name]), source)
 
     def _one(self, config: ModelConfig, first: date, labelled: Labelled, source: str) -> Row:
         """Train one model of one month, or say why it cannot be trained; either is a trial."""
@@ -222,13 +222,6 @@ def _window(config: ModelConfig) -> int:
     """Return how many days a training looks back, its labels' horizon included."""
     horizon = -(-config.horizon_hours // 24)
     return min(config.window_days + horizon, LONGEST_WINDOW_DAYS) if config.window_days else LONGEST_WINDOW_DAYS
-
-
-def _only(labelled: Labelled, names: list[str]) -> Labelled:
-    if list(labelled.features) == names:
-        return labelled
-    places = [labelled.features.index(name) for name in names]
-    return Labelled(labelled.rows, labelled.matrix[:, places], tuple(names))
 
 
 def _described(config: ModelConfig, first: date, source: str) -> Row:

@@ -19,6 +19,7 @@ KINDS = {
     "barrier": "gradient boosted trees that classify which barrier is touched first",
     "ensemble": "the mean of the ranks of ridge and lightgbm",
 }
+TREES = ("lightgbm", "lambdarank", "barrier")  # kinds that can read features which all coins of an hour share
 RULES = {
     "momentum": ("return_7d", 1.0),
     "reversal": ("return_24h", -1.0),
@@ -43,6 +44,8 @@ class ModelConfig:
         least_known: share of the training rows in which a feature must be known to be used.
         features: columns of ``ml_features`` that it may use; empty: all.
         allow_backfilled: whether features stay that rest on rows which their provider may have revised.
+        market_features: whether trees also read features that all coins of an hour share, as they are: a tree can split by
+            them and then by a feature of the coin. Other kinds never read them: within an hour they order nothing.
         parameters: of the learner; unknown names are refused.
     """
 
@@ -56,6 +59,7 @@ class ModelConfig:
     least_known: float = 0.5
     features: tuple[str, ...] = ()
     allow_backfilled: bool = False
+    market_features: bool = True
     parameters: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -89,6 +93,11 @@ class ModelConfig:
             raise ModelError(f"a model's settings are incomplete: {error}") from error
 
     @property
+    def reads_market(self) -> bool:
+        """Whether it reads features that all coins of an hour share."""
+        return self.market_features and self.kind in TREES
+
+    @property
     def overlapping(self) -> int:
         """How many sampled hours in a row have labels that overlap: the horizon in sampled hours, rounded up."""
         return -(-self.horizon_hours // self.sample_hours)
@@ -100,9 +109,15 @@ class ModelConfig:
 
     @property
     def settings(self) -> dict[str, Any]:
-        """All settings as JSON values, defaults included. The number of threads is left out: it changes no model."""
+        """All settings that change the model as JSON values, defaults included.
+
+        The number of threads changes none, and ``market_features`` changes trees only.
+        """
         parameters = {name: value for name, value in self.all_parameters.items() if name != "threads"}
-        return asdict(self) | {"features": list(self.features), "parameters": parameters}
+        found = asdict(self) | {"features": list(self.features), "parameters": parameters}
+        if self.kind not in TREES:
+            del found["market_features"]
+        return found
 
     @property
     def digest(self) -> str:
