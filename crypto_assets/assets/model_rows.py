@@ -15,7 +15,7 @@ import polars as pl
 from crypto_assets.assets import backfilled
 from crypto_assets.dates import DAY, chunks, midnight
 from crypto_assets.features.all_features import FEATURES
-from crypto_assets.features.market_wide import MARKET_WIDE
+from crypto_assets.features.market_state import SHARED, SOURCES, columns_of
 from crypto_assets.models import preparation
 from crypto_assets.models.training import Labelled
 from crypto_assets.storage.warehouse import Warehouse
@@ -54,7 +54,7 @@ def labelled_rows(
         WarehouseError: a table cannot be read.
     """
     rows, matrices = [], []
-    shared = tuple(name for name in names if name in MARKET_WIDE)
+    shared = tuple(name for name in names if name in SHARED)
     horizon = Horizon(hours, "label")
     returned, barrier, *_ = horizon.columns
     keys = ["symbol", "ts", "available_at"]
@@ -62,7 +62,7 @@ def labelled_rows(
         features = features.filter(pl.col("ts").dt.epoch("s") // 3600 % every == 0)
     for first, last in chunks(*days, CHUNK_DAYS):
         part = features.filter(pl.col("date").is_between(first, last)).select(
-            *dict.fromkeys([*keys, VOLATILITY, *names])
+            *dict.fromkeys([*keys, VOLATILITY, *columns_of(names)])
         )
         found = part.collect().sort("ts", "symbol")
         if found.is_empty():
@@ -98,13 +98,13 @@ def features_of(
     def read(table: str, start: date, end: date, columns: Sequence[str], symbols: Sequence[str] | None) -> pl.DataFrame:
         return warehouse.read(table, start=start, end=end, columns=columns, symbols=symbols)
 
-    names = list(wanted or FEATURES)
+    names = list(wanted or (*FEATURES, *SOURCES))
     known_by = midnight(days[1] + DAY)
     tables = () if allow_backfilled else backfilled.backfilled_tables(
         LOOK_BACK["ml_features"], read, days[0], known_by, None
     )  # fmt: skip
-    left_out = backfilled.resting(names, tables, allow=allow_backfilled).left_out
-    return [name for name in names if name not in left_out]
+    left_out = backfilled.resting(columns_of(names), tables, allow=allow_backfilled).left_out
+    return [name for name in names if SOURCES.get(name, name) not in left_out]
 
 
 def _no_rows() -> pl.DataFrame:

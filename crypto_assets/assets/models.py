@@ -17,6 +17,7 @@ from crypto_assets.assets.model_rows import features_of, labelled_rows
 from crypto_assets.assets.providers import Providers
 from crypto_assets.dates import DAY, days, midnight, months
 from crypto_assets.errors import CryptoAssetsError, ModelError
+from crypto_assets.features.market_state import columns_of
 from crypto_assets.models import serving, signals, training
 from crypto_assets.models.artefact import CODE_VERSION
 from crypto_assets.models.config import DEFAULT_MODELS, DEMO_MODELS, ModelConfig, digest, parse_models
@@ -301,7 +302,9 @@ def _ids(served: Mapping[str, serving.Served]) -> dict[str, str]:
 
 def _features(ml_features: pl.LazyFrame, first: date, last: date, names: list[str]) -> pl.DataFrame:
     keys = ["symbol", "ts", "date", "available_at", "source", PIT_QUALITY]
-    rows = ml_features.filter(pl.col("date").is_between(first, last)).select(*dict.fromkeys([*keys, *names]))
+    rows = ml_features.filter(pl.col("date").is_between(first, last)).select(
+        *dict.fromkeys([*keys, *columns_of(names)])
+    )
     return rows.collect().sort("ts", "symbol")
 
 

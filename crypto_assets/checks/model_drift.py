@@ -19,7 +19,7 @@ import polars as pl
 
 from crypto_assets.checks.outcome import Measure, Outcome, Scope
 from crypto_assets.dates import DAY
-from crypto_assets.features.market_wide import MARKET_WIDE
+from crypto_assets.features.market_state import SHARED, columns_of
 from crypto_assets.models import drift, ic, preparation
 from crypto_assets.storage.warehouse import Warehouse
 from crypto_assets.tables.models import TRAINED
@@ -150,7 +150,7 @@ def _of_model(
     stability, missing = _inputs(warehouse, row, recent)
     since = pl.col("ts").dt.date() > end - DAY * RECENT_DAYS
     scored = predicted.filter(since).height / recent.height if recent.height else math.nan
-    shared = tuple(feature for feature in stability if feature in MARKET_WIDE)
+    shared = tuple(feature for feature in stability if feature in SHARED)
     return Drift(name, rank_ic, expected - width, expected + width, stability, missing, scored, shared)
 
 
@@ -185,7 +185,7 @@ def _inputs(
     sampled = _days(warehouse, [first + DAY * number for number in range(0, (last - first).days + 1, step)], names)
     if recent.is_empty() or sampled.is_empty():
         return {}, ()
-    then, now = (preparation.as_read(rows, names, MARKET_WIDE).astype(np.float64) for rows in (sampled, recent))
+    then, now = (preparation.as_read(rows, names, SHARED).astype(np.float64) for rows in (sampled, recent))
     stability, missing = {}, []
     for place, name in enumerate(names):
         edges = drift.bin_edges(then[:, place])
@@ -198,7 +198,7 @@ def _inputs(
 
 def _days(warehouse: Warehouse, days: list[date], names: list[str] | None) -> pl.DataFrame:
     """Read the features of single days: only their files are opened."""
-    columns = None if names is None else ["symbol", "ts", *names]
+    columns = None if names is None else ["symbol", "ts", *columns_of(names)]
     parts = [warehouse.read("ml_features", start=day, end=day, columns=columns) for day in days]
     return pl.concat(parts)
 

@@ -42,7 +42,7 @@ class ModelConfig:
             hours tell nearly as much; a number that does not divide 24 meets every hour of the day.
         least_rows: labelled rows below which no training takes place.
         least_known: share of the training rows in which a feature must be known to be used.
-        features: columns of ``ml_features`` that it may use; empty: all.
+        features: columns of ``ml_features``, and the market's state, that it may use; empty: all.
         allow_backfilled: whether features stay that rest on rows which their provider may have revised.
         market_features: whether trees also read features that all coins of an hour share, as they are: a tree can split by
             them and then by a feature of the coin. Other kinds never read them: within an hour they order nothing.

@@ -15,6 +15,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from crypto_assets.errors import ModelError
+from crypto_assets.features.market_state import with_state
 from crypto_assets.models.grid import Layout, row_ranks
 
 Matrix = NDArray[np.float32]
@@ -26,7 +27,8 @@ def as_read(rows: pl.DataFrame, features: Sequence[str], shared: Collection[str]
     """Return features as models read them.
 
     Args:
-        rows: ts and the features; any order.
+        rows: ts and the columns that the features are made of (``market_state.columns_of``); all coins of each hour, in
+            any order.
         features: columns of the matrix.
         shared: those that all coins of an hour share; they stay as they are, the others are ranked within the hour.
 
@@ -35,6 +37,7 @@ def as_read(rows: pl.DataFrame, features: Sequence[str], shared: Collection[str]
     """
     if not shared:
         return ranked(rows, features)
+    rows = with_state(rows, [name for name in features if name in shared])
     found = np.empty((rows.height, len(features)), dtype=np.float32)
     for prepare, chosen in ((raw, True), (ranked, False)):
         places = [place for place, name in enumerate(features) if (name in shared) == chosen]
