@@ -46,6 +46,8 @@ class ModelConfig:
         allow_backfilled: whether features stay that rest on rows which their provider may have revised.
         market_features: whether trees also read features that all coins of an hour share, as they are: a tree can split by
             them and then by a feature of the coin. Other kinds never read them: within an hour they order nothing.
+        market_days: days of training rows below which trees leave them out: a short window holds few states of the market,
+            and a tree would learn its weeks by heart.
         parameters: of the learner; unknown names are refused.
     """
 
@@ -60,6 +62,7 @@ class ModelConfig:
     features: tuple[str, ...] = ()
     allow_backfilled: bool = False
     market_features: bool = True
+    market_days: int = 120
     parameters: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -92,10 +95,13 @@ class ModelConfig:
         except TypeError as error:
             raise ModelError(f"a model's settings are incomplete: {error}") from error
 
-    @property
-    def reads_market(self) -> bool:
-        """Whether it reads features that all coins of an hour share."""
-        return self.market_features and self.kind in TREES
+    def reads_market(self, days: float) -> bool:
+        """Whether it reads features that all coins of an hour share.
+
+        Args:
+            days: from the first to the last training row.
+        """
+        return self.market_features and self.kind in TREES and days >= self.market_days
 
     @property
     def overlapping(self) -> int:
@@ -111,12 +117,12 @@ class ModelConfig:
     def settings(self) -> dict[str, Any]:
         """All settings that change the model as JSON values, defaults included.
 
-        The number of threads changes none, and ``market_features`` changes trees only.
+        The number of threads changes none, and the settings of market features change trees only.
         """
         parameters = {name: value for name, value in self.all_parameters.items() if name != "threads"}
         found = asdict(self) | {"features": list(self.features), "parameters": parameters}
         if self.kind not in TREES:
-            del found["market_features"]
+            del found["market_features"], found["market_days"]
         return found
 
     @property

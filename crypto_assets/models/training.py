@@ -198,7 +198,8 @@ def _features(window: Labelled, config: ModelConfig) -> list[str]:
             raise ModelError(f"rule {config.kind!r} needs feature {wanted!r}, which is not among the columns")
         return [wanted]
     features = preparation.usable(window.matrix, window.features, config.least_known)
-    if not config.reads_market:
+    decided = window.rows["available_at"].to_numpy()
+    if not config.reads_market(float((decided.max() - decided.min()) / np.timedelta64(1, "D"))):
         features = [name for name in features if name not in window.shared]
     if not features:
         raise ModelError(

@@ -38,6 +38,7 @@ features = ["return_24h", "rsi_14", "volatility_7d", "sma_20", "fear_greed_index
 name = "trees"
 kind = "lightgbm"
 features = ["return_24h", "rsi_14", "volatility_7d", "fear_greed_index"]
+market_days = 60
 parameters = { trees = 10, leaves = 7, least_rows_a_leaf = 20, threads = 1 }
 """
 

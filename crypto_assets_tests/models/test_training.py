@@ -140,11 +140,15 @@ def test_trees_condition_on_what_all_coins_share(kind: str) -> None:
     names, at = [*FEATURES, "regime"], BEGIN + timedelta(days=16)
     rows = turning().with_columns(barrier=pl.col("forward_return").sign().cast(pl.Int8))
     labelled = Labelled.of(rows, names, ["regime"])
-    trained = training.train(labelled, config(kind), at)
+    read = config(kind, market_days=0)
+    trained = training.train(labelled, read, at)
     assert trained.artefact.shared == ("regime",) and "regime" in trained.artefact.features
     assert trained.metrics["out_of_fold_rank_ic"] > 0.3
     without = training.train(labelled, config(kind, market_features=False), at)
     assert "regime" not in without.artefact.features
+    assert (
+        without.artefact.learner == training.train(labelled, config(kind), at).artefact.learner
+    )  # 16 days are too few
     assert without.metrics["out_of_fold_rank_ic"] < 0.1
     back = artefact.read(trained.artefact.text(), trained.artefact.sha256)
     some = rows.sort("ts", "symbol").head(240)
@@ -152,7 +156,7 @@ def test_trees_condition_on_what_all_coins_share(kind: str) -> None:
         back.learner.score(back.matrix(some)), trained.artefact.learner.score(labelled.only(back.features).matrix[:240])
     )
     known = Labelled.of(rows.filter(pl.col("label_available_at") < at), names, ["regime"])
-    assert training.train(known, config(kind), at).artefact.text() == trained.artefact.text()
+    assert training.train(known, read, at).artefact.text() == trained.artefact.text()
 
 
 @pytest.mark.parametrize("kind", ["ridge", "ensemble"])

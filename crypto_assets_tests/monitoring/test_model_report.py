@@ -191,8 +191,10 @@ def test_drift_is_quiet_on_the_market_of_the_training(warehouse: Warehouse) -> N
 def test_what_all_coins_share_is_read_by_trees_and_its_move_is_said_and_not_judged(
     warehouse: Warehouse, found: ModelQuality
 ) -> None:
-    read = dict(warehouse.read("trained_models").select("model", "features").rows())
-    assert "fear_greed_index" in read["trees"] and "fear_greed_index" not in read["ridge"]
+    trained = warehouse.read("trained_models").select(
+        "model", "date", mood=pl.col("features").list.contains("fear_greed_index")
+    )
+    assert trained.filter("mood").select("model", "date").rows() == [("trees", MONTHS[-1])]  # 60 days are there then
     ridge, trees = model_drift.drift_of(warehouse, END, NOW)
     assert (ridge.market_moved, trees.market_moved) == ([], ["fear_greed_index"])
     outcome = model_drift.MEASURES["predictions"]["inputs_stable"](Scope(warehouse, Settings.from_env(), END, END, NOW))
