@@ -16,6 +16,7 @@ from dagster import DagsterInstance
 
 from crypto_assets.catalog import all_coins
 from crypto_assets.dates import DAY, days, midnight
+from crypto_assets.features.market_state import SOURCES
 from crypto_assets.monitoring.model_quality import gather
 from crypto_assets.operate.backfill import backfill
 from crypto_assets.settings import Settings
@@ -89,7 +90,9 @@ def test_recorded_bars_become_models_whose_report_pandas_confirms(
     rows = warehouse.read("trained_models")
     assert set(rows["model"]) == {"ridge", "lightgbm"}
     print("features", rows["features"].list.len().to_list())
-    assert rows["features"].list.len().min() >= 80  # bars alone give no more
+    assert rows["features"].list.len().min() >= 80  # ridge: features of the coins, and bars alone give no more
+    read = set(rows.filter(model="lightgbm")["features"].item())
+    assert len(read) >= 100 and {"hour_sin", *SOURCES} <= read  # trees: the market's too
     assert rows["coins"].min() == COUNT
     assert (rows["trained_until"] - rows["train_start"]).min() >= timedelta(days=178)
 

@@ -1,6 +1,6 @@
-"""Rows that models are trained on: features ranked within the hour, and labels, read a month at a time.
+"""Rows that models are trained on: features as models read them, and labels, read a month at a time.
 
-Only the columns that are needed are read. Features become float32 ranks at once, so that a window of two years of fifty
+Only the columns that are needed are read. Features become float32 at once, so that a window of two years of fifty
 coins takes the memory of one matrix.
 """
 
@@ -15,6 +15,7 @@ import polars as pl
 from crypto_assets.assets import backfilled
 from crypto_assets.dates import DAY, chunks, midnight
 from crypto_assets.features.all_features import FEATURES
+from crypto_assets.features.market_state import SHARED, SOURCES, columns_of
 from crypto_assets.models import preparation
 from crypto_assets.models.training import Labelled
 from crypto_assets.storage.warehouse import Warehouse
@@ -40,7 +41,7 @@ def labelled_rows(
     Args:
         features: rows of ``ml_features``.
         prices: rows of ``prices``.
-        names: features to rank.
+        names: features; those that all coins of an hour share stay as they are, the others are ranked.
         hours: horizon of the labels.
         days: first and last day of the rows.
         known_by: prices that became known later do not count, UTC.
@@ -53,6 +54,7 @@ def labelled_rows(
         WarehouseError: a table cannot be read.
     """
     rows, matrices = [], []
+    shared = tuple(name for name in names if name in SHARED)
     horizon = Horizon(hours, "label")
     returned, barrier, *_ = horizon.columns
     keys = ["symbol", "ts", "available_at"]
@@ -60,7 +62,7 @@ def labelled_rows(
         features = features.filter(pl.col("ts").dt.epoch("s") // 3600 % every == 0)
     for first, last in chunks(*days, CHUNK_DAYS):
         part = features.filter(pl.col("date").is_between(first, last)).select(
-            *dict.fromkeys([*keys, VOLATILITY, *names])
+            *dict.fromkeys([*keys, VOLATILITY, *columns_of(names)])
         )
         found = part.collect().sort("ts", "symbol")
         if found.is_empty():
@@ -69,11 +71,11 @@ def labelled_rows(
         wanted = prices.filter(pl.col("date").is_between(first, until)).select(*keys, "price_usd").collect()
         numbered = found.select(*keys, VOLATILITY).with_row_index("place")
         labelled = labels.label(numbered, wanted, horizon, barrier=1.0, known_by=known_by).sort("ts", "symbol")
-        matrices.append(preparation.ranked(found, names)[labelled["place"].to_numpy()])
+        matrices.append(preparation.as_read(found, names, shared)[labelled["place"].to_numpy()])
         rows.append(labelled.rename({returned: "forward_return", barrier: "barrier"}).select(LABEL_COLUMNS))
     if not rows:
-        return Labelled(_no_rows(), np.empty((0, len(names)), np.float32), tuple(names))
-    return Labelled(pl.concat(rows), np.concatenate(matrices), tuple(names))
+        return Labelled(_no_rows(), np.empty((0, len(names)), np.float32), tuple(names), shared)
+    return Labelled(pl.concat(rows), np.concatenate(matrices), tuple(names), shared)
 
 
 def features_of(
@@ -96,13 +98,13 @@ def features_of(
     def read(table: str, start: date, end: date, columns: Sequence[str], symbols: Sequence[str] | None) -> pl.DataFrame:
         return warehouse.read(table, start=start, end=end, columns=columns, symbols=symbols)
 
-    names = list(wanted or FEATURES)
+    names = list(wanted or (*FEATURES, *SOURCES))
     known_by = midnight(days[1] + DAY)
     tables = () if allow_backfilled else backfilled.backfilled_tables(
         LOOK_BACK["ml_features"], read, days[0], known_by, None
     )  # fmt: skip
-    left_out = backfilled.resting(names, tables, allow=allow_backfilled).left_out
-    return [name for name in names if name not in left_out]
+    left_out = backfilled.resting(columns_of(names), tables, allow=allow_backfilled).left_out
+    return [name for name in names if SOURCES.get(name, name) not in left_out]
 
 
 def _no_rows() -> pl.DataFrame:

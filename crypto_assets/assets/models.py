@@ -17,6 +17,7 @@ from crypto_assets.assets.model_rows import features_of, labelled_rows
 from crypto_assets.assets.providers import Providers
 from crypto_assets.dates import DAY, days, midnight, months
 from crypto_assets.errors import CryptoAssetsError, ModelError
+from crypto_assets.features.market_state import columns_of
 from crypto_assets.models import serving, signals, training
 from crypto_assets.models.artefact import CODE_VERSION
 from crypto_assets.models.config import DEFAULT_MODELS, DEMO_MODELS, ModelConfig, digest, parse_models
@@ -157,7 +158,7 @@ class Trainer:
         )  # fmt: skip
         for first in firsts:
             for config in configs:
-                yield self._one(config, first, _only(labelled, names[config.name]), source)
+                yield self._one(config, first, labelled.only(names[config.name]), source)
 
     def _one(self, config: ModelConfig, first: date, labelled: Labelled, source: str) -> Row:
         """Train one model of one month, or say why it cannot be trained; either is a trial."""
@@ -222,13 +223,6 @@ def _window(config: ModelConfig) -> int:
     """Return how many days a training looks back, its labels' horizon included."""
     horizon = -(-config.horizon_hours // 24)
     return min(config.window_days + horizon, LONGEST_WINDOW_DAYS) if config.window_days else LONGEST_WINDOW_DAYS
-
-
-def _only(labelled: Labelled, names: list[str]) -> Labelled:
-    if list(labelled.features) == names:
-        return labelled
-    places = [labelled.features.index(name) for name in names]
-    return Labelled(labelled.rows, labelled.matrix[:, places], tuple(names))
 
 
 def _described(config: ModelConfig, first: date, source: str) -> Row:
@@ -308,7 +302,9 @@ def _ids(served: Mapping[str, serving.Served]) -> dict[str, str]:
 
 def _features(ml_features: pl.LazyFrame, first: date, last: date, names: list[str]) -> pl.DataFrame:
     keys = ["symbol", "ts", "date", "available_at", "source", PIT_QUALITY]
-    rows = ml_features.filter(pl.col("date").is_between(first, last)).select(*dict.fromkeys([*keys, *names]))
+    rows = ml_features.filter(pl.col("date").is_between(first, last)).select(
+        *dict.fromkeys([*keys, *columns_of(names)])
+    )
     return rows.collect().sort("ts", "symbol")
 
 

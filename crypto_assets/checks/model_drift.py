@@ -1,14 +1,15 @@
 """Checks of ``predictions``: do the models still see and achieve what they did at their training?
 
 Features are compared as a model reads them: ranked within the hour, with unknown values as a bin of their own. Levels
-such as prices drift by themselves; their ranks do not.
+such as prices drift by themselves; their ranks do not. A feature that all coins of an hour share is read as it is, and a
+week shows only one state of the market: its stability index is reported and not judged.
 """
 
 from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from typing import Any
@@ -18,6 +19,7 @@ import polars as pl
 
 from crypto_assets.checks.outcome import Measure, Outcome, Scope
 from crypto_assets.dates import DAY
+from crypto_assets.features.market_state import SHARED, columns_of
 from crypto_assets.models import drift, ic, preparation
 from crypto_assets.storage.warehouse import Warehouse
 from crypto_assets.tables.models import TRAINED
@@ -46,6 +48,7 @@ class Drift:
         stability: feature -> population stability index of the last 7 days against the training.
         missing: features that are unknown more often than at the training, by a fifth of the rows.
         scored: rows with a score among the rows of features, last 7 days; NaN: there are none.
+        shared: features that all coins of an hour share.
     """
 
     model: str
@@ -55,6 +58,7 @@ class Drift:
     stability: Mapping[str, float]
     missing: tuple[str, ...]
     scored: float
+    shared: tuple[str, ...] = ()
 
     @property
     def below_band(self) -> bool:
@@ -63,8 +67,25 @@ class Drift:
 
     @property
     def moved(self) -> list[str]:
-        """Features with a stability index above the usual limit, the most moved first."""
-        far = {name: index for name, index in self.stability.items() if index > drift.MUCH}
+        """Features of the coins with a stability index above the usual limit, the most moved first."""
+        return self._moved(shared=False)
+
+    @property
+    def market_moved(self) -> list[str]:
+        """Features that all coins share with an index above that limit, the most moved first; they are not judged."""
+        return self._moved(shared=True)
+
+    @property
+    def moves_much(self) -> bool:
+        """Whether more features of the coins have moved than may."""
+        return len(self.moved) > MOST_MOVED * max(len(self.stability) - len(self.shared), 1)
+
+    def _moved(self, *, shared: bool) -> list[str]:
+        far = {
+            name: index
+            for name, index in self.stability.items()
+            if index > drift.MUCH and (name in self.shared) == shared
+        }
         return sorted(far, key=lambda name: -far[name])
 
     @property
@@ -77,10 +98,8 @@ class Drift:
             )
         if self.missing:
             return f"{self.model} lacks values that it had at its training: {', '.join(self.missing[:5])}"
-        if len(self.moved) > MOST_MOVED * max(len(self.stability), 1):
-            return (
-                f"{len(self.moved)} of {len(self.stability)} features of {self.model} have moved, first {self.moved[0]}"
-            )
+        if self.moves_much:
+            return f"{len(self.moved)} of {len(self.stability) - len(self.shared)} features of {self.model} have moved, first {self.moved[0]}"
         if self.scored < LEAST_SCORED:
             return f"{self.model} scores {self.scored:.1%} of the coins and hours with features"
         return None
@@ -131,7 +150,8 @@ def _of_model(
     stability, missing = _inputs(warehouse, row, recent)
     since = pl.col("ts").dt.date() > end - DAY * RECENT_DAYS
     scored = predicted.filter(since).height / recent.height if recent.height else math.nan
-    return Drift(name, rank_ic, expected - width, expected + width, stability, missing, scored)
+    shared = tuple(feature for feature in stability if feature in SHARED)
+    return Drift(name, rank_ic, expected - width, expected + width, stability, missing, scored, shared)
 
 
 def _number(row: Mapping[str, Any], name: str) -> float:
@@ -165,7 +185,7 @@ def _inputs(
     sampled = _days(warehouse, [first + DAY * number for number in range(0, (last - first).days + 1, step)], names)
     if recent.is_empty() or sampled.is_empty():
         return {}, ()
-    then, now = (preparation.ranked(rows, names).astype(np.float64) for rows in (sampled, recent))
+    then, now = (preparation.as_read(rows, names, SHARED).astype(np.float64) for rows in (sampled, recent))
     stability, missing = {}, []
     for place, name in enumerate(names):
         edges = drift.bin_edges(then[:, place])
@@ -178,7 +198,7 @@ def _inputs(
 
 def _days(warehouse: Warehouse, days: list[date], names: list[str] | None) -> pl.DataFrame:
     """Read the features of single days: only their files are opened."""
-    columns = None if names is None else ["symbol", "ts", *names]
+    columns = None if names is None else ["symbol", "ts", *columns_of(names)]
     parts = [warehouse.read("ml_features", start=day, end=day, columns=columns) for day in days]
     return pl.concat(parts)
 
@@ -206,15 +226,21 @@ def inputs_stable(scope: Scope) -> Outcome:
     """Compare what the models read in the last 7 days with their training: stability index and share of unknown values.
 
     WARN where more than a tenth of a model's features have a population stability index above 0.25, or where a feature is
-    unknown more often than at the training by a fifth of the rows. Features count as ranked within the hour.
+    unknown more often than at the training by a fifth of the rows. Features count as ranked within the hour; those that all
+    coins share have figures of their own, which are not judged: a week shows one state of the market.
     """
     found = _drift(scope)
     worst = {
-        one.model: max((index for index in one.stability.values() if not math.isnan(index)), default=0.0)
-        for one in found
+        one.model: _largest(index for name, index in one.stability.items() if name not in one.shared) for one in found
     }
     numbers: dict[str, Any] = {f"largest_stability_index/{name}": round(index, 4) for name, index in worst.items()}
     numbers |= {f"features_moved/{one.model}": len(one.moved) for one in found}
+    numbers |= {
+        f"largest_market_stability_index/{one.model}": round(_largest(map(one.stability.__getitem__, one.shared)), 4)
+        for one in found
+        if one.shared
+    }
+    numbers |= {f"market_features_moved/{one.model}": len(one.market_moved) for one in found if one.shared}
     numbers |= {f"features_missing/{one.model}": len(one.missing) for one in found}
     if scope.settings.demo is not None:  # features that look back furthest are unknown in it at first, and known later
         return Outcome(
@@ -224,10 +250,14 @@ def inputs_stable(scope: Scope) -> Outcome:
             numbers,
         )
     for one in found:
-        if one.missing or len(one.moved) > MOST_MOVED * max(len(one.stability), 1):
+        if one.missing or one.moves_much:
             names = ", ".join((*one.missing, *one.moved)[:5])
             return Outcome(False, f"inputs of {one.model} differ from its training: {names}", "WARN", numbers)
     return Outcome(True, f"the inputs of {len(found)} model(s) are as at their training", "WARN", numbers)
+
+
+def _largest(indices: Iterable[float]) -> float:
+    return max((index for index in indices if not math.isnan(index)), default=0.0)
 
 
 def universe_scored(scope: Scope) -> Outcome:

@@ -21,7 +21,7 @@ from crypto_assets.models.config import ModelConfig, digest
 from crypto_assets.models.learners import Learner
 from crypto_assets.models.preparation import Matrix
 
-FORMAT = 1  # of the artefact; a reader refuses others
+FORMATS = (1, 2)  # of the artefact: 2 names features that are read as they are; a reader refuses others
 BLOCK = 65_536  # rows
 CODE_VERSION = "1"  # raise it when the same rows and configuration give another model
 
@@ -36,6 +36,7 @@ class Artefact:
         features: columns of its matrix, in order.
         trained_until: newest ``label_available_at`` among the training rows, ISO 8601 UTC.
         learner: the fitted model.
+        shared: features that are read as they are, because all coins of an hour share them.
     """
 
     model_id: str
@@ -43,17 +44,20 @@ class Artefact:
     features: tuple[str, ...]
     trained_until: str
     learner: Learner
+    shared: tuple[str, ...] = ()
 
     def text(self) -> str:
         """Return the artefact as JSON, the same for the same model."""
         stored = {
-            "format": FORMAT,
+            "format": FORMATS[bool(self.shared)],
             "model_id": self.model_id,
             "kind": self.kind,
             "features": list(self.features),
             "trained_until": self.trained_until,
             "learner": self.learner.to_json(),
         }
+        if self.shared:
+            stored["shared"] = list(self.shared)
         return json.dumps(stored, sort_keys=True, indent=1)
 
     @property
@@ -67,7 +71,7 @@ class Artefact:
         Args:
             rows: ts and the features, all coins of each hour.
         """
-        return preparation.ranked(rows, self.features)
+        return preparation.as_read(rows, self.features, self.shared)
 
 
 def read(text: str, sha256: str) -> Artefact:
@@ -87,9 +91,10 @@ def read(text: str, sha256: str) -> Artefact:
             "month again"
         )
     stored: dict[str, Any] = json.loads(text)
-    if stored.get("format") != FORMAT:
+    if stored.get("format") not in FORMATS:
         raise ModelError(
-            f"the model's file has format {stored.get('format')} and this version reads {FORMAT}: train the month again"
+            f"the model's file has format {stored.get('format')} and this version reads "
+            f"{' and '.join(map(str, FORMATS))}: train the month again"
         )
     return Artefact(
         stored["model_id"],
@@ -97,6 +102,7 @@ def read(text: str, sha256: str) -> Artefact:
         tuple(stored["features"]),
         stored["trained_until"],
         learners.read(stored["kind"], stored["learner"]),
+        tuple(stored.get("shared", ())),
     )
 
 

@@ -19,6 +19,7 @@ KINDS = {
     "barrier": "gradient boosted trees that classify which barrier is touched first",
     "ensemble": "the mean of the ranks of ridge and lightgbm",
 }
+TREES = ("lightgbm", "lambdarank", "barrier")  # kinds that can read features which all coins of an hour share
 RULES = {
     "momentum": ("return_7d", 1.0),
     "reversal": ("return_24h", -1.0),
@@ -41,8 +42,12 @@ class ModelConfig:
             hours tell nearly as much; a number that does not divide 24 meets every hour of the day.
         least_rows: labelled rows below which no training takes place.
         least_known: share of the training rows in which a feature must be known to be used.
-        features: columns of ``ml_features`` that it may use; empty: all.
+        features: columns of ``ml_features``, and the market's state, that it may use; empty: all.
         allow_backfilled: whether features stay that rest on rows which their provider may have revised.
+        market_features: whether trees also read features that all coins of an hour share, as they are: a tree can split by
+            them and then by a feature of the coin. Other kinds never read them: within an hour they order nothing.
+        market_days: days of training rows below which trees leave them out: a short window holds few states of the market,
+            and a tree would learn its weeks by heart.
         parameters: of the learner; unknown names are refused.
     """
 
@@ -56,6 +61,8 @@ class ModelConfig:
     least_known: float = 0.5
     features: tuple[str, ...] = ()
     allow_backfilled: bool = False
+    market_features: bool = True
+    market_days: int = 120
     parameters: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -88,6 +95,14 @@ class ModelConfig:
         except TypeError as error:
             raise ModelError(f"a model's settings are incomplete: {error}") from error
 
+    def reads_market(self, days: float) -> bool:
+        """Whether it reads features that all coins of an hour share.
+
+        Args:
+            days: from the first to the last training row.
+        """
+        return self.market_features and self.kind in TREES and days >= self.market_days
+
     @property
     def overlapping(self) -> int:
         """How many sampled hours in a row have labels that overlap: the horizon in sampled hours, rounded up."""
@@ -100,9 +115,15 @@ class ModelConfig:
 
     @property
     def settings(self) -> dict[str, Any]:
-        """All settings as JSON values, defaults included. The number of threads is left out: it changes no model."""
+        """All settings that change the model as JSON values, defaults included.
+
+        The number of threads changes none, and the settings of market features change trees only.
+        """
         parameters = {name: value for name, value in self.all_parameters.items() if name != "threads"}
-        return asdict(self) | {"features": list(self.features), "parameters": parameters}
+        found = asdict(self) | {"features": list(self.features), "parameters": parameters}
+        if self.kind not in TREES:
+            del found["market_features"], found["market_days"]
+        return found
 
     @property
     def digest(self) -> str:

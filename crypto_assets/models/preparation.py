@@ -1,12 +1,13 @@
-"""Features as models read them: ranked within the hour, or cut and scaled by what the training rows showed.
+"""Features as models read them: ranked within the hour, as they are, or cut and scaled by what the training rows showed.
 
-Ranks need nothing from other hours, so they are the same whatever a model was trained on. Scaling needs limits, and
-these are fitted on training rows only.
+Ranks need nothing from other hours, so they are the same whatever a model was trained on. A feature that all coins of an
+hour share has no rank; trees read it as it is, because they depend on the order of its values only. Scaling needs limits,
+and these are fitted on training rows only.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -14,11 +15,35 @@ import polars as pl
 from numpy.typing import NDArray
 
 from crypto_assets.errors import ModelError
+from crypto_assets.features.market_state import with_state
 from crypto_assets.models.grid import Layout, row_ranks
 
 Matrix = NDArray[np.float32]
 BLOCK = 65_536  # rows
 CUT = 0.01  # share of the training values beyond each limit
+
+
+def as_read(rows: pl.DataFrame, features: Sequence[str], shared: Collection[str] = ()) -> Matrix:
+    """Return features as models read them.
+
+    Args:
+        rows: ts and the columns that the features are made of (``market_state.columns_of``); all coins of each hour, in
+            any order.
+        features: columns of the matrix.
+        shared: those that all coins of an hour share; they stay as they are, the others are ranked within the hour.
+
+    Returns:
+        rows x features, float32, NaN where unknown.
+    """
+    if not shared:
+        return ranked(rows, features)
+    rows = with_state(rows, [name for name in features if name in shared])
+    found = np.empty((rows.height, len(features)), dtype=np.float32)
+    for prepare, chosen in ((raw, True), (ranked, False)):
+        places = [place for place, name in enumerate(features) if (name in shared) == chosen]
+        if places:
+            found[:, places] = prepare(rows, [features[place] for place in places])
+    return found
 
 
 def ranked(rows: pl.DataFrame, features: Sequence[str]) -> Matrix:
@@ -44,8 +69,8 @@ def ranked(rows: pl.DataFrame, features: Sequence[str]) -> Matrix:
 def raw(rows: pl.DataFrame, features: Sequence[str]) -> Matrix:
     """Return features as they are: rows x features, float32, NaN where unknown or infinite."""
     matrix = _matrix(rows.select(pl.col(features).cast(pl.Float64)))
-    matrix[~np.isfinite(matrix)] = np.nan
-    return matrix
+    # A new matrix: that of a single column may be the memory of the rows.
+    return np.where(np.isfinite(matrix), matrix, np.float32("nan"))
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 import numpy as np
@@ -27,26 +27,37 @@ class Labelled:
     Attributes:
         rows: symbol, ts, available_at, forward_return, barrier (null: unknown), label_available_at and features; sorted
             by ts, symbol; all coins of each hour.
-        matrix: features ranked within the hour: rows x features.
+        matrix: features ranked within the hour, but for those that all coins of an hour share: rows x features.
         features: columns of the matrix.
+        shared: those of them that all coins of an hour share, which are as they are.
     """
 
     rows: pl.DataFrame
     matrix: Matrix
     features: tuple[str, ...]
+    shared: tuple[str, ...] = ()
 
     @classmethod
-    def of(cls, rows: pl.DataFrame, features: Sequence[str]) -> Labelled:
-        """Sort rows and rank their features within the hour."""
+    def of(cls, rows: pl.DataFrame, features: Sequence[str], shared: Sequence[str] = ()) -> Labelled:
+        """Sort rows and rank their features within the hour; shared ones stay as they are."""
         ordered = rows.sort("ts", "symbol")
-        return cls(ordered, preparation.ranked(ordered, features), tuple(features))
+        return cls(ordered, preparation.as_read(ordered, features, shared), tuple(features), tuple(shared))
+
+    def only(self, features: Sequence[str]) -> Labelled:
+        """Return some of the features, in this order."""
+        if self.features == tuple(features):
+            return self
+        places = [self.features.index(name) for name in features]
+        matrix = np.ascontiguousarray(self.matrix[:, places])
+        shared = tuple(name for name in features if name in self.shared)
+        return replace(self, matrix=matrix, features=tuple(features), shared=shared)
 
     def take(self, places: np.ndarray) -> Labelled:
         """Return some of the rows, by ascending position. Neighbouring rows are not copied."""
         if places.size and places[-1] - places[0] + 1 == places.size:
             part = slice(int(places[0]), int(places[-1]) + 1)
-            return Labelled(self.rows[part], self.matrix[part], self.features)
-        return Labelled(self.rows[places], self.matrix[places], self.features)
+            return replace(self, rows=self.rows[part], matrix=self.matrix[part])
+        return replace(self, rows=self.rows[places], matrix=self.matrix[places])
 
     def outcomes(self) -> Outcomes:
         """Return the labels as learners read them."""
@@ -132,11 +143,8 @@ def prepare(labelled: Labelled, config: ModelConfig, at: datetime) -> Prepared:
     """
     window = _window(labelled, config, at)
     features = _features(window, config)
-    places = [window.features.index(feature) for feature in features]
-    same = len(places) == len(window.features)
-    matrix = window.matrix if same else np.ascontiguousarray(window.matrix[:, places])
-    used, rows = Labelled(window.rows, matrix, tuple(features)), window.rows
-    known = content_hash(rows["symbol"], rows["ts"], matrix, rows["forward_return"].to_numpy())
+    used, rows = window.only(features), window.rows
+    known = content_hash(rows["symbol"], rows["ts"], used.matrix, rows["forward_return"].to_numpy())
     until = rows["label_available_at"].max()
     return Prepared(config, used, known, model_id(config, features, known), until)  # type: ignore[arg-type]
 
@@ -153,7 +161,7 @@ def fit(prepared: Prepared) -> Training:
     config, used = prepared.config, prepared.used
     learner = learners.fit(config, used.matrix, used.outcomes())
     until = prepared.trained_until.isoformat()
-    artefact = Artefact(prepared.model_id, config.kind, used.features, until, learner)
+    artefact = Artefact(prepared.model_id, config.kind, used.features, until, learner, used.shared)
     in_sample = {f"{IN_SAMPLE}_rank_ic": _rank_ic(used.rows, learner.score(used.matrix))}
     metrics = in_sample | _out_of_fold(used, config)
     return Training(artefact, used.rows.height, prepared.coins, prepared.first, metrics)
@@ -190,6 +198,9 @@ def _features(window: Labelled, config: ModelConfig) -> list[str]:
             raise ModelError(f"rule {config.kind!r} needs feature {wanted!r}, which is not among the columns")
         return [wanted]
     features = preparation.usable(window.matrix, window.features, config.least_known)
+    decided = window.rows["available_at"].to_numpy()
+    if not config.reads_market(float((decided.max() - decided.min()) / np.timedelta64(1, "D"))):
+        features = [name for name in features if name not in window.shared]
     if not features:
         raise ModelError(
             f"model {config.name!r}: no feature is known in {config.least_known:.0%} of its {window.rows.height} training "

@@ -73,7 +73,7 @@ TRAINED_MODELS = Contract(
         Column("trained_until", TIMESTAMP, "UTC", "Newest label_available_at among the training rows."),
         _count("rows", "rows", "Training rows."),
         _count("coins", "coins", "Distinct coins among them."),
-        Column("features", TEXTS, "names", "Columns of ml_features that the model reads.", nullable=False),
+        Column("features", TEXTS, "names", "Features that the model reads: columns of ml_features, and market_median_*, market_spread_* and market_rising_24h, which are made of them.", nullable=False),
         Column("rows_hash", pl.String, "SHA-256", "Hash of the training rows by content."),
         Column("artefact", pl.String, "place", "File of the model below the warehouse's root; null where there is none."),
         Column("artefact_sha256", pl.String, "SHA-256", "Hash of that file; a file with another one is refused."),

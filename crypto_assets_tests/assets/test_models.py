@@ -32,12 +32,13 @@ CONFIG = """
 [[model]]
 name = "ridge"
 kind = "ridge"
-features = ["return_24h", "rsi_14", "volatility_7d", "sma_20"]
+features = ["return_24h", "rsi_14", "volatility_7d", "sma_20", "fear_greed_index"]
 
 [[model]]
 name = "trees"
 kind = "lightgbm"
-features = ["return_24h", "rsi_14", "volatility_7d"]
+features = ["return_24h", "rsi_14", "volatility_7d", "fear_greed_index"]
+market_days = 60
 parameters = { trees = 10, leaves = 7, least_rows_a_leaf = 20, threads = 1 }
 """
 
@@ -46,12 +47,16 @@ RIDGE = CONFIG.rsplit("[[model]]", 1)[0]
 
 
 def market(warehouse: Warehouse, last: date = END, seed: int = 5) -> None:
-    """Write prices whose next day follows rsi_14, and these features, for all coins and hours."""
+    """Write prices whose next day follows rsi_14, and these features, for all coins and hours.
+
+    The mood, which all coins share, is another one in the last week.
+    """
     rng = np.random.default_rng(seed)
     hours = ((END - BEGIN).days + 1) * 24
     rsi = rng.uniform(10, 90, (hours, len(COINS)))
     steps = 0.004 * rng.normal(size=(hours, len(COINS)))
     steps[1:] += 0.01 * (rsi[:-1] - 50) / 40
+    mood = 30 + 10 * np.sin(np.arange(hours) / 50) + 40 * (np.arange(hours) >= hours - 7 * 24)
     level = 100 * np.exp(np.cumsum(steps, axis=0))
     at = [midnight(BEGIN) + timedelta(hours=n) for n in range(hours)]
     rows = pl.DataFrame(
@@ -60,6 +65,7 @@ def market(warehouse: Warehouse, last: date = END, seed: int = 5) -> None:
             "ts": [moment for moment in at for _ in COINS],
             "price_usd": level.ravel(),
             "rsi_14": rsi.ravel(),
+            "fear_greed_index": np.repeat(mood, len(COINS)),
             "return_24h": rng.normal(size=hours * len(COINS)) * 0.02,
             "volatility_24h": np.full(hours * len(COINS), 0.005),
             "volatility_7d": np.tile(np.linspace(0.004, 0.008, len(COINS)), hours),

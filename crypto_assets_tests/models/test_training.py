@@ -14,6 +14,7 @@ import pytest
 
 from crypto_assets.errors import ModelError
 from crypto_assets.models import artefact, preparation, training
+from crypto_assets.models import config as config_module
 from crypto_assets.models.config import ModelConfig
 from crypto_assets.models.training import Labelled
 
@@ -120,9 +121,51 @@ def test_an_artefact_reads_back_and_an_altered_one_is_refused(kind: str) -> None
 
 def test_an_artefact_of_another_version_is_refused() -> None:
     text = training.train(Labelled.of(market(), FEATURES), config("ridge"), BEGIN + timedelta(days=16)).artefact.text()
-    other = text.replace('"format": 1', '"format": 2')
-    with pytest.raises(ModelError, match="has format 2 and this version reads 1: train the month again"):
+    other = text.replace('"format": 1', '"format": 3')
+    with pytest.raises(ModelError, match="has format 3 and this version reads 1 and 2: train the month again"):
         artefact.read(other, hashlib.sha256(other.encode()).hexdigest())
+
+
+def turning(hours: int = 400) -> pl.DataFrame:
+    """Make a market in which ``edge`` orders the returns upwards in one regime, which all coins share, and downwards else."""
+    rows = market(hours)
+    sign = np.repeat(np.where(np.arange(hours) // 10 % 2 == 0, 1.0, -1.0), rows.height // hours)
+    noise = 0.01 * np.random.default_rng(1).normal(size=rows.height)
+    returns = 0.02 * rows["edge"].to_numpy() * sign + noise
+    return rows.with_columns(forward_return=pl.Series(returns), regime=pl.Series(3 + sign))
+
+
+@pytest.mark.parametrize("kind", config_module.TREES)
+def test_trees_condition_on_what_all_coins_share(kind: str) -> None:
+    names, at = [*FEATURES, "regime"], BEGIN + timedelta(days=16)
+    rows = turning().with_columns(barrier=pl.col("forward_return").sign().cast(pl.Int8))
+    labelled = Labelled.of(rows, names, ["regime"])
+    read = config(kind, market_days=0)
+    trained = training.train(labelled, read, at)
+    assert trained.artefact.shared == ("regime",) and "regime" in trained.artefact.features
+    assert trained.metrics["out_of_fold_rank_ic"] > 0.3
+    without = training.train(labelled, config(kind, market_features=False), at)
+    assert "regime" not in without.artefact.features
+    assert (
+        without.artefact.learner == training.train(labelled, config(kind), at).artefact.learner
+    )  # 16 days are too few
+    assert without.metrics["out_of_fold_rank_ic"] < 0.1
+    back = artefact.read(trained.artefact.text(), trained.artefact.sha256)
+    some = rows.sort("ts", "symbol").head(240)
+    np.testing.assert_array_equal(
+        back.learner.score(back.matrix(some)), trained.artefact.learner.score(labelled.only(back.features).matrix[:240])
+    )
+    known = Labelled.of(rows.filter(pl.col("label_available_at") < at), names, ["regime"])
+    assert training.train(known, read, at).artefact.text() == trained.artefact.text()
+
+
+@pytest.mark.parametrize("kind", ["ridge", "ensemble"])
+def test_others_are_the_same_with_and_without_what_all_coins_share(kind: str) -> None:
+    at = BEGIN + timedelta(days=16)
+    plain = training.train(Labelled.of(turning(), FEATURES), config(kind), at)
+    offered = training.train(Labelled.of(turning(), [*FEATURES, "regime"], ["regime"]), config(kind), at)
+    assert offered.artefact.text() == plain.artefact.text()
+    assert config(kind).digest == config(kind, market_features=False).digest
 
 
 def test_ranks_are_of_the_hour_and_ties_share_them() -> None:

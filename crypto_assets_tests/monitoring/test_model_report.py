@@ -188,6 +188,24 @@ def test_drift_is_quiet_on_the_market_of_the_training(warehouse: Warehouse) -> N
     assert [seen.trouble for seen in drifting_models(warehouse, NOW)] == [None, None]
 
 
+def test_what_all_coins_share_is_read_by_trees_and_its_move_is_said_and_not_judged(
+    warehouse: Warehouse, found: ModelQuality
+) -> None:
+    trained = warehouse.read("trained_models").select(
+        "model", "date", mood=pl.col("features").list.contains("fear_greed_index")
+    )
+    assert trained.filter("mood").select("model", "date").rows() == [("trees", MONTHS[-1])]  # 60 days are there then
+    ridge, trees = model_drift.drift_of(warehouse, END, NOW)
+    assert (ridge.market_moved, trees.market_moved) == ([], ["fear_greed_index"])
+    outcome = model_drift.MEASURES["predictions"]["inputs_stable"](Scope(warehouse, Settings.from_env(), END, END, NOW))
+    assert outcome.passed
+    assert outcome.numbers["market_features_moved/trees"] == 1 and outcome.numbers["features_moved/trees"] == 0
+    assert outcome.numbers["largest_market_stability_index/trees"] > 1
+    # It orders no coins, so the search for leaks has no sample of it.
+    alone = found.coefficients.filter(feature="fear_greed_index").row(0, named=True)
+    assert (alone["samples"], alone["rank_ic"]) == (0, None)
+
+
 def test_a_lost_feature_turned_scores_and_unscored_coins_are_named(warehouse: Warehouse) -> None:
     recent = days(END - DAY * 6, END)
     features = warehouse.read("ml_features", start=recent[0], end=END)
