@@ -10,6 +10,7 @@ import asyncio
 import json
 import sys
 import time
+from functools import partial
 from pathlib import Path
 
 WARM_S = 2.0  # not counted: connections, caches and the code that is compiled or imported at first use
@@ -67,9 +68,7 @@ async def _measure(port: int, clients: int, seconds: float, request: bytes) -> d
     made = []
     for _ in range(clients):
         done = loop.create_future()
-        _, client = await loop.create_connection(
-            lambda done=done: _Client(request, start + seconds, done), "127.0.0.1", port
-        )
+        _, client = await loop.create_connection(partial(_Client, request, start + seconds, done), "127.0.0.1", port)
         made.append((client, done))
     await asyncio.gather(*(done for _, done in made))
     took = sorted(seconds for client, _ in made for ended, seconds in client.took if ended - seconds >= start)

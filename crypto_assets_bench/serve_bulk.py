@@ -15,6 +15,7 @@ import tempfile
 import time
 from collections.abc import Callable
 from datetime import date, timedelta
+from functools import partial
 from pathlib import Path
 from urllib.request import Request, urlopen
 
@@ -52,12 +53,12 @@ def run() -> Result:
             idle = memory_mb(pid)
             forget_peak(pid)
             for name, last in (("1m", last_of(1)), ("10m", last_of(10)), ("six_years", LAST)):
-                direct = best(lambda last=last: by_deltalake(warehouse, last), None)
+                direct = best(partial(by_deltalake, warehouse, last), None)
                 notes |= said(f"{name}_direct", direct)
-                notes |= said(f"{name}_face", best(lambda last=last: read_directly(warehouse, last), None))
-                notes |= said(f"{name}_polars", best(lambda last=last: unsorted(warehouse, last), None))
+                notes |= said(f"{name}_face", best(partial(read_directly, warehouse, last), None))
+                notes |= said(f"{name}_polars", best(partial(unsorted, warehouse, last), None))
                 for form, media in (("arrow", ARROW), ("parquet", PARQUET)):
-                    got = best(lambda media=media, last=last: ask(port, token, media, FIRST, last), pid)
+                    got = best(partial(ask, port, token, media, FIRST, last), pid)
                     notes |= said(f"{name}_{form}", got)
                     notes[f"{name}_{form}_share"] = round(direct["wall"] / got["wall"], 2)
             notes |= said("1m_json", best(lambda: pages(port, token, FIRST, last_of(1)), pid))

@@ -85,7 +85,7 @@ def made_up() -> pl.DataFrame:
         "available_at": [now] * COINS, "pit_quality": ["final"] * COINS, "source": ["derived"] * COINS,
         **dict(zip(ML_FEATURES.value_columns, random.normal(0, 100, (count, COINS)), strict=True)),
     })  # fmt: skip
-    kinds = {name: kind for name, kind in ML_FEATURES.polars_schema.items() if kind != TIMESTAMP}
+    kinds = pl.Schema({name: kind for name, kind in ML_FEATURES.polars_schema.items() if kind != TIMESTAMP})
     return rows.with_columns(pl.col("ts", "available_at").cast(TIMESTAMP)).cast(kinds).select(ML_FEATURES.names)
 
 

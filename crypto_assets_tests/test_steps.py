@@ -92,9 +92,9 @@ def test_every_transform_of_a_derived_table_has_a_test() -> None:
         if isinstance(spec.rows_from, DerivedFrom) and spec.rows_from.transform
     }
     nothing_forgotten(
-        f"{table}: no test imports {file_of(module)}; write crypto_assets_tests/transforms/test_{table}.py"
+        f"{table}: no test imports {file_of(module)}; write crypto_assets_tests/{module.split('.')[1]}/test_{table}.py"
         for table, module in modules.items()
-        if module not in imported_below("transforms")
+        if module not in imported_below(module.split(".")[1])
     )
 
 

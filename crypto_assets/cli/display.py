@@ -71,9 +71,9 @@ def _line_by_line(began: float) -> Callable[[str, int, int], None]:
         nonlocal shown
         if what != shown:
             shown = what
-            left = (
-                f", about {(time.monotonic() - began) * (total - done) / done:.0f} s left" if 0 < done < total else ""
-            )
+            took = time.monotonic() - began
+            # The first partitions may be trainings, which take a hundred times as long as days.
+            left = f", about {took * (total - done) / done:.0f} s left" if total / 10 <= done < total else ""
             print(f"[{done}/{total} partitions{left}] {what}", file=sys.stderr, flush=True)
 
     return line

@@ -1,38 +1,60 @@
-"""The day in words: the numbers of each of its largest themes, and the titles of the articles behind them.
+"""The day in words: its largest themes, and in each the events that most outlets reported on that day.
 
-The text gives only the counts of ``theme_trends`` and quoted titles. It makes up no sentence.
+The text gives only counts, figures of tables and quoted titles. It makes up no sentence.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from datetime import date, datetime, timedelta, timezone
 from typing import Any, cast
 
 import pandas as pd
 
-LARGEST = 3
-TITLE_CHARS = 160
+from crypto_assets.narratives.boilerplate import cleaned
+from crypto_assets.narratives.digest_entries import Article, entry
+from crypto_assets.narratives.past_reactions import PastReactions
+from crypto_assets.tables.derived_source import DERIVED, SANDBOX_DERIVED, SANDBOX_PREFIX
+from crypto_assets.tables.digests import EVENTS_SHOWN, LARGEST_THEMES
+
+OTHER = "other"
+COINS = 5  # of a theme that are named
 _MARKS, _ESCAPE = re.compile(r"([\\`*_{}\[\]<>#|!])"), r"\\\1"
 COLUMNS = ["theme", "date", "available_at", "source", "rank", "digest", "article_ids", "links"]
 
 
-def theme_digests(trends: pd.DataFrame, articles: pd.DataFrame) -> pd.DataFrame:
-    """Rows of ``theme_digests`` for the days of ``trends``; ``articles`` reach ``tables.news.SEEN_LATE_DAYS`` back."""
-    known = articles.drop_duplicates("article_id").set_index("article_id")[["title", "feed", "url"]]
+def theme_digests(
+    news_events: pd.DataFrame, trends: pd.DataFrame, articles: pd.DataFrame, event_reactions: pd.DataFrame
+) -> pd.DataFrame:
+    """Build the rows of ``theme_digests``, for each day on which an event has an article.
+
+    Args:
+        news_events: rows of the table, of the days that are wanted.
+        trends: rows of ``theme_trends``, of the same days.
+        articles: rows of ``news_articles``, ``tables.events.EVENT_DAYS`` and ``tables.news.SEEN_LATE_DAYS`` back.
+        event_reactions: rows of the table, ``tables.events.SIMILAR_DAYS`` back.
+
+    Returns:
+        The rows, in order of day and rank.
+    """
+    known = _by_id(articles, news_events)
+    change = {(row.date, row.theme): row.share_change_7d for row in cast(Iterable[Any], trends.itertuples())}
+    past = PastReactions(event_reactions)
     rows = []
-    for _, day in trends[trends["story_count"] > 0].groupby("date", sort=True):
-        total = int(day["story_count"].sum())
-        themes = day[day["theme"] != "other"]
-        ranked = (themes if len(themes) else day).sort_values(["story_count", "theme"], ascending=[False, True])
-        largest = cast(Iterable[Any], ranked[:LARGEST].itertuples())
-        for rank, row in enumerate(largest, start=1):
-            ids = [name for name in row.top_articles if name in known.index]
-            named = [known.loc[name] for name in ids]
-            links = [found["url"] if isinstance(found["url"], str) else "" for found in named]
-            quoted = [_quoted(found["title"], found["feed"]) for found in named]
-            text = " ".join([*_numbers(row, total), *([f"{'; '.join(quoted)}."] if quoted else [])])
-            rows.append((row.theme, row.date, row.available_at, row.source, rank, text, ids, links))
+    for day, events in news_events.groupby("date", sort=True):
+        at = datetime.combine(cast(date, day), datetime.min.time(), timezone.utc) + timedelta(days=1)
+        sandbox = events["source"].astype(str).str.startswith(SANDBOX_PREFIX).any()
+        made_from = SANDBOX_DERIVED if sandbox else DERIVED
+        for rank, (theme, listed) in enumerate(_largest(events), start=1):
+            shown = sorted(listed, key=lambda event: _order(event, known))[:EVENTS_SHOWN]
+            entries = [entry(event, known, past, at) for event in shown]
+            head = _head(theme, listed, len(events), change.get((day, theme)))
+            text = " ".join([*head, *(one.text for one in entries)])
+            quoted = [article for one in entries for article in one.quoted]
+            ids, links = [article.article_id for article in quoted], [article.url for article in quoted]
+            rows.append((theme, day, at, made_from, rank, text, ids, links))
     frame = pd.DataFrame(rows, columns=COLUMNS)
     frame["available_at"] = pd.to_datetime(frame["available_at"], utc=True).astype("datetime64[us, UTC]")
     return frame
@@ -40,8 +62,6 @@ def theme_digests(trends: pd.DataFrame, articles: pd.DataFrame) -> pd.DataFrame:
 
 def as_markdown(digests: pd.DataFrame) -> str:
     """Render digests as Markdown, with a link to each article.
-
-    Titles and addresses come from outside, so their Markdown characters are escaped.
 
     Args:
         digests: rows of ``theme_digests``.
@@ -51,26 +71,60 @@ def as_markdown(digests: pd.DataFrame) -> str:
     """
     parts = []
     for row in cast(Iterable[Any], digests.sort_values("rank").itertuples()):
-        links = [f"[{n}](<{_escaped(link)}>)" for n, link in enumerate(row.links, start=1) if link]
-        parts.append(f"{row.rank}. {re.sub(_MARKS, _ESCAPE, row.digest)} {' '.join(links)}".rstrip())
+        links = [f"[{n}](<{_address(link)}>)" for n, link in enumerate(row.links, start=1) if link]
+        parts.append(f"{row.rank}. {escaped(row.digest)} {' '.join(links)}".rstrip())
     return "\n\n".join(parts)
 
 
-def _escaped(link: str) -> str:
+def escaped(text: str) -> str:
+    """Escape Markdown's characters: titles come from outside."""
+    return re.sub(_MARKS, _ESCAPE, text)
+
+
+def _address(link: str) -> str:
     return link.replace("<", "%3C").replace(">", "%3E")
 
 
-def _numbers(row: Any, total: int) -> list[str]:
-    said = [f"{row.theme.replace('_', ' ').capitalize()}: {row.story_count} of {total} stories ({row.share:.0%}"]
-    change = row.share_change_7d
-    said[0] += ")." if pd.isna(change) else f", {change * 100:+.0f} points against 7 days before)."
-    if pd.notna(row.sentiment):
-        said.append(f"Tone {row.sentiment:+.2f}.")
-    if len(row.top_symbols):
-        said.append(f"Coins: {', '.join(row.top_symbols)}.")
+def _by_id(articles: pd.DataFrame, news_events: pd.DataFrame) -> dict[str, Article]:
+    """Return the articles of events by id, with the titles that analyses read."""
+    wanted = {name for names in news_events["articles"] for name in names}
+    known = cleaned(articles[articles["article_id"].isin(wanted)])
+    rows = cast(Iterable[Any], known.itertuples())
+    return {
+        row.article_id: Article(
+            row.article_id, row.available_at, row.feed, row.title, row.url if isinstance(row.url, str) else ""
+        )
+        for row in rows
+    }
+
+
+def _largest(events: pd.DataFrame) -> list[tuple[str, list[Any]]]:
+    """Return the themes of most events, with their events; OTHER only where it is alone."""
+    by_theme: dict[str, list[Any]] = {}
+    for event in events.sort_values("event_id").itertuples():
+        by_theme.setdefault(event.theme if isinstance(event.theme, str) else OTHER, []).append(event)
+    themes = [name for name in by_theme if name != OTHER] or list(by_theme)
+    ranked = sorted(
+        themes, key=lambda name: (-len(by_theme[name]), -sum(event.outlet_count for event in by_theme[name]), name)
+    )
+    return [(name, by_theme[name]) for name in ranked[:LARGEST_THEMES]]
+
+
+def _order(event: Any, known: Mapping[str, Article]) -> tuple[int, bool, int, str]:
+    """Order events by the outlets that reported them on the day, new ones first, then by articles of the day."""
+    new = [known[name].feed for name in event.articles[-event.new_article_count :] if name in known]
+    return -len(set(new)), event.first_seen.date() != event.date, -event.new_article_count, event.event_id
+
+
+def _head(theme: str, listed: list[Any], total: int, change: float | None) -> list[str]:
+    """Return the counts of a theme. Without 7 days of stories before, nothing is said of a change."""
+    said = [f"{theme.replace('_', ' ').capitalize()}: {len(listed)} of {total} events."]
+    if change is not None and pd.notna(change):
+        said.append(f"Share of stories {change * 100:+.0f} points against 7 days before.")
+    tones = [event.tone for event in listed if pd.notna(event.tone)]
+    if tones:
+        said.append(f"Tone {sum(tones) / len(tones):+.2f}.")
+    named = Counter(symbol for event in listed for symbol in event.symbols)
+    if coins := sorted(named, key=lambda symbol: (-named[symbol], symbol))[:COINS]:
+        said.append(f"Coins: {', '.join(coins)}.")
     return said
-
-
-def _quoted(title: str, feed: str) -> str:
-    short = title if len(title) <= TITLE_CHARS else title[: TITLE_CHARS - 1].rstrip() + "…"
-    return f"“{short.replace('“', '‘').replace('”', '’')}” ({feed})"

@@ -80,6 +80,19 @@ def news_events(
     return frame.astype({"tone": "float64", "first_tone": "float64", "velocity": "float64"})
 
 
+def event_of(news_events: pd.DataFrame) -> dict[str, str]:
+    """Return the event of each article, as the row of the day on which it became available gives it.
+
+    Args:
+        news_events: rows of the table.
+
+    Returns:
+        ``article_id`` -> ``event_id``; articles in no event are absent.
+    """
+    new = news_events[["event_id", "articles", "new_article_count"]].itertuples(index=False, name=None)
+    return {article: event for event, articles, count in new for article in articles[-count:]}
+
+
 def _member(row: Any) -> Member:
     theme = row.theme if isinstance(row.theme, str) else None
     tone = None if pd.isna(row.sentiment) else float(row.sentiment)

@@ -22,9 +22,9 @@ import pandas as pd
 
 from crypto_assets.narratives.story_matching import Story, likeness
 from crypto_assets.narratives.story_reading import Read, read
-from crypto_assets.tables.events import BLOCK_DAYS, USED_DAYS, WARM_DAYS
+from crypto_assets.tables.events import BLOCK_DAYS, EVENT_DAYS, USED_DAYS, WARM_DAYS
 
-LIFE = 72.0  # hours
+LIFE = 24.0 * EVENT_DAYS  # hours
 JOINS = 0.36  # likeness to the nearest of an event's articles from which an article joins it
 ON_AVERAGE = 0.26  # and its mean likeness to those that are compared, so that an event does not drift
 OFF_TOPIC = 0.15  # more is asked of an article that names neither a coin nor this market

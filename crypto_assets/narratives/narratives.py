@@ -10,6 +10,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from crypto_assets.narratives import relative_tone
+from crypto_assets.narratives.event_rows import event_of
 from crypto_assets.narratives.judged_articles import join_analyses
 from crypto_assets.tables.derived_source import DERIVED, SANDBOX_DERIVED, SANDBOX_PREFIX
 from crypto_assets.tables.news import ATTENTION_DAYS as PAST_DAYS
@@ -35,19 +36,26 @@ Array = NDArray[np.float64]
 
 
 def aggregate(
-    articles: pd.DataFrame, analyses: pd.DataFrame, symbols: Sequence[str], start: date, end: date
+    articles: pd.DataFrame,
+    analyses: pd.DataFrame,
+    news_events: pd.DataFrame,
+    symbols: Sequence[str],
+    start: date,
+    end: date,
 ) -> pd.DataFrame:
     """Build the rows of ``narratives`` for MARKET and each symbol, for every hour in which news was seen.
 
-    An article counts at ts when its ``available_at`` lies in (ts - 24 h, ts]; one that repeats another counts in
-    ``article_count_24h`` only. A coin that no article names has count 0 and null sentiment. Hours in which no article
+    An article counts at ts when its ``available_at`` lies in (ts - 24 h, ts]; tone, themes and novelty are those of
+    articles that repeat no other. A coin that no article names has count 0 and null sentiment. Hours in which no article
     of the whole market is in the window have no rows: nothing was seen, which is not the same as nothing said.
-    ``articles`` and ``analyses`` reach ``tables.news.NARRATIVES_LOOKBACK_DAYS`` back.
+    ``articles`` and ``analyses`` reach ``tables.news.NARRATIVES_LOOKBACK_DAYS`` back, ``news_events`` the days before
+    with which attention is compared.
     """
     opened = datetime(start.year, start.month, start.day, tzinfo=timezone.utc) - HISTORY * HOUR
     hours = ((end - start).days + 1) * 24 + HISTORY
     news = join_analyses(articles, analyses)
     news["relative"] = relative_tone.against_outlet(news)
+    news["event"] = pd.factorize(news["article_id"].map(event_of(news_events)))[0]  # -1: in none
     first = _marks(news["available_at"]) - int(opened.timestamp()) // 3600
     inside = (first < hours) & (first + WINDOW > 0)
     heard = _Heard(news[inside].reset_index(drop=True), first[inside], [MARKET, *symbols], hours)
@@ -79,6 +87,7 @@ class _Heard:
         ]
         article, name = np.array(pairs, dtype=np.int64).reshape(-1, 2).T
         self.news, self.names, self.hours = news, names, hours
+        self.events = self._distinct(name, news["event"].to_numpy(np.int64)[article], first[article])
         step = np.arange(WINDOW)
         hour = (first[article][:, None] + step).ravel()
         shown = (hour >= 0) & (hour < hours)
@@ -92,7 +101,7 @@ class _Heard:
         news, hours = self.news, self.hours
         story = ~news["repeat"].to_numpy(bool)
         sandbox = news["source"].astype(str).str.startswith(SANDBOX_PREFIX).to_numpy(bool)
-        count, stories = self._sum(np.ones(len(news))), self._sum(story.astype(float))
+        count, stories = self._sum(np.ones(len(news))), self.events
         tone, decayed = self._tones(story)
         relative = self._relative(story)
         zscore = relative_tone.zscores(relative)
@@ -116,19 +125,37 @@ class _Heard:
                 "available_at": ts,
                 "source": np.where(partly, SANDBOX_DERIVED, DERIVED),
                 "article_count_24h": count[n, h].astype(np.int64),
-                "story_count_24h": stories[n, h].astype(np.int64),
+                "story_count_24h": stories[n, h],
                 "sentiment_24h": tone[n, h],
                 "sentiment_decayed_24h": decayed[n, h],
                 "sentiment_momentum_24h": tone[n, h] - tone[n, h - WINDOW],
                 "sentiment_relative_24h": relative[n, h],
                 "sentiment_zscore_30d": zscore[n, h],
-                "attention_7d": np.where(old_enough, _ratio(stories[n, h], before / PAST_DAYS), np.nan),
+                "attention_7d": np.where(old_enough, _ratio(stories[n, h].astype(float), before / PAST_DAYS), np.nan),
                 "novelty_7d": novelty[n, h],
                 "dominant_theme": pd.Series(dominant, dtype=object),
                 "top_articles": pd.Series(self._top(story, n * hours + h), dtype=object),
             }
         )
         return pd.concat([frame, pd.DataFrame(shares, columns=_SHARES)], axis=1)[COLUMNS]
+
+    def _distinct(
+        self, name: NDArray[np.int64], event: NDArray[np.int64], mark: NDArray[np.int64]
+    ) -> NDArray[np.int64]:
+        """Count the events that have an article in the window (names x hours).
+
+        An article stands for its event for 24 hours, or until the next article of the same name and event.
+        """
+        order = np.lexsort((mark, event, name))
+        order = order[event[order] >= 0]
+        name, event, mark = name[order], event[order], mark[order]
+        until = mark + WINDOW
+        same = (name[1:] == name[:-1]) & (event[1:] == event[:-1])
+        until[:-1] = np.where(same, np.minimum(until[:-1], mark[1:]), until[:-1])
+        change = np.zeros((len(self.names), self.hours + 1), dtype=np.int64)
+        np.add.at(change, (name, np.clip(mark, 0, self.hours)), 1)
+        np.add.at(change, (name, np.clip(until, 0, self.hours)), -1)
+        return change.cumsum(axis=1)[:, : self.hours]
 
     def _tones(self, story: NDArray[np.bool_]) -> tuple[Array, Array]:
         """Return the confidence-weighted mean sentiment (names x hours).

@@ -8,6 +8,7 @@ the training data and its cross-validated figures. ``train_tone.py`` makes both.
 from __future__ import annotations
 
 import csv
+import io
 import json
 import math
 import re
@@ -149,7 +150,7 @@ def tone_model() -> ToneModel:
     folder = files("crypto_assets.narratives")
     card = json.loads((folder / "tone_model.json").read_text(encoding="utf-8"))
     found: dict[str, dict[str, list[float]]] = {WORDS: {}, PARTS: {}, LEXICON: {}}
-    with (folder / "tone_model.csv").open(encoding="utf-8") as handle:
-        for block, name, *values in list(csv.reader(handle))[1:]:
-            found[block][name] = [float(value) for value in values]
+    text = (folder / "tone_model.csv").read_text(encoding="utf-8")
+    for block, name, *values in list(csv.reader(io.StringIO(text, newline="")))[1:]:
+        found[block][name] = [float(value) for value in values]
     return ToneModel({block: Block.of(features) for block, features in found.items()}, tuple(card["intercepts"]), card)

@@ -15,7 +15,6 @@ from crypto_assets.tables.news import THEMES
 
 DAY = timedelta(days=1)
 TOP = 5
-LEAST_DAYS = 5  # of the days before that had stories, without which a usual share is unknown
 COLUMNS = [
     "theme", "date", "available_at", "source", "article_count", "story_count", "share", "share_change_7d", "sentiment",
     "top_symbols", "top_articles",
@@ -98,8 +97,8 @@ def _named(stories: pd.DataFrame) -> tuple[dict[int, list[str]], dict[int, list[
 
 
 def _usual(shares: np.ndarray) -> float:
-    known = shares[~np.isnan(shares)]
-    return float(known.mean()) if len(known) >= LEAST_DAYS else np.nan
+    """Return the mean share of the days before; NaN where one of them had no story."""
+    return float(shares.mean())  # NaN spreads
 
 
 def _ratio(top: np.ndarray, bottom: np.ndarray) -> np.ndarray:

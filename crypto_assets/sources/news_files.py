@@ -38,7 +38,7 @@ NAME, FILE = "news", "file"
 IMPORTED = "news"  # folder of the home into which import-news writes, where NEWS_FOLDER is unset
 NO_TITLE, BROKEN = "row without a title", "row that is not readable"
 BEFORE_NEWS, IN_THE_FUTURE = "date before 2009", "date more than a day ahead"
-COLUMNS = {
+COLUMNS: dict[str, pl.DataType | type[pl.DataType]] = {
     "feed": pl.String, "title": pl.String, "summary": pl.String, "url": pl.String, "language": pl.String, "source": pl.String,
     "published_at": TIMESTAMP, "first_seen_at": TIMESTAMP, "available_at": TIMESTAMP, PIT_QUALITY: pl.String,
 }  # fmt: skip

@@ -261,7 +261,7 @@ class Warehouse:
             within &= pl.col("date") <= end
         # Polars' Delta reader uses the encoded address as the path, and does not find a folder with a blank in it.
         stored = _schema(snapshot)
-        paths = self._list(snapshot).rename({"day": "date"}).filter(within).sort("date", "path")["path"]
+        paths = self._list(snapshot).rename({"day": "date"}).filter(within).sort("date", maintain_order=True)["path"]
         if paths.is_empty():
             return pl.LazyFrame(schema=stored)
         return pl.scan_parquet(

@@ -22,6 +22,7 @@ from crypto_assets.tables.spec import OWNER, AsOf, DaysWithRows, DerivedFrom, Ea
 
 # See narratives/events.py and story_reading.py, which say what they are for.
 BLOCK_DAYS, WARM_DAYS, USED_DAYS = 4, 4, 7
+EVENT_DAYS = 3  # for which an event takes articles
 EVENTS_LOOKBACK_DAYS = USED_DAYS + WARM_DAYS + BLOCK_DAYS - 1 + SEEN_LATE_DAYS
 
 HORIZONS = (1, 4, 24)  # hours after an event at which its reactions are measured

@@ -15,7 +15,6 @@ from crypto_assets.tables.spec import (
     FULL_HISTORY,
     OWNER,
     Chunk,
-    DaysOf,
     DaysWithRows,
     DerivedFrom,
     EachDay,
@@ -146,8 +145,8 @@ ARTICLE_NARRATIVES = Contract(
 
 NARRATIVES = Contract(
     table="narratives",
-    description="News by coin and hour: counts, sentiment and theme shares of the last 24 hours. A story is an article "
-    "that repeats none known before it (duplicate_of is null): repeats count in article_count_24h only.",
+    description="News by coin and hour: counts, sentiment and theme shares of the last 24 hours. story_count_24h counts "
+    "events; for the other columns a story is an article that repeats none known before it (duplicate_of is null).",
     grain="coin (or MARKET) x hour",
     key=("symbol", "ts"),
     columns=(
@@ -157,7 +156,9 @@ NARRATIVES = Contract(
         available_at("ts"),
         source(),
         Column("article_count_24h", pl.Int64, "articles", "Articles in the window.", nullable=False, lower=0),
-        Column("story_count_24h", pl.Int64, "stories", "Articles in the window that are no repeats.", lower=0),
+        Column(
+            "story_count_24h", pl.Int64, "stories", "Events of news_events that have an article in the window.", lower=0
+        ),
         value(
             "sentiment_24h", "-1 to 1", "Confidence-weighted mean sentiment; null without stories.", lower=-1, upper=1
         ),
@@ -247,7 +248,7 @@ THEME_TRENDS = Contract(
         value(
             "share_change_7d",
             "fraction",
-            "share less its mean over those of the 7 days before that had stories; null where fewer than 5 had.",
+            "share less its mean over the 7 days before; null where one of them had none.",
             lower=-1,
             upper=1,
         ),
@@ -266,27 +267,6 @@ THEME_TRENDS = Contract(
     time_column=None,
 )
 
-THEME_DIGESTS = Contract(
-    table="theme_digests",
-    description="The day in three paragraphs: for each of its largest themes the numbers and some titles. "
-    "The text is put together from theme_trends and quotes titles; nothing in it is made up.",
-    grain="theme (the 3 largest) x day",
-    key=("theme", "date"),
-    columns=(
-        Column("theme", pl.String, "name", "Theme.", nullable=False, allowed=THEMES),
-        day(),
-        available_at("that of theme_trends: the day's end"),
-        source(),
-        Column("rank", pl.Int64, "place", "1 for the theme of most stories; 'other' only where it is alone.", lower=1, upper=3),
-        Column("digest", pl.String, "text", "Counts, tone and quoted titles.", nullable=False),
-        Column("article_ids", TEXTS, "article_id", "The articles it quotes, in its order.", nullable=False),
-        Column("links", TEXTS, "address", "Their addresses, in the same order; empty where a feed gave none.", nullable=False),
-    ),
-    available_at_rule="that of theme_trends: the day's end",
-    pit_quality=WorstOfInputs(by=None),
-    time_column=None,
-)  # fmt: skip
-
 # A night without news is no failure.
 NEWS = Freshness(warn_after=timedelta(hours=6), late_after=timedelta(hours=24), by_coin=False)
 DAILY = Freshness(warn_after=timedelta(hours=36), late_after=timedelta(hours=48), by_coin=False)
@@ -304,6 +284,7 @@ _TEXT = ("news_articles.clean_title", "news_articles.clean_summary")
 _TIMES = ("news_articles.available_at", "news_articles.published_at")
 _STORY = (*_TIMES, "news_articles.duplicate_of")
 _NAMED = (*_STORY, "news_articles.symbols")
+_EVENTS = (*_TIMES, "news_articles.symbols", "news_events.articles", "news_events.event_id")
 _TONE = ("article_narratives.sentiment", "article_narratives.confidence")
 _THEME = ("article_narratives.theme",)
 _CHOSEN = ("article_narratives.confidence", "news_articles.article_id")
@@ -328,8 +309,7 @@ _OF_AN_ARTICLE = {
 }
 _OF_AN_HOUR = {
     "article_count_24h": (*_TIMES, "news_articles.symbols"),
-    "story_count_24h": _NAMED,
-    "attention_7d": _NAMED,
+    **dict.fromkeys(("story_count_24h", "attention_7d"), _EVENTS),
     "novelty_7d": (*_NAMED, "news_articles.clean_title"),
     "dominant_theme": (*_NAMED, *_THEME),
     "top_articles": (*_NAMED, *_CHOSEN),
@@ -348,21 +328,6 @@ _OF_A_THEME = {
     "top_symbols": (*_NAMED, *_THEME),
     "top_articles": (*_STORY, *_THEME, *_CHOSEN),
 }
-_OF_A_DIGEST = {
-    "theme": ("theme_trends.theme",),
-    "rank": ("theme_trends.story_count", "theme_trends.theme"),
-    "digest": (
-        *(
-            f"theme_trends.{name}"
-            for name in ("theme", "story_count", "share", "share_change_7d", "sentiment", "top_symbols", "top_articles")
-        ),
-        "news_articles.title",
-        "news_articles.feed",
-    ),
-    "article_ids": ("theme_trends.top_articles",),
-    "links": ("theme_trends.top_articles", "news_articles.url"),
-}
-
 SPECS = (
     TableSpec(
         contract=NEWS_ARTICLES,
@@ -404,7 +369,10 @@ SPECS = (
         kinds=frozenset({"pandas"}),
         owner=OWNER,
         rows_from=DerivedFrom(
-            inputs={"news_articles": NARRATIVES_LOOKBACK_DAYS, "article_narratives": NARRATIVES_LOOKBACK_DAYS},
+            inputs={
+                **dict.fromkeys(("news_articles", "article_narratives"), NARRATIVES_LOOKBACK_DAYS),
+                "news_events": 1 + ATTENTION_DAYS,  # the windows of 24 hours that ended up to 7 days before
+            },
             required=("article_narratives",),
             dry_run=True,
             columns=_OF_AN_HOUR,
@@ -431,27 +399,6 @@ SPECS = (
         when=frozenset({When.SETTLE}),
         freshness=DAILY,
         expected=EachDay(rows=len(THEMES), where=None, note="a day without any story has no rows"),
-        chunk=DERIVED,
-        read_by_features=None,
-        own_pod_from_days=None,
-        demo_warm_up=False,
-    ),
-    TableSpec(
-        contract=THEME_DIGESTS,
-        group="news",
-        kinds=frozenset({"pandas"}),
-        owner=OWNER,
-        rows_from=DerivedFrom(
-            inputs={"theme_trends": 0, "news_articles": SEEN_LATE_DAYS},
-            required=("theme_trends",),
-            dry_run=False,
-            columns=_OF_A_DIGEST,
-        ),
-        when=frozenset({When.SETTLE}),
-        freshness=DAILY,
-        expected=DaysOf(
-            table="theme_trends", positive="story_count", note="days on which theme_trends has stories count"
-        ),
         chunk=DERIVED,
         read_by_features=None,
         own_pod_from_days=None,

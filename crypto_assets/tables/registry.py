@@ -13,6 +13,7 @@ from types import ModuleType
 from crypto_assets.tables import (
     context,
     derivatives,
+    digests,
     events,
     macro,
     ml,
@@ -51,6 +52,7 @@ GROUPS: tuple[ModuleType, ...] = (
     macro,
     news,
     events,
+    digests,
     social,
     ml,
     models,

@@ -17,6 +17,7 @@ from crypto_assets.tables.derivatives import FUNDING_RATES as FUNDING_RATES
 from crypto_assets.tables.derivatives import IMPLIED_VOLATILITY as IMPLIED_VOLATILITY
 from crypto_assets.tables.derivatives import OPEN_INTEREST as OPEN_INTEREST
 from crypto_assets.tables.derivatives import PERPETUAL_BARS as PERPETUAL_BARS
+from crypto_assets.tables.digests import THEME_DIGESTS as THEME_DIGESTS
 from crypto_assets.tables.macro import MACRO_INDICATORS as MACRO_INDICATORS
 from crypto_assets.tables.macro import MACRO_SERIES as MACRO_SERIES
 from crypto_assets.tables.ml import ML_FEATURES as ML_FEATURES
@@ -29,7 +30,6 @@ from crypto_assets.tables.network import NETWORK_METRICS as NETWORK_METRICS
 from crypto_assets.tables.news import ARTICLE_NARRATIVES as ARTICLE_NARRATIVES
 from crypto_assets.tables.news import NARRATIVES as NARRATIVES
 from crypto_assets.tables.news import NEWS_ARTICLES as NEWS_ARTICLES
-from crypto_assets.tables.news import THEME_DIGESTS as THEME_DIGESTS
 from crypto_assets.tables.news import THEME_TRENDS as THEME_TRENDS
 from crypto_assets.tables.news import THEMES as THEMES
 from crypto_assets.tables.onchain import COINMETRICS_LAG as COINMETRICS_LAG

@@ -14,7 +14,7 @@ from crypto_assets_tests import scenario
 from crypto_assets_tests.platform import Platform, open_platform
 
 DAY = scenario.START
-NEWS = ["news_articles", "article_narratives", "narratives", "theme_trends", "theme_digests"]
+NEWS = ["news_articles", "article_narratives", "news_events", "narratives", "theme_trends", "theme_digests"]
 
 
 def test_first_seen(platforms, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -226,14 +226,22 @@ def _themes(with_stories: list[date]) -> list[dict]:
     ]  # fmt: skip
 
 
-def test_themes_are_expected_each_day_and_digests_where_there_was_a_story(scope: Scope) -> None:
+def test_themes_are_expected_each_day_and_digests_where_there_was_an_event(scope: Scope) -> None:
     write(scope, "theme_trends", _themes(DAYS))
     assert measure(scope, "theme_trends", "rows_expected").passed
+    themes = [row for row in _themes(DAYS[:2]) if row["theme"] == "defi"]
+    happened = [
+        {"event_id": "x", "date": row["date"], "available_at": row["available_at"], "source": "test",
+         "first_seen": MIDNIGHT, "headline": "Bridge drained", "outlets": ["wire"], "outlet_count": 1, "articles": ["a"],
+         "article_count": 1, "new_article_count": 1, "symbols": [], "first_symbols": []}
+        for row in themes
+    ]  # fmt: skip
+    write(scope, "news_events", happened)
     assert not measure(scope, "theme_digests", "rows_expected").passed
     digests = [
         {"theme": "defi", "date": row["date"], "available_at": row["available_at"], "source": "test", "rank": 1,
-         "digest": "Defi: 1 of 10 stories (10%).", "article_ids": [], "links": []}
-        for row in _themes(DAYS) if row["theme"] == "defi"
+         "digest": "Defi: 1 of 10 events.", "article_ids": [], "links": []}
+        for row in themes
     ]  # fmt: skip
     write(scope, "theme_digests", digests)
     assert measure(scope, "theme_digests", "rows_expected").passed

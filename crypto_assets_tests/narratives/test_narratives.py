@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from crypto_assets.narratives.narratives import MARKET, aggregate
 from crypto_assets.narratives.relative_tone import LEAST_STORIES
 from crypto_assets.tables.news import NARRATIVES_LOOKBACK_DAYS
+from crypto_assets.tables.registry import LOOK_BACK
 from crypto_assets.tables.schemas import NARRATIVES, THEMES
 
 DAY = date(2024, 1, 2)
@@ -31,8 +32,18 @@ def news(*rows: tuple[str, datetime, list[str], str, float, float]) -> tuple[pd.
     return frame[names], frame.drop(columns=["symbols"])
 
 
+def alone(articles: pd.DataFrame) -> pd.DataFrame:
+    """``news_events`` in which each article that repeats none is an event, together with its repeats."""
+    founder = articles["duplicate_of"].where(articles["duplicate_of"].notna(), articles["article_id"])
+    found = articles.assign(event_id=founder, day=articles["available_at"].dt.date)
+    days = found.sort_values(["available_at", "article_id"]).groupby(["event_id", "day"], as_index=False)
+    found = days.agg(articles=("article_id", list), new_article_count=("article_id", "count"))
+    return found.rename(columns={"day": "date"})
+
+
 def narratives(articles: pd.DataFrame, analyses: pd.DataFrame, **more) -> pd.DataFrame:
-    found = aggregate(articles, analyses, ["BTC", "ETH"], more.get("start", DAY), more.get("end", DAY))
+    events = more.get("events", alone(articles))
+    found = aggregate(articles, analyses, events, ["BTC", "ETH"], more.get("start", DAY), more.get("end", DAY))
     NARRATIVES.validate(found)
     return found.set_index(["symbol", "ts"])
 
@@ -108,6 +119,22 @@ def test_a_repeat_counts_as_an_article_and_not_as_a_story() -> None:
     pd.testing.assert_series_equal(row[same], alone[same])
 
 
+def test_stories_are_events_whose_newest_article_is_in_the_window() -> None:
+    told = [
+        (str(n), START + HOUR * at, ["BTC"] if n else ["ETH"], "security", 0.1, 0.5)
+        for n, at in enumerate((1, 5, 20, 22))
+    ]
+    articles, analyses = news(*told)
+    events = pd.DataFrame(
+        [("x", DAY, ["0", "1", "2"], 3)], columns=["event_id", "date", "articles", "new_article_count"]
+    )  # article 3 is a guide and in no event
+    found = narratives(articles, analyses, events=events, end=DAY + timedelta(days=1))["story_count_24h"]
+    assert [found[(MARKET, START + HOUR * h)] for h in (1, 5, 20, 22, 29, 43)] == [1] * 6
+    assert found[(MARKET, START + HOUR * 44)] == found[(MARKET, START + HOUR * 45)] == 0, "the guide alone is left"
+    assert [found[("ETH", START + HOUR * h)] for h in (1, 24, 25)] == [1, 1, 0]
+    assert [found[("BTC", START + HOUR * h)] for h in (4, 5, 43, 44)] == [0, 1, 1, 0]
+
+
 def test_weights_halve_every_six_hours() -> None:
     row = narratives(*news(*TWO)).loc[("BTC", START + HOUR * 16)]
     old, young = 0.8 * 0.5 ** (13 / 6), 0.2 * 0.5 ** ((12 - 1 / 60) / 6)
@@ -174,6 +201,13 @@ def loaded(articles: pd.DataFrame, start: date, end: date, reach: int) -> pd.Dat
     return articles[(articles["date"] >= start - timedelta(days=reach)) & (articles["date"] <= end)]
 
 
+def recent(articles: pd.DataFrame, start: date, end: date) -> pd.DataFrame:
+    """The rows of ``news_events`` that a run of these days loads."""
+    events = alone(articles)
+    back = LOOK_BACK["narratives"]["news_events"]
+    return events[(events["date"] >= start - timedelta(days=back)) & (events["date"] <= end)]
+
+
 @settings(max_examples=40, deadline=None)
 @given(rows=RANDOM)
 def test_the_days_can_be_cut_anywhere(rows: list) -> None:
@@ -181,7 +215,14 @@ def test_the_days_can_be_cut_anywhere(rows: list) -> None:
     every = [DAY + timedelta(days=n) for n in range(4)]
 
     def run(start: date, end: date) -> pd.DataFrame:
-        return aggregate(loaded(articles, start, end, NARRATIVES_LOOKBACK_DAYS), analyses, ["BTC", "ETH"], start, end)
+        return aggregate(
+            loaded(articles, start, end, NARRATIVES_LOOKBACK_DAYS),
+            analyses,
+            recent(articles, start, end),
+            ["BTC", "ETH"],
+            start,
+            end,
+        )
 
     key = ["symbol", "ts"]
     whole = run(every[0], every[-1]).sort_values(key).reset_index(drop=True)
@@ -195,8 +236,9 @@ def test_the_days_can_be_cut_anywhere(rows: list) -> None:
 def test_nothing_later_is_looked_at(rows: list, cut: int) -> None:
     articles, analyses = made(rows)
     moment, end = START + HOUR * cut, DAY + timedelta(days=3)
-    whole = aggregate(articles, analyses, ["BTC", "ETH"], DAY, end)
-    early = aggregate(articles[articles["available_at"] <= moment], analyses, ["BTC", "ETH"], DAY, end)
+    whole = aggregate(articles, analyses, alone(articles), ["BTC", "ETH"], DAY, end)
+    known = articles[articles["available_at"] <= moment]
+    early = aggregate(known, analyses, alone(known), ["BTC", "ETH"], DAY, end)
     pd.testing.assert_frame_equal(
         whole[whole["ts"] <= moment].sort_values(["symbol", "ts"]).reset_index(drop=True),
         early[early["ts"] <= moment].sort_values(["symbol", "ts"]).reset_index(drop=True),
@@ -253,7 +295,14 @@ def test_relative_columns_are_the_same_however_the_days_are_cut(outlets: tuple[p
     key, every = ["symbol", "ts"], [DAY + timedelta(days=n) for n in range(3)]
 
     def run(start: date, end: date) -> pd.DataFrame:
-        return aggregate(loaded(articles, start, end, NARRATIVES_LOOKBACK_DAYS), analyses, ["BTC"], start, end)
+        return aggregate(
+            loaded(articles, start, end, NARRATIVES_LOOKBACK_DAYS),
+            analyses,
+            recent(articles, start, end),
+            ["BTC"],
+            start,
+            end,
+        )
 
     whole = run(every[0], every[-1]).sort_values(key, ignore_index=True)
     parts = pd.concat([run(day, day) for day in every]).sort_values(key, ignore_index=True)

@@ -100,7 +100,7 @@ def test_a_late_recording_heals_the_same_day(platforms, filled: Platform) -> Non
     late.env["CRYPTO_ASSETS_HOME"] = early.env["CRYPTO_ASSETS_HOME"]
     late.instance = early.instance
     assert late.backfill(START, END).ok
-    news = [feature.name for feature in GROUPS["news"]]
+    news = [feature.name for group in ("news", "events") for feature in GROUPS[group]]
     for table in ("prices", "ohlc", "onchain_enhanced", "ml_features"):
         frames = [p.read(table).drop(news, strict=False) for p in (late, filled)]
         assert_frame_equal(*frames, rel_tol=1e-9, abs_tol=0)
