@@ -8,7 +8,7 @@ import dagster as dg
 import pandas as pd
 import polars as pl
 
-from crypto_assets.assets import analysis, derived, feed_log, plots, shell
+from crypto_assets.assets import analysis, derived, event_plot, feed_log, plots, shell
 from crypto_assets.assets.providers import Providers
 from crypto_assets.catalog import all_coins, symbols
 from crypto_assets.dates import DAY, days
@@ -23,6 +23,7 @@ from crypto_assets.storage.io_manager import to_pandas
 from crypto_assets.storage.warehouse import Warehouse
 from crypto_assets.tables import schemas
 from crypto_assets.tables.pit_quality import FIRST_SEEN, PIT_QUALITY
+from crypto_assets.transforms import reactions
 
 PLOTTED = timedelta(days=60)  # of theme shares in the chart, before the first day of a run
 
@@ -110,6 +111,16 @@ def narratives(
     return shell.with_worst("narratives", frame, inputs)
 
 
+@dg.asset(**shell.asset_kwargs("event_reactions"), ins=derived.polars_inputs("event_reactions"))
+def event_reactions(context: dg.AssetExecutionContext, news_events: pl.DataFrame, prices: pl.DataFrame) -> pl.DataFrame:
+    """Measure what prices did after events, with a chart of the newest events over the price line."""
+    start, end = shell.days_of(context)
+    shell.show_lineage(context)
+    rows = reactions.event_reactions(news_events=news_events, prices=prices, start=start, end=end)
+    plots.show(context, "events_and_price", lambda: event_plot.events_over_price(news_events, prices, end))
+    return shell.with_worst("event_reactions", rows, {"news_events": news_events, "prices": prices})
+
+
 @dg.asset(**shell.asset_kwargs("coin_events"), ins=derived.polars_inputs("coin_events"))
 def coin_events(context: dg.AssetExecutionContext, providers: Providers, **inputs: Any) -> pl.DataFrame:
     """Count the events of the last 24 hours by coin and hour, beside what was usual and what followed before."""
@@ -167,4 +178,4 @@ def theme_digests(
     return shell.with_worst("theme_digests", frame, inputs)
 
 
-ASSETS = [news_articles, article_narratives, narratives, coin_events, theme_trends, theme_digests]
+ASSETS = [news_articles, article_narratives, narratives, event_reactions, coin_events, theme_trends, theme_digests]

@@ -84,13 +84,14 @@ def _series(frame: pd.DataFrame, symbols: Sequence[str], column: str) -> Series:
     return found
 
 
-def line_chart(series: Series, *, title: str, unit: str) -> str:
+def line_chart(series: Series, *, title: str, unit: str, marks: Sequence[tuple[datetime, float, float]] = ()) -> str:
     """Draw a line chart.
 
     Args:
         series: Label -> (times, values); None leaves a gap.
         title: The title.
         unit: The label of the value axis; ``"%"`` expects fractions and shows percent.
+        marks: Points over the lines, numbered from 1: time, value and size.
 
     Returns:
         A Markdown image.
@@ -107,6 +108,9 @@ def line_chart(series: Series, *, title: str, unit: str) -> str:
     for name, (times, values) in series.items():
         numbers = [float("nan") if value is None else value for value in values]
         axes.plot(times, numbers, label=name, linewidth=1.4, marker="." if len(numbers) < 40 else "")  # type: ignore[arg-type]
+    for number, (at, mark, size) in enumerate(marks, start=1):
+        axes.scatter([at], [mark], s=20 * size, color="tab:red", alpha=0.7, zorder=3)  # type: ignore[list-item]
+        axes.annotate(str(number), (at, mark), xytext=(0, 7), textcoords="offset points", ha="center", fontsize=8)  # type: ignore[arg-type]
     locator = AutoDateLocator(minticks=3, maxticks=TICKS)
     axes.xaxis.set_major_locator(locator)
     axes.xaxis.set_major_formatter(ConciseDateFormatter(locator))

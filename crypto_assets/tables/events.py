@@ -208,7 +208,6 @@ SPECS = (
             inputs={"news_events": REACTIONS_LOOKBACK_DAYS, "prices": REACTION_PRICES_DAYS},
             required=("news_events",),
             dry_run=True,
-            transform="crypto_assets.transforms.reactions:event_reactions",
             columns=_OF_A_REACTION,
         ),
         when=TICKS,
