@@ -16,7 +16,7 @@ from dagster import DagsterInstance
 
 from crypto_assets.catalog import all_coins
 from crypto_assets.dates import DAY, days, midnight
-from crypto_assets.features.market_state import SOURCES
+from crypto_assets.models.market_state import SOURCES
 from crypto_assets.monitoring.model_quality import gather
 from crypto_assets.operate.backfill import backfill
 from crypto_assets.settings import Settings

@@ -15,8 +15,9 @@ import polars as pl
 from crypto_assets.assets import backfilled
 from crypto_assets.dates import DAY, chunks, midnight
 from crypto_assets.features.all_features import FEATURES
-from crypto_assets.features.market_state import SHARED, SOURCES, columns_of
+from crypto_assets.features.market_wide import MARKET_WIDE
 from crypto_assets.models import preparation
+from crypto_assets.models.market_state import SOURCES, columns_of
 from crypto_assets.models.training import Labelled
 from crypto_assets.storage.warehouse import Warehouse
 from crypto_assets.tables.registry import LOOK_BACK
@@ -24,6 +25,7 @@ from crypto_assets.transforms import labels
 from crypto_assets.transforms.labels import VOLATILITY, Horizon
 
 CHUNK_DAYS = 31
+SHARED = (*MARKET_WIDE, *SOURCES)  # all that trees read of an hour and not of a coin
 LABEL_COLUMNS = ("symbol", "ts", "available_at", "forward_return", "barrier", "label_available_at")
 
 

@@ -17,10 +17,10 @@ from crypto_assets.assets.model_rows import features_of, labelled_rows
 from crypto_assets.assets.providers import Providers
 from crypto_assets.dates import DAY, days, midnight, months
 from crypto_assets.errors import CryptoAssetsError, ModelError
-from crypto_assets.features.market_state import columns_of
 from crypto_assets.models import serving, signals, training
 from crypto_assets.models.artefact import CODE_VERSION
 from crypto_assets.models.config import DEFAULT_MODELS, DEMO_MODELS, ModelConfig, digest, parse_models
+from crypto_assets.models.market_state import columns_of
 from crypto_assets.models.portfolio import WeightRule
 from crypto_assets.models.training import Labelled, Prepared, Training
 from crypto_assets.settings import Settings

@@ -17,10 +17,11 @@ from typing import Any
 import numpy as np
 import polars as pl
 
+from crypto_assets.assets.model_rows import SHARED
 from crypto_assets.checks.outcome import Measure, Outcome, Scope
 from crypto_assets.dates import DAY
-from crypto_assets.features.market_state import SHARED, columns_of
 from crypto_assets.models import drift, ic, preparation
+from crypto_assets.models.market_state import columns_of
 from crypto_assets.storage.warehouse import Warehouse
 from crypto_assets.tables.models import TRAINED
 from crypto_assets.transforms import labels

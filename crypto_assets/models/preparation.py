@@ -15,8 +15,8 @@ import polars as pl
 from numpy.typing import NDArray
 
 from crypto_assets.errors import ModelError
-from crypto_assets.features.market_state import with_state
 from crypto_assets.models.grid import Layout, row_ranks
+from crypto_assets.models.market_state import with_state
 
 Matrix = NDArray[np.float32]
 BLOCK = 65_536  # rows

@@ -7,7 +7,7 @@ import polars as pl
 import pytest
 
 from crypto_assets.features.all_features import FEATURES
-from crypto_assets.features.market_state import SHARED, SOURCES, columns_of, with_state
+from crypto_assets.models.market_state import SOURCES, columns_of, with_state
 
 
 @pytest.fixture(scope="module")
@@ -26,7 +26,7 @@ def rows() -> pl.DataFrame:
 
 
 def test_medians_spreads_and_breadth_are_those_of_pandas(rows: pl.DataFrame) -> None:
-    found = with_state(rows, SHARED)
+    found = with_state(rows, ["hour_sin", *SOURCES])
     assert set(found.columns) - set(rows.columns) == set(SOURCES)
     grouped = rows.to_pandas().groupby("ts")
     for name, source in SOURCES.items():

@@ -1,6 +1,6 @@
 """The state of the market in an hour, from ``ml_features`` of its coins: middle, spread and breadth of what they do.
 
-Trees read it beside the columns that all coins share in the table itself (``market_wide.py``). It needs the rows of one hour
+Trees read it beside the columns that all coins share in the table itself (``features/market_wide.py``). It needs the rows of one hour
 and nothing else, so it is known when they are. Medians and quartiles do not depend on the order of the rows, so that they
 are the same to the bit each time.
 """
@@ -10,8 +10,6 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 import polars as pl
-
-from crypto_assets.features.market_wide import MARKET_WIDE
 
 MEDIANS = (
     "return_1h", "return_4h", "return_24h", "return_7d", "return_30d", "volatility_24h", "volatility_7d", "volatility_30d",
@@ -24,7 +22,6 @@ SOURCES = {
     **{f"market_spread_{name}": name for name in SPREADS},
     "market_rising_24h": RISING,
 }  # name -> the column of ml_features that it is made of
-SHARED = (*MARKET_WIDE, *SOURCES)  # all that trees read of an hour and not of a coin
 
 
 def columns_of(names: Iterable[str]) -> list[str]:
