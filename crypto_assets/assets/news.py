@@ -94,18 +94,11 @@ def article_narratives(
 
 
 @dg.asset(**shell.asset_kwargs("narratives"), ins=shell.inputs_of("narratives"))
-def narratives(
-    context: dg.AssetExecutionContext,
-    providers: Providers,
-    news_articles: pd.DataFrame,
-    article_narratives: pd.DataFrame,
-    news_events: pd.DataFrame,
-) -> pd.DataFrame:
+def narratives(context: dg.AssetExecutionContext, providers: Providers, **inputs: pd.DataFrame) -> pd.DataFrame:
     """Aggregate the news of the last 24 hours by coin and hour."""
     start, end = shell.days_of(context)
     shell.show_lineage(context)
-    inputs = {"news_articles": news_articles, "article_narratives": article_narratives, "news_events": news_events}
-    frame = aggregates.aggregate(news_articles, article_narratives, news_events, symbols(providers.coins()), start, end)
+    frame = aggregates.aggregate(**inputs, symbols=symbols(providers.coins()), start=start, end=end)
     frame = frame[frame["ts"] <= providers.now()]  # hours in the future have no row
     plots.show(context, "sentiment", lambda: plots.sentiment(frame))
     return shell.with_worst("narratives", frame, inputs)
@@ -157,21 +150,10 @@ def theme_trends(
 
 
 @dg.asset(**shell.asset_kwargs("theme_digests"), ins=shell.inputs_of("theme_digests"))
-def theme_digests(
-    context: dg.AssetExecutionContext,
-    providers: Providers,
-    news_events: pd.DataFrame,
-    theme_trends: pd.DataFrame,
-    news_articles: pd.DataFrame,
-    event_reactions: pd.DataFrame,
-) -> pd.DataFrame:
+def theme_digests(context: dg.AssetExecutionContext, providers: Providers, **inputs: pd.DataFrame) -> pd.DataFrame:
     """Write the digest of the largest themes of each day."""
     shell.show_lineage(context)
-    inputs = {
-        "news_events": news_events, "theme_trends": theme_trends, "news_articles": news_articles,
-        "event_reactions": event_reactions,
-    }  # fmt: skip
-    frame = digests.theme_digests(news_events, theme_trends, news_articles, event_reactions)
+    frame = digests.theme_digests(**inputs)
     frame = frame[frame["available_at"] <= providers.now()]  # the day in progress has no row yet
     newest = frame[frame["date"] == frame["date"].max()] if len(frame) else frame
     plots.show(context, "newest_digest", lambda: digests.as_markdown(newest))

@@ -26,21 +26,21 @@ COLUMNS = ["theme", "date", "available_at", "source", "rank", "digest", "article
 
 
 def theme_digests(
-    news_events: pd.DataFrame, trends: pd.DataFrame, articles: pd.DataFrame, event_reactions: pd.DataFrame
+    news_events: pd.DataFrame, theme_trends: pd.DataFrame, news_articles: pd.DataFrame, event_reactions: pd.DataFrame
 ) -> pd.DataFrame:
     """Build the rows of ``theme_digests``, for each day on which an event has an article.
 
     Args:
         news_events: rows of the table, of the days that are wanted.
-        trends: rows of ``theme_trends``, of the same days.
-        articles: rows of ``news_articles``, ``tables.events.EVENT_DAYS`` and ``tables.news.SEEN_LATE_DAYS`` back.
+        theme_trends: rows of the table, of the same days.
+        news_articles: rows of the table, ``tables.events.EVENT_DAYS`` and ``tables.news.SEEN_LATE_DAYS`` back.
         event_reactions: rows of the table, ``tables.events.SIMILAR_DAYS`` back.
 
     Returns:
         The rows, in order of day and rank.
     """
-    known = _by_id(articles, news_events)
-    change = {(row.date, row.theme): row.share_change_7d for row in cast(Iterable[Any], trends.itertuples())}
+    known = _by_id(news_articles, news_events)
+    change = {(row.date, row.theme): row.share_change_7d for row in cast(Iterable[Any], theme_trends.itertuples())}
     past = PastReactions(event_reactions)
     rows = []
     for day, events in news_events.groupby("date", sort=True):

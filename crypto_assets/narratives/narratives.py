@@ -36,8 +36,8 @@ Array = NDArray[np.float64]
 
 
 def aggregate(
-    articles: pd.DataFrame,
-    analyses: pd.DataFrame,
+    news_articles: pd.DataFrame,
+    article_narratives: pd.DataFrame,
     news_events: pd.DataFrame,
     symbols: Sequence[str],
     start: date,
@@ -48,12 +48,12 @@ def aggregate(
     An article counts at ts when its ``available_at`` lies in (ts - 24 h, ts]; tone, themes and novelty are those of
     articles that repeat no other. A coin that no article names has count 0 and null sentiment. Hours in which no article
     of the whole market is in the window have no rows: nothing was seen, which is not the same as nothing said.
-    ``articles`` and ``analyses`` reach ``tables.news.NARRATIVES_LOOKBACK_DAYS`` back, ``news_events`` the days before
+    ``news_articles`` and ``article_narratives`` reach ``tables.news.NARRATIVES_LOOKBACK_DAYS`` back, ``news_events`` the days before
     with which attention is compared.
     """
     opened = datetime(start.year, start.month, start.day, tzinfo=timezone.utc) - HISTORY * HOUR
     hours = ((end - start).days + 1) * 24 + HISTORY
-    news = join_analyses(articles, analyses)
+    news = join_analyses(news_articles, article_narratives)
     news["relative"] = relative_tone.against_outlet(news)
     news["event"] = pd.factorize(news["article_id"].map(event_of(news_events)))[0]  # -1: in none
     first = _marks(news["available_at"]) - int(opened.timestamp()) // 3600

@@ -227,7 +227,8 @@ SPECS = (
             inputs={
                 "news_events": COIN_EVENTS_LOOKBACK_DAYS,
                 "event_reactions": REACTIONS_LOOKBACK_DAYS + 1,
-                **dict.fromkeys(("news_articles", "article_narratives"), COIN_EVENTS_LOOKBACK_DAYS + SEEN_LATE_DAYS),
+                "news_articles": COIN_EVENTS_LOOKBACK_DAYS + SEEN_LATE_DAYS,
+                "article_narratives": COIN_EVENTS_LOOKBACK_DAYS + SEEN_LATE_DAYS,
             },
             required=("news_events",),
             dry_run=True,
