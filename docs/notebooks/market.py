@@ -20,7 +20,9 @@ LAST_MONTH = date(2026, 9, 1)
 NOW = datetime(2026, 10, 1, 12, tzinfo=timezone.utc)  # of the market; its feeds show the 60 days before it
 SEED = 7
 MARKET = ("prices", "ohlc", "onchain_base", "ml_features")
-NEWS = ("news_articles", "article_narratives", "narratives", "theme_trends", "theme_digests")
+NEWS = (
+    "news_articles", "article_narratives", "news_events", "narratives", "event_reactions", "theme_trends", "theme_digests",
+)  # fmt: skip
 MODELS = ("trained_models", "predictions", "signals")
 
 
