@@ -120,7 +120,7 @@ def _head(theme: str, listed: list[Any], total: int, change: float | None) -> li
     """Return the counts of a theme. Without 7 days of stories before, nothing is said of a change."""
     said = [f"{theme.replace('_', ' ').capitalize()}: {len(listed)} of {total} events."]
     if change is not None and pd.notna(change):
-        said.append(f"Share of stories {change * 100:+.0f} points against 7 days before.")
+        said.append(f"Share of stories {round(change * 100):+d} points against 7 days before.")
     tones = [event.tone for event in listed if pd.notna(event.tone)]
     if tones:
         said.append(f"Tone {sum(tones) / len(tones):+.2f}.")
