@@ -25,7 +25,6 @@ from crypto_assets.transforms import labels
 from crypto_assets.transforms.labels import VOLATILITY, Horizon
 
 CHUNK_DAYS = 31
-SHARED = (*MARKET_WIDE, *SOURCES)  # all that trees read of an hour and not of a coin
 LABEL_COLUMNS = ("symbol", "ts", "available_at", "forward_return", "barrier", "label_available_at")
 
 
@@ -56,7 +55,7 @@ def labelled_rows(
         WarehouseError: a table cannot be read.
     """
     rows, matrices = [], []
-    shared = tuple(name for name in names if name in SHARED)
+    shared = tuple(name for name in names if name in MARKET_WIDE or name in SOURCES)  # of an hour and not of a coin
     horizon = Horizon(hours, "label")
     returned, barrier, *_ = horizon.columns
     keys = ["symbol", "ts", "available_at"]

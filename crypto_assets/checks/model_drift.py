@@ -17,11 +17,11 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from crypto_assets.assets.model_rows import SHARED
 from crypto_assets.checks.outcome import Measure, Outcome, Scope
 from crypto_assets.dates import DAY
+from crypto_assets.features.market_wide import MARKET_WIDE
 from crypto_assets.models import drift, ic, preparation
-from crypto_assets.models.market_state import columns_of
+from crypto_assets.models.market_state import SOURCES, columns_of
 from crypto_assets.storage.warehouse import Warehouse
 from crypto_assets.tables.models import TRAINED
 from crypto_assets.transforms import labels
@@ -33,6 +33,7 @@ ERRORS = 2.0  # standard errors around the out-of-fold rank IC
 FEWEST_HOURS = 7 * 24  # with a rank IC, below which nothing is judged
 MORE_MISSING = 0.2  # share of a feature's values, more than at the training
 MOST_MOVED = 0.1  # share of the features that may have moved
+SHARED = (*MARKET_WIDE, *SOURCES)  # features that all coins of an hour share
 LEAST_SCORED = 0.95  # share of the features' rows that a model scores
 KEYS = ["symbol", "ts", "model", "score", "model_id"]
 
