@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date, datetime, timedelta
 from typing import Any
 
@@ -51,6 +51,7 @@ class Drift:
         missing: features that are unknown more often than at the training, by a fifth of the rows.
         scored: rows with a score among the rows of features, last 7 days; NaN: there are none.
         shared: features that all coins of an hour share.
+        inputs_judged: whether moved and missing features are trouble.
     """
 
     model: str
@@ -61,6 +62,7 @@ class Drift:
     missing: tuple[str, ...]
     scored: float
     shared: tuple[str, ...] = ()
+    inputs_judged: bool = True
 
     @property
     def below_band(self) -> bool:
@@ -98,22 +100,24 @@ class Drift:
                 f"{self.model} has a rank IC of {self.rank_ic:.3f} over {IC_DAYS} days, below the band {self.low:.3f} to "
                 f"{self.high:.3f} of its training"
             )
-        if self.missing:
+        if self.inputs_judged and self.missing:
             return f"{self.model} lacks values that it had at its training: {', '.join(self.missing[:5])}"
-        if self.moves_much:
+        if self.inputs_judged and self.moves_much:
             return f"{len(self.moved)} of {len(self.stability) - len(self.shared)} features of {self.model} have moved, first {self.moved[0]}"
         if self.scored < LEAST_SCORED:
             return f"{self.model} scores {self.scored:.1%} of the coins and hours with features"
         return None
 
 
-def drift_of(warehouse: Warehouse, end: date, now: datetime) -> list[Drift]:
+def drift_of(warehouse: Warehouse, end: date, now: datetime, *, demo: bool = False) -> list[Drift]:
     """Compare each model that predicted lately with its training.
 
     Args:
         warehouse: the tables.
         end: last day that is looked at.
         now: the instant, UTC: prices that became known later do not count.
+        demo: whether the tables are a demo's. Its models train on 90 days, in which the features that look back furthest are
+            unknown at first and known later, so its inputs are not judged.
 
     Returns:
         One a model, by name; none where no model predicted in the 30 days.
@@ -132,7 +136,8 @@ def drift_of(warehouse: Warehouse, end: date, now: datetime) -> list[Drift]:
         row = trained.filter(pl.col("model_id") == model_id)
         if row.height:
             mine = predicted.filter(pl.col("model") == name)
-            found.append(_of_model(warehouse, name, row.row(0, named=True), mine, recent, end, now))
+            drifted = _of_model(warehouse, name, row.row(0, named=True), mine, recent, end, now)
+            found.append(replace(drifted, inputs_judged=not demo))
     return found
 
 
@@ -206,7 +211,8 @@ def _days(warehouse: Warehouse, days: list[date], names: list[str] | None) -> pl
 
 
 def _drift(scope: Scope) -> list[Drift]:
-    return scope.once("model_drift", lambda: drift_of(scope.warehouse, scope.end, scope.now))
+    demo = scope.settings.demo is not None
+    return scope.once("model_drift", lambda: drift_of(scope.warehouse, scope.end, scope.now, demo=demo))
 
 
 def rank_ic_in_band(scope: Scope) -> Outcome:
@@ -244,7 +250,7 @@ def inputs_stable(scope: Scope) -> Outcome:
     }
     numbers |= {f"market_features_moved/{one.model}": len(one.market_moved) for one in found if one.shared}
     numbers |= {f"features_missing/{one.model}": len(one.missing) for one in found}
-    if scope.settings.demo is not None:  # features that look back furthest are unknown in it at first, and known later
+    if not all(one.inputs_judged for one in found):
         return Outcome(
             True,
             "not judged in a demo: its models train on 90 days, in which the features that look back furthest are unknown",

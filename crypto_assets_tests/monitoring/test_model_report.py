@@ -216,6 +216,9 @@ def test_a_lost_feature_turned_scores_and_unscored_coins_are_named(warehouse: Wa
         warehouse.write(ML_FEATURES, features.with_columns(rsi_14=pl.lit(None, pl.Float64)), recent)
         lost = measures["inputs_stable"](scope)
         assert not lost.passed and "rsi_14" in lost.description
+        at = datetime.combine(END, NOW.time(), timezone.utc)
+        assert any("rsi_14" in str(seen.trouble) for seen in drifting_models(warehouse, at))
+        assert [seen.trouble for seen in drifting_models(warehouse, at, demo=True)] == [None, None]
         warehouse.write(ML_FEATURES, features, recent)
         turned = predicted.with_columns(score=-pl.col("score")).filter(pl.col("symbol") != "BTC")
         warehouse.write(PREDICTIONS, turned, days(END - DAY * 29, END))
