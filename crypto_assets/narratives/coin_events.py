@@ -31,12 +31,12 @@ def coin_events(tables: Mapping[str, pl.DataFrame], symbols: Sequence[str], star
     """
     opened = datetime(start.year, start.month, start.day, tzinfo=timezone.utc) - timedelta(days=TONE_DAYS)
     closed = datetime(end.year, end.month, end.day, 23, tzinfo=timezone.utc)
-    told = _told(tables).filter(pl.col("mark") <= closed)
-    if told.is_empty():
+    reported = _reported(tables).filter(pl.col("mark") <= closed)
+    if reported.is_empty():
         return COIN_EVENTS.empty()
-    named = _by_coin(told, symbols)
+    named = _by_coin(reported, symbols)
     hours = pl.DataFrame({"ts": pl.datetime_range(opened, closed, "1h", time_unit="us", time_zone="UTC", eager=True)})
-    seen = hours.filter(pl.col("ts").is_in(_marks(told)["ts"].unique().implode()))
+    seen = hours.filter(pl.col("ts").is_in(_marks(reported)["ts"].unique().implode()))
     cells = seen.join(pl.DataFrame({"symbol": [MARKET, *symbols]}), how="cross").sort("symbol", "ts")
     rows = cells.join(_windows(named), on=["symbol", "ts"], how="left")
     rows = rows.with_columns(pl.col("event_count_24h", "outlet_count_24h").fill_null(0).cast(pl.Float64))
@@ -57,26 +57,26 @@ def _mark(column: str) -> pl.Expr:
     return pl.col(column).dt.offset_by("-1us").dt.truncate("1h") + _HOUR
 
 
-def _told(tables: Mapping[str, pl.DataFrame]) -> pl.DataFrame:
+def _reported(tables: Mapping[str, pl.DataFrame]) -> pl.DataFrame:
     """Return the articles of events: each with the event that the row of its own day gives it."""
     articles = tables["news_articles"].select("article_id", "available_at", "feed", "symbols")
     events = tables["news_events"].select("event_id", "date", "first_seen", article_id="articles").explode("article_id")
     best = pl.from_pandas(best_analysis(tables["article_narratives"].to_pandas())[["article_id", "sentiment"]])
-    told = events.join(articles, on="article_id").filter(pl.col("available_at").dt.date() == pl.col("date"))
+    reported = events.join(articles, on="article_id").filter(pl.col("available_at").dt.date() == pl.col("date"))
     best = best.cast({"article_id": pl.String, "sentiment": pl.Float64})
-    return told.join(best, on="article_id", how="left").with_columns(mark=_mark("available_at")).sort("article_id")
+    return reported.join(best, on="article_id", how="left").with_columns(mark=_mark("available_at")).sort("article_id")
 
 
-def _by_coin(told: pl.DataFrame, symbols: Sequence[str]) -> pl.DataFrame:
-    own = told.explode("symbols").rename({"symbols": "symbol"}).filter(pl.col("symbol").is_in(list(symbols)))
-    market = told.with_columns(symbol=pl.lit(MARKET)).drop("symbols")
+def _by_coin(reported: pl.DataFrame, symbols: Sequence[str]) -> pl.DataFrame:
+    own = reported.explode("symbols").rename({"symbols": "symbol"}).filter(pl.col("symbol").is_in(list(symbols)))
+    market = reported.with_columns(symbol=pl.lit(MARKET)).drop("symbols")
     return pl.concat([market, own.select(market.columns)])
 
 
-def _marks(told: pl.DataFrame) -> pl.DataFrame:
+def _marks(reported: pl.DataFrame) -> pl.DataFrame:
     """Repeat each article for the 24 hour marks whose window has it."""
     steps = pl.DataFrame({"step": range(WINDOW)})
-    return told.join(steps, how="cross").with_columns(ts=pl.col("mark") + pl.duration(hours="step"))
+    return reported.join(steps, how="cross").with_columns(ts=pl.col("mark") + pl.duration(hours="step"))
 
 
 def _windows(named: pl.DataFrame) -> pl.DataFrame:
