@@ -77,12 +77,12 @@ def assign(articles: pd.DataFrame, start: date, end: date) -> pd.DataFrame:
     day = articles["available_at"].dt.date
     shown = articles[(day >= first - timedelta(days=WARM_DAYS + USED_DAYS)) & (day <= end)]
     known = shown.sort_values(["available_at", "article_id"], kind="stable").reset_index(drop=True)
-    day, told = known["available_at"].dt.date, read(known, first - timedelta(days=WARM_DAYS))
+    day, texts = known["available_at"].dt.date, read(known, first - timedelta(days=WARM_DAYS))
     found = [pd.DataFrame({"block": [], "article_id": [], "event_id": []}, dtype=object)]
     for block in (first + timedelta(days=n) for n in range(0, (end - first).days + 1, BLOCK_DAYS)):
         last = min(end, block + timedelta(days=BLOCK_DAYS - 1))
         part = known.index[(day >= block - timedelta(days=WARM_DAYS)) & (day <= last)]
-        ids = one_pass([told[n] for n in part])
+        ids = one_pass([texts[n] for n in part])
         found.append(pd.DataFrame({"block": block, "article_id": known["article_id"].loc[part], "event_id": ids}))
     return pd.concat(found).dropna(subset=["event_id"]).reset_index(drop=True)
 
