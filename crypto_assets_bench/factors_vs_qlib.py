@@ -9,17 +9,15 @@ from __future__ import annotations
 
 import json
 import subprocess
-import sys
 import tempfile
 import time
-import venv
 from datetime import date, timedelta
 from pathlib import Path
 
 import numpy as np
 import polars as pl
 
-from crypto_assets_bench import _qlib_side
+from crypto_assets_bench import _environment, _qlib_side
 from crypto_assets_bench._factors import QLIB, Singles, factors
 from crypto_assets_bench.result import Result, peak_mb
 
@@ -29,7 +27,7 @@ REPEATS = 3
 CLOSE = 1e-6  # relative: Qlib computes in single precision
 HOME = Path.home() / ".cache" / "crypto_assets" / "qlib"
 REQUIREMENT = "pyqlib>=0.9.6,<0.10"
-INSTALL_S, RUN_S = 900, 600
+RUN_S = 600
 
 
 def run() -> Result:
@@ -113,15 +111,8 @@ def qlib(panel: dict[str, Singles], folder: Path) -> tuple[float, np.ndarray, st
 
 
 def interpreter() -> Path:
-    """The Python that has Qlib; made on first use, which takes some minutes."""
-    python = HOME / "bin" / "python"
-    if not (HOME / ".installed").exists():
-        print("installing Qlib into an environment of its own", file=sys.stderr, flush=True)
-        venv.create(HOME, with_pip=True, clear=True)
-        install = [str(python), "-m", "pip", "install", "--quiet", REQUIREMENT]
-        subprocess.run(install, capture_output=True, text=True, timeout=INSTALL_S, check=True)
-        (HOME / ".installed").touch()
-    return python
+    """The Python that has Qlib."""
+    return _environment.interpreter(HOME, "Qlib", REQUIREMENT)
 
 
 def _write_qlib(panel: dict[str, Singles], root: Path) -> None:

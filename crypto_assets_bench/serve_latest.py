@@ -15,7 +15,6 @@ import os
 import subprocess
 import sys
 import tempfile
-import venv
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
@@ -35,14 +34,14 @@ from crypto_assets.serving import online
 from crypto_assets.settings import Settings
 from crypto_assets.tables.contract import TIMESTAMP
 from crypto_assets.tables.schemas import ML_FEATURES
-from crypto_assets_bench import _feast_side
+from crypto_assets_bench import _environment, _feast_side
 from crypto_assets_bench._processes import cpu_s, free_port, memory_mb, server
 from crypto_assets_bench.result import Result
 
 COINS, CLIENTS, SECONDS = 50, 8, 12.0
 HOME = Path.home() / ".cache" / "crypto_assets" / "feast"
 REQUIREMENT = "feast[postgres]>=0.60,<1"
-INSTALL_S, WRITE_S = 1_800, 600
+WRITE_S = 600
 Measured = dict[str, dict[str, float]]  # one, fifty -> figures
 
 
@@ -192,15 +191,8 @@ def check(rows: pl.DataFrame, answered: Sequence[dict[str, Any]]) -> None:
 
 
 def interpreter() -> Path:
-    """The Python that has Feast; made on first use, which takes some minutes."""
-    python = HOME / "bin" / "python"
-    if not (HOME / ".installed").exists():
-        print("installing Feast into an environment of its own", file=sys.stderr, flush=True)
-        venv.create(HOME, with_pip=True, clear=True)
-        install = [str(python), "-m", "pip", "install", "--quiet", REQUIREMENT]
-        subprocess.run(install, capture_output=True, text=True, timeout=INSTALL_S, check=True)
-        (HOME / ".installed").touch()
-    return python
+    """The Python that has Feast."""
+    return _environment.interpreter(HOME, "Feast", REQUIREMENT)
 
 
 def _thousand(figures: dict[str, float]) -> float:

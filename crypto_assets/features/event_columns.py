@@ -2,29 +2,14 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from functools import partial
 
-from crypto_assets.features.feature import Feature
+from crypto_assets.features.own_hour import of_own_hour
 from crypto_assets.tables.events import KIND_DAYS, KINDS
 
 NAMED = "events_24h > 0"  # without an event there is no tone and no novelty
-OWN_HOUR = timedelta(minutes=30)  # a row serves the decision of its own hour, 5 minutes later, and no other
 RARELY = "events_24h < 0"  # no row is expected to have it: most coins have had no such event
-
-
-def _event(
-    name: str,
-    unit: str,
-    formula: str,
-    column: str,
-    lower: float | None = None,
-    upper: float | None = None,
-    where: str = "",
-) -> Feature:
-    return Feature(
-        name, unit, formula, (f"coin_events.{column}",), stale=OWN_HOUR, lower=lower, upper=upper, where=where
-    )
-
+_event = partial(of_own_hour, "coin_events")
 
 EVENT_FEATURES = (
     _event("events_24h", "events", "Events of the last 24 hours that name the coin; null where no event at all was seen.",

@@ -5,26 +5,12 @@ Votes and comments are counted when a file is made, which is later than the post
 
 from __future__ import annotations
 
-from datetime import timedelta
+from functools import partial
 
-from crypto_assets.features.feature import Feature
+from crypto_assets.features.own_hour import of_own_hour
 
 POSTED_OF = "social_posts_24h > 0"  # without a post there is no tone and no novelty
-OWN_HOUR = timedelta(minutes=30)  # a row serves the decision of its own hour, 5 minutes later, and no other
-
-
-def _post(
-    name: str,
-    unit: str,
-    formula: str,
-    column: str,
-    lower: float | None = None,
-    upper: float | None = None,
-    where: str = "",
-) -> Feature:
-    origin = (f"social_sentiment.{column}",)
-    return Feature(name, unit, formula, origin, stale=OWN_HOUR, lower=lower, upper=upper, where=where)
-
+_post = partial(of_own_hour, "social_sentiment")
 
 POST_FEATURES = (
     _post("social_posts_24h", "posts", "Posts of the last 24 hours that name the coin; null where no post at all was seen.",

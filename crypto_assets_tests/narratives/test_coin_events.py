@@ -31,15 +31,15 @@ def tables() -> Tables:
         seen = OPENED + roll.uniform(0, 70 * 24) * HOUR
         coins = roll.sample(COINS[:2], roll.randrange(3))
         theme, tone = roll.choice(["security", "regulation", "defi"]), roll.choice([-0.5, 0.0, 0.5, None])
-        told = [(f"a{n}-{k}", seen + k * roll.uniform(0, 20) * HOUR) for k in range(roll.randrange(1, 4))]
-        for name, at in told:
+        reports = [(f"a{n}-{k}", seen + k * roll.uniform(0, 20) * HOUR) for k in range(roll.randrange(1, 4))]
+        for name, at in reports:
             articles.append({"article_id": name, "date": at.date(), "available_at": at, "published_at": at, "source": "rss",
                              "feed": roll.choice("xyz"), "title": "t", "symbols": coins})  # fmt: skip
             analyses.append({"article_id": name, "analyzer": "lexicon-1", "date": at.date(), "available_at": at, "source": "rss",
                              "sentiment": tone, "status": "ok", "drivers": [], "affected_symbols": []})  # fmt: skip
-        for day in sorted({at.date() for _, at in told}):
-            ids = [name for name, at in sorted(told, key=lambda one: one[1]) if at.date() <= day]
-            events.append({"event_id": f"e{n:03d}", "date": day, "available_at": max(at for _, at in told if at.date() <= day),
+        for day in sorted({at.date() for _, at in reports}):
+            ids = [name for name, at in sorted(reports, key=lambda one: one[1]) if at.date() <= day]
+            events.append({"event_id": f"e{n:03d}", "date": day, "available_at": max(at for _, at in reports if at.date() <= day),
                            "source": "derived", "first_seen": seen, "headline": "h", "outlets": ["x"], "outlet_count": 1,
                            "articles": ids, "article_count": len(ids), "new_article_count": 1, "symbols": coins,
                            "first_symbols": coins, "first_theme": theme, "first_tone": tone})  # fmt: skip
@@ -84,8 +84,8 @@ def test_counts_tones_and_kinds_are_those_of_a_plain_loop(found: pl.DataFrame, t
                 if ts - 24 * HOUR < article["available_at"] <= ts and symbol in ("MARKET", *article["symbols"]):
                     heard.setdefault(name, []).append(article)
         assert row["event_count_24h"] == len(heard)
-        assert row["outlet_count_24h"] == len({article["feed"] for told in heard.values() for article in told})
-        votes = [vote for told in heard.values() if (vote := tone[told[0]["article_id"]]) is not None]
+        assert row["outlet_count_24h"] == len({article["feed"] for reports in heard.values() for article in reports})
+        votes = [vote for reports in heard.values() if (vote := tone[reports[0]["article_id"]]) is not None]
         assert row["tone_24h"] == (pytest.approx(statistics.fmean(votes)) if votes else None)
         new = [ts - events[name]["first_seen"] < 24 * HOUR for name in heard]
         assert row["novelty_24h"] == (pytest.approx(statistics.fmean(new)) if new else None)

@@ -141,7 +141,7 @@ def test_other_stands_alone_or_not_at_all() -> None:
 @pytest.fixture(scope="module")
 def busy() -> tuple[pd.DataFrame, pd.DataFrame]:
     """Three days of 400 articles: each happening in five outlets, guides, and titles that nobody would write."""
-    told = ("{coin} exchange hacked for {n} million", "Hackers drain {n} million from {coin} exchange",
+    reports = ("{coin} exchange hacked for {n} million", "Hackers drain {n} million from {coin} exchange",
             "{n} million stolen in {coin} exchange hack", "{coin} exchange loses {n} million to hackers",
             "{coin} exchange: report of {n} million hack was false")  # fmt: skip
     coins = ("Bitcoin", "Ethereum", "Solana", "Cardano", "Polkadot", "Dogecoin", "Litecoin", "Uniswap")
@@ -149,7 +149,7 @@ def busy() -> tuple[pd.DataFrame, pd.DataFrame]:
     rows: list[tuple[float, str, str, str]] = []
     for day in range(3):
         for n in range(360):
-            title = told[n % 5].format(coin=coins[n // 5 % 8], n=20 + n // 5 * 7 + day)
+            title = reports[n % 5].format(coin=coins[n // 5 % 8], n=20 + n // 5 * 7 + day)
             rows.append((24 * day + n / 16, f"outlet{n % 5}", title, ""))
         rows += [(24 * day + n / 2, "guides", f"How to buy {coins[n % 8]} in 2025: a guide", "") for n in range(33)]
         rows += [(24 * day + 20, f"odd{n}", title, "") for n, title in enumerate(odd)]

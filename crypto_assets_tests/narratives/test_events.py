@@ -81,12 +81,12 @@ def busy() -> pd.DataFrame:
         "lists {n} new tokens",
         "loses licence in court case {n}",
     )
-    told = []
+    reports = []
     for n in range(240):
         name, at, what = f"Proto{n}col", roll.uniform(0, 30 * 24), roll.choice(said).format(n=n + 3)
         for outlet in range(roll.randrange(1, 4)):
-            told.append((at + outlet * roll.uniform(0, 30), f"outlet{outlet}", f"Crypto lender {name} {what}", ""))
-    return articles(*sorted(told))
+            reports.append((at + outlet * roll.uniform(0, 30), f"outlet{outlet}", f"Crypto lender {name} {what}", ""))
+    return articles(*sorted(reports))
 
 
 def test_paraphrases_meet_and_near_misses_do_not(written: pd.DataFrame) -> None:
@@ -94,8 +94,8 @@ def test_paraphrases_meet_and_near_misses_do_not(written: pd.DataFrame) -> None:
     ordered = written.sort_values(["available_at", "article_id"])
     ordered = ordered.assign(event=passed(ordered))
     right = wrong = missed = 0
-    told = list(zip(ordered["story"].tolist(), ordered["event"].tolist(), strict=True))
-    for (story, event), (other_story, other_event) in itertools.combinations(told, 2):
+    reports = list(zip(ordered["story"].tolist(), ordered["event"].tolist(), strict=True))
+    for (story, event), (other_story, other_event) in itertools.combinations(reports, 2):
         same = story == other_story and story not in NO_EVENT
         linked = event is not None and event == other_event
         right, wrong, missed = right + (same and linked), wrong + (linked and not same), missed + (same and not linked)

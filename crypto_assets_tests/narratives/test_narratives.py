@@ -120,11 +120,11 @@ def test_a_repeat_counts_as_an_article_and_not_as_a_story() -> None:
 
 
 def test_stories_are_events_whose_newest_article_is_in_the_window() -> None:
-    told = [
+    reports = [
         (str(n), START + HOUR * at, ["BTC"] if n else ["ETH"], "security", 0.1, 0.5)
         for n, at in enumerate((1, 5, 20, 22))
     ]
-    articles, analyses = news(*told)
+    articles, analyses = news(*reports)
     events = pd.DataFrame(
         [("x", DAY, ["0", "1", "2"], 3)], columns=["event_id", "date", "articles", "new_article_count"]
     )  # article 3 is a guide and in no event
