@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import datetime, timezone
@@ -18,17 +18,19 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import Response
 from pydantic import BaseModel, ConfigDict, Field
 from starlette.exceptions import HTTPException
+from starlette.types import ASGIApp
 
 from crypto_assets.dates import parse_day
-from crypto_assets.errors import CryptoAssetsError, InstanceError, UsageError, WarehouseError, suggestion
+from crypto_assets.errors import CryptoAssetsError, WarehouseError, suggestion
 from crypto_assets.gateway import answers
 from crypto_assets.gateway.access import LOOPBACK, Caller, Gate
-from crypto_assets.gateway.current import Chosen, Current
+from crypto_assets.gateway.current import Current
 from crypto_assets.gateway.formats import JSON, STREAMED, chosen, json_rows
 from crypto_assets.gateway.limits import Compressed, Limits
 from crypto_assets.gateway.measured import Measured, Observed
+from crypto_assets.gateway.newest import Newest, Prepared, Question, Repeated
 from crypto_assets.gateway.page import add_page
-from crypto_assets.gateway.problems import MEDIA_TYPE, Problem
+from crypto_assets.gateway.problems import MEDIA_TYPE, Problem, problem_of
 from crypto_assets.gateway.rows import Query as Rows
 from crypto_assets.gateway.rows import read_cursor
 from crypto_assets.settings import Settings
@@ -74,8 +76,9 @@ class Gateway:
         settings: the installation.
         store: its tables.
         gate: who may ask.
-        current: the newest row of each coin, in Postgres.
+        current: the catalogue and the status.
         measured: the requests, for Prometheus.
+        newest: the newest row of each coin, in Postgres.
         streams: the streams that are under way.
     """
 
@@ -84,6 +87,7 @@ class Gateway:
     gate: Gate
     current: Current
     measured: Measured
+    newest: Newest
     streams: answers.Streams
 
 
@@ -100,7 +104,9 @@ def build(settings: Settings, postgres_url: str, *, loopback_without_token: bool
     """
     store = Store(settings, settings.warehouse)
     gate = Gate(postgres_url, loopback_without_token=loopback_without_token)
-    gateway = Gateway(settings, store, gate, Current(postgres_url), Measured(), answers.Streams())
+    current, measured = Current(postgres_url), Measured()
+    newest = Newest(current, gate, measured)
+    gateway = Gateway(settings, store, gate, current, measured, newest, answers.Streams())
     app = FastAPI(
         title="crypto_assets",
         version=version("crypto_assets"),
@@ -121,9 +127,22 @@ def build(settings: Settings, postgres_url: str, *, loopback_without_token: bool
     _errors(app)
     add_page(app)
     app.add_middleware(Compressed)
-    app.add_middleware(Limits)
-    app.add_middleware(Observed, measured=gateway.measured)
     return app
+
+
+def front(app: FastAPI) -> ASGIApp:
+    """Return what a server calls for a gateway.
+
+    The bounds, the counts and the answers that are ready lie before FastAPI, whose own layers cost a request as much as these.
+
+    Args:
+        app: the gateway, of :func:`build`.
+
+    Returns:
+        The ASGI application.
+    """
+    gateway: Gateway = app.state.gateway
+    return Observed(Limits(Repeated(app, gateway.newest)), gateway.measured)
 
 
 THREADS = 12  # that read at once; each keeps up to two connections to Postgres
@@ -137,7 +156,6 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     yield
     counting.cancel()
     await asyncio.wait([counting])
-    gateway.current.close()
 
 
 _PROBLEM = {
@@ -301,24 +319,17 @@ def _features(app: FastAPI) -> None:
     """Add the routes of features and news."""
 
     @app.get("/v1/features/latest", tags=["features"], summary="The newest features row of each coin, from Postgres")
-    async def latest(gateway: Shared, caller: Asked, symbols: Text = None, columns: Text = None) -> Response:
+    async def latest(
+        request: Request, gateway: Shared, caller: Asked, symbols: Text = None, columns: Text = None
+    ) -> Response:
         caller.check([ML_FEATURES.table])
-
-        def choose() -> Chosen:
-            wanted = select(ML_FEATURES, symbols=symbols).symbols
-            features = [name for name in feature_columns(columns) if name not in ML_FEATURES.key]
-            return ["symbol", "ts", "available_at", *features], wanted
-
-        return await _newest(gateway, caller, ML_FEATURES, (symbols, columns), choose)
+        features = [name for name in feature_columns(columns) if name not in ML_FEATURES.key]
+        return await _newest(request, caller, ML_FEATURES, ["symbol", "ts", "available_at", *features], symbols)
 
     @app.get("/v1/signals/latest", tags=["features"], summary="The newest signal of each coin, from Postgres")
-    async def signals(gateway: Shared, caller: Asked, symbols: Text = None) -> Response:
+    async def signals(request: Request, gateway: Shared, caller: Asked, symbols: Text = None) -> Response:
         caller.check([SIGNALS.table])
-
-        def choose() -> Chosen:
-            return SIGNALS.names, select(SIGNALS, symbols=symbols).symbols
-
-        return await _newest(gateway, caller, SIGNALS, (symbols,), choose)
+        return await _newest(request, caller, SIGNALS, SIGNALS.names, symbols)
 
     @app.post("/v1/features/historical", tags=["features"], summary="Features as they were known at any instants")
     def historical(request: Request, gateway: Shared, caller: Asked, asked: Historical) -> Response:
@@ -355,13 +366,12 @@ DIGESTS = "theme_digests"
 
 
 async def _newest(
-    gateway: Gateway, caller: Caller, contract: Contract, asked: tuple[str | None, ...], choose: Callable[[], Chosen]
+    request: Request, caller: Caller, contract: Contract, columns: Sequence[str], symbols: str | None
 ) -> Response:
-    """Answer with the newest row of each coin of a table, and count the rows."""
-    count, document = await gateway.current.latest(contract, asked, choose)
-    gateway.measured.rows(contract.table, count)
-    gateway.gate.count_rows(caller, count)
-    return Response(document, media_type=JSON)
+    """Answer with the newest row of each coin of a table."""
+    question = Question(contract, columns, select(contract, symbols=symbols).symbols, request.scope.get("route"))
+    gateway = await _gateway(request)
+    return Prepared(await gateway.newest.answer(request.scope, caller, question))
 
 
 def _utc(moment: datetime) -> datetime:
@@ -428,27 +438,8 @@ def _errors(app: FastAPI) -> None:
 
     @app.exception_handler(CryptoAssetsError)
     async def expected(request: Request, error: CryptoAssetsError) -> Response:
-        return answer(_of(error))
+        return answer(problem_of(error))
 
     @app.exception_handler(Exception)  # a fault of ours: the log has it whole, the client nothing of it
     async def fault(request: Request, error: Exception) -> Response:
         return answer(Problem(500, "fault", "this is a fault of the gateway; its log says more to the operator"))
-
-
-def _of(error: CryptoAssetsError) -> Problem:
-    """Return the problem that a failure of ours is. Addresses of the inside stay in the log."""
-    if isinstance(error, UsageError):
-        return Problem(400, "wrong-request", str(error))
-    if isinstance(error, WarehouseError) and ("no version" in str(error) or "did not exist" in str(error)):
-        return Problem(
-            400,
-            "no-such-version",
-            "the table has no such version any more or yet; /v1/tables/TABLE lists the last ones",
-        )
-    if isinstance(error, WarehouseError):
-        return Problem(
-            503, "warehouse-away", "the warehouse cannot be read now; ask again later", {"Retry-After": "10"}
-        )
-    if isinstance(error, InstanceError):
-        return Problem(503, "postgres-away", "Postgres cannot be asked now; ask again later", {"Retry-After": "10"})
-    return Problem(503, "unavailable", "this cannot be answered now; ask again later", {"Retry-After": "10"})

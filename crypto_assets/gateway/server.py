@@ -2,23 +2,30 @@
 
 from __future__ import annotations
 
+import gc
 import resource
 import socket
+import sys
 from contextlib import suppress
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 import uvicorn
 from fastapi import FastAPI
 
-from crypto_assets.errors import CryptoAssetsError, UsageError
+from crypto_assets.errors import CryptoAssetsError, InstanceError, UsageError
 from crypto_assets.gateway.access import LOOPBACK
-from crypto_assets.gateway.app import build
+from crypto_assets.gateway.app import build, front
 from crypto_assets.gateway.connections import Connection
+from crypto_assets.gateway.log import write_requests
+from crypto_assets.gateway.measured import LOG
+from crypto_assets.gateway.tokens import Tokens
 from crypto_assets.settings import Settings
 
 FILES = 65_536  # a connection is an open file; the usual limit is 1,024
 BACKLOG = 4_096  # connections that wait to be accepted
+FIRST_USED = ("deltalake", "psycopg2.extras", "pyarrow.parquet")
 GRACE_S = 10  # answers that are under way may end within
 
 
@@ -58,10 +65,28 @@ def serve(
         ssl_keyfile=None if certificate is None else str(certificate[1]),
     )
     _allow_connections()
+    with suppress(InstanceError):  # a gateway's own role may not make tables; the first token makes them
+        Tokens(postgres_url).prepare()
     print(
         f"gateway on {scheme}://{shown}:{listening.getsockname()[1]} (/docs describes it; stop with Ctrl-C)", flush=True
     )
+    _settle()
     uvicorn.Server(config).run(sockets=[listening])
+
+
+def _settle() -> None:
+    """Make single requests as fast as the others.
+
+    What the first requests would import is imported now. Objects that stay are taken from the garbage collector, which
+    otherwise looks at all of them every few seconds while requests wait. A thread that reads rows lets the event loop go on
+    after half a millisecond instead of five.
+    """
+    for module in FIRST_USED:
+        import_module(module)
+    gc.collect()
+    gc.freeze()
+    sys.setswitchinterval(0.0005)
+    write_requests(LOG)
 
 
 def configured(app: FastAPI, **options: Any) -> uvicorn.Config:
@@ -75,7 +100,7 @@ def configured(app: FastAPI, **options: Any) -> uvicorn.Config:
         The settings.
     """
     return uvicorn.Config(
-        app, http=Connection, log_level="warning", access_log=False, server_header=False, timeout_keep_alive=15,
+        front(app), http=Connection, log_level="warning", access_log=False, server_header=False, timeout_keep_alive=15,
         timeout_graceful_shutdown=GRACE_S, backlog=BACKLOG, **options,
     )  # fmt: skip
 
