@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -13,10 +14,10 @@ from typing import Annotated, Any
 
 import polars as pl
 from anyio.to_thread import current_default_thread_limiter
-from fastapi import Depends, FastAPI, Header, Query, Request
+from fastapi import Depends, FastAPI, Header, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import Response
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp
 
@@ -25,12 +26,36 @@ from crypto_assets.errors import CryptoAssetsError, WarehouseError, suggestion
 from crypto_assets.gateway import answers
 from crypto_assets.gateway.access import LOOPBACK, Caller, Gate
 from crypto_assets.gateway.current import Current
-from crypto_assets.gateway.formats import JSON, STREAMED, chosen, json_rows
+from crypto_assets.gateway.document import (
+    AsOf,
+    Catalog,
+    Columns,
+    Digest,
+    DigestSaid,
+    End,
+    FeatureNames,
+    Health,
+    HistoricalRows,
+    KnownAt,
+    Limit,
+    NewestRows,
+    PageToken,
+    RowsPage,
+    Start,
+    StatusSaid,
+    Symbols,
+    TableName,
+    TableSaid,
+    describe,
+    given,
+    metrics_given,
+)
+from crypto_assets.gateway.formats import JSON, chosen, json_rows
 from crypto_assets.gateway.limits import Compressed, Limits
 from crypto_assets.gateway.measured import Measured, Observed
 from crypto_assets.gateway.newest import Newest, Prepared, Question, Repeated
 from crypto_assets.gateway.page import add_page
-from crypto_assets.gateway.problems import MEDIA_TYPE, Problem, problem_of
+from crypto_assets.gateway.problems import Problem, problem_of
 from crypto_assets.gateway.rows import Query as Rows
 from crypto_assets.gateway.rows import read_cursor
 from crypto_assets.settings import Settings
@@ -43,11 +68,16 @@ from crypto_assets.tables.registry import TABLES
 from crypto_assets.tables.schemas import CONTRACTS, ML_FEATURES, SIGNALS
 
 LARGEST_ENTITIES = 100_000
-Text = Annotated[str | None, Query()]
-"""A list of names with commas between them, or an instant."""
-Day = Annotated[
-    str | None, Query(alias="date", pattern=r"^\d{4}-\d{2}-\d{2}$", description="A UTC day; the newest one without it.")
-]
+
+
+def _no_number(value: object) -> object:
+    """Refuse what would be read as seconds since 1970: a number, also one in a text."""
+    if not isinstance(value, str) or not _DAY.match(value):
+        raise ValueError("an instant is a text such as 2024-01-02T10:17:00Z")
+    return value
+
+
+_DAY = re.compile(r"\d{4}-\d{2}-\d{2}")
 
 
 class Entity(BaseModel):
@@ -55,17 +85,25 @@ class Entity(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
     symbol: str = Field(
-        max_length=40, description="A coin of the catalogue, or a ticker that a venue used on that day."
+        max_length=40,
+        description="A coin of the catalogue, or a ticker that a venue used on that day.",
+        examples=["BTC"],
     )
-    ts: datetime = Field(description="Any instant; UTC where it has no time zone.")
+    ts: Annotated[datetime, BeforeValidator(_no_number)] = Field(
+        description="Any instant; UTC where it has no time zone.", examples=["2024-01-02T10:17:00Z"]
+    )
 
 
 class Historical(BaseModel):
     """Entities and the features that they are joined with."""
 
     model_config = ConfigDict(extra="forbid")
-    entities: list[Entity] = Field(min_length=1, max_length=LARGEST_ENTITIES)
-    columns: list[str] | None = Field(None, max_length=1_000, description="Features; null for all.")
+    entities: list[Entity] = Field(
+        min_length=1, max_length=LARGEST_ENTITIES, description="Coins and instants, in any order."
+    )
+    columns: list[str] | None = Field(
+        None, max_length=1_000, description="Features; null for all.", examples=[["rsi_14", "return_24h"]]
+    )
 
 
 @dataclass(frozen=True)
@@ -91,20 +129,23 @@ class Gateway:
     streams: answers.Streams
 
 
-def build(settings: Settings, postgres_url: str, *, loopback_without_token: bool = False) -> FastAPI:
+def build(
+    settings: Settings, postgres_url: str, *, loopback_without_token: bool = False, counts: Path | None = None
+) -> FastAPI:
     """Build the gateway.
 
     Args:
         settings: the installation.
         postgres_url: the Postgres of the tokens and of ``ml_features_latest``.
         loopback_without_token: whether programs of this machine need no token.
+        counts: the folder where several processes keep their counts; None: there is one process.
 
     Returns:
         The ASGI application.
     """
     store = Store(settings, settings.warehouse)
     gate = Gate(postgres_url, loopback_without_token=loopback_without_token)
-    current, measured = Current(postgres_url), Measured()
+    current, measured = Current(postgres_url), Measured(counts)
     newest = Newest(current, gate, measured)
     gateway = Gateway(settings, store, gate, current, measured, newest, answers.Streams())
     app = FastAPI(
@@ -115,16 +156,13 @@ def build(settings: Settings, postgres_url: str, *, loopback_without_token: bool
         lifespan=_lifespan,
         docs_url=None,  # FastAPI's pages load their scripts from another server
         redoc_url=None,
-        responses={
-            code: {"description": text, "content": {MEDIA_TYPE: {"schema": _PROBLEM}}}
-            for code, text in _PROBLEMS.items()
-        },
     )
     app.state.gateway = gateway
     _tables(app)
     _features(app)
     _operations(app)
     _errors(app)
+    describe(app)
     add_page(app)
     app.add_middleware(Compressed)
     return app
@@ -158,29 +196,6 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     await asyncio.wait([counting])
 
 
-_PROBLEM = {
-    "type": "object",
-    "required": ["type", "title", "status", "detail"],
-    "properties": {
-        "type": {"type": "string"}, "title": {"type": "string"}, "status": {"type": "integer"}, "detail": {"type": "string"},
-    },
-}  # fmt: skip
-_PROBLEMS = {
-    400: "The request makes no sense; `detail` says why and what to do.",
-    401: "There is no valid token.",
-    403: "The token may not read this.",
-    404: "There is no such table or address.",
-    408: "The request did not come in time.",
-    406: "No format that the client accepts is given.",
-    413: "The body is too large.",
-    414: "The address is too long.",
-    422: "The body or an argument has the wrong form.",
-    431: "The headers are too large.",
-    429: "A limit of the token is used up; `Retry-After` says for how long.",
-    503: "The warehouse or Postgres cannot be read now.",
-}
-
-
 async def _gateway(request: Request) -> Gateway:
     found: Gateway = request.app.state.gateway
     return found
@@ -193,6 +208,10 @@ async def _caller(
     gateway = await _gateway(request)
     caller = await gateway.gate.admit(authorization, request.client.host if request.client else None)
     request.state.caller = caller.name
+    known = [field.alias for field in request.scope["route"].dependant.query_params]
+    if unknown := [name for name in request.query_params if name not in known]:
+        near = suggestion(unknown, known) if known else ""
+        raise Problem(400, "wrong-request", f"there is no parameter {unknown[0][:64]!r} here{near}; /docs lists them")
     return caller
 
 
@@ -231,7 +250,12 @@ def _json(body: str) -> Response:
 def _tables(app: FastAPI) -> None:
     """Add the routes of tables."""
 
-    @app.get("/v1/catalog", tags=["tables"], summary="Every table that the token may read, with what it holds now")
+    @app.get(
+        "/v1/catalog",
+        tags=["tables"],
+        summary="Every table that the token may read, with what it holds now",
+        responses=given(Catalog, "The tables."),
+    )
     def catalog(gateway: Shared, caller: Asked) -> Response:
         rows = gateway.current.catalog(gateway.store).filter(
             pl.Series([caller.may_read(name) for name in CONTRACTS], dtype=pl.Boolean)
@@ -239,8 +263,13 @@ def _tables(app: FastAPI) -> None:
         within = pl.col("fresh_within").dt.total_seconds().alias("fresh_within_seconds")
         return _json(f'{{"tables":{json_rows(rows.with_columns(within).drop("fresh_within"))}}}')
 
-    @app.get("/v1/tables/{table}", tags=["tables"], summary="A table's contract, freshness, coverage and last versions")
-    def table(gateway: Shared, caller: Asked, table: str) -> dict[str, Any]:
+    @app.get(
+        "/v1/tables/{table}",
+        tags=["tables"],
+        summary="A table's contract, freshness, coverage and last versions",
+        responses=given(TableSaid, "The table.", 403, 404),
+    )
+    def table(gateway: Shared, caller: Asked, table: TableName) -> dict[str, Any]:
         found = _table(gateway, caller, table)
         _warehouse(gateway)
         said = found.describe()
@@ -267,7 +296,7 @@ def _tables(app: FastAPI) -> None:
         tags=["tables"],
         summary="Rows, in order of date and key: pages of JSON, or one stream in another format",
         responses={
-            200: {"content": {JSON: {}, **{form.media_type: {} for form in STREAMED}}, "description": "Rows."},
+            **given(RowsPage, "Rows.", 403, 404, 406, 422, formats=True),
             304: {"description": "The client has this answer already (`If-None-Match`)."},
         },
         response_class=Response,
@@ -276,15 +305,15 @@ def _tables(app: FastAPI) -> None:
         request: Request,
         gateway: Shared,
         caller: Asked,
-        table: str,
-        symbols: Text = None,
-        start: Text = None,
-        end: Text = None,
-        columns: Text = None,
-        as_of: Text = None,
-        known_at: Text = None,
-        limit: Annotated[int | None, Query()] = None,
-        page_token: Text = None,
+        table: TableName,
+        symbols: Symbols = None,
+        start: Start = None,
+        end: End = None,
+        columns: Columns = None,
+        as_of: AsOf = None,
+        known_at: KnownAt = None,
+        limit: Limit = None,
+        page_token: PageToken = None,
     ) -> Response:
         contract = _table(gateway, caller, table).contract
         form = chosen(request.headers.get("accept"))
@@ -309,7 +338,7 @@ def _version(table: Table, as_of: str | None, page_token: str | None) -> int | N
     """Return the version to read: that of the cursor, else of ``as_of``, else the newest."""
     if page_token is not None:
         return read_cursor(page_token)[1]
-    if as_of is None or as_of.strip() == "":
+    if as_of is None:
         return table.version()
     text = as_of.strip()
     return table.version(int(text) if text.isdigit() and len(text) < 8 else text)
@@ -318,20 +347,38 @@ def _version(table: Table, as_of: str | None, page_token: str | None) -> int | N
 def _features(app: FastAPI) -> None:
     """Add the routes of features and news."""
 
-    @app.get("/v1/features/latest", tags=["features"], summary="The newest features row of each coin, from Postgres")
+    @app.get(
+        "/v1/features/latest",
+        tags=["features"],
+        summary="The newest features row of each coin, from Postgres",
+        responses=given(NewestRows, "A row a coin.", 403),
+        response_class=Response,
+    )
     async def latest(
-        request: Request, gateway: Shared, caller: Asked, symbols: Text = None, columns: Text = None
+        request: Request, gateway: Shared, caller: Asked, symbols: Symbols = None, columns: FeatureNames = None
     ) -> Response:
         caller.check([ML_FEATURES.table])
         features = [name for name in feature_columns(columns) if name not in ML_FEATURES.key]
         return await _newest(request, caller, ML_FEATURES, ["symbol", "ts", "available_at", *features], symbols)
 
-    @app.get("/v1/signals/latest", tags=["features"], summary="The newest signal of each coin, from Postgres")
-    async def signals(request: Request, gateway: Shared, caller: Asked, symbols: Text = None) -> Response:
+    @app.get(
+        "/v1/signals/latest",
+        tags=["features"],
+        summary="The newest signal of each coin, from Postgres",
+        responses=given(NewestRows, "A row a coin.", 403),
+        response_class=Response,
+    )
+    async def signals(request: Request, gateway: Shared, caller: Asked, symbols: Symbols = None) -> Response:
         caller.check([SIGNALS.table])
         return await _newest(request, caller, SIGNALS, SIGNALS.names, symbols)
 
-    @app.post("/v1/features/historical", tags=["features"], summary="Features as they were known at any instants")
+    @app.post(
+        "/v1/features/historical",
+        tags=["features"],
+        summary="Features as they were known at any instants",
+        responses=given(HistoricalRows, "A row an entity.", 403, 406, 422, formats=True),
+        response_class=Response,
+    )
     def historical(request: Request, gateway: Shared, caller: Asked, asked: Historical) -> Response:
         caller.check([ML_FEATURES.table])
         form = chosen(request.headers.get("accept"))
@@ -350,8 +397,14 @@ def _features(app: FastAPI) -> None:
             return _json(f'{{"rows":{json_rows(found)}}}')
         return Response(b"".join(form.write(found.clear(), [found])), media_type=form.media_type)
 
-    @app.get("/v1/narratives/digest", tags=["news"], summary="What the news of a day was about, by theme")
-    def digest(gateway: Shared, caller: Asked, day: Day = None) -> Response:
+    @app.get(
+        "/v1/narratives/digest",
+        tags=["news"],
+        summary="What the news of a day was about, by theme",
+        responses=given(DigestSaid, "Rows of the day.", 403, 422),
+        response_class=Response,
+    )
+    def digest(gateway: Shared, caller: Asked, day: Digest = None) -> Response:
         caller.check([DIGESTS])
         _warehouse(gateway)
         table = gateway.store.table(DIGESTS)
@@ -381,7 +434,12 @@ def _utc(moment: datetime) -> datetime:
 def _operations(app: FastAPI) -> None:
     """Add the routes about the service itself."""
 
-    @app.get("/v1/status", tags=["service"], summary="Coverage, freshness and checks of the last seven days")
+    @app.get(
+        "/v1/status",
+        tags=["service"],
+        summary="Coverage, freshness and checks of the last seven days",
+        responses=given(StatusSaid, "The last seven days."),
+    )
     def status(gateway: Shared, caller: Asked) -> dict[str, Any]:
         document = dict(gateway.current.status(gateway.settings))
         document["assets"] = {name: said for name, said in document["assets"].items() if caller.may_read(name)}
@@ -389,17 +447,33 @@ def _operations(app: FastAPI) -> None:
             document.pop("population")
         return document
 
-    @app.get("/healthz", tags=["service"], summary="Whether the process answers")
+    @app.get(
+        "/healthz",
+        tags=["service"],
+        summary="Whether the process answers",
+        responses=given(Health, "It does.", token=False),
+    )
     def healthz() -> dict[str, str]:
         return {"status": "ok"}
 
-    @app.get("/readyz", tags=["service"], summary="Whether the warehouse and Postgres can be read")
+    @app.get(
+        "/readyz",
+        tags=["service"],
+        summary="Whether the warehouse and Postgres can be read",
+        responses=given(Health, "They can.", 503, token=False),
+    )
     def readyz(gateway: Shared) -> dict[str, str]:
         _warehouse(gateway)
         gateway.current.check(gateway.store)
         return {"status": "ready"}
 
-    @app.get("/metrics", tags=["service"], summary="Requests, rows and times, for Prometheus", response_class=Response)
+    @app.get(
+        "/metrics",
+        tags=["service"],
+        summary="Requests, rows and times, for Prometheus; from the same machine without a token",
+        responses=metrics_given(),
+        response_class=Response,
+    )
     async def metrics(
         request: Request, gateway: Shared, authorization: Annotated[str | None, Header(include_in_schema=False)] = None
     ) -> Response:
