@@ -6,6 +6,8 @@ import logging
 import sys
 import threading
 import time
+from collections.abc import Iterable, Iterator
+from select import PIPE_BUF
 from typing import TextIO
 
 WRITTEN_S = 0.5
@@ -41,9 +43,21 @@ class Buffered(logging.Handler):
         if self._left_out:
             lines.append(f"{self._left_out} requests are not in this log: nobody read it")
             self._left_out = 0
-        if lines:
-            self._stream.write("\n".join(lines) + "\n")
+        for block in _blocks(lines):
+            self._stream.write(block)
             self._stream.flush()
+
+
+def _blocks(lines: Iterable[str]) -> Iterator[str]:
+    """Join lines into texts that go into a pipe at once, so that those of several processes do not mix within a line."""
+    block = ""
+    for line in lines:
+        if block and len(block) + len(line) >= PIPE_BUF:
+            yield block
+            block = ""
+        block += f"{line}\n"
+    if block:
+        yield block
 
 
 def write_requests(log: logging.Logger) -> None:
