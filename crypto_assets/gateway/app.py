@@ -212,6 +212,8 @@ async def _caller(
     if unknown := [name for name in request.query_params if name not in known]:
         near = suggestion(unknown, known) if known else ""
         raise Problem(400, "wrong-request", f"there is no parameter {unknown[0][:64]!r} here{near}; /docs lists them")
+    if empty := [name for name, value in request.query_params.items() if not value.strip()]:
+        raise Problem(400, "wrong-request", f"{empty[0]} is empty; give it a value, or leave it out")
     return caller
 
 
@@ -428,7 +430,12 @@ async def _newest(
 
 
 def _utc(moment: datetime) -> datetime:
-    return moment.replace(tzinfo=timezone.utc) if moment.tzinfo is None else moment.astimezone(timezone.utc)
+    if moment.tzinfo is None:
+        return moment.replace(tzinfo=timezone.utc)
+    try:
+        return moment.astimezone(timezone.utc)
+    except OverflowError:  # at an end of the calendar, where hours more or less mean nothing
+        return moment.replace(tzinfo=timezone.utc)
 
 
 def _operations(app: FastAPI) -> None:

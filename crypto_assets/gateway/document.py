@@ -295,7 +295,7 @@ def _complete(path: str, operation: dict[str, Any]) -> None:
             parameter |= {
                 "style": "form",
                 "explode": False,
-                "schema": {"type": "array", "items": item},
+                "schema": {"type": "array", "items": item, "minItems": 1},
             }
         if name == "columns":
             parameter["example"] = ["rsi_14"] if item is _FEATURE else ["available_at"]
