@@ -22,6 +22,7 @@ from crypto_assets.sources.news_files import news_folder
 from crypto_assets.storage.io_manager import to_pandas
 from crypto_assets.storage.warehouse import Warehouse
 from crypto_assets.tables import schemas
+from crypto_assets.tables.news import RELEVANCE
 from crypto_assets.tables.pit_quality import FIRST_SEEN, PIT_QUALITY
 from crypto_assets.transforms import reactions
 
@@ -56,7 +57,10 @@ def news_articles(context: dg.AssetExecutionContext, providers: Providers) -> pd
         imported=news_files.as_items(files),
     )
     parts = rows["boilerplate"].map(len)
-    context.add_output_metadata({"boilerplate_parts": int(parts.sum()), "articles_stripped": int((parts > 0).sum())})
+    kinds = {f"{kind}_articles": int((rows["relevance"] == kind).sum()) for kind in RELEVANCE}
+    context.add_output_metadata(
+        {"boilerplate_parts": int(parts.sum()), "articles_stripped": int((parts > 0).sum()), **kinds}
+    )
     return _with_quality(rows, files, seen_at)
 
 

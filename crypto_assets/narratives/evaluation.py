@@ -271,7 +271,7 @@ def _stories(rows: Sequence[Labelled], texts: Sequence[tuple[str, str]]) -> dict
     ids = [f"{n:06}" for n in range(len(rows))]
     coins = all_coins()
     frame = pd.DataFrame(
-        {"article_id": ids, "available_at": [_FIRST + timedelta(seconds=n) for n in range(len(rows))], "feed": ids,
+        {"article_id": ids, "date": _FIRST.date(), "available_at": [_FIRST + timedelta(seconds=n) for n in range(len(rows))], "feed": ids,
          "title": [title for title, _ in texts], "summary": [summary for _, summary in texts],
          "symbols": [find_symbols(". ".join(filter(None, text)), coins) for text in texts]}
     )  # fmt: skip
