@@ -14,7 +14,9 @@ import pandas as pd
 from crypto_assets.narratives.evergreen import is_elsewhere, is_evergreen, names_market
 from crypto_assets.tables.news import EVERGREEN, HABIT_DAYS, NEWS, OFF_TOPIC
 
-SPECIALISED = 0.8  # share of an outlet's articles that name this market, from which its others are taken to be about it too
+SPECIALISED = (
+    0.8  # share of an outlet's articles that name this market, from which its others are taken to be about it too
+)
 TRUST = 3  # articles of all outlets that count for an outlet, beside its own
 
 
@@ -37,13 +39,16 @@ def relevance(articles: pd.DataFrame) -> list[str]:
         for title, summary in zip(articles["title"], articles["summary"], strict=True)
     ]
     clear = np.array(
-        [len(coins) > 0 or names_market(*text) for text, coins in zip(texts, articles["symbols"], strict=True)], dtype=bool
+        [len(coins) > 0 or names_market(*text) for text, coins in zip(texts, articles["symbols"], strict=True)],
+        dtype=bool,
     )
     habit = _habits(articles, evergreen, clear)
     found = []
     for n, value in enumerate(stored):
         on_topic = clear[n] or (habit[n] >= SPECIALISED and not is_elsewhere(*texts[n]))
-        found.append(value if isinstance(value, str) else EVERGREEN if evergreen[n] else NEWS if on_topic else OFF_TOPIC)
+        found.append(
+            value if isinstance(value, str) else EVERGREEN if evergreen[n] else NEWS if on_topic else OFF_TOPIC
+        )
     return found
 
 
