@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import datetime
 from typing import Any, NamedTuple
 
@@ -28,11 +28,13 @@ class Entry(NamedTuple):
     """An event in words.
 
     Attributes:
-        text: Sentences.
+        text: What happened.
+        followed: What followed such events before; "" where that is unknown.
         quoted: The articles whose titles it has.
     """
 
     text: str
+    followed: str
     quoted: tuple[Article, ...]
 
 
@@ -53,8 +55,18 @@ def entry(event: Any, articles: Mapping[str, Article], past: PastReactions, at: 
     first = members[:1] if turn else [article for article in members if article.title == event.headline][:1]
     said = f"{quoted(first[0].title if first else event.headline)} ({_about(event)})."
     then = [f"Then: {quoted(turn.title)} ({turn.feed})."] if turn else []
-    text = " ".join([said, *then, *_followed(event, past, at)])
-    return Entry(text, (*first, *([turn] if turn else [])))
+    followed = " ".join(_followed(event, past, at))
+    return Entry(" ".join([said, *then]), followed, (*first, *([turn] if turn else [])))
+
+
+def texts(entries: Iterable[Entry]) -> Iterator[str]:
+    """Yield the sentences of entries. What followed events of one kind is said once, behind the first of them."""
+    said = {""}
+    for one in entries:
+        yield one.text
+        if one.followed not in said:
+            said.add(one.followed)
+            yield one.followed
 
 
 def quoted(title: str) -> str:

@@ -18,14 +18,14 @@ _EVERGREEN = re.compile(
     |\bexplained\b|\bexplainer\b|beginner['’]?s|\bguide\b|(?:all|everything)\ you\ need\ to\ know|need[s]?\ to\ know|things\ to\ know
     |(?:coins?|cryptos?|cryptocurrenc(?:y|ies)|tokens?|altcoins?)\ to\ (?:buy|watch|consider)|to\ buy\ (?:now|today|in\ 20\d\d)|next\ 100x|\b(?:10|20|50|100|1000)x\b
     |\+\ more(?:\ news)?\W*$|,?\ and\ more(?::.*|\W*)$|news\ (?:summary|roundup|digest|bites|breaks)|^(?:news\ )?(?:explorer|recap)\b
-    |^(?:finance\ redefined|nifty\ news|law\ decoded|crypto\ biz|hodler['’]?s\ digest|the\ protocol|asia\ express|weekly|daily)\b
+    |hodler(?:['’]?s)?\ digest|^(?:finance\ redefined|nifty\ news|law\ decoded|crypto\ biz|vortecs|the\ protocol|asia\ express|weekly|daily)\b
     |(?:weekly|daily|monthly|morning|evening|week\ in)\ (?:news|crypto|recap|review|digest|roundup|report|update|brief|wrap|market)
     |this\ week\ in|here['’]?s\ what\ happened|what\ happened\ in\ crypto|newsletter|podcast|(?:wallet|exchange|book|platform)\ review\b
     |\bpresale\b|\bpre-sale\b|press\ release|\bsponsored\b|giveaway|casinos?\b|horoscope
     |class\ action\ (?:update|alert|notice|deadline|reminder)|\b(?:investor|shareholder|deadline|stock)s?\ (?:alert|notice)\b
         |(?:reminds|encourages)\ (?:investors|shareholders)\b|on\ behalf\ of\ (?:\w+\ )?(?:investors|shareholders)\b
     |^(?:tags?|archives?|category|topic)\s*:|^first\ mover\b|^market\ report\b|markets?\ week\ ahead|(?:daily|weekly)\ tech(?:nical)?\ analysis
-        |\btrade\ ideas?\s*:|\bprice\ (?:index|and\ (?:live\ )?chart)\b|\blive\ chart\b
+        |\btrade\ ideas?\s*:|price\ levels?\ to\ watch|\blive\ (?:news\ )?updates?\b|^(?:the\ )?(?:five|ten|\d+)\ (?:top|best|most)\ |\bprice\ (?:index|and\ (?:live\ )?chart)\b|\blive\ chart\b
     |^(?:bitcoin|btc|ethereum|eth|crypto)\ (?:and|&)\ (?:bitcoin|ethereum|eth|btc|crypto)\ (?:\w+ing|still|on|in|fluctuate|correct|consolidate|keep
         |move|remain|reverse|try|trend|inch|trim|gain|test|extend|hold|slide|drop|rise|fall|face|struggle|start|stay|recover|show)\b
     """,

@@ -26,8 +26,8 @@ THEME_DIGESTS = Contract(
         day(),
         available_at(_DAY_END),
         source(),
-        Column("rank", pl.Int64, "place", "1 for the theme of most events; of a tie the one of most outlets, then by name. 'other' only "
-               "where it is alone.", lower=1, upper=LARGEST_THEMES),
+        Column("rank", pl.Int64, "place", "1 for the theme whose events most outlets reported that day, the first outlet of each not counted; of a tie the "
+               "one of most events, then by name. 'other' only where it is alone.", lower=1, upper=LARGEST_THEMES),
         Column("digest", pl.String, "text", f"Counts, tone, coins and at most {EVENTS_SHOWN} events: the title, since when, how many outlets, "
                "which coins, how it turned, and what followed such events.", nullable=False),
         Column("article_ids", TEXTS, "article_id", "The articles it quotes, in its order.", nullable=False),
