@@ -31,8 +31,9 @@ def relevance(articles: pd.DataFrame) -> list[str]:
         For each article, NEWS, EVERGREEN or OFF_TOPIC.
     """
     stored = list(articles["relevance"]) if "relevance" in articles else [None] * len(articles)
-    if all(isinstance(value, str) for value in stored):
-        return stored
+    given = [value for value in stored if isinstance(value, str)]
+    if len(given) == len(stored):
+        return given
     evergreen = np.array([is_evergreen(str(title)) for title in articles["title"]], dtype=bool)
     texts = [
         (str(title), summary if isinstance(summary, str) else None)

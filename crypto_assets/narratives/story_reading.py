@@ -7,8 +7,10 @@ same way in every pass over it, and nothing later counts.
 from __future__ import annotations
 
 from collections import Counter, defaultdict
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import date, timedelta
+from typing import Any, cast
 
 import pandas as pd
 
@@ -49,7 +51,8 @@ def read(articles: pd.DataFrame, first: date) -> list[Read | None]:
     ]
     usual = _Usual(said, days)
     found: list[Read | None] = []
-    for row, kind, words, day in zip(articles.itertuples(), kinds, said, days, strict=True):
+    rows = cast(Iterable[Any], articles.itertuples())
+    for row, kind, words, day in zip(rows, kinds, said, days, strict=True):
         if kind != NEWS or words is None or day < first:
             found.append(None)
             continue

@@ -61,7 +61,7 @@ def test_an_article_that_was_seen_late_does_not_count_before() -> None:
 
 def test_a_stored_value_stands_and_a_missing_one_is_computed() -> None:
     rows = articles((0, "wire", ABOUT), (0, "wire", "How to buy Bitcoin: a guide"))
-    assert relevance(rows.assign(relevance=[OFF_TOPIC, None])) == [OFF_TOPIC, EVERGREEN]
+    assert relevance(rows.assign(relevance=pd.Series([OFF_TOPIC, None], dtype=object))) == [OFF_TOPIC, EVERGREEN]
 
 
 @pytest.mark.parametrize(
