@@ -1,9 +1,8 @@
 """Whole ranges over HTTP as Arrow, Parquet and JSON, against reading the Delta files directly; and the server's memory.
 
-``prices`` of one million cells, of ten million, and six years of hours of a hundred coins. The direct read
-is that of the Delta library, ``DeltaTable.to_pyarrow_table``; the notes also have the Python face's, which sorts by key, and a bare
-scan of Polars. The client of the gateway gets the same frame: it decodes what it
-receives. JSON has a million cells only, page by page.
+``prices`` of one million cells, of ten million, and six years of hours of a hundred coins. Each side ends with the rows as an Arrow
+table in the memory of the reader. The direct read is that of the Delta library, ``DeltaTable.to_pyarrow_table``; the notes also have the
+Python face's, which sorts by key, and a bare scan of Polars, ``scan.collect().to_arrow()``. JSON has a million cells only, page by page.
 
 ``ours_s`` and ``baseline_s`` are seconds of the six years as Arrow and read directly; ``ratio`` is the share of the direct speed.
 The processor seconds of both sides are in the notes, since other programs' load is not in them.
@@ -55,12 +54,15 @@ def run() -> Result:
             for name, last in (("1m", last_of(1)), ("10m", last_of(10)), ("six_years", LAST)):
                 direct = best(partial(by_deltalake, warehouse, last), None)
                 notes |= said(f"{name}_direct", direct)
-                notes |= said(f"{name}_face", best(partial(read_directly, warehouse, last), None))
-                notes |= said(f"{name}_polars", best(partial(unsorted, warehouse, last), None))
+                notes |= said(f"{name}_face", best(partial(by_face, warehouse, last), None))
+                bare = best(partial(unsorted, warehouse, last), None)
+                notes |= said(f"{name}_polars", bare)
                 for form, media in (("arrow", ARROW), ("parquet", PARQUET)):
                     got = best(partial(ask, port, token, media, FIRST, last), pid)
                     notes |= said(f"{name}_{form}", got)
                     notes[f"{name}_{form}_share"] = round(direct["wall"] / got["wall"], 2)
+                    for whose, took in (("direct", direct), ("polars", bare)):
+                        notes[f"{name}_{form}_cpu_share_of_{whose}"] = round(cpu(took) / cpu(got), 2)
             notes |= said("1m_json", best(lambda: pages(port, token, FIRST, last_of(1)), pid))
             peak = memory_mb(pid, "VmHWM") - idle
             same(warehouse, ask(port, token, ARROW, FIRST, last_of(10)), last_of(10))
@@ -86,29 +88,29 @@ def write(warehouse: Warehouse) -> None:
 
 def by_deltalake(warehouse: Warehouse, last: date) -> arrow.Table:
     """The rows by the Delta library's own reader, as Arrow, in no order."""
-    days = [("date", ">=", str(FIRST)), ("date", "<=", str(last))]
+    days = [("date", ">=", FIRST), ("date", "<=", last)]
     return DeltaTable(warehouse.path("prices")).to_pyarrow_table(filters=days)
 
 
-def read_directly(warehouse: Warehouse, last: date) -> pl.DataFrame:
+def by_face(warehouse: Warehouse, last: date) -> arrow.Table:
     """The rows by the Python face, in order of the key."""
-    return warehouse.read(PRICES, start=FIRST, end=last)
+    return warehouse.read(PRICES, start=FIRST, end=last).to_arrow()
 
 
-def unsorted(warehouse: Warehouse, last: date) -> pl.DataFrame:
+def unsorted(warehouse: Warehouse, last: date) -> arrow.Table:
     """The rows by Polars, in the order of the files: nothing is done but to read them."""
-    return warehouse.scan(PRICES, start=FIRST, end=last).collect()
+    return warehouse.scan(PRICES, start=FIRST, end=last).collect().to_arrow()
 
 
-def ask(port: int, token: str, media: str, first: date, last: date) -> pl.DataFrame:
-    """Get the rows of the gateway as a frame; Arrow is decoded while it arrives."""
+def ask(port: int, token: str, media: str, first: date, last: date) -> arrow.Table:
+    """Get the rows of the gateway; Arrow is decoded while it arrives."""
     headers = {"Authorization": f"Bearer {token}", "Accept": media}
     url = f"http://127.0.0.1:{port}/v1/tables/prices/rows?start={first}&end={last}"
     with urlopen(Request(url, headers=headers), timeout=600) as answer:
         if media == ARROW:
             with arrow_ipc.open_stream(answer) as stream:
-                return pl.DataFrame(stream.read_all())
-        return pl.read_parquet(answer.read())
+                return stream.read_all()
+        return pl.read_parquet(answer.read()).to_arrow()
 
 
 def pages(port: int, token: str, first: date, last: date) -> int:
@@ -138,11 +140,15 @@ def best(work: Callable[[], object], server: int | None) -> Took:
     return min(found, key=lambda took: took["wall"])
 
 
+def cpu(took: Took) -> float:
+    return took["client"] + took["server"]
+
+
 def said(name: str, took: Took) -> Took:
-    return {f"{name}_s": round(took["wall"], 3), f"{name}_cpu_s": round(took["client"] + took["server"], 3)}
+    return {f"{name}_s": round(took["wall"], 3), f"{name}_cpu_s": round(cpu(took), 3)}
 
 
-def same(warehouse: Warehouse, got: pl.DataFrame, last: date) -> None:
+def same(warehouse: Warehouse, got: arrow.Table, last: date) -> None:
     key = list(PRICES.key)
-    if not got.sort(key).equals(read_directly(warehouse, last).sort(key)):
+    if not pl.DataFrame(got).sort(key).equals(warehouse.read(PRICES, start=FIRST, end=last).sort(key)):
         raise SystemExit("the gateway's rows are not those of the files; a ratio would mean nothing")

@@ -1,4 +1,4 @@
-"""No step of docs/extending.md was forgotten, else a sentence says which table or feature lacks what, and where to add it.
+"""No step of docs/how-to was forgotten, else a sentence says which table or feature lacks what, and where to add it.
 
 Other steps have their guards where they belong: specs in ``tables/test_registry.py``, assets in ``test_definitions.py``,
 checks in ``checks/test_shells.py``, alerts in ``test_runbooks.py``, the dictionary in ``tables/test_dictionary.py``.

@@ -80,8 +80,8 @@ def _schemas(schemas: Document) -> list[str]:
             (f"`{key}`", _type(field), "yes" if key in required else "no", _sentence(field, field))
             for key, field in schema.get("properties", {}).items()
         ]
-        table = _table(("field", "type", "required", "meaning"), rows)
-        parts.append(f"## {name}\n\n{schema.get('description', '')}\n\n{table}")
+        table = [_table(("field", "type", "required", "meaning"), rows)] if rows else []
+        parts.append("\n\n".join([f"## {name}", schema.get("description", ""), *table]))
     return parts
 
 

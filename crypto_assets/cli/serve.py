@@ -22,15 +22,21 @@ _json = click.option("--json", "as_json", is_flag=True, help="Print one JSON doc
 
 @click.command(
     short_help="Serve tables, features and status over HTTP.",
-    epilog=examples("serve", "serve --port 8000 --without-token", "serve --host 0.0.0.0 --cert tls.crt --key tls.key"),
+    epilog=examples(
+        "serve",
+        "serve --port 8000 --without-token",
+        "serve --workers 4",
+        "serve --host 0.0.0.0 --cert tls.crt --key tls.key",
+    ),
 )
 @click.option("--port", default=8000, show_default=True, type=click.IntRange(0, 65535), help="0: a free one.")
 @click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
+@click.option("--workers", default=1, show_default=True, type=click.IntRange(1, 64), help="Processes that answer.")
 @click.option("--without-token", is_flag=True, help="Programs of this machine need no token.")
 @click.option("--cert", type=click.Path(path_type=Path), help="Certificate (PEM), for TLS.")
 @click.option("--key", type=click.Path(path_type=Path), help="Its key (PEM).")
 @home_option
-def serve(port: int, host: str, without_token: bool, cert: Path | None, key: Path | None) -> None:
+def serve(port: int, host: str, workers: int, without_token: bool, cert: Path | None, key: Path | None) -> None:
     """Serve what the platform knows over HTTP. A request needs a token, which `crypto-assets token create` makes."""
     from crypto_assets.gateway import server
     from crypto_assets.runtime.home import prepare
@@ -48,6 +54,7 @@ def serve(port: int, host: str, without_token: bool, cert: Path | None, key: Pat
         os.environ["DAGSTER_POSTGRES_URL"],
         host,
         port,
+        workers=workers,
         loopback_without_token=without_token,
         certificate=certificate,
     )

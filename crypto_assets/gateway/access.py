@@ -13,7 +13,8 @@ from datetime import datetime, timezone
 from crypto_assets.errors import InstanceError
 from crypto_assets.gateway.batched import Batched
 from crypto_assets.gateway.problems import Problem
-from crypto_assets.gateway.tokens import Token, TokensInUse, Use
+from crypto_assets.gateway.tokens import Given, Token, parts_of
+from crypto_assets.gateway.use import Looked, Marks, Uses
 
 LOOPBACK = ("127.0.0.1", "::1")
 COUNTED_S = 1.0  # rows that were given are in Postgres after this time at the latest
@@ -27,10 +28,12 @@ class Caller:
     Attributes:
         name: the token's name; ``loopback`` for a program of this machine without a token.
         token: the token; None without one.
+        marks: of the tables online when the token was looked up; None without one.
     """
 
     name: str
     token: Token | None
+    marks: Marks | None
 
     def may_read(self, table: str) -> bool:
         """Whether it may read a table."""
@@ -50,7 +53,7 @@ class Caller:
 
 
 class Gate:
-    """Lets requests with a valid token through, up to its limits.
+    """Lets requests with a valid token through, up to its limits. All calls but :meth:`count_rows` are of one event loop.
 
     Every request is looked up and counted in Postgres, those that wait at the same time by one statement. The rows of answers
     are added with the next request, or by :meth:`count_steadily`.
@@ -58,17 +61,17 @@ class Gate:
 
     def __init__(self, url: str, *, loopback_without_token: bool = False) -> None:
         self._open_to_loopback = loopback_without_token
-        self._tokens = TokensInUse(url)
-        self._asked: Batched[str, Use | None] = Batched(self._use, "tokens")
+        self._uses = Uses(url)
+        self._asked: Batched[Given | None, Looked] = Batched(self._look)
         self._given: Counter[str] = Counter()  # id of a token -> rows that are not in Postgres yet
         self._lock = threading.Lock()  # answers are read by several threads
 
-    def _use(self, texts: Sequence[str]) -> list[Use | None]:
+    async def _look(self, given: Sequence[Given | None]) -> list[Looked]:
         with self._lock:
             rows, self._given = self._given, Counter()
         try:
-            return self._tokens.use(texts, rows)
-        except InstanceError:
+            return await self._uses.look(given, rows)
+        except BaseException:
             with self._lock:
                 self._given.update(rows)
             raise
@@ -80,11 +83,15 @@ class Gate:
                 await asyncio.sleep(COUNTED_S)
                 if self._given:
                     with suppress(InstanceError):  # they are kept, and added when it is back
-                        await self._asked.ask("")
+                        await self._asked.ask(None)
         finally:
             with suppress(InstanceError):
-                self._use([])
-            self._asked.close()
+                await self._asked.ask(None)
+            self._uses.close()
+
+    async def marks(self) -> Marks:
+        """Return the marks of the tables online, for a caller without a token. Raises InstanceError."""
+        return (await self._asked.ask(None)).marks
 
     async def admit(self, authorization: str | None, client: str | None) -> Caller:
         """Find out who asks, and count the request.
@@ -102,12 +109,13 @@ class Gate:
         """
         if authorization is None:
             if self._open_to_loopback and client in LOOPBACK:
-                return Caller("loopback", None)
+                return Caller("loopback", None, None)
             raise Problem(401, "no-token", "send a token as Authorization: Bearer TOKEN; an operator makes one with "
                           "crypto-assets token create", _CHALLENGE)  # fmt: skip
         scheme, _, text = authorization.partition(" ")
-        use = await self._asked.ask(text.strip()) if scheme.lower() == "bearer" else None
-        if use is None:
+        given = parts_of(text.strip()) if scheme.lower() == "bearer" else None
+        looked = None if given is None else await self._asked.ask(given)
+        if looked is None or (use := looked.use) is None:
             raise Problem(401, "wrong-token", "the token is not a valid one; check that it is copied whole", _CHALLENGE)
         now = datetime.now(timezone.utc)
         if ended := use.token.ended(now):
@@ -126,7 +134,7 @@ class Gate:
                 f"the token has read its {use.token.rows_a_day:,} rows of this UTC day; ask again tomorrow",
                 {"Retry-After": wait},
             )  # fmt: skip
-        return Caller(use.token.name, use.token)
+        return Caller(use.token.name, use.token, looked.marks)
 
     def count_rows(self, caller: Caller, rows: int) -> None:
         """Count the rows of an answer. May be called by any thread."""

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+import re
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import datetime, timezone
@@ -13,22 +14,48 @@ from typing import Annotated, Any
 
 import polars as pl
 from anyio.to_thread import current_default_thread_limiter
-from fastapi import Depends, FastAPI, Header, Query, Request
+from fastapi import Depends, FastAPI, Header, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import Response
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 from starlette.exceptions import HTTPException
+from starlette.types import ASGIApp
 
 from crypto_assets.dates import parse_day
-from crypto_assets.errors import CryptoAssetsError, InstanceError, UsageError, WarehouseError, suggestion
+from crypto_assets.errors import CryptoAssetsError, WarehouseError, suggestion
 from crypto_assets.gateway import answers
 from crypto_assets.gateway.access import LOOPBACK, Caller, Gate
-from crypto_assets.gateway.current import Chosen, Current
-from crypto_assets.gateway.formats import JSON, STREAMED, chosen, json_rows
+from crypto_assets.gateway.current import Current
+from crypto_assets.gateway.document import (
+    AsOf,
+    Catalog,
+    Columns,
+    Digest,
+    DigestSaid,
+    End,
+    FeatureNames,
+    Health,
+    HistoricalRows,
+    KnownAt,
+    Limit,
+    NewestRows,
+    PageToken,
+    RowsPage,
+    Start,
+    StatusSaid,
+    Symbols,
+    TableName,
+    TableSaid,
+    describe,
+    given,
+    metrics_given,
+)
+from crypto_assets.gateway.formats import JSON, chosen, json_rows
 from crypto_assets.gateway.limits import Compressed, Limits
 from crypto_assets.gateway.measured import Measured, Observed
+from crypto_assets.gateway.newest import Newest, Prepared, Question, Repeated
 from crypto_assets.gateway.page import add_page
-from crypto_assets.gateway.problems import MEDIA_TYPE, Problem
+from crypto_assets.gateway.problems import Problem, problem_of
 from crypto_assets.gateway.rows import Query as Rows
 from crypto_assets.gateway.rows import read_cursor
 from crypto_assets.settings import Settings
@@ -41,11 +68,16 @@ from crypto_assets.tables.registry import TABLES
 from crypto_assets.tables.schemas import CONTRACTS, ML_FEATURES, SIGNALS
 
 LARGEST_ENTITIES = 100_000
-Text = Annotated[str | None, Query()]
-"""A list of names with commas between them, or an instant."""
-Day = Annotated[
-    str | None, Query(alias="date", pattern=r"^\d{4}-\d{2}-\d{2}$", description="A UTC day; the newest one without it.")
-]
+
+
+def _no_number(value: object) -> object:
+    """Refuse what would be read as seconds since 1970: a number, also one in a text."""
+    if not isinstance(value, str) or not _DAY.match(value):
+        raise ValueError("an instant is a text such as 2024-01-02T10:17:00Z")
+    return value
+
+
+_DAY = re.compile(r"\d{4}-\d{2}-\d{2}")
 
 
 class Entity(BaseModel):
@@ -53,17 +85,25 @@ class Entity(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
     symbol: str = Field(
-        max_length=40, description="A coin of the catalogue, or a ticker that a venue used on that day."
+        max_length=40,
+        description="A coin of the catalogue, or a ticker that a venue used on that day.",
+        examples=["BTC"],
     )
-    ts: datetime = Field(description="Any instant; UTC where it has no time zone.")
+    ts: Annotated[datetime, BeforeValidator(_no_number)] = Field(
+        description="Any instant; UTC where it has no time zone.", examples=["2024-01-02T10:17:00Z"]
+    )
 
 
 class Historical(BaseModel):
     """Entities and the features that they are joined with."""
 
     model_config = ConfigDict(extra="forbid")
-    entities: list[Entity] = Field(min_length=1, max_length=LARGEST_ENTITIES)
-    columns: list[str] | None = Field(None, max_length=1_000, description="Features; null for all.")
+    entities: list[Entity] = Field(
+        min_length=1, max_length=LARGEST_ENTITIES, description="Coins and instants, in any order."
+    )
+    columns: list[str] | None = Field(
+        None, max_length=1_000, description="Features; null for all.", examples=[["rsi_14", "return_24h"]]
+    )
 
 
 @dataclass(frozen=True)
@@ -74,8 +114,9 @@ class Gateway:
         settings: the installation.
         store: its tables.
         gate: who may ask.
-        current: the newest row of each coin, in Postgres.
+        current: the catalogue and the status.
         measured: the requests, for Prometheus.
+        newest: the newest row of each coin, in Postgres.
         streams: the streams that are under way.
     """
 
@@ -84,23 +125,29 @@ class Gateway:
     gate: Gate
     current: Current
     measured: Measured
+    newest: Newest
     streams: answers.Streams
 
 
-def build(settings: Settings, postgres_url: str, *, loopback_without_token: bool = False) -> FastAPI:
+def build(
+    settings: Settings, postgres_url: str, *, loopback_without_token: bool = False, counts: Path | None = None
+) -> FastAPI:
     """Build the gateway.
 
     Args:
         settings: the installation.
         postgres_url: the Postgres of the tokens and of ``ml_features_latest``.
         loopback_without_token: whether programs of this machine need no token.
+        counts: the folder where several processes keep their counts; None: there is one process.
 
     Returns:
         The ASGI application.
     """
     store = Store(settings, settings.warehouse)
     gate = Gate(postgres_url, loopback_without_token=loopback_without_token)
-    gateway = Gateway(settings, store, gate, Current(postgres_url), Measured(), answers.Streams())
+    current, measured = Current(postgres_url), Measured(counts)
+    newest = Newest(current, gate, measured)
+    gateway = Gateway(settings, store, gate, current, measured, newest, answers.Streams())
     app = FastAPI(
         title="crypto_assets",
         version=version("crypto_assets"),
@@ -109,21 +156,31 @@ def build(settings: Settings, postgres_url: str, *, loopback_without_token: bool
         lifespan=_lifespan,
         docs_url=None,  # FastAPI's pages load their scripts from another server
         redoc_url=None,
-        responses={
-            code: {"description": text, "content": {MEDIA_TYPE: {"schema": _PROBLEM}}}
-            for code, text in _PROBLEMS.items()
-        },
     )
     app.state.gateway = gateway
     _tables(app)
     _features(app)
     _operations(app)
     _errors(app)
+    describe(app)
     add_page(app)
     app.add_middleware(Compressed)
-    app.add_middleware(Limits)
-    app.add_middleware(Observed, measured=gateway.measured)
     return app
+
+
+def front(app: FastAPI) -> ASGIApp:
+    """Return what a server calls for a gateway.
+
+    The bounds, the counts and the answers that are ready lie before FastAPI, whose own layers cost a request as much as these.
+
+    Args:
+        app: the gateway, of :func:`build`.
+
+    Returns:
+        The ASGI application.
+    """
+    gateway: Gateway = app.state.gateway
+    return Observed(Limits(Repeated(app, gateway.newest)), gateway.measured)
 
 
 THREADS = 12  # that read at once; each keeps up to two connections to Postgres
@@ -137,30 +194,6 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     yield
     counting.cancel()
     await asyncio.wait([counting])
-    gateway.current.close()
-
-
-_PROBLEM = {
-    "type": "object",
-    "required": ["type", "title", "status", "detail"],
-    "properties": {
-        "type": {"type": "string"}, "title": {"type": "string"}, "status": {"type": "integer"}, "detail": {"type": "string"},
-    },
-}  # fmt: skip
-_PROBLEMS = {
-    400: "The request makes no sense; `detail` says why and what to do.",
-    401: "There is no valid token.",
-    403: "The token may not read this.",
-    404: "There is no such table or address.",
-    408: "The request did not come in time.",
-    406: "No format that the client accepts is given.",
-    413: "The body is too large.",
-    414: "The address is too long.",
-    422: "The body or an argument has the wrong form.",
-    431: "The headers are too large.",
-    429: "A limit of the token is used up; `Retry-After` says for how long.",
-    503: "The warehouse or Postgres cannot be read now.",
-}
 
 
 async def _gateway(request: Request) -> Gateway:
@@ -175,6 +208,12 @@ async def _caller(
     gateway = await _gateway(request)
     caller = await gateway.gate.admit(authorization, request.client.host if request.client else None)
     request.state.caller = caller.name
+    known = [field.alias for field in request.scope["route"].dependant.query_params]
+    if unknown := [name for name in request.query_params if name not in known]:
+        near = suggestion(unknown, known) if known else ""
+        raise Problem(400, "wrong-request", f"there is no parameter {unknown[0][:64]!r} here{near}; /docs lists them")
+    if empty := [name for name, value in request.query_params.items() if not value.strip()]:
+        raise Problem(400, "wrong-request", f"{empty[0]} is empty; give it a value, or leave it out")
     return caller
 
 
@@ -213,7 +252,12 @@ def _json(body: str) -> Response:
 def _tables(app: FastAPI) -> None:
     """Add the routes of tables."""
 
-    @app.get("/v1/catalog", tags=["tables"], summary="Every table that the token may read, with what it holds now")
+    @app.get(
+        "/v1/catalog",
+        tags=["tables"],
+        summary="Every table that the token may read, with what it holds now",
+        responses=given(Catalog, "The tables."),
+    )
     def catalog(gateway: Shared, caller: Asked) -> Response:
         rows = gateway.current.catalog(gateway.store).filter(
             pl.Series([caller.may_read(name) for name in CONTRACTS], dtype=pl.Boolean)
@@ -221,8 +265,13 @@ def _tables(app: FastAPI) -> None:
         within = pl.col("fresh_within").dt.total_seconds().alias("fresh_within_seconds")
         return _json(f'{{"tables":{json_rows(rows.with_columns(within).drop("fresh_within"))}}}')
 
-    @app.get("/v1/tables/{table}", tags=["tables"], summary="A table's contract, freshness, coverage and last versions")
-    def table(gateway: Shared, caller: Asked, table: str) -> dict[str, Any]:
+    @app.get(
+        "/v1/tables/{table}",
+        tags=["tables"],
+        summary="A table's contract, freshness, coverage and last versions",
+        responses=given(TableSaid, "The table.", 403, 404),
+    )
+    def table(gateway: Shared, caller: Asked, table: TableName) -> dict[str, Any]:
         found = _table(gateway, caller, table)
         _warehouse(gateway)
         said = found.describe()
@@ -249,7 +298,7 @@ def _tables(app: FastAPI) -> None:
         tags=["tables"],
         summary="Rows, in order of date and key: pages of JSON, or one stream in another format",
         responses={
-            200: {"content": {JSON: {}, **{form.media_type: {} for form in STREAMED}}, "description": "Rows."},
+            **given(RowsPage, "Rows.", 403, 404, 406, 422, formats=True),
             304: {"description": "The client has this answer already (`If-None-Match`)."},
         },
         response_class=Response,
@@ -258,15 +307,15 @@ def _tables(app: FastAPI) -> None:
         request: Request,
         gateway: Shared,
         caller: Asked,
-        table: str,
-        symbols: Text = None,
-        start: Text = None,
-        end: Text = None,
-        columns: Text = None,
-        as_of: Text = None,
-        known_at: Text = None,
-        limit: Annotated[int | None, Query()] = None,
-        page_token: Text = None,
+        table: TableName,
+        symbols: Symbols = None,
+        start: Start = None,
+        end: End = None,
+        columns: Columns = None,
+        as_of: AsOf = None,
+        known_at: KnownAt = None,
+        limit: Limit = None,
+        page_token: PageToken = None,
     ) -> Response:
         contract = _table(gateway, caller, table).contract
         form = chosen(request.headers.get("accept"))
@@ -291,7 +340,7 @@ def _version(table: Table, as_of: str | None, page_token: str | None) -> int | N
     """Return the version to read: that of the cursor, else of ``as_of``, else the newest."""
     if page_token is not None:
         return read_cursor(page_token)[1]
-    if as_of is None or as_of.strip() == "":
+    if as_of is None:
         return table.version()
     text = as_of.strip()
     return table.version(int(text) if text.isdigit() and len(text) < 8 else text)
@@ -300,27 +349,38 @@ def _version(table: Table, as_of: str | None, page_token: str | None) -> int | N
 def _features(app: FastAPI) -> None:
     """Add the routes of features and news."""
 
-    @app.get("/v1/features/latest", tags=["features"], summary="The newest features row of each coin, from Postgres")
-    async def latest(gateway: Shared, caller: Asked, symbols: Text = None, columns: Text = None) -> Response:
+    @app.get(
+        "/v1/features/latest",
+        tags=["features"],
+        summary="The newest features row of each coin, from Postgres",
+        responses=given(NewestRows, "A row a coin.", 403),
+        response_class=Response,
+    )
+    async def latest(
+        request: Request, gateway: Shared, caller: Asked, symbols: Symbols = None, columns: FeatureNames = None
+    ) -> Response:
         caller.check([ML_FEATURES.table])
+        features = [name for name in feature_columns(columns) if name not in ML_FEATURES.key]
+        return await _newest(request, caller, ML_FEATURES, ["symbol", "ts", "available_at", *features], symbols)
 
-        def choose() -> Chosen:
-            wanted = select(ML_FEATURES, symbols=symbols).symbols
-            features = [name for name in feature_columns(columns) if name not in ML_FEATURES.key]
-            return ["symbol", "ts", "available_at", *features], wanted
-
-        return await _newest(gateway, caller, ML_FEATURES, (symbols, columns), choose)
-
-    @app.get("/v1/signals/latest", tags=["features"], summary="The newest signal of each coin, from Postgres")
-    async def signals(gateway: Shared, caller: Asked, symbols: Text = None) -> Response:
+    @app.get(
+        "/v1/signals/latest",
+        tags=["features"],
+        summary="The newest signal of each coin, from Postgres",
+        responses=given(NewestRows, "A row a coin.", 403),
+        response_class=Response,
+    )
+    async def signals(request: Request, gateway: Shared, caller: Asked, symbols: Symbols = None) -> Response:
         caller.check([SIGNALS.table])
+        return await _newest(request, caller, SIGNALS, SIGNALS.names, symbols)
 
-        def choose() -> Chosen:
-            return SIGNALS.names, select(SIGNALS, symbols=symbols).symbols
-
-        return await _newest(gateway, caller, SIGNALS, (symbols,), choose)
-
-    @app.post("/v1/features/historical", tags=["features"], summary="Features as they were known at any instants")
+    @app.post(
+        "/v1/features/historical",
+        tags=["features"],
+        summary="Features as they were known at any instants",
+        responses=given(HistoricalRows, "A row an entity.", 403, 406, 422, formats=True),
+        response_class=Response,
+    )
     def historical(request: Request, gateway: Shared, caller: Asked, asked: Historical) -> Response:
         caller.check([ML_FEATURES.table])
         form = chosen(request.headers.get("accept"))
@@ -339,8 +399,14 @@ def _features(app: FastAPI) -> None:
             return _json(f'{{"rows":{json_rows(found)}}}')
         return Response(b"".join(form.write(found.clear(), [found])), media_type=form.media_type)
 
-    @app.get("/v1/narratives/digest", tags=["news"], summary="What the news of a day was about, by theme")
-    def digest(gateway: Shared, caller: Asked, day: Day = None) -> Response:
+    @app.get(
+        "/v1/narratives/digest",
+        tags=["news"],
+        summary="What the news of a day was about, by theme",
+        responses=given(DigestSaid, "Rows of the day.", 403, 422),
+        response_class=Response,
+    )
+    def digest(gateway: Shared, caller: Asked, day: Digest = None) -> Response:
         caller.check([DIGESTS])
         _warehouse(gateway)
         table = gateway.store.table(DIGESTS)
@@ -355,23 +421,32 @@ DIGESTS = "theme_digests"
 
 
 async def _newest(
-    gateway: Gateway, caller: Caller, contract: Contract, asked: tuple[str | None, ...], choose: Callable[[], Chosen]
+    request: Request, caller: Caller, contract: Contract, columns: Sequence[str], symbols: str | None
 ) -> Response:
-    """Answer with the newest row of each coin of a table, and count the rows."""
-    count, document = await gateway.current.latest(contract, asked, choose)
-    gateway.measured.rows(contract.table, count)
-    gateway.gate.count_rows(caller, count)
-    return Response(document, media_type=JSON)
+    """Answer with the newest row of each coin of a table."""
+    question = Question(contract, columns, select(contract, symbols=symbols).symbols, request.scope.get("route"))
+    gateway = await _gateway(request)
+    return Prepared(await gateway.newest.answer(request.scope, caller, question))
 
 
 def _utc(moment: datetime) -> datetime:
-    return moment.replace(tzinfo=timezone.utc) if moment.tzinfo is None else moment.astimezone(timezone.utc)
+    if moment.tzinfo is None:
+        return moment.replace(tzinfo=timezone.utc)
+    try:
+        return moment.astimezone(timezone.utc)
+    except OverflowError:  # at an end of the calendar, where hours more or less mean nothing
+        return moment.replace(tzinfo=timezone.utc)
 
 
 def _operations(app: FastAPI) -> None:
     """Add the routes about the service itself."""
 
-    @app.get("/v1/status", tags=["service"], summary="Coverage, freshness and checks of the last seven days")
+    @app.get(
+        "/v1/status",
+        tags=["service"],
+        summary="Coverage, freshness and checks of the last seven days",
+        responses=given(StatusSaid, "The last seven days."),
+    )
     def status(gateway: Shared, caller: Asked) -> dict[str, Any]:
         document = dict(gateway.current.status(gateway.settings))
         document["assets"] = {name: said for name, said in document["assets"].items() if caller.may_read(name)}
@@ -379,17 +454,33 @@ def _operations(app: FastAPI) -> None:
             document.pop("population")
         return document
 
-    @app.get("/healthz", tags=["service"], summary="Whether the process answers")
+    @app.get(
+        "/healthz",
+        tags=["service"],
+        summary="Whether the process answers",
+        responses=given(Health, "It does.", token=False),
+    )
     def healthz() -> dict[str, str]:
         return {"status": "ok"}
 
-    @app.get("/readyz", tags=["service"], summary="Whether the warehouse and Postgres can be read")
+    @app.get(
+        "/readyz",
+        tags=["service"],
+        summary="Whether the warehouse and Postgres can be read",
+        responses=given(Health, "They can.", 503, token=False),
+    )
     def readyz(gateway: Shared) -> dict[str, str]:
         _warehouse(gateway)
         gateway.current.check(gateway.store)
         return {"status": "ready"}
 
-    @app.get("/metrics", tags=["service"], summary="Requests, rows and times, for Prometheus", response_class=Response)
+    @app.get(
+        "/metrics",
+        tags=["service"],
+        summary="Requests, rows and times, for Prometheus; from the same machine without a token",
+        responses=metrics_given(),
+        response_class=Response,
+    )
     async def metrics(
         request: Request, gateway: Shared, authorization: Annotated[str | None, Header(include_in_schema=False)] = None
     ) -> Response:
@@ -428,27 +519,8 @@ def _errors(app: FastAPI) -> None:
 
     @app.exception_handler(CryptoAssetsError)
     async def expected(request: Request, error: CryptoAssetsError) -> Response:
-        return answer(_of(error))
+        return answer(problem_of(error))
 
     @app.exception_handler(Exception)  # a fault of ours: the log has it whole, the client nothing of it
     async def fault(request: Request, error: Exception) -> Response:
         return answer(Problem(500, "fault", "this is a fault of the gateway; its log says more to the operator"))
-
-
-def _of(error: CryptoAssetsError) -> Problem:
-    """Return the problem that a failure of ours is. Addresses of the inside stay in the log."""
-    if isinstance(error, UsageError):
-        return Problem(400, "wrong-request", str(error))
-    if isinstance(error, WarehouseError) and ("no version" in str(error) or "did not exist" in str(error)):
-        return Problem(
-            400,
-            "no-such-version",
-            "the table has no such version any more or yet; /v1/tables/TABLE lists the last ones",
-        )
-    if isinstance(error, WarehouseError):
-        return Problem(
-            503, "warehouse-away", "the warehouse cannot be read now; ask again later", {"Retry-After": "10"}
-        )
-    if isinstance(error, InstanceError):
-        return Problem(503, "postgres-away", "Postgres cannot be asked now; ask again later", {"Retry-After": "10"})
-    return Problem(503, "unavailable", "this cannot be answered now; ask again later", {"Retry-After": "10"})

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Generic, TypeVar
 
 K = TypeVar("K")
@@ -15,18 +14,16 @@ class Batched(Generic[K, V]):
     """Collects the questions that arrive while the last ones are answered, and asks them at once.
 
     A question is part of a batch that begins after it was asked, so its answer is never older than the question. All calls are
-    of one event loop; the work itself runs in one thread of its own.
+    of one event loop.
     """
 
-    def __init__(self, work: Callable[[Sequence[K]], Sequence[V]], name: str) -> None:
+    def __init__(self, work: Callable[[Sequence[K]], Awaitable[Sequence[V]]]) -> None:
         """Prepare a batch.
 
         Args:
             work: answers questions, in their order.
-            name: of its thread.
         """
         self._work, self._waiting = work, list[tuple[K, "asyncio.Future[V]"]]()
-        self._thread = ThreadPoolExecutor(1, name)
         self._answering: asyncio.Task[None] | None = None
 
     async def ask(self, question: K) -> V:
@@ -38,11 +35,10 @@ class Batched(Generic[K, V]):
         return await future
 
     async def _answer(self) -> None:
-        loop = asyncio.get_running_loop()
         while self._waiting:
             batch, self._waiting = self._waiting, []
             try:
-                answers = await loop.run_in_executor(self._thread, self._work, [question for question, _ in batch])
+                answers = await self._work([question for question, _ in batch])
             except Exception as error:  # handed to each request, which answers it
                 for _, future in batch:
                     if not future.done():
@@ -52,7 +48,3 @@ class Batched(Generic[K, V]):
                     if not future.done():  # a client that has gone waits no more
                         future.set_result(answer)
         self._answering = None
-
-    def close(self) -> None:
-        """End the thread."""
-        self._thread.shutdown(wait=False)

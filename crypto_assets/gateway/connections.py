@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import json
 from http import HTTPStatus
+from typing import Any, cast
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
@@ -19,6 +20,35 @@ HEAD_S = 20.0  # for the head of a request, from the connection or from its firs
 LINGER_S = 2.0  # what a refused client still sends is read away: a connection closed too early takes the answer with it
 STALL_S = 60.0  # a client that reads less than STALL_BYTES in this time has gone
 STALL_BYTES = 64 * 1024
+
+
+class _HeadWithBody:
+    """Sends the head of an answer together with the first part of its body, which uvicorn writes one after the other.
+
+    One write instead of two: each wakes the client, and costs as much as all the rest of sending a small answer.
+    """
+
+    def __init__(self, transport: asyncio.Transport) -> None:
+        self._transport = transport
+        self._head: bytes | None = None
+        self._begun = False
+
+    def write(self, data: bytes | memoryview) -> None:
+        if not self._begun:
+            self._head, self._begun = bytes(data), True
+        elif self._head is None:
+            self._transport.write(data)
+        else:
+            head, self._head = self._head, None
+            self._transport.writelines((head, data) if data else (head,))
+
+    def close(self) -> None:
+        if self._head is not None:
+            self.write(b"")
+        self._transport.close()
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._transport, name)
 
 
 class Connection(HttpToolsProtocol):
@@ -53,7 +83,11 @@ class Connection(HttpToolsProtocol):
                 414, "address-too-long", f"the address is longer than {ADDRESS_BYTES:,} bytes; ask for less at once"
             )
         else:
+            before = self.cycle
             super().on_headers_complete()
+            # Other methods may have no body to wait for, or be asked to go on before there is an answer.
+            if self.cycle is not before and self.scope["method"] == "GET" and not self.expect_100_continue:
+                self.cycle.transport = cast("asyncio.Transport", _HeadWithBody(self.transport))
 
     def on_message_complete(self) -> None:
         """What comes next is the head of another request."""

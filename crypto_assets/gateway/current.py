@@ -1,4 +1,4 @@
-"""What the gateway reads of the present: the newest features in Postgres, the catalogue, the status, whether both answer.
+"""What the gateway reads of the present: the catalogue, the status, whether the warehouse and Postgres answer.
 
 The catalogue and the status take seconds to measure, so they are measured again only when they are older than stated here.
 Nothing that decides who may read what is kept.
@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import date
 from typing import Any, Generic, TypeVar, cast
@@ -16,9 +16,7 @@ from typing import Any, Generic, TypeVar, cast
 import polars as pl
 
 from crypto_assets.dates import DAY, yesterday
-from crypto_assets.gateway.batched import Batched
-from crypto_assets.gateway.kept import Answer, Answers
-from crypto_assets.serving.online import LatestRows, Marks
+from crypto_assets.serving.online import LatestRows
 from crypto_assets.settings import Settings
 from crypto_assets.store.store import Store
 from crypto_assets.tables.contract import Contract
@@ -26,7 +24,6 @@ from crypto_assets.tables.schemas import ML_FEATURES
 
 CATALOG_S, STATUS_S = 15.0, 60.0
 T = TypeVar("T")
-Chosen = tuple[Sequence[str], Sequence[str] | None]  # columns, coins
 
 
 @dataclass
@@ -61,57 +58,22 @@ class _Kept(Generic[T]):
 
 
 class Current:
-    """Reads of the present. Safe to use from several threads, but for :meth:`latest`, which is of the event loop."""
+    """Reads of the present. Safe to use from several threads."""
 
     def __init__(self, postgres_url: str) -> None:
         self._url = postgres_url
         self._local = threading.local()  # a connection to Postgres each thread
-        self._marks = Batched(self._marks_of, "marks")
-        self._marked = Marks(postgres_url)
-        self._answers = Answers()
         self._catalog: _Kept[pl.DataFrame] = _Kept(CATALOG_S)
         self._status: _Kept[dict[str, Any]] = _Kept(STATUS_S)
 
-    def _marks_of(self, tables: Sequence[str]) -> list[str | None]:
-        found = self._marked.all()
-        return [found.get(table) for table in tables]
-
-    def _rows(self, contract: Contract) -> LatestRows:
+    def newest(self, contract: Contract) -> LatestRows:
+        """Return the rows of a table that are in Postgres, for this thread."""
         if not hasattr(self._local, "rows"):
             self._local.rows = {}
         known: dict[str, LatestRows] = self._local.rows
         if contract.table not in known:
             known[contract.table] = LatestRows(self._url, contract)
         return known[contract.table]
-
-    async def latest(self, contract: Contract, asked: tuple[str | None, ...], choose: Callable[[], Chosen]) -> Answer:
-        """Return the newest row of each coin as a document. It is read once for all who ask the same of the same rows.
-
-        Args:
-            contract: of the table.
-            asked: what the client asked for, as it wrote it.
-            choose: reads ``asked``: the columns, and the coins or None for all.
-
-        Returns:
-            The number of rows, and the document.
-
-        Raises:
-            InstanceError: Postgres does not answer.
-            UsageError: ``asked`` makes no sense.
-        """
-
-        def read() -> Answer:
-            count, rows = self._rows(contract).as_json(*choose())
-            return count, f'{{"rows":{rows}}}'.encode()
-
-        mark = await self._marks.ask(
-            contract.table
-        )  # before the rows are read: these can only be newer than their mark
-        return await self._answers.get((contract.table, *asked), mark, read)
-
-    def close(self) -> None:
-        """End the thread."""
-        self._marks.close()
 
     def catalog(self, store: Store) -> pl.DataFrame:
         """Return the catalogue, measured again after :data:`CATALOG_S` seconds."""
@@ -136,4 +98,4 @@ class Current:
             InstanceError: Postgres does not answer.
         """
         store.table("prices").version()
-        self._rows(ML_FEATURES).check()
+        self.newest(ML_FEATURES).check()

@@ -74,7 +74,8 @@ def _parquet(empty: pl.DataFrame, parts: Parts) -> Iterator[Piece]:
 
 
 def _table(frame: pl.DataFrame) -> arrow.Table:
-    return frame.to_arrow(compat_level=pl.CompatLevel.oldest())
+    """Return rows in one batch: a part is read from many files, and each batch costs a message and a turn of the event loop."""
+    return frame.rechunk().to_arrow(compat_level=pl.CompatLevel.oldest())
 
 
 class _Sink:

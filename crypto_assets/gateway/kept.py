@@ -5,15 +5,28 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 from dataclasses import dataclass
 
 from starlette.concurrency import run_in_threadpool
 
 MOST_BYTES = 64 * 1024 * 1024
 LONGEST_S = 60.0  # a change that was made by hand, without a new mark, is seen after this time
-Answer = tuple[int, bytes]  # the number of rows, and the document
-Key = tuple[str | None, ...]
+
+
+@dataclass(frozen=True)
+class Answer:
+    """A document that is ready to be sent.
+
+    Attributes:
+        rows: the number of its rows.
+        document: the document.
+        headers: as they go over the wire.
+    """
+
+    rows: int
+    document: bytes
+    headers: tuple[tuple[bytes, bytes], ...]
 
 
 @dataclass
@@ -22,6 +35,7 @@ class _Kept:
     read_at: float
     reading: asyncio.Task[Answer]
     size: int = 0
+    renewing: bool = False
 
 
 class Answers:
@@ -32,10 +46,12 @@ class Answers:
 
     def __init__(self, most_bytes: int = MOST_BYTES) -> None:
         self._most, self._bytes = most_bytes, 0
-        self._kept: OrderedDict[Key, _Kept] = OrderedDict()
+        self._kept: OrderedDict[Hashable, _Kept] = OrderedDict()
 
-    async def get(self, key: Key, mark: str | None, read: Callable[[], Answer]) -> Answer:
+    async def get(self, key: Hashable, mark: str | None, read: Callable[[], Answer]) -> Answer:
         """Return an answer, and read it where it is not kept.
+
+        An answer that is only old is given once more while it is read again, so that nobody waits.
 
         Args:
             key: what is asked.
@@ -48,28 +64,51 @@ class Answers:
         if mark is None:
             return await run_in_threadpool(read)
         kept = self._kept.get(key)
-        if kept is None or kept.mark != mark or time.monotonic() - kept.read_at > LONGEST_S:
+        if kept is None or kept.mark != mark:
             kept = self._begin(key, mark, read)
         self._kept.move_to_end(key)
-        return await asyncio.shield(kept.reading)  # a client that goes away does not end the read of the others
+        if not kept.reading.done():
+            return await asyncio.shield(kept.reading)  # a client that goes away does not end the read of the others
+        if time.monotonic() - kept.read_at > LONGEST_S and not kept.renewing:
+            self._renew(key, kept, read)
+        return kept.reading.result()
 
-    def _begin(self, key: Key, mark: str, read: Callable[[], Answer]) -> _Kept:
+    def _begin(self, key: Hashable, mark: str, read: Callable[[], Answer]) -> _Kept:
         self._drop(key)
-        kept = self._kept[key] = _Kept(mark, time.monotonic(), asyncio.create_task(run_in_threadpool(read)))
-        kept.reading.add_done_callback(lambda reading: self._ended(key, kept))
+        kept = self._kept[key] = _begun(mark, read)
+        kept.reading.add_done_callback(lambda _: self._ended(key, kept))
         return kept
 
-    def _ended(self, key: Key, kept: _Kept) -> None:
+    def _renew(self, key: Hashable, kept: _Kept, read: Callable[[], Answer]) -> None:
+        kept.renewing = True
+        fresh = _begun(kept.mark, read)
+
+        def ended(_: object) -> None:
+            if self._kept.get(key) is kept:
+                self._drop(key)
+                self._kept[key] = fresh
+            self._ended(key, fresh)
+
+        fresh.reading.add_done_callback(ended)
+
+    def _ended(self, key: Hashable, kept: _Kept) -> None:
+        failed = (
+            kept.reading.cancelled() or kept.reading.exception() is not None
+        )  # asked for, so that nothing is logged
         if self._kept.get(key) is not kept:
             return
-        if kept.reading.cancelled() or kept.reading.exception() is not None:
+        if failed:
             self._drop(key)
             return
-        kept.size = len(kept.reading.result()[1]) + sum(len(part or "") for part in key)
+        kept.size = len(kept.reading.result().document)
         self._bytes += kept.size
         while self._bytes > self._most and self._kept:
             self._drop(next(iter(self._kept)))
 
-    def _drop(self, key: Key) -> None:
+    def _drop(self, key: Hashable) -> None:
         dropped = self._kept.pop(key, None)
         self._bytes -= 0 if dropped is None else dropped.size
+
+
+def _begun(mark: str, read: Callable[[], Answer]) -> _Kept:
+    return _Kept(mark, time.monotonic(), asyncio.create_task(run_in_threadpool(read)))

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import logging
 import time
+from pathlib import Path
 
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Counter, Histogram, generate_latest
+from prometheus_client.multiprocess import MultiProcessCollector
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 LOG = logging.getLogger("crypto_assets.gateway")
@@ -13,9 +15,15 @@ BUCKETS = (0.002, 0.005, 0.01, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0)
 
 
 class Measured:
-    """Counts of one gateway process."""
+    """Counts of a gateway, of all its processes."""
 
-    def __init__(self) -> None:
+    def __init__(self, counts: Path | None = None) -> None:
+        """Begin to count.
+
+        Args:
+            counts: the folder where several processes keep their counts; None: there is one process.
+        """
+        self._counts = counts
         self._registry = CollectorRegistry()
         self._requests = Counter(
             "crypto_assets_gateway_requests_total", "Requests.", ["route", "status"], registry=self._registry
@@ -39,8 +47,12 @@ class Measured:
         self._rows.labels(table).inc(count)
 
     def page(self) -> tuple[bytes, int, dict[str, str]]:
-        """Return body, status and headers of ``/metrics``."""
-        return generate_latest(self._registry), 200, {"Content-Type": CONTENT_TYPE_LATEST}
+        """Return body, status and headers of ``/metrics``: the sum of all processes, whichever of them is asked."""
+        registry = self._registry
+        if self._counts is not None:
+            registry = CollectorRegistry()
+            MultiProcessCollector(registry, str(self._counts))
+        return generate_latest(registry), 200, {"Content-Type": CONTENT_TYPE_LATEST}
 
 
 class Observed:

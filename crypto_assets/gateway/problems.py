@@ -7,6 +7,8 @@ from http import HTTPStatus
 
 from starlette.responses import JSONResponse
 
+from crypto_assets.errors import CryptoAssetsError, InstanceError, UsageError, WarehouseError
+
 MEDIA_TYPE = "application/problem+json"
 
 
@@ -37,3 +39,22 @@ def body(status: int, kind: str, detail: str) -> dict[str, str | int]:
         "status": status,
         "detail": detail,
     }
+
+
+def problem_of(error: CryptoAssetsError) -> Problem:
+    """Return the problem that a failure of ours is. Addresses of the inside stay in the log."""
+    if isinstance(error, UsageError):
+        return Problem(400, "wrong-request", str(error))
+    if isinstance(error, WarehouseError) and ("no version" in str(error) or "did not exist" in str(error)):
+        return Problem(
+            400,
+            "no-such-version",
+            "the table has no such version any more or yet; /v1/tables/TABLE lists the last ones",
+        )
+    if isinstance(error, WarehouseError):
+        return Problem(
+            503, "warehouse-away", "the warehouse cannot be read now; ask again later", {"Retry-After": "10"}
+        )
+    if isinstance(error, InstanceError):
+        return Problem(503, "postgres-away", "Postgres cannot be asked now; ask again later", {"Retry-After": "10"})
+    return Problem(503, "unavailable", "this cannot be answered now; ask again later", {"Retry-After": "10"})

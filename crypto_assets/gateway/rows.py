@@ -143,7 +143,7 @@ def part(warehouse: Warehouse, query: Query, first: date, last: date) -> pl.Data
         version=query.version,
     )
     columns = list(dict.fromkeys(["date", *asked.columns]))
-    kept = asked.of(plan, columns)
+    kept = asked.of(plan, columns, (first, last))
     order = list(dict.fromkeys(["date", *asked.contract.key]))
     return warehouse.collect(asked.contract, kept, order).select(columns)
 

@@ -7,11 +7,9 @@ one. A token names the tables that it may read, and can end at an instant or be 
 from __future__ import annotations
 
 import hashlib
-import hmac
 import re
 import secrets
-from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -24,6 +22,9 @@ ALL = "all"  # in place of a list of tables
 CALLS_A_MINUTE, ROWS_A_DAY = 600, 100_000_000
 _FORM = re.compile(r"ca_([0-9a-f]{12})_([A-Za-z0-9_-]{43})")
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._ -]{0,63}")
+
+
+Given = tuple[str, str]  # the id of a token, and the hash of its secret
 
 
 @dataclass(frozen=True)
@@ -59,21 +60,6 @@ class Token:
         if self.revoked_at is not None:
             return "revoked"
         return "expired" if self.expires_at is not None and self.expires_at <= now else None
-
-
-@dataclass(frozen=True)
-class Use:
-    """What a token has used, this request included.
-
-    Attributes:
-        token: the token.
-        calls: requests in this minute.
-        rows: rows in this UTC day.
-    """
-
-    token: Token
-    calls: int
-    rows: int
 
 
 class Tokens(SharedState):
@@ -146,7 +132,7 @@ class Tokens(SharedState):
     def all(self) -> list[Token]:
         """Return every token, oldest first, revoked ones too."""
         return [
-            _token(row) for row in self._ask(f"SELECT {_COLUMNS} FROM serving.tokens ORDER BY created_at, name", ())
+            token_of(row) for row in self._ask(f"SELECT {COLUMNS} FROM serving.tokens ORDER BY created_at, name", ())
         ]
 
     def revoke(self, name: str) -> bool:
@@ -175,86 +161,21 @@ class Tokens(SharedState):
             raise UsageError(f"there is no token {name!r}{suggestion([name], names)}; token list shows them")
         return bool(ended)
 
-    def use(self, texts: Sequence[str], rows: Mapping[str, int] | None = None) -> list[Use | None]:
-        """Look tokens up, count a request of each, and add rows that were given, in one statement.
 
-        Args:
-            texts: the tokens of some requests, as the clients sent them.
-            rows: id of a token -> rows to add to what it has used today.
-
-        Returns:
-            For each request the token and what it has used, with this request and those before it in ``texts``; None where
-            no token has this secret. A revoked or expired one is returned too.
-
-        Raises:
-            InstanceError: Postgres does not answer.
-        """
-        parts = [_FORM.fullmatch(text) for text in texts]
-        given = [None if part is None else (part[1], _hash(part[2])) for part in parts]
-        calls = Counter(one for one in given if one is not None)
-        read = dict(rows or {})
-        if not calls and not read:
-            return [None] * len(given)
-        asked = {
-            "ids": [key for key, _ in calls],
-            "hashes": [value for _, value in calls],
-            "calls": list(calls.values()),
-        }
-        found = self._ask(_USE, {**asked, "readers": list(read), "rows": list(read.values())})
-        known = {row[0]: row for row in found}
-        uses: list[Use | None] = []
-        for one in given:
-            uses.append(None if one is None else _use(known.get(one[0]), one[1], calls[one] - 1))
-            calls.subtract([] if one is None else [one])
-        return uses
-
-
-class TokensInUse(Tokens):
-    """The same tokens for a gateway, whose role may read them and count, and create nothing.
-
-    A count is not worth waiting for the disk: where the machine of Postgres loses its power, the counts of the last moments
-    are lost.
-    """
-
-    schema = "SET TIME ZONE 'UTC'; SET synchronous_commit = off"
-    single_statements = True
-
-
-_COLUMNS = "token_id, name, tables, created_at, expires_at, revoked_at, calls_a_minute, rows_a_day"
-_NO_HASH = hashlib.sha256(b"no token").hexdigest()
-# All gateways lock the counts in the same order, so that they never deadlock.
-_USE = f"""
-    WITH given AS (SELECT * FROM unnest(%(ids)s::text[], %(hashes)s::text[], %(calls)s::integer[]) AS g (token_id, hash, calls)),
-    read AS (SELECT * FROM unnest(%(readers)s::text[], %(rows)s::bigint[]) AS r (token_id, rows)),
-    asked AS (SELECT secret_hash, {_COLUMNS} FROM serving.tokens WHERE token_id = ANY(%(ids)s) OR token_id = ANY(%(readers)s)),
-    used AS (
-        INSERT INTO serving.token_use AS u (token_id, minute, calls, day, rows)
-        SELECT asked.token_id, date_trunc('minute', now()), coalesce(given.calls, 0), current_date, coalesce(read.rows, 0)
-        FROM asked LEFT JOIN given ON given.token_id = asked.token_id AND given.hash = asked.secret_hash
-        LEFT JOIN read ON read.token_id = asked.token_id
-        WHERE given.calls IS NOT NULL OR read.rows IS NOT NULL ORDER BY asked.token_id
-        ON CONFLICT (token_id) DO UPDATE SET
-            calls = CASE WHEN u.minute = EXCLUDED.minute THEN u.calls + EXCLUDED.calls ELSE EXCLUDED.calls END,
-            minute = EXCLUDED.minute,
-            rows = CASE WHEN u.day = EXCLUDED.day THEN u.rows + EXCLUDED.rows ELSE EXCLUDED.rows END, day = EXCLUDED.day
-        RETURNING token_id, calls, rows)
-    SELECT {_COLUMNS}, secret_hash, used.calls, used.rows FROM asked LEFT JOIN used USING (token_id)
-"""
-
-
-def _use(row: Sequence[Any] | None, given: str, later: int) -> Use | None:
-    """Return what a token has used before ``later`` further requests of the same statement."""
-    # One comparison whether the token exists or not, so that the time says nothing.
-    stored = _NO_HASH if row is None else row[8]
-    if not hmac.compare_digest(stored, given) or row is None:
-        return None
-    return Use(_token(row[:8]), row[9] - later, row[10])
+COLUMNS = "token_id, name, tables, created_at, expires_at, revoked_at, calls_a_minute, rows_a_day"
 
 
 def _hash(secret: str) -> str:
     return hashlib.sha256(secret.encode()).hexdigest()
 
 
-def _token(row: Sequence[Any]) -> Token:
+def parts_of(text: str) -> Given | None:
+    """Return the parts of a token as a client sent it; None where it has not the form of one."""
+    found = _FORM.fullmatch(text)
+    return None if found is None else (found[1], _hash(found[2]))
+
+
+def token_of(row: Sequence[Any]) -> Token:
+    """Return the token of a row with the columns of :data:`COLUMNS`."""
     token_id, name, tables, created_at, expires_at, revoked_at, calls, rows = row
     return Token(token_id, name, tuple(tables), created_at, expires_at, revoked_at, calls, rows)

@@ -20,12 +20,10 @@ from crypto_assets.tables.contract import TEXTS, TIMESTAMP, Contract
 from crypto_assets.tables.schemas import ML_FEATURES
 
 if TYPE_CHECKING:
-    import psycopg2.errors as errors
     import psycopg2.extras as extras
     import psycopg2.sql as sql
     from psycopg2.extensions import cursor as Cursor
 else:
-    errors = lazy("psycopg2.errors")
     sql = lazy("psycopg2.sql")
     extras = lazy("psycopg2.extras")
 
@@ -110,33 +108,6 @@ class LatestRows(_Online):
         )
         count, text = cursor.fetchone() or (0, "[]")
         return count, text
-
-
-class Marks(SharedState):
-    """A mark of the rows of each table online: it is another one after each change of them."""
-
-    what, schema, lock = "online.changes", "SET TIME ZONE 'UTC'", _Online.lock
-    attempts = 2
-    single_statements = True
-
-    def all(self) -> dict[str, str]:
-        """Return table -> mark.
-
-        Returns:
-            The marks; a table that was never written has none.
-
-        Raises:
-            InstanceError: the server stays away.
-        """
-        return dict(self._transaction(_marks))
-
-
-def _marks(cursor: Cursor) -> list[tuple[str, str]]:
-    try:
-        cursor.execute("SELECT name, mark::text FROM online.changes")
-    except errors.UndefinedTable:  # no row was put online since this version came
-        return []
-    return cursor.fetchall()
 
 
 def upsert(url: str, rows: pl.DataFrame, version: int, contract: Contract = ML_FEATURES) -> int:

@@ -69,11 +69,8 @@ class SharedState:
                     if attempt + 1 < attempts:
                         time.sleep(0.2 * 2**attempt)
                 except psycopg2.Error as error:  # the server answers, and would answer the same again
-                    raise InstanceError(
-                        f"{self.what} in Dagster's Postgres cannot be used ({first_line(error)[:160]}); correct the rights of "
-                        "DAGSTER_POSTGRES_URL's user, or bring the tables up to date with crypto-assets migrate"
-                    ) from error
-        raise InstanceError(f"{self.what} in Dagster's Postgres does not answer; run crypto-assets doctor")
+                    raise cannot_be_used(self.what, error) from error
+        raise does_not_answer(self.what)
 
     def _open(self) -> Connection:
         if self._connection is None or self._connection.closed:
@@ -83,3 +80,16 @@ class SharedState:
                 cursor.execute(self.schema)
             self._connection.autocommit = self.single_statements
         return self._connection
+
+
+def cannot_be_used(what: str, error: psycopg2.Error) -> InstanceError:
+    """Return what is raised where the server refuses a statement."""
+    return InstanceError(
+        f"{what} in Dagster's Postgres cannot be used ({first_line(error)[:160]}); correct the rights of "
+        "DAGSTER_POSTGRES_URL's user, or bring the tables up to date with crypto-assets migrate"
+    )
+
+
+def does_not_answer(what: str) -> InstanceError:
+    """Return what is raised where the server stays away."""
+    return InstanceError(f"{what} in Dagster's Postgres does not answer; run crypto-assets doctor")

@@ -7,13 +7,13 @@ The answer to (symbol, instant) is the coin's newest row whose ``available_at`` 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import date, datetime, timedelta
+from datetime import date, datetime, timedelta, timezone
 
 import polars as pl
 
 from crypto_assets.catalog import by_symbol
 from crypto_assets.catalog.listings import coin_of
-from crypto_assets.dates import DAY, chunks
+from crypto_assets.dates import DAY
 from crypto_assets.errors import UsageError, suggestion
 from crypto_assets.storage.warehouse import Warehouse
 from crypto_assets.tables.contract import TIMESTAMP, Frame
@@ -21,6 +21,7 @@ from crypto_assets.tables.registry import freshness
 from crypto_assets.tables.schemas import ML_FEATURES
 
 MAX_AGE = freshness()[ML_FEATURES.table].late_after  # what is older is late in every check, too
+BEFORE_ANY_ROW = datetime(1970, 1, 1, tzinfo=timezone.utc)
 CHUNK_DAYS = 31  # days in memory at once: about 250 MB for 300 coins with all features
 ROW_TS, ROW_KNOWN = "feature_ts", "feature_available_at"  # which row answered
 _PLACE, _COIN, _AT = "_place", "_coin", "_at"
@@ -60,14 +61,12 @@ def historical_features(
 
 
 def _by_days(asked: pl.DataFrame) -> list[pl.DataFrame]:
-    """Split the entities by spans of days, so that the memory does not grow with the span."""
+    """Split the entities by spans of days, so that the memory does not grow with the span; before any row there is no answer."""
+    asked = asked.filter(pl.col(_AT) >= BEFORE_ANY_ROW)
     if asked.is_empty():
         return []
-    first, last = asked[_AT].min(), asked[_AT].max()
-    assert isinstance(first, datetime) and isinstance(last, datetime)
-    day = pl.col(_AT).dt.date()
-    parts = (asked.filter(day.is_between(a, b)) for a, b in chunks(first.date(), last.date(), CHUNK_DAYS))
-    return [part for part in parts if not part.is_empty()]
+    span = (pl.col(_AT) - pl.col(_AT).min()).dt.total_days() // CHUNK_DAYS
+    return asked.with_columns(span.alias("_span")).partition_by("_span", include_key=False)
 
 
 def _join(

@@ -9,6 +9,7 @@ from datetime import date, datetime
 import polars as pl
 
 from crypto_assets.catalog.listings import resolve
+from crypto_assets.dates import midnight
 from crypto_assets.errors import UsageError, suggestion
 from crypto_assets.store.times import When, first_instant, last_instant
 from crypto_assets.tables.contract import TIMESTAMP, Contract
@@ -51,21 +52,25 @@ class Selection:
         """The columns to read: those to return, and those that its conditions look at."""
         return list(dict.fromkeys([*self.columns, self.contract.time_column or "date", "available_at"]))
 
-    def of(self, rows: pl.LazyFrame, columns: Sequence[str] | None = None) -> pl.LazyFrame:
+    def of(
+        self, rows: pl.LazyFrame, columns: Sequence[str] | None = None, days: tuple[date, date] | None = None
+    ) -> pl.LazyFrame:
         """Keep the rows and columns of the selection.
 
         Args:
             rows: rows of the table, with the columns of :attr:`read`.
             columns: the columns to keep; None for those of the selection.
+            days: the first and the last day that rows can be of; None where that is not known. A bound that leaves these days
+                whole is not held against each row.
 
         Returns:
             The rows that meet every condition.
         """
         name = self.contract.time_column
         time = pl.col("date").cast(TIMESTAMP) if name is None else pl.col(name)
-        if self.start is not None:
+        if self.start is not None and (days is None or midnight(days[0]) < self.start):
             rows = rows.filter(time >= self.start)
-        if self.end is not None:
+        if self.end is not None and (days is None or last_instant(days[1], "end") > self.end):
             rows = rows.filter(time <= self.end)
         if self.known_at is not None:
             rows = rows.filter(pl.col("available_at") <= self.known_at)

@@ -47,7 +47,7 @@ def last_instant(value: When, what: str) -> datetime:
         UsageError: it is no day and no instant.
     """
     day = _day(value, what)
-    return _moment(value, what) if day is None else midnight(day) + DAY - _TICK
+    return _moment(value, what) if day is None else midnight(day) + (DAY - _TICK)
 
 
 def past_instant(value: When, what: str) -> datetime:

@@ -1,4 +1,4 @@
-"""In a copy in which docs/extending.md was carried out: forget one step after the other, and print what the guards say.
+"""In a copy in which docs/how-to was carried out: forget one step after the other, and print what the guards say.
 
 Reads cases as JSON from stdin, ``[{"name", "edits": {file: text or null}, "guard"}]``, and prints ``{name: output}``. Each case
 runs in a fork of this process, which has imported the libraries once: alone each would take eight seconds more.

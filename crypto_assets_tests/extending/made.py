@@ -1,4 +1,4 @@
-"""In a copy in which docs/extending.md was carried out: each of the things is made by the real platform."""
+"""In a copy in which docs/how-to was carried out: each of the things is made by the real platform."""
 
 from __future__ import annotations
 

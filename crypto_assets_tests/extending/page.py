@@ -1,4 +1,4 @@
-"""The steps of docs/extending.md, as they are written there, and how one is carried out in a copy of the repository."""
+"""The steps of docs/how-to, as they are written there, and how one is carried out in a copy of the repository."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import pytest
 import crypto_assets
 
 HERE = Path(crypto_assets.__file__).parents[1]
-PAGE = HERE / "docs" / "extending.md"
+OVERVIEW = HERE / "docs" / "extending.md"  # it links the pages, in the order in which they are carried out
 COPIED = ("crypto_assets", "crypto_assets_tests", "crypto_assets_bench", "docs")
 ALONE = ("README.md", "pyproject.toml")
 _STEP = re.compile(
@@ -26,7 +26,7 @@ _STEP = re.compile(
 
 @dataclass(frozen=True)
 class Step:
-    """One edit of the page: a file that is created (``line`` is empty), or text beside or in place of a line."""
+    """One edit of a page: a file that is created (``line`` is empty), or text beside or in place of a line."""
 
     recipe: str
     file: str
@@ -42,26 +42,33 @@ class Step:
         """
         path = copy / self.file
         if self.where == "create":
-            assert not path.exists(), f"docs/extending.md creates {self.file}, which is there already"
+            assert not path.exists(), f"{self.recipe}: the page creates {self.file}, which is there already"
             path.write_text(self.text, encoding="utf-8")
             return
         text, line = path.read_text(encoding="utf-8"), self.line + "\n"
-        assert text.count("\n" + line) == 1, f"docs/extending.md: {self.file} must have the line {self.line!r} once"
+        assert text.count("\n" + line) == 1, f"{self.recipe}: {self.file} must have the line {self.line!r} once"
         more = {"after": line + self.text, "before": self.text + line, "replace": self.text}[self.where]
         path.write_text(text.replace("\n" + line, "\n" + more), encoding="utf-8")
 
 
-def steps() -> list[Step]:
-    """All steps, in the order of the page; the test skips where an installed package has no docs folder."""
-    if not PAGE.exists():
+def pages() -> list[Path]:
+    """The pages, in their order; the test skips where an installed package has no docs folder."""
+    if not OVERVIEW.exists():
         pytest.skip("an installed package has no docs folder")
-    text = PAGE.read_text(encoding="utf-8")
+    links = re.findall(r"^\| \[Add [^\]]+\]\(([^)]+)\)", OVERVIEW.read_text(encoding="utf-8"), re.MULTILINE)
+    return [OVERVIEW.parent / link for link in links]
+
+
+def steps() -> list[Step]:
+    """All steps, in the order of the pages."""
     found = []
-    for match in _STEP.finditer(text):
-        recipe = re.findall(r"^## (An? .+)$", text[: match.start()], re.MULTILINE)[-1]
-        where = "create" if match["new"] else match["where"] or "replace"
-        line = match["line"] or match["replaced"] or ""
-        found.append(Step(recipe, match["new"] or match["old"], line, where, match["text"]))
+    for page in pages():
+        text = page.read_text(encoding="utf-8")
+        recipe = text.partition("\n")[0].removeprefix("# Add ")
+        for match in _STEP.finditer(text):
+            where = "create" if match["new"] else match["where"] or "replace"
+            line = match["line"] or match["replaced"] or ""
+            found.append(Step(recipe, match["new"] or match["old"], line, where, match["text"]))
     return found
 
 

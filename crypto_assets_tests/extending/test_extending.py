@@ -1,4 +1,4 @@
-"""docs/extending.md is true: its recipes are carried out in a copy of the repository, and what they make is run."""
+"""docs/how-to is true: its recipes are carried out in a copy of the repository, and what they make is run."""
 
 from __future__ import annotations
 
@@ -11,17 +11,17 @@ from pathlib import Path
 
 import pytest
 
-from crypto_assets_tests.extending.page import HERE, PAGE, copy_to, steps
+from crypto_assets_tests.extending.page import HERE, copy_to, pages, steps
 
 RECIPES = (
-    "A derived table",
-    "A feature",
-    "A coin",
-    "A source",
-    "A table of a source",
-    "A check",
-    "An alert",
-    "A model",
+    "a derived table",
+    "a feature",
+    "a coin",
+    "a source",
+    "a table of a source",
+    "a check",
+    "an alert",
+    "a model",
 )
 # A person runs the whole suite after following the page. Here: what the recipes make, and the guards of their steps.
 GUARDS = (
@@ -88,15 +88,20 @@ def test_each_recipe_touches_few_files() -> None:
         touched[step.recipe].add(step.file)
     assert tuple(touched) == RECIPES
     assert {recipe: len(touched[recipe]) for recipe in RECIPES} == {
-        "A derived table": 3, "A feature": 2, "A coin": 1, "A source": 9, "A table of a source": 2, "A check": 3, "An alert": 6,
-        "A model": 5,
+        "a derived table": 3, "a feature": 2, "a coin": 1, "a source": 9, "a table of a source": 2, "a check": 3, "an alert": 6,
+        "a model": 5,
     }  # fmt: skip
 
 
-def test_every_file_that_the_page_names_is_there() -> None:
+def test_every_file_that_the_pages_name_is_there() -> None:
     made = {step.file for step in steps() if step.where == "create"}
-    for name in re.findall(r"`((?:crypto_assets\w*|docs)/[\w/.-]+)`", PAGE.read_text(encoding="utf-8")):
-        assert name in made or (HERE / name).exists(), name
+    for page in pages():
+        for name in re.findall(r"`((?:crypto_assets\w*|docs)/[\w/.-]+)`", page.read_text(encoding="utf-8")):
+            assert name in made or (HERE / name).exists(), (page.name, name)
+
+
+def test_the_overview_lists_every_page() -> None:
+    assert sorted(pages()) == sorted((HERE / "docs" / "how-to").glob("*.md"))
 
 
 def test_what_the_recipes_make_works_and_the_guards_pass_with_it(copy: Path) -> None:

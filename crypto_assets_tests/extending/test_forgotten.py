@@ -1,4 +1,4 @@
-"""Who forgets a step of docs/extending.md reads which table, feature, source or alert lacks it, and the file to edit."""
+"""Who forgets a step of docs/how-to reads which table, feature, source or alert lacks it, and the file to edit."""
 
 from __future__ import annotations
 

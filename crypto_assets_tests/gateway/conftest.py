@@ -15,7 +15,7 @@ import psycopg2
 import pytest
 import uvicorn
 
-from crypto_assets.gateway.app import build
+from crypto_assets.gateway.app import build, front
 from crypto_assets.gateway.server import configured
 from crypto_assets.gateway.tokens import Tokens
 from crypto_assets.serving import online
@@ -67,7 +67,7 @@ def start(home: Path, database: str) -> Iterator[Callable[..., Running]]:
 
     def make(at: Path = home, **options: bool) -> Running:
         app = build(Settings.from_env({"CRYPTO_ASSETS_HOME": str(at)}), database, **options)
-        server = uvicorn.Server(configured(app, port=0, lifespan="on"))
+        server = uvicorn.Server(configured(front(app), port=0, lifespan="on"))
         thread = threading.Thread(target=server.run)
         thread.start()
         running.append((server, thread))

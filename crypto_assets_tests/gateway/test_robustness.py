@@ -119,6 +119,16 @@ def test_a_body_that_is_no_json_or_too_large(gateway: Running, client: httpx.Cli
     problem(client.post("/v1/features/historical", content=pieces), 413, "body-too-large")
 
 
+def test_instants_at_the_ends_of_the_calendar_have_no_features(client: httpx.Client) -> None:
+    """And those between them are not gone through day by day."""
+    moments = ["0001-01-01T00:00:00+05:00", "0001-01-01", "1969-12-31T23:59:59Z", "9999-12-31T23:59:59-05:00"]
+    entities = [{"symbol": "BTC", "ts": moment} for moment in moments]
+    answer = client.post("/v1/features/historical", json={"entities": entities, "columns": ["rsi_14"]})
+    assert answer.status_code == 200 and [row["rsi_14"] for row in answer.json()["rows"]] == [None] * 4
+    for asked in ({"start": "0001-01-01", "end": "0001-01-01"}, {"start": "9999-12-31", "end": "9999-12-31"}):
+        assert client.get(PATH, params=asked).json()["rows"] == []
+
+
 def test_a_head_that_is_too_large_or_no_http(gateway: Running, client: httpx.Client) -> None:
     million = ",".join(f"X{n}" for n in range(1_000_000))
     problem(raw(gateway, f"GET {PATH}?symbols={million} HTTP/1.1\r\nHost: x\r\n\r\n".encode()), 431, "head-too-large")

@@ -142,6 +142,8 @@ def test_a_cursor_stays_with_its_version_while_the_table_is_written(
     ("asked", "status", "kind"),
     [
         ({"symbols": "BTX"}, 400, "wrong-request"),
+        ({"symbol": "BTC"}, 400, "wrong-request"),
+        ({"symbols": ""}, 400, "wrong-request"),
         ({"columns": "prise_usd"}, 400, "wrong-request"),
         ({"start": "2024-01-02", "end": "2024-01-01"}, 400, "wrong-request"),
         ({"start": "Tuesday"}, 400, "wrong-request"),
