@@ -36,7 +36,9 @@ class Entry(NamedTuple):
     quoted: tuple[Article, ...]
 
 
-def entry(event: Any, articles: Mapping[str, Article], past: PastReactions, at: datetime) -> Entry:
+def entry(
+    event: Any, articles: Mapping[str, Article], past: PastReactions, at: datetime, summary: str | None = None
+) -> Entry:
     """Say what happened.
 
     Args:
@@ -44,6 +46,7 @@ def entry(event: Any, articles: Mapping[str, Article], past: PastReactions, at: 
         articles: by id; those of the event.
         past: reactions of the days before.
         at: the day's end: only reactions that were known by then count.
+        summary: what a model says of it, with the model's name; None where none does.
 
     Returns:
         The entry. An event that turned is quoted with what was said first and what was said then.
@@ -53,7 +56,7 @@ def entry(event: Any, articles: Mapping[str, Article], past: PastReactions, at: 
     first = members[:1] if turn else [article for article in members if article.title == event.headline][:1]
     said = f"{quoted(first[0].title if first else event.headline)} ({_about(event)})."
     then = [f"Then: {quoted(turn.title)} ({turn.feed})."] if turn else []
-    text = " ".join([said, *then, *_followed(event, past, at)])
+    text = " ".join([said, *then, *([summary] if summary else []), *_followed(event, past, at)])
     return Entry(text, (*first, *([turn] if turn else [])))
 
 
