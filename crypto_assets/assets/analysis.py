@@ -91,7 +91,9 @@ def analyse_events(
     sent = event_texts.sent_to_model((one["date"], one["event_id"], one["outlet_count"]) for one in cells)
     asked = [subject for subject in subjects if (subject.cells["date"], subject.cells["event_id"]) in sent]
     report, answered = _ask(_EVENTS, providers, asked, start, end, say)
-    judged = pl.from_pandas(newest_lexicon(inputs["article_narratives"]), schema_overrides=ARTICLE_NARRATIVES.polars_schema)
+    judged = pl.from_pandas(
+        newest_lexicon(inputs["article_narratives"]), schema_overrides=ARTICLE_NARRATIVES.polars_schema
+    )
     coins = dict(zip(zip(events["date"], events["event_id"], strict=True), events["symbols"], strict=True))
     summed = event_texts.lexicon_rows(subjects, judged, coins)
     for row, subject in zip(summed, subjects, strict=True):
@@ -138,7 +140,7 @@ def _ask(
 def _lexicon(articles: pd.DataFrame, subjects: list[rows.Subject]) -> pd.DataFrame:
     """Return the rows of the lexicon. Its drivers are words of the article, so they are their own quotes."""
     frame = lexicon.analyse(articles).set_index("article_id")
-    hashes = {subject.article_id: subject.article.content_hash for subject in subjects}
+    hashes = {subject.cells["article_id"]: subject.article.content_hash for subject in subjects}
     more: dict[str, Any] = {"content_hash": frame.index.map(hashes)}
     if "driver_quotes" not in frame:
         more["driver_quotes"] = frame["drivers"]

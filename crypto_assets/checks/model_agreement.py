@@ -65,9 +65,16 @@ def _agreement(scope: Scope, table: str, what: str) -> Outcome:
     rows = compared(scope.warehouse, table, scope.settings.ollama_model, first - DAY * BEFORE_DAYS, scope.end)
     recent = disagreement.counts(rows.filter(pl.col("date") >= first))
     before = disagreement.counts(rows.filter(pl.col("date") < first))
-    numbers = {"recent": recent.as_numbers(), "before": before.as_numbers(), "first_day": str(first), "last_day": str(scope.end)}
+    numbers = {
+        "recent": recent.as_numbers(),
+        "before": before.as_numbers(),
+        "first_day": str(first),
+        "last_day": str(scope.end),
+    }
     if not recent.texts:
-        return Outcome(True, "no text of the last 7 days has the tones of both the classifier and a model", "WARN", numbers)
+        return Outcome(
+            True, "no text of the last 7 days has the tones of both the classifier and a model", "WARN", numbers
+        )
     text = f"classifier and model put {recent.differ} of {recent.texts} {what} of the last 7 days in different classes"
     if min(recent.texts, before.texts) < LEAST_TEXTS:
         return Outcome(True, f"{text}; too few to compare with the 30 days before", "WARN", numbers)

@@ -59,7 +59,11 @@ def compared(rows: pl.DataFrame, key: Sequence[str], model: str) -> pl.DataFrame
     lexicon = good.filter(pl.col("analyzer").str.starts_with(LEXICON)).sort(newest).unique(by, keep="last")
     judged = good.filter(pl.col("analyzer") == model)
     said = judged.select(*{*by, "date"}, "model_digest", sign.alias("model"))
-    return lexicon.select(*by, sign.alias("classifier")).join(said, on=by).select("date", "model_digest", "classifier", "model")
+    return (
+        lexicon.select(*by, sign.alias("classifier"))
+        .join(said, on=by)
+        .select("date", "model_digest", "classifier", "model")
+    )
 
 
 def counts(compared: pl.DataFrame) -> Disagreements:

@@ -16,7 +16,16 @@ OUTLETS_READ = (1, 2, 4, 8)  # an event is analysed again when this many outlets
 _OF_THE_EVENT = "that of the event's row of news_events"
 _JUDGED = ("theme", "secondary_themes", "sentiment", "confidence", "drivers", "driver_quotes")
 _STATED = ("affected_symbols", "impact_horizon", "summary", "ungrounded", "status", "detail", "content_hash")
-_CALLED = ("model_digest", "prompt_hash", "attempts", "failures", "duration_s", "prompt_tokens", "answer_tokens", "analyzed_at")
+_CALLED = (
+    "model_digest",
+    "prompt_hash",
+    "attempts",
+    "failures",
+    "duration_s",
+    "prompt_tokens",
+    "answer_tokens",
+    "analyzed_at",
+)
 
 EVENT_NARRATIVES = Contract(
     table="event_narratives",

@@ -41,7 +41,9 @@ def write(scope: Scope, before: float, recent: float, *, a_day: int = 20, weight
                         "drivers": [], "affected_symbols": [], "model_digest": digest if analyzer == "llm" else None,
                     }
                 )  # fmt: skip
-    frame = ARTICLE_NARRATIVES.conform(pl.DataFrame(rows, schema_overrides=ARTICLE_NARRATIVES.polars_schema, infer_schema_length=None))
+    frame = ARTICLE_NARRATIVES.conform(
+        pl.DataFrame(rows, schema_overrides=ARTICLE_NARRATIVES.polars_schema, infer_schema_length=None)
+    )
     scope.warehouse.write(ARTICLE_NARRATIVES, frame, days(FIRST, END))
     return every_measure()["article_narratives"]["model_agreement"](scope)
 

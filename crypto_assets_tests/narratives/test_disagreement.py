@@ -54,7 +54,7 @@ def test_only_texts_with_both_tones_count_and_the_newest_lexicon() -> None:
     assert found.select("classifier", "model").rows() == [(1, 1)]
 
 
-@pytest.mark.parametrize(("recent", "z"), [((100, 30), 0.0), ((100, 60), 5.4), ((100, 0), -5.6)])
+@pytest.mark.parametrize(("recent", "z"), [((100, 30), 0.0), ((100, 60), 5.4), ((100, 0), -6.3)])
 def test_how_far_a_share_has_moved(recent: tuple[int, int], z: float) -> None:
     assert z_score(Disagreements(*recent, 0), Disagreements(400, 120, 0)) == pytest.approx(z, abs=0.5)
 

@@ -143,9 +143,7 @@ class Ollama:
             return False
         return "thinking" in (about.capabilities or [])
 
-    async def ask(
-        self, model: Model, text: Text, timeout_s: float, request: prompt.Request = prompt.ARTICLES
-    ) -> Reply:
+    async def ask(self, model: Model, text: Text, timeout_s: float, request: prompt.Request = prompt.ARTICLES) -> Reply:
         """Ask the model about a text.
 
         Args:

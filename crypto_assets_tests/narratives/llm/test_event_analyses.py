@@ -43,11 +43,19 @@ def event(n: int, *articles: tuple[str, str | None]) -> Subject:
     return Subject(cells, False, Reports.of([Article.of(*article) for article in articles]), ids)
 
 
-EVENTS = [event(n, (f"Bitcoin fund opens on day {n}", "It holds 500 BTC."), (f"A fund for BTC, day {n}", None)) for n in range(40)]
+EVENTS = [
+    event(n, (f"Bitcoin fund opens on day {n}", "It holds 500 BTC."), (f"A fund for BTC, day {n}", None))
+    for n in range(40)
+]
 
 
 def run(
-    found: list[Subject], host: str, journal: Journal, stored: pl.DataFrame | None = None, model: str = "sandbox", **env: str
+    found: list[Subject],
+    host: str,
+    journal: Journal,
+    stored: pl.DataFrame | None = None,
+    model: str = "sandbox",
+    **env: str,
 ) -> tuple[analyst.Report, pl.DataFrame]:
     """One materialisation of the model's rows: what the asset does, without Dagster around it."""
     stored = EVENT_NARRATIVES.empty() if stored is None else stored
@@ -63,7 +71,12 @@ def run(
 
 
 def test_every_fault_at_random() -> None:
-    journal, stored, calls, ids = MemoryJournal(), EVENT_NARRATIVES.empty(), 0, {one.cells["event_id"] for one in EVENTS}
+    journal, stored, calls, ids = (
+        MemoryJournal(),
+        EVENT_NARRATIVES.empty(),
+        0,
+        {one.cells["event_id"] for one in EVENTS},
+    )
     for number, fault in enumerate(ROUNDS):
         good = set(stored.filter(pl.col("status") == "ok")["event_id"])
         if fault is None:

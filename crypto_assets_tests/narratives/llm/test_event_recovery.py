@@ -6,6 +6,7 @@ from pathlib import Path
 
 import dagster as dg
 import polars as pl
+import pytest
 
 from crypto_assets.checks.outcome import Outcome
 from crypto_assets.checks.shells import RANGE, every_measure, scope_of
@@ -32,17 +33,26 @@ def by_model(platform: Platform) -> pl.DataFrame:
     return platform.read("event_narratives").filter(pl.col("analyzer") == "sandbox")
 
 
-def test_away_and_back(platform: Platform, tmp_path: Path) -> None:
+@pytest.fixture
+def reported(platform: Platform, tmp_path: Path) -> Platform:
+    """A platform whose news comes from a file: rows of a file never mix with a sandbox's."""
     folder = tmp_path / "news"
     folder.mkdir()
     (folder / "news.csv").write_text(NEWS, encoding="utf-8")
-    there = platform.env["OLLAMA_HOST"]
-    platform.env |= {"NEWS_FOLDER": str(folder), "OLLAMA_HOST": NOWHERE}
+    platform.env |= {"NEWS_FOLDER": str(folder), "NEWS_FEEDS": "away=http://127.0.0.1:9/feed"}
+    return platform
+
+
+def test_away_and_back(reported: Platform) -> None:
+    platform, there = reported, reported.env["OLLAMA_HOST"]
+    platform.env["OLLAMA_HOST"] = NOWHERE
     assert platform.backfill(DAY, DAY, tables=TABLES).ok, "a model that is away is no failure of the run"
     events = platform.read("news_events").filter(pl.col("outlet_count") > 1)
     assert events.height == 1
     everyone = platform.read("event_narratives")
-    assert set(everyone.filter(pl.col("analyzer") != "sandbox")["event_id"]) == set(platform.read("news_events")["event_id"])
+    assert set(everyone.filter(pl.col("analyzer") != "sandbox")["event_id"]) == set(
+        platform.read("news_events")["event_id"]
+    )
     assert by_model(platform).select("event_id", "status").rows() == [(events["event_id"][0], "unavailable")]
     outcome = health(platform, "event_narratives")
     assert (outcome.passed, outcome.severity) == (False, "WARN")
@@ -66,12 +76,10 @@ def test_away_and_back(platform: Platform, tmp_path: Path) -> None:
     assert platform.warehouse.version("event_narratives") == version, "same bytes: no commit"
 
 
-def test_a_model_may_read_events_only(platform: Platform, tmp_path: Path) -> None:
-    folder = tmp_path / "news"
-    folder.mkdir()
-    (folder / "news.csv").write_text(NEWS, encoding="utf-8")
+def test_a_model_may_read_events_only(reported: Platform) -> None:
+    platform = reported
     with Sandbox() as sandbox:
-        platform.env |= {"NEWS_FOLDER": str(folder), "OLLAMA_HOST": sandbox.url, "OLLAMA_READS": "events"}
+        platform.env |= {"OLLAMA_HOST": sandbox.url, "OLLAMA_READS": "events"}
         assert platform.backfill(DAY, DAY, tables=TABLES).ok
         assert sandbox.requests["/api/chat"] == 1
     assert set(platform.read("article_narratives")["analyzer"].str.slice(0, 8)) == {"lexicon-"}

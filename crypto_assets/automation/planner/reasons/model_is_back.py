@@ -56,7 +56,10 @@ def unanswered(warehouse: Warehouse, settings: Settings, now: datetime) -> Unans
         WarehouseError: A table cannot be read.
     """
     waiting, tries, newest = [], 0, []
-    for what, table, key in (("articles", "article_narratives", "article_id"), ("events", "event_narratives", "event_id")):
+    for what, table, key in (
+        ("articles", "article_narratives", "article_id"),
+        ("events", "event_narratives", "event_id"),
+    ):
         if what in settings.ollama_reads:
             more = ["outlet_count"] if what == "events" else []
             rows = warehouse.read(table, columns=[key, *_READ, *more])
@@ -69,9 +72,7 @@ def unanswered(warehouse: Warehouse, settings: Settings, now: datetime) -> Unans
     return Unanswered(found, max(newest, default=now.date()), len(waiting), state)
 
 
-def _waiting(
-    rows: pl.DataFrame, model: pl.DataFrame, key: str, since: date, *, events: bool
-) -> list[tuple[str, date]]:
+def _waiting(rows: pl.DataFrame, model: pl.DataFrame, key: str, since: date, *, events: bool) -> list[tuple[str, date]]:
     """Return (id, day) of the texts that wait for the model."""
     failed = model.filter(pl.col("status") != "ok", pl.col("failures").fill_null(0) < GIVE_UP_AFTER)
     recent = rows.filter(pl.col("date") >= since)
