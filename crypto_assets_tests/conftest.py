@@ -117,8 +117,8 @@ def _execute(postgres_url: str, *statements: str) -> None:
 
 
 def _create_database(postgres_url: str, name: str, template: str = "template1") -> str:
-    """Its URL."""
-    _execute(postgres_url, f"CREATE DATABASE {name} TEMPLATE {template}")
+    """Its URL. Copying the template's files takes half the time of writing its pages through the log."""
+    _execute(postgres_url, f"CREATE DATABASE {name} TEMPLATE {template} STRATEGY file_copy")
     return postgres_url.rsplit("/", 1)[0] + f"/{name}"
 
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from dagster import DagsterInstance, DagsterRunStatus, RunsFilter
 
+from crypto_assets.assets.partition_states import one_look
 from crypto_assets.assets.shell import DAILY
 from crypto_assets.checks.outcome import Outcome
 from crypto_assets.checks.state import FRESHNESS, failed_days
@@ -32,10 +33,9 @@ RETENTION, UNPRUNED_PATIENCE = "tidy_up", timedelta(days=3)  # the job of automa
 def nothing_failed(instance: DagsterInstance, settings: Settings) -> Outcome:
     """Check that no partition of any table is failed, however old. The refill repeats it; one that stays needs a person."""
     first, last = DAILY.start.date(), datetime.now(timezone.utc).date()
-    failed: dict[str, list[str]] = {}
-    for table in FRESHNESS:
-        if found := failed_days(instance, table, first, last):
-            failed[table] = [day.isoformat() for day in found]
+    with one_look(instance, FRESHNESS):
+        looked_at = {table: failed_days(instance, table, first, last) for table in FRESHNESS}
+    failed = {table: [day.isoformat() for day in found] for table, found in looked_at.items() if found}
     counted = {table: len(found) for table, found in failed.items()}
     named = "; ".join(
         f"{table} {found[-1]}" + (f" and {len(found) - 1} more" if found[1:] else "") for table, found in failed.items()

@@ -11,7 +11,7 @@ import polars as pl
 from dagster import DagsterInstance
 
 from crypto_assets.assets import shell
-from crypto_assets.assets.partition_states import states_of
+from crypto_assets.assets.partition_states import one_look, states_of
 from crypto_assets.assets.plots import line_chart
 from crypto_assets.assets.providers import Providers
 from crypto_assets.checks import expected_history, state
@@ -47,6 +47,11 @@ def count_history(instance: DagsterInstance, settings: Settings, now: datetime) 
     Raises:
         WarehouseError: no row is left.
     """
+    with one_look(instance, expected_history.TABLES):
+        return _count(instance, settings, now)
+
+
+def _count(instance: DagsterInstance, settings: Settings, now: datetime) -> tuple[pl.DataFrame, dict[str, str]]:
     last = now.date() - DAY
     counted = []
     broken: dict[str, str] = {}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from calendar import monthrange
+from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
 from datetime import date, datetime, timedelta
 from typing import Any
@@ -10,6 +11,7 @@ from typing import Any
 import polars as pl
 from dagster import DagsterInstance
 
+from crypto_assets.assets.partition_states import one_look
 from crypto_assets.checks import calls, enhanced_rows, population, sources, state
 from crypto_assets.checks.outcome import Outcome, Scope
 from crypto_assets.checks.state import FRESHNESS
@@ -92,7 +94,8 @@ def gather(settings: Settings, now: datetime, instance: DagsterInstance | None =
     warehouse = LenientWarehouse(settings.warehouse)
     while True:
         known = len(warehouse.not_readable)
-        found = _gather(warehouse, settings, now, instance)
+        with nullcontext() if instance is None else one_look(instance, FRESHNESS):
+            found = _gather(warehouse, settings, now, instance)
         if len(warehouse.not_readable) == known:
             return found  # else a table was counted before one of its files was found missing
 

@@ -155,14 +155,15 @@ def _wanted(
     everything = {table: partitions_of(table, start, end) for table in tables}
     if not missing_only:
         return everything
-    return {
-        table: [
-            date.fromisoformat(key)
-            for key, status in partition_statuses(instance, table, everything[table]).items()
-            if status != "MATERIALIZED"
-        ]
-        for table in tables
-    }
+    with one_look(instance, tables):
+        return {
+            table: [
+                date.fromisoformat(key)
+                for key, status in partition_statuses(instance, table, everything[table]).items()
+                if status != "MATERIALIZED"
+            ]
+            for table in tables
+        }
 
 
 @dataclass

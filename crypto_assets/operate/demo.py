@@ -251,7 +251,9 @@ def _history_ranges(chosen: DemoDays) -> list[tuple[date, list[str]]]:
 
 def _whole(instance: DagsterInstance, tables: Sequence[str], start: date, end: date) -> bool:
     """Whether each day of each table is materialised; also true of no days."""
+    from crypto_assets.assets.partition_states import one_look
     from crypto_assets.operate.backfill import partition_statuses, partitions_of
 
-    found = [partition_statuses(instance, table, partitions_of(table, start, end)) for table in tables]
+    with one_look(instance, tables):
+        found = [partition_statuses(instance, table, partitions_of(table, start, end)) for table in tables]
     return all(status == "MATERIALIZED" for statuses in found for status in statuses.values())

@@ -13,14 +13,15 @@ from deltalake import DeltaTable
 from deltalake.exceptions import DeltaError
 
 from crypto_assets.errors import WarehouseError
-from crypto_assets.storage.warehouse import Warehouse
+from crypto_assets.storage.snapshot import SnapshotWarehouse
 from crypto_assets.tables.contract import Contract
 
 
-class LenientWarehouse(Warehouse):
+class LenientWarehouse(SnapshotWarehouse):
     """Reads a broken table as an empty one. Do not use it for writing or for inputs of derived tables.
 
-    ``not_readable`` maps each such table that was asked for to the reason. From then on the table is empty, even where
+    All figures of a report are of one version of each table. ``not_readable`` maps each broken table that was asked for to
+    the reason. From then on the table is empty, even where
     a part of it could be read. An object store may be away as a whole, and every table would wait for its timeout.
     There the first error is raised, as everywhere else.
     """

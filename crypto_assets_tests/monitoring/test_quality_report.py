@@ -5,14 +5,17 @@ from __future__ import annotations
 import json
 import re
 import shutil
+from collections import Counter
 from dataclasses import replace
 from datetime import date, datetime, timedelta, timezone
 from html.parser import HTMLParser
 from pathlib import Path
+from unittest.mock import patch
 
 import dagster as dg
 import pytest
 from click.testing import CliRunner
+from deltalake import DeltaTable
 
 from crypto_assets.assets.providers import Providers
 from crypto_assets.automation.schedules import FRESHNESS
@@ -61,6 +64,26 @@ def test_the_figures_are_what_the_tables_hold(found: Quality) -> None:
     assert numbers["population/price"] > 0 and numbers["population/news"] == 0
     assert set(found.groups) == set(GROUPS)
     assert all(isinstance(value, int | float) for value in numbers.values()), "the UI plots numbers"
+
+
+def test_a_report_opens_each_log_once_and_asks_dagster_once(
+    found: Quality, warehouse: Warehouse, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """So all its figures are of one version of each table and of one instant."""
+    opened: Counter[str] = Counter()
+
+    def counting(path: str, *args: object, **named: object) -> DeltaTable:
+        opened[Path(path).name] += 1
+        return DeltaTable(path, *args, **named)
+
+    monkeypatch.setattr("crypto_assets.storage.warehouse.DeltaTable", counting)
+    with dg.DagsterInstance.ephemeral() as instance:
+        storage = instance.event_log_storage
+        with patch.object(storage, "get_asset_records", wraps=storage.get_asset_records) as asked:
+            again = gather(Settings.from_env(), NOW, instance)
+    assert again.covered == found.covered
+    assert opened["prices"] == 1 and set(opened.values()) == {1}, opened
+    assert asked.call_count == 1
 
 
 def test_months_count_closed_days_only(found: Quality) -> None:

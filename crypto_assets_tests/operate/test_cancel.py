@@ -59,7 +59,8 @@ def test_stopped_in_the_middle_and_resumed(tmp_path: Path, number: signal.Signal
 def test_stopped_at_any_moment_of_its_start_is_one_sentence(tmp_path: Path, start: list[str]) -> None:
     """While modules are read, while the instance is opened, while a run begins."""
     env = {name: value for name, value in os.environ.items() if not name.startswith("DAGSTER_")}
-    with Sandbox(fault="delay=300,rate=1") as sandbox:  # no answer: a fast machine must not be done before it is stopped
+    # No answer ever comes: a fast machine must not be done before it is stopped.
+    with Sandbox(fault="delay=300,rate=1") as sandbox:
         env |= {**sandbox.env(), "CRYPTO_ASSETS_HOME": str(tmp_path), "CRYPTO_ASSETS_COINS": "BTC,ETH"}
         for pause in (1.0, 2.0, 4.0):  # Python itself takes up to half a second
             process = subprocess.Popen(

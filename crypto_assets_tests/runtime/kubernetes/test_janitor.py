@@ -7,7 +7,7 @@ import time
 import uuid
 from collections.abc import Callable
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta, timezone
 from pathlib import Path
 
 import dagster as dg
@@ -296,12 +296,15 @@ def test_a_run_whose_node_is_lost_fails_with_that_reason(
 ) -> None:
     """The pod stays, since nothing confirms its end; the Job does not say that it failed."""
     run = started(instance)
-    submit("job", run.run_id, pod={"terminationGracePeriodSeconds": 2})
+    submit("job", run.run_id, pod={"terminationGracePeriodSeconds": 600})
     (pod,) = wait_for(cluster.node.running)
     cluster.node.silent = True
     cluster.store.evict(pod, "DeletionByTaintManager", "Taint manager: deleting due to NoExecute taint")
     assert sweep(instance).failed == 0, "its grace is not over"
-    wait_for(lambda: sweep(instance).failed, 10)
+    with cluster.store.lock:
+        (lost,) = (found for found in cluster.store.objects.values() if found["metadata"]["name"] == pod)
+        lost["metadata"]["deletionTimestamp"] = stamp(datetime.now(timezone.utc) - timedelta(seconds=1))
+    assert sweep(instance).failed == 1
     assert "node node-1 was lost or tainted" in failure(instance, run)
     assert "(Taint manager: deleting due to NoExecute taint)" in failure(instance, run)
     done = sweep(instance)

@@ -15,6 +15,7 @@ from datetime import date, datetime
 
 from dagster import DagsterInstance
 
+from crypto_assets.assets.partition_states import one_look
 from crypto_assets.automation.planner.observed_state import TableDays, table_days
 from crypto_assets.automation.planner.specs import Specs
 from crypto_assets.automation.planner.wanted_days import UnderWay, WantedDay
@@ -45,10 +46,11 @@ def observe(instance: DagsterInstance, specs: Specs, now: datetime) -> dict[str,
     if not window:
         return {}
     fetched = set(specs.settles_after) - set(specs.look_back)
-    return {
-        table: table_days(instance, table, specs.first_day, window[-1], window if table in fetched else ())
-        for table in specs.kept_up
-    }
+    with one_look(instance, specs.kept_up):
+        return {
+            table: table_days(instance, table, specs.first_day, window[-1], window if table in fetched else ())
+            for table in specs.kept_up
+        }
 
 
 def wanted_days(
