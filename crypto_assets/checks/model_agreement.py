@@ -7,6 +7,7 @@ that one of them, or the news, has changed.
 from __future__ import annotations
 
 from datetime import date
+from typing import Any
 
 import polars as pl
 
@@ -65,7 +66,7 @@ def _agreement(scope: Scope, table: str, what: str) -> Outcome:
     rows = compared(scope.warehouse, table, scope.settings.ollama_model, first - DAY * BEFORE_DAYS, scope.end)
     recent = disagreement.counts(rows.filter(pl.col("date") >= first))
     before = disagreement.counts(rows.filter(pl.col("date") < first))
-    numbers = {
+    numbers: dict[str, Any] = {
         "recent": recent.as_numbers(),
         "before": before.as_numbers(),
         "first_day": str(first),

@@ -84,8 +84,8 @@ def test_the_lexicon_sums_up_what_it_says_of_the_articles() -> None:
     news = reports(4)
     said = analyses(news).assign(
         theme=["security", "regulation", "regulation", "security"],
-        sentiment=[-1.0, -0.5, None, 0.0],
-        drivers=[["sues"], ["sued", "staking"], ["sued"], []],
+        sentiment=pd.Series([-1.0, -0.5, None, 0.0]),
+        drivers=pd.Series([["sues"], ["sued", "staking"], ["sued"], []], dtype=object),
     )
     found = subjects(rows(news, DAY, DAY), news)
     key = (DAY, found[0].cells["event_id"])
