@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import datetime, timezone
 from pathlib import Path
 
 import dagster as dg
@@ -10,6 +11,7 @@ import pytest
 
 from crypto_assets.checks.outcome import Outcome
 from crypto_assets.checks.shells import RANGE, every_measure, scope_of
+from crypto_assets.monitoring.watch.model_server import model_server
 from crypto_assets.sandbox.server import Sandbox
 from crypto_assets.tables.event_narratives import EVENT_NARRATIVES
 from crypto_assets_tests import scenario
@@ -82,7 +84,10 @@ def test_a_model_may_read_events_only(reported: Platform) -> None:
         platform.env |= {"OLLAMA_HOST": sandbox.url, "OLLAMA_READS": "events"}
         assert platform.backfill(DAY, DAY, tables=TABLES).ok
         assert sandbox.requests["/api/chat"] == 1
+        assert health(platform, "article_narratives").passed
+        evening = datetime(2021, 3, 2, 23, tzinfo=timezone.utc)
+        (sighting,) = model_server(platform.settings, evening)
+        assert sighting.trouble is None, "articles that nobody sent are no reason for an alert"
     assert set(platform.read("article_narratives")["analyzer"].str.slice(0, 8)) == {"lexicon-"}
     assert by_model(platform)["status"].to_list() == ["ok"]
-    assert health(platform, "article_narratives").passed
     assert isinstance(tick(platform), dg.SkipReason)
