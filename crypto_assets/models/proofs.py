@@ -64,9 +64,9 @@ def shuffled_labels(labelled: Labelled, config: ModelConfig, at: datetime, seeds
     Raises:
         ModelError: the rows are not enough for a training.
     """
-    found = []
+    found, prepared = [], training.prepare(labelled, config, at)
     for seed in seeds:
-        metrics = training.train(shuffled(labelled, seed), config, at).metrics
+        metrics = training.out_of_fold(replace(prepared, used=shuffled(prepared.used, seed)))
         found.append(Shuffled(seed, metrics[f"{OUT_OF_FOLD}_rank_ic"], metrics[f"{OUT_OF_FOLD}_error"]))
     return found
 

@@ -163,7 +163,7 @@ def fit(prepared: Prepared) -> Training:
     until = prepared.trained_until.isoformat()
     artefact = Artefact(prepared.model_id, config.kind, used.features, until, learner, used.shared)
     in_sample = {f"{IN_SAMPLE}_rank_ic": _rank_ic(used.rows, learner.score(used.matrix))}
-    metrics = in_sample | _out_of_fold(used, config)
+    metrics = in_sample | out_of_fold(prepared)
     return Training(artefact, used.rows.height, prepared.coins, prepared.first, metrics)
 
 
@@ -209,8 +209,19 @@ def _features(window: Labelled, config: ModelConfig) -> list[str]:
     return features
 
 
-def _out_of_fold(used: Labelled, config: ModelConfig) -> dict[str, float]:
-    """Judge a model of the window's older part on its newest part, purged by time of knowledge."""
+def out_of_fold(prepared: Prepared) -> dict[str, float]:
+    """Judge a model of the window's older part on its newest part, purged by time of knowledge.
+
+    Args:
+        prepared: as :func:`prepare` gave it.
+
+    Returns:
+        out_of_fold_rank_ic, its Newey-West error and the Sharpe ratio; NaN where a part has too few rows.
+
+    Raises:
+        ModelError: the labels do not vary, or LightGBM cannot be loaded.
+    """
+    config, used = prepared.config, prepared.used
     decided = used.rows["available_at"]
     begin = decided.sort()[int(decided.len() * (1 - VALIDATED))]
     older = np.flatnonzero((used.rows["label_available_at"] < begin).to_numpy())
