@@ -37,7 +37,7 @@ def evaluate_narratives(path: Path, with_model: bool, as_json: bool) -> None:
     rows, given = read_labels(path)
     document = evaluate(rows, given)
     if with_model:
-        from crypto_assets.narratives.model_evaluation import evaluate_model
+        from crypto_assets.narratives.llm.model_evaluation import evaluate_model
         from crypto_assets.settings import Settings
 
         document["model"] = evaluate_model(rows, Settings.from_env(), _progress)
