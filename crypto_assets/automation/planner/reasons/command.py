@@ -10,6 +10,7 @@ from dagster import DagsterInstance
 from crypto_assets.automation.planner.specs import Specs
 from crypto_assets.automation.planner.wanted_days import WantedDay
 from crypto_assets.automation.staleness import stale_days
+from crypto_assets.storage.snapshot import SnapshotWarehouse
 from crypto_assets.storage.warehouse import Warehouse
 
 
@@ -48,8 +49,10 @@ def stale(instance: DagsterInstance, warehouse: Warehouse, specs: Specs, first: 
     Raises:
         WarehouseError: A table cannot be read.
     """
+    # Most inputs are those of several tables: each log is opened once. What is written meanwhile is seen at the next look.
+    fixed = SnapshotWarehouse(warehouse.uri)
     for table in specs.look_back:
-        if found := stale_days(instance, warehouse, table, first, last):
+        if found := stale_days(instance, fixed, table, first, last):
             reason = f"stale: an input of {table} was written after it was derived"
             return [WantedDay(table, day, reason) for day in found]
     return []
