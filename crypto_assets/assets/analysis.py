@@ -98,7 +98,7 @@ def analyse_events(
     summed = event_texts.lexicon_rows(subjects, judged, coins)
     for row, subject in zip(summed, subjects, strict=True):
         row |= {"analyzer": lexicon.ANALYZER, "source": SANDBOX_DERIVED if subject.sandbox else DERIVED}
-    schema = {name: kind for name, kind in EVENT_NARRATIVES.polars_schema.items() if name in answered.columns}
+    schema = EVENT_NARRATIVES.polars_schema
     filled = [{name: row.get(name) for name in schema} for row in summed]
     found = pl.concat([pl.DataFrame(filled, schema=schema), answered])
     return found, _metadata(_EVENTS, report, found, providers.settings())

@@ -18,9 +18,9 @@ SUED = ("SEC sues Coinbase over staking programme", "Coinbase sued by US regulat
 
 
 def reports(outlets: int, **more: Any) -> pd.DataFrame:
-    """The same happening, by outlets one hour apart."""
-    told = [(n / 4, f"outlet{n}", SUED[n % 2], f"Report {n} of the regulator's lawsuit.") for n in range(outlets)]
-    return articles(*told).assign(**more)
+    """The same happening, by outlets a quarter of an hour apart."""
+    reported = [(n / 4, f"outlet{n}", SUED[n % 2], f"Report {n} of the regulator's lawsuit.") for n in range(outlets)]
+    return articles(*reported).assign(**more)
 
 
 def read(news: pd.DataFrame, **more: Any) -> list[tuple[str, ...]]:
