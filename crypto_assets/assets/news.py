@@ -97,6 +97,16 @@ def article_narratives(
     return shell.with_worst("article_narratives", frame, {"news_articles": news_articles})
 
 
+@dg.asset(**shell.asset_kwargs("event_narratives"), ins=shell.inputs_of("event_narratives"))
+def event_narratives(context: dg.AssetExecutionContext, providers: Providers, **inputs: pd.DataFrame) -> pl.DataFrame:
+    """Analyse each event of the run's days, by all of its outlets together."""
+    start, end = shell.days_of(context)
+    shell.show_lineage(context)
+    frame, metadata = analysis.analyse_events(providers, inputs, start, end, context.log.info)
+    context.add_output_metadata(metadata)
+    return shell.with_worst("event_narratives", frame, inputs)
+
+
 @dg.asset(**shell.asset_kwargs("narratives"), ins=shell.inputs_of("narratives"))
 def narratives(context: dg.AssetExecutionContext, providers: Providers, **inputs: pd.DataFrame) -> pd.DataFrame:
     """Aggregate the news of the last 24 hours by coin and hour."""
@@ -164,4 +174,13 @@ def theme_digests(context: dg.AssetExecutionContext, providers: Providers, **inp
     return shell.with_worst("theme_digests", frame, inputs)
 
 
-ASSETS = [news_articles, article_narratives, narratives, event_reactions, coin_events, theme_trends, theme_digests]
+ASSETS = [
+    news_articles,
+    article_narratives,
+    event_narratives,
+    narratives,
+    event_reactions,
+    coin_events,
+    theme_trends,
+    theme_digests,
+]

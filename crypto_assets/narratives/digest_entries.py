@@ -38,7 +38,9 @@ class Entry(NamedTuple):
     quoted: tuple[Article, ...]
 
 
-def entry(event: Any, articles: Mapping[str, Article], past: PastReactions, at: datetime) -> Entry:
+def entry(
+    event: Any, articles: Mapping[str, Article], past: PastReactions, at: datetime, summary: str | None = None
+) -> Entry:
     """Say what happened.
 
     Args:
@@ -46,6 +48,7 @@ def entry(event: Any, articles: Mapping[str, Article], past: PastReactions, at: 
         articles: by id; those of the event.
         past: reactions of the days before.
         at: the day's end: only reactions that were known by then count.
+        summary: what a model says of it, with the model's name; None where none does.
 
     Returns:
         The entry. An event that turned is quoted with what was said first and what was said then.
@@ -56,7 +59,9 @@ def entry(event: Any, articles: Mapping[str, Article], past: PastReactions, at: 
     said = f"{quoted(first[0].title if first else event.headline)} ({_about(event)})."
     then = [f"Then: {quoted(turn.title)} ({turn.feed})."] if turn else []
     followed = " ".join(_followed(event, past, at))
-    return Entry(" ".join([said, *then]), followed, (*first, *([turn] if turn else [])))
+    return Entry(
+        " ".join([said, *then, *([summary] if summary else [])]), followed, (*first, *([turn] if turn else []))
+    )
 
 
 def texts(entries: Iterable[Entry]) -> Iterator[str]:

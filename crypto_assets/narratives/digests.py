@@ -1,6 +1,6 @@
 """The day in words: its largest themes, and in each the events that most outlets reported on that day.
 
-The text gives only counts, figures of tables and quoted titles. It makes up no sentence.
+The text gives only counts, figures of tables, quoted titles, and summaries of a model under its name. It makes up no sentence.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ import pandas as pd
 
 from crypto_assets.narratives.boilerplate import cleaned
 from crypto_assets.narratives.digest_entries import Article, entry, texts
+from crypto_assets.narratives.event_summaries import summaries
 from crypto_assets.narratives.past_reactions import PastReactions
 from crypto_assets.narratives.story_words import story_words
 from crypto_assets.tables.derived_source import DERIVED, SANDBOX_DERIVED, SANDBOX_PREFIX
@@ -29,7 +30,11 @@ COLUMNS = ["theme", "date", "available_at", "source", "rank", "digest", "article
 
 
 def theme_digests(
-    news_events: pd.DataFrame, theme_trends: pd.DataFrame, news_articles: pd.DataFrame, event_reactions: pd.DataFrame
+    news_events: pd.DataFrame,
+    theme_trends: pd.DataFrame,
+    news_articles: pd.DataFrame,
+    event_reactions: pd.DataFrame,
+    event_narratives: pd.DataFrame | None = None,
 ) -> pd.DataFrame:
     """Build the rows of ``theme_digests``, for each day on which an event has an article.
 
@@ -38,6 +43,7 @@ def theme_digests(
         theme_trends: rows of the table, of the same days.
         news_articles: rows of the table, ``tables.events.EVENT_DAYS`` and ``tables.news.SEEN_LATE_DAYS`` back.
         event_reactions: rows of the table, ``tables.events.SIMILAR_DAYS`` back.
+        event_narratives: rows of the table, of the days that are wanted; None: no entry has a summary.
 
     Returns:
         The rows, in order of day and rank.
@@ -45,13 +51,15 @@ def theme_digests(
     known = _by_id(news_articles, news_events)
     change = {(row.date, row.theme): row.share_change_7d for row in cast(Iterable[Any], theme_trends.itertuples())}
     past = PastReactions(event_reactions)
+    said = {} if event_narratives is None else summaries(event_narratives)
     rows = []
     for day, events in news_events.groupby("date", sort=True):
         at = datetime.combine(cast(date, day), datetime.min.time(), timezone.utc) + timedelta(days=1)
         sandbox = events["source"].astype(str).str.startswith(SANDBOX_PREFIX).any()
         made_from = SANDBOX_DERIVED if sandbox else DERIVED
         for rank, (theme, listed) in enumerate(_largest(events, known), start=1):
-            entries = [entry(event, known, past, at) for event in _shown(listed, known)]
+            shown = _shown(listed, known)
+            entries = [entry(event, known, past, at, said.get((event.date, event.event_id))) for event in shown]
             head = _head(theme, listed, len(events), change.get((day, theme)))
             text = " ".join([*head, *texts(entries)])
             quoted = [article for one in entries for article in one.quoted]
