@@ -32,6 +32,7 @@ PLANS = ("public", "demo", "basic", "analyst", "lite", "enterprise")
 _NO_BUCKET = re.compile(r"s3a?:(?!//)|(?!file:)[a-z][a-z0-9+.-]*://(?:/|$)", re.IGNORECASE)
 KUBE_SELECTOR = "crypto-assets/owner=crypto-assets"
 DEFAULT_OLLAMA = "http://127.0.0.1:11434"
+OLLAMA_READS = ("articles", "events")
 DEFAULT_START = "2017-01-01"
 DEFAULT_COINS = "top:20"
 DEFAULT_FEEDS = (
@@ -100,6 +101,7 @@ class Settings:
     ollama_set: bool = False  # a server or a model was configured: warn if it is absent
     ollama_timeout_s: float = 120.0
     ollama_concurrency: int = 2
+    ollama_reads: tuple[str, ...] = OLLAMA_READS  # what the model is asked about
     signal_changes: bool = False  # whether changes of signals are sent as alerts
     models: Path | None = None  # TOML file of the models to train; None: ridge and LightGBM
     demo: DemoHome | None = None  # what a demo's home remembers; None for an ordinary home
@@ -370,6 +372,7 @@ def _ollama(text: Callable[[str, str], str]) -> dict[str, Any]:
         "ollama_model": text("OLLAMA_MODEL", "llama3.2:3b"),
         "ollama_set": bool(text("OLLAMA_HOST", "") or text("OLLAMA_MODEL", "")),
         "ollama_timeout_s": _number("OLLAMA_TIMEOUT", text("OLLAMA_TIMEOUT", "120"), 1, 3600),
+        "ollama_reads": _order("OLLAMA_READS", text("OLLAMA_READS", ""), OLLAMA_READS),
         "ollama_concurrency": int(_number("OLLAMA_CONCURRENCY", text("OLLAMA_CONCURRENCY", "2"), 1, 64)),
     }
 

@@ -41,7 +41,7 @@ def run() -> Result:
 async def _bare(url: str, count: int) -> float:
     """Seconds for ``count`` questions, two at a time, as the default concurrency has it."""
     asked = {
-        "model": "sandbox", "messages": prompt.messages(Article.of("Bitcoin rallies", None)), "stream": False,
+        "model": "sandbox", "messages": prompt.ARTICLES.messages(Article.of("Bitcoin rallies", None)), "stream": False,
         "format": prompt.SCHEMA, "options": prompt.OPTIONS,
     }  # fmt: skip
     began = time.perf_counter()

@@ -72,6 +72,7 @@ READ: dict[str, tuple[str, str, Any]] = {
     "SIGNAL_CHANGES": ("Yes", "signal_changes", True),
     "OLLAMA_MODEL": ("tiny", "ollama_model", "tiny"),
     "OLLAMA_TIMEOUT": ("7.5", "ollama_timeout_s", 7.5),
+    "OLLAMA_READS": ("Events", "ollama_reads", ("events",)),
     "OLLAMA_CONCURRENCY": ("4", "ollama_concurrency", 4),
 }
 

@@ -22,6 +22,7 @@ from crypto_assets.sources.news_files import news_folder
 from crypto_assets.storage.io_manager import to_pandas
 from crypto_assets.storage.warehouse import Warehouse
 from crypto_assets.tables import schemas
+from crypto_assets.tables.news import RELEVANCE
 from crypto_assets.tables.pit_quality import FIRST_SEEN, PIT_QUALITY
 from crypto_assets.transforms import reactions
 
@@ -56,7 +57,10 @@ def news_articles(context: dg.AssetExecutionContext, providers: Providers) -> pd
         imported=news_files.as_items(files),
     )
     parts = rows["boilerplate"].map(len)
-    context.add_output_metadata({"boilerplate_parts": int(parts.sum()), "articles_stripped": int((parts > 0).sum())})
+    kinds = {f"{kind}_articles": int((rows["relevance"] == kind).sum()) for kind in RELEVANCE}
+    context.add_output_metadata(
+        {"boilerplate_parts": int(parts.sum()), "articles_stripped": int((parts > 0).sum()), **kinds}
+    )
     return _with_quality(rows, files, seen_at)
 
 
@@ -91,6 +95,16 @@ def article_narratives(
     frame, metadata = analysis.analyse(providers, news_articles, start, end, context.log.info)
     context.add_output_metadata(metadata)
     return shell.with_worst("article_narratives", frame, {"news_articles": news_articles})
+
+
+@dg.asset(**shell.asset_kwargs("event_narratives"), ins=shell.inputs_of("event_narratives"))
+def event_narratives(context: dg.AssetExecutionContext, providers: Providers, **inputs: pd.DataFrame) -> pl.DataFrame:
+    """Analyse each event of the run's days, by all of its outlets together."""
+    start, end = shell.days_of(context)
+    shell.show_lineage(context)
+    frame, metadata = analysis.analyse_events(providers, inputs, start, end, context.log.info)
+    context.add_output_metadata(metadata)
+    return shell.with_worst("event_narratives", frame, inputs)
 
 
 @dg.asset(**shell.asset_kwargs("narratives"), ins=shell.inputs_of("narratives"))
@@ -160,4 +174,13 @@ def theme_digests(context: dg.AssetExecutionContext, providers: Providers, **inp
     return shell.with_worst("theme_digests", frame, inputs)
 
 
-ASSETS = [news_articles, article_narratives, narratives, event_reactions, coin_events, theme_trends, theme_digests]
+ASSETS = [
+    news_articles,
+    article_narratives,
+    event_narratives,
+    narratives,
+    event_reactions,
+    coin_events,
+    theme_trends,
+    theme_digests,
+]

@@ -46,7 +46,7 @@ reanalyse = dg.define_asset_job(
     "reanalyse",
     AssetSelection.assets("article_narratives").downstream() - AssetSelection.assets(*monthly()),
     partitions_def=DAILY,
-    description="Ask the model about articles without an answer, and derive the tables that use its answers.",
+    description="Ask the model about articles and events without an answer, and derive the tables that use its answers.",
     **documented("narratives.md"),
 )
 
@@ -185,25 +185,25 @@ def derive_without_what_failed(context: dg.RunFailureSensorContext) -> dg.Sensor
     name="model_is_back",
     minimum_interval_seconds=MODEL_INTERVAL_S,
     default_status=DefaultSensorStatus.RUNNING,
-    description="Watches for articles without an answer of the model, and requests their analysis when the model answers again.",
+    description="Watches for articles and events without an answer of the model, and requests their analysis when the model answers again.",
     **documented("narratives.md"),
 )
 def model_is_back_sensor(context: dg.SensorEvaluationContext) -> dg.SensorResult | dg.SkipReason:
-    """Request the analysis of unanswered articles. It asks the server for its models only, and only while articles wait."""
+    """Request the analysis of unanswered texts. It asks the server for its models only, and only while texts wait."""
     settings, now = Settings.from_env(), datetime.now(timezone.utc)
     waiting = model_is_back.unanswered(Warehouse(settings.warehouse), settings, now)
     if not waiting.days:
-        return dg.SkipReason("no article waits for the model")
+        return dg.SkipReason("no text waits for the model")
     if observed_state.still_running(context.instance, MODEL_IS_BACK, now):
         return dg.SkipReason("a run that asks the model is under way")
     wanted_days = model_is_back.wanted_days(waiting, specs.current(), settings.ollama_model)
     found = planned(context.instance, wanted_days, MODEL_IS_BACK, now=now, cause=waiting.state)
     if not found.runs:
         return dg.SkipReason(
-            f"{waiting.articles} article(s) wait; the last attempt changed nothing, and the pause is not over"
+            f"{waiting.texts} text(s) wait; the last attempt changed nothing, and the pause is not over"
         )
     if away := asyncio.run(_away(settings)):
-        return dg.SkipReason(f"{waiting.articles} article(s) wait for the model: {away}")
+        return dg.SkipReason(f"{waiting.texts} text(s) wait for the model: {away}")
     return dg.SensorResult(run_requests=requests(found.runs, MODEL_IS_BACK))
 
 

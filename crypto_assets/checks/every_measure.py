@@ -11,6 +11,7 @@ from crypto_assets.checks import (
     identifiers,
     kept,
     measures,
+    model_agreement,
     model_drift,
     models,
     pit_quality,
@@ -38,6 +39,7 @@ def every_measure() -> dict[str, dict[str, Measure]]:
         kept.MEASURES,
         pit_quality.MEASURES,
         universe.MEASURES,
+        model_agreement.MEASURES,
         model_drift.MEASURES,
         models.MEASURES,
     )

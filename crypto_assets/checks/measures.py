@@ -215,7 +215,7 @@ def _from_first_row(due: FromFirstRow, table: str, scope: Scope, present: pl.Dat
 
 
 def _rows_of(due: RowsOf, table: str, scope: Scope, present: pl.DataFrame, closed: int) -> Counted:
-    count = present.height if due.distinct is None else present[due.distinct].n_unique()
+    count = present.height if due.distinct is None else present.select("date", due.distinct).n_unique()
     return _rows(scope, due.table), count, due.note
 
 

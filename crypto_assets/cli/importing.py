@@ -27,7 +27,8 @@ from crypto_assets.errors import CryptoAssetsError
 def import_news(files: tuple[Path, ...], copy_only: bool, as_json: bool) -> None:
     """Import news from FILES (CSV, JSON lines or Parquet; docs/news.md has the columns), and derive what rests on it.
 
-    The files are kept in NEWS_FOLDER, or in the folder news of the home. The same files again change nothing.
+    The files are kept in NEWS_FOLDER, or in the folder news of the home. The same files again change nothing: only days that
+    were not derived since the files are there are derived, so a command that was stopped is continued.
     """
     settings = configured()
     from crypto_assets.operate import home_sandbox
@@ -48,8 +49,8 @@ def import_news(files: tuple[Path, ...], copy_only: bool, as_json: bool) -> None
 
             with open_instance(settings) as instance, progress() as show:
                 report = backfill(
-                    instance, Warehouse(settings.warehouse), tables_of_news(), first, last, progress=show,
-                    asked_by="crypto-assets import-news",
+                    instance, Warehouse(settings.warehouse), tables_of_news(), first, last,
+                    not_since=found.kept_at, progress=show, asked_by="crypto-assets import-news",
                 )  # fmt: skip
         if report.failures:
             table, sentence = next(iter(report.failures.items()))

@@ -13,11 +13,13 @@ from prometheus_client import CollectorRegistry, start_http_server
 from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
+from crypto_assets.checks import model_agreement
 from crypto_assets.dates import DAY
 from crypto_assets.errors import CryptoAssetsError
 from crypto_assets.monitoring import freshness, history_report
 from crypto_assets.monitoring.alerts.ledger import Ledger
 from crypto_assets.monitoring.slo import observed
+from crypto_assets.narratives import disagreement
 from crypto_assets.settings import Settings
 from crypto_assets.storage.warehouse import Warehouse
 from crypto_assets.transforms import service_level
@@ -55,6 +57,7 @@ class ServiceCollector(Collector):
             ("tables", self._tables),
             ("service_level", self._level),
             ("history", self._history),
+            ("analyses", self._analyses),
             ("alerts", self._alerts),
         ):
             try:
@@ -117,6 +120,26 @@ class ServiceCollector(Collector):
         if history_report.ENHANCED in newest and newest[history_report.ENHANCED]["share_rows"] is not None:
             enhanced.add_metric([], newest[history_report.ENHANCED]["share_rows"])
         return [share, enhanced, looked]
+
+    def _analyses(self) -> list[Metric]:
+        """Return gauges of how often the classifier and the model differ; absent where no model ran."""
+        share = GaugeMetricFamily(
+            "crypto_assets_model_disagreement_share",
+            "Share of the last 7 days' texts whose tone the classifier and the model put in different classes.",
+            labels=["table"],
+        )
+        texts = GaugeMetricFamily(
+            "crypto_assets_model_compared_texts", "Texts of the last 7 days with both tones.", labels=["table"]
+        )
+        warehouse, today = Warehouse(self._settings.warehouse), self._now().date()
+        first = today - DAY * (model_agreement.RECENT_DAYS - 1)
+        for table in model_agreement.MEASURES:
+            rows = model_agreement.compared(warehouse, table, self._settings.ollama_model, first, today)
+            found = disagreement.counts(rows)
+            if found.texts:
+                share.add_metric([table], found.share)
+                texts.add_metric([table], found.texts)
+        return [share, texts]
 
     def _alerts(self) -> list[Metric]:
         url = self._settings.postgres_url

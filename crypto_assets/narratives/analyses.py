@@ -34,6 +34,18 @@ def best_analysis(analyses: pd.DataFrame) -> pd.DataFrame:
     return rows.loc[order.drop_duplicates("article_id").index].reset_index(drop=True)
 
 
+def newest_lexicon(analyses: pd.DataFrame) -> pd.DataFrame:
+    """Choose the row of the lexicon's newest version per article.
+
+    Args:
+        analyses: rows of ``article_narratives``.
+
+    Returns:
+        The same columns; articles without a row of the lexicon are absent.
+    """
+    return best_analysis(analyses[analyses["analyzer"].astype(str).str.match(LEXICON)])
+
+
 def _seconds(rows: pd.DataFrame) -> pd.Series:
     """Return when each analysis was made, in epoch seconds; 0 where this is not known."""
     if "analyzed_at" not in rows:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import datetime
 from typing import Any, NamedTuple
 
@@ -28,15 +28,19 @@ class Entry(NamedTuple):
     """An event in words.
 
     Attributes:
-        text: Sentences.
+        text: What happened.
+        followed: What followed such events before; "" where that is unknown.
         quoted: The articles whose titles it has.
     """
 
     text: str
+    followed: str
     quoted: tuple[Article, ...]
 
 
-def entry(event: Any, articles: Mapping[str, Article], past: PastReactions, at: datetime) -> Entry:
+def entry(
+    event: Any, articles: Mapping[str, Article], past: PastReactions, at: datetime, summary: str | None = None
+) -> Entry:
     """Say what happened.
 
     Args:
@@ -44,6 +48,7 @@ def entry(event: Any, articles: Mapping[str, Article], past: PastReactions, at: 
         articles: by id; those of the event.
         past: reactions of the days before.
         at: the day's end: only reactions that were known by then count.
+        summary: what a model says of it, with the model's name; None where none does.
 
     Returns:
         The entry. An event that turned is quoted with what was said first and what was said then.
@@ -53,8 +58,20 @@ def entry(event: Any, articles: Mapping[str, Article], past: PastReactions, at: 
     first = members[:1] if turn else [article for article in members if article.title == event.headline][:1]
     said = f"{quoted(first[0].title if first else event.headline)} ({_about(event)})."
     then = [f"Then: {quoted(turn.title)} ({turn.feed})."] if turn else []
-    text = " ".join([said, *then, *_followed(event, past, at)])
-    return Entry(text, (*first, *([turn] if turn else [])))
+    followed = " ".join(_followed(event, past, at))
+    return Entry(
+        " ".join([said, *then, *([summary] if summary else [])]), followed, (*first, *([turn] if turn else []))
+    )
+
+
+def texts(entries: Iterable[Entry]) -> Iterator[str]:
+    """Yield the sentences of entries. What followed events of one kind is said once, behind the first of them."""
+    said = {""}
+    for one in entries:
+        yield one.text
+        if one.followed not in said:
+            said.add(one.followed)
+            yield one.followed
 
 
 def quoted(title: str) -> str:

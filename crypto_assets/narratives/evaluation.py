@@ -132,8 +132,8 @@ def evaluate(rows: Sequence[Labelled], given: Sequence[str]) -> dict[str, Any]:
     document: dict[str, Any] = {"rows": len(rows), "analyzer": lexicon.ANALYZER}
     if "sentiment" in given:
         pairs = [(n, row.sentiment) for n, row in enumerate(rows) if row.sentiment is not None]
-        ours = [_class(found[n][1]) for n, _ in pairs]
-        words = [_class(lexicon.word_tone(". ".join(filter(None, texts[n])))) for n, _ in pairs]
+        ours = [tone_class(found[n][1]) for n, _ in pairs]
+        words = [tone_class(lexicon.word_tone(". ".join(filter(None, texts[n])))) for n, _ in pairs]
         document["sentiment"] = _sentiment(np.array([label for _, label in pairs], dtype=int), ours, words)
     if "theme" in given:
         document["theme"] = _themes([(row.themes, found[n][0]) for n, row in enumerate(rows) if row.themes])
@@ -159,7 +159,8 @@ def _clean(rows: Sequence[Labelled]) -> list[tuple[str, str]]:
     ]
 
 
-def _class(tone: float) -> int:
+def tone_class(tone: float) -> int:
+    """Return the class of a tone: -1, 0 or 1; within ``NEUTRAL`` of 0 it is 0."""
     return 0 if abs(tone) < NEUTRAL else 1 if tone > 0 else -1
 
 
@@ -271,7 +272,7 @@ def _stories(rows: Sequence[Labelled], texts: Sequence[tuple[str, str]]) -> dict
     ids = [f"{n:06}" for n in range(len(rows))]
     coins = all_coins()
     frame = pd.DataFrame(
-        {"article_id": ids, "available_at": [_FIRST + timedelta(seconds=n) for n in range(len(rows))], "feed": ids,
+        {"article_id": ids, "date": _FIRST.date(), "available_at": [_FIRST + timedelta(seconds=n) for n in range(len(rows))], "feed": ids,
          "title": [title for title, _ in texts], "summary": [summary for _, summary in texts],
          "symbols": [find_symbols(". ".join(filter(None, text)), coins) for text in texts]}
     )  # fmt: skip

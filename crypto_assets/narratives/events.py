@@ -20,14 +20,14 @@ from datetime import date, timedelta
 
 import pandas as pd
 
+from crypto_assets.narratives.relevance import relevance
 from crypto_assets.narratives.story_matching import Story, likeness
 from crypto_assets.narratives.story_reading import Read, read
 from crypto_assets.tables.events import BLOCK_DAYS, EVENT_DAYS, USED_DAYS, WARM_DAYS
 
 LIFE = 24.0 * EVENT_DAYS  # hours
-JOINS = 0.36  # likeness to the nearest of an event's articles from which an article joins it
+JOINS = 0.39  # likeness to the nearest of an event's articles from which an article joins it
 ON_AVERAGE = 0.26  # and its mean likeness to those that are compared, so that an event does not drift
-OFF_TOPIC = 0.15  # more is asked of an article that names neither a coin nor this market
 COMPARED = 12  # articles of an event that are compared: an event of 900 costs no more than one of 12
 CANDIDATES = 24  # articles that an article is compared with
 LOOKED_UP = 24  # rare stems by which candidates are found
@@ -64,16 +64,17 @@ def assign(articles: pd.DataFrame, start: date, end: date) -> pd.DataFrame:
     """Find the event of each article that became available by the end of ``end``.
 
     Args:
-        articles: article_id, available_at, feed, title, summary and symbols; also of the WARM_DAYS + BLOCK_DAYS - 1 +
+        articles: article_id, date, available_at, feed, title, summary and symbols; also of the WARM_DAYS + BLOCK_DAYS - 1 +
             USED_DAYS days before ``start``.
         start: the first UTC day.
         end: the last UTC day, included.
 
     Returns:
-        block (the first day of the block whose pass says it), article_id, event_id. Articles that report no happening are
-        absent. An article has a row in the pass of its own block, and one in the next where that looks back over it.
+        block (the first day of the block whose pass says it), article_id, event_id. Articles that are no news
+        (``relevance.py``) are absent. An article has a row in the pass of its own block, and one in the next where that looks back over it.
     """
     first = block_start(start)
+    articles = articles.assign(relevance=relevance(articles))  # by outlets' habits, before the frame is cut
     day = articles["available_at"].dt.date
     shown = articles[(day >= first - timedelta(days=WARM_DAYS + USED_DAYS)) & (day <= end)]
     known = shown.sort_values(["available_at", "article_id"], kind="stable").reset_index(drop=True)
@@ -91,7 +92,7 @@ def one_pass(articles: Sequence[Read | None]) -> list[str | None]:
     """Find the event of each article, in the order in which they became known.
 
     Args:
-        articles: as they are read; None for one that reports no happening.
+        articles: as they are read; None for one that is no news.
 
     Returns:
         For each article the id of its event; None where it is in none.
@@ -106,13 +107,11 @@ class _Index:
     def __init__(self) -> None:
         self._by_stem: dict[str, list[tuple[Event, Story]]] = defaultdict(list)
 
-    def add(self, article: Read) -> str | None:
+    def add(self, article: Read) -> str:
         """Return the id of the event of the next article."""
         story = article.story
-        event = self._nearest(story, JOINS if article.on_topic else JOINS + OFF_TOPIC)
+        event = self._nearest(story)
         if event is None:
-            if not article.on_topic:  # it may join an event of this market, but founds none
-                return None
             event = Event(event_id(article.article_id), story.hours)
         if len(event.compared) < COMPARED:
             event.compared.append(story)
@@ -120,11 +119,11 @@ class _Index:
                 self._by_stem[stem].append((event, story))
         return event.event_id
 
-    def _nearest(self, story: Story, least: float) -> Event | None:
+    def _nearest(self, story: Story) -> Event | None:
         scores: dict[str, tuple[float, Event]] = {}
         for event, other in self._candidates(story):
             score = likeness(story, other)
-            if score >= least and score > scores.get(event.event_id, (0.0, event))[0]:
+            if score >= JOINS and score > scores.get(event.event_id, (0.0, event))[0]:
                 scores[event.event_id] = (score, event)
         for _, event in sorted(scores.values(), key=lambda one: (-one[0], one[1].founded, one[1].event_id)):
             if sum(likeness(story, other) for other in event.compared) / len(event.compared) >= ON_AVERAGE:

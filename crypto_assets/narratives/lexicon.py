@@ -22,7 +22,7 @@ from crypto_assets.narratives.tone import tone as tone_of
 if TYPE_CHECKING:
     from vaderSentiment.vaderSentiment import SentimentIntensityAnalyzer
 
-ANALYZER = "lexicon-3"
+ANALYZER = "lexicon-4"
 DRIVERS = 5
 
 # Valence on VADER's scale (-4 to 4), by class: the meaning in market reports, where VADER has no tone or another one.

@@ -14,7 +14,8 @@ from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
 
-from crypto_assets.narratives.story_words import PLACES, StoryWords
+from crypto_assets.catalog import by_symbol
+from crypto_assets.narratives.story_words import PLACES, StoryWords, story_words
 
 UNKNOWN = 0.0003  # share of headlines with a stem that the list lacks: the rarest of the list has 0.0008
 PRIOR_SHARE = 0.5  # of the list in a stem's frequency; the rest is that of the days before
@@ -27,6 +28,7 @@ OPPOSITE = -0.1  # one headline says up, the other says down
 SAME_FEED = -0.12  # an outlet rarely reports a happening twice, but it follows it up
 A_DAY = -0.04  # for each day between them
 RARE = 5.5  # weight of a stem of about one headline in 250
+LISTED = 3  # coins, of which a text that names them says no more than one of one coin
 LEAST_SHARED = 13.0  # weights of the three rarest stems that two articles share
 _UP, _DOWN = "rise", "fall"
 
@@ -89,17 +91,30 @@ def as_story(feed: str, hours: float, coins: Iterable[str], words: StoryWords, f
     Args:
         feed: its outlet.
         hours: when it was known, in hours since 1970.
-        coins: coins that it names.
+        coins: coins of the catalogue that it names.
         words: its stems and amounts.
         frequencies: of the days before it.
 
     Returns:
         The story. Stems are in order, so that sums are the same to the last bit in every process.
     """
-    title = {stem: frequencies.weight(stem) for stem in sorted(words.title)}
-    whole = title | {stem: SUMMARY_WEIGHT * frequencies.weight(stem) for stem in sorted(words.summary)}
+    named = frozenset(coins)
+    listed = frozenset[str]().union(*map(coin_stems, named)) if len(named) >= LISTED else frozenset[str]()
+
+    def weight(stem: str) -> float:
+        return frequencies.weight(stem) / (len(named) if stem in listed else 1)
+
+    title = {stem: weight(stem) for stem in sorted(words.title)}
+    whole = title | {stem: SUMMARY_WEIGHT * weight(stem) for stem in sorted(words.summary)}
     names = frozenset(title) - usual_shares().keys()
-    return Story(feed, hours, frozenset(coins), words.numbers, names, title, whole, _norm(title), _norm(whole))
+    return Story(feed, hours, named, words.numbers, names, title, whole, _norm(title), _norm(whole))
+
+
+@cache
+def coin_stems(symbol: str) -> frozenset[str]:
+    """Return the stems by which texts name a coin of the catalogue."""
+    coin = by_symbol()[symbol]
+    return frozenset(stem for name in (symbol, coin.name, *coin.aliases) for stem in story_words(name, None).title)
 
 
 def likeness(one: Story, other: Story) -> float:

@@ -115,6 +115,7 @@ _AMOUNT = re.compile(
     rf"((?:{'|'.join(sorted(_SCALE, key=len, reverse=True))})(?!\w))?\+?",
     re.IGNORECASE,
 )
+_YEAR = re.compile(r"(?:19|20)\d\d")
 _WORD = re.compile(r"[^\W\d_](?:[\w]|['’.&](?=[^\W_]))*|[^\W_]*\d[\w]*")
 
 
@@ -155,6 +156,8 @@ def _stems(text: str, limit: int) -> tuple[list[str], list[str]]:
     numbers = []
 
     def amount(match: re.Match[str]) -> str:
+        if _YEAR.fullmatch(match.group().strip()):  # two reports of 2021 are not one report
+            return " "
         value = float(match.group(1).replace(",", "")) * _SCALE.get((match.group(2) or "").lower(), 1.0)
         numbers.append(f"{value:.4g}")
         return " "

@@ -18,6 +18,7 @@ import pandas as pd
 from crypto_assets.catalog import Coin
 from crypto_assets.narratives import boilerplate, stories
 from crypto_assets.narratives.mentions import find_symbols
+from crypto_assets.narratives.relevance import relevance
 
 STORED_DAYS = 7  # if a feed changes an article's date by at most this, it is still the stored article
 ARTICLE = [
@@ -122,15 +123,17 @@ def tag_articles(
     rows = rows[(rows["date"] >= start - timedelta(days=boilerplate.WINDOW_DAYS)) & (rows["date"] <= end)]
     rows = rows.sort_values("article_id").reset_index(drop=True)
     rows[_STRIPPED] = boilerplate.strip(rows)
+    clean = boilerplate.cleaned(rows)
+    rows["symbols"] = pd.Series([find_symbols(text, coins) for text in _texts(clean)], dtype=object)
+    rows["relevance"] = pd.Series(relevance(clean.assign(symbols=rows["symbols"])), dtype=object)
     rows = rows[rows["date"] >= start - timedelta(days=stories.WINDOW_DAYS)].reset_index(drop=True)
     clean = boilerplate.cleaned(rows)
     clean["coins"] = pd.Series([find_symbols(title, coins) for title in clean["title"]], dtype=object)
     clean["address"] = [_address(url) if isinstance(url, str) else "" for url in clean["url"]]
     rows["title_symbols"] = clean["coins"]
     rows["duplicate_of"] = pd.Series(np.array(stories.repeats(clean), dtype=object), dtype=object)
-    rows["symbols"] = pd.Series([find_symbols(text, coins) for text in _texts(clean)], dtype=object)
     return rows.loc[
-        rows["date"] >= start, [*ARTICLE, "symbols", "title_symbols", "duplicate_of", *_STRIPPED]
+        rows["date"] >= start, [*ARTICLE, "symbols", "title_symbols", "relevance", "duplicate_of", *_STRIPPED]
     ].reset_index(drop=True)
 
 

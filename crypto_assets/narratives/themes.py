@@ -137,14 +137,6 @@ OFF_TOPIC = Theme(
     "guide, tips, review, opinion, op-ed, explained, cats, next big, millionaire*, early investors, attendees, mistakes,"
     "history, roundup, recap, interview, must-have",
 )
-# Names of this market that ``evergreen.names_market`` does not know. A text without any of these is about the market only
-# where its words leave no doubt.
-_NAMED = re.compile(
-    r"(?<!\w)(?:\w+coins?|sol|kraken|cbdcs?|polygon|avalanche|chainlink|polkadot|uniswap|aave|grayscale|gbtc|mainnet|testnet"
-    r"|altseason|decentrali[sz]ed|buterin|vitalik|alameda|ftx|celsius|crypto\.com|mt\.?\s?gox|a16z|andreessen|sharding"
-    r"|composab\w+|saft)(?!\w)",
-    re.IGNORECASE,
-)
 LEAST_ELSEWHERE = {"adoption": 4, "technology": 4}
 LEAST_OF_OTHERS = 2  # what the remaining themes need in a text without a word of the market: one clear word
 TITLE = 2  # times that a word of the title counts; people name the theme of an article by its title
@@ -174,7 +166,7 @@ def themes_of(title: str, summary: str = "", *, names_coin: bool = False) -> lis
         (theme, weight, the words of the text that decided), the largest weight first. A theme that is too weak for a
         text without a word of the market is left out.
     """
-    about_market = names_coin or names_market(title, summary) or _NAMED.search(title) or _NAMED.search(summary)
+    about_market = names_coin or names_market(title, summary)
     if not about_market and is_elsewhere(title, summary):
         return []
     found = []

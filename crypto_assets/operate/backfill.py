@@ -70,6 +70,7 @@ def backfill(
     end: date,
     *,
     missing_only: bool = False,
+    not_since: datetime | None = None,
     progress: Progress = lambda *_: None,
     asked_by: str = "crypto-assets backfill",
 ) -> BackfillReport:
@@ -82,6 +83,7 @@ def backfill(
         start: The first day, UTC.
         end: The last day, included.
         missing_only: Only days that are not materialised, and coins whose rows materialised days lack.
+        not_since: Only days that were not materialised at or after this instant, where it is given.
         progress: Called before each run and at the end.
         asked_by: The command that the reason of the runs names.
 
@@ -94,6 +96,11 @@ def backfill(
     began = time.monotonic()
     runs.fail_dead_runs(instance)
     wanted = _wanted(instance, tables, start, end, missing_only)
+    if not_since is not None:
+        for table, listed in wanted.items():
+            records = staleness.newest_records(instance, table, start, end)
+            done = {day for day, record in records.items() if record.timestamp >= not_since.timestamp()}
+            wanted[table] = [day for day in listed if day not in done]
     what = "what is missing of " if missing_only else ""
     work = _Work(instance, warehouse, progress)
     work.run_all(planned(command.asked(wanted, f"{asked_by}: {what}{start} to {end}")))

@@ -7,7 +7,7 @@ import os
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import date, datetime
+from datetime import date, datetime, timezone
 from io import BytesIO
 from pathlib import Path
 
@@ -29,6 +29,7 @@ class Imported:
         set_aside: Reason -> rows that are no articles.
         first: The first day of publication, UTC; None without any article.
         last: The last day.
+        kept_at: When the newest of the files was written into the folder; None without any article.
     """
 
     articles: int
@@ -36,6 +37,7 @@ class Imported:
     set_aside: dict[str, int]
     first: date | None
     last: date | None
+    kept_at: datetime | None
 
 
 def import_files(files: Sequence[Path], settings: Settings, now: datetime) -> Imported:
@@ -63,7 +65,8 @@ def import_files(files: Sequence[Path], settings: Settings, now: datetime) -> Im
     folder = settings.news_folder or settings.home / IMPORTED
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        written = [name for path, rows in read if (name := _store(folder, path, rows)) is not None]
+        kept = [stored for path, rows in read if (stored := _store(folder, path, rows)) is not None]
+        times = [(folder / name).stat().st_mtime for name, _ in kept]
     except OSError as error:
         raise CryptoAssetsError(
             f"{folder} cannot be written ({error}){free_space_note(error, folder)}; make it writable, or set NEWS_FOLDER"
@@ -73,11 +76,17 @@ def import_files(files: Sequence[Path], settings: Settings, now: datetime) -> Im
         for record in rows.set_aside:
             aside[record.reason] += record.count
     first, last = news_files.days_of(rows for _, rows in read) or (None, None)
-    return Imported(sum(rows.frame.height for _, rows in read), tuple(written), dict(aside), first, last)
+    written = tuple(name for name, new in kept if new)
+    kept_at = datetime.fromtimestamp(max(times), timezone.utc) if times else None
+    return Imported(sum(rows.frame.height for _, rows in read), written, dict(aside), first, last, kept_at)
 
 
-def _store(folder: Path, path: Path, rows: NewsRows) -> str | None:
-    """Write the articles of a file under a name that says its content; None where it is there, or has none."""
+def _store(folder: Path, path: Path, rows: NewsRows) -> tuple[str, bool] | None:
+    """Write the articles of a file under a name that says its content.
+
+    Returns:
+        The name, and whether the folder did not have it; None where the file has no article.
+    """
     if rows.frame.is_empty():
         return None
     kept = rows.frame.rename({"first_seen_at": "seen_at"})
@@ -85,11 +94,11 @@ def _store(folder: Path, path: Path, rows: NewsRows) -> str | None:
     kept.select("feed", "title", "summary", "url", "language", "published_at", "seen_at").write_parquet(body)
     name = f"{path.name.partition('.')[0]}-{hashlib.sha256(body.getvalue()).hexdigest()[:12]}.parquet"
     if (folder / name).exists():
-        return None
+        return name, False
     part = folder / f".{name}.{os.getpid()}"
     part.write_bytes(body.getvalue())
     part.replace(folder / name)
-    return name
+    return name, True
 
 
 def tables_of_news() -> list[str]:

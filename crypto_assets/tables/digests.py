@@ -17,8 +17,8 @@ _DAY_END = "the day's end"
 THEME_DIGESTS = Contract(
     table="theme_digests",
     description="The day in three paragraphs: for each of its largest themes the numbers, and the events that most outlets reported on "
-    f"that day, with what prices did after such events of the {SIMILAR_DAYS} days before. The text is put together from tables and quotes "
-    "titles; nothing in it is made up.",
+    f"that day, with what prices did after such events of the {SIMILAR_DAYS} days before. The text is put together from tables, quotes "
+    "titles, and has a model's summary of an event under the model's name; nothing else in it is made up.",
     grain=f"theme (the {LARGEST_THEMES} largest) x day",
     key=("theme", "date"),
     columns=(
@@ -26,10 +26,10 @@ THEME_DIGESTS = Contract(
         day(),
         available_at(_DAY_END),
         source(),
-        Column("rank", pl.Int64, "place", "1 for the theme of most events; of a tie the one of most outlets, then by name. 'other' only "
-               "where it is alone.", lower=1, upper=LARGEST_THEMES),
+        Column("rank", pl.Int64, "place", "1 for the theme whose events most outlets reported that day, the first outlet of each not counted; of a tie the "
+               "one of most events, then by name. 'other' only where it is alone.", lower=1, upper=LARGEST_THEMES),
         Column("digest", pl.String, "text", f"Counts, tone, coins and at most {EVENTS_SHOWN} events: the title, since when, how many outlets, "
-               "which coins, how it turned, and what followed such events.", nullable=False),
+               "which coins, how it turned, the summary of a model where one ran, and what followed such events.", nullable=False),
         Column("article_ids", TEXTS, "article_id", "The articles it quotes, in its order.", nullable=False),
         Column("links", TEXTS, "address", "Their addresses, in the same order; empty where a feed gave none.", nullable=False),
     ),
@@ -49,6 +49,7 @@ _OF_A_DIGEST = {
         *(f"news_events.{name}" for name in ("first_symbols", "first_theme", "first_tone")),
         "news_articles.clean_title",
         "theme_trends.share_change_7d",
+        "event_narratives.summary",
         *(f"event_reactions.{name}" for name in ("theme", "direction", "return", "abnormal_return")),
     ),
     "article_ids": (*_SHOWN, "news_events.turned_at", "news_events.headline"),
@@ -67,6 +68,7 @@ SPECS = (
                 "theme_trends": 0,
                 "news_articles": EVENT_DAYS + SEEN_LATE_DAYS,
                 "event_reactions": SIMILAR_DAYS,
+                "event_narratives": 0,
             },
             required=("news_events",),
             dry_run=False,

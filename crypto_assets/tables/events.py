@@ -10,7 +10,7 @@ from crypto_assets.tables.contract import TEXTS, TIMESTAMP, Column, Contract
 from crypto_assets.tables.news import (
     DAILY,
     DERIVED,
-    NEWS,
+    NEWS_FRESHNESS,
     SEEN_LATE_DAYS,
     THEMES,
     TICKS,
@@ -130,7 +130,13 @@ COIN_EVENTS = Contract(
     pit_quality=WorstOfInputs(by=None),
 )  # fmt: skip
 
-_TEXT = ("news_articles.clean_title", "news_articles.clean_summary", "news_articles.feed", "news_articles.symbols")
+_TEXT = (
+    "news_articles.clean_title",
+    "news_articles.clean_summary",
+    "news_articles.feed",
+    "news_articles.symbols",
+    "news_articles.relevance",
+)
 _ORDER = ("news_articles.available_at", "news_articles.article_id")
 _EVENT = (*_TEXT, *_ORDER)
 _OF_AN_EVENT = {
@@ -192,7 +198,7 @@ SPECS = (
             columns=_OF_AN_EVENT,
         ),
         when=TICKS,
-        freshness=NEWS,
+        freshness=NEWS_FRESHNESS,
         expected=DaysWithRows(note="days with at least one event count; guides and price predictions are none"),
         chunk=DERIVED,
         read_by_features=None,

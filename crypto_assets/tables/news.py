@@ -34,6 +34,8 @@ IMPACT_HORIZONS = ("immediate", "short_term", "medium_term", "long_term", "uncer
 # ok: the answer keeps the bounds. invalid: the answer has another form. timeout: no answer in time. refused: the server or
 # the model rejects this article. unavailable: no model answered any article.
 ANALYSIS_STATUSES = ("ok", "invalid", "timeout", "refused", "unavailable")
+RELEVANCE = NEWS, EVERGREEN, OFF_TOPIC = "news", "evergreen", "off_topic"
+HABIT_DAYS = 7  # days before an article, from which its outlet's habit is counted
 
 _FIRST_KNOWN = (
     "first fetch of the day: published_at (a date without time or zone counts as the latest instant that it can mean, but "
@@ -85,6 +87,13 @@ NEWS_ARTICLES = Contract(
             nullable=False,
         ),
         Column("title_symbols", TEXTS, "coins", "Those of symbols that clean_title names; the others stand in the summary only."),
+        Column(
+            "relevance", pl.String, "name",
+            "What the article is to this market: news; evergreen (its title is that of a guide, a price prediction, a column, a "
+            "market report or an advertisement); off_topic (it names neither a coin nor this market, and less than 80 % of its "
+            "outlet's articles of the 7 days before do). Only news is in news_events. Null in rows from before the column.",
+            allowed=RELEVANCE,
+        ),
         Column(
             "duplicate_of", pl.String, "article_id",
             "The earliest article known before, of the same or the 2 days before, that this one repeats; else null.",
@@ -268,7 +277,7 @@ THEME_TRENDS = Contract(
 )
 
 # A night without news is no failure.
-NEWS = Freshness(warn_after=timedelta(hours=6), late_after=timedelta(hours=24), by_coin=False)
+NEWS_FRESHNESS = Freshness(warn_after=timedelta(hours=6), late_after=timedelta(hours=24), by_coin=False)
 DAILY = Freshness(warn_after=timedelta(hours=36), late_after=timedelta(hours=48), by_coin=False)
 TICKS = frozenset({When.TICK, When.SETTLE})
 DERIVED = Chunk(days=None, hourly_rows=None)
@@ -336,7 +345,7 @@ SPECS = (
         owner=OWNER,
         rows_from=FromProvider(pool="news", settles_after=SETTLES_AFTER, history=FULL_HISTORY, newest_only=True),
         when=TICKS,
-        freshness=NEWS,
+        freshness=NEWS_FRESHNESS,
         expected=DaysWithRows(note="days with at least one article count; feeds show only the newest articles"),
         chunk=Chunk(days=COINGECKO_RANGE_DAYS, hourly_rows=None),
         read_by_features=None,
@@ -356,7 +365,7 @@ SPECS = (
             columns=_OF_AN_ARTICLE,
         ),
         when=TICKS,
-        freshness=NEWS,
+        freshness=NEWS_FRESHNESS,
         expected=RowsOf(table="news_articles", distinct="article_id", note="each article is analysed"),
         chunk=DERIVED,
         read_by_features=None,

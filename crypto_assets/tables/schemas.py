@@ -18,6 +18,7 @@ from crypto_assets.tables.derivatives import IMPLIED_VOLATILITY as IMPLIED_VOLAT
 from crypto_assets.tables.derivatives import OPEN_INTEREST as OPEN_INTEREST
 from crypto_assets.tables.derivatives import PERPETUAL_BARS as PERPETUAL_BARS
 from crypto_assets.tables.digests import THEME_DIGESTS as THEME_DIGESTS
+from crypto_assets.tables.event_narratives import EVENT_NARRATIVES as EVENT_NARRATIVES
 from crypto_assets.tables.macro import MACRO_INDICATORS as MACRO_INDICATORS
 from crypto_assets.tables.macro import MACRO_SERIES as MACRO_SERIES
 from crypto_assets.tables.ml import ML_FEATURES as ML_FEATURES

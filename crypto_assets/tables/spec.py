@@ -257,7 +257,7 @@ class RowsOf(_Declared):
 
     Attributes:
         table: The other table.
-        distinct: Column whose distinct values are counted; None: rows are counted.
+        distinct: Column whose distinct values are counted, those of each day; None: rows are counted.
         note: Remark for the check's report.
     """
 

@@ -124,6 +124,26 @@ def test_rows_expected_counts_gaps_and_names_the_worst_coin(scope: Scope) -> Non
     assert not gaps.passed  # 141 of 144 is below 98 %
 
 
+def test_rows_expected_of_an_event_on_each_of_its_days(scope: Scope) -> None:
+    """An event of two days owes an analysis on both, however many analysers there are."""
+    known = [{"event_id": "a", "date": day, "available_at": MIDNIGHT, "source": "test"} for day in DAYS[:2]]
+    shape: dict[str, Any] = {
+        "outlets": ["x"],
+        "outlet_count": 1,
+        "articles": ["n"],
+        "article_count": 1,
+        "new_article_count": 1,
+    }
+    event = {"first_seen": MIDNIGHT, "headline": "x", "symbols": [], "first_symbols": [], **shape}
+    write(scope, "news_events", [{**row, **event} for row in known])
+    said = {"outlet_count": 1, "articles_read": ["n"], "drivers": [], "affected_symbols": [], "status": "ok"}
+    analysed = [{**row, **said, "analyzer": name} for row in known for name in ("lexicon-3", "llm")]
+    write(scope, "event_narratives", analysed)
+    assert measure(scope, "event_narratives", "rows_expected").passed
+    write(scope, "event_narratives", analysed[:2])
+    assert not measure(scope, "event_narratives", "rows_expected").passed
+
+
 def test_rows_expected_from_the_hour_of_listing_on(scope: Scope) -> None:
     write(scope, "prices", hourly("prices", HOURS, ("BTC",)) + hourly("prices", HOURS[38:], ("ETH",)))
     outcome = measure(scope, "prices", "rows_expected")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
 
@@ -81,6 +82,11 @@ def test_a_file_reaches_every_table_of_news_once(platform: Platform, tmp_path: P
     versions = {table: platform.warehouse.version(table) for table in tables}
     again = run(archive)
     assert again["files_written"] == [] and again["set_aside"] == said["set_aside"]
+    assert {table: counts["requested"] for table, counts in again["partitions"].items()} == dict.fromkeys(tables, 0)
+    [kept] = (Path(platform.env["CRYPTO_ASSETS_HOME"]) / "news").iterdir()
+    soon = datetime.now(timezone.utc).timestamp() + 60
+    os.utime(kept, (soon, soon))  # as if the command had been stopped before any day: every day is derived again
+    assert run(archive)["partitions"] == dict.fromkeys(tables_of_news(), days)
     for table, rows_before in tables.items():
         assert_frame_equal(platform.read(table), rows_before)
         assert platform.warehouse.version(table) == versions[table], table

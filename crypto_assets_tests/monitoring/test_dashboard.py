@@ -60,6 +60,9 @@ def exposed(instance: DagsterInstance, warehouse: Warehouse, put: Any) -> dict[s
         shares = {f"share_{name}": 1.0 for name in ("materialized", "with_rows", "rows")}
         days = {f"partitions_{name}": 1 for name in ("expected", "materialized", "with_rows")}
         put("history_report", asset=table, ts=slot, date=now.date(), available_at=now, **shares, **days)
+    for analyzer in ("lexicon-3", Settings.from_env().ollama_model):
+        said = {"analyzer": analyzer, "sentiment": 0.5, "status": "ok", "drivers": [], "affected_symbols": []}
+        put("article_narratives", article_id="a", date=now.date(), available_at=now, **said)
     Ledger(os.environ["DAGSTER_POSTGRES_URL"]).observe("staleness", [Sighting("ohlc", "late", now)], now, "x")
     server, _ = serve(Settings.from_env(), 0)
     try:

@@ -8,6 +8,7 @@ from datetime import datetime, timedelta, timezone
 from pathlib import Path
 
 import httpx
+import polars as pl
 import pytest
 from dagster import DagsterInstance
 from prometheus_client.parser import text_string_to_metric_families
@@ -18,6 +19,7 @@ from crypto_assets.monitoring.alerts.ledger import Ledger
 from crypto_assets.monitoring.metrics import serve
 from crypto_assets.settings import Settings
 from crypto_assets.storage.warehouse import Warehouse
+from crypto_assets.tables.schemas import ARTICLE_NARRATIVES
 
 
 def scrape(settings: Settings) -> dict[tuple[str, ...], float]:
@@ -49,6 +51,26 @@ def test_a_scrape(instance: DagsterInstance, warehouse: Warehouse, put) -> None:
     assert found["crypto_assets_open_incidents", "staleness", "ohlc"] == 1
     assert found[("crypto_assets_undelivered_messages",)] == 1
     assert [found["crypto_assets_up", part] for part in ("tables", "service_level", "alerts")] == [1, 1, 1]
+
+
+def test_disagreements_of_classifier_and_model(warehouse: Warehouse) -> None:
+    now = datetime.now(timezone.utc)
+    said = [("a", "lexicon-3", 0.5), ("a", "llm", -0.5), ("b", "lexicon-3", 0.5), ("b", "llm", 0.5), ("c", "llm", 0.5)]
+    same = {
+        "date": now.date(),
+        "available_at": now,
+        "source": "derived",
+        "status": "ok",
+        "drivers": [],
+        "affected_symbols": [],
+    }
+    rows = [{"article_id": name, "analyzer": analyzer, "sentiment": tone, **same} for name, analyzer, tone in said]
+    warehouse.write(ARTICLE_NARRATIVES, ARTICLE_NARRATIVES.conform(pl.DataFrame(rows)), [now.date()])
+    found = scrape(Settings.from_env({**os.environ, "OLLAMA_MODEL": "llm"}))
+    assert found["crypto_assets_model_disagreement_share", "article_narratives"] == 0.5
+    assert found["crypto_assets_model_compared_texts", "article_narratives"] == 2
+    assert ("crypto_assets_model_disagreement_share", "event_narratives") not in found
+    assert found["crypto_assets_up", "analyses"] == 1
 
 
 def test_what_cannot_be_read_is_down_and_absent(warehouse: Warehouse, put, monkeypatch: pytest.MonkeyPatch) -> None:

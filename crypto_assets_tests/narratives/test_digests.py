@@ -84,8 +84,10 @@ def written(events: pd.DataFrame = EVENTS, past: pd.DataFrame | None = None, **c
 
 def test_a_day_by_hand() -> None:
     found = written(past=reactions(-0.03, -0.02, -0.01, 0.01, 0.02), security=0.05)
-    assert list(found["theme"]) == ["security", "regulation"]
-    first = found.iloc[0]
+    assert list(found["theme"]) == ["regulation", "security"], (
+        "two outlets reported one event of regulation on that day"
+    )
+    first = found.iloc[1]
     assert first["digest"] == (
         "Security: 2 of 3 events. Share of stories +5 points against 7 days before. Tone -0.20. Coins: ETH, BTC. "
         "“Bridge ‘drained’ [x](http://evil) <script>” (new; wire; BTC, ETH). "
@@ -95,6 +97,23 @@ def test_a_day_by_hand() -> None:
     )
     assert (first["article_ids"], first["links"]) == (["a2", "a0"], ["", "https://n.example/0"])
     assert first["available_at"] == START + DAY
+
+
+def test_what_is_said_already_is_not_said_again_and_questions_come_last() -> None:
+    news = listed(
+        (1, "wire", "El Salvador adopts Bitcoin amid glitches", None),
+        (2, "desk", "Glitches plague Bitcoin rollout in El Salvador", None),
+        (3, "desk", "Exchange hacked for 40 million", None),
+        (4, "post", "Exchange hacked for 90 million", None),
+        (5, "post", "Is Bitcoin dead?", None),
+        (6, "wire", "Is Bitcoin dead?", None),
+    )
+    members = (["a0"], ["a1"], ["a2"], ["a3"], ["a4", "a5"])
+    events = pd.DataFrame([event(f"e{n}", names, news) for n, names in enumerate(members)])
+    past = reactions(-0.03, -0.02, -0.01, 0.01, 0.02)
+    (row,) = theme_digests(events, empty(THEME_TRENDS), news, past).itertuples()
+    assert row.article_ids == ["a0", "a2", "a3"], "the rollout once, two hacks are two, and the question is left out"
+    assert row.digest.count("After such events") == 1
 
 
 def test_headlines_that_contradict_each_other_are_one_entry() -> None:

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from crypto_assets.narratives.lexicon import judge
 from crypto_assets.narratives.tone import NEUTRAL, tone, tone_model
-from crypto_assets.narratives.train_tone import labelled, main
+from crypto_assets.narratives.train_tone import STRENGTHS, labelled, main, simplest
 
 PROBABILITY = st.floats(0.001, 1)
 
@@ -44,6 +44,15 @@ def test_the_card_names_the_data_and_the_figures() -> None:
     figures = card["cross_validated"]
     assert isinstance(figures, dict)
     assert figures["accuracy"] > 0.63 > figures["lexicon_accuracy"]
+    tried = card["accuracy_by_strength"]
+    assert isinstance(tried, dict) and set(tried) == set(map(str, STRENGTHS))
+    assert card["strength"] == simplest({float(name): accuracy for name, accuracy in tried.items()}, figures["texts"])
+
+
+def test_the_most_regularised_of_equally_good_strengths_is_chosen() -> None:
+    accuracies = {0.05: 0.60, 0.1: 0.65, 0.5: 0.66, 1.0: 0.65}
+    assert simplest(accuracies, 1000) == 0.1, "one standard error of 0.66 on 1,000 texts is 0.015"
+    assert simplest(accuracies, 10_000_000) == 0.5
 
 
 def test_a_model_is_trained_from_a_file_and_twice_the_same(tmp_path: Path) -> None:

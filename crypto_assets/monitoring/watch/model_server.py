@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from datetime import datetime
 
-from crypto_assets.checks.analysis_health import analysis_health
+from crypto_assets.checks.analysis_health import analysis_health, event_health
 from crypto_assets.checks.outcome import Scope
 from crypto_assets.dates import DAY
 from crypto_assets.monitoring.alerts.incidents import Sighting
@@ -16,7 +16,9 @@ from crypto_assets.storage.warehouse import Warehouse
 
 SUBJECT = "ollama"
 PROBES, PAUSE_S = 3, 1.0
-UNANSWERED = 0.5  # share of the last day's articles; single failures are reported by the check analysis_health
+UNANSWERED = (
+    0.5  # share of the last day's articles and events; single failures are reported by the check analysis_health
+)
 
 
 def model_server(settings: Settings, now: datetime) -> list[Sighting]:
@@ -38,10 +40,14 @@ def model_server(settings: Settings, now: datetime) -> list[Sighting]:
     if why is not None:
         return [Sighting(SUBJECT, why, now)]
     today = now.date()
-    health = analysis_health(Scope(Warehouse(settings.warehouse), settings, today - DAY, today, now))
-    articles, unanswered = health.numbers["articles"], health.numbers["without_an_answer"]
-    silent = articles > 0 and unanswered / articles > UNANSWERED
-    return [Sighting(SUBJECT, health.description if silent else None, now)]
+    scope = Scope(Warehouse(settings.warehouse), settings, today - DAY, today, now)
+    measures = {"articles": analysis_health, "events": event_health}
+    healths = {what: measures[what](scope) for what in settings.ollama_reads}
+    texts = sum(health.numbers[what] for what, health in healths.items())
+    unanswered = sum(health.numbers["without_an_answer"] for health in healths.values())
+    silent = texts > 0 and unanswered / texts > UNANSWERED
+    said = "; ".join(health.description for health in healths.values() if not health.passed)
+    return [Sighting(SUBJECT, said if silent else None, now)]
 
 
 async def _why_no_answer(settings: Settings) -> str | None:

@@ -1,4 +1,4 @@
-"""Ask the model about articles: each text once, a few at a time, each failing alone.
+"""Ask the model about texts (articles, events): each text once, a few at a time, each failing alone.
 
 The journal gives what was answered before. A text that failed is asked again in the next run, until it has failed
 ``GIVE_UP_AFTER`` times by its own fault (while the model answered others). A server that keeps failing is not asked any
@@ -18,15 +18,15 @@ from crypto_assets.narratives.llm.answer import InvalidAnswerError, parse
 from crypto_assets.narratives.llm.breaker import Breaker
 from crypto_assets.narratives.llm.client import CallError, Model, ModelAwayError, Ollama, Reply
 from crypto_assets.narratives.llm.journal import Entry, Journal
-from crypto_assets.narratives.llm.prompt import PROMPT_HASH
-from crypto_assets.narratives.llm.text import Article
+from crypto_assets.narratives.llm.prompt import ARTICLES, Request
+from crypto_assets.narratives.llm.text import Text
 from crypto_assets.settings import Settings
 
 GIVE_UP_AFTER = 8
 PATIENCE, FLOOR_S = 10, 30.0  # limit of a call: 10 times the slowest good one so far, at least 30 s
 CLAIM_POLL_S = 0.5
 
-Progress = Callable[[int, int, float], None]  # articles done, all articles, seconds since the first
+Progress = Callable[[int, int, float], None]  # texts done, all texts, seconds since the first
 
 
 @dataclass
@@ -44,73 +44,71 @@ class Report:
     statuses: Counter[str] = field(default_factory=Counter)
 
 
-def better(entries: Iterable[Entry], digest: str | None) -> Entry | None:
+def better(entries: Iterable[Entry], digest: str | None, prompt_hash: str = ARTICLES.hash) -> Entry | None:
     """Choose the entry that counts.
 
     Args:
         entries: the entries of one text.
         digest: the digest of the model's weights; None if unknown.
+        prompt_hash: the hash of what is asked.
 
     Returns:
         A good entry of this digest and prompt, else the newest good one, else the newest failure; None without entries.
     """
 
     def rank(entry: Entry) -> tuple[bool, bool, float]:
-        current = entry.prompt_hash == PROMPT_HASH and entry.model_digest == (digest or entry.model_digest)
+        current = entry.prompt_hash == prompt_hash and entry.model_digest == (digest or entry.model_digest)
         moment = entry.answered_at.timestamp() if entry.answered_at else 0.0
         return entry.status == "ok", current, moment
 
     return max(entries, key=rank, default=None)
 
 
-def current(entry: Entry | None, model: Model) -> bool:
-    """Whether the entry was made by this model with today's prompt."""
-    return entry is not None and (entry.model_digest, entry.prompt_hash) == (model.digest, PROMPT_HASH)
-
-
 async def analyse(
-    articles: Sequence[Article],
+    texts: Sequence[Text],
     settings: Settings,
     journal: Journal,
     *,
     answered: Mapping[str, tuple[str, str]] | None = None,
     breaker: Breaker | None = None,
     progress: Progress = lambda *_: None,
+    request: Request = ARTICLES,
 ) -> Report:
     """Ask the model about every text that has no good answer yet.
 
     Failures of the server or the model are part of the report and raise nothing.
 
     Args:
-        articles: the texts.
+        texts: the texts.
         settings: the server, the model and its limits.
         journal: where answers are stored.
         answered: content hash -> (digest, prompt hash) of good answers in the table, in case the journal was lost.
         breaker: the circuit breaker; by default a new one.
-        progress: called after each article.
+        progress: called after each text.
+        request: what is asked about each text.
 
     Returns:
-        The entries, and why articles were not asked.
+        The entries, and why texts were not asked about.
 
     Raises:
         InstanceError: the journal cannot be reached.
     """
     began = time.monotonic()
     report = Report()
-    texts = {article.content_hash: article for article in articles}
+    by_hash = {text.content_hash: text for text in texts}
     async with Ollama(settings) as client:
         try:
             report.model = await client.probe()
         except ModelAwayError as error:
             report.reason = str(error)
         known: dict[str, list[Entry]] = {}
-        for entry in await asyncio.to_thread(_remembered, journal, settings.ollama_model, list(texts)):
+        for entry in await asyncio.to_thread(_remembered, journal, settings.ollama_model, list(by_hash)):
             known.setdefault(entry.content_hash, []).append(entry)
         digest = report.model.digest if report.model else None
-        report.entries = {h: found for h, e in known.items() if (found := better(e, digest)) is not None}
+        report.entries = {h: found for h, e in known.items() if (found := better(e, digest, request.hash)) is not None}
         if report.model is not None:
-            pending = _pending(texts, report, known, answered or {})
-            run = _Run(client, report.model, journal, settings, breaker or Breaker(), progress, len(pending))
+            pending = _pending(by_hash, report, known, answered or {}, request)
+            run = _Run(client, report.model, journal, settings, breaker or Breaker(), progress, len(pending), request)
             await run.all(pending)
             run.note(report)
         report.calls = client.calls
@@ -134,27 +132,28 @@ def _remembered(journal: Journal, model: str, texts: Sequence[str]) -> list[Entr
 
 
 def _pending(
-    texts: Mapping[str, Article],
+    texts: Mapping[str, Text],
     report: Report,
     known: Mapping[str, list[Entry]],
     answered: Mapping[str, tuple[str, str]],
-) -> list[Article]:
+    request: Request,
+) -> list[Text]:
     """Return the texts without a good answer of this model and prompt, except those that were given up.
 
-    They are in the order of their hashes. So many articles that no model answers well are mixed with the others, and do
+    They are in the order of their hashes. So many texts that no model answers well are mixed with the others, and do
     not open the breaker before the others were asked.
     """
     model = report.model
     assert model is not None
-    pending = []
-    for content_hash, article in sorted(texts.items()):
-        own = next((e for e in known.get(content_hash, ()) if current(e, model)), None)
-        if (own is not None and own.status == "ok") or answered.get(content_hash) == (model.digest, PROMPT_HASH):
+    wanted, pending = (model.digest, request.hash), []
+    for content_hash, text in sorted(texts.items()):
+        own = next((e for e in known.get(content_hash, ()) if (e.model_digest, e.prompt_hash) == wanted), None)
+        if (own is not None and own.status == "ok") or answered.get(content_hash) == wanted:
             report.reused += 1
         elif own is not None and own.blamed >= GIVE_UP_AFTER:
             report.given_up += 1
         else:
-            pending.append(article)
+            pending.append(text)
     return pending
 
 
@@ -174,27 +173,29 @@ class _Run:
         breaker: Breaker,
         progress: Progress,
         total: int,
+        request: Request,
     ) -> None:
         self._client, self._model, self._journal, self._breaker = client, model, journal, breaker
+        self._request = request
         self._limit_s, self._workers = settings.ollama_timeout_s, settings.ollama_concurrency
         self._progress, self._total, self._began = progress, total, time.monotonic()
         self._slowest, self._good, self._done = 0.0, 0, 0
         self.entries: dict[str, Entry] = {}
         self.retries = 0
-        self._transient: dict[str, Article] = {}
+        self._transient: dict[str, Text] = {}
         self._failed: set[tuple[str, str, str]] = set()
 
-    async def all(self, articles: Sequence[Article]) -> None:
-        """Ask about every article once; at the end, once more about those that failed for a temporary reason."""
-        await self._each(articles)
-        again = [article for article in self._transient.values() if not self._breaker.dead]
+    async def all(self, texts: Sequence[Text]) -> None:
+        """Ask about every text once; at the end, once more about those that failed for a temporary reason."""
+        await self._each(texts)
+        again = [text for text in self._transient.values() if not self._breaker.dead]
         self.retries = len(again)
         self._total += len(again)
         await self._each(again)
         await asyncio.to_thread(self._blame)
 
-    async def _each(self, articles: Sequence[Article]) -> None:
-        queue = deque(articles)
+    async def _each(self, texts: Sequence[Text]) -> None:
+        queue = deque(texts)
 
         async def work() -> None:
             while queue:
@@ -205,18 +206,18 @@ class _Run:
 
         await asyncio.gather(*(work() for _ in range(min(self._workers, len(queue)))))
 
-    async def _one(self, article: Article) -> None:
+    async def _one(self, text: Text) -> None:
         if not self._breaker.open:
-            await self._ask(article)
+            await self._ask(text)
             return
         async with self._breaker.gate:  # while it is open, one call at a time
             while self._breaker.open:
                 if not await self._breaker.recover(self._client.probe) and self._breaker.dead:
                     return
-            await self._ask(article)
+            await self._ask(text)
 
-    async def _ask(self, article: Article) -> None:
-        key = (article.content_hash, self._model.digest, PROMPT_HASH)
+    async def _ask(self, text: Text) -> None:
+        key = (text.content_hash, self._model.digest, self._request.hash)
         while not await asyncio.to_thread(self._journal.claim, key):
             await asyncio.sleep(CLAIM_POLL_S)
         try:
@@ -225,29 +226,34 @@ class _Run:
             if found is not None and found.status == "ok":  # another process has answered it meanwhile
                 self.entries[key[0]] = found
                 return
-            entry = await self._call(article)
+            entry = await self._call(text)
             if entry is not None:
                 self.entries[key[0]] = await asyncio.to_thread(self._journal.record, entry)
         finally:
             await asyncio.to_thread(self._journal.release, key)
 
-    async def _call(self, article: Article) -> Entry | None:
+    async def _call(self, text: Text) -> Entry | None:
         """Make one call and return its outcome; None where the request did not reach the server."""
         began, limit = time.monotonic(), self._patience()
         base = Entry(
-            article.content_hash, self._model.digest, PROMPT_HASH, self._model.name, "ok", sandbox=self._model.sandbox
+            text.content_hash,
+            self._model.digest,
+            self._request.hash,
+            self._model.name,
+            "ok",
+            sandbox=self._model.sandbox,
         )
-        self._transient.pop(article.content_hash, None)
+        self._transient.pop(text.content_hash, None)
         try:
-            reply = await self._client.ask(self._model, article, limit)
+            reply = await self._client.ask(self._model, text, limit, self._request)
         except ModelAwayError as error:
             self._breaker.trip(base.key, str(error))
-            self._transient[article.content_hash] = article
+            self._transient[text.content_hash] = text
             return _with(base, "unavailable", str(error)) if error.reached else None
         except CallError as error:
             self._fail(base, error.status, str(error))
             if error.transient:
-                self._transient[article.content_hash] = article
+                self._transient[text.content_hash] = text
             return _with(base, error.status, str(error))
         entry = _with(base, "ok", None, reply)
         try:
@@ -270,7 +276,7 @@ class _Run:
         return min(self._limit_s, max(FLOOR_S, PATIENCE * self._slowest)) if self._good >= 3 else self._limit_s
 
     def _blame(self) -> None:
-        """Count failures that were the article's fault.
+        """Count failures that were the text's fault.
 
         In these cases the server was not failing for all, and the model answered others.
         """

@@ -1,4 +1,4 @@
-"""The official Ollama client, reduced to two questions: is the model there, and what does it say about this article.
+"""The official Ollama client, reduced to two questions: is the model there, and what does it say about this text.
 
 Every failure becomes one of two errors, each with one sentence. The official client raises builtins, httpx, pydantic
 and its own errors, and has no time-out. Here each call has a time-out for the whole answer.
@@ -22,7 +22,7 @@ from crypto_assets.errors import CryptoAssetsError
 from crypto_assets.lazy import lazy
 from crypto_assets.narratives.llm import prompt
 from crypto_assets.narratives.llm.answer import without_long_thoughts
-from crypto_assets.narratives.llm.text import Article, plain
+from crypto_assets.narratives.llm.text import Text, plain
 from crypto_assets.settings import Settings
 from crypto_assets.sources.client.http import SANDBOX_HEADER, trust
 from crypto_assets.sources.feed_dates import read_date
@@ -143,13 +143,14 @@ class Ollama:
             return False
         return "thinking" in (about.capabilities or [])
 
-    async def ask(self, model: Model, article: Article, timeout_s: float) -> Reply:
-        """Ask the model about an article.
+    async def ask(self, model: Model, text: Text, timeout_s: float, request: prompt.Request = prompt.ARTICLES) -> Reply:
+        """Ask the model about a text.
 
         Args:
             model: the model that :meth:`probe` returned.
-            article: the article.
+            text: the article, or the articles of an event.
             timeout_s: the limit for the whole answer, in seconds.
+            request: what is asked.
 
         Returns:
             The reply.
@@ -164,7 +165,7 @@ class Ollama:
             answer = await asyncio.wait_for(
                 self._client.chat(
                     self.name,
-                    prompt.messages(article),
+                    request.messages(text),
                     format=prompt.SCHEMA,
                     options=prompt.OPTIONS,
                     stream=False,
@@ -225,7 +226,7 @@ class Ollama:
         if error.status_code == 429 or error.status_code >= 500 or error.status_code < 400:
             advice = "; choose a smaller model in OLLAMA_MODEL" if "memory" in said.lower() else ""
             return CallError(f"the server at {self.where} failed ({said}){advice}", "unavailable", transient=True)
-        return CallError(f"the server at {self.where} refused the article ({said})", "refused", transient=False)
+        return CallError(f"the server at {self.where} refused the text ({said})", "refused", transient=False)
 
     def _away(self, error: Exception) -> str:
         if isinstance(error, ollama.ResponseError):
@@ -256,11 +257,12 @@ def shown(host: str) -> str:
     return f"{parts.scheme}://{parts.hostname or ''}{port}"
 
 
-def as_options(settings: Settings) -> dict[str, Any]:
+def as_options(settings: Settings, request: prompt.Request = prompt.ARTICLES) -> dict[str, Any]:
     """Describe how the model was asked, for the metadata of a run; without secrets.
 
     Args:
         settings: the server, the model and its limits.
+        request: what was asked.
 
     Returns:
         Option -> value.
@@ -270,5 +272,5 @@ def as_options(settings: Settings) -> dict[str, Any]:
         "server": shown(settings.ollama_host),
         "concurrency": settings.ollama_concurrency,
         "timeout_s": settings.ollama_timeout_s,
-        "prompt_hash": prompt.PROMPT_HASH,
+        "prompt_hash": request.hash,
     }

@@ -1,7 +1,7 @@
-"""Keep the part of an answer that the article supports. The rest is listed in ``ungrounded`` and shown nowhere else.
+"""Keep the part of an answer that the text (an article, or the articles of an event) supports. The rest is listed in ``ungrounded`` and shown nowhere else.
 
-A summary is kept if every number, coin and address in it is in the article. A driver is kept if its quote is in the
-article word for word, and its own numbers and coins are. A coin is kept if the text names it. Judgements (theme,
+A summary is kept if every number, coin and address in it is in the text. A driver is kept if its quote is in one of the
+articles word for word, and its own numbers and coins are. A coin is kept if the text names it. Judgements (theme,
 sentiment) are not claims of fact and are not checked.
 """
 
@@ -16,7 +16,7 @@ from functools import cache
 from crypto_assets.catalog import Coin
 from crypto_assets.narratives.llm import numbers
 from crypto_assets.narratives.llm.answer import Answer
-from crypto_assets.narratives.llm.text import Article
+from crypto_assets.narratives.llm.text import Text
 from crypto_assets.narratives.tagging import find_symbols
 
 SUMMARY_CHARS = 600
@@ -28,41 +28,47 @@ _ALIKE = str.maketrans({"’": "'", "‘": "'", "“": '"', "”": '"', "–": "
 
 @dataclass(frozen=True)
 class Grounded:
-    """The part of an answer that the text supports; ``ungrounded`` lists what was dropped."""
+    """The part of an answer that the text supports; ``ungrounded`` lists what was dropped.
+
+    ``quoted`` has, for each driver, the place of the passage that its quote is from.
+    """
 
     drivers: list[str]
     quotes: list[str]
+    quoted: list[int]
     affected: list[str]
     summary: str | None
     ungrounded: list[str]
 
 
-def ground(answer: Answer, article: Article, coins: Sequence[Coin]) -> Grounded:
-    """Compare an answer with its article.
+def ground(answer: Answer, article: Text, coins: Sequence[Coin]) -> Grounded:
+    """Compare an answer with its text.
 
     Args:
         answer: the model's answer.
-        article: the article.
+        article: the article, or the articles of an event.
         coins: the coins of the catalogue.
 
     Returns:
-        The part that the article supports.
+        The part that the text supports.
     """
     text = article.text
     named = find_symbols(text, coins)
-    spoken = _spoken(text)
+    spoken = [_spoken(passage.text) for passage in article.passages]
     # Most answers are supported. So all claims are checked at once first, and one by one only if that fails.
     claims = " | ".join([answer.summary or "", *(driver.driver for driver in answer.drivers)])
     borne = not unborne(claims, text, named, coins)
-    drivers, quotes, dropped = [], [], []
+    drivers, quotes, quoted, dropped = [], [], [], []
     for driver in answer.drivers:
-        wrong = [] if _occurs(driver.quote, spoken) else [f"quote {driver.quote[:60]}"]
+        place = next((n for n, one in enumerate(spoken) if _occurs(driver.quote, one)), None)
+        wrong = [] if place is not None else [f"quote {driver.quote[:60]}"]
         wrong += [] if borne else unborne(driver.driver, text, named, coins)
         if wrong or not driver.driver:
             dropped.append(f"driver {driver.driver[:60]}: {', '.join(wrong) or 'empty'}")
-        elif driver.driver not in drivers:
+        elif place is not None and driver.driver not in drivers:
             drivers.append(driver.driver)
             quotes.append(driver.quote)
+            quoted.append(place)
     claimed = [_symbol(name, coins) for name in answer.affected_symbols]
     affected = [symbol for symbol in named if symbol in claimed]
     dropped += [
@@ -75,7 +81,7 @@ def ground(answer: Answer, article: Article, coins: Sequence[Coin]) -> Grounded:
         wrong = ["too long"] if len(summary) > SUMMARY_CHARS else []
         wrong += [] if borne else unborne(summary, text, named, coins)
     dropped += [f"summary {what}" for what in wrong]
-    return Grounded(drivers, quotes, affected, None if wrong else summary, dropped[:CLAIMS])
+    return Grounded(drivers, quotes, quoted, affected, None if wrong else summary, dropped[:CLAIMS])
 
 
 def unborne(claim: str, text: str, named: Sequence[str], coins: Sequence[Coin]) -> list[str]:

@@ -1,13 +1,12 @@
-"""Build rows of ``article_narratives`` from the answers of models.
+"""Build rows of ``article_narratives`` and ``event_narratives`` from the answers of models.
 
-Each answer is validated and compared with the article every time.
+Each answer is validated and compared with its text every time.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import date, datetime
 from typing import Any
 
 import pandas as pd
@@ -19,7 +18,9 @@ from crypto_assets.narratives.llm.analyst import GIVE_UP_AFTER, Report
 from crypto_assets.narratives.llm.answer import InvalidAnswerError, parse
 from crypto_assets.narratives.llm.grounding import ground
 from crypto_assets.narratives.llm.journal import Entry
-from crypto_assets.narratives.llm.text import Article
+from crypto_assets.narratives.llm.text import Article, Text
+from crypto_assets.tables.contract import Contract
+from crypto_assets.tables.derived_source import DERIVED, SANDBOX_DERIVED, SANDBOX_PREFIX
 from crypto_assets.tables.news import ARTICLE_NARRATIVES
 
 LEXICON = "lexicon-"
@@ -27,13 +28,19 @@ LEXICON = "lexicon-"
 
 @dataclass(frozen=True)
 class Subject:
-    """An article, with the cells of its row that an analysis repeats."""
+    """A text, with the cells of its row that an analysis repeats.
 
-    article_id: str
-    date: date
-    available_at: datetime
+    Attributes:
+        cells: The key of its row without the analyser, ``date``, ``available_at``, and what else the row says of the text.
+        sandbox: Whether it is made of sandbox data.
+        article: The text: an article, or the articles of an event.
+        article_ids: Of its passages.
+    """
+
+    cells: Mapping[str, Any]
     sandbox: bool
-    article: Article
+    article: Text
+    article_ids: tuple[str, ...]
 
 
 def subjects(articles: pd.DataFrame) -> list[Subject]:
@@ -47,7 +54,12 @@ def subjects(articles: pd.DataFrame) -> list[Subject]:
     """
     columns = ("article_id", "date", "available_at", "source", "title", "summary")
     return [
-        Subject(article_id, day, available_at, str(source).startswith("sandbox"), Article.of(title, summary))
+        Subject(
+            {"article_id": article_id, "date": day, "available_at": available_at},
+            str(source).startswith(SANDBOX_PREFIX),
+            Article.of(title, summary),
+            (article_id,),
+        )
         for article_id, day, available_at, source, title, summary in zip(
             *(cleaned(articles)[name] for name in columns), strict=True
         )
@@ -58,7 +70,7 @@ def answered(stored: pl.DataFrame, model: str) -> dict[str, tuple[str, str]]:
     """Find the good rows of a model in the table.
 
     Args:
-        stored: rows of ``article_narratives``.
+        stored: rows of the table.
         model: the model's name.
 
     Returns:
@@ -76,56 +88,65 @@ def model_rows(
     model: str,
     *,
     asked_for: bool,
+    table: Contract = ARTICLE_NARRATIVES,
 ) -> pl.DataFrame:
-    """Build the rows of this model for every article, and keep what other models said of the same texts.
+    """Build the rows of this model for every text, and keep what other models said of the same texts.
 
     A good answer stays until a better one is there, whatever fails.
 
     Args:
-        found: the articles.
+        found: the texts.
         report: the answers of this run.
-        stored: rows of ``article_narratives`` in the table.
+        stored: rows of the table.
         coins: the coins of the catalogue.
         model: the model's name.
-        asked_for: whether somebody configured a model; then an article without an answer has a row that says why.
+        asked_for: whether somebody configured a model; then a text without an answer has a row that says why.
+        table: the table.
 
     Returns:
         The rows.
     """
-    kept = _kept(stored, {subject.article_id: subject.article.content_hash for subject in found})
+    key = [name for name in table.key if name != "analyzer"]
+    kept = _kept(stored, key, {_key(subject, key): subject.article.content_hash for subject in found})
     rows: list[dict[str, Any]] = []
     for subject in found:
         entry = report.entries.get(subject.article.content_hash)
         row = _answer_row(subject, entry, coins) if entry is not None and entry.answer is not None else None
         if row is None or row["status"] != "ok":
-            row = kept.pop((subject.article_id, model), None) or row
+            row = kept.pop((*_key(subject, key), model), None) or row
         if row is None and entry is not None:
             row = _failure_row(subject, entry.status, entry.detail, entry)
         if row is None and (asked_for or report.model is not None):
             row = _failure_row(subject, "unavailable", f"not asked: {report.reason}", None) | {"analyzer": model}
         if row is not None:
-            kept.pop((subject.article_id, model), None)
+            kept.pop((*_key(subject, key), model), None)
             rows.append(row)
     rows += kept.values()
-    return pl.DataFrame(rows, schema=ARTICLE_NARRATIVES.polars_schema)
+    schema = table.polars_schema
+    return pl.DataFrame([{name: row.get(name) for name in schema} for row in rows], schema=schema)
 
 
-def _kept(stored: pl.DataFrame, texts: Mapping[str, str]) -> dict[tuple[str, str], dict[str, Any]]:
-    """Return the stored good rows of models whose text is still the article's."""
+def _key(subject: Subject, key: Sequence[str]) -> tuple[Any, ...]:
+    return tuple(subject.cells[name] for name in key)
+
+
+def _kept(
+    stored: pl.DataFrame, key: Sequence[str], texts: Mapping[tuple[Any, ...], str]
+) -> dict[tuple[Any, ...], dict[str, Any]]:
+    """Return the stored good rows of models whose text is still the subject's, by key and analyser."""
     good = stored.filter(pl.col("status") == "ok", ~pl.col("analyzer").str.starts_with(LEXICON))
-    return {
-        (row["article_id"], row["analyzer"]): row
-        for row in good.rows(named=True)
-        if texts.get(row["article_id"]) == row["content_hash"]
-    }
+    found = {}
+    for row in good.rows(named=True):
+        cells = tuple(row[name] for name in key)
+        if texts.get(cells) == row["content_hash"]:
+            found[(*cells, row["analyzer"])] = row
+    return found
 
 
 def _base(subject: Subject, sandbox: bool) -> dict[str, Any]:
     return {
-        "article_id": subject.article_id,
-        "date": subject.date,
-        "available_at": subject.available_at,
-        "source": "sandbox/derived" if subject.sandbox or sandbox else "derived",
+        **subject.cells,
+        "source": SANDBOX_DERIVED if subject.sandbox or sandbox else DERIVED,
         "drivers": [],
         "affected_symbols": [],
         "content_hash": subject.article.content_hash,
@@ -161,6 +182,7 @@ def _answer_row(subject: Subject, entry: Entry, coins: Sequence[Coin]) -> dict[s
         "confidence": answer.confidence,
         "drivers": grounded.drivers,
         "driver_quotes": grounded.quotes,
+        "driver_articles": [subject.article_ids[place] for place in grounded.quoted],
         "affected_symbols": grounded.affected,
         "impact_horizon": answer.impact_horizon,
         "summary": grounded.summary,

@@ -16,8 +16,8 @@ from crypto_assets.narratives.llm.answer import parse
 from crypto_assets.narratives.llm.examine import examine_model
 from crypto_assets.narratives.llm.grounding import ground
 from crypto_assets.narratives.llm.journal import MemoryJournal
-from crypto_assets.narratives.llm.prompt import SCHEMA
-from crypto_assets.narratives.llm.text import Article
+from crypto_assets.narratives.llm.prompt import EVENTS, SCHEMA
+from crypto_assets.narratives.llm.text import Article, Reports
 from crypto_assets.sandbox.server import Sandbox
 from crypto_assets.sandbox.smollm2 import SmolLM2
 from crypto_assets.settings import Settings
@@ -55,6 +55,18 @@ def test_one_article_from_wire_to_row(sandbox: Sandbox) -> None:
         assert set(grounded.affected) <= {"ETH"}
     again = asyncio.run(analyst.analyse([ARTICLE], settings, journal))
     assert again.calls == (0 if entry.status == "ok" else 1)
+
+
+def test_an_event_of_two_outlets_is_one_question(sandbox: Sandbox) -> None:
+    reports = Reports.of([ARTICLE, Article.of("Hackers drain an Ethereum exchange", None)])
+    settings = Settings.from_env({**sandbox.env(), "OLLAMA_TIMEOUT": "240"})
+    report = asyncio.run(analyst.analyse([reports], settings, MemoryJournal(), request=EVENTS))
+    (entry,) = report.entries.values()
+    assert (report.calls, entry.prompt_hash, entry.content_hash) == (1, EVENTS.hash, reports.content_hash)
+    assert entry.answer is not None
+    assert set(json.loads(entry.answer)) == set(SCHEMA["properties"]), "the schema was decoded into"
+    if entry.status == "ok":
+        assert set(ground(parse(entry.answer), reports, all_coins()).affected) <= {"ETH"}
 
 
 def test_free_text_embeddings_and_unknown_models(sandbox: Sandbox) -> None:
