@@ -167,7 +167,17 @@ def feast_server(folder: Path, url: str, rows: pl.DataFrame) -> Iterator[tuple[i
         command, capture_output=True, text=True, timeout=WRITE_S, check=True, env={**os.environ, **environment}
     )
     port = free_port()
-    serve = [str(python.with_name("feast")), "-c", str(repo), "serve", "--port", str(port), "--no-access-log"]
+    serve = [
+        str(python.with_name("feast")),
+        "-c",
+        str(repo),
+        "serve",
+        "--port",
+        str(port),
+        "--no-access-log",
+        "--max-requests",
+        "0",
+    ]
     with server(serve, port, environment) as pid:
         yield port, pid, json.loads(said.stdout.splitlines()[-1])["version"]
 
