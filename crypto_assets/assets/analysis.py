@@ -15,13 +15,14 @@ import polars as pl
 
 from crypto_assets.assets.providers import Providers
 from crypto_assets.catalog import all_coins
-from crypto_assets.narratives import disagreement, event_texts, lexicon
+from crypto_assets.narratives import disagreement, event_texts, lexicon, sent_events
 from crypto_assets.narratives.analyses import newest_lexicon
 from crypto_assets.narratives.llm import analyst, client, prompt, rows
 from crypto_assets.settings import Settings
 from crypto_assets.storage.warehouse import Warehouse
 from crypto_assets.tables.contract import Contract
 from crypto_assets.tables.derived_source import DERIVED, SANDBOX_DERIVED
+from crypto_assets.tables.news import LEXICON
 from crypto_assets.tables.schemas import ARTICLE_NARRATIVES, EVENT_NARRATIVES
 
 SAY_EVERY_S = 15.0
@@ -88,7 +89,7 @@ def analyse_events(
     events = inputs["news_events"]
     subjects = event_texts.subjects(events, inputs["news_articles"])
     cells = [subject.cells for subject in subjects]
-    sent = event_texts.sent_to_model((one["date"], one["event_id"], one["outlet_count"]) for one in cells)
+    sent = sent_events.sent_to_model((one["date"], one["event_id"], one["outlet_count"]) for one in cells)
     asked = [subject for subject in subjects if (subject.cells["date"], subject.cells["event_id"]) in sent]
     report, answered = _ask(_EVENTS, providers, asked, start, end, say)
     judged = pl.from_pandas(
@@ -161,7 +162,7 @@ def _progress(say: Callable[[str], None], what: str) -> analyst.Progress:
 
 
 def _metadata(kind: _Kind, report: analyst.Report, found: pl.DataFrame, settings: Settings) -> dict[str, Any]:
-    by_model = found.filter(~pl.col("analyzer").str.starts_with(rows.LEXICON))
+    by_model = found.filter(~pl.col("analyzer").str.starts_with(LEXICON))
     counts = dict(by_model.group_by("status").len().sort("status").rows())
     compared = disagreement.compared(found, kind.table.key, settings.ollama_model)
     return {

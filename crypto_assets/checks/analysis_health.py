@@ -5,8 +5,8 @@ from __future__ import annotations
 import polars as pl
 
 from crypto_assets.checks.outcome import Outcome, Scope
-from crypto_assets.narratives.event_texts import sent_to_model
-from crypto_assets.narratives.llm.rows import LEXICON
+from crypto_assets.narratives.sent_events import sent_to_model
+from crypto_assets.tables.news import LEXICON
 
 COLUMNS = ["date", "analyzer", "status", "detail", "ungrounded", "summary", "duration_s", "answer_tokens", "attempts"]
 

@@ -12,8 +12,12 @@ LambdaRank to LambdaMART, 2010; Lundberg et al., Nature Machine Intelligence 2 (
 
 from __future__ import annotations
 
+import importlib.util
 import re
+import runpy
+import sys
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
@@ -244,7 +248,7 @@ def read(kind: str, stored: dict[str, Any]) -> Learner:
         ModelError: parts are missing, or it needs LightGBM, which cannot be loaded.
     """
     if kind not in RULES and kind != "ridge":
-        booster_library()  # here, so that other models serve where it is missing
+        check_library()  # here, so that other models serve where it is missing
     try:
         if kind in RULES:
             return Rule(float(stored["sign"]))
@@ -265,16 +269,38 @@ def booster_library() -> Any:
     """
     try:
         lightgbm.Booster  # noqa: B018 - the first use loads the library
-    except ImportError as error:
-        raise ModelError(
-            f"LightGBM is not installed ({error}): install the package again; ridge works without"
-        ) from error
-    except OSError as error:
-        raise ModelError(
-            f"LightGBM cannot be loaded ({error}): install the system's OpenMP library (libgomp1 on Debian); ridge "
-            "works without it"
-        ) from error
+    except (ImportError, OSError) as error:
+        raise _not_here(error) from error
     return lightgbm
+
+
+def check_library() -> None:
+    """Make sure that LightGBM works here, and import as little of it as that takes.
+
+    Its package imports scikit-learn, which takes as long as all else of ``status``; its module ``libpath`` only loads the
+    shared library.
+
+    Raises:
+        ModelError: as of :func:`booster_library`.
+    """
+    package = None if "lightgbm" in sys.modules else importlib.util.find_spec("lightgbm")
+    loader = None if package is None or package.origin is None else Path(package.origin).with_name("libpath.py")
+    if loader is None or not loader.exists():
+        booster_library()
+        return
+    try:
+        runpy.run_path(str(loader))
+    except (ImportError, OSError) as error:
+        raise _not_here(error) from error
+
+
+def _not_here(error: Exception) -> ModelError:
+    if isinstance(error, ImportError):
+        return ModelError(f"LightGBM is not installed ({error}): install the package again; ridge works without")
+    return ModelError(
+        f"LightGBM cannot be loaded ({error}): install the system's OpenMP library (libgomp1 on Debian); ridge works "
+        "without it"
+    )
 
 
 def _trees(stored: dict[str, Any]) -> dict[str, Any]:

@@ -10,8 +10,7 @@ from typing import Any
 import polars as pl
 
 from crypto_assets.narratives.tone import NEUTRAL
-
-LEXICON = "lexicon-"
+from crypto_assets.tables.news import LEXICON
 
 
 @dataclass(frozen=True)

@@ -20,9 +20,6 @@ from crypto_assets.narratives.llm.text import Article, Reports
 from crypto_assets.tables.derived_source import SANDBOX_PREFIX
 from crypto_assets.tables.event_narratives import OUTLETS_READ
 
-LEAST_OUTLETS = 2  # of an event that a model is asked about; of one article, the article's own analysis says it all
-EVENTS_A_DAY = 50  # that a model is asked about: those of most outlets
-
 
 def subjects(news_events: pd.DataFrame, news_articles: pd.DataFrame) -> list[Subject]:
     """Build one subject per row of ``news_events``.
@@ -63,22 +60,6 @@ def _read(articles: Sequence[Any], turned_at: Any) -> list[Any]:
     read = firsts[: max((step for step in OUTLETS_READ if step <= len(firsts)), default=0)]
     turn = next((one for one in articles if one.available_at == turned_at and turns(one.title)), None)
     return read if turn is None or turn in read else [*read, turn]
-
-
-def sent_to_model(events: Iterable[tuple[date, str, int]]) -> set[tuple[date, str]]:
-    """Choose the events that a model is asked about: of each day those of most outlets.
-
-    Args:
-        events: day, event_id and number of outlets.
-
-    Returns:
-        (day, event_id).
-    """
-    by_day: dict[date, list[tuple[int, str]]] = {}
-    for day, event, outlets in events:
-        if outlets >= LEAST_OUTLETS:
-            by_day.setdefault(day, []).append((-outlets, event))
-    return {(day, event) for day, found in by_day.items() for _, event in sorted(found)[:EVENTS_A_DAY]}
 
 
 def lexicon_rows(

@@ -34,6 +34,7 @@ IMPACT_HORIZONS = ("immediate", "short_term", "medium_term", "long_term", "uncer
 # ok: the answer keeps the bounds. invalid: the answer has another form. timeout: no answer in time. refused: the server or
 # the model rejects this article. unavailable: no model answered any article.
 ANALYSIS_STATUSES = ("ok", "invalid", "timeout", "refused", "unavailable")
+LEXICON = "lexicon-"  # begins the analyser of the lexicon's rows
 RELEVANCE = NEWS, EVERGREEN, OFF_TOPIC = "news", "evergreen", "off_topic"
 HABIT_DAYS = 7  # days before an article, from which its outlet's habit is counted
 

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from datetime import date
 from typing import Any
 
 import pandas as pd
 import polars as pl
 import pytest
 
-from crypto_assets.narratives.event_texts import EVENTS_A_DAY, lexicon_rows, sent_to_model, subjects
+from crypto_assets.narratives.event_texts import lexicon_rows, subjects
 from crypto_assets.narratives.llm.text import EVENT_CHARS, TITLE_CHARS
 from crypto_assets_tests.narratives.test_events import START, analyses, articles, rows
 
@@ -67,17 +66,6 @@ def test_a_text_is_bounded() -> None:
     assert len(one.article.passages) == 8
     assert len(one.article.text) < EVENT_CHARS + 8 * 3
     assert all(0 < len(passage.title) <= TITLE_CHARS for passage in one.article.passages)
-
-
-def test_a_model_is_asked_about_events_of_most_outlets() -> None:
-    other = date(2025, 7, 12)
-    many = [(DAY, f"{n:03d}", 2 + n % 3) for n in range(EVENTS_A_DAY + 30)]
-    sent = sent_to_model([*many, (DAY, "single", 1), (other, "a", 2)])
-    assert (other, "a") in sent and (DAY, "single") not in sent
-    assert len(sent) == EVENTS_A_DAY + 1
-    kept = [outlets for day, event, outlets in many if (day, event) in sent]
-    left = [outlets for day, event, outlets in many if (day, event) not in sent]
-    assert min(kept) >= max(left)
 
 
 def test_the_lexicon_sums_up_what_it_says_of_the_articles() -> None:

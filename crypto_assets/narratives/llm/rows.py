@@ -21,9 +21,7 @@ from crypto_assets.narratives.llm.journal import Entry
 from crypto_assets.narratives.llm.text import Article, Text
 from crypto_assets.tables.contract import Contract
 from crypto_assets.tables.derived_source import DERIVED, SANDBOX_DERIVED, SANDBOX_PREFIX
-from crypto_assets.tables.news import ARTICLE_NARRATIVES
-
-LEXICON = "lexicon-"
+from crypto_assets.tables.news import ARTICLE_NARRATIVES, LEXICON
 
 
 @dataclass(frozen=True)

@@ -11,11 +11,11 @@ from crypto_assets.automation.planner.specs import Specs
 from crypto_assets.automation.planner.wanted_days import WantedDay
 from crypto_assets.automation.staleness import last_affected_day
 from crypto_assets.dates import days, runs_of
-from crypto_assets.narratives.event_texts import sent_to_model
 from crypto_assets.narratives.llm.analyst import GIVE_UP_AFTER
-from crypto_assets.narratives.llm.rows import LEXICON
+from crypto_assets.narratives.sent_events import sent_to_model
 from crypto_assets.settings import Settings
 from crypto_assets.storage.warehouse import Warehouse
+from crypto_assets.tables.news import LEXICON
 
 RECENT = timedelta(days=30)  # how far back texts are sent that were never sent to the model
 _READ = ["date", "analyzer", "status", "attempts", "failures"]
