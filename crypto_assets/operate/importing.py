@@ -5,13 +5,14 @@ from __future__ import annotations
 import hashlib
 import os
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timezone
 from io import BytesIO
 from pathlib import Path
 
 from crypto_assets.errors import CryptoAssetsError, UsageError, free_space_note
+from crypto_assets.narratives.tagging import article_id
 from crypto_assets.settings import Settings
 from crypto_assets.sources import news_files
 from crypto_assets.sources.news_files import IMPORTED, NewsRows
@@ -24,9 +25,9 @@ class Imported:
     """What was taken from files.
 
     Attributes:
-        articles: Articles that the files have.
+        articles: Articles that the files have, each once.
         written: Files that the folder did not have before.
-        set_aside: Reason -> rows that are no articles.
+        set_aside: Reason -> rows that were left out.
         first: The first day of publication, UTC; None without any article.
         last: The last day.
         kept_at: When the newest of the files was written into the folder; None without any article.
@@ -75,10 +76,19 @@ def import_files(files: Sequence[Path], settings: Settings, now: datetime) -> Im
     for _, rows in read:
         for record in rows.set_aside:
             aside[record.reason] += record.count
+    rows_read, articles = sum(rows.frame.height for _, rows in read), _distinct(rows for _, rows in read)
+    if rows_read > articles:
+        aside["row of an article that another row has: same address and title"] = rows_read - articles
     first, last = news_files.days_of(rows for _, rows in read) or (None, None)
     written = tuple(name for name, new in kept if new)
     kept_at = datetime.fromtimestamp(max(times), timezone.utc) if times else None
-    return Imported(sum(rows.frame.height for _, rows in read), written, dict(aside), first, last, kept_at)
+    return Imported(articles, written, dict(aside), first, last, kept_at)
+
+
+def _distinct(read: Iterable[NewsRows]) -> int:
+    """Count the articles as ``news_articles`` tells them apart."""
+    named = (rows.frame.select("url", "title").iter_rows() for rows in read)
+    return len({article_id(url, title) for cells in named for url, title in cells})
 
 
 def _store(folder: Path, path: Path, rows: NewsRows) -> tuple[str, bool] | None:

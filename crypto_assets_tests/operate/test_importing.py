@@ -29,6 +29,17 @@ def test_a_file_is_kept_once_and_read_as_it_was_given(tmp_path: Path) -> None:
     assert list(found["title"]) == ["Bitcoin falls", "Ether rises"] and set(found["pit_quality"]) == {"first_seen"}
 
 
+def test_an_article_that_two_rows_have_counts_once_and_the_row_is_named(tmp_path: Path) -> None:
+    settings = Settings.from_env({"CRYPTO_ASSETS_HOME": str(tmp_path / "home")})
+    archive, later = tmp_path / "archive.csv", tmp_path / "later.csv"
+    rows = "title,url,seen_at\n{},https://a.example/1,2024-01-02T10:00:00Z\nEther rises,,2024-01-05T10:00:00Z\n"
+    archive.write_text(rows.format("Bitcoin falls"), encoding="utf-8")
+    later.write_text(rows.format("Bitcoin  Falls!").replace("https", "http"), encoding="utf-8")
+    found = import_files([archive, later], settings, NOW)
+    assert found.articles == 2
+    assert found.set_aside == {"row of an article that another row has: same address and title": 2}
+
+
 def test_nothing_is_kept_where_a_file_cannot_be_read(tmp_path: Path) -> None:
     settings = Settings.from_env({"CRYPTO_ASSETS_HOME": str(tmp_path / "home"), "NEWS_FOLDER": str(tmp_path / "news")})
     good, bad = tmp_path / "good.csv", tmp_path / "bad.parquet"
