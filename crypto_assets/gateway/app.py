@@ -51,6 +51,7 @@ from crypto_assets.gateway.document import (
     metrics_given,
 )
 from crypto_assets.gateway.formats import JSON, chosen, json_rows
+from crypto_assets.gateway.given import Given
 from crypto_assets.gateway.limits import Compressed, Limits
 from crypto_assets.gateway.measured import Measured, Observed
 from crypto_assets.gateway.newest import Newest, Prepared, Question, Repeated
@@ -180,7 +181,7 @@ def front(app: FastAPI) -> ASGIApp:
         The ASGI application.
     """
     gateway: Gateway = app.state.gateway
-    return Observed(Limits(Repeated(app, gateway.newest)), gateway.measured)
+    return Observed(Limits(Given(Repeated(app, gateway.newest))), gateway.measured)
 
 
 THREADS = 12  # that read at once; each keeps up to two connections to Postgres
@@ -213,7 +214,7 @@ async def _caller(
         near = suggestion(unknown, known) if known else ""
         raise Problem(400, "wrong-request", f"there is no parameter {unknown[0][:64]!r} here{near}; /docs lists them")
     if empty := [name for name, value in request.query_params.items() if not value.strip()]:
-        raise Problem(400, "wrong-request", f"{empty[0]} is empty; give it a value, or leave it out")
+        raise Problem(400, "wrong-request", f"{empty[0]} is blank; give it a value, or leave it out")
     return caller
 
 

@@ -288,6 +288,8 @@ def _complete(path: str, operation: dict[str, Any]) -> None:
     """Say what FastAPI does not: the forms of texts, lists with commas, the token."""
     for parameter in operation.get("parameters", ()):
         name = parameter["name"]
+        if parameter["in"] == "query":
+            parameter["allowEmptyValue"] = True  # as if it were not given
         if name in _SCHEMAS:
             parameter["schema"] = _SCHEMAS[name]
         if name in ("symbols", "columns"):
