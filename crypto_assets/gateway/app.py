@@ -50,8 +50,8 @@ from crypto_assets.gateway.document import (
     given,
     metrics_given,
 )
+from crypto_assets.gateway.empty_parameters import WithoutEmptyParameters
 from crypto_assets.gateway.formats import JSON, chosen, json_rows
-from crypto_assets.gateway.given import Given
 from crypto_assets.gateway.limits import Compressed, Limits
 from crypto_assets.gateway.measured import Measured, Observed
 from crypto_assets.gateway.newest import Newest, Prepared, Question, Repeated
@@ -181,7 +181,7 @@ def front(app: FastAPI) -> ASGIApp:
         The ASGI application.
     """
     gateway: Gateway = app.state.gateway
-    return Observed(Limits(Given(Repeated(app, gateway.newest))), gateway.measured)
+    return Observed(Limits(WithoutEmptyParameters(Repeated(app, gateway.newest))), gateway.measured)
 
 
 THREADS = 12  # that read at once; each keeps up to two connections to Postgres

@@ -68,23 +68,28 @@ class _Answer(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
 
-class CatalogTable(_Answer):
-    """A table, and what it holds now."""
+class _Held(_Answer):
+    """What a table holds now."""
 
-    table: str = Field(description="Its name.", examples=["prices"])
-    group: str = Field(description="Its group.")
-    grain: str = Field(description="What one row is.", examples=["coin x hour"])
     rows: int = Field(ge=0, description="Its rows.")
     first_day: date | None = Field(description="The first day with rows.")
     last_day: date | None = Field(description="The last day with rows.")
     coverage: float | None = Field(ge=0, le=1, description="Days with rows / days due; null where none is due.")
     newest: datetime | None = Field(description="The newest `available_at`.")
     fresh: bool | None = Field(description="Whether the newest row is new enough; null where that is not judged.")
+    fresh_within_seconds: float | None = Field(description="The age of the newest row at which it is late.")
+
+
+class CatalogTable(_Held):
+    """A table, and what it holds now."""
+
+    table: str = Field(description="Its name.", examples=["prices"])
+    group: str = Field(description="Its group.")
+    grain: str = Field(description="What one row is.", examples=["coin x hour"])
     pit_quality: list[str] = Field(description="Whether its values are those that were known at `available_at`.")
     units: list[str] = Field(description="Units of its columns.")
     version: int | None = Field(ge=0, description="Its newest version; null while it does not exist.")
     description: str = Field(description="What it holds.")
-    fresh_within_seconds: float | None = Field(description="The age of the newest row at which it is late.")
 
 
 class Catalog(_Answer):
@@ -103,7 +108,7 @@ class ColumnSaid(_Answer):
     description: str = Field(description="What it is.")
 
 
-class TableSaid(_Answer):
+class TableSaid(_Held):
     """A table's contract, and what it holds now."""
 
     table: str = Field(description="Its name.", examples=["prices"])
@@ -115,13 +120,6 @@ class TableSaid(_Answer):
     revised: str = Field(description="Whether and how values change later.")
     reference: str | None = Field(description="Documentation of where it comes from.")
     columns: list[ColumnSaid] = Field(description="Its columns, in their order.")
-    rows: int = Field(ge=0, description="Its rows.")
-    first_day: date | None = Field(description="The first day with rows.")
-    last_day: date | None = Field(description="The last day with rows.")
-    coverage: float | None = Field(ge=0, le=1, description="Days with rows / days due; null where none is due.")
-    newest: datetime | None = Field(description="The newest `available_at`.")
-    fresh: bool | None = Field(description="Whether the newest row is new enough; null where that is not judged.")
-    fresh_within_seconds: float | None = Field(description="The age of the newest row at which it is late.")
     versions: list[Row] = Field(
         max_length=10, description="The last versions, newest first: `version`, and when it was written."
     )

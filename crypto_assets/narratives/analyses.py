@@ -6,7 +6,9 @@ import re
 
 import pandas as pd
 
-LEXICON = re.compile(r"lexicon-(\d+)$")
+from crypto_assets.tables.news import LEXICON
+
+_LEXICON = re.compile(rf"{LEXICON}(\d+)$")
 
 
 def best_analysis(analyses: pd.DataFrame) -> pd.DataFrame:
@@ -21,7 +23,7 @@ def best_analysis(analyses: pd.DataFrame) -> pd.DataFrame:
         The same columns, sorted by ``article_id``; articles without an ok row are absent.
     """
     rows = analyses[analyses["status"] == "ok"]
-    versions = rows["analyzer"].astype(str).str.extract(LEXICON.pattern, expand=False)
+    versions = rows["analyzer"].astype(str).str.extract(_LEXICON.pattern, expand=False)
     order = pd.DataFrame(
         {
             "article_id": rows["article_id"],
@@ -43,7 +45,7 @@ def newest_lexicon(analyses: pd.DataFrame) -> pd.DataFrame:
     Returns:
         The same columns; articles without a row of the lexicon are absent.
     """
-    return best_analysis(analyses[analyses["analyzer"].astype(str).str.match(LEXICON)])
+    return best_analysis(analyses[analyses["analyzer"].astype(str).str.match(_LEXICON)])
 
 
 def _seconds(rows: pd.DataFrame) -> pd.Series:

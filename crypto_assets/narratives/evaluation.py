@@ -19,7 +19,7 @@ from crypto_assets.catalog import all_coins, by_symbol
 from crypto_assets.errors import CryptoAssetsError
 from crypto_assets.narratives import boilerplate, events, lexicon
 from crypto_assets.narratives.mentions import find_symbols
-from crypto_assets.narratives.tone import CLASSES, NEUTRAL
+from crypto_assets.narratives.tone import CLASSES, tone_class
 from crypto_assets.tables.news import THEMES
 
 Z = 1.959964  # of a 95 % interval
@@ -157,11 +157,6 @@ def _clean(rows: Sequence[Labelled]) -> list[tuple[str, str]]:
         (title, summary or "")
         for title, summary in zip(stripped["clean_title"], stripped["clean_summary"], strict=True)
     ]
-
-
-def tone_class(tone: float) -> int:
-    """Return the class of a tone: -1, 0 or 1; within ``NEUTRAL`` of 0 it is 0."""
-    return 0 if abs(tone) < NEUTRAL else 1 if tone > 0 else -1
 
 
 def share(right: int, of: int) -> dict[str, Any]:

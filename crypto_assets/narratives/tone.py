@@ -35,6 +35,11 @@ _LOUD = re.compile(r"([!?])[!?]*")
 WORDS, PARTS, LEXICON = "word", "part", "lexicon"
 
 
+def tone_class(tone: float) -> int:
+    """Return the class of a tone: -1, 0 or 1; within ``NEUTRAL`` of 0 it is 0."""
+    return 0 if abs(tone) < NEUTRAL else 1 if tone > 0 else -1
+
+
 def normalised(text: str) -> str:
     """Return the text as the classifier reads it: in lower case, one mark instead of many, each number as 0."""
     return _LOUD.sub(r"\1", _NUMBER.sub("0", text[:READ_CHARS].lower().replace("’", "'")))

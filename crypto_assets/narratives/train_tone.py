@@ -31,6 +31,7 @@ from crypto_assets.narratives.tone import (
     normalised,
     parts_of,
     tone,
+    tone_class,
     words_of,
 )  # fmt: skip
 
@@ -160,7 +161,7 @@ def cross_validated(rows: pd.DataFrame, strength: float) -> dict[str, Any]:
     for held in range(FOLDS):
         train = rows[fold != held]
         model = fit(list(train["title"]), list(train["votes"]), strength)
-        found[fold == held] = [tone_class(model, title) for title in rows["title"][fold == held]]
+        found[fold == held] = [class_of_title(model, title) for title in rows["title"][fold == held]]
     truth = rows["sentiment"].to_numpy(int)
     alone = [word_scores(title)["compound"] for title in rows["title"]]
     by_words = np.where(np.abs(alone) < 0.05, 0, np.sign(alone)).astype(int)
@@ -179,11 +180,10 @@ def cross_validated(rows: pd.DataFrame, strength: float) -> dict[str, Any]:
     }
 
 
-def tone_class(model: ToneModel, title: str) -> int:
+def class_of_title(model: ToneModel, title: str) -> int:
     """Return the most probable class of a title: -1, 0 or 1."""
     text = normalised(title)
-    value = tone(model.probabilities(text, word_scores(text))[0])
-    return 0 if abs(value) < 0.05 else int(math.copysign(1, value))
+    return tone_class(tone(model.probabilities(text, word_scores(text))[0]))
 
 
 def write(model: ToneModel, card: dict[str, Any], folder: Path) -> None:

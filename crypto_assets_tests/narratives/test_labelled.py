@@ -17,7 +17,7 @@ from crypto_assets.catalog import all_coins
 from crypto_assets.narratives.lexicon import judge, word_tone
 from crypto_assets.narratives.tagging import find_symbols
 from crypto_assets.narratives.tone import NEUTRAL, tone_model
-from crypto_assets.narratives.train_tone import fit, tone_class
+from crypto_assets.narratives.train_tone import class_of_title, fit
 
 LABELS = Path(__file__).parent.parent / "data" / "headline_labels.csv"
 
@@ -65,7 +65,7 @@ def test_tone(human: pd.DataFrame) -> None:
     votes = early[[f"manual_labelling_{n}" for n in (1, 2, 3)]].to_numpy().tolist()
     model = fit(list(early["news"]), votes)
     truth = late["final_manual_labelling"].to_numpy(int)
-    ours = np.array([tone_class(model, title) for title in late["news"]])
+    ours = np.array([class_of_title(model, title) for title in late["news"]])
     tones = np.array([word_tone(title) for title in late["news"]])
     alone = np.where(np.abs(tones) < NEUTRAL, 0, np.sign(tones))
     assert np.mean(ours == truth) >= 0.62

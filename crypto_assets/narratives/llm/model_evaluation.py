@@ -11,13 +11,13 @@ import numpy as np
 from crypto_assets.catalog import all_coins
 from crypto_assets.errors import CryptoAssetsError
 from crypto_assets.narratives import lexicon
-from crypto_assets.narratives.evaluation import Labelled, macro_f1, mcnemar, share, tone_class
+from crypto_assets.narratives.evaluation import Labelled, macro_f1, mcnemar, share
 from crypto_assets.narratives.llm import analyst
 from crypto_assets.narratives.llm.answer import Answer, parse
 from crypto_assets.narratives.llm.journal import MemoryJournal
 from crypto_assets.narratives.llm.text import Article
 from crypto_assets.narratives.mentions import find_symbols
-from crypto_assets.narratives.tone import CLASSES
+from crypto_assets.narratives.tone import CLASSES, tone_class
 from crypto_assets.settings import Settings
 
 

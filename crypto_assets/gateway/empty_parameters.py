@@ -5,7 +5,7 @@ from __future__ import annotations
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 
-class Given:
+class WithoutEmptyParameters:
     """Drops query parameters without a value before anything reads the query."""
 
     def __init__(self, app: ASGIApp) -> None:
