@@ -36,6 +36,7 @@ MOST_MOVED = 0.1  # share of the features that may have moved
 SHARED = (*MARKET_WIDE, *SOURCES)  # features that all coins of an hour share
 LEAST_SCORED = 0.95  # share of the features' rows that a model scores
 KEYS = ["symbol", "ts", "model", "score", "model_id"]
+_Inputs = tuple[dict[str, float], tuple[str, ...]]  # stability index of each feature; those that are unknown more often
 
 
 @dataclass(frozen=True)
@@ -129,36 +130,44 @@ def drift_of(warehouse: Warehouse, end: date, now: datetime, *, demo: bool = Fal
     if predicted.is_empty():
         return []
     trained = warehouse.read("trained_models", end=end).filter(pl.col("status") == TRAINED)
-    recent = _days(warehouse, [end - DAY * back for back in range(RECENT_DAYS)], None)
     newest = predicted.sort("ts").group_by("model").agg(pl.col("model_id").last()).sort("model")
-    found = []
-    for name, model_id in newest.rows():
-        row = trained.filter(pl.col("model_id") == model_id)
-        if row.height:
-            mine = predicted.filter(pl.col("model") == name)
-            drifted = _of_model(warehouse, name, row.row(0, named=True), mine, recent, end, now)
-            found.append(replace(drifted, inputs_judged=not demo))
+    serving = newest.join(trained.drop("model"), on="model_id", maintain_order="left").rows(named=True)
+    recent = _days(
+        warehouse,
+        [end - DAY * back for back in range(RECENT_DAYS)],
+        [name for row in serving for name in row["features"]],
+    )
+    found: list[Drift] = []
+    compared: dict[tuple[Any, ...], _Inputs] = {}  # models of one month mostly read the same features of the same days
+    for row in serving:
+        mine = predicted.filter(pl.col("model") == row["model"])
+        asked = (*row["features"], row["train_start"].date(), row["trained_until"].date())
+        if asked not in compared:
+            compared[asked] = _inputs(warehouse, row, recent)
+        drifted = _of_model(warehouse, row, mine, compared[asked], recent.height, end, now)
+        found.append(replace(drifted, inputs_judged=not demo))
     return found
 
 
 def _of_model(
     warehouse: Warehouse,
-    name: str,
     row: Mapping[str, Any],
     predicted: pl.DataFrame,
-    recent: pl.DataFrame,
+    inputs: _Inputs,
+    recent: int,
     end: date,
     now: datetime,
 ) -> Drift:
+    """Compare one model with its training; ``recent`` is the number of rows that it could score lately."""
     horizon = int(json.loads(row["config"])["horizon_hours"])
     rank_ic, error = _rank_ic(warehouse, predicted, horizon, now)
     expected, wide = (_number(row, f"out_of_fold_{part}") for part in ("rank_ic", "error"))
     width = ERRORS * math.hypot(error, wide)
-    stability, missing = _inputs(warehouse, row, recent)
+    stability, missing = inputs
     since = pl.col("ts").dt.date() > end - DAY * RECENT_DAYS
-    scored = predicted.filter(since).height / recent.height if recent.height else math.nan
+    scored = predicted.filter(since).height / recent if recent else math.nan
     shared = tuple(feature for feature in stability if feature in SHARED)
-    return Drift(name, rank_ic, expected - width, expected + width, stability, missing, scored, shared)
+    return Drift(row["model"], rank_ic, expected - width, expected + width, stability, missing, scored, shared)
 
 
 def _number(row: Mapping[str, Any], name: str) -> float:
@@ -182,9 +191,7 @@ def _rank_ic(warehouse: Warehouse, predicted: pl.DataFrame, horizon: int, now: d
     return float(values.mean()), ic.newey_west_error(values, horizon - 1)
 
 
-def _inputs(
-    warehouse: Warehouse, row: Mapping[str, Any], recent: pl.DataFrame
-) -> tuple[dict[str, float], tuple[str, ...]]:
+def _inputs(warehouse: Warehouse, row: Mapping[str, Any], recent: pl.DataFrame) -> _Inputs:
     """Return the stability index of each feature that the model reads, and those that are unknown more often."""
     names = list(row["features"])
     first, last = row["train_start"].date(), row["trained_until"].date()
@@ -203,9 +210,9 @@ def _inputs(
     return stability, tuple(missing)
 
 
-def _days(warehouse: Warehouse, days: list[date], names: list[str] | None) -> pl.DataFrame:
+def _days(warehouse: Warehouse, days: list[date], names: list[str]) -> pl.DataFrame:
     """Read the features of single days: only their files are opened."""
-    columns = None if names is None else ["symbol", "ts", *columns_of(names)]
+    columns = list(dict.fromkeys(["symbol", "ts", *columns_of(names)]))
     parts = [warehouse.read("ml_features", start=day, end=day, columns=columns) for day in days]
     return pl.concat(parts)
 
