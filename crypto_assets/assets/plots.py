@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import base64
 import io
+import threading
 from collections.abc import Callable, Mapping, Sequence
 from datetime import date, datetime, timezone
 from typing import TypeAlias
@@ -18,6 +19,7 @@ from crypto_assets.settings import Settings
 
 LINES, POINTS = 6, 240  # of a chart: more cannot be distinguished
 TICKS = 6  # of an axis, at most: each takes as long to place and draw as all the lines
+_DRAWING = threading.Lock()  # matplotlib draws in one thread at a time, and steps that ask providers run in several
 Series: TypeAlias = Mapping[str, tuple[Sequence[date | datetime], Sequence[float | None]]]
 
 
@@ -38,7 +40,9 @@ def show(context: dg.AssetExecutionContext, name: str, markdown: Callable[[], st
         return
     if date.fromisoformat(keys.end) < Settings.from_env().start:
         return
-    context.add_asset_metadata({name: dg.MetadataValue.md(markdown())}, partition_key=keys.end)
+    with _DRAWING:
+        text = markdown()
+    context.add_asset_metadata({name: dg.MetadataValue.md(text)}, partition_key=keys.end)
 
 
 def prices(frame: pd.DataFrame) -> str:

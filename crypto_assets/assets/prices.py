@@ -25,7 +25,7 @@ FIRST, LAST = {"dagster/priority": "10"}, {"dagster/priority": "-10"}
 BarSource: TypeAlias = Callable[[Client, Settings, Sequence[Coin], date, date, datetime], Awaitable[Fetched]]
 
 
-@dg.asset(**shell.asset_kwargs("prices"), op_tags=LAST)
+@dg.asset(**shell.asset_kwargs("prices", LAST))
 def prices(context: dg.AssetExecutionContext, providers: Providers) -> pd.DataFrame:
     """Fetch hourly prices; prices that a second source contradicts go to ``quarantine``."""
     start, end = shell.days_of(context)
@@ -54,13 +54,13 @@ def prices(context: dg.AssetExecutionContext, providers: Providers) -> pd.DataFr
     return kept
 
 
-@dg.asset(**shell.asset_kwargs("ohlc"), op_tags=FIRST)
+@dg.asset(**shell.asset_kwargs("ohlc", FIRST))
 def ohlc(context: dg.AssetExecutionContext, providers: Providers) -> pd.DataFrame:
     """Fetch hourly bars, of each coin from the first source in ``OHLC_SOURCES`` that lists it."""
     return _bars(context, providers, schemas.OHLC, ohlc_source.fetch_ohlc)
 
 
-@dg.asset(**shell.asset_kwargs("kraken_ohlc"), op_tags=FIRST)
+@dg.asset(**shell.asset_kwargs("kraken_ohlc", FIRST))
 def kraken_ohlc(context: dg.AssetExecutionContext, providers: Providers) -> pd.DataFrame:
     """Fetch hourly bars of Kraken in USD."""
     return _bars(context, providers, schemas.KRAKEN_OHLC, kraken.fetch_kraken)

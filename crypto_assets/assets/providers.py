@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager, suppress
 from datetime import datetime, timezone
 
 import dagster as dg
@@ -16,6 +17,7 @@ from crypto_assets.sources.client.http import Client
 from crypto_assets.sources.client.quota import QuotaStore, quota_store_of
 from crypto_assets.sources.fetched import Fetched
 
+_waiting: set[asyncio.Task[Fetched]] = set()  # calls of all threads
 ABSENT_DAYS = "absent_days"  # metadata of a failed step: the days for which the provider gave no row
 
 
@@ -62,10 +64,30 @@ class Providers(dg.ConfigurableResource):  # type: ignore[type-arg]
 
         async def call() -> Fetched:
             settings = self.settings()
-            async with Client(settings=settings, quota=self.quota_store(), say=say) as client:
-                return await source(client, settings)
+            with _stoppable():
+                async with Client(settings=settings, quota=self.quota_store(), say=say) as client:
+                    return await source(client, settings)
 
         try:
             return asyncio.run(call())
         except ShortAnswerError as error:  # the other days can be fetched without these
             raise dg.Failure(str(error), metadata={ABSENT_DAYS: dg.MetadataValue.json(error.days)}) from error
+
+
+@contextmanager
+def _stoppable() -> Iterator[None]:
+    """Let :func:`stop_waiting` end the task that enters, until it leaves."""
+    task = asyncio.current_task()
+    assert task is not None
+    _waiting.add(task)
+    try:
+        yield
+    finally:
+        _waiting.discard(task)
+
+
+def stop_waiting() -> None:
+    """End every call of :meth:`Providers.fetch` under way, whichever thread made it; it raises ``CancelledError``."""
+    for task in list(_waiting):
+        with suppress(RuntimeError):  # it has ended by now, and its loop with it
+            task.get_loop().call_soon_threadsafe(task.cancel)

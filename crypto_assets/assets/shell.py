@@ -17,6 +17,7 @@ from crypto_assets.assets.documented import page
 from crypto_assets.assets.providers import Providers
 from crypto_assets.catalog import Coin, select
 from crypto_assets.dagster_internals.core import add_by_partition
+from crypto_assets.dagster_internals.side_by_side import ASKS_TAG
 from crypto_assets.dates import days, today
 from crypto_assets.errors import SourceError
 from crypto_assets.settings import Settings
@@ -37,6 +38,7 @@ CALENDARS: Mapping[Cadence, dg.TimeWindowPartitionsDefinition] = {
     Cadence.DAY: DAILY,
     Cadence.MONTH: monthly(Settings.from_env().start, Settings.from_env().last_day),
 }
+NO_TAGS: Mapping[str, str] = {}
 COINS_TAG = "crypto_assets/coins"  # run tag: fetch these coins only
 LINEAGE = "dagster/column_lineage"
 FAILED_COINS = "failed_coins"  # metadata of a materialisation: coins whose rows it lacks, and why
@@ -86,11 +88,12 @@ def days_in_memory(table: TableSpec, coins: int) -> int:
     return days if rows is None else max(1, min(days, rows // (24 * coins)))
 
 
-def asset_kwargs(table: str) -> dict[str, Any]:
+def asset_kwargs(table: str, op_tags: Mapping[str, str] = NO_TAGS) -> dict[str, Any]:
     """Build the keyword arguments of ``@dg.asset`` from the :class:`TableSpec` of a table.
 
     Args:
         table: The name.
+        op_tags: Tags of its step, such as a priority.
 
     Returns:
         The arguments. A table without days has no calendar, backfill policy and IO manager.
@@ -100,6 +103,7 @@ def asset_kwargs(table: str) -> dict[str, Any]:
     """
     said = TABLES[table]
     found = _about(said)
+    tags = dict(op_tags)
     if said.by_day:
         coins = len(select(Settings.from_env().coins))
         most = days_in_memory(said, coins) if said.cadence is Cadence.DAY else MONTHS_AT_MOST
@@ -111,6 +115,10 @@ def asset_kwargs(table: str) -> dict[str, Any]:
     rows = said.rows_from
     if isinstance(rows, FromProvider | DerivedFrom) and rows.pool is not None:
         found["pool"] = rows.pool
+        if isinstance(rows, FromProvider):
+            tags[ASKS_TAG] = rows.pool
+    if tags:
+        found["op_tags"] = tags
     return {"name": table, **found}
 
 
@@ -126,7 +134,7 @@ def asset_of_many(*tables: str) -> dict[str, Any]:
     return {
         "outs": outs,
         "can_subset": True,
-        **{name: said[name] for name in ("partitions_def", "backfill_policy", "pool")},
+        **{name: said[name] for name in ("partitions_def", "backfill_policy", "pool", "op_tags")},
     }
 
 

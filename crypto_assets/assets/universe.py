@@ -11,7 +11,7 @@ from crypto_assets.transforms.universe import universe as coins_by_day
 FIRST = {"dagster/priority": "10"}
 
 
-@dg.asset(**shell.asset_kwargs("universe"), ins=shell.inputs_of("universe"), op_tags=FIRST)
+@dg.asset(**shell.asset_kwargs("universe", FIRST), ins=shell.inputs_of("universe"))
 def universe(
     context: dg.AssetExecutionContext, providers: Providers, prices: pl.DataFrame, ohlc: pl.DataFrame
 ) -> pl.DataFrame:

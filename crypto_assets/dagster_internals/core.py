@@ -143,14 +143,15 @@ class Records(LoadingContext):
         return self._loaders
 
 
-def keep_subsets(job: dg.JobDefinition) -> dg.JobDefinition:
-    """Let a job that runs in this process keep its subsets of assets, for the next run of the same assets.
+def keep_subsets(job: dg.JobDefinition, executor: dg.ExecutorDefinition) -> dg.JobDefinition:
+    """Let a job that runs in this process keep its subsets of assets for the next run of the same assets, and run them so.
 
     ``execute_in_process`` builds the subset anew for each run, and the run's record builds it once more, with the snapshot
     that the record holds: a third of the time of a run of one table. A subset does not change, and holds nothing of a run.
 
     Args:
         job: the job; it is changed.
+        executor: what runs the steps of a subset, in this process.
 
     Returns:
         The job.
@@ -159,8 +160,8 @@ def keep_subsets(job: dg.JobDefinition) -> dg.JobDefinition:
 
     @lru_cache(maxsize=KEPT_SUBSETS)
     def kept(assets: frozenset[dg.AssetKey]) -> dg.JobDefinition:
-        subset = build(resource_defs={}, input_values={}, asset_selection=list(assets))
-        of_the_record = subset.get_subset(asset_selection=assets)
+        stock = build(resource_defs={}, input_values={}, asset_selection=list(assets))
+        subset, of_the_record = stock.with_executor_def(executor), stock.get_subset(asset_selection=assets)
         subset.get_subset = lambda **_: of_the_record  # type: ignore[method-assign, assignment, misc]
         return subset
 

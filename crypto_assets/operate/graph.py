@@ -8,7 +8,9 @@ from functools import cache
 import dagster as dg
 from dagster import AssetKey, AssetSelection
 
+from crypto_assets.assets.providers import stop_waiting
 from crypto_assets.dagster_internals.core import keep_subsets
+from crypto_assets.dagster_internals.side_by_side import side_by_side
 from crypto_assets.definitions import defs
 from crypto_assets.errors import UsageError, suggestion
 from crypto_assets.tables.registry import TABLES
@@ -16,8 +18,8 @@ from crypto_assets.tables.registry import TABLES
 
 @cache
 def job() -> dg.JobDefinition:
-    """Return the implicit job of every asset."""
-    return keep_subsets(defs.resolve_implicit_global_asset_job_def())
+    """Return the implicit job of every asset, whose steps that ask providers run beside the others."""
+    return keep_subsets(defs.resolve_implicit_global_asset_job_def(), side_by_side(stop_waiting))
 
 
 @cache

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import socket
+import threading
 import uuid
 from collections.abc import Callable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
@@ -132,11 +133,13 @@ def _execute(
     step: StepListener = lambda *_: None,
 ) -> dg.ExecuteInProcessResult:
     """Run these tables, with all of their checks or with these alone."""
-    run_id = str(uuid.uuid4())
+    run_id, one_at_a_time = str(uuid.uuid4()), threading.Lock()  # steps that ask providers report from threads
 
     def heard(entry: dg.EventLogEntry) -> None:
         event = entry.dagster_event
-        if event is not None and event.step_key is not None:
+        if event is None or event.step_key is None:
+            return
+        with one_at_a_time:
             if event.is_step_start:
                 step(event.step_key, False)
             elif event.is_step_success or event.is_step_failure:

@@ -11,6 +11,7 @@ from unittest.mock import patch
 import dagster as dg
 import pytest
 from dagster import AssetKey, DagsterInstance, DagsterRunStatus
+from dagster._core.definitions.executor_definition import execute_in_process_executor
 from dagster._core.snap import JobSnap
 
 from crypto_assets.dagster_internals import core
@@ -246,7 +247,7 @@ def test_runs_of_the_same_assets_share_a_subset_and_are_recorded_as_without_it(
     build = JobSnap.from_job_def
     job = dg.Definitions(assets=[one, other]).resolve_implicit_global_asset_job_def()
     without = recorded(job, "one")
-    core.keep_subsets(job)
+    core.keep_subsets(job, execute_in_process_executor)
     monkeypatch.setattr(JobSnap, "from_job_def", lambda found: built.append(found) or build(found))
     assert recorded(job, "one") == without
     assert without[:2] == ({AssetKey("one")}, {AssetKey("one")})
