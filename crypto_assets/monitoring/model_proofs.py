@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import json
 import random
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Mapping
 from datetime import date, datetime, timedelta
+from functools import partial
+from pathlib import Path
 from typing import Any
 
 import polars as pl
@@ -17,40 +18,29 @@ from crypto_assets.errors import ModelError
 from crypto_assets.models import proofs
 from crypto_assets.models.config import ModelConfig
 from crypto_assets.models.training import Labelled
+from crypto_assets.monitoring.kept_proofs import Proof as Proof
+from crypto_assets.monitoring.kept_proofs import kept, key_of
 from crypto_assets.monitoring.model_quality import ModelQuality
 from crypto_assets.storage.warehouse import Warehouse
 
 WINDOW_DAYS = 90  # of rows that the proofs train on: twenty trainings of ridge take seconds
 SEEDS, LEAST_INSIDE = 20, 17
 LEAKS, INSTANTS = 10, 3
+INSTANT_DAYS = 30  # before the training, in which the instants of the third proof lie
+TABLES = ("ml_features", "prices")  # that models are trained on
 VERDICT = "beats_best_feature"
 NAMES = ("shuffled_labels", "planted_leak", "truncation", "known_in_time", "no_suspect_feature", VERDICT)
 
 
-@dataclass(frozen=True)
-class Proof:
-    """One proof.
-
-    Attributes:
-        name: of ``NAMES``.
-        holds: None where it cannot be carried out.
-        sentence: what was found, in one sentence.
-        numbers: figures for the UI.
-    """
-
-    name: str
-    holds: bool | None
-    sentence: str
-    numbers: Mapping[str, Any] = field(default_factory=dict)
-
-
-def prove(warehouse: Warehouse, found: ModelQuality, now: datetime) -> Iterator[Proof]:
+def prove(warehouse: Warehouse, found: ModelQuality, now: datetime, keep: Path | None = None) -> Iterator[Proof]:
     """Carry out every proof, on the features of the newest training and with ridge, which trains in a moment.
 
     Args:
         warehouse: the tables.
         found: the judged models.
         now: the instant, UTC.
+        keep: the file that keeps the proofs that train models, for as long as what they rest on is the same; None: they
+            are carried out.
 
     Yields:
         One proof for each of ``NAMES``.
@@ -59,35 +49,51 @@ def prove(warehouse: Warehouse, found: ModelQuality, now: datetime) -> Iterator[
         for name in NAMES[:4]:
             yield Proof(name, None, "no stored training made these predictions; train the months again")
     else:
-        yield from _of_training(warehouse, found.trainings.row(-1, named=True), now)
+        yield from _of_training(warehouse, found.trainings.row(-1, named=True), now, keep)
     yield _suspects(found)
     yield _verdict(found)
 
 
-def _of_training(warehouse: Warehouse, newest: Mapping[str, Any], now: datetime) -> Iterator[Proof]:
+def _of_training(warehouse: Warehouse, newest: Mapping[str, Any], now: datetime, keep: Path | None) -> Iterator[Proof]:
     first: date = newest["date"]
-    settings = json.loads(newest["config"])
+    settings, names = json.loads(newest["config"]), list(newest["features"])
+    carry_out = partial(_by_training, warehouse, names, settings, first)
+    if keep is None:
+        yield from carry_out()
+    else:
+        read = (first - DAY * (WINDOW_DAYS + INSTANT_DAYS + 1), first + DAY * 2 + _horizon(settings))
+        yield from kept(keep, key_of(warehouse, newest, dict.fromkeys(TABLES, read)), now, carry_out)
+    yield _or_why(NAMES[3], lambda: _in_time(warehouse, names, settings, _window(first)))
+
+
+def _by_training(warehouse: Warehouse, names: list[str], settings: Mapping[str, Any], first: date) -> Iterator[Proof]:
+    """Carry out the proofs that train ridge. They read ``TABLES``, the training of the month ``first`` and nothing else."""
+    hours = int(settings["horizon_hours"])
     config = ModelConfig(
-        "proof", "ridge", int(settings["horizon_hours"]), WINDOW_DAYS, sample_hours=int(settings["sample_hours"]),
-        least_rows=500,
-    )  # fmt: skip
-    days = (first - DAY * WINDOW_DAYS, first - DAY)
-    names = list(newest["features"])
-    tables = {name: warehouse.scan(name) for name in ("ml_features", "prices")}
+        "proof", "ridge", hours, WINDOW_DAYS, sample_hours=int(settings["sample_hours"]), least_rows=500
+    )
+    tables = {name: warehouse.scan(name) for name in TABLES}
     labelled = labelled_rows(
-        tables["ml_features"], tables["prices"], names, config.horizon_hours, days, midnight(first), config.sample_hours
+        tables["ml_features"], tables["prices"], names, hours, _window(first), midnight(first), config.sample_hours
     )
-    steps = (
-        (NAMES[0], lambda: _shuffled(labelled, config, midnight(first))),
-        (NAMES[1], lambda: _planted(labelled, config)),
-        (NAMES[2], lambda: _truncated(tables, names, config, first)),
-        (NAMES[3], lambda: _in_time(warehouse, names, settings, days)),
-    )
-    for name, step in steps:
-        try:
-            yield step()
-        except ModelError as error:
-            yield Proof(name, None, str(error))
+    yield _or_why(NAMES[0], lambda: _shuffled(labelled, config, midnight(first)))
+    yield _or_why(NAMES[1], lambda: _planted(labelled, config))
+    yield _or_why(NAMES[2], lambda: _truncated(tables, names, config, first))
+
+
+def _or_why(name: str, carry_out: Callable[[], Proof]) -> Proof:
+    try:
+        return carry_out()
+    except ModelError as error:
+        return Proof(name, None, str(error))
+
+
+def _window(first: date) -> tuple[date, date]:
+    return first - DAY * WINDOW_DAYS, first - DAY
+
+
+def _horizon(settings: Mapping[str, Any]) -> timedelta:
+    return timedelta(hours=int(settings["horizon_hours"]))
 
 
 def _shuffled(labelled: Labelled, config: ModelConfig, at: datetime) -> Proof:
@@ -115,7 +121,7 @@ def _planted(labelled: Labelled, config: ModelConfig) -> Proof:
 def _truncated(tables: Mapping[str, pl.LazyFrame], names: list[str], config: ModelConfig, first: date) -> Proof:
     """Train at three instants of the last month, on tables from which all that became known later is deleted."""
     draw = random.Random(first.isoformat())
-    instants = [midnight(first) - timedelta(hours=draw.randrange(1, 30 * 24)) for _ in range(INSTANTS)]
+    instants = [midnight(first) - timedelta(hours=draw.randrange(1, INSTANT_DAYS * 24)) for _ in range(INSTANTS)]
     same = 0
     for at in instants:
         days = (at.date() - DAY * WINDOW_DAYS, first)

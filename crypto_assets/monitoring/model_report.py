@@ -22,6 +22,8 @@ from crypto_assets.tables.spec import OWNER
 
 DOCS = "model-report.md"
 NAME = "model_report"
+KEPT = "model_proofs.json"  # beside the page
+CARRIED_OUT_AT = "carried_out_at"  # metadata of a proof that may be older than the page
 PROOFS = {
     "shuffled_labels": "Trained on labels shuffled within the hour, ridge has no rank IC out of fold: within 2 Newey-West errors of zero for 17 of 20 seeds.",
     "planted_leak": "A planted feature that holds the future return under noise is found and named in 10 of 10 searches.",
@@ -57,7 +59,7 @@ def path_of(settings: Settings) -> Path:
 
 
 def write(settings: Settings, now: datetime, out: Path | None = None) -> Written:
-    """Judge all predictions, carry out the proofs, and replace the page atomically.
+    """Judge all predictions, carry out the proofs that are due, and replace the page atomically.
 
     Args:
         settings: the warehouse and the home folder.
@@ -78,7 +80,8 @@ def write(settings: Settings, now: datetime, out: Path | None = None) -> Written
         found = gather(warehouse, settings, stored[0], stored[-1], now)
     except ModelError as error:
         return Written(path, None, why=str(error))
-    proved, drift = tuple(model_proofs.prove(warehouse, found, now)), tuple(drift_of(warehouse, stored[-1], now))
+    proved = tuple(model_proofs.prove(warehouse, found, now, path.with_name(KEPT)))
+    drift = tuple(drift_of(warehouse, stored[-1], now))
     write_page(path, found, proved, drift)
     return Written(path, found, proved, drift)
 
@@ -136,7 +139,7 @@ def model_report(context: dg.AssetExecutionContext, providers: Providers) -> Ite
         yield dg.AssetCheckResult(
             check_name=name, passed=proof.holds is not False, severity=dg.AssetCheckSeverity.WARN,
             description=proof.sentence if proof.holds is not None else f"not judged: {proof.sentence}",
-            metadata=dict(proof.numbers),
+            metadata={**proof.numbers, **({CARRIED_OUT_AT: proof.carried_out_at} if proof.carried_out_at else {})},
         )  # fmt: skip
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from dataclasses import replace
-from datetime import date, datetime, timezone
+from datetime import date, datetime, timedelta, timezone
 from pathlib import Path
 
 import dagster as dg
@@ -28,7 +28,7 @@ from crypto_assets.monitoring.model_quality import GENERATED, ModelQuality
 from crypto_assets.monitoring.watch.model_drift import drifting_models
 from crypto_assets.settings import Settings
 from crypto_assets.storage.warehouse import Warehouse
-from crypto_assets.tables.schemas import ML_FEATURES, PREDICTIONS, TRAINED_MODELS
+from crypto_assets.tables.schemas import ML_FEATURES, PREDICTIONS, PRICES, TRAINED_MODELS
 from crypto_assets_tests.assets.test_models import BEGIN, COINS, CONFIG, END, MONTHS, market
 
 NOW = datetime(2021, 4, 20, tzinfo=timezone.utc)
@@ -147,6 +147,40 @@ def test_the_asset_writes_the_page_its_figures_and_its_checks(home: Path, monkey
     assert set(checks) == set(model_report.PROOFS)
     page = model_report.path_of(Settings.from_env()).read_text()
     assert page.count("<svg") >= 3 and "prefers-color-scheme:dark" in page and "<script" not in page
+
+
+def test_proofs_are_carried_out_again_when_what_they_rest_on_changed(
+    warehouse: Warehouse, found: ModelQuality, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    trained: list[str] = []
+    shuffle = model_proofs.proofs.shuffled_labels
+    monkeypatch.setattr(model_proofs, "SEEDS", 3)
+    monkeypatch.setattr(
+        model_proofs.proofs, "shuffled_labels", lambda *given: trained.append("again") or shuffle(*given)
+    )
+
+    def prove(later: int, one: ModelQuality = found) -> list[Proof]:
+        return list(model_proofs.prove(warehouse, one, NOW + timedelta(days=later), file))
+
+    file = tmp_path / "proofs.json"
+    first, second = prove(0), prove(1)
+    assert first == second and len(trained) == 1
+    assert {proof.carried_out_at for proof in second[:3]} == {NOW.isoformat()}
+    assert {proof.carried_out_at for proof in second[3:]} == {None}, "these cost nothing"
+
+    file.write_text(file.read_text()[:100])
+    assert [one.sentence for one in prove(2)] == [one.sentence for one in first] and len(trained) == 2
+    other = replace(found, trainings=found.trainings.with_columns(train_start=pl.lit(NOW)))
+    prove(3, other)
+    assert len(trained) == 3
+    day = date(2021, 3, 15)
+    rows = warehouse.read("prices", start=day, end=day)
+    try:
+        warehouse.write(PRICES, rows.with_columns(price_usd=pl.col("price_usd") * 1.001), [day])
+        assert {one.carried_out_at for one in prove(4, other)[:3]} == {(NOW + timedelta(days=4)).isoformat()}
+        assert len(trained) == 4
+    finally:
+        warehouse.write(PRICES, rows, [day])
 
 
 def _sources() -> list[dg.AssetSpec]:
