@@ -12,12 +12,8 @@ LambdaRank to LambdaMART, 2010; Lundberg et al., Nature Machine Intelligence 2 (
 
 from __future__ import annotations
 
-import importlib.util
 import re
-import runpy
-import sys
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
@@ -25,6 +21,7 @@ from numpy.typing import NDArray
 
 from crypto_assets.errors import ModelError
 from crypto_assets.lazy import lazy
+from crypto_assets.models import tree_library
 from crypto_assets.models.config import RULES, ModelConfig
 
 if TYPE_CHECKING:
@@ -155,12 +152,12 @@ class Trees:
 
     def score(self, matrix: Matrix) -> Floats:
         """Return the predicted rank or order, or P(up) - P(down)."""
-        predicted = self._booster().predict(matrix, num_threads=THREADS)
+        predicted = self._predicted(matrix, tree_library.PREDICTED)
         return predicted[:, 2] - predicted[:, 0] if self.classes else predicted
 
     def contributions(self, matrix: Matrix) -> Floats:
         """Return LightGBM's SHAP values without the expected value."""
-        found = self._booster().predict(matrix, pred_contrib=True, num_threads=THREADS)
+        found = self._predicted(matrix, tree_library.CONTRIBUTIONS)
         if not self.classes:
             return found[:, :-1]
         width = matrix.shape[1] + 1
@@ -170,9 +167,9 @@ class Trees:
         """Return the booster's text."""
         return {"booster": self.text, "classes": self.classes}
 
-    def _booster(self) -> Any:
-        """Load the booster from its text."""
-        return booster_library().Booster(model_str=self.text)
+    def _predicted(self, matrix: Matrix, kind: int) -> Floats:
+        with tree_library.Trees(self.text) as trees:
+            return trees.predict(matrix, kind, THREADS)
 
 
 @dataclass(frozen=True)
@@ -248,7 +245,7 @@ def read(kind: str, stored: dict[str, Any]) -> Learner:
         ModelError: parts are missing, or it needs LightGBM, which cannot be loaded.
     """
     if kind not in RULES and kind != "ridge":
-        check_library()  # here, so that other models serve where it is missing
+        tree_library.library()  # here, so that other models serve where it is missing
     try:
         if kind in RULES:
             return Rule(float(stored["sign"]))
@@ -262,7 +259,7 @@ def read(kind: str, stored: dict[str, Any]) -> Learner:
 
 
 def booster_library() -> Any:
-    """Return LightGBM.
+    """Return LightGBM's Python package, which training needs.
 
     Raises:
         ModelError: it is not installed, or the system lacks the OpenMP library that it needs.
@@ -270,37 +267,8 @@ def booster_library() -> Any:
     try:
         lightgbm.Booster  # noqa: B018 - the first use loads the library
     except (ImportError, OSError) as error:
-        raise _not_here(error) from error
+        raise tree_library.not_here(error) from error
     return lightgbm
-
-
-def check_library() -> None:
-    """Make sure that LightGBM works here, and import as little of it as that takes.
-
-    Its package imports scikit-learn, which takes as long as all else of ``status``; its module ``libpath`` only loads the
-    shared library.
-
-    Raises:
-        ModelError: as of :func:`booster_library`.
-    """
-    package = None if "lightgbm" in sys.modules else importlib.util.find_spec("lightgbm")
-    loader = None if package is None or package.origin is None else Path(package.origin).with_name("libpath.py")
-    if loader is None or not loader.exists():
-        booster_library()
-        return
-    try:
-        runpy.run_path(str(loader))
-    except (ImportError, OSError) as error:
-        raise _not_here(error) from error
-
-
-def _not_here(error: Exception) -> ModelError:
-    if isinstance(error, ImportError):
-        return ModelError(f"LightGBM is not installed ({error}): install the package again; ridge works without")
-    return ModelError(
-        f"LightGBM cannot be loaded ({error}): install the system's OpenMP library (libgomp1 on Debian); ridge works "
-        "without it"
-    )
 
 
 def _trees(stored: dict[str, Any]) -> dict[str, Any]:
