@@ -24,6 +24,7 @@ from crypto_assets.models import drift, ic, preparation
 from crypto_assets.models.market_state import SOURCES, columns_of
 from crypto_assets.storage.warehouse import Warehouse
 from crypto_assets.tables.models import TRAINED
+from crypto_assets.tables.schemas import ML_FEATURES
 from crypto_assets.transforms import labels
 from crypto_assets.transforms.labels import Horizon
 
@@ -212,9 +213,9 @@ def _inputs(warehouse: Warehouse, row: Mapping[str, Any], recent: pl.DataFrame) 
 
 def _days(warehouse: Warehouse, days: list[date], names: list[str]) -> pl.DataFrame:
     """Read the features of single days: only their files are opened."""
-    columns = list(dict.fromkeys(["symbol", "ts", *columns_of(names)]))
-    parts = [warehouse.read("ml_features", start=day, end=day, columns=columns) for day in days]
-    return pl.concat(parts)
+    columns = list(dict.fromkeys(["symbol", "ts", "date", *columns_of(names)]))
+    rows = warehouse.scan(ML_FEATURES, start=min(days), end=max(days), columns=columns)
+    return warehouse.collect(ML_FEATURES, rows.filter(pl.col("date").is_in(days)))
 
 
 def _drift(scope: Scope) -> list[Drift]:

@@ -7,7 +7,7 @@ import polars as pl
 from crypto_assets.checks.outcome import Measure, Outcome, Scope
 from crypto_assets.dates import DAY
 from crypto_assets.tables.contract import Contract
-from crypto_assets.tables.pit_quality import BACKFILLED, PIT_QUALITY, WorstOfInputs
+from crypto_assets.tables.pit_quality import BACKFILLED, FINAL, PIT_QUALITY, WorstOfInputs
 from crypto_assets.tables.registry import CONTRACTS, LOOK_BACK
 from crypto_assets.tables.worst_quality import RANKS, Input, with_worst_quality
 
@@ -24,8 +24,9 @@ def carries_worst(table: str, rule: WorstOfInputs) -> Measure:
         """
         rows = _quality(scope, CONTRACTS[table], rule.by)
         inputs = {
-            name: Input(CONTRACTS[name], _quality(scope, CONTRACTS[name], rule.by, back), back)
+            name: Input(CONTRACTS[name], _worse_than_final(scope, CONTRACTS[name], rule.by, back), back)
             for name, back in LOOK_BACK[table].items()
+            if set(CONTRACTS[name].pit_quality.allowed) != {FINAL}
         }
         worst = with_worst_quality(rule, rows, inputs)[PIT_QUALITY]
         said, due = (quality.replace_strict(RANKS, return_dtype=pl.Int64) for quality in (rows[PIT_QUALITY], worst))
@@ -44,9 +45,22 @@ def carries_worst(table: str, rule: WorstOfInputs) -> Measure:
     return measure
 
 
-def _quality(scope: Scope, contract: Contract, by: str | None, back: int = 0) -> pl.DataFrame:
-    names = [name for name in (by, "date", "available_at", PIT_QUALITY) if name in contract.by_name]
-    return scope.warehouse.read(contract, start=scope.start - back * DAY, end=scope.end, columns=names)
+def _quality(scope: Scope, contract: Contract, by: str | None) -> pl.DataFrame:
+    return scope.warehouse.read(contract, start=scope.start, end=scope.end, columns=_columns(contract, by))
+
+
+def _worse_than_final(scope: Scope, contract: Contract, by: str | None, back: int) -> pl.DataFrame:
+    """Read the input rows that can make a derived row worse: files whose rows are all final are not read."""
+    names = _columns(contract, by)
+    rows = scope.warehouse.scan(contract, start=scope.start - back * DAY, end=scope.end, columns=names)
+    if PIT_QUALITY in names:
+        quality = pl.col(PIT_QUALITY)
+        rows = rows.filter((quality != FINAL) | quality.is_null())
+    return scope.warehouse.collect(contract, rows)
+
+
+def _columns(contract: Contract, by: str | None) -> list[str]:
+    return [name for name in (by, "date", "available_at", PIT_QUALITY) if name in contract.by_name]
 
 
 MEASURES: dict[str, dict[str, Measure]] = {
