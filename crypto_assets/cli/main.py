@@ -170,14 +170,10 @@ def demo(count: int, end_text: str | None, data: Path | None, as_json: bool) -> 
         with home_sandbox.start(settings, home) as sandbox:
             with started_meanwhile(settings):
                 _load_graph()
-            home_sandbox.point_at(sandbox)
-            settings = configured()
-            from crypto_assets.operate.status import status as measure
-
-            with _instance(settings) as instance:
+            with _instance(settings) as instance:  # asks no provider, so the sandbox may still be starting
+                home_sandbox.point_at(sandbox)
                 with _progress() as progress:
-                    report = demonstration.run(instance, settings, home, plan, progress)
-                document = measure(instance, configured(), plan.start, plan.end, recorded=data is not None)
+                    report, document = demonstration.run(instance, configured(), home, plan, progress)
     _show_status(document, as_json)
     _raise_failures(report.failures)
     if not as_json:

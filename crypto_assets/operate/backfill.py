@@ -1,6 +1,7 @@
 """Backfills from the command line: the requested days, retries of what failed, and days that became stale.
 
-The planner (``automation/planner``) makes the runs. This module executes them in this process, one after the other.
+The planner (``automation/planner``) makes the runs. This module executes them in this process, one after the other. Within a
+run, several providers are asked at the same time (``dagster_internals/side_by_side.py``).
 """
 
 from __future__ import annotations

@@ -7,11 +7,13 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from datetime import date
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from crypto_assets.dates import DAY, parse_day, today
 from crypto_assets.demo_home import DemoHome
@@ -168,8 +170,10 @@ def _mark_of(data: Path | None) -> str:
 
 def run(
     instance: DagsterInstance, settings: Settings, home: DemoHome, chosen: DemoDays, progress: Progress
-) -> BackfillReport:
+) -> tuple[BackfillReport, dict[str, Any]]:
     """Fetch history where it is missing, then materialise every table for the days of the plan, and what has no days.
+
+    The state of the days is measured while what has no days is made.
 
     Args:
         instance: the Dagster instance.
@@ -179,15 +183,35 @@ def run(
         progress: called as the work goes on.
 
     Returns:
-        The report of the days of the plan.
+        The report of the days of the plan, and the document of their ``status``.
     """
     from crypto_assets.assets.run_tags import reason_tags
     from crypto_assets.operate import graph, runs
     from crypto_assets.operate.backfill import backfill
+    from crypto_assets.operate.status import status
 
     # The calendar of this process has begun by now; reports and checks look at the home's own days.
     os.environ["CRYPTO_ASSETS_START"] = home.first_day.isoformat()
-    warehouse = Warehouse(settings.warehouse)
+    warehouse, recorded = Warehouse(settings.warehouse), home.data is not None
+    measure = partial(status, instance, Settings.from_env(), chosen.start, chosen.end, recorded=recorded)
+    before = _prepare(instance, warehouse, chosen, progress)
+    if before.failures:
+        return before, measure()
+    tables = graph.tables()
+    report = backfill(instance, warehouse, tables, chosen.start, chosen.end, progress=progress, asked_by=ASKED_BY)
+    with ThreadPoolExecutor(max_workers=1) as beside:
+        measured = beside.submit(measure)
+        made = runs.execute_unpartitioned(instance, reason_tags(f"{ASKED_BY}: what belongs to the moment"))
+    report.failures.update(made.failures)
+    if not _whole(instance, tables, home.first_day, chosen.start - DAY):  # days that no demo filled lie between
+        replace(home, first_day=chosen.start).write(settings.home)
+    return report, measured.result()
+
+
+def _prepare(instance: DagsterInstance, warehouse: Warehouse, chosen: DemoDays, progress: Progress) -> BackfillReport:
+    """Fill the history and train the models, where they are missing; stop where something fails."""
+    from crypto_assets.operate.backfill import backfill
+
     for first, tables in _history_ranges(chosen):
         if _whole(instance, tables, first, chosen.start - DAY):
             continue
@@ -203,17 +227,7 @@ def run(
         )
         if history.failures:
             return history
-    trained = _train(instance, warehouse, chosen, progress)
-    if trained.failures:
-        return trained
-    report = backfill(
-        instance, warehouse, graph.tables(), chosen.start, chosen.end, progress=progress, asked_by=ASKED_BY
-    )
-    made = runs.execute_unpartitioned(instance, reason_tags(f"{ASKED_BY}: what belongs to the moment"))
-    report.failures.update(made.failures)
-    if not _whole(instance, graph.tables(), home.first_day, chosen.start - DAY):  # days that no demo filled lie between
-        replace(home, first_day=chosen.start).write(settings.home)
-    return report
+    return _train(instance, warehouse, chosen, progress)
 
 
 def _train(instance: DagsterInstance, warehouse: Warehouse, chosen: DemoDays, progress: Progress) -> BackfillReport:
