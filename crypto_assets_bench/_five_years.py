@@ -32,15 +32,25 @@ MB = 1e6
 CLI = [sys.executable, "-m", "crypto_assets.cli.main"]
 
 
-def main(folder: Path, coins: int = COINS, first: date = FIRST, last: date = LAST) -> None:
+def arguments(given: list[str]) -> tuple[Path, int, date, date]:
+    """Read FOLDER [COINS] [FIRST] [LAST]."""
+    place, coins, first, last = [*given, *(str(value) for value in ("", COINS, FIRST, LAST)[len(given) :])]
+    return Path(place).absolute(), int(coins), date.fromisoformat(first), date.fromisoformat(last)
+
+
+def environment(folder: Path, coins: int, first: date) -> dict[str, str]:
+    """Return the variables of the home."""
+    symbols = ",".join(coin.symbol for coin in all_coins()[:coins])
+    return {"CRYPTO_ASSETS_HOME": str(folder), "CRYPTO_ASSETS_COINS": symbols, "CRYPTO_ASSETS_START": str(first)}
+
+
+def main(folder: Path, coins: int, first: date, last: date) -> None:
     """Backfill the tables that have partitions, and print a line for each."""
     folder.mkdir(parents=True, exist_ok=True)
-    symbols = ",".join(coin.symbol for coin in all_coins()[:coins])
     embedded_postgres.running(folder / "postgres")  # it stays between the commands
     postgres = int((folder / "postgres" / "data" / "postmaster.pid").read_text().split()[0])
     with SandboxProcess(7, folder / "sandbox.log") as sandbox:
-        os.environ.update(sandbox.env())
-        os.environ.update(CRYPTO_ASSETS_HOME=str(folder), CRYPTO_ASSETS_COINS=symbols, CRYPTO_ASSETS_START=str(first))
+        os.environ.update(sandbox.env() | environment(folder, coins, first))
         for table, spec in TABLES.items():
             if spec.by_day:
                 measured = _backfill(folder, table, first, last, {"sandbox": sandbox.pid, "postgres": postgres})
@@ -82,6 +92,4 @@ def _bytes(folder: Path) -> int:
 
 
 if __name__ == "__main__":
-    place, *more = sys.argv[1:]
-    given: tuple[Any, ...] = (*map(int, more[:1]), *map(date.fromisoformat, more[1:]))
-    main(Path(place).absolute(), *given)
+    main(*arguments(sys.argv[1:]))
