@@ -16,6 +16,7 @@ REQUIRES = [
     "lightgbm>=4.7,<5",  # gradient boosted trees; its wheel needs the system's OpenMP library, and ridge goes on without
     "duckdb>=2.0,<3",  # read-only SQL over the warehouse
     "httpx>=0.28,<0.29",  # every request to a provider
+    "sniffio>=1.3,<2",  # httpcore imports it at each request; where it is missing, that search is a fifth of a request's work
     "ollama>=0.6,<0.7",  # the local LLM's official client; doctor asks it for the model
     "feedparser>=6.0.11,<7",  # RSS and Atom in all their dialects
     "vaderSentiment>=3.3.2,<4",  # sentiment lexicon under the deterministic analyser; stable since 2020, pure data

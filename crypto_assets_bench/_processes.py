@@ -57,7 +57,7 @@ def family(pid: int) -> list[int]:
 
 
 def cpu_s(pid: int) -> float:
-    """Processor seconds that a process and its living children have used."""
+    """Processor seconds that a process, its living children and its ended ones have used."""
     return sum(_stat(one) for one in family(pid))
 
 
@@ -66,13 +66,13 @@ def _stat(pid: int) -> float:
         fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     except OSError:
         return 0.0
-    return (int(fields[11]) + int(fields[12])) / TICKS
+    return sum(map(int, fields[11:15])) / TICKS
 
 
-def memory_mb(pid: int, field: str = "VmRSS") -> float:
-    """Resident memory of a process and its children in MB; ``VmHWM``: the highest so far."""
+def memory_mb(pid: int, field: str = "VmRSS", *, below: bool = True) -> float:
+    """Resident memory of a process in MB, with all ``below`` it; ``VmHWM``: the highest so far."""
     total = 0
-    for one in family(pid):
+    for one in family(pid) if below else [pid]:
         try:
             lines = Path(f"/proc/{one}/status").read_text().splitlines()
         except OSError:

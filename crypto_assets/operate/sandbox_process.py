@@ -68,6 +68,11 @@ class SandboxProcess:
         return said
 
     @property
+    def pid(self) -> int:
+        """The number of the process."""
+        return self._child.pid
+
+    @property
     def url(self) -> str:
         """The address.
 

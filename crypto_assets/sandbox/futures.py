@@ -115,7 +115,7 @@ class GeneratedFutures:
         if whole is None:
             return None
         spot = whole.between(first, last)
-        begin = int(np.searchsorted(whole.ts, first, "left"))
+        begin = whole.place_of(first)
         premium = 1 + _rates(f"premium {venue}", contract, len(whole.ts))[begin : begin + len(spot.ts)]
         many = coins_of(contract)
         prices = [values * many for values in (spot.open, spot.high, spot.low, spot.close)]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from datetime import date, datetime
 from typing import TYPE_CHECKING, Protocol
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
     from crypto_assets.sandbox.macro import Stood
 
 HOUR_S = 3600
+LATEST = 2.0**40  # epoch seconds; a wire format may ask for more, up to infinity
 
 
 @dataclass(frozen=True)
@@ -29,8 +31,13 @@ class Bars:
 
     def between(self, first: float, last: float) -> Bars:
         """Return the bars that open in first..last (epoch seconds, both included)."""
-        low, high = np.searchsorted(self.ts, first, "left"), np.searchsorted(self.ts, last, "right")
+        low, high = self.place_of(first), self.place_of(math.floor(min(last, LATEST)) + 1)
         return Bars(*(getattr(self, name)[low:high] for name in ("ts", "open", "high", "low", "close", "volume")))
+
+    def place_of(self, moment: float) -> int:
+        """Return how many bars open before a moment (epoch seconds)."""
+        # As a whole number: to compare with a float, numpy would turn every time of the series into one.
+        return int(np.searchsorted(self.ts, math.ceil(max(moment, 0)), "left"))
 
 
 @dataclass(frozen=True)

@@ -31,12 +31,13 @@ def at(venue: str) -> dict[str, list[Listing]]:
     return {name: sorted(spans, key=lambda one: one.since) for name, spans in found.items()}
 
 
-def bars(backend: Backend, spans: Sequence[Listing]) -> Bars | None:
+def bars(backend: Backend, spans: Sequence[Listing], stamped_s: int = 0) -> Bars | None:
     """Return the bars that a name had.
 
     Args:
         backend: the market, in the unit of today.
         spans: what the name meant.
+        stamped_s: seconds from the opening of a bar to its stamp, which decides whether it is in a span.
 
     Returns:
         The bars in order of time; None where the market has none of its coins.
@@ -48,7 +49,7 @@ def bars(backend: Backend, spans: Sequence[Listing]) -> Bars | None:
         return known[0][1]
     parts = []
     for one, whole in known:
-        cut = whole.between(one.since.timestamp(), one.until.timestamp() - 1)
+        cut = whole.between(one.since.timestamp() - stamped_s, one.until.timestamp() - 1 - stamped_s)
         prices = (getattr(cut, name) * one.factor for name in ("open", "high", "low", "close"))
         parts.append((cut.ts, *prices, cut.volume / one.factor))
     return Bars(*(np.concatenate(arrays) for arrays in zip(*parts, strict=True)))

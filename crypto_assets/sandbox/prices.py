@@ -26,13 +26,13 @@ def routes(backend: Backend) -> list[Route]:
     ids, pairs = names.at("coingecko"), names.at("binance")
     by_altname = {coin.kraken: coin for coin in all_coins() if coin.kraken}
 
-    def coin_of(request: Request) -> tuple[Coin, Bars] | None:
+    def coin_of(request: Request, stamped_s: int = 0) -> tuple[Coin, Bars] | None:
         spans = ids.get(request.path_params["id"], [])
-        bars = names.bars(backend, spans)
+        bars = names.bars(backend, spans, stamped_s)
         return (by_symbol()[spans[0].symbol], bars) if bars else None
 
     def market_chart(request: Request) -> Response:
-        found, first, last = coin_of(request), *_window(request)
+        found, first, last = coin_of(request, HOUR_S), *_window(request)
         if found is None:
             return JSONResponse({"error": "coin not found"}, 404)
         hourly = request.query_params.get("interval") == "hourly"

@@ -126,7 +126,8 @@ async def _archive(
 
     async def one(day: date) -> Found | None:
         try:
-            return await _file(client, settings, contract, day, reading, day_digests)
+            async with client.together():
+                return await _file(client, settings, contract, day, reading, day_digests)
         except ResponseError as error:
             if error.status != NO_FILE:
                 raise
@@ -199,7 +200,8 @@ def read_archive(answer: Answer, contract: str, day: date, reading: Reading) -> 
     except (zipfile.BadZipFile, IndexError, UnicodeDecodeError, NotImplementedError, RuntimeError) as error:
         reading.aside(UNREADABLE, f"{contract} {day}: {type(error).__name__}", midnight(day), doubt=False)
         return {}
-    listed = list(csv.DictReader(io.StringIO(text)))
+    header, *lines = csv.reader(io.StringIO(text)) if text else [[]]
+    listed = [dict(zip(header, line, strict=False)) for line in lines if line]
     stamped = ((row, _label(row.get("create_time"), row, reading)) for row in listed if _names(row, contract, reading))
     found = _hours(stamped, COLUMNS, reading, source_name(ARCHIVE_NAME, answer))
     reading.judge(f"binance metrics of {reading.subject} {day}", len(listed), MUST)

@@ -13,6 +13,7 @@ import pandas as pd
 import pytest
 
 from crypto_assets.catalog import all_coins, by_symbol, select
+from crypto_assets.catalog.listings import dated
 from crypto_assets.narratives.tagging import tag_articles
 from crypto_assets.sandbox.server import Sandbox
 from crypto_assets.settings import Settings
@@ -149,6 +150,17 @@ def test_a_past_hour_is_the_same_in_every_window(sandbox: Sandbox) -> None:
     alone = ask(sandbox, METRICS, **ONCHAIN, start_time="2024-05-01", end_time="2024-05-01")
     assert len(alone["data"]) == 2
     assert all(row in days["data"] for row in alone["data"])
+
+
+def test_a_renamed_coin_has_a_price_of_every_hour() -> None:
+    """Also of the hour in which the provider's entry of it changed."""
+    (ftm,) = select("FTM")
+    (first,) = (one.begins for one in dated(ftm, "coingecko") if one.begins)
+    start, end, now = first.date() - timedelta(days=1), first.date() + timedelta(days=1), first + timedelta(days=9)
+    with Sandbox(now=now) as running:
+        config = settings(running)
+        found = fetch(lambda client: coingecko.fetch_prices(client, config, [ftm], start, end, now)).frame
+    assert list(found["ts"]) == list(pd.date_range(start, periods=72, freq="h", tz="UTC"))
 
 
 def test_a_past_price_is_the_same_when_asked_a_month_later(sandbox: Sandbox, later: Sandbox) -> None:

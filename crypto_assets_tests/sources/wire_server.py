@@ -43,6 +43,7 @@ class Reply:
 class Server:
     url: str
     requests: list[Request]
+    clients: set[object] = field(default_factory=set)  # the connections that asked
 
     def settings(self, **env: str) -> Settings:
         base = {name: f"{self.url}{prefix}" for name, prefix in PREFIXES.items()}
@@ -53,6 +54,7 @@ class Server:
 def serve(answer: Callable[[Request], Any]) -> Iterator[Server]:
     """``answer`` gives a :class:`Reply`, or just its body."""
     seen: list[Request] = []
+    clients: set[object] = set()
 
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
@@ -62,6 +64,7 @@ def serve(answer: Callable[[Request], Any]) -> Iterator[Server]:
             query = {name: values[0] for name, values in parse_qs(parts.query, keep_blank_values=True).items()}
             request = Request(unquote(parts.path), query, {k.lower(): v for k, v in self.headers.items()})
             seen.append(request)
+            clients.add(self.client_address)
             reply = answer(request)
             reply = reply if isinstance(reply, Reply) else Reply(reply)
             if callable(reply.body):  # speaks for itself, broken HTTP included
@@ -88,7 +91,7 @@ def serve(answer: Callable[[Request], Any]) -> Iterator[Server]:
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True)
     thread.start()
     try:
-        yield Server(f"http://127.0.0.1:{server.server_port}", seen)
+        yield Server(f"http://127.0.0.1:{server.server_port}", seen, clients)
     finally:
         server.shutdown()
         server.server_close()

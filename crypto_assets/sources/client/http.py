@@ -26,6 +26,7 @@ from crypto_assets.errors import SourceError
 from crypto_assets.lazy import lazy
 from crypto_assets.proxies import is_loopback
 from crypto_assets.settings import Settings
+from crypto_assets.sources.client.lanes import Lanes
 from crypto_assets.sources.client.limits import limit_of
 from crypto_assets.sources.client.pace import Pace
 from crypto_assets.sources.client.quota import CallStats, QuotaStore
@@ -118,7 +119,8 @@ class Client:
         self._timeout = httpx.Timeout(read_timeout, connect=connect_timeout)
         self._answer_timeout = answer_timeout
         self._max_bytes = max_bytes
-        self._slots = asyncio.Semaphore(concurrency)
+        self._lanes = Lanes(concurrency, self._connect)
+        self._begun = asyncio.Semaphore(concurrency)
         self._max_attempts = max_attempts
         self._max_wait = max_wait
         self._backoff = backoff
@@ -131,7 +133,19 @@ class Client:
         self.calls = 0
 
     async def __aenter__(self) -> Client:
-        self._http = httpx.AsyncClient(
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self._lanes.aclose()
+        for pace in self._paces.values():
+            if pace is not None:
+                await pace.close()
+        await self._record(at_least=1)
+
+    def _connect(self) -> httpx.AsyncClient:
+        return httpx.AsyncClient(
             timeout=self._timeout,
             headers={"User-Agent": "crypto-assets"},
             transport=transport.Transport(
@@ -139,16 +153,16 @@ class Client:
             ),  # uses the proxy that the environment names, but never for localhost
             trust_env=False,
         )
-        return self
 
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        await self._http.aclose()
-        for pace in self._paces.values():
-            if pace is not None:
-                await pace.close()
-        await self._record(at_least=1)
+    @asynccontextmanager
+    async def together(self) -> AsyncIterator[None]:
+        """Hold requests that belong together, so that one is not sent long before the next.
+
+        Without it the first request of everything that waits is sent before the second request of anything, and every
+        answer is kept until then. Not to be nested.
+        """
+        async with self._begun:
+            yield
 
     async def get_json(
         self,
@@ -217,9 +231,9 @@ class Client:
             wait: float | None = None
             why = ""
             try:
-                async with self._alone(route.provider), self._slots:
+                async with self._alone(route.provider), self._lanes.free() as http:
                     self._check_refused(route.provider)
-                    status, sent, body = await self._fetch(route, url, params, headers, where, retry=attempt > 1)
+                    status, sent, body = await self._fetch(http, route, url, params, headers, where, retry=attempt > 1)
                     if status in TOO_MANY:
                         self._refuse(route.provider, where, status, sent, body)
                 if status < 400:
@@ -332,7 +346,7 @@ class Client:
         await asyncio.to_thread(self._quota.record, entries)
 
     async def _fetch(
-        self, route: _Route, url: str, params: Any, headers: Any, where: str, *, retry: bool
+        self, http: httpx.AsyncClient, route: _Route, url: str, params: Any, headers: Any, where: str, *, retry: bool
     ) -> tuple[int, httpx.Headers, bytes]:
         pace = self._pace(route.provider)
         if pace is not None:
@@ -343,7 +357,7 @@ class Client:
         stats.premium_calls += PREMIUM_HEADER in (headers or {})
         ended_well = False
         try:
-            exchange = self._exchange(stats, url, params, headers, where)
+            exchange = self._exchange(http, stats, url, params, headers, where)
             status, sent, body = await asyncio.wait_for(exchange, self._answer_timeout)
             ended_well = status < 400
             stats.rate_limited += status in TOO_MANY
@@ -355,14 +369,14 @@ class Client:
             await self._record()
 
     async def _exchange(
-        self, stats: CallStats, url: str, params: Any, headers: Any, where: str
+        self, http: httpx.AsyncClient, stats: CallStats, url: str, params: Any, headers: Any, where: str
     ) -> tuple[int, httpx.Headers, bytes]:
         first = httpx.URL(url)
         target, query = first, params
         for _ in range(MAX_REDIRECTS + 1):
             self.calls += 1
             stats.calls += 1
-            async with self._http.stream("GET", target, params=query, headers=headers) as response:
+            async with http.stream("GET", target, params=query, headers=headers) as response:
                 if response.is_redirect:
                     target, query = _redirect(target, response, where), None
                     if not _same_server(first, target):

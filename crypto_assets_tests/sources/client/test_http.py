@@ -44,6 +44,47 @@ def test_retry_after_in_all_its_dialects(value: str | None, seconds: float | Non
     assert retry_after(value) == seconds
 
 
+def test_connections_are_used_again_and_no_more_than_are_needed() -> None:
+    at_once = 40
+
+    async def ask(url: str, times: int) -> None:
+        async with Client(concurrency=at_once) as client:
+            await client.get_json("test", url)  # the first goes alone
+            await asyncio.gather(*(client.get_json("test", url) for _ in range(times)))
+
+    with serve(lambda _: {"ok": 1}) as server:
+        asyncio.run(ask(f"{server.url}/a", 10 * at_once))
+        assert len(server.requests) == 10 * at_once + 1
+        assert len(server.clients) <= at_once
+
+    with serve(lambda _: {"ok": 1}) as server:
+        asyncio.run(ask(f"{server.url}/a", 1))
+        assert len(server.clients) == 1
+
+
+def test_requests_that_belong_together_are_not_torn_apart() -> None:
+    """Else every first answer is held in memory until the last of them is there."""
+    at_once = 4
+
+    async def pair(client: Client, url: str, number: int) -> None:
+        async with client.together():
+            for part in ("file", "checksum"):
+                await client.get_json("test", f"{url}/{part}", params={"n": number})
+
+    async def ask(url: str) -> None:
+        async with Client(concurrency=at_once) as client:
+            await asyncio.gather(*(pair(client, url, number) for number in range(20)))
+
+    with serve(lambda _: {"ok": 1}) as server:
+        asyncio.run(ask(server.url))
+        held, most = 0, 0
+        for request in server.requests:
+            held += 1 if request.path == "/file" else -1
+            most = max(most, held)
+        assert (len(server.requests), held) == (40, 0)
+        assert most <= at_once
+
+
 def test_retry_after_as_a_date_is_waited_for() -> None:
     seen: list[float] = []
 
