@@ -87,7 +87,11 @@ def _stoppable() -> Iterator[None]:
 
 
 def stop_waiting() -> None:
-    """End every call of :meth:`Providers.fetch` under way, whichever thread made it; it raises ``CancelledError``."""
+    """End every call of :meth:`Providers.fetch` under way, whichever thread made it; it raises ``CancelledError``.
+
+    A call is cancelled once, so that it still closes its connections and counts its requests.
+    """
     for task in list(_waiting):
+        _waiting.discard(task)
         with suppress(RuntimeError):  # it has ended by now, and its loop with it
             task.get_loop().call_soon_threadsafe(task.cancel)
