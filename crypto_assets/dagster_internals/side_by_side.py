@@ -2,7 +2,7 @@
 
 Dagster's executor in one process runs one step after the other, and one with a process for each step imports everything for
 each step. Here the steps that ask providers run in threads, while the main thread runs the steps that compute, one after
-the other. What a step does, its events and its retries are Dagster's own.
+the other. What a step does, its events and its retries are Dagster's own. Hooks are not called: no job of ours has any.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextvars
 import os
 import queue
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -26,7 +27,11 @@ from dagster._core.execution.api import ExecuteRunWithPlanIterable
 from dagster._core.execution.compute_logs import create_compute_log_file_key
 from dagster._core.execution.context_creation_job import PlanExecutionContextManager
 from dagster._core.execution.plan.active import ActiveExecution
-from dagster._core.execution.plan.execute_plan import dagster_event_sequence_for_step
+from dagster._core.execution.plan.execute_plan import (
+    _handle_compute_log_setup_error,
+    _handle_compute_log_teardown_error,
+    dagster_event_sequence_for_step,
+)
 from dagster._core.execution.plan.instance_concurrency_context import InstanceConcurrencyContext
 from dagster._core.execution.retries import RetryMode
 from dagster._core.executor.in_process import InProcessExecutor
@@ -95,25 +100,31 @@ class _SideBySide(InProcessExecutor):
     def _iterate(self, job_context: Any, execution_plan: Any) -> Events:
         logs, steps = job_context.instance.compute_log_manager, execution_plan.get_steps_to_execute_in_topo_order()
         log_key = logs.build_log_key_for_run(job_context.run_id, create_compute_log_file_key())
-        with ExitStack() as stack:
-            slots = stack.enter_context(InstanceConcurrencyContext(job_context.instance, job_context.dagster_run))
-            active = stack.enter_context(
-                ActiveExecution(
-                    execution_plan,
-                    retry_mode=job_context.retry_mode,
-                    tag_concurrency_limits=LIMITS,
-                    instance_concurrency_context=slots,
-                    step_dependency_config=job_context.step_dependency_config,
-                )
-            )
-            captured = stack.enter_context(logs.capture_logs(log_key))
-            yield dg.DagsterEvent.capture_logs(job_context, [step.key for step in steps], log_key, captured)
-            lanes = _Lanes(job_context, active)
+        run, instance = job_context.dagster_run, job_context.instance
+        with InstanceConcurrencyContext(instance, run) as slots, ExitStack() as capture:
             try:
-                yield from lanes.run()
-            except BaseException:
-                lanes.stop(self._stop_waiting)
-                raise
+                captured = capture.enter_context(logs.capture_logs(log_key))
+                yield dg.DagsterEvent.capture_logs(job_context, [step.key for step in steps], log_key, captured)
+            except Exception:
+                yield from _handle_compute_log_setup_error(job_context, sys.exc_info())
+            with ActiveExecution(
+                execution_plan,
+                retry_mode=job_context.retry_mode,
+                tag_concurrency_limits=LIMITS,
+                instance_concurrency_context=slots,
+                step_dependency_config=job_context.step_dependency_config,
+            ) as active:
+                lanes = _Lanes(job_context, active)
+                try:
+                    yield from lanes.run()
+                except BaseException:
+                    lanes.stop(self._stop_waiting)
+                    instance.event_log_storage.free_concurrency_slots_for_run(run.run_id)  # of steps that were stopped
+                    raise
+            try:
+                capture.close()
+            except Exception:
+                yield from _handle_compute_log_teardown_error(job_context, sys.exc_info())
 
 
 class _Lanes:
@@ -144,6 +155,8 @@ class _Lanes:
             else:
                 self._active.sleep_til_ready()
             yield from self._active.plan_events_iterator(self._context)
+        for thread in self._threads.values():
+            thread.join()
 
     def _chosen(self, ready: list[Any]) -> list[Any]:
         """Choose the steps that begin now: those that ask providers, and at most one that computes.

@@ -6,6 +6,7 @@ import os
 import signal
 import threading
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import dagster as dg
@@ -35,13 +36,19 @@ def _asset(name: str, work: Work, tags: dict[str, str], **more: Any) -> dg.Asset
     return made
 
 
-def run(*assets: dg.AssetsDefinition, stop: Callable[[], None] = lambda: None) -> dg.ExecuteInProcessResult:
+def run(*assets: dg.AssetsDefinition) -> dg.ExecuteInProcessResult:
     with dg.DagsterInstance.ephemeral() as instance:
-        defs = dg.Definitions(assets=list(assets), executor=dg.in_process_executor)
-        job = keep_subsets(defs.resolve_implicit_global_asset_job_def(), side_by_side(stop))
-        return job.execute_in_process(
-            instance=instance, asset_selection=[asset.key for asset in assets], raise_on_error=False
-        )
+        return run_on(instance, *assets)
+
+
+def run_on(
+    instance: dg.DagsterInstance, *assets: dg.AssetsDefinition, stop: Callable[[], None] = lambda: None
+) -> dg.ExecuteInProcessResult:
+    defs = dg.Definitions(assets=list(assets), executor=dg.in_process_executor)
+    job = keep_subsets(defs.resolve_implicit_global_asset_job_def(), side_by_side(stop))
+    return job.execute_in_process(
+        instance=instance, asset_selection=[asset.key for asset in assets], raise_on_error=False
+    )
 
 
 def ended(result: dg.ExecuteInProcessResult) -> dict[str, str]:
@@ -126,7 +133,7 @@ def test_a_step_in_a_thread_is_retried_as_its_policy_says() -> None:
 
 
 @pytest.mark.parametrize("computes", [True, False])
-def test_an_interrupt_ends_the_waiting_and_the_run(computes: bool) -> None:
+def test_an_interrupt_ends_the_waiting_and_the_run_and_leaves_the_pools(computes: bool, tmp_path: Path) -> None:
     begun, stopped = threading.Event(), threading.Event()
 
     def ask() -> None:
@@ -143,7 +150,13 @@ def test_an_interrupt_ends_the_waiting_and_the_run(computes: bool) -> None:
         threading.Event().wait(LONG_S)
 
     other = computing("other", compute) if computes else asking("other", "two", interrupt)
-    result = run(asking("waits", "one", ask), other, computing("later", lambda: None, "waits"), stop=stopped.set)
+    assets = (asking("waits", "one", ask), other, computing("later", lambda: None, "waits"))
+    with dg.DagsterInstance.local_temp(str(tmp_path), overrides={"telemetry": {"enabled": False}}) as instance:
+        for pool in ("one", "two"):
+            instance.event_log_storage.set_concurrency_slots(pool, 1)
+        result = run_on(instance, *assets, stop=stopped.set)
+        claimed = [instance.event_log_storage.get_concurrency_info(pool).claimed_slots for pool in ("one", "two")]
+    assert claimed == [[], []]
     assert not result.success
     assert stopped.is_set()
     [failure] = [event for event in result.all_events if event.event_type_value == "PIPELINE_FAILURE"]
