@@ -15,7 +15,13 @@ from typing import Any
 
 # Before any library reads them: workers share the cores, and on tables of a few rows a pool of threads costs more than it
 # does. What the tests start inherits it.
-for _pool in ("POLARS_MAX_THREADS", "TOKIO_WORKER_THREADS", "RAYON_NUM_THREADS", "OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
+for _pool in (
+    "POLARS_MAX_THREADS",
+    "TOKIO_WORKER_THREADS",
+    "RAYON_NUM_THREADS",
+    "OMP_NUM_THREADS",
+    "OPENBLAS_NUM_THREADS",
+):
     os.environ.setdefault(_pool, "1")
 
 import psycopg2

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from datetime import datetime, timedelta, timezone
 
 import polars as pl
@@ -11,24 +10,14 @@ from polars.testing import assert_frame_equal
 
 from crypto_assets.dates import days
 from crypto_assets.features.all_features import FEATURES
-from crypto_assets.operate import graph
-from crypto_assets.tables.registry import LOOK_BACK
 from crypto_assets.tables.schemas import CONTRACTS, ML_FEATURES
 from crypto_assets_tests import scenario
-from crypto_assets_tests.platform import Platform, open_platform
+from crypto_assets_tests.platform import Platform, open_platform, with_inputs
 
 START, END = scenario.START, scenario.END
 # The sandbox takes CoinGecko's capitalisation from the chain's recording: without its late row it says another one.
 CAPS = [name for name, feature in FEATURES.items() if "prices.market_cap_usd" in feature.inputs]
 DECIDED = ("onchain_enhanced", "narratives", "theme_trends", "theme_digests", "ml_features")
-
-
-def with_inputs(wanted: Iterable[str]) -> list[str]:
-    """These tables and all that they are derived from, inputs first."""
-    found = set(wanted)
-    while more := {name for table in found for name in LOOK_BACK.get(table, ())} - found:
-        found |= more
-    return [table for table in graph.tables() if table in found]
 
 
 def assert_same_tables(one: Platform, other: Platform) -> None:
