@@ -13,17 +13,6 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
-# Before any library reads them: workers share the cores, and on tables of a few rows a pool of threads costs more than it
-# does. What the tests start inherits it.
-for _pool in (
-    "POLARS_MAX_THREADS",
-    "TOKIO_WORKER_THREADS",
-    "RAYON_NUM_THREADS",
-    "OMP_NUM_THREADS",
-    "OPENBLAS_NUM_THREADS",
-):
-    os.environ.setdefault(_pool, "1")
-
 import psycopg2
 import pytest
 from dagster import DagsterInstance
@@ -33,7 +22,7 @@ from crypto_assets.cli.entry import OBJECTS_UNTIL_COLLECTED
 from crypto_assets.runtime.home import TEMPLATE
 from crypto_assets.runtime.postgres import ensure_postgres
 from crypto_assets.settings import Settings
-from crypto_assets_tests import scenario
+from crypto_assets_tests import model_market, scenario
 from crypto_assets_tests.object_store import ObjectStore
 from crypto_assets_tests.platform import Platform, Prepared, open_platform
 from crypto_assets_tests.turns import LongestFirst, turn
@@ -227,6 +216,12 @@ def whole_scenario(prepared: Callable[..., Prepared]) -> Prepared:
         assert platform.backfill(scenario.START, scenario.END).ok
 
     return prepared("whole_scenario", fill)
+
+
+@pytest.fixture(scope="session")
+def walked_models(prepared: Callable[..., Prepared]) -> Prepared:
+    """A platform on the market of the models, with every model that a backfill of all its days trains."""
+    return prepared("walked_models", model_market.walk_forward)
 
 
 @pytest.fixture

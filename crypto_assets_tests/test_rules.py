@@ -67,14 +67,16 @@ def test_rule_2_a_late_onchain_value_changes_only_hours_that_could_have_seen_it(
 
 
 def test_rule_3_chunking_does_not_show(filled: Platform, platform: Platform) -> None:
-    """One run and a run a day give the same tables, also where a day comes before its past.
+    """One run, and runs of a day and of two days, give the same tables, also where a day comes before its past.
 
     The third day is first. The first and the second then each change what it looks back over: across a hole, and next to
-    it. The rest come in order. So every day is fetched alone, and what is stored of it was derived alone in the end.
+    it. The fourth comes in order. Each of these is fetched alone, and what is stored of it was derived alone in the end. The
+    last two come in one run, so that the cuts are not all alike.
     """
-    first, second, third, *rest = days(START, END)
-    for day in (third, first, second, *rest):
+    first, second, third, fourth, *rest = days(START, END)
+    for day in (third, first, second, fourth):
         assert platform.backfill(day, day).ok
+    assert platform.backfill(rest[0], rest[-1]).ok
     assert_same_tables(filled, platform)
 
 
