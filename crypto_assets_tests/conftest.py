@@ -11,11 +11,10 @@ import uuid
 from collections.abc import Callable, Generator, Iterator
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import psycopg2
 import pytest
-from dagster import DagsterInstance
 from hypothesis import settings
 
 from crypto_assets.cli.entry import OBJECTS_UNTIL_COLLECTED
@@ -23,9 +22,15 @@ from crypto_assets.runtime.home import TEMPLATE
 from crypto_assets.runtime.postgres import ensure_postgres
 from crypto_assets.settings import Settings
 from crypto_assets_tests import scenario
-from crypto_assets_tests.object_store import ObjectStore
-from crypto_assets_tests.platform import Platform, Prepared, open_platform
 from crypto_assets_tests.turns import LongestFirst, turn
+
+if (
+    TYPE_CHECKING
+):  # imported by the fixtures that need them: with the definitions they take seconds, and most files use none
+    from dagster import DagsterInstance
+
+    from crypto_assets_tests.object_store import ObjectStore
+    from crypto_assets_tests.platform import Platform, Prepared
 
 # Seconds are for the benchmarks: on a busy machine an example may take any time.
 settings.register_profile("untimed", deadline=None)
@@ -94,6 +99,8 @@ def postgres_url(session_folder: Path) -> str:
 def object_store() -> Iterator[ObjectStore]:
     """A real S3 server, and the environment that leads to it: set once, for a thread of the Delta library that reads
     the environment while another changes it brings the process down (getenv and setenv of glibc)."""
+    from crypto_assets_tests.object_store import ObjectStore
+
     with ObjectStore() as store, pytest.MonkeyPatch.context() as patch:
         for name, value in store.env.items():
             patch.setenv(name, value)
@@ -128,6 +135,8 @@ def _drop_database(postgres_url: str, name: str) -> None:
 
 
 def _open_instance(home: Path, url: str, patch: pytest.MonkeyPatch) -> DagsterInstance:
+    from dagster import DagsterInstance
+
     home.mkdir(parents=True)
     (home / "dagster.yaml").write_text(TEMPLATE.read_text(encoding="utf-8"), encoding="utf-8")
     patch.setenv("DAGSTER_HOME", str(home))
@@ -182,6 +191,7 @@ def prepared(postgres_url: str, with_tables: str, session_folder: Path) -> Calla
 
     Filling one takes as long as many tests, so the first worker that asks for a name does it for all of them.
     """
+    from crypto_assets_tests.platform import Prepared, open_platform
 
     def prepare(
         name: str, fill: Callable[[Platform], None], write: Callable[[Path], Path] = scenario.write
@@ -218,11 +228,21 @@ def whole_scenario(prepared: Callable[..., Prepared]) -> Prepared:
     return prepared("whole_scenario", fill)
 
 
+@pytest.fixture(scope="session")
+def walked_models(prepared: Callable[..., Prepared]) -> Prepared:
+    """A platform on the market of the models, with every model that a backfill of all its days trains."""
+    from crypto_assets_tests import model_market
+
+    return prepared("walked_models", model_market.walk_forward)
+
+
 @pytest.fixture
 def platforms(
     new_instance: Callable[..., DagsterInstance], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[Callable[..., Platform]]:
     """Makes platforms on the scenario, each isolated: ``platforms(until=…, fault=…)``."""
+    from crypto_assets_tests.platform import open_platform
+
     with ExitStack() as stack:
 
         def make(until: object = None, fault: str | None = None) -> Platform:
@@ -243,6 +263,8 @@ def copy_of(
     new_instance: Callable[..., DagsterInstance], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[Callable[[Prepared], Platform]]:
     """Makes platforms of the test's own, each a copy of a prepared one."""
+    from crypto_assets_tests.platform import open_platform
+
     with ExitStack() as stack:
 
         def make(original: Prepared) -> Platform:

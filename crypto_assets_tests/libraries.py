@@ -9,7 +9,7 @@ OF_THE_PACKAGE = (
     "alembic.context", "dagster", "dagster_postgres", "deltalake", "duckdb", "httpx", "matplotlib.figure", "pandas", "polars",
     "psycopg2", "pyarrow.fs", "pydantic", "rich.console", "sqlalchemy", "starlette.routing", "uvicorn",
 )  # fmt: skip
-OF_ITS_TESTS = ("hypothesis", "moto.server", "werkzeug.serving", "xdist.scheduler")
+OF_ITS_TESTS = ("hypothesis", "moto.server", "schemathesis.pytest.plugin", "werkzeug.serving", "xdist.scheduler")
 
 
 def load(*names: str) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import date
@@ -18,6 +18,7 @@ from crypto_assets.sandbox.server import Sandbox
 from crypto_assets.settings import Settings
 from crypto_assets.sources.client.http import Client
 from crypto_assets.storage.warehouse import Warehouse
+from crypto_assets.tables.registry import LOOK_BACK
 from crypto_assets_tests import scenario
 
 BACKOFF_S = 0.02  # seconds between the first two attempts of a request; no provider is to be spared
@@ -73,3 +74,11 @@ def open_platform(
     with Sandbox(data=recording, fault=fault) as sandbox:
         env = {**sandbox.env(), "CRYPTO_ASSETS_HOME": str(home), "CRYPTO_ASSETS_COINS": scenario.COINS}
         yield Platform(instance, env, monkeypatch)
+
+
+def with_inputs(wanted: Iterable[str]) -> list[str]:
+    """These tables and all that they are derived from, inputs first."""
+    found = set(wanted)
+    while more := {name for table in found for name in LOOK_BACK.get(table, ())} - found:
+        found |= more
+    return [table for table in graph.tables() if table in found]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from datetime import datetime, timedelta, timezone
 
 import polars as pl
@@ -11,24 +10,14 @@ from polars.testing import assert_frame_equal
 
 from crypto_assets.dates import days
 from crypto_assets.features.all_features import FEATURES
-from crypto_assets.operate import graph
-from crypto_assets.tables.registry import LOOK_BACK
 from crypto_assets.tables.schemas import CONTRACTS, ML_FEATURES
 from crypto_assets_tests import scenario
-from crypto_assets_tests.platform import Platform, open_platform
+from crypto_assets_tests.platform import Platform, open_platform, with_inputs
 
 START, END = scenario.START, scenario.END
 # The sandbox takes CoinGecko's capitalisation from the chain's recording: without its late row it says another one.
 CAPS = [name for name, feature in FEATURES.items() if "prices.market_cap_usd" in feature.inputs]
 DECIDED = ("onchain_enhanced", "narratives", "theme_trends", "theme_digests", "ml_features")
-
-
-def with_inputs(wanted: Iterable[str]) -> list[str]:
-    """These tables and all that they are derived from, inputs first."""
-    found = set(wanted)
-    while more := {name for table in found for name in LOOK_BACK.get(table, ())} - found:
-        found |= more
-    return [table for table in graph.tables() if table in found]
 
 
 def assert_same_tables(one: Platform, other: Platform) -> None:
@@ -78,14 +67,16 @@ def test_rule_2_a_late_onchain_value_changes_only_hours_that_could_have_seen_it(
 
 
 def test_rule_3_chunking_does_not_show(filled: Platform, platform: Platform) -> None:
-    """One run and a run a day give the same tables, also where a day comes before its past.
+    """One run, and runs of a day and of two days, give the same tables, also where a day comes before its past.
 
     The third day is first. The first and the second then each change what it looks back over: across a hole, and next to
-    it. The rest come in order. So every day is fetched alone, and what is stored of it was derived alone in the end.
+    it. The fourth comes in order. Each of these is fetched alone, and what is stored of it was derived alone in the end. The
+    last two come in one run, so that the cuts are not all alike.
     """
-    first, second, third, *rest = days(START, END)
-    for day in (third, first, second, *rest):
+    first, second, third, fourth, *rest = days(START, END)
+    for day in (third, first, second, fourth):
         assert platform.backfill(day, day).ok
+    assert platform.backfill(rest[0], rest[-1]).ok
     assert_same_tables(filled, platform)
 
 

@@ -86,8 +86,13 @@ def start(
 
 def run(env: Mapping[str, str], *args: str, timeout: float = 600) -> subprocess.CompletedProcess[str]:
     """What ``subprocess.run`` answers for this ``crypto-assets`` command with its output captured as text."""
+    return python(env, *CLI, *args, timeout=timeout)
+
+
+def python(env: Mapping[str, str], *args: str, timeout: float = 600) -> subprocess.CompletedProcess[str]:
+    """What ``subprocess.run([sys.executable, *args])`` answers with its output captured as text."""
     with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as err:
-        process = start(env, *CLI, *args, stdout=out, stderr=err)
+        process = start(env, *args, stdout=out, stderr=err)
         try:
             code = process.wait(timeout)
         except subprocess.TimeoutExpired:

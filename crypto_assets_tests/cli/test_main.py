@@ -8,6 +8,7 @@ import re
 import signal
 import subprocess
 import sys
+from collections.abc import Iterable
 from pathlib import Path
 
 import polars as pl
@@ -16,12 +17,14 @@ from polars.testing import assert_frame_equal
 
 from crypto_assets.checks.state import FROM_FIRST_ROW, SNAPSHOTS
 from crypto_assets.dates import DAY, today
+from crypto_assets.operate import graph
 from crypto_assets.sandbox.server import Sandbox
 from crypto_assets.storage.warehouse import Warehouse
 from crypto_assets.tables.registry import TABLES
 from crypto_assets.tables.schemas import CONTRACTS
 from crypto_assets.tables.spec import Cadence
 from crypto_assets_tests import scenario
+from crypto_assets_tests.platform import Prepared
 from crypto_assets_tests.runtime.conftest import wait_for
 from crypto_assets_tests.warm import CLI, run, start
 
@@ -44,12 +47,35 @@ def recording(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def filled(tmp_path_factory: pytest.TempPathFactory, recording: Path):
-    """A home in which the scenario was backfilled once, and the environment that points at it."""
+    """A home with the scenario, the environment that points at it, and the document of the backfill that completed it.
+
+    Three backfills before that one were killed with ``kill -9``: at the first request, in the middle of the tables, and near
+    the last ones. So all tests of this module also see that this leaves no trace.
+    """
+    home = tmp_path_factory.mktemp("home")
+    tables = graph.tables()
+
+    def written() -> int:
+        return len(list(home.glob("warehouse/*/_delta_log/00000000000000000000.json")))
+
     with Sandbox(data=recording) as sandbox:
-        env = environment(tmp_path_factory.mktemp("home"), CRYPTO_ASSETS_COINS=scenario.COINS, **sandbox.env())
+        env = environment(home, CRYPTO_ASSETS_COINS=scenario.COINS, **sandbox.env())
+        moments = (lambda: sandbox.requests, lambda: written() > len(tables) / 2, lambda: written() > len(tables) * 0.8)
+        for moment in moments:
+            with (home / "said").open("w") as said:
+                process = start(env, *CLI, "backfill", "--start", START, "--end", END, stdout=said, stderr=said)
+            assert wait_for(moment, 300)
+            process.kill()
+            assert process.wait() == -signal.SIGKILL, "it was still at work"
         done = run(env, "backfill", "--start", START, "--end", END, "--json")
         assert done.returncode == 0, done.stderr[-2000:]
         yield env, json.loads(done.stdout)
+
+
+@pytest.fixture(scope="module")
+def undisturbed(whole_scenario: Prepared) -> Warehouse:
+    """The tables of one backfill of the scenario that nobody disturbed."""
+    return Warehouse(str(whole_scenario.home / "warehouse"))
 
 
 def partitions(table: str) -> int:
@@ -202,35 +228,20 @@ def test_what_is_held_is_said_and_what_was_stored_stays(tmp_path: Path, recordin
     assert_frame_equal(after.join(stays, on=["symbol", "ts"], how="semi"), stays)
 
 
-def test_a_killed_backfill_leaves_no_trace_once_it_is_run_again(tmp_path: Path, recording: Path, filled) -> None:
-    """``kill -9`` at several instants, then the same command: every table equals the undisturbed run's.
-
-    At the first request, in the middle of the tables, and near the last ones.
-    """
-    undisturbed, disturbed = (Warehouse(f"{home}/warehouse") for home in (filled[0]["CRYPTO_ASSETS_HOME"], tmp_path))
-    tables = filled[1]["partitions"]
-
-    def written() -> int:
-        return len(list(tmp_path.glob("warehouse/*/_delta_log/00000000000000000000.json")))
-
-    with Sandbox(data=recording) as sandbox:
-        env = environment(tmp_path, CRYPTO_ASSETS_COINS=scenario.COINS, **sandbox.env())
-        moments = (lambda: sandbox.requests, lambda: written() > len(tables) / 2, lambda: written() > len(tables) * 0.8)
-        for moment in moments:
-            with (tmp_path / "said").open("w") as said:
-                process = start(env, *CLI, "backfill", "--start", START, "--end", END, stdout=said, stderr=said)
-            assert wait_for(moment, 300)
-            process.kill()
-            assert process.wait() == -signal.SIGKILL, "it was still at work"
-        done = run(env, "backfill", "--start", START, "--end", END, "--json")
-        assert done.returncode == 0, done.stderr[-2000:]
-    for table in json.loads(done.stdout)["partitions"]:
-        hashes = [w.content_hash(table, scenario.START, scenario.END) for w in (undisturbed, disturbed)]
+def same_hashes(tables: Iterable[str], *warehouses: Warehouse) -> None:
+    for table in tables:
+        hashes = [warehouse.content_hash(table, scenario.START, scenario.END) for warehouse in warehouses]
         assert hashes[0] == hashes[1], table
 
 
-def test_two_backfills_on_adjacent_ranges_at_once(tmp_path: Path, recording: Path, filled) -> None:
-    undisturbed = Warehouse(filled[0]["CRYPTO_ASSETS_HOME"] + "/warehouse")
+def test_a_killed_backfill_leaves_no_trace_once_it_is_run_again(filled, undisturbed: Warehouse) -> None:
+    """``kill -9`` at several instants, then the same command: every table equals the undisturbed run's."""
+    env, document = filled
+    assert set(document["partitions"]) == set(graph.tables())
+    same_hashes(document["partitions"], undisturbed, Warehouse(f"{env['CRYPTO_ASSETS_HOME']}/warehouse"))
+
+
+def test_two_backfills_on_adjacent_ranges_at_once(tmp_path: Path, recording: Path, undisturbed: Warehouse) -> None:
     middle = scenario.START + DAY * 2
     with Sandbox(data=recording) as sandbox:
         env = environment(tmp_path, CRYPTO_ASSETS_COINS=scenario.COINS, **sandbox.env())
@@ -243,10 +254,7 @@ def test_two_backfills_on_adjacent_ranges_at_once(tmp_path: Path, recording: Pat
         for process, file in zip(both, said, strict=True):
             with file:
                 assert process.wait(600) == 0, Path(file.name).read_text()[-2000:]
-    together = Warehouse(str(tmp_path / "warehouse"))
-    for table in filled[1]["partitions"]:
-        hashes = [w.content_hash(table, scenario.START, scenario.END) for w in (undisturbed, together)]
-        assert hashes[0] == hashes[1], table
+    same_hashes(graph.tables(), undisturbed, Warehouse(str(tmp_path / "warehouse")))
 
 
 def test_every_command_and_variable_is_in_the_readme() -> None:

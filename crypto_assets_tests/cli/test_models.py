@@ -6,9 +6,9 @@ The market is that of the tests of the assets: one feature orders what follows. 
 from __future__ import annotations
 
 import json
+import shutil
 import signal
 import subprocess
-import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from datetime import date
@@ -21,10 +21,12 @@ from crypto_assets.dates import days
 from crypto_assets.storage.warehouse import Warehouse
 from crypto_assets.tables.models import STARTED, TRAINED
 from crypto_assets.tables.schemas import ML_FEATURES, MODEL_TRIALS, PREDICTIONS, PRICES, SIGNALS, TRAINED_MODELS
-from crypto_assets_tests.assets.test_models import BEGIN, COINS, CONFIG, END, MONTHS, market
-from crypto_assets_tests.cli.test_main import command, environment
+from crypto_assets_tests.cli.test_main import environment
+from crypto_assets_tests.libraries import OF_THE_PACKAGE
+from crypto_assets_tests.model_market import BEGIN, COINS, CONFIG, END, MONTHS, settings_of
+from crypto_assets_tests.platform import Prepared
 from crypto_assets_tests.runtime.conftest import wait_for
-from crypto_assets_tests.warm import CLI, run, start
+from crypto_assets_tests.warm import CLI, python, run, start
 
 WALKED = ("--start", "2021-02-01", "--end", str(END))
 SLOW = CONFIG.replace("trees = 10", "trees = 600")
@@ -54,12 +56,7 @@ MakeHome = Callable[..., tuple[Env, Warehouse]]
 
 
 def home_of(folder: Path, config: str = CONFIG) -> tuple[Env, Warehouse]:
-    folder.mkdir(parents=True, exist_ok=True)
-    (folder / "models.toml").write_text(config)
-    env = environment(
-        folder, CRYPTO_ASSETS_COINS=",".join(COINS), CRYPTO_ASSETS_START=str(BEGIN),
-        CRYPTO_ASSETS_MODELS=str(folder / "models.toml"),
-    )  # fmt: skip
+    env = {**environment(folder, CRYPTO_ASSETS_START=str(BEGIN)), **settings_of(folder, config)}
     return env, Warehouse(str(folder / "warehouse"))
 
 
@@ -75,11 +72,10 @@ def backfill(env: Env, *tables: str, start: object = "2021-02-01", end: object =
 
 
 @pytest.fixture(scope="module")
-def walked(tmp_path_factory: pytest.TempPathFactory) -> tuple[Env, Warehouse]:
-    """A home whose models were trained, and predicted, by one command. Tests change nothing in it."""
+def walked(walked_models: Prepared, tmp_path_factory: pytest.TempPathFactory) -> tuple[Env, Warehouse]:
+    """A home with the tables and files of models that one backfill trained. Tests change nothing in it."""
     env, warehouse = home_of(tmp_path_factory.mktemp("models") / "one")
-    market(warehouse)
-    backfill(env, "trained_models", "predictions", "signals")
+    shutil.copytree(walked_models.home / "warehouse", warehouse.uri)
     return env, warehouse
 
 
@@ -205,17 +201,25 @@ def test_what_cannot_be_trained_says_why_and_the_others_are_trained(copied) -> N
 
 
 def test_ridge_goes_on_where_the_openmp_library_is_missing(copied, tmp_path: Path) -> None:
-    """The import of LightGBM fails as it does without libgomp: in a real process, before anything of it is loaded."""
+    """The import of LightGBM fails as it does without libgomp: in a real process, before anything of it is loaded.
+
+    The process has other libraries imported already (``warm``), and LightGBM is none of them.
+    """
     env, warehouse = copied
     library = tmp_path / "without" / "lightgbm"
     library.mkdir(parents=True)
     missing = "libgomp.so.1: cannot open shared object file: No such file or directory"
     (library / "__init__.py").write_text(f"raise OSError({missing!r})\n")
-    env = {**env, "PYTHONPATH": str(library.parent)}
+    assert "lightgbm" not in OF_THE_PACKAGE
+    env = {**env, "PYTHONPATH": str(library.parent)}  # of processes that are started by this one
     Path(env["CRYPTO_ASSETS_MODELS"]).write_text(CONFIG.replace("trees = 10", "trees = 11"))
 
     def without(*args: str) -> subprocess.CompletedProcess[str]:
-        return subprocess.run(command(*args), env=env, capture_output=True, text=True, timeout=600)
+        found_first = f"import sys; sys.path.insert(0, {str(library.parent)!r})"
+        main = (
+            f"import runpy; sys.argv = ['crypto-assets', *{args!r}]; runpy.run_module('{CLI[1]}', run_name='__main__')"
+        )
+        return python(env, "-c", f"{found_first}; {main}")
 
     done = without("train", "--month", "2021-04")
     assert done.returncode == 1
@@ -228,7 +232,8 @@ def test_ridge_goes_on_where_the_openmp_library_is_missing(copied, tmp_path: Pat
     assert warehouse.read(PREDICTIONS, start=END, end=END)["model"].unique().to_list() == ["ridge"]
     said = "from crypto_assets.operate import doctor; from crypto_assets.settings import Settings; "
     said += "found = doctor.models(Settings.from_env()); print(found.state, found.text)"
-    asked = subprocess.run([sys.executable, "-c", said], env=env, capture_output=True, text=True, check=True)
+    asked = python(env, "-c", f"import sys; sys.path.insert(0, {str(library.parent)!r}); {said}")
+    assert asked.returncode == 0, asked.stderr
     assert asked.stdout.startswith("warn ") and missing in asked.stdout and "libgomp1 on Debian" in asked.stdout
 
 

@@ -29,7 +29,7 @@ from crypto_assets.monitoring.watch.model_drift import drifting_models
 from crypto_assets.settings import Settings
 from crypto_assets.storage.warehouse import Warehouse
 from crypto_assets.tables.schemas import ML_FEATURES, PREDICTIONS, PRICES, TRAINED_MODELS
-from crypto_assets_tests.assets.test_models import BEGIN, COINS, CONFIG, END, MONTHS, market
+from crypto_assets_tests.model_market import BEGIN, COINS, CONFIG, END, MONTHS, market
 
 NOW = datetime(2021, 4, 20, tzinfo=timezone.utc)
 START = date(2021, 2, 2)  # the first day that a model serves

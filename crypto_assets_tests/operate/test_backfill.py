@@ -16,16 +16,19 @@ from crypto_assets.operate import graph, runs
 from crypto_assets.operate.backfill import partition_statuses
 from crypto_assets.tables.registry import LOOK_BACK
 from crypto_assets_tests import scenario
-from crypto_assets_tests.platform import Platform
+from crypto_assets_tests.platform import Platform, with_inputs
 
 START, END = scenario.START, scenario.END
 SOURCES = ("prices", "ohlc", "onchain_base", "defi_metrics", "market_sentiment", "news_articles")
 
 
 def test_one_provider_down_leaves_the_rest_of_the_graph(platforms) -> None:
-    """On-chain is refused: the features of every coin are there, their on-chain columns null, and the failure named."""
+    """On-chain is refused: the features of every coin are there, their on-chain columns null, and the failure named.
+
+    Of the graph what features need, which is fetched from every provider of prices, bars, moods and news.
+    """
     broken = platforms(fault="route=asset-metrics,status=403,rate=1")
-    report = broken.backfill(START, START + DAY)
+    report = broken.backfill(START, START + DAY, tables=with_inputs(["ml_features"]))
     assert not report.ok
     assert "coinmetrics" in report.failures["onchain_base"]
     assert report.partitions["onchain_base"]["materialized"] == 0
@@ -94,14 +97,16 @@ def test_a_late_recording_heals_the_same_day(platforms, filled: Platform) -> Non
 
     News are the exception: an article that turned up later is known from when it did, not from its own date.
     """
+    compared = ("prices", "ohlc", "onchain_enhanced", "ml_features")
+    tables = with_inputs(compared)
     early = platforms(until=datetime(2021, 3, 4, 12, 20, tzinfo=timezone.utc))
-    early.backfill(START, END)
+    early.backfill(START, END, tables=tables)
     late = platforms()
     late.env["CRYPTO_ASSETS_HOME"] = early.env["CRYPTO_ASSETS_HOME"]
     late.instance = early.instance
-    assert late.backfill(START, END).ok
+    assert late.backfill(START, END, tables=tables).ok
     news = [feature.name for group in ("news", "events") for feature in GROUPS[group]]
-    for table in ("prices", "ohlc", "onchain_enhanced", "ml_features"):
+    for table in compared:
         frames = [p.read(table).drop(news, strict=False) for p in (late, filled)]
         assert_frame_equal(*frames, rel_tol=1e-9, abs_tol=0)
 
