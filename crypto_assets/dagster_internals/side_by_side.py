@@ -35,23 +35,20 @@ from dagster._core.storage.tags import PRIORITY_TAG
 __all__ = ["ASKS_TAG", "side_by_side"]
 
 ASKS_TAG = "crypto_assets/asks"  # tag of a step that asks a provider: its pool
-MOST = 4  # such steps at a time: their frames are in memory together
 # A run holds one place of a pool at a time, as it does with one step after the other: the others are for ticks and refills.
-LIMITS = [
-    {"key": ASKS_TAG, "limit": MOST},
-    {"key": ASKS_TAG, "limit": 1, "value": {"applyLimitPerUniqueValue": True}},
-]
+ONE_OF_A_POOL = {"key": ASKS_TAG, "limit": 1, "value": {"applyLimitPerUniqueValue": True}}
 STOPS_WITHIN_S = 10.0  # a step that waits for a provider ends at once, one that writes its table does so first
 STOP_AGAIN_S = 0.1
 
 Events = Iterator[dg.DagsterEvent]
 
 
-def side_by_side(stop_waiting: Callable[[], None]) -> dg.ExecutorDefinition:
+def side_by_side(stop_waiting: Callable[[], None], at_once: Callable[[dg.DagsterRun], int]) -> dg.ExecutorDefinition:
     """Build the executor.
 
     Args:
         stop_waiting: makes all waiting for providers end; called when the run is interrupted, and more than once.
+        at_once: how many steps of a run ask at the same time. What all of them were given is in memory together.
 
     Returns:
         The executor, for :func:`~crypto_assets.dagster_internals.core.keep_subsets`.
@@ -59,15 +56,15 @@ def side_by_side(stop_waiting: Callable[[], None]) -> dg.ExecutorDefinition:
 
     @dg.executor(name="side_by_side")
     def executor(_: dg.InitExecutorContext) -> _SideBySide:
-        return _SideBySide(stop_waiting)
+        return _SideBySide(stop_waiting, at_once)
 
     return executor
 
 
 class _SideBySide(InProcessExecutor):
-    def __init__(self, stop_waiting: Callable[[], None]) -> None:
+    def __init__(self, stop_waiting: Callable[[], None], at_once: Callable[[dg.DagsterRun], int]) -> None:
         super().__init__(retries=RetryMode.ENABLED)
-        self._stop_waiting = stop_waiting
+        self._stop_waiting, self._at_once = stop_waiting, at_once
 
     def execute(self, plan_context: Any, execution_plan: Any) -> Events:
         """Run the plan (Dagster's interface)."""
@@ -95,13 +92,14 @@ class _SideBySide(InProcessExecutor):
     def _iterate(self, job_context: Any, execution_plan: Any) -> Events:
         logs, steps = job_context.instance.compute_log_manager, execution_plan.get_steps_to_execute_in_topo_order()
         log_key = logs.build_log_key_for_run(job_context.run_id, create_compute_log_file_key())
+        limits = [{"key": ASKS_TAG, "limit": self._at_once(job_context.dagster_run)}, ONE_OF_A_POOL]
         with ExitStack() as stack:
             slots = stack.enter_context(InstanceConcurrencyContext(job_context.instance, job_context.dagster_run))
             active = stack.enter_context(
                 ActiveExecution(
                     execution_plan,
                     retry_mode=job_context.retry_mode,
-                    tag_concurrency_limits=LIMITS,
+                    tag_concurrency_limits=limits,
                     instance_concurrency_context=slots,
                     step_dependency_config=job_context.step_dependency_config,
                 )

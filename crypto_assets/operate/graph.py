@@ -8,18 +8,44 @@ from functools import cache
 import dagster as dg
 from dagster import AssetKey, AssetSelection
 
+from crypto_assets import catalog
 from crypto_assets.assets.providers import stop_waiting
-from crypto_assets.dagster_internals.core import keep_subsets
+from crypto_assets.dagster_internals.core import (
+    ASSET_PARTITION_RANGE_END_TAG,
+    ASSET_PARTITION_RANGE_START_TAG,
+    keep_subsets,
+)
 from crypto_assets.dagster_internals.side_by_side import side_by_side
+from crypto_assets.dates import days, parse_day
 from crypto_assets.definitions import defs
 from crypto_assets.errors import UsageError, suggestion
+from crypto_assets.settings import Settings
 from crypto_assets.tables.registry import TABLES
+
+MOST_AT_ONCE = 4  # steps of a run that ask providers at the same time
+HOURS_AT_ONCE = (
+    1_000_000  # coin-hours that they ask for together: a million rows of a provider take up to 1.5 GB meanwhile
+)
 
 
 @cache
 def job() -> dg.JobDefinition:
     """Return the implicit job of every asset, whose steps that ask providers run beside the others."""
-    return keep_subsets(defs.resolve_implicit_global_asset_job_def(), side_by_side(stop_waiting))
+    return keep_subsets(defs.resolve_implicit_global_asset_job_def(), side_by_side(stop_waiting, asked_at_once))
+
+
+def asked_at_once(run: dg.DagsterRun) -> int:
+    """Compute how many steps of a run ask providers at the same time: few where a run covers many coins and days.
+
+    Args:
+        run: a run over a range of days, over one day, or without days.
+
+    Returns:
+        Steps, 1 to ``MOST_AT_ONCE``.
+    """
+    first, last = (run.tags.get(name) for name in (ASSET_PARTITION_RANGE_START_TAG, ASSET_PARTITION_RANGE_END_TAG))
+    covered = len(days(parse_day(first, "the first day"), parse_day(last, "the last day"))) if first and last else 1
+    return max(1, min(MOST_AT_ONCE, HOURS_AT_ONCE // (24 * covered * len(catalog.select(Settings.from_env().coins)))))
 
 
 @cache

@@ -14,6 +14,7 @@ from crypto_assets.tables.spec import (
     FULL_HISTORY,
     NO_HISTORY,
     OWNER,
+    PROVIDER_ROWS,
     AsOf,
     Chunk,
     EachCoin,
@@ -139,7 +140,7 @@ DERIVATIVES = Contract(
 # last row of a day comes with its close. A row that is missing when the third tick is due is late.
 EVERY_COIN_HOURLY = Freshness(warn_after=timedelta(minutes=45), late_after=timedelta(hours=1, minutes=30), by_coin=True)
 HOURLY = Freshness(warn_after=timedelta(minutes=45), late_after=timedelta(hours=1, minutes=30), by_coin=False)
-CHUNK = Chunk(days=COINGECKO_RANGE_DAYS, hourly_rows=None)
+CHUNK = Chunk(days=COINGECKO_RANGE_DAYS, hourly_rows=PROVIDER_ROWS)
 # These tables need no later settling, which would ask for each coin again: the day's last hour is there after midnight.
 TICKS = frozenset({When.TICK})
 

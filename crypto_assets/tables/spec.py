@@ -23,6 +23,7 @@ FULL_HISTORY, NO_HISTORY = None, timedelta()  # how far back a provider shows a 
 # from the first stored row on.
 FROM_FIRST_ROW = timedelta(days=30)
 COINGECKO_RANGE_DAYS = 100  # CoinGecko's hourly range limit, so that one coin is one call
+PROVIDER_ROWS = 900_000  # coins x hours of one run of a provider: two venues' bars of so many take 2.5 GB on their way
 
 
 class When(Enum):

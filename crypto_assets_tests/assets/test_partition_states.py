@@ -5,14 +5,16 @@ from __future__ import annotations
 from datetime import date, timedelta
 
 import dagster as dg
+import pytest
 from dagster import AssetKey, AssetMaterialization, DagsterInstance, DagsterRunStatus
 
 from crypto_assets.assets.partition_states import left_failed, one_look, states_of
-from crypto_assets.assets.shell import DAILY, days_in_memory
+from crypto_assets.assets.shell import DAILY, days_at_most, days_in_memory
 from crypto_assets.checks.shells import RANGE
 from crypto_assets.dates import DAY, chunks, days
 from crypto_assets.tables.ml import CHUNK_ROWS
 from crypto_assets.tables.registry import TABLES
+from crypto_assets.tables.spec import EachCoin, EachSeries, FromProvider
 
 FIRST = DAILY.start.date()
 LAST = FIRST + DAY * 20
@@ -98,3 +100,21 @@ def test_a_chunk_of_features_is_bounded_by_its_rows_whatever_the_coins_and_the_y
         assert longest == size
     assert days_in_memory(TABLES["ml_features"], 300) == 60
     assert days_in_memory(TABLES["ml_features"], 600) == 30
+
+
+@pytest.mark.parametrize("coins", [2, 50, 300, 1000, 10_000])
+def test_the_rows_of_a_run_of_a_provider_are_bounded_however_many_coins_there_are(coins: int) -> None:
+    """300 coins and 250 days of bars at two venues took 4.1 GB before they were."""
+    hourly = {
+        name: spec
+        for name, spec in TABLES.items()
+        if isinstance(spec.rows_from, FromProvider)
+        and isinstance(spec.expected, EachCoin | EachSeries)
+        and spec.expected.rows_per_day == 24
+    }
+    assert {"prices", "ohlc", "open_interest", "perpetual_bars"} <= set(hourly)
+    for name, spec in hourly.items():
+        size = days_in_memory(spec, coins)
+        assert size == 1 or size * coins * 24 <= 1_000_000, name
+        if coins <= 50:
+            assert size == days_at_most(spec), name

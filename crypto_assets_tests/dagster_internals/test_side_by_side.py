@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import threading
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -35,10 +36,12 @@ def _asset(name: str, work: Work, tags: dict[str, str], **more: Any) -> dg.Asset
     return made
 
 
-def run(*assets: dg.AssetsDefinition, stop: Callable[[], None] = lambda: None) -> dg.ExecuteInProcessResult:
+def run(
+    *assets: dg.AssetsDefinition, stop: Callable[[], None] = lambda: None, at_once: int = 4
+) -> dg.ExecuteInProcessResult:
     with dg.DagsterInstance.ephemeral() as instance:
         defs = dg.Definitions(assets=list(assets), executor=dg.in_process_executor)
-        job = keep_subsets(defs.resolve_implicit_global_asset_job_def(), side_by_side(stop))
+        job = keep_subsets(defs.resolve_implicit_global_asset_job_def(), side_by_side(stop, lambda _: at_once))
         return job.execute_in_process(
             instance=instance, asset_selection=[asset.key for asset in assets], raise_on_error=False
         )
@@ -47,6 +50,22 @@ def run(*assets: dg.AssetsDefinition, stop: Callable[[], None] = lambda: None) -
 def ended(result: dg.ExecuteInProcessResult) -> dict[str, str]:
     kinds = ("STEP_SUCCESS", "STEP_FAILURE")
     return {str(e.step_key): e.event_type_value for e in result.all_events if e.event_type_value in kinds}
+
+
+def test_no_more_providers_are_asked_at_the_same_time_than_is_said() -> None:
+    under_way, most = [0], [0]
+    counting = threading.Lock()
+
+    def work() -> None:
+        with counting:
+            under_way[0] += 1
+            most[0] = max(most[0], under_way[0])
+        time.sleep(0.05)  # long enough for another one to come
+        with counting:
+            under_way[0] -= 1
+
+    result = run(*(asking(name, name, work) for name in ("one", "two", "three")), at_once=1)
+    assert result.success and most == [1]
 
 
 def test_two_providers_are_asked_at_the_same_time_and_beside_a_step_that_computes() -> None:
