@@ -20,6 +20,8 @@ from crypto_assets.tables.pit_quality import PIT_QUALITY
 from crypto_assets.tables.schemas import CONTRACTS
 
 _MISSING = re.compile(r'Table with name "?(\w+)"? does not exist')
+# What a statement may say to see tables that it does not name.
+_CATALOGUE = re.compile(r"show|\bdesc|summarize|schema|catalog|duckdb_|pg_|sqlite_|pragma|query")
 _UNOPENED = "crypto_assets: this table is not opened yet"
 _UNLIKE = "schema mismatch in glob"  # DuckDB, of a file that lacks a column of the first one
 _TYPES: dict[pl.DataType, str] = {
@@ -52,13 +54,20 @@ def query(warehouse: Warehouse, sql: str) -> pl.DataFrame:
         WarehouseError: there is no warehouse, or a table that the statement reads is broken.
     """
     named, alike = {name for name in CONTRACTS if name in sql.lower()}, True
+    visible = named if _CATALOGUE.search(sql.lower()) is None else set(CONTRACTS)
     while True:
         try:
-            return _run(warehouse, sql, named, alike=alike)
+            return _run(warehouse, sql, named, visible, alike=alike)
+        except _InvisibleTableError:  # DuckDB's message names what is like the name
+            visible = set(CONTRACTS)
         except _UnopenedTableError:  # the text puts the table's name together, e.g. query_table('pri' || 'ces')
             named = set(CONTRACTS)
         except _UnlikeFilesError:
             alike = False
+
+
+class _InvisibleTableError(Exception):
+    """The statement reads something that is not there while not every table has a view."""
 
 
 class _UnopenedTableError(Exception):
@@ -69,8 +78,11 @@ class _UnlikeFilesError(Exception):
     """A file of the statement's tables lacks a column that was added later."""
 
 
-def _run(warehouse: Warehouse, sql: str, named: set[str], *, alike: bool) -> pl.DataFrame:
+def _run(warehouse: Warehouse, sql: str, named: set[str], visible: set[str], *, alike: bool) -> pl.DataFrame:
     """Run the statement; only the ``named`` tables are opened, because each costs a read of its commit log.
+
+    ``visible``: the tables that have a view. To make one for each takes longer than most statements, and only what reads the
+    catalogue sees the others.
 
     ``alike``: the files of a table are expected to have the same columns. Else DuckDB opens all files several times to
     compare them, which for five years of features takes four times the time and five times the memory.
@@ -80,7 +92,7 @@ def _run(warehouse: Warehouse, sql: str, named: set[str], *, alike: bool) -> pl.
     broken: dict[str, WarehouseError] = {}
     try:
         connection.execute("SET TimeZone = 'UTC'")
-        files = _views(connection, warehouse, named, broken, alike=alike)
+        files = _views(connection, warehouse, named, visible, broken, alike=alike)
         local = files.items() if warehouse.is_local else ()
         _lock(connection, [f"{warehouse.path(name)}/{path}" for name, paths in local for path in paths])
         return _frame(connection.sql(statement))
@@ -99,6 +111,8 @@ def _run(warehouse: Warehouse, sql: str, named: set[str], *, alike: bool) -> pl.
     except duckdb.Error as error:
         if _UNOPENED in str(error) and named != set(CONTRACTS):
             raise _UnopenedTableError from error
+        if isinstance(error, duckdb.CatalogException) and visible != set(CONTRACTS):
+            raise _InvisibleTableError from error
         if _UNLIKE in str(error) and alike:
             raise _UnlikeFilesError from error
         missing = _MISSING.search(str(error)) if isinstance(error, duckdb.CatalogException) else None
@@ -124,11 +138,12 @@ def _views(
     connection: duckdb.DuckDBPyConnection,
     warehouse: Warehouse,
     named: set[str],
+    visible: set[str],
     broken: dict[str, WarehouseError],
     *,
     alike: bool,
 ) -> dict[str, list[str]]:
-    """Return the files of the named tables, and create a view on every table.
+    """Return the files of the named tables, and create a view on every visible table.
 
     The view of a table that is not named has its columns, and fails when it is read. A broken table in a folder has no
     view, and ``broken`` has the reason. It matters only if DuckDB misses the view for a query. Only DuckDB knows which
@@ -137,6 +152,8 @@ def _views(
     files: dict[str, list[str]] = {}
     there = False
     for name, contract in CONTRACTS.items():
+        if name not in named and name not in visible:
+            continue
         if name not in named:
             connection.execute(_bare_view(contract, f"CAST(error('{_UNOPENED}') AS BOOLEAN)"))
             continue

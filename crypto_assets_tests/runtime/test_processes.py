@@ -8,7 +8,6 @@ import re
 import signal
 import socket
 import subprocess
-import sys
 import time
 import urllib.request
 from collections.abc import Iterator
@@ -18,14 +17,11 @@ from pathlib import Path
 import pytest
 
 from crypto_assets.dagster_internals.core import DAEMON
+from crypto_assets_tests import warm
 from crypto_assets_tests.ports import free_port
 from crypto_assets_tests.runtime.conftest import postmaster, wait_for
 
 LINUX = pytest.mark.skipif(not Path("/proc/self/environ").exists(), reason="finds the children by Linux' /proc")
-
-
-def command(port: int) -> list[str]:
-    return [sys.executable, "-m", "crypto_assets.cli.main", "dev", "--port", str(port)]
 
 
 def env_of(home: Path) -> dict[str, str]:
@@ -34,7 +30,8 @@ def env_of(home: Path) -> dict[str, str]:
 
 
 def children_of(home: Path) -> list[str]:
-    """Processes that carry this home in their environment, but for Postgres' own and the reaper."""
+    """Processes that carry this home in their environment, but for Postgres' own and the reaper; ``dev`` itself is a fork, and
+    its environment is that of the process which it is a fork of."""
     found = []
     for folder in Path("/proc").glob("[0-9]*"):
         try:
@@ -67,30 +64,29 @@ def knows_runs(port: int) -> bool:
 
 
 @pytest.fixture
-def dev(home: Path) -> Iterator[tuple[subprocess.Popen[str], int]]:
+def dev(home: Path) -> Iterator[tuple[warm.Process, int]]:
     port = free_port()
     # Into a file: nobody empties a pipe meanwhile, and what the daemon says while its Postgres is away could fill it.
     with home.with_suffix(".log").open("w+") as log:
-        process = subprocess.Popen(
-            command(port), env=env_of(home), stdout=log, stderr=subprocess.STDOUT, text=True, start_new_session=True
-        )
+        args = (*warm.CLI, "dev", "--port", str(port))
+        process = warm.start(env_of(home), *args, stdout=log, stderr=log, start_new_session=True)
         yield process, port
         process.kill()
         process.wait()
 
 
-def comes_up(dev: tuple[subprocess.Popen[str], int], home: Path) -> None:
+def comes_up(dev: tuple[warm.Process, int], home: Path) -> None:
     process, port = dev
     assert wait_for(lambda: answers(port) or process.poll() is not None, 300)
     assert process.poll() is None, home.with_suffix(".log").read_text()
 
 
 def refused(home: Path, port: int) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(command(port), env=env_of(home), capture_output=True, text=True, timeout=300)
+    return warm.run(env_of(home), "dev", "--port", str(port), timeout=300)
 
 
 @LINUX
-def test_no_process_outlives_a_killed_dev(dev: tuple[subprocess.Popen[str], int], home: Path) -> None:
+def test_no_process_outlives_a_killed_dev(dev: tuple[warm.Process, int], home: Path) -> None:
     process, port = dev
     comes_up(dev, home)
     assert any(DAEMON in line for line in children_of(home))
@@ -101,7 +97,7 @@ def test_no_process_outlives_a_killed_dev(dev: tuple[subprocess.Popen[str], int]
 
 
 @LINUX
-def test_ctrl_c_ends_a_dev_within_seconds_and_with_one_line(dev: tuple[subprocess.Popen[str], int], home: Path) -> None:
+def test_ctrl_c_ends_a_dev_within_seconds_and_with_one_line(dev: tuple[warm.Process, int], home: Path) -> None:
     process, port = dev
     said = home.with_suffix(".log")
     assert wait_for(lambda: "UI on" in said.read_text() or process.poll() is not None, 300)
@@ -118,9 +114,7 @@ def test_ctrl_c_ends_a_dev_within_seconds_and_with_one_line(dev: tuple[subproces
 
 
 @LINUX
-def test_a_dev_is_alone_brings_its_postgres_back_and_leaves_nothing(
-    dev: tuple[subprocess.Popen[str], int], home: Path
-) -> None:
+def test_a_dev_is_alone_brings_its_postgres_back_and_leaves_nothing(dev: tuple[warm.Process, int], home: Path) -> None:
     process, port = dev
     comes_up(dev, home)
     second = refused(home, free_port())

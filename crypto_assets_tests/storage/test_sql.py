@@ -79,6 +79,23 @@ def test_a_table_that_was_never_filled_beside_others_answers(tmp_path: Path) -> 
     assert set(query(found, "show tables")["name"]) == set(CONTRACTS)
 
 
+@pytest.mark.parametrize(
+    "statement",
+    ["show tables", "from (SHOW ALL TABLES)", "desc", "select * from duckdb_views() where not internal",
+     "select * from information_schema.tables", "select * from pg_catalog.pg_views where schemaname = 'main' and "
+     "viewname not similar to '(duckdb|sqlite|pragma)_.*'", "select * from sqlite_master",
+     "select * from query('FROM duckdb_' || 'views() WHERE NOT internal')"],
+)  # fmt: skip
+def test_the_catalogue_lists_every_table(warehouse: Warehouse, statement: str) -> None:
+    """Of the others than a statement names there is no view, unless it may look at them."""
+    assert query(warehouse, statement).height == len(CONTRACTS)
+
+
+def test_what_is_misspelt_is_told_what_is_like_it(warehouse: Warehouse) -> None:
+    with pytest.raises(UsageError, match='Did you mean "signals"'):
+        query(warehouse, "select * from signal, prices")
+
+
 def test_a_bucket_without_a_warehouse_is_said(bucket: str) -> None:
     with pytest.raises(WarehouseError, match="there is no warehouse in"):
         query(Warehouse(f"{bucket}/nothing"), "select count(*) from prices")
