@@ -24,9 +24,8 @@ from crypto_assets.settings import Settings
 from crypto_assets_tests import scenario
 from crypto_assets_tests.turns import LongestFirst, turn
 
-if (
-    TYPE_CHECKING
-):  # imported by the fixtures that need them: with the definitions they take seconds, and most files use none
+# The fixtures that need these import them: with the definitions they take seconds, and most files use none.
+if TYPE_CHECKING:
     from dagster import DagsterInstance
 
     from crypto_assets_tests.object_store import ObjectStore
