@@ -89,7 +89,9 @@ class _SideBySide(InProcessExecutor):
                 dagster_run=plan_context.dagster_run,
                 instance=plan_context.instance,
                 raise_on_error=plan_context.raise_on_error,
-                output_capture=plan_context.output_capture,
+                # The tables have the frames. The result of a run would keep them beside its own cycles of references, and
+                # the garbage collector comes by once in dozens of runs.
+                output_capture=None,
                 step_dependency_config=self.step_dependency_config,
             ),
         )

@@ -37,8 +37,8 @@ TEN_ONCHAIN_FIELDS = (
     "onchain_mvrv_ratio", "onchain_whale_transactions",
 )  # fmt: skip
 
-# Largest number of rows of one run: a copy of the frame takes 0.7 GB, and a run holds a few copies.
-CHUNK_ROWS = 300 * 24 * 60
+# Largest number of rows of one run: a copy of the frame takes 0.8 GB, and a run holds a few copies.
+CHUNK_ROWS = 300 * 24 * 40
 
 SPECS = (
     TableSpec(

@@ -98,8 +98,8 @@ def test_a_chunk_of_features_is_bounded_by_its_rows_whatever_the_coins_and_the_y
         )
         assert longest == 1 or longest * 24 * coins <= CHUNK_ROWS
         assert longest == size
-    assert days_in_memory(TABLES["ml_features"], 300) == 60
-    assert days_in_memory(TABLES["ml_features"], 600) == 30
+    assert days_in_memory(TABLES["ml_features"], 300) == 40
+    assert days_in_memory(TABLES["ml_features"], 600) == 20
 
 
 @pytest.mark.parametrize("coins", [2, 50, 300, 1000, 10_000])

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import signal
 import threading
 import time
+import weakref
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -18,6 +20,18 @@ from crypto_assets.dagster_internals.side_by_side import ASKS_TAG, side_by_side
 
 LONG_S = 60.0  # a wait that only a fault lasts
 Work = Callable[[], Any]
+
+
+class Frame:
+    pass
+
+
+class Table(dg.IOManager):
+    def handle_output(self, context: dg.OutputContext, obj: object) -> None:
+        pass
+
+    def load_input(self, context: dg.InputContext) -> Frame:
+        return Frame()
 
 
 def asking(name: str, pool: str, work: Work, *, priority: int = 0, retries: int = 0) -> dg.AssetsDefinition:
@@ -150,6 +164,29 @@ def test_a_step_in_a_thread_is_retried_as_its_policy_says() -> None:
 
     assert run(asking("one", "one", ask, retries=2)).success
     assert len(tried) == 3
+
+
+def test_what_steps_made_does_not_outlive_the_run_even_where_its_result_is_kept() -> None:
+    """A backfill makes dozens of runs, and a frame of features has a gigabyte."""
+
+    made: list[weakref.ref[Frame]] = []
+
+    @dg.asset
+    def wide() -> Frame:
+        frame = Frame()
+        made.append(weakref.ref(frame))
+        return frame
+
+    defs = dg.Definitions(assets=[wide], resources={"io_manager": Table()}, executor=dg.in_process_executor)
+    job = keep_subsets(defs.resolve_implicit_global_asset_job_def(), side_by_side(lambda: None, lambda _: 1))
+    gc.disable()
+    try:
+        with dg.DagsterInstance.ephemeral() as instance:
+            result = job.execute_in_process(instance=instance, asset_selection=[wide.key])
+        assert result.success and len(made) == 1
+        assert made[0]() is None
+    finally:
+        gc.enable()
 
 
 @pytest.mark.parametrize("computes", [True, False])
