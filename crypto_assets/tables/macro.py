@@ -36,7 +36,7 @@ MACRO_SERIES = Contract(
     columns=(
         key("series", NAME_OF_SERIES),
         Column("observation_date", pl.Date, "day", "Day that dates the observation, as the provider gives it.", nullable=False),
-        Column("vintage_date", pl.Date, "day", "Day of publication, where the publisher is.", nullable=False),
+        Column("vintage_date", pl.Date, "day", "Day of publication, where the publisher is; of a combined series the UTC day on which it is known.", nullable=False),
         day(),
         available_at(KNOWN_AT),
         source(),

@@ -110,8 +110,9 @@ def _zscore(levels: Sequence[float]) -> float | None:
 def with_combined(vintages: pl.DataFrame) -> pl.DataFrame:
     """Add the combined series, e.g. net liquidity, to the rows of the others.
 
-    A value of a combined series is published whenever one of its parts is, where it changes then. Its observations are
-    those of its first part; of another part the newest observation up to that day counts.
+    A value of a combined series is published whenever one of its parts is, where it changes then. Its vintage is the UTC
+    day on which it is known: parts of one day of publication may be known on two. Its observations are those of its first
+    part; of another part the newest observation up to that day counts.
 
     Args:
         vintages: rows of ``macro_series``, each part as far back as its observations reach.
@@ -147,7 +148,7 @@ def _combined(series: MacroSeries, given: Mapping[str, list[_Value]]) -> Iterato
             stood[observed] = value
             worst = max(parts, key=lambda part: part.quality == BACKFILLED)
             yield {
-                "series": series.name, "observation_date": observed, "vintage_date": one.vintage, "date": known.date(),
+                "series": series.name, "observation_date": observed, "vintage_date": known.date(), "date": known.date(),
                 "available_at": known, PIT_QUALITY: worst.quality, "source": worst.source, "value": value, "unit": series.unit,
             }  # fmt: skip
 

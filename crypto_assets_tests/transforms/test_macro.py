@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import statistics
 from datetime import date, datetime, timedelta, timezone
+from typing import Any
 
 import polars as pl
 import pytest
@@ -108,6 +109,33 @@ def test_net_liquidity_is_in_millions_and_known_once_each_part_is() -> None:
     assert made.select("observation_date", "available_at", "value", "unit").rows() == [
         (wednesday, datetime(2024, 6, 7, tzinfo=UTC), 7_256_000.0 - 705_000.0 - 375_500.0, "millions of USD")
     ]
+
+
+def test_a_combined_series_is_the_same_whenever_it_is_made_and_has_one_row_of_a_day() -> None:
+    """A part known in the evening and one of the same day of publication known at midnight are two days of ours."""
+    wednesday, thursday = date(2024, 6, 5), date(2024, 6, 6)
+    evening, midnight = datetime(2024, 6, 6, 20, 30, tzinfo=UTC), datetime(2024, 6, 7, tzinfo=UTC)
+    rows = [
+        row("RRPONTSYD", wednesday - DAY, datetime(2024, 6, 5, tzinfo=UTC), 300.0),
+        row("WTREGEN", wednesday, evening - timedelta(hours=1), 705_000.0),
+        row("WALCL", wednesday, evening, 7_256_000.0),
+        {**row("RRPONTSYD", wednesday, midnight, 375.5), "vintage_date": thursday},
+        row("WTREGEN", wednesday, midnight + timedelta(hours=3), 706_000.0),
+    ]
+
+    def made(until: datetime) -> list[Any]:
+        known = frame(*(one for one in rows if one["available_at"] < until))
+        found = with_combined(known).filter(pl.col("series") == "NETLIQUIDITY")
+        return (
+            found.select("observation_date", "vintage_date", "date", "available_at", "value")
+            .sort("available_at")
+            .rows()
+        )
+
+    whole = made(midnight + DAY)
+    assert [(one[1], one[2]) for one in whole] == [(thursday, thursday), (thursday + DAY, thursday + DAY)]
+    assert made(midnight) == whole[:1], "the run of one day"
+    assert len({one[:2] for one in whole}) == len(whole)
 
 
 def test_days_on_which_banks_are_open() -> None:
