@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from datetime import timezone
+from datetime import date, timezone
 from functools import lru_cache
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
@@ -105,6 +105,7 @@ __all__ = [
     "WorkerStatus",
     "add_by_partition",
     "check_reports",
+    "days_of_run",
     "instance_of",
     "is_executing",
     "keep_subsets",
@@ -141,6 +142,12 @@ class Records(LoadingContext):
     def loaders(self) -> dict[type, Any]:
         """What was read (Dagster's interface)."""
         return self._loaders
+
+
+def days_of_run(tags: Mapping[str, str]) -> int:
+    """Return how many days a run covers by its tags: 1 where it has no range."""
+    start, end = tags.get(ASSET_PARTITION_RANGE_START_TAG), tags.get(ASSET_PARTITION_RANGE_END_TAG)
+    return (date.fromisoformat(end) - date.fromisoformat(start)).days + 1 if start and end else 1
 
 
 def keep_subsets(job: dg.JobDefinition, executor: dg.ExecutorDefinition) -> dg.JobDefinition:

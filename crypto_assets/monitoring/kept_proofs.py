@@ -19,6 +19,7 @@ from typing import Any
 import polars as pl
 
 import crypto_assets
+from crypto_assets.monitoring import whole_file
 from crypto_assets.storage.warehouse import Warehouse
 
 LIBRARIES = ("numpy", "polars")  # that compute the proofs
@@ -65,10 +66,7 @@ def kept(path: Path, key: str, now: datetime, carry_out: Callable[[], Iterable[P
     except (OSError, ValueError, KeyError, TypeError):
         pass  # there is none, or it was cut off or made by another version
     made = tuple(replace(one, carried_out_at=now.isoformat()) for one in carry_out())
-    path.parent.mkdir(parents=True, exist_ok=True)
-    fresh = path.with_name(f".{path.name}.{hashlib.sha256(key.encode()).hexdigest()[:8]}")
-    fresh.write_text(json.dumps({"key": key, "proofs": [asdict(one) for one in made]}), encoding="utf-8")
-    fresh.replace(path)
+    whole_file.write(path, json.dumps({"key": key, "proofs": [asdict(one) for one in made]}))
     return made
 
 

@@ -13,7 +13,7 @@ from crypto_assets.assets.providers import Providers
 from crypto_assets.assets.run_tags import reason_tags
 from crypto_assets.checks.model_drift import Drift, drift_of
 from crypto_assets.errors import ModelError
-from crypto_assets.monitoring import model_proofs
+from crypto_assets.monitoring import model_proofs, whole_file
 from crypto_assets.monitoring.model_proofs import Proof
 from crypto_assets.monitoring.model_quality import ModelQuality, figures, gather
 from crypto_assets.settings import Settings
@@ -101,10 +101,7 @@ def write_page(path: Path, found: ModelQuality, proved: Sequence[Proof], drift: 
     # Drawing is slow to import, and each run imports this module.
     from crypto_assets.monitoring.model_page import render
 
-    path.parent.mkdir(parents=True, exist_ok=True)
-    fresh = path.with_name(f".{path.name}.{found.made_at:%H%M%S%f}")
-    fresh.write_text(render(found, proved, drift), encoding="utf-8")
-    fresh.replace(path)
+    whole_file.write(path, render(found, proved, drift))
 
 
 @dg.asset(

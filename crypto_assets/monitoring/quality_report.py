@@ -7,6 +7,7 @@ import dagster as dg
 
 from crypto_assets.assets.documented import OPERATIONS, page
 from crypto_assets.assets.providers import Providers
+from crypto_assets.monitoring import whole_file
 from crypto_assets.monitoring.history_report import history_report
 from crypto_assets.monitoring.quality import Quality, figures, gather
 from crypto_assets.monitoring.slo import slo_report
@@ -41,10 +42,7 @@ def write(
 
     found = gather(settings, now, instance)
     path = out or path_of(settings)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    fresh = path.with_name(f".{path.name}.{now:%H%M%S%f}")
-    fresh.write_text(render(found), encoding="utf-8")
-    fresh.replace(path)
+    whole_file.write(path, render(found))
     return path, found
 
 

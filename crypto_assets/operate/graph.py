@@ -10,13 +10,8 @@ from dagster import AssetKey, AssetSelection
 
 from crypto_assets import catalog
 from crypto_assets.assets.providers import stop_waiting
-from crypto_assets.dagster_internals.core import (
-    ASSET_PARTITION_RANGE_END_TAG,
-    ASSET_PARTITION_RANGE_START_TAG,
-    keep_subsets,
-)
+from crypto_assets.dagster_internals.core import days_of_run, keep_subsets
 from crypto_assets.dagster_internals.side_by_side import side_by_side
-from crypto_assets.dates import days, parse_day
 from crypto_assets.definitions import defs
 from crypto_assets.errors import UsageError, suggestion
 from crypto_assets.settings import Settings
@@ -43,9 +38,8 @@ def asked_at_once(run: dg.DagsterRun) -> int:
     Returns:
         Steps, 1 to ``MOST_AT_ONCE``.
     """
-    first, last = (run.tags.get(name) for name in (ASSET_PARTITION_RANGE_START_TAG, ASSET_PARTITION_RANGE_END_TAG))
-    covered = len(days(parse_day(first, "the first day"), parse_day(last, "the last day"))) if first and last else 1
-    return max(1, min(MOST_AT_ONCE, HOURS_AT_ONCE // (24 * covered * len(catalog.select(Settings.from_env().coins)))))
+    hours = 24 * days_of_run(run.tags) * len(catalog.select(Settings.from_env().coins))
+    return max(1, min(MOST_AT_ONCE, HOURS_AT_ONCE // hours))
 
 
 @cache

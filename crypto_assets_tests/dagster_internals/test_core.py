@@ -259,3 +259,9 @@ def test_runs_of_the_same_assets_share_a_subset_and_are_recorded_as_without_it(
 def test_a_code_server_that_is_not_there_says_nothing_of_a_run() -> None:
     """What one that is there says: ``runtime/test_launcher_containers.py``."""
     assert core.is_executing({"host": "127.0.0.1", "port": free_port()}, "a-run", 5) is None
+
+
+def test_the_days_of_a_run_are_those_of_its_tags() -> None:
+    tags = {core.ASSET_PARTITION_RANGE_START_TAG: "2024-02-28", core.ASSET_PARTITION_RANGE_END_TAG: "2024-03-01"}
+    assert core.days_of_run(tags) == 3
+    assert core.days_of_run({"dagster/partition": "2024-03-01"}) == core.days_of_run({}) == 1

@@ -6,13 +6,12 @@ it, a run of several steps gives each its own pod as soon as one of them covers 
 """
 
 from collections.abc import Callable
-from datetime import date
 from typing import Any
 
 import dagster as dg
 from dagster_k8s import k8s_job_executor
 
-from crypto_assets.dagster_internals.core import ASSET_PARTITION_RANGE_END_TAG, ASSET_PARTITION_RANGE_START_TAG
+from crypto_assets.dagster_internals.core import days_of_run
 from crypto_assets.dagster_internals.kubernetes import replace_creation
 from crypto_assets.runtime.kubernetes.creation import until_served
 from crypto_assets.tables.registry import own_pods
@@ -88,10 +87,5 @@ def in_pods(tags: Any, steps: Any) -> bool:
         return bool(wanted == "pods")
     if len(steps) < 2:  # the run's pod already belongs to the one step
         return False
-    count = _days(tags)
+    count = days_of_run(tags)
     return any(count >= EARNS_FROM_DAYS[step] for step in steps if step in EARNS_FROM_DAYS)
-
-
-def _days(tags: Any) -> int:
-    start, end = tags.get(ASSET_PARTITION_RANGE_START_TAG), tags.get(ASSET_PARTITION_RANGE_END_TAG)
-    return (date.fromisoformat(end) - date.fromisoformat(start)).days + 1 if start and end else 1

@@ -148,9 +148,7 @@ class Client:
         return httpx.AsyncClient(
             timeout=self._timeout,
             headers={"User-Agent": "crypto-assets"},
-            transport=transport.Transport(
-                trust()
-            ),  # uses the proxy that the environment names, but never for localhost
+            transport=transport.Transport(trust()),  # finds the proxy of each request itself
             trust_env=False,
         )
 
