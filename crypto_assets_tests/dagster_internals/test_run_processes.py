@@ -106,9 +106,7 @@ def test_one_run_can_be_cancelled_and_another_killed(
     assert ended(instance, last) is dg.DagsterRunStatus.SUCCESS
 
 
-def test_a_killed_template_is_started_again(
-    instance: dg.DagsterInstance, folder: Path, server: CodeServer
-) -> None:
+def test_a_killed_template_is_started_again(instance: dg.DagsterInstance, folder: Path, server: CodeServer) -> None:
     (folder / "end").touch()
     first = server.launch(instance, "waiting")
     assert ended(instance, first) is dg.DagsterRunStatus.SUCCESS
