@@ -46,13 +46,14 @@ def _listens(port: int) -> bool:
 
 
 def family(pid: int) -> list[int]:
-    """A process and all below it."""
+    """A process and all below it, whichever thread started them."""
     found = [pid]
     for one in found:
-        try:
-            found += map(int, Path(f"/proc/{one}/task/{one}/children").read_text().split())
-        except OSError:
-            continue
+        for children in Path(f"/proc/{one}/task").glob("*/children"):
+            try:
+                found += map(int, children.read_text().split())
+            except OSError:
+                continue
     return found
 
 
