@@ -17,13 +17,20 @@ START_S = 120
 @contextmanager
 def server(command: Sequence[str], port: int, environment: Mapping[str, str]) -> Iterator[int]:
     """A server that listens on the port; yields its process id and ends it."""
-    running = subprocess.Popen(command, env={**os.environ, **environment}, stdout=subprocess.DEVNULL)
-    try:
+    with started(command, environment) as pid:
         ends = time.monotonic() + START_S
         while not _listens(port):
-            if running.poll() is not None or time.monotonic() > ends:
+            if os.waitid(os.P_PID, pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) or time.monotonic() > ends:
                 raise SystemExit(f"{' '.join(command[:4])} … does not listen on port {port}")
             time.sleep(0.1)
+        yield pid
+
+
+@contextmanager
+def started(command: Sequence[str], environment: Mapping[str, str]) -> Iterator[int]:
+    """A process; yields its id and ends it."""
+    running = subprocess.Popen(command, env={**os.environ, **environment}, stdout=subprocess.DEVNULL)
+    try:
         yield running.pid
     finally:
         running.terminate()
