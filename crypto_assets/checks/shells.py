@@ -10,6 +10,7 @@ from typing import Any
 import dagster as dg
 
 from crypto_assets.assets.documented import CHECK_FAILED, page
+from crypto_assets.assets.partition_states import one_look
 from crypto_assets.assets.providers import Providers
 from crypto_assets.assets.shell import calendar_of
 from crypto_assets.checks import freshness, health, kept, measures, set_aside
@@ -99,19 +100,19 @@ def checks_of(table: str, checks: Mapping[str, Check]) -> dg.AssetChecksDefiniti
     @dg.multi_asset_check(name=f"{STEP_OF_CHECKS}{table}", specs=list(specs.values()), can_subset=True)
     def step(context: dg.AssetCheckExecutionContext, providers: Providers) -> Iterator[Any]:
         asked = {key.name for key in context.selected_asset_check_keys}
-        scope = scope_of(context.run.tags, providers.settings())  # all checks read the same versions of the tables
-        scope = replace(scope, instance=context.instance)
+        scope = scope_of(context.run.tags, providers.settings())  # all checks read the same versions of the tables,
+        scope = replace(scope, instance=context.instance)  # and below the same states of partitions
         of_days = any(tag in context.run.tags for tag in (PARTITION, RANGE[0]))
         judged: dict[str, Judged] = {}
         broken: dict[str, Exception] = {}
-        for name, check in checks.items():
-            if name not in asked:
-                continue
-            try:
-                judged[name] = check.judge(scope) if check.judge and of_days else (check.run(context, scope), {})
-            except Exception as error:  # the other checks are made all the same; then the step fails
-                context.log.error(f"check {name} of {table} broke: {error}")
-                broken[name] = error
+        with one_look(context.instance, [table]):
+            for name in (name for name in checks if name in asked):
+                check = checks[name]
+                try:
+                    judged[name] = check.judge(scope) if check.judge and of_days else (check.run(context, scope), {})
+                except Exception as error:  # the other checks are made all the same; then the step fails
+                    context.log.error(f"check {name} of {table} broke: {error}")
+                    broken[name] = error
         yield from report(context, table, judged)
         for name in judged:
             yield dg.Output(None, output_name=specs[name].get_python_identifier())

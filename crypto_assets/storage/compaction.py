@@ -51,14 +51,14 @@ def tidy(warehouse: Warehouse, table: str, keep: timedelta, pinned: Collection[i
     Raises:
         WarehouseError: the table cannot be read or written.
     """
-    snapshot = warehouse.snapshot(table)
+    snapshot = warehouse.for_writing(table)
     if snapshot is None:
         return None
     try:
         _keep_log(warehouse, snapshot, table, pinned)
         joined = _join(warehouse, snapshot, table)
         known = versions.commits(warehouse, table)
-        current = warehouse.snapshot(table) or snapshot
+        current = warehouse.for_writing(table) or snapshot
         removed = current.vacuum(
             retention_hours=int(keep.total_seconds() // 3600),
             dry_run=False,

@@ -24,7 +24,7 @@ from deltalake.exceptions import CommitFailedError, DeltaError, TableNotFoundErr
 from crypto_assets.errors import ContractError, UsageError, WarehouseError, free_space_note
 from crypto_assets.lazy import lazy
 from crypto_assets.settings import Settings
-from crypto_assets.storage import object_store, origin
+from crypto_assets.storage import object_store, opened, origin
 from crypto_assets.storage.memory import give_back
 from crypto_assets.tables.contract import Contract, Frame, WriteMode
 from crypto_assets.tables.pit_quality import PIT_QUALITY, SeenInTime
@@ -114,24 +114,46 @@ class Warehouse:
     # Reading
 
     def snapshot(self, table: str, version: int | None = None) -> DeltaTable | None:
-        """Open a table.
+        """Open a table for reading.
 
         Args:
             table: the table's name.
             version: the version; None for the newest.
 
         Returns:
-            The table; None while it does not exist.
+            The table, which other readers of this process may share; None while it does not exist.
 
         Raises:
             WarehouseError: the table cannot be read, or the log does not have the version.
         """
-        found = self._open(table, version)
+        return self._or_damaged(table, self._open(table, version))
+
+    def for_writing(self, table: str) -> DeltaTable | None:
+        """Open the newest version of a table for one writer: what is opened moves on to the version that is written.
+
+        Args:
+            table: the table's name.
+
+        Returns:
+            The table, which nobody shares; None while it does not exist.
+
+        Raises:
+            WarehouseError: the table cannot be read.
+        """
+        return self._or_damaged(table, self._read_log(table))
+
+    def _or_damaged(self, table: str, found: DeltaTable | None) -> DeltaTable | None:
         if found is None and self.is_local and any(Path(self.path(table)).glob("date=*/*.parquet")):  # damaged
             raise self.unreadable(table, FileNotFoundError("its files are there, its commit log _delta_log is not"))
         return found
 
     def _open(self, table: str, version: int | None = None) -> DeltaTable | None:
+        mark = self.commit_mark(table) if version is None else None
+        if mark is None:
+            return self._read_log(table, version)
+        return opened.newest(self.path(table), mark, lambda: self._read_log(table))
+
+    def _read_log(self, table: str, version: int | None = None) -> DeltaTable | None:
         if self.is_local and not Path(self.path(table)).exists():
             self._check_root()
             return None
@@ -467,7 +489,7 @@ class Warehouse:
         if not wanted or not self.exists(contract.table):
             return 0
         for attempt in range(ATTEMPTS):
-            snapshot = self.snapshot(contract.table)
+            snapshot = self.for_writing(contract.table)
             stored = self.collect(contract, self._plan(contract, snapshot, wanted[0], wanted[-1])).filter(
                 pl.col("date").is_in(wanted)
             )
@@ -550,7 +572,7 @@ class Warehouse:
             )
 
     def _open_or_create(self, contract: Contract, data: pl.DataFrame) -> DeltaTable:
-        snapshot = self.snapshot(contract.table)
+        snapshot = self.for_writing(contract.table)
         self._check_origin(contract, data, snapshot)
         if snapshot is None:
             if self.is_local:
@@ -562,7 +584,7 @@ class Warehouse:
                 mode="ignore",
                 storage_options=self.storage_options,
             )
-            snapshot = self.snapshot(contract.table)
+            snapshot = self.for_writing(contract.table)
             if snapshot is None:
                 raise CommitFailedError(f"{contract.table} vanished while it was created")
         self._check_types(contract, snapshot)

@@ -29,6 +29,7 @@ from crypto_assets.monitoring.page import STYLE, render
 from crypto_assets.monitoring.quality import Quality, figures, gather
 from crypto_assets.monitoring.quality_report import ASSETS, path_of
 from crypto_assets.settings import Settings
+from crypto_assets.storage import opened as opened_tables
 from crypto_assets.storage.warehouse import Warehouse
 
 NOW = datetime(2024, 5, 4, 12, 8, tzinfo=timezone.utc)
@@ -77,6 +78,7 @@ def test_a_report_opens_each_log_once_and_asks_dagster_once(
         return DeltaTable(path, *args, **named)
 
     monkeypatch.setattr("crypto_assets.storage.warehouse.DeltaTable", counting)
+    monkeypatch.setattr(opened_tables, "newest", lambda path, mark, open_table: open_table())  # each opening counts
     with dg.DagsterInstance.ephemeral() as instance:
         storage = instance.event_log_storage
         with patch.object(storage, "get_asset_records", wraps=storage.get_asset_records) as asked:

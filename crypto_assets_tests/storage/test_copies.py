@@ -95,7 +95,7 @@ def _contents(place: Warehouse, table: str = "prices") -> dict[str, bytes]:
 
 
 def _table(place: Warehouse) -> DeltaTable:
-    found = place.snapshot("prices")
+    found = place.for_writing("prices")
     assert found is not None
     return found
 
@@ -116,7 +116,7 @@ def _older_and_on(place: Warehouse, earlier: dict[str, bytes]) -> None:
 def _restored(place: Warehouse, earlier: dict[str, bytes]) -> None:
     """In a process of its own: the call holds the interpreter, and with it a store that this process serves."""
     code = "import sys; from deltalake import DeltaTable; from crypto_assets.storage.warehouse import Warehouse;"
-    code += "Warehouse(sys.argv[1]).snapshot('prices').restore(1)"
+    code += "Warehouse(sys.argv[1]).for_writing('prices').restore(1)"
     subprocess.run([sys.executable, "-c", code, place.uri], check=True, timeout=120)
 
 

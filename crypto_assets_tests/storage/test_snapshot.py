@@ -48,6 +48,9 @@ def test_a_look_opens_a_table_once(place: Place) -> None:
     written.write(PRICES, rows(START), [START])
     look = SnapshotWarehouse(written.uri)
     with (
+        patch(
+            "crypto_assets.storage.opened.newest", lambda path, mark, open_table: open_table()
+        ),  # each opening counts
         patch.object(warehouse, "DeltaTable", wraps=warehouse.DeltaTable) as opened,
         patch.object(warehouse, "_adds", wraps=warehouse._adds) as listed,
     ):

@@ -7,6 +7,7 @@ import tempfile
 from dataclasses import replace
 from datetime import date, datetime, timedelta, timezone
 from pathlib import Path
+from typing import Any
 
 import polars as pl
 import pytest
@@ -83,24 +84,24 @@ def test_a_rewritten_day_leaves_the_files_of_the_others(warehouse: Warehouse) ->
     assert warehouse.read("prices", start=START + DAY, end=START + DAY)["price_usd"][0] == 7.0
 
 
-def test_a_write_opens_the_commit_log_once(place: Place) -> None:
+def test_a_write_opens_the_commit_log_once(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
     """To open it takes as long as the write of a day, once a table has years of days."""
+    opened: list[str] = []
 
-    class Counted(Warehouse):
-        opened = 0
-
-        def snapshot(self, table: str, version: int | None = None) -> DeltaTable | None:
-            self.opened += 1
-            return super().snapshot(table, version)
+    class Counted(DeltaTable):
+        def __init__(self, table_uri: str, **options: Any) -> None:
+            opened.append(table_uri)
+            super().__init__(table_uri, **options)
 
     Warehouse(place("warehouse")).write(PRICES, rows(START), [START])
-    counted = Counted(place("warehouse"))
+    monkeypatch.setattr("crypto_assets.storage.warehouse.DeltaTable", Counted)
+    warehouse = Warehouse(place("warehouse"))
     for price, changed in ((100.0, False), (7.0, True)):
-        counted.opened = 0
-        report = counted.write(PRICES, rows(START, price=price), [START])
-        assert (counted.opened, report.changed) == (1, changed)
-        stored = counted.files("prices")
-        assert (report.bytes, report.version) == (stored["bytes"].sum(), counted.version("prices"))
+        opened.clear()
+        report = warehouse.write(PRICES, rows(START, price=price), [START])
+        assert (len(opened), report.changed) == (1, changed)
+        stored = warehouse.files("prices")
+        assert (report.bytes, report.version) == (stored["bytes"].sum(), warehouse.version("prices"))
 
 
 def test_the_same_rows_again_make_no_commit(warehouse: Warehouse) -> None:
