@@ -151,17 +151,39 @@ _WARMUP = {name: feature.first_hours * HOUR for name, feature in FEATURES.items(
 
 
 def _moment(source: str, span: timedelta, coin: Coin, first: First) -> datetime | None:
-    table, entity = table_of(source), entity_of(source)
-    name = coin.defillama if entity == "chain" else entity or coin.symbol
-    if entity and "venue" in CONTRACTS[table].key:
-        name = _at_venue(coin.symbol, entity)
-    moment = first.get((table, name if name and _owner(table) else "", column_of(source)))
-    return None if moment is None else moment + span + HOURLY.get(table, 0) * HOUR  # a bar stands at its close
+    named = _NAMED[source]
+    name = coin.defillama if named.entity == "chain" else named.entity or coin.symbol
+    if named.of_venue:
+        name = _at_venue(coin.symbol, named.entity or "")
+    moment = first.get((named.table, name if name and named.owned else "", named.column))
+    return None if moment is None else moment + span + named.delay
+
+
+@dataclass(frozen=True)
+class _Named:
+    """What the name of an input says, taken apart once and not for each coin."""
+
+    table: str
+    entity: str | None
+    column: str
+    owned: bool
+    of_venue: bool
+    delay: timedelta  # a bar stands at its close
+
+    @staticmethod
+    def of(source: str) -> _Named:
+        table, entity = table_of(source), entity_of(source)
+        of_venue = bool(entity) and "venue" in CONTRACTS[table].key
+        delay = HOURLY.get(table, 0) * HOUR
+        return _Named(table, entity, column_of(source), _owner(table) is not None, of_venue, delay)
 
 
 def _owner(table: str) -> str | None:
     """The column that says whose value a row has; None where it is the whole market's."""
     return next((key for key in ("symbol", "entity", "series") if key in CONTRACTS[table].key), None)
+
+
+_NAMED = {source: _Named.of(source) for source, _ in _PLACES}
 
 
 def _history(table: str) -> timedelta:
@@ -185,7 +207,8 @@ def _first_known(scope: Scope, sources: Iterable[str]) -> First:
         rows = scope.warehouse.read(table, start=scope.start - _history(table), end=scope.end, columns=wanted)
         rows = rows if owner else rows.with_columns(pl.lit("").alias("owner"))
         begins = [pl.col(instant).filter(pl.col(name).is_not_null()).min().alias(name) for name in sorted(names)]
-        for keys in ([owner or "owner"], [owner or "owner", *venue]):
+        whose = [owner or "owner"]
+        for keys in (whose, [*whose, *venue]) if venue else (whose,):
             for row in rows.group_by(keys).agg(begins).iter_rows(named=True):
                 name = _at_venue(*(row.pop(key) for key in keys))
                 found |= {(table, name, column): moment for column, moment in row.items() if moment is not None}

@@ -24,9 +24,9 @@ def carries_worst(table: str, rule: WorstOfInputs) -> Measure:
         """
         rows = _quality(scope, CONTRACTS[table], rule.by)
         inputs = {
-            name: Input(CONTRACTS[name], _worse_than_final(scope, CONTRACTS[name], rule.by, back), back)
+            name: Input(CONTRACTS[name], _worse_than_final(scope, name, rule.by), back)
             for name, back in LOOK_BACK[table].items()
-            if set(CONTRACTS[name].pit_quality.allowed) != {FINAL}
+            if rows.height and (name, rule.by) in _FARTHEST
         }
         worst = with_worst_quality(rule, rows, inputs)[PIT_QUALITY]
         said, due = (quality.replace_strict(RANKS, return_dtype=pl.Int64) for quality in (rows[PIT_QUALITY], worst))
@@ -49,22 +49,38 @@ def _quality(scope: Scope, contract: Contract, by: str | None) -> pl.DataFrame:
     return scope.warehouse.read(contract, start=scope.start, end=scope.end, columns=_columns(contract, by))
 
 
-def _worse_than_final(scope: Scope, contract: Contract, by: str | None, back: int) -> pl.DataFrame:
-    """Read the input rows that can make a derived row worse: files whose rows are all final are not read."""
-    names = _columns(contract, by)
-    rows = scope.warehouse.scan(contract, start=scope.start - back * DAY, end=scope.end, columns=names)
-    if PIT_QUALITY in names:
-        quality = pl.col(PIT_QUALITY)
-        rows = rows.filter((quality != FINAL) | quality.is_null())
-    return scope.warehouse.collect(contract, rows)
+def _worse_than_final(scope: Scope, table: str, by: str | None) -> pl.DataFrame:
+    """Read the rows of an input that can make a derived row worse: files whose rows are all final are not read.
+
+    Several tables are derived from the input: it is read once, as far back as one of them looks.
+    """
+    contract, first = CONTRACTS[table], scope.start - _FARTHEST[table, by] * DAY
+
+    def read() -> pl.DataFrame:
+        names = _columns(contract, by)
+        rows = scope.warehouse.scan(contract, start=first, end=scope.end, columns=names)
+        if PIT_QUALITY in names:
+            quality = pl.col(PIT_QUALITY)
+            rows = rows.filter((quality != FINAL) | quality.is_null())
+        return scope.warehouse.collect(contract, rows)
+
+    return scope.once(f"rows of {table} by {by} worse than final, {first} to {scope.end}", read)
 
 
 def _columns(contract: Contract, by: str | None) -> list[str]:
     return [name for name in (by, "date", "available_at", PIT_QUALITY) if name in contract.by_name]
 
 
+_RULES = {
+    table: rule for table, contract in CONTRACTS.items() if isinstance(rule := contract.pit_quality, WorstOfInputs)
+}
+# (input, column of the subject) -> how many days back one of the derived tables with this column looks
+_FARTHEST: dict[tuple[str, str | None], int] = {}
+for _table, _rule in _RULES.items():
+    for _input, _back in LOOK_BACK[_table].items():
+        if set(CONTRACTS[_input].pit_quality.allowed) != {FINAL}:
+            _FARTHEST[_input, _rule.by] = max(_back, _FARTHEST.get((_input, _rule.by), 0))
+
 MEASURES: dict[str, dict[str, Measure]] = {
-    table: {"carries_worst_quality": carries_worst(table, rule)}
-    for table, contract in CONTRACTS.items()
-    if isinstance(rule := contract.pit_quality, WorstOfInputs)
+    table: {"carries_worst_quality": carries_worst(table, rule)} for table, rule in _RULES.items()
 }

@@ -60,3 +60,4 @@ class LenientWarehouse(SnapshotWarehouse):
         if not self.is_local or not Path(self.uri).is_dir():  # the whole warehouse is away, not only this table
             raise error
         self.not_readable[table] = str(error)
+        self._counted.pop(table, None)

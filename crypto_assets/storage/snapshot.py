@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left, bisect_right
 from collections.abc import Sequence
 from datetime import date, datetime, timedelta
 
@@ -28,6 +29,8 @@ class SnapshotWarehouse(Warehouse):
         self._opened: dict[str, DeltaTable | None] = {}
         self._of_version: dict[tuple[str, int], DeltaTable | None] = {}
         self._listed: dict[tuple[str, int], pl.DataFrame] = {}
+        self._schemas: dict[tuple[str, int], pl.Schema] = {}
+        self._counted: dict[str, tuple[list[date], list[int]]] = {}  # the days that have rows, in order, and their rows
 
     def snapshot(self, table: str, version: int | None = None) -> DeltaTable | None:
         """Open a table, by default at the version that was the newest at the first call.
@@ -58,6 +61,31 @@ class SnapshotWarehouse(Warehouse):
             self._listed[key] = super()._list(snapshot)
         return self._listed[key]
 
+    def _stored_schema(self, snapshot: DeltaTable) -> pl.Schema:
+        key = snapshot.table_uri, snapshot.version()
+        if key not in self._schemas:
+            self._schemas[key] = super()._stored_schema(snapshot)
+        return self._schemas[key]
+
+    def days_with_rows(self, table: str, start: date, end: date) -> dict[date, int]:
+        """Count the rows of each day, as :meth:`Warehouse.days_with_rows` does; a table's days are counted once.
+
+        Args:
+            table: the table's name.
+            start: the first day.
+            end: the last day, included.
+
+        Returns:
+            Day -> rows, for days that have rows, in order.
+        """
+        if table not in self._counted:
+            counted = super().days_with_rows(table, date.min, date.max)
+            days = sorted(counted)
+            self._counted[table] = days, [counted[day] for day in days]
+        days, rows = self._counted[table]
+        within = slice(bisect_left(days, start), bisect_right(days, end))
+        return dict(zip(days[within], rows[within], strict=True))
+
 
 class DaysInMemory(SnapshotWarehouse):
     """The same versions as another snapshot, with the days of a range held in memory, for reading them one by one.
@@ -68,10 +96,14 @@ class DaysInMemory(SnapshotWarehouse):
 
     def __init__(self, whole: SnapshotWarehouse, start: date, end: date) -> None:
         super().__init__(whole.uri)
-        self._opened, self._listed = whole._opened, whole._listed
+        self._opened, self._listed, self._schemas, self._counted = (
+            whole._opened,
+            whole._listed,
+            whole._schemas,
+            whole._counted,
+        )
         self._first, self._last = start - MARGIN, end + MARGIN
         self._held: dict[tuple[str, tuple[str, ...]], tuple[dict[date, pl.DataFrame], pl.DataFrame]] = {}
-        self._counted: dict[tuple[str, date, date], dict[date, int]] = {}
 
     def read(
         self,
@@ -119,28 +151,6 @@ class DaysInMemory(SnapshotWarehouse):
             parts = frame.partition_by("date", as_dict=True)
             self._held[key] = {k[0]: rows.select(wanted) for k, rows in parts.items()}, frame.clear().select(wanted)
         return self._held[key]
-
-    def days_with_rows(self, table: str, start: date, end: date) -> dict[date, int]:
-        """Count the rows of each day, as :meth:`Warehouse.days_with_rows` does; equal calls are answered from memory.
-
-        Args:
-            table: the table's name.
-            start: the first day.
-            end: the last day, included.
-
-        Returns:
-            Day -> rows, for days that have rows.
-        """
-        if start == end and self._holds(start, end):
-            rows = self._count(table, self._first, self._last).get(start)
-            return {} if rows is None else {start: rows}
-        return self._count(table, start, end)
-
-    def _count(self, table: str, start: date, end: date) -> dict[date, int]:
-        key = table, start, end
-        if key not in self._counted:
-            self._counted[key] = super().days_with_rows(table, start, end)
-        return self._counted[key]
 
 
 class WarehouseAsOf(SnapshotWarehouse):

@@ -224,9 +224,9 @@ class Warehouse:
             return contract.empty().lazy().select(wanted)
         try:
             lazy = self._scan(contract, snapshot, start, end)
+            stored = self._stored_schema(snapshot)
             if symbols is not None:
                 lazy = lazy.filter(pl.col("symbol").is_in(list(symbols)))
-            stored = lazy.collect_schema()
         except (pl.exceptions.PolarsError, DeltaError, OSError) as error:
             raise self.unreadable(contract.table, error) from error
         return lazy.select(_as_in(contract, name, stored) for name in wanted)
@@ -254,14 +254,10 @@ class Warehouse:
         return rows.sort(by or [name for name in contract.key if name in rows.columns] or rows.columns[:1])
 
     def _scan(self, contract: Contract, snapshot: DeltaTable, start: date | None, end: date | None) -> pl.LazyFrame:
-        within = pl.lit(value=True)
-        if start is not None:
-            within &= pl.col("date") >= start
-        if end is not None:
-            within &= pl.col("date") <= end
         # Polars' Delta reader uses the encoded address as the path, and does not find a folder with a blank in it.
-        stored = _schema(snapshot)
-        paths = self._list(snapshot).rename({"day": "date"}).filter(within).sort("date", maintain_order=True)["path"]
+        stored = self._stored_schema(snapshot)
+        within = pl.col("day").is_between(start or date.min, end or date.max)
+        paths = self._list(snapshot).filter(within)["path"]
         if paths.is_empty():
             return pl.LazyFrame(schema=stored)
         return pl.scan_parquet(
@@ -353,7 +349,7 @@ class Warehouse:
             version: the version; None for the newest.
 
         Returns:
-            One row per file: path, day, rows, bytes, written_at (epoch seconds).
+            One row per file, by day: path, day, rows, bytes, written_at (epoch seconds).
 
         Raises:
             WarehouseError: the table cannot be read.
@@ -363,6 +359,9 @@ class Warehouse:
 
     def _list(self, snapshot: DeltaTable) -> pl.DataFrame:
         return _adds(snapshot)
+
+    def _stored_schema(self, snapshot: DeltaTable) -> pl.Schema:
+        return _schema(snapshot)
 
     def _files_between(self, table: str, start: date, end: date) -> pl.DataFrame:
         return self.files(table).filter(pl.col("day").is_between(start, end))
@@ -682,7 +681,7 @@ def _schema(snapshot: DeltaTable) -> pl.Schema:
 
 
 def _adds(snapshot: DeltaTable) -> pl.DataFrame:
-    """Return one row per data file of the snapshot (see :meth:`Warehouse.files`)."""
+    """Return one row per data file of the snapshot, by day (see :meth:`Warehouse.files`)."""
     actions = pl.DataFrame(snapshot.get_add_actions(flatten=True))
     if actions.is_empty():
         return pl.DataFrame(schema=_FILES)
@@ -692,7 +691,7 @@ def _adds(snapshot: DeltaTable) -> pl.DataFrame:
         pl.col("num_records").cast(pl.Int64).alias("rows"),
         pl.col("size_bytes").cast(pl.Int64).alias("bytes"),
         (pl.col("modification_time").cast(pl.Int64) / 1000).alias("written_at"),
-    )
+    ).sort("day", maintain_order=True)
 
 
 def _in_order(rows: pl.DataFrame, by: Sequence[str]) -> bool:

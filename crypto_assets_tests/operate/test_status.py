@@ -6,8 +6,11 @@ import json
 import os
 import subprocess
 import sys
-from datetime import datetime, timezone
+from collections import Counter
+from datetime import date, datetime, timezone
+from unittest.mock import patch
 
+import polars as pl
 import pytest
 from dagster import AssetKey, AssetMaterialization
 
@@ -15,6 +18,7 @@ from crypto_assets.dagster_internals.known_states import known_states
 from crypto_assets.dates import DAY
 from crypto_assets.operate import graph
 from crypto_assets.operate.status import BY_DAY, status
+from crypto_assets.storage import range_in_memory
 from crypto_assets_tests import scenario
 from crypto_assets_tests.platform import Platform, open_platform
 
@@ -37,6 +41,23 @@ def test_it_says_the_same_without_dagster(filled: Platform, monkeypatch: pytest.
     assert status(states, filled.settings, START, END, now=now) == asked
     assert asked["assets"]["market_sentiment"]["partitions"] == {"expected": 6, "materialized": 4, "failed": 2}
     assert asked["assets"]["ohlc"]["partitions"] == {"expected": 6, "materialized": 6, "failed": 0}
+
+
+@pytest.mark.parametrize("span", [(START, END), (scenario.LATE_DAY, scenario.LATE_DAY), (START - DAY * 9, START + DAY)])
+def test_days_in_memory_change_nothing_and_are_read_once(
+    filled: Platform, span: tuple[date, date], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = datetime(2021, 3, 7, 3, tzinfo=timezone.utc)
+    with patch.object(pl, "scan_parquet", wraps=pl.scan_parquet) as scanned:
+        held = status(filled.instance, filled.settings, *span, now=now)
+    scans, opened = scanned.call_count, [path for call in scanned.call_args_list for path in call.args[0]]
+    assert max(Counter(opened).values()) <= 2, (
+        "once with all days of the table, and once for what is read of sampled days"
+    )
+    monkeypatch.setattr(range_in_memory, "CELLS_HELD", 0)
+    with patch.object(pl, "scan_parquet", wraps=pl.scan_parquet) as scanned:
+        assert status(filled.instance, filled.settings, *span, now=now) == held
+    assert scanned.call_count > 3 * scans
 
 
 def test_the_command_loads_dagster_only_where_something_happened(filled: Platform) -> None:
