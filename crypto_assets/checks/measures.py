@@ -12,6 +12,7 @@ from crypto_assets.catalog import by_symbol, select
 from crypto_assets.catalog.listings import untraded
 from crypto_assets.checks import state
 from crypto_assets.checks.outcome import Measure, Outcome, Scope
+from crypto_assets.checks.parts import parts
 from crypto_assets.checks.state import FRESHNESS, KEPT_DAYS, RECORDS
 from crypto_assets.dates import DAY, chunks, days, midnight, runs_of
 from crypto_assets.tables.contract import Contract
@@ -35,7 +36,6 @@ from crypto_assets.tables.spec import (
 ROWS_THRESHOLD = 0.98
 RECENT_DAYS = 7
 YEAR_DAYS = 366
-ROWS_AT_ONCE = 200_000  # of all columns: of features some 350 MB
 
 
 def contract(table: Contract) -> Measure:
@@ -44,34 +44,18 @@ def contract(table: Contract) -> Measure:
     def measure(scope: Scope) -> Outcome:
         rows = 0
 
-        def parts() -> Iterator[pl.DataFrame]:
+        def frames() -> Iterator[pl.DataFrame]:
             nonlocal rows
-            for first, last in _spans(scope, table):
-                part = scope.warehouse.read(table, start=first, end=last)
+            # A key that may lie in two days must be seen with all days at once. Such tables are small.
+            whole = [(scope.start, scope.end)]
+            for first, last in parts(scope, table.table, len(table.names)) if table.key_names_the_day else whole:
+                part = scope.warehouse.read(table, start=first, end=last, in_order=False)
                 rows += part.height
                 yield part
 
-        return contract_outcome(table.violations_of(parts()), rows)
+        return contract_outcome(table.violations_of(frames()), rows)
 
     return measure
-
-
-def _spans(scope: Scope, table: Contract) -> Iterator[tuple[date, date]]:
-    """Cut the range into days that fit the memory: five years of 300 coins' features would take twenty gigabytes.
-
-    A key that may lie in two days must be seen with all days at once. Such tables are small.
-    """
-    if not table.key_names_the_day:
-        yield scope.start, scope.end
-        return
-    counted = scope.warehouse.days_with_rows(table.table, scope.start, scope.end)
-    first, rows = scope.start, 0
-    for day in days(scope.start, scope.end):
-        rows += counted.get(day, 0)
-        if rows > ROWS_AT_ONCE and day > first:
-            yield first, day - DAY
-            first, rows = day, counted.get(day, 0)
-    yield first, scope.end
 
 
 def contract_outcome(problems: list[str], rows: int) -> Outcome:

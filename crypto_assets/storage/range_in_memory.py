@@ -41,16 +41,16 @@ class RangeInMemory(SnapshotWarehouse):
         self._range = start - MARGIN, end + MARGIN  # a day is compared with its neighbours
         self._held: dict[str, _Held] = {}
 
-    def read(self, table: Contract | str, **asked: Any) -> pl.DataFrame:
+    def read(self, table: Contract | str, *, in_order: bool = True, **asked: Any) -> pl.DataFrame:
         """Read rows as :meth:`Warehouse.read` does."""
         contract = CONTRACTS[table] if isinstance(table, str) else table
         held = self._from_memory(contract, **asked)
         if held is None:
-            return self.collect(contract, super().scan(contract, **asked))
+            return self.collect(contract, super().scan(contract, **asked), by=None if in_order else ())
         rows = held.collect()
         by = [name for name in contract.key if name in rows.columns]
-        in_order = by and by == list(contract.key[: len(by)])  # as the held rows are
-        return rows if in_order else self.collect(contract, rows.lazy())
+        sorted_already = bool(by) and by == list(contract.key[: len(by)])  # as the held rows are
+        return rows if sorted_already or not in_order else self.collect(contract, rows.lazy())
 
     def scan(self, table: Contract | str, **asked: Any) -> pl.LazyFrame:
         """Plan to read rows as :meth:`Warehouse.scan` does."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from bisect import bisect_left, bisect_right
 from collections.abc import Sequence
 from datetime import date, datetime, timedelta
+from typing import Any
 
 import polars as pl
 from deltalake import DeltaTable
@@ -114,6 +115,7 @@ class DaysInMemory(SnapshotWarehouse):
         columns: Sequence[str] | None = None,
         symbols: Sequence[str] | None = None,
         version: int | None = None,
+        in_order: bool = True,
     ) -> pl.DataFrame:
         """Read the rows of a range of days, as :meth:`Warehouse.read` does.
 
@@ -124,6 +126,7 @@ class DaysInMemory(SnapshotWarehouse):
             columns: the columns; None for all of the contract.
             symbols: the coins; None for all.
             version: the version; None for the fixed one.
+            in_order: whether to sort rows that are not held; those that are have been sorted.
 
         Returns:
             The rows, in the types and column order of the contract. Those of a day are sorted by key.
@@ -132,13 +135,22 @@ class DaysInMemory(SnapshotWarehouse):
             WarehouseError: the table cannot be read.
         """
         if start is None or end is None or not self._holds(start, end) or symbols is not None or version is not None:
-            return super().read(table, start=start, end=end, columns=columns, symbols=symbols, version=version)
+            return super().read(
+                table, start=start, end=end, columns=columns, symbols=symbols, version=version, in_order=in_order
+            )
         contract = CONTRACTS[table] if isinstance(table, str) else table
         wanted = [name for name in contract.names if columns is None or name in columns]
         by_day, none = self._hold(contract, wanted)
         asked = (start + timedelta(days=n) for n in range((end - start).days + 1))
         found = [by_day[day] for day in asked if day in by_day]
         return found[0] if len(found) == 1 else pl.concat(found) if found else none
+
+    def scan(self, table: Contract | str, **asked: Any) -> pl.LazyFrame:
+        """Plan to read rows as :meth:`Warehouse.scan` does; those of days that are held come from memory."""
+        start, end, more = asked.get("start"), asked.get("end"), (asked.get("symbols"), asked.get("version"))
+        if start is not None and end is not None and self._holds(start, end) and more == (None, None):
+            return self.read(table, **asked).lazy()
+        return super().scan(table, **asked)
 
     def _holds(self, start: date, end: date) -> bool:
         return self._first <= start <= end <= self._last and end - start <= MARGIN

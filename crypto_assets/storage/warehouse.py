@@ -10,7 +10,7 @@ import hashlib
 import os
 import random
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import date, datetime, timezone
 from functools import cached_property
@@ -156,6 +156,7 @@ class Warehouse:
         columns: Sequence[str] | None = None,
         symbols: Sequence[str] | None = None,
         version: int | None = None,
+        in_order: bool = True,
     ) -> pl.DataFrame:
         """Read the rows of a range of days.
 
@@ -166,16 +167,18 @@ class Warehouse:
             columns: the columns; None for all of the contract.
             symbols: the coins; None for all.
             version: the version; None for the newest.
+            in_order: whether to sort the rows: of wide rows this takes longer than to read them, and twice the memory.
 
         Returns:
-            The rows, sorted by key, in the types and column order of the contract; empty while there are none.
+            The rows, sorted by key or as the files have them, in the types and column order of the contract; empty while
+            there are none.
 
         Raises:
             WarehouseError: the table cannot be read.
         """
         contract = CONTRACTS[table] if isinstance(table, str) else table
         lazy = self.scan(contract, start=start, end=end, columns=columns, symbols=symbols, version=version)
-        return self.collect(contract, lazy)
+        return self.collect(contract, lazy, by=None if in_order else ())
 
     def scan(
         self,
@@ -237,7 +240,8 @@ class Warehouse:
         Args:
             contract: the contract of the table.
             lazy: the plan.
-            by: the columns to sort by; None for the columns of the key that it has.
+            by: the columns to sort by, none of them for rows as the files have them; None for the columns of the key that
+                it has.
 
         Returns:
             Its rows, sorted.
@@ -249,7 +253,7 @@ class Warehouse:
             rows = lazy.collect()
         except (pl.exceptions.PolarsError, DeltaError, OSError) as error:
             raise self.unreadable(contract.table, error) from error
-        if by is not None and _in_order(rows, by):  # by date and key, as the files have them
+        if by is not None and (not by or _in_order(rows, by)):  # by date and key, as the files have them
             return rows
         return rows.sort(by or [name for name in contract.key if name in rows.columns] or rows.columns[:1])
 
@@ -269,6 +273,37 @@ class Warehouse:
             storage_options=object_store.for_polars(self.uri),
             credential_provider=None,  # the default one looks for boto3, which is not needed to read the environment
         )
+
+    def summarise(
+        self,
+        table: Contract | str,
+        how: Callable[[pl.LazyFrame], pl.LazyFrame],
+        *,
+        start: date,
+        end: date,
+        columns: Sequence[str],
+    ) -> pl.DataFrame:
+        """Compute a small result from the rows of a range of days, of which only some are in memory at a time.
+
+        Args:
+            table: the contract, or the table's name.
+            how: the aggregation of the rows, e.g. a group_by with minima.
+            start: the first day.
+            end: the last day, included.
+            columns: the columns that it needs.
+
+        Returns:
+            The result, in no order.
+
+        Raises:
+            WarehouseError: the table cannot be read.
+        """
+        contract = CONTRACTS[table] if isinstance(table, str) else table
+        lazy = how(self.scan(contract, start=start, end=end, columns=columns))
+        try:
+            return lazy.collect(engine="streaming")
+        except (pl.exceptions.PolarsError, DeltaError, OSError) as error:
+            raise self.unreadable(contract.table, error) from error
 
     def dataset(self, contract: Contract) -> arrow_dataset.Dataset:
         """Open the newest snapshot as an Arrow dataset, without reading rows.
