@@ -106,6 +106,12 @@ def test_indicators_are_expected_of_bars_in_a_row_in_which_short_holes_count(sco
     before = wanted.bars_before("BTC", marks.to_physical().to_numpy()).tolist()
     assert before == [-1, 0, 29, 53, 54, 82, 83, 88, 112, -1, 0, 5, 34, -1]
     assert wanted.bars_before("UNI", marks.to_physical().to_numpy()).tolist() == [-1] * len(hours)
+    spans = [(-40, -31), (-31, -29), (0, 23), (59, 83), (59, 84), (83, 85), (84, 84), (85, 95)]
+    first, last = (
+        pl.Series([opened + span[end] * HOUR for span in spans]).cast(pl.Datetime("us", "UTC")).to_physical().to_numpy()
+        for end in (0, 1)
+    )
+    assert wanted.of_one_run("BTC", first, last).tolist() == [True, False, True, True, False, False, True, True]
 
 
 def test_every_expected_indicator_is_there_around_real_holes(scope: Scope) -> None:
@@ -138,12 +144,12 @@ def test_every_expected_indicator_is_there_around_real_holes(scope: Scope) -> No
 def test_counts_of_whole_days_are_those_of_every_cell(
     scope: Scope, cells: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Bars, rows and values are missing, conditions change within a day, and on the last one a run of bars ends and another begins."""
+    """Bars, rows and values are missing, conditions change within a day, and on one a run of bars ends and another begins."""
     chance, opened, first = np.random.default_rng(3), datetime(2021, 2, 1, tzinfo=timezone.utc), date(2021, 2, 24)
     bars = [
         {"symbol": symbol, "ts": ts, "date": ts.date(), "available_at": ts + HOUR, "source": "test", "open": 100.0 + n % 5,
          "high": 106.0 + n % 3, "low": 98.0 - n % 7, "close": 101.0 + n % 4, "volume": 1.0 + n % 2}
-        for symbol, hours in (("BTC", [*range(500), *range(503, 630), *range(660, 792)]), ("UNI", [*range(600, 700), 761, *range(787, 792)]))
+        for symbol, hours in (("BTC", [*range(500), *range(503, 630), *range(660, 700), 737, *range(763, 792)]), ("UNI", range(740, 780)))
         for n in hours for ts in [opened + n * HOUR]
     ]  # fmt: skip
     _store(scope, "ohlc", bars)
