@@ -27,6 +27,7 @@ from crypto_assets.settings import Settings
 from crypto_assets.storage import object_store, origin
 from crypto_assets.storage.memory import give_back
 from crypto_assets.tables.contract import Contract, Frame, WriteMode
+from crypto_assets.tables.order import in_order
 from crypto_assets.tables.pit_quality import PIT_QUALITY, SeenInTime
 from crypto_assets.tables.schemas import CONTRACTS
 
@@ -253,7 +254,7 @@ class Warehouse:
             rows = lazy.collect()
         except (pl.exceptions.PolarsError, DeltaError, OSError) as error:
             raise self.unreadable(contract.table, error) from error
-        if by is not None and (not by or _in_order(rows, by)):  # by date and key, as the files have them
+        if by is not None and (not by or in_order(rows, by)):  # by date and key, as the files have them
             return rows
         return rows.sort(by or [name for name in contract.key if name in rows.columns] or rows.columns[:1])
 
@@ -727,24 +728,6 @@ def _adds(snapshot: DeltaTable) -> pl.DataFrame:
         pl.col("size_bytes").cast(pl.Int64).alias("bytes"),
         (pl.col("modification_time").cast(pl.Int64) / 1000).alias("written_at"),
     ).sort("day", maintain_order=True)
-
-
-def _in_order(rows: pl.DataFrame, by: Sequence[str]) -> bool:
-    """Whether rows are sorted: a look at neighbours costs a fraction of a sort.
-
-    Within a run of rows that differ in the last column only, that column must not fall; the first rows of the runs must be in order
-    themselves. So a text, which is slow to compare, is held against its neighbour once for each row and not twice.
-    """
-    if rows.height < 2:
-        return True
-    *before, last = by
-    rises = (pl.col(last) >= pl.col(last).shift(1)).alias("rises")
-    if not before:
-        return bool(rows.select(rises.tail(rows.height - 1).fill_null(value=False).all()).item())
-    same = pl.all_horizontal(pl.col(name) == pl.col(name).shift(1) for name in before)
-    found = rows.select(~same.fill_null(value=False).alias("begins"), rises)
-    rising = found.select((pl.col("begins") | pl.col("rises")).tail(rows.height - 1).fill_null(value=False).all())
-    return bool(rising.item()) and _in_order(rows.select(before).filter(found["begins"]), before)
 
 
 def _changed_days(data: pl.DataFrame, stored: pl.DataFrame, days: list[date]) -> list[date]:

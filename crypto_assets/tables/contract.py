@@ -17,6 +17,7 @@ import polars as pl
 
 from crypto_assets.errors import ContractError
 from crypto_assets.lazy import lazy
+from crypto_assets.tables.order import in_order
 from crypto_assets.tables.pit_quality import PIT_QUALITY, PitQuality
 
 if TYPE_CHECKING:
@@ -348,12 +349,19 @@ class Contract:
                 yield _broken(name, rule.name, count, self._first(data.filter(rule.broken))[name])
 
     def _repeated_keys(self, data: pl.DataFrame) -> Iterator[Violation]:
-        keys = data.select(self.key).drop_nulls()  # a null key breaks another rule
-        # In key order equal keys are neighbours. This is several times faster than hashing keys that are sorted already.
+        keys = data.select(*dict.fromkeys((*self.key, "date"))).drop_nulls()  # a null key breaks another rule
+        # In order equal keys are neighbours: by key, or as files have them, where the rows of a key are of one day. This is
+        # several times faster than hashing keys that are sorted already.
+        orders = [self.key, ("date", *(name for name in self.key if name != "date"))][: 1 + self.key_names_the_day]
         same = pl.all_horizontal(pl.col(name) == pl.col(name).shift(1) for name in self.key)
-        if self._sorted(keys).select(same.any()).item():
+        if (keys if any(in_order(keys, order) for order in orders) else keys.sort(self.key)).select(same.any()).item():
             twice = keys.filter(pl.struct(self.key).is_duplicated())
-            yield _broken("/".join(self.key), "unique", twice.height, tuple(map(str, self._first(twice).values())))
+            yield _broken(
+                "/".join(self.key),
+                "unique",
+                twice.height,
+                tuple(map(str, self._first(twice.select(self.key)).values())),
+            )
 
     def _wrong_days(self, data: pl.DataFrame) -> Iterator[Violation]:
         if self.time_column is None:
