@@ -6,7 +6,7 @@ most of the work: so each day is read once, with all columns. Where the days are
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
 from typing import Any
@@ -57,6 +57,13 @@ class RangeInMemory(SnapshotWarehouse):
         contract = CONTRACTS[table] if isinstance(table, str) else table
         held = self._from_memory(contract, **asked)
         return super().scan(contract, **asked) if held is None else held
+
+    def summarise(
+        self, table: Contract | str, how: Callable[[pl.LazyFrame], pl.LazyFrame], **asked: Any
+    ) -> pl.DataFrame:
+        """Compute a result as :meth:`Warehouse.summarise` does."""
+        held = self._from_memory(CONTRACTS[table] if isinstance(table, str) else table, **asked)
+        return super().summarise(table, how, **asked) if held is None else how(held).collect()
 
     def _from_memory(
         self,
