@@ -12,6 +12,7 @@ from crypto_assets.assets.providers import Providers
 from crypto_assets.assets.shell import DAILY
 from crypto_assets.automation import schedules
 from crypto_assets.checks.shells import all_checks
+from crypto_assets.dagster_internals.run_processes import fork_runs
 from crypto_assets.settings import Settings
 from crypto_assets.storage.io_manager import DeltaIOManager
 from crypto_assets.storage.warehouse import of_settings
@@ -52,3 +53,4 @@ def _cluster() -> tuple[dg.ExecutorDefinition, list[Any]]:
 
 
 defs = build_defs()
+fork_runs("crypto_assets.runtime.run_template")

@@ -17,13 +17,20 @@ START_S = 120
 @contextmanager
 def server(command: Sequence[str], port: int, environment: Mapping[str, str]) -> Iterator[int]:
     """A server that listens on the port; yields its process id and ends it."""
-    running = subprocess.Popen(command, env={**os.environ, **environment}, stdout=subprocess.DEVNULL)
-    try:
+    with started(command, environment) as pid:
         ends = time.monotonic() + START_S
         while not _listens(port):
-            if running.poll() is not None or time.monotonic() > ends:
+            if os.waitid(os.P_PID, pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) or time.monotonic() > ends:
                 raise SystemExit(f"{' '.join(command[:4])} … does not listen on port {port}")
             time.sleep(0.1)
+        yield pid
+
+
+@contextmanager
+def started(command: Sequence[str], environment: Mapping[str, str]) -> Iterator[int]:
+    """A process; yields its id and ends it."""
+    running = subprocess.Popen(command, env={**os.environ, **environment}, stdout=subprocess.DEVNULL)
+    try:
         yield running.pid
     finally:
         running.terminate()
@@ -46,13 +53,14 @@ def _listens(port: int) -> bool:
 
 
 def family(pid: int) -> list[int]:
-    """A process and all below it."""
+    """A process and all below it, whichever thread started them."""
     found = [pid]
     for one in found:
-        try:
-            found += map(int, Path(f"/proc/{one}/task/{one}/children").read_text().split())
-        except OSError:
-            continue
+        for children in Path(f"/proc/{one}/task").glob("*/children"):
+            try:
+                found += map(int, children.read_text().split())
+            except OSError:
+                continue
     return found
 
 

@@ -15,7 +15,7 @@ from dagster import EventLogEntry
 
 # The table of events: an insert of many rows at once needs its columns.
 from dagster._core.storage.event_log import SqlEventLogStorageTable
-from dagster_postgres import PostgresEventLogStorage
+from dagster_postgres import PostgresEventLogStorage, PostgresRunStorage, PostgresScheduleStorage
 
 # What the storages raise when Postgres is away for long, and the address that a configuration of theirs means.
 from dagster_postgres.utils import DagsterPostgresException, create_pg_engine, pg_url_from_config
@@ -35,6 +35,8 @@ __all__ = [
     "store_tags",
 ]
 
+# All that an instance stores in Postgres.
+Storage = PostgresEventLogStorage | PostgresRunStorage | PostgresScheduleStorage
 ASKED_AFTER_S = 0.1  # seconds without use, after which a kept connection is asked for a sign of life
 _USED_AT = "crypto_assets/used_at"
 
@@ -70,16 +72,20 @@ def store_asset(storage: PostgresEventLogStorage, connection: Connection, event:
     storage._store_asset_event(connection, event, number)
 
 
-def keep_connections(storage: PostgresEventLogStorage) -> None:
-    """Let the storage keep one connection open between uses, as the stock one does in the webserver only.
+def keep_connections(storage: Storage, at_most: int = 1) -> None:
+    """Let the storage keep connections open between uses, as the stock one does in the webserver only.
 
     A connection that was not used for a moment is asked for a sign of life before its next use, which hides a restart of
-    the server. Asking before each use would double the statements of a run. A second thread gets its own connection, which
-    is closed after use.
+    the server. Asking before each use would double the statements of a run. Further threads get connections of their own,
+    which are closed after use.
+
+    Args:
+        storage: the storage.
+        at_most: how many connections stay open.
     """
     storage._engine.dispose()
     storage._engine = engine = create_pg_engine(
-        storage.postgres_url, isolation_level="AUTOCOMMIT", pool_size=1, max_overflow=-1
+        storage.postgres_url, isolation_level="AUTOCOMMIT", pool_size=at_most, max_overflow=-1
     )
 
     @listens_for(engine, "checkin")
@@ -95,6 +101,6 @@ def keep_connections(storage: PostgresEventLogStorage) -> None:
                 raise DisconnectionError from error  # the pool connects anew
 
 
-def close_connections(storage: PostgresEventLogStorage) -> None:
+def close_connections(storage: Storage) -> None:
     """Close the connections that :func:`keep_connections` lets the storage keep."""
     storage._engine.dispose()

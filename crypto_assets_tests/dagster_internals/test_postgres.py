@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 
 import pytest
 from dagster import AssetKey, AssetMaterialization, DagsterEventType, DagsterInstance, EventLogEntry
@@ -92,6 +92,18 @@ def test_a_kept_connection_is_used_again_and_closed(stock: PostgresEventLogStora
     assert backend() == first
     postgres.close_connections(stock)
     assert backend() != first
+
+
+def test_as_many_connections_are_kept_as_threads_use_at_once(stock: PostgresEventLogStorage) -> None:
+    def backends(number: int) -> set[object]:
+        with ExitStack() as stack:
+            connections = [stack.enter_context(stock.index_connection()) for _ in range(number)]
+            return {one.execute(text("SELECT pg_backend_pid()")).scalar() for one in connections}
+
+    postgres.keep_connections(stock, 2)
+    first, again = backends(3), backends(3)
+    assert len(first) == len(again) == 3
+    assert len(first & again) == 2
 
 
 def test_a_kept_connection_that_the_server_closed_is_made_anew(stock: PostgresEventLogStorage) -> None:

@@ -16,7 +16,12 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+from dagster import DagsterInstance, DagsterRunStatus, RunsFilter
+from dagster._core.scheduler.instigation import InstigatorType, TickStatus
+from dagster._core.storage.dagster_run import FINISHED_STATUSES
 from dagster._utils.schedules import reverse_cron_string_iterator
+from dagster_postgres.utils import DagsterPostgresException
+from sqlalchemy.exc import SQLAlchemyError
 
 import crypto_assets
 from crypto_assets import __version__
@@ -26,7 +31,6 @@ from crypto_assets.runtime import embedded_postgres
 from crypto_assets.runtime.home import prepare
 from crypto_assets.settings import Settings
 from crypto_assets.storage.warehouse import Warehouse
-from crypto_assets_tests.live import REPOSITORY
 from crypto_assets_tests.monitoring.alerts.receiver import Receiver, receiving
 from crypto_assets_tests.simulation import clock as clocks
 from crypto_assets_tests.simulation.composed import Composed
@@ -38,9 +42,7 @@ SWITCHED_ON = ("every_15_minutes", "close_yesterday", "settle_yesterday", "refil
 REFUSED = 0.1  # of the alerts
 HISTORY = 3  # days that are there before the first tick
 PATIENCE_S = 1200.0  # for what is due at one minute, also on a machine that does much else
-BUSY = ["QUEUED", "NOT_STARTED", "STARTING", "STARTED", "CANCELING"]
-TICKS = """query($s: RepositorySelector!) { schedulesOrError(repositorySelector: $s) { ... on Schedules { results {
-  name scheduleState { ticks(limit: 1) { timestamp status } } } } } }"""
+BUSY = [status for status in DagsterRunStatus if status not in FINISHED_STATUSES]
 LOGS = """query($id: ID!) { logsForRun(runId: $id) { ... on EventConnection { events {
   ... on MessageEvent { message } } } } }"""
 
@@ -54,6 +56,7 @@ class Day:
     live: Composed
     sources: Sources
     hook: Receiver
+    instance: DagsterInstance
     silent: set[str] = field(default_factory=set)
     disturbances: list[str] = field(default_factory=list)
     trouble: list[str] = field(default_factory=list)
@@ -84,30 +87,29 @@ class Day:
             time.sleep(0.4)
 
     def _idle(self) -> bool:
-        found = self._ask(TICKS, s=REPOSITORY)
-        if found is None or "results" not in found["schedulesOrError"]:
+        """Asked of the database: the webserver would compute as much for its answers as a tick does."""
+        self.live.supervise()
+        try:
+            return not self.instance.get_runs_count(RunsFilter(statuses=BUSY)) and self._all_ticked()
+        except (DagsterPostgresException, SQLAlchemyError):  # Postgres is away
             return False
-        for schedule in found["schedulesOrError"]["results"]:
-            newest = [tick for tick in schedule["scheduleState"]["ticks"] if tick["status"] != "STARTED"]
-            due = last_due(schedule["name"], self.clock.now())
-            if due > self.begun and (not newest or newest[0]["timestamp"] < due.timestamp() - 1):
+
+    def _all_ticked(self) -> bool:
+        states = self.instance.all_instigator_state(instigator_type=InstigatorType.SCHEDULE)
+        for state in (state for state in states if state.is_running):
+            (newest, *_) = [*self.instance.get_ticks(state.instigator_origin_id, state.selector_id, limit=1), None]
+            due = last_due(state.name, self.clock.now())
+            if due > self.begun and (
+                newest is None or newest.status is TickStatus.STARTED or newest.timestamp < due.timestamp() - 1
+            ):
                 return False
-        return not self._running()
+        return True
 
     def _running(self) -> list[dict[str, Any]]:
         try:
-            return self.live.runs(statuses=BUSY)
+            return self.live.runs(statuses=[status.name for status in BUSY])
         except (httpx.HTTPError, RuntimeError, ValueError, KeyError):
             return [{"runId": "", "status": "UNKNOWN", "jobName": ""}]
-
-    def _ask(self, query: str, **variables: Any) -> dict[str, Any] | None:
-        """None while the webserver or its Postgres is away; a process that ended is started again."""
-        self.live.supervise()
-        try:
-            return self.live.ask(query, **variables)
-        except (httpx.HTTPError, RuntimeError, ValueError):
-            time.sleep(0.5)
-            return None
 
     def _disturb(self, what: str) -> None:
         """``silent NAME``, ``back NAME``, or in the middle of a tick's run ``kill run``, ``kill daemon``, ``stop postgres``
@@ -205,7 +207,8 @@ def day(folder: Path, begin: datetime) -> Iterator[Day]:
         try:
             for schedule in SWITCHED_ON:
                 live.switch_on(schedule)
-            yield Day(home, clock, live, sources, hook)
+            with DagsterInstance.get() as instance:
+                yield Day(home, clock, live, sources, hook, instance)
         finally:
             live.stop()
 
