@@ -349,10 +349,12 @@ class Contract:
                 yield _broken(name, rule.name, count, self._first(data.filter(rule.broken))[name])
 
     def _repeated_keys(self, data: pl.DataFrame) -> Iterator[Violation]:
-        keys = data.select(*dict.fromkeys((*self.key, "date"))).drop_nulls()  # a null key breaks another rule
+        orders = [self.key]
+        if self.key_names_the_day:
+            orders.append(("date", *(name for name in self.key if name != "date")))
+        keys = data.select(*dict.fromkeys(orders[-1])).drop_nulls(self.key)  # a null key breaks another rule
         # In order equal keys are neighbours: by key, or as files have them, where the rows of a key are of one day. This is
         # several times faster than hashing keys that are sorted already.
-        orders = [self.key, ("date", *(name for name in self.key if name != "date"))][: 1 + self.key_names_the_day]
         same = pl.all_horizontal(pl.col(name) == pl.col(name).shift(1) for name in self.key)
         if (keys if any(in_order(keys, order) for order in orders) else keys.sort(self.key)).select(same.any()).item():
             twice = keys.filter(pl.struct(self.key).is_duplicated())
