@@ -15,6 +15,7 @@ import httpx
 import yaml
 
 import crypto_assets_tests
+from crypto_assets.dagster_internals.core import DAEMON
 from crypto_assets_tests.live import REPOSITORY, Live, free_port, wait_until
 
 NAMES = ("code", "daemon", "webserver")
@@ -81,7 +82,7 @@ class Composed(Live):
             "code": ["dagster", "api", "grpc", *listen, str(self.code_port), "-m", "crypto_assets.definitions"],
             "daemon": [
                 "crypto_assets_tests.simulation.clock_waits",
-                "dagster._daemon",
+                DAEMON,
                 "run",
                 "-w",
                 str(self._workspace),
