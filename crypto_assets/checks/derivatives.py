@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from datetime import timedelta
+from datetime import date, timedelta
 
 import polars as pl
 
 from crypto_assets.catalog import select
 from crypto_assets.checks.outcome import Measure, Outcome, Scope
+from crypto_assets.checks.parts import parts
 from crypto_assets.dates import DAY
 
 AGREEING_SHARE = 0.95
 RATE_APART = 1e-3  # an interval: the snapshot's mean runs ahead of the settlement, and a percent is a hundred fractions
 WHOLE = 1.2  # a venue's open interest is part of that of all venues; their clocks differ by an hour
 SNAPSHOT = "derivatives"
+COMPARED = ("symbol", "venue", "available_at")
 
 
 def agrees_with_snapshot(table: str, column: str, known_for: timedelta, agrees: Callable[[pl.Expr, pl.Expr], pl.Expr]) -> Measure:  # fmt: skip
@@ -53,13 +55,19 @@ def agrees_with_snapshot(table: str, column: str, known_for: timedelta, agrees: 
 
 def _compared(scope: Scope, table: str, column: str, known_for: timedelta) -> pl.DataFrame:
     """symbol, known (the snapshot's instant), snapshot, venue, venue_value: the newest row of the venue known by then."""
-    venue = scope.settings.derivative_sources[0]
+    found = [_compared_days(scope, table, column, known_for, *days) for days in parts(scope, table, len(COMPARED))]
+    return pl.concat(found)
+
+
+def _compared_days(
+    scope: Scope, table: str, column: str, known_for: timedelta, first: date, last: date
+) -> pl.DataFrame:
     snapshots = scope.warehouse.read(
-        SNAPSHOT, start=scope.start, end=scope.end, columns=["symbol", "available_at", column]
+        SNAPSHOT, start=first, end=last, columns=["symbol", "available_at", column], in_order=False
     ).select("symbol", known="available_at", snapshot=column)
-    rows = scope.warehouse.read(
-        table, start=scope.start - DAY, end=scope.end, columns=["symbol", "venue", "available_at", column]
-    ).filter(pl.col("venue") == venue)
+    start = first - DAY if len(snapshots) else last  # nothing is compared with no snapshot
+    rows = scope.warehouse.read(table, start=start, end=last, columns=[*COMPARED, column], in_order=False)
+    rows = rows.filter(pl.col("venue") == scope.settings.derivative_sources[0])
     rows = rows.select("symbol", "venue", known="available_at", venue_value=column).sort("known")
     joined = snapshots.sort("known").join_asof(
         rows, on="known", by="symbol", tolerance=known_for, check_sortedness=False
@@ -76,8 +84,10 @@ def venues_answer(table: str) -> Measure:
         WARN: a venue that refuses this place is left out without failing a run. The spread between venues is empty until
         it answers or is taken out of the order.
         """
-        rows = scope.warehouse.read(table, start=scope.start, end=scope.end, columns=["venue"])
-        counts = dict(rows.group_by("venue").len().rows())
+        found = scope.warehouse.summarise(
+            table, lambda rows: rows.group_by("venue").len(), start=scope.start, end=scope.end, columns=["venue"]
+        )
+        counts = dict(found.rows())
         coins = select(scope.settings.coins)
         listing = [v for v in scope.settings.derivative_sources if any(getattr(c, f"{v}_perpetual") for c in coins)]
         silent = [venue for venue in listing if counts and not counts.get(venue)]

@@ -8,7 +8,7 @@ reported by ``rows_expected``. Inputs that a source never gave are listed by nam
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
 import numpy as np
@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from crypto_assets.catalog import Coin
 from crypto_assets.checks.outcome import Scope
+from crypto_assets.checks.parts import parts
 from crypto_assets.dates import DAY
 from crypto_assets.features.all_features import FEATURES, Feature
 from crypto_assets.features.feature import FILL_HOURS, HOUR, Coins, column_of, entity_of, table_of
@@ -26,6 +27,7 @@ from crypto_assets.tables.registry import CONTRACTS, LOOK_BACK, enhanced
 
 ENHANCED = enhanced()
 HOUR_US = HOUR // timedelta(microseconds=1)
+FAR = np.iinfo(np.int64).max
 Ints = NDArray[np.int64]
 
 First = dict[tuple[str, str, str], datetime]  # (table, entity or symbol, column) -> first instant it was known
@@ -38,7 +40,7 @@ class Expectations:
     Attributes:
         due: Coin -> feature -> instant (UTC) from which it is expected.
         not_given: Input (``table.column``) -> coins for which the source never gave it.
-        bars: Coin -> (closes of its bars in microseconds, position of each bar in its run of consecutive bars).
+        bars: Coin -> (first close, last close) of each of its runs of bars without a long gap, in microseconds.
     """
 
     due: dict[str, dict[str, datetime]] = field(default_factory=dict)
@@ -55,13 +57,30 @@ class Expectations:
         Returns:
             One count per mark; -1 where the gap is too long.
         """
-        closes, position = self.bars.get(symbol, (np.empty(0, np.int64), np.empty(0, np.int64)))
-        if not len(closes):
-            return np.full(len(marks), -1)
-        at = np.searchsorted(closes, marks, side="right") - 1  # the newest bar that closed by then
-        missing = (marks - closes[at]) // HOUR_US
-        known = (at >= 0) & (missing <= FILL_HOURS)
-        return np.where(known, position[at] + missing, -1)
+        run, first, last = self._runs(symbol, marks)
+        known = (run >= 0) & ((marks - last) // HOUR_US <= FILL_HOURS)
+        return np.where(known, (marks - first) // HOUR_US, -1)
+
+    def of_one_run(self, symbol: str, first: Ints, last: Ints) -> NDArray[np.bool_]:
+        """Say whether :meth:`bars_before` grows by one an hour, or stays -1, over each span of hour marks.
+
+        Args:
+            symbol: The coin.
+            first: The first mark of each span.
+            last: The last mark of each span.
+
+        Returns:
+            One value per span; False where a run of bars begins or ends within it.
+        """
+        same = self._runs(symbol, first)[0] == self._runs(symbol, last)[0]
+        known = [self.bars_before(symbol, marks) >= 0 for marks in (first, last)]
+        return same & (known[0] == known[1])
+
+    def _runs(self, symbol: str, marks: Ints) -> tuple[Ints, Ints, Ints]:
+        """Return the newest run that began by each mark (-1: none did), its first and its last close."""
+        first, last = self.bars.get(symbol, (np.array([FAR]), np.array([FAR])))
+        run = np.searchsorted(first, marks, side="right") - 1
+        return run, first[run], last[run]
 
 
 def expectations(scope: Scope, coins: Sequence[Coin]) -> Expectations:
@@ -112,17 +131,22 @@ def spans(symbols: pl.Series) -> Iterator[tuple[str, slice]]:
 
 
 def _bar_runs(scope: Scope) -> dict[str, tuple[Ints, Ints]]:
-    """Return coin -> (closes of its bars in microseconds, position of each in its run); flat bars count."""
-    first = scope.start - LOOKBACK_DAYS["ohlc"] * DAY
-    rows = scope.warehouse.read("ohlc", start=first, end=scope.end, columns=["symbol", "ts"])  # sorted by both
-    every = rows["ts"].to_physical().to_numpy() + HOUR_US
-    found = {}
-    for symbol, mine in spans(rows["symbol"]):
-        closes = every[mine]
-        hours = (closes - closes[0]) // HOUR_US
-        opens = np.diff(hours, prepend=hours[0]) > FILL_HOURS + 1  # a gap too long to fill starts a new run
-        found[symbol] = closes, hours - np.maximum.accumulate(np.where(opens, hours, 0))
-    return found
+    """Return coin -> (first close, last close) of each run of bars; a gap that flat bars fill is no end of it."""
+    far = replace(scope, start=scope.start - LOOKBACK_DAYS["ohlc"] * DAY)
+    found: dict[str, list[list[int]]] = {}
+    for first, last in parts(far, "ohlc", 2):
+        rows = scope.warehouse.read("ohlc", start=first, end=last, columns=["symbol", "ts"])  # sorted by both
+        every = rows["ts"].to_physical().to_numpy() + HOUR_US
+        for symbol, mine in spans(rows["symbol"]):
+            closes, known = every[mine], found.setdefault(symbol, [])
+            before = known[-1][1] if known else closes[0]
+            gaps = np.diff(closes, prepend=before) // HOUR_US > FILL_HOURS + 1  # too long to fill
+            begins = np.flatnonzero(gaps) if known else np.flatnonzero(gaps | (np.arange(len(closes)) == 0))
+            ends = [*(begins[begins > 0] - 1), len(closes) - 1]
+            if known and (not len(begins) or begins[0] > 0):  # the run of the part before goes on
+                known[-1][1] = int(closes[ends.pop(0)])
+            known += [[int(closes[begin]), int(closes[end])] for begin, end in zip(begins, ends, strict=True)]
+    return {symbol: (np.array(runs)[:, 0], np.array(runs)[:, 1]) for symbol, runs in found.items()}
 
 
 _NEVER_LATE = datetime.fromisoformat("1970-01-01T00:00:00+00:00")
@@ -151,17 +175,39 @@ _WARMUP = {name: feature.first_hours * HOUR for name, feature in FEATURES.items(
 
 
 def _moment(source: str, span: timedelta, coin: Coin, first: First) -> datetime | None:
-    table, entity = table_of(source), entity_of(source)
-    name = coin.defillama if entity == "chain" else entity or coin.symbol
-    if entity and "venue" in CONTRACTS[table].key:
-        name = _at_venue(coin.symbol, entity)
-    moment = first.get((table, name if name and _owner(table) else "", column_of(source)))
-    return None if moment is None else moment + span + HOURLY.get(table, 0) * HOUR  # a bar stands at its close
+    named = _NAMED[source]
+    name = coin.defillama if named.entity == "chain" else named.entity or coin.symbol
+    if named.of_venue:
+        name = _at_venue(coin.symbol, named.entity or "")
+    moment = first.get((named.table, name if name and named.owned else "", named.column))
+    return None if moment is None else moment + span + named.delay
+
+
+@dataclass(frozen=True)
+class _Named:
+    """What the name of an input says, taken apart once and not for each coin."""
+
+    table: str
+    entity: str | None
+    column: str
+    owned: bool
+    of_venue: bool
+    delay: timedelta  # a bar stands at its close
+
+    @staticmethod
+    def of(source: str) -> _Named:
+        table, entity = table_of(source), entity_of(source)
+        of_venue = bool(entity) and "venue" in CONTRACTS[table].key
+        delay = HOURLY.get(table, 0) * HOUR
+        return _Named(table, entity, column_of(source), _owner(table) is not None, of_venue, delay)
 
 
 def _owner(table: str) -> str | None:
     """The column that says whose value a row has; None where it is the whole market's."""
     return next((key for key in ("symbol", "entity", "series") if key in CONTRACTS[table].key), None)
+
+
+_NAMED = {source: _Named.of(source) for source, _ in _PLACES}
 
 
 def _history(table: str) -> timedelta:
@@ -178,18 +224,30 @@ def _first_known(scope: Scope, sources: Iterable[str]) -> First:
         columns.setdefault(table_of(source), set()).add(column_of(source))
     found: First = {}
     for table, names in columns.items():
-        owner = _owner(table)
-        instant = "ts" if table in HOURLY else "available_at"  # others are joined as of when they were known
-        venue = ["venue"] if "venue" in CONTRACTS[table].key else []
-        wanted = sorted({*names, instant, *venue, *([owner] if owner else [])})
-        rows = scope.warehouse.read(table, start=scope.start - _history(table), end=scope.end, columns=wanted)
-        rows = rows if owner else rows.with_columns(pl.lit("").alias("owner"))
-        begins = [pl.col(instant).filter(pl.col(name).is_not_null()).min().alias(name) for name in sorted(names)]
-        for keys in ([owner or "owner"], [owner or "owner", *venue]):
-            for row in rows.group_by(keys).agg(begins).iter_rows(named=True):
+        begins = _begins(scope, table, sorted(names))
+        owners = begins.group_by("owner").agg(pl.col(sorted(names)).min())
+        for keys, rows in (
+            (["owner"], owners),
+            (["owner", "venue"], begins if "venue" in begins.columns else owners[:0]),
+        ):
+            for row in rows.iter_rows(named=True):
                 name = _at_venue(*(row.pop(key) for key in keys))
                 found |= {(table, name, column): moment for column, moment in row.items() if moment is not None}
     return found
+
+
+def _begins(scope: Scope, table: str, names: Sequence[str]) -> pl.DataFrame:
+    """Return owner (empty for the whole market), venue where rows have one, and when each column was first known."""
+    instant = "ts" if table in HOURLY else "available_at"  # others are joined as of when they were known
+    owner, venue = _owner(table), [name for name in ("venue",) if name in CONTRACTS[table].key]
+    first = [pl.col(instant).filter(pl.col(name).is_not_null()).min().alias(name) for name in names]
+    whose = pl.col(owner).alias("owner") if owner else pl.lit("").alias("owner")
+
+    def by_owner(rows: pl.LazyFrame) -> pl.LazyFrame:
+        return rows.group_by(whose, *venue).agg(first)
+
+    begin, wanted = scope.start - _history(table), {*names, instant, *venue, *([owner] if owner else [])}
+    return scope.warehouse.summarise(table, by_owner, start=begin, end=scope.end, columns=sorted(wanted))
 
 
 def _at_venue(symbol: str, venue: str = "") -> str:

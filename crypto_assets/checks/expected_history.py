@@ -9,8 +9,6 @@ from collections.abc import Mapping
 from dataclasses import replace
 from datetime import date
 
-import polars as pl
-
 from crypto_assets.checks import enhanced_rows, measures, state
 from crypto_assets.checks.outcome import Scope
 from crypto_assets.dates import chunks
@@ -44,30 +42,17 @@ def rows(scope: Scope, table: str, stored: Mapping[date, int]) -> tuple[int, int
         counted = [enhanced_rows.enhanced_ratio(year, table) for year in years]
         return sum(base for _, base in counted), sum(enhanced for enhanced, _ in counted)
     if table in state.BY_COIN:
-        return _by_coin(scope, table, years)
-    counted = [
-        measures.expectation(CONTRACTS[table], year, _keys(year, table), _partitions(year, table))[:2] for year in years
-    ]
+        return _by_coin(scope, table)
+    counted = [measures.expectation(CONTRACTS[table], year, measures.Present.of(year, table))[:2] for year in years]
     return sum(due for due, _ in counted), sum(present for _, present in counted)
 
 
-def _by_coin(scope: Scope, table: str, years: list[Scope]) -> tuple[int, int]:
-    """Count by coin; a coin is due from its first row on, in whichever year that is."""
+def _by_coin(scope: Scope, table: str) -> tuple[int, int]:
+    """Count by coin; a coin is due from its first row on."""
     rule = state.BY_COIN[table]
-    wanted = pl.col("symbol").is_in(measures.coins_of(scope, rule.identifier))
-    seen = pl.concat([measures.first_seen(_keys(year, table).filter(wanted)) for year in years])
-    whole = seen.sort("first").group_by("symbol").agg(pl.col("first", "hour").first(), pl.col("rows").sum())
-    due = measures.with_rows_due(whole, scope.end, rule.rows_per_day)
+    seen = measures.first_seen(measures.Present.of(scope, table), measures.coins_of(scope, rule.identifier))
+    due = measures.with_rows_due(seen, scope.end, rule.rows_per_day)
     return int(due["due"].sum()), int(due["rows"].sum())
-
-
-def _keys(scope: Scope, table: str) -> pl.DataFrame:
-    columns = sorted({*CONTRACTS[table].key, "date"})
-    return scope.warehouse.read(table, start=scope.start, end=scope.end, columns=columns)
-
-
-def _partitions(scope: Scope, table: str) -> int:
-    return len(state.closed_partitions(table, scope.start, scope.end, scope.now))
 
 
 TABLES = tuple(state.FRESHNESS)

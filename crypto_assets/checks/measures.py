@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import date, datetime, timedelta
 from typing import TypeAlias
 
@@ -12,9 +13,11 @@ from crypto_assets.catalog import by_symbol, select
 from crypto_assets.catalog.listings import untraded
 from crypto_assets.checks import state
 from crypto_assets.checks.outcome import Measure, Outcome, Scope
+from crypto_assets.checks.parts import parts
 from crypto_assets.checks.state import FRESHNESS, KEPT_DAYS, RECORDS
-from crypto_assets.dates import DAY, chunks, days, midnight, runs_of
+from crypto_assets.dates import DAY, days, midnight, runs_of
 from crypto_assets.tables.contract import Contract
+from crypto_assets.tables.order import in_order
 from crypto_assets.tables.registry import CONTRACTS, TABLES
 from crypto_assets.tables.spec import (
     BusinessDays,
@@ -34,8 +37,6 @@ from crypto_assets.tables.spec import (
 # Exchanges miss a few hours a year. A smaller share means that the provider or the platform lost rows.
 ROWS_THRESHOLD = 0.98
 RECENT_DAYS = 7
-YEAR_DAYS = 366
-ROWS_AT_ONCE = 200_000  # of all columns: of features some 350 MB
 
 
 def contract(table: Contract) -> Measure:
@@ -44,34 +45,18 @@ def contract(table: Contract) -> Measure:
     def measure(scope: Scope) -> Outcome:
         rows = 0
 
-        def parts() -> Iterator[pl.DataFrame]:
+        def frames() -> Iterator[pl.DataFrame]:
             nonlocal rows
-            for first, last in _spans(scope, table):
-                part = scope.warehouse.read(table, start=first, end=last)
+            # A key that may lie in two days must be seen with all days at once. Such tables are small.
+            whole = [(scope.start, scope.end)]
+            for first, last in parts(scope, table.table, len(table.names)) if table.key_names_the_day else whole:
+                part = scope.warehouse.read(table, start=first, end=last, in_order=False)
                 rows += part.height
                 yield part
 
-        return contract_outcome(table.violations_of(parts()), rows)
+        return contract_outcome(table.violations_of(frames()), rows)
 
     return measure
-
-
-def _spans(scope: Scope, table: Contract) -> Iterator[tuple[date, date]]:
-    """Cut the range into days that fit the memory: five years of 300 coins' features would take twenty gigabytes.
-
-    A key that may lie in two days must be seen with all days at once. Such tables are small.
-    """
-    if not table.key_names_the_day:
-        yield scope.start, scope.end
-        return
-    counted = scope.warehouse.days_with_rows(table.table, scope.start, scope.end)
-    first, rows = scope.start, 0
-    for day in days(scope.start, scope.end):
-        rows += counted.get(day, 0)
-        if rows > ROWS_AT_ONCE and day > first:
-            yield first, day - DAY
-            first, rows = day, counted.get(day, 0)
-    yield first, scope.end
 
 
 def contract_outcome(problems: list[str], rows: int) -> Outcome:
@@ -84,16 +69,23 @@ def contract_outcome(problems: list[str], rows: int) -> Outcome:
     )
 
 
-def _duplicates(table: Contract, frame: pl.DataFrame) -> int:
+def _duplicates(table: Contract, scope: Scope) -> int:
     """Count the rows whose key an earlier row has.
 
-    A day's rows are read in key order, so equal keys are neighbours where a key names its day. To hash 13 million keys
+    A day's rows are stored in key order, so equal keys are neighbours where a key names its day. To hash 13 million keys
     takes a gigabyte more.
     """
     if not table.key_names_the_day:
+        frame = scope.warehouse.read(table, start=scope.start, end=scope.end, columns=table.key)
         return frame.height - frame.unique(list(table.key)).height
+    names, found = sorted({*table.key, "date"}), 0
+    by_day = ("date", *(name for name in table.key if name != "date"))
     same = pl.all_horizontal(pl.col(name).eq_missing(pl.col(name).shift(1)) for name in table.key)
-    return int(frame.select(same.alias("same"))["same"][1:].sum())
+    for first, last in parts(scope, table.table, len(names)):
+        keys = scope.warehouse.read(table, start=first, end=last, columns=names, in_order=False)
+        keys = keys if in_order(keys, by_day) else keys.sort(by_day)
+        found += int(keys.select(same.alias("same"))["same"][1:].sum())
+    return found
 
 
 def rows_expected(table: Contract) -> Measure:
@@ -103,20 +95,19 @@ def rows_expected(table: Contract) -> Measure:
     """
 
     def measure(scope: Scope) -> Outcome:
-        frame = scope.warehouse.read(table, start=scope.start, end=scope.end, columns=sorted({*table.key, "date"}))
-        duplicates = _duplicates(table, frame)
-        closed = state.closed_partitions(table.table, scope.start, scope.end, scope.now)
+        duplicates = _duplicates(table, scope)
+        rows = sum(scope.warehouse.days_with_rows(table.table, scope.start, scope.end).values())
         first = state.first_day(scope.warehouse, table.table, scope.now)
         due = state.days_due(table.table, first, scope.start, scope.end, scope.now, scope.settings)
-        present = frame.filter(pl.col("date").is_in(closed))
-        expected, present_count, note = expectation(table, scope, present, len(closed))
-        missing_days = len(set(due) - set(present["date"]))
+        present = Present.of(scope, table.table)
+        expected, present_count, note = expectation(table, scope, present)
+        missing_days = len(set(due) - set(present.days))
         numbers = {
-            "rows": frame.height, "rows_expected": expected, "rows_present": present_count, "duplicates": duplicates,
+            "rows": rows, "rows_expected": expected, "rows_present": present_count, "duplicates": duplicates,
             "gaps": max(expected - present_count, 0), "days_due": len(due), "days_without_rows": missing_days,
         }  # fmt: skip
         if not due:
-            text = f"no day of the range is due: {_why_none_is_due(table.table, closed)}, {duplicates} duplicate(s)"
+            text = f"no day of the range is due: {_why_none_is_due(table.table, present.closed)}, {duplicates} duplicate(s)"
             return Outcome(duplicates == 0, text, "ERROR" if duplicates else "WARN", numbers)
         ratio = present_count / expected if expected else 0.0
         passed = ratio >= ROWS_THRESHOLD and duplicates == 0
@@ -142,17 +133,55 @@ def _why_none_is_due(table: str, closed: list[date]) -> str:
 
 
 Counted: TypeAlias = tuple[int, int, str]  # rows expected, rows present among them, a remark
-RowRule: TypeAlias = Callable[[Scope, pl.DataFrame, int], Counted]
 
 
-def expectation(table: Contract, scope: Scope, present: pl.DataFrame, closed: int) -> Counted:
+@dataclass(frozen=True)
+class Present:
+    """The stored rows of the closed days of a range. They may be too many for the memory: what is wanted of them is counted.
+
+    Attributes:
+        scope: The tables and the range.
+        table: The table.
+        closed: The closed days on which a partition of the table begins.
+        days: Those of them that have rows, with their number.
+    """
+
+    scope: Scope
+    table: str
+    closed: list[date]
+    days: Mapping[date, int]
+
+    @staticmethod
+    def of(scope: Scope, table: str) -> Present:
+        """Find the days, from the commit log alone."""
+        closed = state.closed_partitions(table, scope.start, scope.end, scope.now)
+        stored = scope.warehouse.days_with_rows(table, scope.start, scope.end)
+        return Present(scope, table, closed, {day: stored[day] for day in closed if day in stored})
+
+    @property
+    def names(self) -> list[str]:
+        """The columns of the key, and the date."""
+        return sorted({*CONTRACTS[self.table].key, "date"})
+
+    def summarise(self, how: Callable[[pl.LazyFrame], pl.LazyFrame]) -> pl.DataFrame:
+        """Compute a small result from keys and dates of the rows."""
+        inside = pl.col("date").is_in(self.closed)
+        return self.scope.warehouse.summarise(
+            self.table, lambda rows: how(rows.filter(inside)),
+            start=self.scope.start, end=self.scope.end, columns=self.names,
+        )  # fmt: skip
+
+
+RowRule: TypeAlias = Callable[[Scope, Present], Counted]
+
+
+def expectation(table: Contract, scope: Scope, present: Present) -> Counted:
     """Count the rows expected and present by the table's own rule (``TableSpec.expected``).
 
     Args:
         table: The contract of the table.
         scope: The tables and the range.
-        present: Keys and dates of the stored rows of the closed days.
-        closed: The number of these days.
+        present: The stored rows of the closed days.
 
     Returns:
         (rows expected, rows present among them, remark).
@@ -160,7 +189,7 @@ def expectation(table: Contract, scope: Scope, present: pl.DataFrame, closed: in
     Raises:
         WarehouseError: A table that the rule counts cannot be read.
     """
-    return ROW_RULES[table.table](scope, present, closed)
+    return ROW_RULES[table.table](scope, present)
 
 
 def rule_of(table: TableSpec) -> RowRule:
@@ -170,7 +199,7 @@ def rule_of(table: TableSpec) -> RowRule:
         table: The spec of the table.
 
     Returns:
-        The function of (scope, present, closed), see :func:`expectation`.
+        The function of (scope, present), see :func:`expectation`.
 
     Raises:
         TypeError: No function counts this kind of rule.
@@ -179,23 +208,23 @@ def rule_of(table: TableSpec) -> RowRule:
     if type(due) not in _KINDS:
         raise TypeError(f"{table.table}: checks/measures.py has no function for {type(due).__name__}; add it to _KINDS")
     count = _KINDS[type(due)]
-    return lambda scope, present, closed: count(due, table.table, scope, present, closed)
+    return lambda scope, present: count(due, table.table, scope, present)
 
 
-def _each_coin(due: EachCoin, table: str, scope: Scope, present: pl.DataFrame, closed: int) -> Counted:
+def _each_coin(due: EachCoin, table: str, scope: Scope, present: Present) -> Counted:
     return _by_coin(scope, present, per_day=due.rows_per_day, source=due.identifier, ends_at=due.ends_at)
 
 
-def _each_series(due: EachSeries, table: str, scope: Scope, present: pl.DataFrame, closed: int) -> Counted:
+def _each_series(due: EachSeries, table: str, scope: Scope, present: Present) -> Counted:
     """Rows of each coin (and venue) from its first row in the range on; a day counts with what it owes at most."""
-    if present.is_empty():
+    if not present.days:
         return 0, 0, "no row in the range"
     series = [name for name in TABLES[table].contract.key if name != "ts"]
     per_day = due.rows_per_day
     last = min(scope.end, (scope.now - DAY).date())
-    rows = present.group_by(*series, "date").agg(
-        there=pl.min_horizontal(pl.len(), per_day).cast(pl.Int64), hour=pl.col("ts").min().dt.hour().cast(pl.Int64)
-    )
+    counted = [pl.len().alias("there"), pl.col("ts").min().dt.hour().cast(pl.Int64).alias("hour")]
+    rows = present.summarise(lambda keys: keys.group_by(*series, "date").agg(counted))
+    rows = rows.with_columns(there=pl.min_horizontal("there", per_day).cast(pl.Int64))
     whole = rows.group_by(series).agg(
         first=pl.col("date").min(), hour=pl.col("hour").sort_by("date").first(), there=pl.col("there").sum()
     )
@@ -208,51 +237,57 @@ def _each_series(due: EachSeries, table: str, scope: Scope, present: pl.DataFram
     return int(owing["owed"].sum()), int(owing["there"].sum()), f"most missing: {named}" if named else ""
 
 
-def _from_first_row(due: FromFirstRow, table: str, scope: Scope, present: pl.DataFrame, closed: int) -> Counted:
+def _from_first_row(due: FromFirstRow, table: str, scope: Scope, present: Present) -> Counted:
     first = state.first_day(scope.warehouse, table, scope.now)
     wanted = state.days_due(table, first, scope.start, scope.end, scope.now, scope.settings)
-    return len(wanted), len(set(wanted) & set(present["date"])), "days with rows count, from the first stored one on"
+    return len(wanted), len(set(wanted) & set(present.days)), "days with rows count, from the first stored one on"
 
 
-def _rows_of(due: RowsOf, table: str, scope: Scope, present: pl.DataFrame, closed: int) -> Counted:
-    count = present.height if due.distinct is None else present.select("date", due.distinct).n_unique()
+def _rows_of(due: RowsOf, table: str, scope: Scope, present: Present) -> Counted:
+    count = sum(present.days.values())
+    if due.distinct is not None:
+        names = ("date", due.distinct)
+        count = present.summarise(lambda keys: keys.select(names).unique().select(pl.len())).item()
     return _rows(scope, due.table), count, due.note
 
 
-def _each_day(due: EachDay, table: str, scope: Scope, present: pl.DataFrame, closed: int) -> Counted:
-    counted = present if due.where is None else present.filter(pl.col(due.where[0]) == due.where[1])
-    return closed * due.rows, counted.height, due.note
+def _each_day(due: EachDay, table: str, scope: Scope, present: Present) -> Counted:
+    count = sum(present.days.values())
+    if due.where is not None:
+        meant = pl.col(due.where[0]) == due.where[1]
+        count = present.summarise(lambda keys: keys.filter(meant).select(pl.len())).item()
+    return len(present.closed) * due.rows, count, due.note
 
 
-def _days_with_rows(due: DaysWithRows, table: str, scope: Scope, present: pl.DataFrame, closed: int) -> Counted:
+def _days_with_rows(due: DaysWithRows, table: str, scope: Scope, present: Present) -> Counted:
     if due.after:
         wanted = state.days_due(table, None, scope.start, scope.end, scope.now, scope.settings)
-        return len(wanted), len(set(wanted) & set(present["date"])), due.note
-    return closed, present["date"].n_unique(), due.note
+        return len(wanted), len(set(wanted) & set(present.days)), due.note
+    return len(present.closed), len(present.days), due.note
 
 
-def _business_days(due: BusinessDays, table: str, scope: Scope, present: pl.DataFrame, closed: int) -> Counted:
+def _business_days(due: BusinessDays, table: str, scope: Scope, present: Present) -> Counted:
     wanted = state.days_due(table, None, scope.start, scope.end, scope.now, scope.settings)
-    return len(wanted), len(set(wanted) & set(present["date"])), due.note
+    return len(wanted), len(set(wanted) & set(present.days)), due.note
 
 
-def _days_of(due: DaysOf, table: str, scope: Scope, present: pl.DataFrame, closed: int) -> Counted:
+def _days_of(due: DaysOf, table: str, scope: Scope, present: Present) -> Counted:
     other = scope.warehouse.read(due.table, start=scope.start, end=scope.end, columns=["date", due.positive])
     wanted = other.filter(pl.col(due.positive) > 0, pl.col("date") < scope.now.date())["date"].n_unique()
-    return wanted, present["date"].n_unique(), due.note
+    return wanted, len(present.days), due.note
 
 
-def _hours_of(due: HoursOf, table: str, scope: Scope, present: pl.DataFrame, closed: int) -> Counted:
-    """Expect a row for each coin and hour mark for which one of the tables has a row; a year is in memory at a time."""
+def _hours_of(due: HoursOf, table: str, scope: Scope, present: Present) -> Counted:
+    """Expect a row for each coin and hour mark for which one of the tables has a row; a few months are in memory at a time."""
     coins = [coin.symbol for coin in select(scope.settings.coins)]
     expected = found = 0
-    for start, end in chunks(scope.start, scope.end, YEAR_DAYS):
+    for start, end, keys in _with_others(scope, present, due.tables):
         hours = []
         for name in due.tables:
             how = TABLES[name].read_by_features
             delay = how.delay_hours if isinstance(how, OnTheHour) else 0
             first = start - DAY if delay else start
-            rows = scope.warehouse.read(name, start=first, end=end, columns=["symbol", "ts"])
+            rows = scope.warehouse.read(name, start=first, end=end, columns=["symbol", "ts"], in_order=False)
             hours.append(rows.with_columns(pl.col("ts") + timedelta(hours=delay)))
         wanted = (
             pl.concat(hours)
@@ -264,26 +299,39 @@ def _hours_of(due: HoursOf, table: str, scope: Scope, present: pl.DataFrame, clo
             )
         )
         expected += wanted.height
-        found += wanted.join(present, on=["symbol", "ts"], how="semi").height
+        found += wanted.join(keys, on=["symbol", "ts"], how="semi").height
     return expected, found, ""
 
 
-def _scores_of(due: ScoresOf, table: str, scope: Scope, present: pl.DataFrame, closed: int) -> Counted:
+def _with_others(scope: Scope, present: Present, tables: Sequence[str]) -> Iterator[tuple[date, date, pl.DataFrame]]:
+    """Yield (first day, last day, keys of the present rows): so many days that the keys of the other tables fit too."""
+    most = max((name for name in (present.table, *tables)), key=lambda name: _stored_rows(scope, name))
+    for first, last in parts(scope, most, len(present.names) * (1 + len(tables))):
+        keys = scope.warehouse.read(present.table, start=first, end=last, columns=present.names, in_order=False)
+        yield first, last, keys.filter(pl.col("date").is_in(present.closed))
+
+
+def _stored_rows(scope: Scope, table: str) -> int:
+    return sum(scope.warehouse.days_with_rows(table, scope.start, scope.end).values())
+
+
+def _scores_of(due: ScoresOf, table: str, scope: Scope, present: Present) -> Counted:
     """Expect the rows of the other table from the first hour in which this one has a row, once for each model of the day."""
-    if present.is_empty():
+    if not present.days:
         return 0, 0, "no row in the range"
-    last = min(scope.end, (scope.now - DAY).date())
-    names = ["symbol", "ts", "date"]
-    rows = scope.warehouse.read(due.table, start=present["date"].min(), end=last, columns=names)  # type: ignore[arg-type]
-    wanted = rows.filter(pl.col("ts") >= present["ts"].min())
-    if due.models is None:
-        return wanted.height, present.join(wanted, on=["symbol", "ts"], how="semi").height, ""
-    models = present.select("date", due.models).unique()
-    return (
-        wanted.join(models, on="date", how="inner").height,
-        present.join(wanted, on=["symbol", "ts"], how="semi").height,
-        "",
-    )
+    last_day, since = min(scope.end, (scope.now - DAY).date()), None
+    expected = found = 0
+    for first, last, keys in _with_others(replace(scope, start=min(present.days), end=last_day), present, [due.table]):
+        since = keys["ts"].min() if since is None else since
+        names = ["symbol", "ts", "date"]
+        rows = scope.warehouse.read(due.table, start=first, end=last, columns=names, in_order=False)
+        wanted = rows.filter(pl.col("ts") >= since)
+        if due.models is None:
+            expected += wanted.height
+        else:
+            expected += wanted.join(keys.select("date", due.models).unique(), on="date", how="inner").height
+        found += keys.join(wanted, on=["symbol", "ts"], how="semi").height
+    return expected, found, ""
 
 
 def _rows(scope: Scope, table: str) -> int:
@@ -293,14 +341,14 @@ def _rows(scope: Scope, table: str) -> int:
 
 
 def _by_coin(
-    scope: Scope, present: pl.DataFrame, *, per_day: int, source: str | None, ends_at: str | None
+    scope: Scope, present: Present, *, per_day: int, source: str | None, ends_at: str | None
 ) -> tuple[int, int, str]:
     """Count by coin, from the first day of each in the range on. A coin without any row is named and is no gap.
 
     Hours in which the catalogue says that ``ends_at`` did not trade the coin are due only where they have a row.
     """
     coins = coins_of(scope, source)
-    seen = first_seen(present.filter(pl.col("symbol").is_in(coins)))
+    seen = first_seen(present, coins)
     last = min(scope.end, (scope.now - DAY).date())
     due = with_rows_due(seen, last, per_day)
     if ends_at is not None:
@@ -319,13 +367,18 @@ def _by_coin(
     return int(due["due"].sum()), int(due["rows"].sum()), "; ".join(notes)
 
 
-def _without_untraded(due: pl.DataFrame, present: pl.DataFrame, venue: str, last: date) -> pl.DataFrame:
+def _without_untraded(due: pl.DataFrame, present: Present, venue: str, last: date) -> pl.DataFrame:
     """Take off ``due`` the hours after a coin's first row in which the venue did not trade it and no other gave a row."""
-    fewer = {}
+    fewer, spans = {}, {}
     for symbol, first, hour in due.select("symbol", "first", "hour").rows():
         gaps = untraded(by_symbol()[symbol], venue, midnight(first) + timedelta(hours=hour), midnight(last + DAY))
         if gaps:
-            ts = present.filter(pl.col("symbol") == symbol)["ts"]
+            spans[symbol] = gaps
+    if spans:
+        within = pl.col("symbol").is_in(list(spans)) & (pl.col("ts") >= min(gaps[0][0] for gaps in spans.values()))
+        hours = present.summarise(lambda keys: keys.filter(within).select("symbol", "ts"))
+        for symbol, gaps in spans.items():
+            ts = hours.filter(pl.col("symbol") == symbol)["ts"]
             there = sum(int(((ts >= begin) & (ts < end)).sum()) for begin, end in gaps)
             fewer[symbol] = sum(int((end - begin) / timedelta(hours=1)) for begin, end in gaps) - there
     off = pl.col("symbol").replace_strict(fewer, default=0, return_dtype=pl.Int64) if fewer else pl.lit(0, pl.Int64)
@@ -337,10 +390,12 @@ def coins_of(scope: Scope, source: str | None) -> list[str]:
     return [c.symbol for c in select(scope.settings.coins) if source is None or getattr(c, source)]
 
 
-def first_seen(present: pl.DataFrame) -> pl.DataFrame:
+def first_seen(present: Present, coins: Sequence[str]) -> pl.DataFrame:
     """Return one row per coin: symbol, first (its first day), hour (UTC hour of its first row; 0 in daily tables), rows."""
-    hour = pl.col("ts").min().dt.hour().cast(pl.Int64) if "ts" in present.columns else pl.lit(0, pl.Int64)
-    return present.group_by("symbol").agg(first=pl.col("date").min(), hour=hour, rows=pl.len().cast(pl.Int64))
+    hour = pl.col("ts").min().dt.hour().cast(pl.Int64) if "ts" in present.names else pl.lit(0, pl.Int64)
+    facts = [pl.col("date").min().alias("first"), hour.alias("hour"), pl.len().cast(pl.Int64).alias("rows")]
+    mine = pl.col("symbol").is_in(coins)
+    return present.summarise(lambda keys: keys.filter(mine).group_by("symbol").agg(facts))
 
 
 def with_rows_due(seen: pl.DataFrame, last: date, per_day: int) -> pl.DataFrame:
@@ -369,8 +424,11 @@ def fresh_partitions(table: Contract) -> Measure:
         looked_at = _looked_at(scope, table.table)
         newest: dict[date, datetime] = {}
         for first, last in runs_of(looked_at):
-            rows = scope.warehouse.read(table, start=first, end=last, columns=["date", "available_at"])
-            newest |= dict(rows.group_by("date").agg(pl.col("available_at").max()).rows())
+            by_day = scope.warehouse.summarise(
+                table, lambda rows: rows.group_by("date").agg(pl.col("available_at").max()),
+                start=first, end=last, columns=["date", "available_at"],
+            )  # fmt: skip
+            newest |= dict(by_day.rows())
         began = state.first_day(scope.warehouse, table.table, scope.now)
         kept = {
             day

@@ -10,17 +10,15 @@ import polars as pl
 from numpy.typing import NDArray
 
 from crypto_assets.catalog import Coin, by_symbol, select
-from crypto_assets.checks.expected_features import INPUTS, Expectations, expectations, spans
+from crypto_assets.checks.expected_features import FAR, INPUTS, Expectations, expectations, spans
 from crypto_assets.checks.outcome import Chart, Outcome, Scope
-from crypto_assets.dates import chunks
+from crypto_assets.checks.parts import parts
 from crypto_assets.features.all_features import FEATURES, GROUPS
 from crypto_assets.tables.schemas import ML_FEATURES, TEN_ONCHAIN_FIELDS
 
 # A lower share means that an input stopped or was lost: cells that no source can give are not expected.
 EXPECTED_THRESHOLD = 0.9
-ROWS_AT_ONCE = 200_000  # of all feature columns: some 350 MB
 NAMES = list(FEATURES)
-FAR = np.iinfo(np.int64).max
 Counts = NDArray[np.int64]
 Cells = NDArray[np.bool_]
 EPOCH = date(1970, 1, 1)
@@ -47,6 +45,17 @@ class Population:
     coins: dict[str, Counts] = field(default_factory=dict)  # symbol -> (as_expected, expected)
     daily: dict[date, Counts] = field(default_factory=dict)  # day -> groups x (as_expected, expected)
     wanted: Expectations = field(default_factory=Expectations)
+    # symbol -> instant from which each feature is expected, in microseconds
+    begins: dict[str, Counts] = field(default_factory=dict, repr=False)
+
+    def wanted_cells(self, symbol: str, marks: Counts) -> Cells:
+        """Return which cells of a coin are expected at hour marks (rows x features), where no condition speaks against it."""
+        if symbol not in self.begins:
+            due = self.wanted.due.get(symbol, {})
+            self.begins[symbol] = np.array([_micros(due[name]) if name in due else FAR for name in NAMES])
+        expected: Cells = marks[:, None] >= self.begins[symbol]
+        expected[:, _BARS] &= self.wanted.bars_before(symbol, marks)[:, None] >= _BARS_BEFORE
+        return expected
 
     @property
     def overall(self) -> float:
@@ -108,47 +117,100 @@ def measure_population(scope: Scope) -> Population:
 
 
 def _measure_population(scope: Scope) -> Population:
-    coins = select(scope.settings.coins)
-    found = Population(wanted=expectations(scope, coins))
-    days = max(1, ROWS_AT_ONCE // (24 * len(coins)))
-    for first, last in chunks(scope.start, scope.end, days):
-        frame = scope.warehouse.read(ML_FEATURES, start=first, end=last, columns=["symbol", "ts", "date", *NAMES])
+    found = Population(wanted=expectations(scope, select(scope.settings.coins)))
+    names = ["symbol", "ts", "date", *NAMES]
+    for first, last in parts(scope, ML_FEATURES.table, len(names)):
+        frame = scope.warehouse.read(ML_FEATURES, start=first, end=last, columns=names, in_order=False)
         if frame.height:
             _count(found, frame)
     return found
 
 
 def _count(found: Population, frame: pl.DataFrame) -> None:
-    """Add rows that are sorted by coin and hour. All rows go through one call, because calls cost more than cells."""
-    filled = frame.select(pl.col(name).is_not_null() for name in NAMES).to_numpy()
-    where = [
-        (columns, frame.select(pl.sql_expr(condition).fill_null(value=False).alias("holds"))["holds"].to_numpy())
-        for condition, columns in _CONDITIONS.items()
-    ]
-    marks, days = frame["ts"].to_physical().to_numpy(), frame["date"].to_physical().to_numpy()
-    for symbol, rows in spans(frame["symbol"]):
-        due = found.wanted.due.get(symbol, {})
-        expected = marks[rows, None] >= np.array([_micros(due[name]) if name in due else FAR for name in NAMES])
-        expected[:, _BARS] &= found.wanted.bars_before(symbol, marks[rows])[:, None] >= _BARS_BEFORE
-        for columns, holds in where:
-            expected[:, columns] &= holds[rows, None]
-        _add(found, symbol, filled[rows], expected, days[rows])
+    """Add rows.
+
+    On nearly every day of a coin a feature is expected in all rows or in none, so that only its values are to be counted.
+    Rows of the other days are looked at one by one, which takes several times longer.
+    """
+    # In the files the rows of a coin and day are consecutive, and groups of consecutive rows take no search.
+    frame = frame.with_columns(run=pl.struct("symbol", "date").rle_id().set_sorted())
+    days = _by_day(frame).sort("symbol", "date")
+    filled = days.select(NAMES).to_numpy().astype(np.int64)
+    counted, due = filled.copy(), np.repeat(days["rows"].to_numpy().astype(np.int64)[:, None], len(NAMES), axis=1)
+    for column, n in _CONDITIONED.items():
+        counted[:, column], due[:, column] = days[f"{NAMES[column]} {n}"].to_numpy(), days[f"rows {n}"].to_numpy()
+    marks = [days[name].to_physical().to_numpy() for name in ("first", "last")]
+    expected, whole = np.empty(filled.shape, dtype=np.bool_), np.empty(days.height, dtype=np.bool_)
+    for symbol, mine in spans(days["symbol"]):
+        first, last = (instants[mine] for instants in marks)
+        expected[mine] = found.wanted_cells(symbol, first)
+        same = (expected[mine] == found.wanted_cells(symbol, last)).all(axis=1)
+        whole[mine] = same & found.wanted.of_one_run(symbol, first, last)
+    found.rows += int(days["rows"].filter(pl.Series(whole)).sum())
+    found.filled += filled[whole].sum(axis=0)
+    counts = np.stack([counted * expected, due * expected], axis=1)
+    _add(found, days.filter(pl.Series(whole)), counts[whole])
+    rest = days["run"].filter(pl.Series(~whole))
+    if rest.len():
+        _count_rows(found, frame.filter(pl.col("run").is_in(rest.implode())).sort("symbol", "ts"))
 
 
-def _add(found: Population, symbol: str, filled: Cells, expected: Cells, days: NDArray[np.int32]) -> None:
-    """Add the cells of one coin (rows x features); ``days`` has the day of each row in days since 1970."""
-    both = filled & expected
+def _by_day(frame: pl.DataFrame) -> pl.DataFrame:
+    """Return for each run of rows: symbol, date, rows, first and last ts, and the values of each feature.
+
+    ``rows N`` are those for which condition N holds; ``FEATURE N`` its values in these rows.
+    """
+    rules = [pl.sql_expr(condition).fill_null(value=False) for condition in _CONDITIONS]
+    values = {f"{NAMES[column]} {n}": pl.col(NAMES[column]).filter(rules[n]) for column, n in _CONDITIONED.items()}
+    return frame.group_by("run").agg(
+        pl.col("symbol", "date").first(),
+        pl.len().alias("rows"),
+        pl.col("ts").min().alias("first"),
+        pl.col("ts").max().alias("last"),
+        *(pl.col(name).count() for name in NAMES),
+        *(rule.sum().alias(f"rows {n}") for n, rule in enumerate(rules)),
+        *(value.count().alias(name) for name, value in values.items()),
+    )
+
+
+def _count_rows(found: Population, frame: pl.DataFrame) -> None:
+    """Add rows that are sorted by coin and hour, one by one."""
+    filled = np.ascontiguousarray(frame.select(pl.col(name).is_not_null() for name in NAMES).to_numpy())
+    marks, expected = frame["ts"].to_physical().to_numpy(), np.empty(filled.shape, dtype=np.bool_)
+    for symbol, mine in spans(frame["symbol"]):
+        expected[mine] = found.wanted_cells(symbol, marks[mine])
+    for condition, columns in _CONDITIONS.items():
+        holds = frame.select(pl.sql_expr(condition).fill_null(value=False).alias("holds"))["holds"].to_numpy()
+        expected[:, columns] &= holds[:, None]
     found.rows += len(filled)
     found.filled += filled.sum(axis=0)
-    numbers, starts = np.unique(days, return_index=True)
-    # day x (filled and expected, expected) x feature
-    counts = np.stack([np.add.reduceat(cells, starts, axis=0, dtype=np.int64) for cells in (both, expected)], axis=1)
+    place = frame.select("symbol", "date")
+    starts = np.flatnonzero(
+        place.select(pl.struct("symbol", "date").rle_id().diff().fill_null(1)).to_series().to_numpy()
+    )
+    counts = [np.add.reduceat(cells, starts, axis=0, dtype=np.int64) for cells in (filled & expected, expected)]
+    _add(found, place[starts.tolist()], np.stack(counts, axis=1))
+
+
+def _add(found: Population, place: pl.DataFrame, counts: Counts) -> None:
+    """Add cells: days of coins x (filled and expected, expected) x features.
+
+    Args:
+        found: The counts so far.
+        place: symbol and date of each day of a coin, sorted by symbol.
+        counts: The cells.
+    """
     as_expected, due = counts.sum(axis=0)
     found.as_expected += as_expected
     found.expected += due
-    found.coins[symbol] = found.coins.get(symbol, np.zeros(2, dtype=np.int64)) + counts.sum(axis=(0, 2))
-    grouped = (counts @ _MEMBERS.T).transpose(0, 2, 1)
-    for number, now in zip(numbers.tolist(), grouped, strict=True):
+    for symbol, mine in spans(place["symbol"]):
+        found.coins[symbol] = found.coins.get(symbol, np.zeros(2, dtype=np.int64)) + counts[mine].sum(axis=(0, 2))
+    # As floats, which hold these counts exactly: NumPy multiplies matrices of whole numbers slowly.
+    grouped = (counts.astype(np.float64) @ _MEMBERS.T.astype(np.float64)).astype(np.int64).transpose(0, 2, 1)
+    numbers, which = np.unique(place["date"].to_physical().to_numpy(), return_inverse=True)
+    sums = np.zeros((len(numbers), *grouped.shape[1:]), dtype=np.int64)
+    np.add.at(sums, which, grouped)
+    for number, now in zip(numbers.tolist(), sums, strict=True):
         day = EPOCH + timedelta(days=number)
         found.daily[day] = found.daily.get(day, np.zeros_like(now)) + now
 
@@ -162,6 +224,7 @@ _CONDITIONS: dict[str, list[int]] = {}
 for _number, _feature in enumerate(FEATURES.values()):
     if _feature.where:
         _CONDITIONS.setdefault(_feature.where, []).append(_number)
+_CONDITIONED = {column: n for n, columns in enumerate(_CONDITIONS.values()) for column in columns}
 
 
 def _micros(moment: datetime) -> int:

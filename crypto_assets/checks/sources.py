@@ -7,6 +7,7 @@ from datetime import timedelta
 import polars as pl
 
 from crypto_assets.checks.outcome import Outcome, Scope
+from crypto_assets.checks.parts import parts
 from crypto_assets.dates import DAY
 from crypto_assets.tables.prices import KRAKEN_WINDOW
 
@@ -25,12 +26,15 @@ def compared(scope: Scope) -> pl.DataFrame:
         One row per coin and hour that both have: symbol, ts, date, price_usd, close (USD), off (difference as a
         fraction of close).
     """
-    names = ["symbol", "ts", "date", "price_usd"]
-    prices = scope.warehouse.read("prices", start=scope.start, end=scope.end, columns=names)
-    bars = scope.warehouse.read(
-        "kraken_ohlc", start=scope.start - DAY, end=scope.end, columns=["symbol", "ts", "close"]
-    ).with_columns(pl.col("ts") + HOUR)
-    return prices.join(bars, on=["symbol", "ts"]).with_columns(off=(pl.col("price_usd") / pl.col("close") - 1).abs())
+    names, found = ["symbol", "ts", "date", "price_usd"], []
+    for first, last in parts(scope, "prices", len(names)):
+        bars = scope.warehouse.read(
+            "kraken_ohlc", start=first - DAY, end=last, columns=["symbol", "ts", "close"], in_order=False
+        ).with_columns(pl.col("ts") + HOUR)
+        prices = scope.warehouse.read("prices", start=first, end=last, columns=names, in_order=False)
+        found.append(prices.join(bars, on=["symbol", "ts"], how="inner", maintain_order="left"))
+    both = pl.concat(found).sort("symbol", "ts")
+    return both.with_columns(off=(pl.col("price_usd") / pl.col("close") - 1).abs())
 
 
 def agreement(scope: Scope) -> Outcome:
@@ -47,8 +51,14 @@ def agreement(scope: Scope) -> Outcome:
             else "no hour to compare"
         )
         # The bar that closes at midnight is stored some minutes later, with its day.
-        marks = scope.warehouse.read("prices", start=scope.start, end=scope.end, columns=["ts"])
-        due = marks.filter(pl.col("ts") <= scope.now - HOUR).height
+        closed = pl.col("ts") <= scope.now - HOUR
+        due = scope.warehouse.summarise(
+            "prices",
+            lambda rows: rows.filter(closed).select(pl.len()),
+            start=scope.start,
+            end=scope.end,
+            columns=["ts"],
+        ).item()
         return Outcome(gone or not due, text, "WARN", {"compared": 0})
     share = float((both["off"] <= AGREEMENT).mean() or 0.0)  # type: ignore[arg-type]
     worst = both.sort("off", descending=True).row(0, named=True)

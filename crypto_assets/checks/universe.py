@@ -9,6 +9,7 @@ import polars as pl
 from crypto_assets.catalog import Coin, select, symbols
 from crypto_assets.catalog.listings import SPOT, dated
 from crypto_assets.checks.outcome import Outcome, Scope
+from crypto_assets.checks.parts import parts
 from crypto_assets.dates import DAY, runs_of
 from crypto_assets.tables.universe import SUSPECTED
 
@@ -101,21 +102,9 @@ def units(scope: Scope) -> Outcome:
     ERROR: bars of two units, or of another coin, are in one series until these days are fetched again.
     """
     wrong: dict[str, set[date]] = {}
-    coins = [coin for coin in select(scope.settings.coins) if dated(coin, "binance")]
-    rows = scope.warehouse.read(
-        "ohlc", start=scope.start, end=scope.end, columns=["symbol", "ts", "date", "source", "factor"],
-        symbols=[coin.symbol for coin in coins],
-    ).filter(pl.col("source").str.ends_with(BINANCE))  # fmt: skip
-    for coin in coins:
-        expected = pl.lit(None, pl.Float64)
-        for one in dated(coin, "binance"):
-            inside = (pl.col("ts") >= _us(one.since)) & (pl.col("ts") < _us(one.until))
-            expected = pl.when(inside).then(one.factor).otherwise(expected)
-        mine = rows.filter(pl.col("symbol") == coin.symbol).filter(
-            (pl.col("factor").fill_null(1.0) != expected).fill_null(value=True)
-        )
-        if mine.height:
-            wrong[coin.symbol] = set(mine["date"])
+    for first, last in parts(scope, "ohlc", 5):
+        for symbol, days in _of_other_unit(scope, first, last).items():
+            wrong.setdefault(symbol, set()).update(days)
     if not wrong:
         return Outcome(True, "bars are in the units that the catalogue says", "ERROR", {"coins": 0})
     spans = {symbol: runs_of(sorted(days)) for symbol, days in sorted(wrong.items())}
@@ -128,6 +117,27 @@ def units(scope: Scope) -> Outcome:
         "ERROR",
         {"coins": len(wrong), "days": len(set().union(*wrong.values()))},
     )
+
+
+def _of_other_unit(scope: Scope, first: date, last: date) -> dict[str, set[date]]:
+    """Return coin -> days on which bars of Binance have another factor than the catalogue."""
+    wrong: dict[str, set[date]] = {}
+    coins = [coin for coin in select(scope.settings.coins) if dated(coin, "binance")]
+    rows = scope.warehouse.read(
+        "ohlc", start=first, end=last, columns=["symbol", "ts", "date", "source", "factor"],
+        symbols=[coin.symbol for coin in coins], in_order=False,
+    ).filter(pl.col("source").str.ends_with(BINANCE))  # fmt: skip
+    for coin in coins:
+        expected = pl.lit(None, pl.Float64)
+        for one in dated(coin, "binance"):
+            inside = (pl.col("ts") >= _us(one.since)) & (pl.col("ts") < _us(one.until))
+            expected = pl.when(inside).then(one.factor).otherwise(expected)
+        mine = rows.filter(pl.col("symbol") == coin.symbol).filter(
+            (pl.col("factor").fill_null(1.0) != expected).fill_null(value=True)
+        )
+        if mine.height:
+            wrong[coin.symbol] = set(mine["date"])
+    return wrong
 
 
 def _us(moment: datetime) -> pl.Expr:

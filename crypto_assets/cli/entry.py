@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import gc
 import os
 import signal
@@ -26,6 +27,7 @@ def begin() -> None:
     quiet()
     open_streams()
     gc.set_threshold(OBJECTS_UNTIL_COLLECTED)
+    atexit.register(gc.freeze)  # else Python looks for garbage among all of them once more, just before they go anyway
 
 
 def quiet() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from contextlib import AbstractContextManager, nullcontext
 from datetime import date, datetime, timezone
 from typing import TYPE_CHECKING, Any
@@ -10,11 +11,11 @@ from typing import TYPE_CHECKING, Any
 from crypto_assets.catalog import select
 from crypto_assets.checks import enhanced_rows, freshness, population, state, universe
 from crypto_assets.checks.every_measure import every_measure
-from crypto_assets.checks.outcome import Scope
+from crypto_assets.checks.outcome import Measure, Scope
 from crypto_assets.dagster_internals.known_states import KnownStates, known_states
 from crypto_assets.runtime.home import open_instance, prepare
 from crypto_assets.settings import Settings
-from crypto_assets.storage.snapshot import SnapshotWarehouse
+from crypto_assets.storage.range_in_memory import RangeInMemory
 from crypto_assets.tables.registry import TABLES
 
 if TYPE_CHECKING:
@@ -69,10 +70,11 @@ def status(
         The document.
     """
     now = now or datetime.now(timezone.utc)
-    # Each table's commit log is read once, and Dagster is asked once.
-    scope = Scope(SnapshotWarehouse(settings.warehouse), settings, start, end, now, instance=instance)
+    # Each table's commit log is read once, the rows of a small table are too, and Dagster is asked once.
+    scope = Scope(RangeInMemory(settings.warehouse, start, end), settings, start, end, now, instance=instance)
+    measures = every_measure()
     with _one_look(instance):
-        assets = {table: _asset(instance, scope, table, recorded) for table in BY_DAY}
+        assets = {table: _asset(instance, scope, table, measures[table], recorded) for table in BY_DAY}
     filled = population.measure_population(scope)
     enhanced, base = enhanced_rows.enhanced_ratio(scope)
     return {
@@ -109,13 +111,15 @@ def _one_look(instance: DagsterInstance | KnownStates) -> AbstractContextManager
     return one_look(instance, BY_DAY)
 
 
-def _asset(instance: DagsterInstance | KnownStates, scope: Scope, table: str, recorded: bool) -> dict[str, Any]:
+def _asset(
+    instance: DagsterInstance | KnownStates, scope: Scope, table: str, measures: Mapping[str, Measure], recorded: bool
+) -> dict[str, Any]:
     found = state.state_of(scope.warehouse, scope.settings, table, scope.start, scope.end, scope.now, instance)
     # The day in progress is on the calendar, but not expected yet.
     materialized = state.materialized_days(instance, table, scope.start, scope.end) & set(found.closed)
     newest = state.newest_in(scope.warehouse, table, scope.start, scope.end, scope.now)
     checks = {}
-    for name, measure in every_measure()[table].items():
+    for name, measure in measures.items():
         outcome = measure(scope)
         checks[name] = {
             "passed": outcome.passed,

@@ -5,6 +5,7 @@ A table that cannot be read is named and counts as missing, and the others still
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -56,7 +57,18 @@ class LenientWarehouse(SnapshotWarehouse):
             self._pass_over(table if isinstance(table, str) else table.table, error)
             return super().read(table, **range_)  # its snapshot is None from now on
 
+    def summarise(
+        self, table: Contract | str, how: Callable[[pl.LazyFrame], pl.LazyFrame], **range_: Any
+    ) -> pl.DataFrame:
+        """Compute a result as :meth:`Warehouse.summarise` does; that of no rows where the table cannot be read."""
+        try:
+            return super().summarise(table, how, **range_)
+        except WarehouseError as error:
+            self._pass_over(table if isinstance(table, str) else table.table, error)
+            return super().summarise(table, how, **range_)
+
     def _pass_over(self, table: str, error: WarehouseError) -> None:
         if not self.is_local or not Path(self.uri).is_dir():  # the whole warehouse is away, not only this table
             raise error
         self.not_readable[table] = str(error)
+        self._counted.pop(table, None)

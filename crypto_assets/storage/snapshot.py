@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left, bisect_right
 from collections.abc import Sequence
 from datetime import date, datetime, timedelta
+from typing import Any
 
 import polars as pl
 from deltalake import DeltaTable
@@ -28,6 +30,8 @@ class SnapshotWarehouse(Warehouse):
         self._opened: dict[str, DeltaTable | None] = {}
         self._of_version: dict[tuple[str, int], DeltaTable | None] = {}
         self._listed: dict[tuple[str, int], pl.DataFrame] = {}
+        self._schemas: dict[tuple[str, int], pl.Schema] = {}
+        self._counted: dict[str, tuple[list[date], list[int]]] = {}  # the days that have rows, in order, and their rows
 
     def snapshot(self, table: str, version: int | None = None) -> DeltaTable | None:
         """Open a table, by default at the version that was the newest at the first call.
@@ -58,6 +62,31 @@ class SnapshotWarehouse(Warehouse):
             self._listed[key] = super()._list(snapshot)
         return self._listed[key]
 
+    def _stored_schema(self, snapshot: DeltaTable) -> pl.Schema:
+        key = snapshot.table_uri, snapshot.version()
+        if key not in self._schemas:
+            self._schemas[key] = super()._stored_schema(snapshot)
+        return self._schemas[key]
+
+    def days_with_rows(self, table: str, start: date, end: date) -> dict[date, int]:
+        """Count the rows of each day, as :meth:`Warehouse.days_with_rows` does; a table's days are counted once.
+
+        Args:
+            table: the table's name.
+            start: the first day.
+            end: the last day, included.
+
+        Returns:
+            Day -> rows, for days that have rows, in order.
+        """
+        if table not in self._counted:
+            counted = super().days_with_rows(table, date.min, date.max)
+            days = sorted(counted)
+            self._counted[table] = days, [counted[day] for day in days]
+        days, rows = self._counted[table]
+        within = slice(bisect_left(days, start), bisect_right(days, end))
+        return dict(zip(days[within], rows[within], strict=True))
+
 
 class DaysInMemory(SnapshotWarehouse):
     """The same versions as another snapshot, with the days of a range held in memory, for reading them one by one.
@@ -68,10 +97,14 @@ class DaysInMemory(SnapshotWarehouse):
 
     def __init__(self, whole: SnapshotWarehouse, start: date, end: date) -> None:
         super().__init__(whole.uri)
-        self._opened, self._listed = whole._opened, whole._listed
+        self._opened, self._listed, self._schemas, self._counted = (
+            whole._opened,
+            whole._listed,
+            whole._schemas,
+            whole._counted,
+        )
         self._first, self._last = start - MARGIN, end + MARGIN
         self._held: dict[tuple[str, tuple[str, ...]], tuple[dict[date, pl.DataFrame], pl.DataFrame]] = {}
-        self._counted: dict[tuple[str, date, date], dict[date, int]] = {}
 
     def read(
         self,
@@ -82,6 +115,7 @@ class DaysInMemory(SnapshotWarehouse):
         columns: Sequence[str] | None = None,
         symbols: Sequence[str] | None = None,
         version: int | None = None,
+        in_order: bool = True,
     ) -> pl.DataFrame:
         """Read the rows of a range of days, as :meth:`Warehouse.read` does.
 
@@ -92,6 +126,7 @@ class DaysInMemory(SnapshotWarehouse):
             columns: the columns; None for all of the contract.
             symbols: the coins; None for all.
             version: the version; None for the fixed one.
+            in_order: whether to sort rows that are not held; those that are have been sorted.
 
         Returns:
             The rows, in the types and column order of the contract. Those of a day are sorted by key.
@@ -100,13 +135,22 @@ class DaysInMemory(SnapshotWarehouse):
             WarehouseError: the table cannot be read.
         """
         if start is None or end is None or not self._holds(start, end) or symbols is not None or version is not None:
-            return super().read(table, start=start, end=end, columns=columns, symbols=symbols, version=version)
+            return super().read(
+                table, start=start, end=end, columns=columns, symbols=symbols, version=version, in_order=in_order
+            )
         contract = CONTRACTS[table] if isinstance(table, str) else table
         wanted = [name for name in contract.names if columns is None or name in columns]
         by_day, none = self._hold(contract, wanted)
         asked = (start + timedelta(days=n) for n in range((end - start).days + 1))
         found = [by_day[day] for day in asked if day in by_day]
         return found[0] if len(found) == 1 else pl.concat(found) if found else none
+
+    def scan(self, table: Contract | str, **asked: Any) -> pl.LazyFrame:
+        """Plan to read rows as :meth:`Warehouse.scan` does; those of days that are held come from memory."""
+        start, end, more = asked.get("start"), asked.get("end"), (asked.get("symbols"), asked.get("version"))
+        if start is not None and end is not None and self._holds(start, end) and more == (None, None):
+            return self.read(table, **asked).lazy()
+        return super().scan(table, **asked)
 
     def _holds(self, start: date, end: date) -> bool:
         return self._first <= start <= end <= self._last and end - start <= MARGIN
@@ -119,28 +163,6 @@ class DaysInMemory(SnapshotWarehouse):
             parts = frame.partition_by("date", as_dict=True)
             self._held[key] = {k[0]: rows.select(wanted) for k, rows in parts.items()}, frame.clear().select(wanted)
         return self._held[key]
-
-    def days_with_rows(self, table: str, start: date, end: date) -> dict[date, int]:
-        """Count the rows of each day, as :meth:`Warehouse.days_with_rows` does; equal calls are answered from memory.
-
-        Args:
-            table: the table's name.
-            start: the first day.
-            end: the last day, included.
-
-        Returns:
-            Day -> rows, for days that have rows.
-        """
-        if start == end and self._holds(start, end):
-            rows = self._count(table, self._first, self._last).get(start)
-            return {} if rows is None else {start: rows}
-        return self._count(table, start, end)
-
-    def _count(self, table: str, start: date, end: date) -> dict[date, int]:
-        key = table, start, end
-        if key not in self._counted:
-            self._counted[key] = super().days_with_rows(table, start, end)
-        return self._counted[key]
 
 
 class WarehouseAsOf(SnapshotWarehouse):

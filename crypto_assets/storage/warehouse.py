@@ -10,7 +10,7 @@ import hashlib
 import os
 import random
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import date, datetime, timezone
 from functools import cached_property
@@ -27,6 +27,7 @@ from crypto_assets.settings import Settings
 from crypto_assets.storage import object_store, opened, origin
 from crypto_assets.storage.memory import give_back
 from crypto_assets.tables.contract import Contract, Frame, WriteMode
+from crypto_assets.tables.order import in_order
 from crypto_assets.tables.pit_quality import PIT_QUALITY, SeenInTime
 from crypto_assets.tables.schemas import CONTRACTS
 
@@ -178,6 +179,7 @@ class Warehouse:
         columns: Sequence[str] | None = None,
         symbols: Sequence[str] | None = None,
         version: int | None = None,
+        in_order: bool = True,
     ) -> pl.DataFrame:
         """Read the rows of a range of days.
 
@@ -188,16 +190,18 @@ class Warehouse:
             columns: the columns; None for all of the contract.
             symbols: the coins; None for all.
             version: the version; None for the newest.
+            in_order: whether to sort the rows: of wide rows this takes longer than to read them, and twice the memory.
 
         Returns:
-            The rows, sorted by key, in the types and column order of the contract; empty while there are none.
+            The rows, sorted by key or as the files have them, in the types and column order of the contract; empty while
+            there are none.
 
         Raises:
             WarehouseError: the table cannot be read.
         """
         contract = CONTRACTS[table] if isinstance(table, str) else table
         lazy = self.scan(contract, start=start, end=end, columns=columns, symbols=symbols, version=version)
-        return self.collect(contract, lazy)
+        return self.collect(contract, lazy, by=None if in_order else ())
 
     def scan(
         self,
@@ -246,9 +250,9 @@ class Warehouse:
             return contract.empty().lazy().select(wanted)
         try:
             lazy = self._scan(contract, snapshot, start, end)
+            stored = self._stored_schema(snapshot)
             if symbols is not None:
                 lazy = lazy.filter(pl.col("symbol").is_in(list(symbols)))
-            stored = lazy.collect_schema()
         except (pl.exceptions.PolarsError, DeltaError, OSError) as error:
             raise self.unreadable(contract.table, error) from error
         return lazy.select(_as_in(contract, name, stored) for name in wanted)
@@ -259,7 +263,8 @@ class Warehouse:
         Args:
             contract: the contract of the table.
             lazy: the plan.
-            by: the columns to sort by; None for the columns of the key that it has.
+            by: the columns to sort by, none of them for rows as the files have them; None for the columns of the key that
+                it has.
 
         Returns:
             Its rows, sorted.
@@ -271,19 +276,15 @@ class Warehouse:
             rows = lazy.collect()
         except (pl.exceptions.PolarsError, DeltaError, OSError) as error:
             raise self.unreadable(contract.table, error) from error
-        if by is not None and _in_order(rows, by):  # by date and key, as the files have them
+        if by is not None and (not by or in_order(rows, by)):  # by date and key, as the files have them
             return rows
         return rows.sort(by or [name for name in contract.key if name in rows.columns] or rows.columns[:1])
 
     def _scan(self, contract: Contract, snapshot: DeltaTable, start: date | None, end: date | None) -> pl.LazyFrame:
-        within = pl.lit(value=True)
-        if start is not None:
-            within &= pl.col("date") >= start
-        if end is not None:
-            within &= pl.col("date") <= end
         # Polars' Delta reader uses the encoded address as the path, and does not find a folder with a blank in it.
-        stored = _schema(snapshot)
-        paths = self._list(snapshot).rename({"day": "date"}).filter(within).sort("date", maintain_order=True)["path"]
+        stored = self._stored_schema(snapshot)
+        within = pl.col("day").is_between(start or date.min, end or date.max)
+        paths = self._list(snapshot).filter(within)["path"]
         if paths.is_empty():
             return pl.LazyFrame(schema=stored)
         return pl.scan_parquet(
@@ -295,6 +296,37 @@ class Warehouse:
             storage_options=object_store.for_polars(self.uri),
             credential_provider=None,  # the default one looks for boto3, which is not needed to read the environment
         )
+
+    def summarise(
+        self,
+        table: Contract | str,
+        how: Callable[[pl.LazyFrame], pl.LazyFrame],
+        *,
+        start: date,
+        end: date,
+        columns: Sequence[str],
+    ) -> pl.DataFrame:
+        """Compute a small result from the rows of a range of days, of which only some are in memory at a time.
+
+        Args:
+            table: the contract, or the table's name.
+            how: the aggregation of the rows, e.g. a group_by with minima.
+            start: the first day.
+            end: the last day, included.
+            columns: the columns that it needs.
+
+        Returns:
+            The result, in no order.
+
+        Raises:
+            WarehouseError: the table cannot be read.
+        """
+        contract = CONTRACTS[table] if isinstance(table, str) else table
+        lazy = how(self.scan(contract, start=start, end=end, columns=columns))
+        try:
+            return lazy.collect(engine="streaming")
+        except (pl.exceptions.PolarsError, DeltaError, OSError) as error:
+            raise self.unreadable(contract.table, error) from error
 
     def dataset(self, contract: Contract) -> arrow_dataset.Dataset:
         """Open the newest snapshot as an Arrow dataset, without reading rows.
@@ -375,7 +407,7 @@ class Warehouse:
             version: the version; None for the newest.
 
         Returns:
-            One row per file: path, day, rows, bytes, written_at (epoch seconds).
+            One row per file, by day: path, day, rows, bytes, written_at (epoch seconds).
 
         Raises:
             WarehouseError: the table cannot be read.
@@ -385,6 +417,9 @@ class Warehouse:
 
     def _list(self, snapshot: DeltaTable) -> pl.DataFrame:
         return _adds(snapshot)
+
+    def _stored_schema(self, snapshot: DeltaTable) -> pl.Schema:
+        return _schema(snapshot)
 
     def _files_between(self, table: str, start: date, end: date) -> pl.DataFrame:
         return self.files(table).filter(pl.col("day").is_between(start, end))
@@ -704,7 +739,7 @@ def _schema(snapshot: DeltaTable) -> pl.Schema:
 
 
 def _adds(snapshot: DeltaTable) -> pl.DataFrame:
-    """Return one row per data file of the snapshot (see :meth:`Warehouse.files`)."""
+    """Return one row per data file of the snapshot, by day (see :meth:`Warehouse.files`)."""
     actions = pl.DataFrame(snapshot.get_add_actions(flatten=True))
     if actions.is_empty():
         return pl.DataFrame(schema=_FILES)
@@ -714,25 +749,7 @@ def _adds(snapshot: DeltaTable) -> pl.DataFrame:
         pl.col("num_records").cast(pl.Int64).alias("rows"),
         pl.col("size_bytes").cast(pl.Int64).alias("bytes"),
         (pl.col("modification_time").cast(pl.Int64) / 1000).alias("written_at"),
-    )
-
-
-def _in_order(rows: pl.DataFrame, by: Sequence[str]) -> bool:
-    """Whether rows are sorted: a look at neighbours costs a fraction of a sort.
-
-    Within a run of rows that differ in the last column only, that column must not fall; the first rows of the runs must be in order
-    themselves. So a text, which is slow to compare, is held against its neighbour once for each row and not twice.
-    """
-    if rows.height < 2:
-        return True
-    *before, last = by
-    rises = (pl.col(last) >= pl.col(last).shift(1)).alias("rises")
-    if not before:
-        return bool(rows.select(rises.tail(rows.height - 1).fill_null(value=False).all()).item())
-    same = pl.all_horizontal(pl.col(name) == pl.col(name).shift(1) for name in before)
-    found = rows.select(~same.fill_null(value=False).alias("begins"), rises)
-    rising = found.select((pl.col("begins") | pl.col("rises")).tail(rows.height - 1).fill_null(value=False).all())
-    return bool(rising.item()) and _in_order(rows.select(before).filter(found["begins"]), before)
+    ).sort("day", maintain_order=True)
 
 
 def _changed_days(data: pl.DataFrame, stored: pl.DataFrame, days: list[date]) -> list[date]:

@@ -11,12 +11,13 @@ from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from enum import Enum
 from functools import cached_property
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import polars as pl
 
 from crypto_assets.errors import ContractError
 from crypto_assets.lazy import lazy
+from crypto_assets.tables.order import in_order
 from crypto_assets.tables.pit_quality import PIT_QUALITY, PitQuality
 
 if TYPE_CHECKING:
@@ -345,15 +346,24 @@ class Contract:
         counts = data.select(**{str(n): rule.broken.sum() for n, (_, rule) in enumerate(rules)}).row(0)
         for (name, rule), count in zip(rules, counts, strict=True):
             if count:
-                yield _broken(name, rule.name, count, data.filter(rule.broken)[name][0])
+                yield _broken(name, rule.name, count, self._first(data.filter(rule.broken))[name])
 
     def _repeated_keys(self, data: pl.DataFrame) -> Iterator[Violation]:
-        keys = data.select(self.key).drop_nulls()  # a null key breaks another rule
-        # In key order equal keys are neighbours. This is several times faster than hashing keys that are sorted already.
+        orders = [self.key]
+        if self.key_names_the_day:
+            orders.append(("date", *(name for name in self.key if name != "date")))
+        keys = data.select(*dict.fromkeys(orders[-1])).drop_nulls(self.key)  # a null key breaks another rule
+        # In order equal keys are neighbours: by key, or as files have them, where the rows of a key are of one day. This is
+        # several times faster than hashing keys that are sorted already.
         same = pl.all_horizontal(pl.col(name) == pl.col(name).shift(1) for name in self.key)
-        if self._sorted(keys).select(same.any()).item():
+        if (keys if any(in_order(keys, order) for order in orders) else keys.sort(self.key)).select(same.any()).item():
             twice = keys.filter(pl.struct(self.key).is_duplicated())
-            yield _broken("/".join(self.key), "unique", twice.height, tuple(map(str, twice.row(0))))
+            yield _broken(
+                "/".join(self.key),
+                "unique",
+                twice.height,
+                tuple(map(str, self._first(twice.select(self.key)).values())),
+            )
 
     def _wrong_days(self, data: pl.DataFrame) -> Iterator[Violation]:
         if self.time_column is None:
@@ -366,11 +376,18 @@ class Contract:
         for low, high in self.ordered:
             crossed = data.filter(pl.col(low) > pl.col(high))
             if not crossed.is_empty():
-                yield Violation(f"{low} is above {high}", crossed.height, str(crossed.row(0)[:2]))
+                yield Violation(f"{low} is above {high}", crossed.height, self._example(crossed))
         for early, late in self.before:
             wrong = data.filter(pl.col(early) >= pl.col(late))
             if not wrong.is_empty():
-                yield Violation(f"{early} is not before {late}", wrong.height, str(wrong.row(0)[:2]))
+                yield Violation(f"{early} is not before {late}", wrong.height, self._example(wrong))
+
+    def _example(self, rows: pl.DataFrame) -> str:
+        return str(tuple(self._first(rows).values())[:2])
+
+    def _first(self, rows: pl.DataFrame) -> dict[str, Any]:
+        """Return the first row in the order of the key, whatever order the rows have."""
+        return rows.sort(self.key).row(0, named=True)
 
 
 def _broken(where: str, rule: str, count: int, example: object) -> Violation:

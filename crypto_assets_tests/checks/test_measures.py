@@ -11,7 +11,7 @@ import dagster as dg
 import polars as pl
 import pytest
 
-from crypto_assets.checks import measures
+from crypto_assets.checks import parts
 from crypto_assets.checks.day_reports import shown
 from crypto_assets.checks.outcome import Outcome, Scope
 from crypto_assets.checks.shells import every_measure, scope_of
@@ -94,12 +94,12 @@ def test_the_contract_of_a_long_range_is_checked_in_parts(
             read.append(found.height)
             return found
 
-    monkeypatch.setattr(measures, "ROWS_AT_ONCE", 60)  # a day has 48
-    parts = measure(replace(scope, warehouse=Counted(scope.settings.warehouse)), "prices", "contract")
+    monkeypatch.setattr(parts, "CELLS_AT_ONCE", 60 * len(CONTRACTS["prices"].names))  # a day has 48 rows
+    found = measure(replace(scope, warehouse=Counted(scope.settings.warehouse)), "prices", "contract")
     assert read == [48, 48, 48]
-    assert (parts.passed, parts.description, parts.numbers) == (not broken, whole.description, whole.numbers)
-    assert parts.numbers == {"rows": 144, "rules_broken": int(broken)}
-    assert ("price_usd breaks greater_than(0) in 6 row(s)" in parts.description) == broken
+    assert (found.passed, found.description, found.numbers) == (not broken, whole.description, whole.numbers)
+    assert found.numbers == {"rows": 144, "rules_broken": int(broken)}
+    assert ("price_usd breaks greater_than(0) in 6 row(s)" in found.description) == broken
 
 
 def _write_past_the_gate(scope: Scope, table: str, change: pl.Expr) -> None:

@@ -6,16 +6,18 @@ from dataclasses import replace
 from datetime import date, datetime, timedelta, timezone
 from pathlib import Path
 
+import numpy as np
 import polars as pl
 import pytest
 
 from crypto_assets.catalog import by_symbol, select
+from crypto_assets.checks import parts
 from crypto_assets.checks.day_reports import shown
 from crypto_assets.checks.expected_features import expectations
 from crypto_assets.checks.outcome import Chart, Scope
 from crypto_assets.checks.population import feature_population, measure_population, ten_fields
 from crypto_assets.dates import days
-from crypto_assets.features.all_features import FEATURES, GROUPS
+from crypto_assets.features.all_features import FEATURES, GROUPS, Feature
 from crypto_assets.features.build import build_features
 from crypto_assets.settings import Settings
 from crypto_assets.storage.io_manager import to_pandas
@@ -26,6 +28,7 @@ from crypto_assets.transforms.onchain import enhance
 FIRST, START, END = date(2021, 2, 1), date(2021, 3, 4), date(2021, 3, 5)
 LISTED = datetime(2021, 3, 4, 6, tzinfo=timezone.utc)
 HOUR = timedelta(hours=1)
+END_OF_TIME = datetime(2999, 1, 1, tzinfo=timezone.utc)
 
 
 @pytest.fixture
@@ -103,6 +106,12 @@ def test_indicators_are_expected_of_bars_in_a_row_in_which_short_holes_count(sco
     before = wanted.bars_before("BTC", marks.to_physical().to_numpy()).tolist()
     assert before == [-1, 0, 29, 53, 54, 82, 83, 88, 112, -1, 0, 5, 34, -1]
     assert wanted.bars_before("UNI", marks.to_physical().to_numpy()).tolist() == [-1] * len(hours)
+    spans = [(-40, -31), (-31, -29), (0, 23), (59, 83), (59, 84), (83, 85), (84, 84), (85, 95)]
+    first, last = (
+        pl.Series([opened + span[end] * HOUR for span in spans]).cast(pl.Datetime("us", "UTC")).to_physical().to_numpy()
+        for end in (0, 1)
+    )
+    assert wanted.of_one_run("BTC", first, last).tolist() == [True, False, True, True, False, False, True, True]
 
 
 def test_every_expected_indicator_is_there_around_real_holes(scope: Scope) -> None:
@@ -129,6 +138,59 @@ def test_every_expected_indicator_is_there_around_real_holes(scope: Scope) -> No
                 "amihud_illiquidity_24h"}  # fmt: skip
     found = {f.name: columns[f.name] for f in GROUPS["technical"] if f.name not in by_value}
     assert {name: share for name, share in found.items() if share != 1.0} == {}
+
+
+@pytest.mark.parametrize("cells", [parts.CELLS_AT_ONCE, 1], ids=["at once", "day by day"])
+def test_counts_of_whole_days_are_those_of_every_cell(
+    scope: Scope, cells: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Bars, rows and values are missing, conditions change within a day, and on one a run of bars ends and another begins."""
+    chance, opened, first = np.random.default_rng(3), datetime(2021, 2, 1, tzinfo=timezone.utc), date(2021, 2, 24)
+    bars = [
+        {"symbol": symbol, "ts": ts, "date": ts.date(), "available_at": ts + HOUR, "source": "test", "open": 100.0 + n % 5,
+         "high": 106.0 + n % 3, "low": 98.0 - n % 7, "close": 101.0 + n % 4, "volume": 1.0 + n % 2}
+        for symbol, hours in (("BTC", [*range(500), *range(503, 630), *range(660, 700), 737, *range(763, 792)]), ("UNI", range(740, 780)))
+        for n in hours for ts in [opened + n * HOUR]
+    ]  # fmt: skip
+    _store(scope, "ohlc", bars)
+    read = scope.warehouse.read
+    rows = build_features(prices=read(PRICES), ohlc=read("ohlc"), symbols=["BTC", "UNI"], start=first, end=END)
+    rows = rows.filter(pl.Series(chance.random(rows.height) < 0.97))
+    for name in ("news_count_24h", "news_count_change_24h", "social_posts_24h", "sma_20", "price_usd", "rsi_14"):
+        rows = rows.with_columns(
+            pl.when(pl.Series(chance.random(rows.height) < 0.3)).then(None).otherwise(
+                pl.Series(chance.choice([0.0, 3.0], rows.height)) if "24h" in name else pl.col(name)
+            ).alias(name)
+        )  # fmt: skip
+    scope.warehouse.write(ML_FEATURES, rows, days(first, END))
+    monkeypatch.setattr(parts, "CELLS_AT_ONCE", cells)
+    found = measure_population(replace(scope, start=first))
+
+    def of_bars(feature: Feature) -> bool:
+        return bool(feature.tables == {"ohlc"} and feature.first_hours)
+
+    rows, marks = read(ML_FEATURES), pl.col("ts").to_physical()
+    assert found.rows == rows.height and found.columns() == {
+        name: (rows.height - rows[name].null_count()) / rows.height for name in FEATURES
+    }
+    wanted = found.wanted
+    for symbol in ("BTC", "UNI"):
+        mine = rows.filter(symbol=symbol)
+        before = wanted.bars_before(symbol, mine.select(marks).to_series().to_numpy())
+        expected = {
+            name: mine.select(
+                pl.lit(wanted.due[symbol].get(name, END_OF_TIME)) <= pl.col("ts"),
+                pl.Series("bars", before >= feature.first_hours if of_bars(feature) else [True] * mine.height),
+                pl.sql_expr(feature.where or "true").fill_null(value=False).alias("where"),
+            ).select(pl.all_horizontal(pl.all())).to_series()
+            for name, feature in FEATURES.items()
+        }  # fmt: skip
+        due = sum(int(cells.sum()) for cells in expected.values())
+        filled = sum(int((cells & mine[name].is_not_null()).sum()) for name, cells in expected.items())
+        assert found.coins[symbol].tolist() == [filled, due]
+    assert sum(by_group.sum(axis=0) for by_group in found.daily.values()).tolist() == [
+        sum(column) for column in zip(*(found.coins[symbol].tolist() for symbol in found.coins), strict=True)
+    ]
 
 
 def test_hash_rate_is_expected_of_proof_of_work_coins_only(scope: Scope) -> None:
