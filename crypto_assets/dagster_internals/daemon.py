@@ -1,4 +1,4 @@
-"""Dagster's daemon with two of its habits changed: ``python -m crypto_assets.dagster_internals.daemon run …``.
+"""Dagster's daemon with two changes: ``python -m crypto_assets.dagster_internals.daemon run …``.
 
 Dagster's own looks for backfills every 30 seconds, and no setting changes that. So a backfill from the UI stands still for up to
 half a minute before its first run, and for as long after its last.
