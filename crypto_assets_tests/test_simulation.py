@@ -17,10 +17,15 @@ import pytest
 
 from crypto_assets import __version__
 from crypto_assets.dates import DAY, midnight, today
+from crypto_assets.sandbox import derivatives, macro, network, others, prices, snapshots
+from crypto_assets.sandbox.faults import parse
+from crypto_assets.sandbox.generator import Generator
+from crypto_assets.sandbox.server import PREFIXES
 from crypto_assets.storage.warehouse import Warehouse
 from crypto_assets.tables.schemas import CONTRACTS
 from crypto_assets_tests.simulation import plans, verdict
 from crypto_assets_tests.simulation.day import QUARTER, last_due, next_version
+from crypto_assets_tests.simulation.sources import SILENT
 from crypto_assets_tests.simulation.verdict import incidents, reported_wrongly
 
 API_USAGE = CONTRACTS["api_usage"]
@@ -46,6 +51,17 @@ def test_the_disturbances_of_a_week_come_in_order_however_few_ticks_there_are(ti
         assert (tick_of["back defillama"] - tick_of["silent defillama"]) * QUARTER == timedelta(hours=6)
         kinds = Counter(what.split()[0] for what in plans.WEEK.disturbances.values())
         assert kinds == {"silent": 1, "back": 1, "kill": 2, "stop": 1, "deploy": 1}
+
+
+@pytest.mark.parametrize(("who", "prefix"), [("kraken", "/0/public"), ("defillama", "")])
+def test_who_falls_silent_falls_silent_alone(who: str, prefix: str) -> None:
+    """A route of a rule is any part of a path, and ``/v2`` is one of Deribit's too."""
+    parts = (prices, derivatives, macro, network, others, snapshots)
+    paths = {route.path for part in parts for route in part.routes(Generator(7))}
+    silenced = {path for path in paths for rule in parse(SILENT[who]) if rule.route in path}
+    foreign = tuple(f"{one}/" for one in PREFIXES.values() if one and one != prefix)
+    assert len(silenced) >= 4
+    assert {path for path in silenced if path.startswith(foreign)} == set()
 
 
 def test_the_next_version_is_another_one_that_can_be_imported(tmp_path: Path) -> None:

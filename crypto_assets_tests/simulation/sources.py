@@ -11,7 +11,7 @@ from dataclasses import dataclass
 ALWAYS = "status=503,rate=0.1"
 SILENT = {  # who can fall silent, and what that is on the wire
     "kraken": "route=/0/public,status=503",
-    "defillama": "route=/v2,status=503;route=/stablecoin,status=503;route=/protocols,status=503;route=/pools,status=503",
+    "defillama": "route=/v2/historicalChainTvl,status=503;route=/stablecoin,status=503;route=/protocols,status=503;route=/pools,status=503",
     "model": "route=/api/tags,status=503;route=/api/chat,status=503",
 }
 SERVE = """
