@@ -6,6 +6,7 @@ import fcntl
 import gc
 import os
 import shutil
+import signal
 import sys
 import uuid
 from collections.abc import Callable, Generator, Iterator
@@ -34,6 +35,11 @@ if TYPE_CHECKING:
 # Seconds are for the benchmarks: on a busy machine an example may take any time.
 settings.register_profile("untimed", deadline=None)
 settings.load_profile("untimed")
+
+# A shell that starts the tests in the background lets them ignore Ctrl-C. Dagster maps SIGTERM to the same, and what tests start
+# would inherit both: a process that a test asks to end would stay.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # Tests start hundreds of Pythons. Where none keeps its bytecode, each compiles all that it imports: five seconds of work.
 sys.dont_write_bytecode = False
