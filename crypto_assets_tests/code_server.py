@@ -5,7 +5,6 @@ from __future__ import annotations
 import socket
 import subprocess
 import sys
-import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,6 +16,7 @@ from dagster._core.test_utils import create_run_for_test
 from dagster._grpc.client import DagsterGrpcClient
 
 from crypto_assets.runtime.launcher import LocalRunLauncher
+from crypto_assets_tests.live import wait_until
 from crypto_assets_tests.ports import free_port
 
 SOON_S = 120
@@ -72,11 +72,7 @@ class CodeServer:
 
 
 def wait_for(happened: Callable[[], Any]) -> Any:
-    end = time.monotonic() + SOON_S
-    while not (found := happened()):
-        assert time.monotonic() < end, "it did not happen"
-        time.sleep(0.1)
-    return found
+    return wait_until(happened, SOON_S, "what a test waits for")
 
 
 def now(instance: dg.DagsterInstance, run: dg.DagsterRun) -> dg.DagsterRun:

@@ -96,7 +96,7 @@ def rows_expected(table: Contract) -> Measure:
 
     def measure(scope: Scope) -> Outcome:
         duplicates = _duplicates(table, scope)
-        rows = sum(scope.warehouse.days_with_rows(table.table, scope.start, scope.end).values())
+        rows = _stored_rows(scope, table.table)
         first = state.first_day(scope.warehouse, table.table, scope.now)
         due = state.days_due(table.table, first, scope.start, scope.end, scope.now, scope.settings)
         present = Present.of(scope, table.table)
